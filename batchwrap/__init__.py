@@ -1,0 +1,29 @@
+"""A drop-in layer between an agent and its LLM: fewer round trips, fewer refusals.
+
+    client = batchwrap.wrap(OpenAI())
+
+Importing this loads no HTTP library, no tokenizer and no SDK.
+"""
+
+from batchwrap._api import batched, stats, wrap
+from batchwrap.errors import BatchwrapError, ConfigError, LimitExceeded, MissingExtraError
+from batchwrap.options import Batching, Event, Limit, Reminders, Repair, Throttle
+from batchwrap.stats import Stats
+
+__all__ = [
+    "Batching",
+    "BatchwrapError",
+    "ConfigError",
+    "Event",
+    "Limit",
+    "LimitExceeded",
+    "MissingExtraError",
+    "Reminders",
+    "Repair",
+    "Stats",
+    "Throttle",
+    "batched",
+    "stats",
+    "wrap",
+]
+__version__ = "0.1.0"

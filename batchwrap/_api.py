@@ -1,0 +1,147 @@
+"""The public functions. `batchwrap` re-exports them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, overload
+
+from batchwrap import options as opts
+from batchwrap.errors import ConfigError
+from batchwrap.stats import PROCESS, Stats
+
+Target = TypeVar("Target")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def wrap(
+    target: Target,
+    *,
+    limits: str | Sequence[opts.Limit] = "auto",
+    batching: opts.Batching | None = opts.Batching(),
+    reminders: opts.Reminders | None = opts.Reminders(),
+    throttle: opts.Throttle | None = opts.Throttle(),
+    repair: opts.Repair | None = opts.Repair(),
+    remind_every: int | None = None,
+    on_event: opts.EventHook | None = None,
+    in_place: bool = False,
+) -> Target:
+    """Wrap a client: same type, same methods, fewer round trips and refusals.
+
+    Args:
+        target: an `OpenAI`, `AsyncOpenAI` or Azure client, any SDK client built the same
+            way, or an `httpx`/`httpx2` client.
+        limits: short for `Throttle.limits`: ``"auto"``, a preset such as
+            ``"cerebras/code-max"``, or a list of `Limit`.
+        batching: how calls are batched; None switches it off.
+        reminders: when the model is reminded; None switches it off.
+        throttle: how requests are held back and retried; None switches it off.
+        repair: which defects of the provider are put right; None switches it off.
+        remind_every: short for `Reminders.every`.
+        on_event: called with each `Event`, in the thread or task that made the request.
+        in_place: change the client itself instead of a copy.
+
+    Returns:
+        The wrapped client. Unless `in_place`, the original stays as it was; both share
+        one connection pool, so closing one closes the other's connections.
+
+    Raises:
+        ConfigError: an option is wrong, or the target cannot be wrapped.
+
+    Example:
+        >>> import batchwrap
+        >>> from openai import OpenAI
+        >>> client = batchwrap.wrap(OpenAI(api_key="…"), remind_every=4)
+        >>> type(client).__name__
+        'OpenAI'
+    """
+    from batchwrap.adapters.clients import wrap_client
+
+    options = opts.combine(
+        limits=limits,
+        batching=batching,
+        reminders=reminders,
+        throttle=throttle,
+        repair=repair,
+        remind_every=remind_every,
+        on_event=on_event,
+    )
+    return wrap_client(target, options, in_place=in_place)
+
+
+@overload
+def batched(fn: Function) -> Function: ...
+@overload
+def batched(
+    *,
+    limits: str | Sequence[opts.Limit] = "auto",
+    batching: opts.Batching | None = opts.Batching(),
+    reminders: opts.Reminders | None = opts.Reminders(),
+    throttle: opts.Throttle | None = opts.Throttle(),
+    repair: opts.Repair | None = opts.Repair(),
+    remind_every: int | None = None,
+    on_event: opts.EventHook | None = None,
+) -> Callable[[Function], Function]: ...
+def batched(
+    fn: Any = None,
+    *,
+    limits: str | Sequence[opts.Limit] = "auto",
+    batching: opts.Batching | None = opts.Batching(),
+    reminders: opts.Reminders | None = opts.Reminders(),
+    throttle: opts.Throttle | None = opts.Throttle(),
+    repair: opts.Repair | None = opts.Repair(),
+    remind_every: int | None = None,
+    on_event: opts.EventHook | None = None,
+) -> Any:
+    """Decorate a completion function: bare, or with the options of `wrap`.
+
+    Args:
+        fn: a function, sync or async, that takes the fields of a chat request as keyword
+            arguments (`messages`, `tools`, `stream`, …) and returns a completion, or a
+            stream of chunks, as objects of OpenAI or litellm, or as dicts.
+
+    Returns:
+        A function of the same signature. What it returns keeps its type and hidden fields.
+
+    Raises:
+        ConfigError: an option is wrong.
+
+    Example:
+        >>> import batchwrap
+        >>> @batchwrap.batched(remind_every=6)
+        ... def complete(**kwargs):
+        ...     import litellm
+        ...     return litellm.completion(**kwargs)
+    """
+    from batchwrap.adapters.function import batch_function
+
+    options = opts.combine(
+        limits=limits,
+        batching=batching,
+        reminders=reminders,
+        throttle=throttle,
+        repair=repair,
+        remind_every=remind_every,
+        on_event=on_event,
+    )
+    if fn is not None:
+        return batch_function(fn, options)
+    return lambda function: batch_function(function, options)
+
+
+def stats(target: object = None) -> Stats:
+    """Counters since wrapping.
+
+    Args:
+        target: a wrapped client or decorated function; None: the whole process.
+
+    Raises:
+        ConfigError: the target was not wrapped.
+    """
+    from batchwrap.adapters import clients, function
+
+    if target is None:
+        return PROCESS.stats()
+    engine = function.engine_of(target) or clients.engine_of(target)
+    if engine is None:
+        raise ConfigError("target", f"{target!r} was not wrapped by batchwrap")
+    return engine.counters.stats()

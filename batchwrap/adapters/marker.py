@@ -1,0 +1,24 @@
+"""So that a request is translated once, however many layers of ours it passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_translated = ContextVar("batchwrap_translated", default=False)
+
+
+def is_translated() -> bool:
+    """Whether a layer above this one translates the request that is being sent."""
+    return _translated.get()
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Everything sent inside is translated already."""
+    token = _translated.set(True)
+    try:
+        yield
+    finally:
+        _translated.reset(token)

@@ -1,0 +1,59 @@
+"""All commands together, and how their errors reach the user: one line, exit code 2."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from batchwrap import __version__
+from batchwrap.cli.demo import demo
+from batchwrap.errors import BatchwrapError
+
+USAGE_ERROR = 2
+
+
+class Commands(TyperGroup):
+    """Turns what batchwrap raises into a line on stderr."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except BatchwrapError as error:
+            typer.echo(f"batchwrap: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(USAGE_ERROR) from error
+
+
+# Plain help and errors: no boxes, so that they can be searched, copied and wrapped.
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"batchwrap {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def batchwrap(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """A layer between an agent and its LLM: fewer round trips, fewer refusals."""
+
+
+app.command("demo", epilog="Exit codes: 0 both arms did the job; 1 one did not; 2 wrong usage.")(
+    demo
+)

@@ -1,0 +1,113 @@
+"""The chat completions format of the OpenAI API: the one place that knows its shape.
+
+Bodies stay plain dicts, so that fields we do not know pass through untouched. The
+helpers here read them without trusting them: a provider or an agent may send anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+Body = dict[str, Any]
+Message = dict[str, Any]
+ToolCall = dict[str, Any]
+
+
+def is_understood(body: object) -> bool:
+    """Whether a request body has the shape that batchwrap translates."""
+    if not isinstance(body, dict):
+        return False
+    messages, tools = body.get("messages"), body.get("tools")
+    return (
+        isinstance(messages, list)
+        and bool(messages)
+        and all(_is_message(message) for message in messages)
+        and (tools is None or (isinstance(tools, list) and all(isinstance(t, dict) for t in tools)))
+    )
+
+
+def _is_message(message: object) -> bool:
+    if not isinstance(message, dict):
+        return False
+    named = (message.get("role"), message.get("tool_call_id"))
+    calls = message.get("tool_calls")
+    return all(name is None or isinstance(name, str) for name in named) and (
+        calls is None
+        or (
+            isinstance(calls, list)
+            and all(
+                isinstance(call, dict) and isinstance(call.get("id"), (str, type(None)))
+                for call in calls
+            )
+        )
+    )
+
+
+def tool_calls(message: Message) -> list[ToolCall]:
+    """The tool calls of an assistant message or delta; anything that is not one is left out."""
+    calls = message.get("tool_calls")
+    return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+
+
+def index_of(call: ToolCall) -> int | None:
+    """The index of a streamed tool call, or None if it has none that could be one."""
+    index = call.get("index")
+    return index if isinstance(index, int) else None
+
+
+def function_of(call: ToolCall) -> dict[str, Any]:
+    """The `function` part of a tool call, or an empty dict."""
+    function = call.get("function")
+    return function if isinstance(function, dict) else {}
+
+
+def choices(body: Body) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(index, choice) for each well-formed choice of a completion or chunk.
+
+    A choice without an index of its own has its position.
+    """
+    listed = body.get("choices")
+    for position, choice in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(choice, dict):
+            index = choice.get("index")
+            yield index if isinstance(index, int) else position, choice
+
+
+def part_of(choice: dict[str, Any]) -> Message:
+    """The `message` of a plain choice or the `delta` of a streamed one, or an empty dict."""
+    for key in ("delta", "message"):
+        if isinstance(choice.get(key), dict):
+            part: Message = choice[key]
+            return part
+    return {}
+
+
+def function_tools(tools: object) -> Iterator[dict[str, Any]]:
+    """The `function` objects of a request's tools that have a name."""
+    for tool in tools if isinstance(tools, list) else ():
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if isinstance(function, dict) and isinstance(function.get("name"), str):
+            yield function
+
+
+def texts(content: object) -> Iterator[str]:
+    """The texts of a message's content, which is a string or a list of parts."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, list):
+        for part in content:
+            if isinstance(part, dict) and isinstance(part.get("text"), str):
+                yield part["text"]
+
+
+def with_text(message: Message, text: str) -> Message:
+    """A copy of the message with a text added at the end of its content."""
+    content = message.get("content")
+    if isinstance(content, list):
+        added: object = [*content, {"type": "text", "text": text}]
+    elif isinstance(content, str) and content:
+        added = f"{content}\n\n{text}"
+    else:
+        added = text
+    return {**message, "content": added}

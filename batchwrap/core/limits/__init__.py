@@ -1,0 +1,1 @@
+"""The arithmetic of limits: what a request costs, and when it can be admitted."""

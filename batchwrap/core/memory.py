@@ -1,0 +1,103 @@
+"""What may be forgotten: the turns that were taken apart, by the nonces of their ids.
+
+Folding works without them (arguments are then written anew from the items); with them the
+model sees its own message again to the byte. Calls that are held back live only here: if
+they are forgotten, the model is told that they were not run, and asks again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+from batchwrap.core import chat
+from batchwrap.core.views import ids
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One of the agent's calls.
+
+    Attributes:
+        call: the tool call, in the form of the API.
+        wave: calls of wave 0 go out with the answer, the others when those before them
+            have their results.
+        kind: the kind of its tool; ``"barrier"`` for one that nobody knows.
+    """
+
+    call: chat.ToolCall
+    wave: int
+    kind: str
+
+
+@dataclass(slots=True)
+class Turn:
+    """All calls of one assistant message, in the order of the model.
+
+    Attributes:
+        original: the model's own calls.
+        calls: the agent's calls for them.
+        counts: how many items each multi-call has, by the model's id.
+        nonces: what names its groups in the derived ids; empty if nothing was expanded.
+        length: messages in the request that it answers.
+        digest: of that request.
+        head: id, model and the like of the answer that it came with.
+        usage: what that answer reported.
+        template: an object of the adapter's, to make answers of the same type.
+    """
+
+    original: list[chat.ToolCall] = field(default_factory=list)
+    calls: list[Placed] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    nonces: list[str] = field(default_factory=list)
+    length: int = 0
+    digest: bytes = b""
+    head: chat.Body = field(default_factory=dict)
+    usage: Any = None
+    template: Any = None
+
+
+class Turns:
+    """Turns by nonce, and by the ids of their calls that went out as they were.
+
+    Those that were not asked for the longest are dropped first.
+    """
+
+    def __init__(self, most: int = 4_096) -> None:
+        self._most = most
+        self._kept: OrderedDict[str, Turn] = OrderedDict()
+        self._off: set[object] = set()
+        self._lock = Lock()  # one client serves many threads
+
+    def keep(self, turn: Turn) -> None:
+        """Remember a turn that was taken apart."""
+        own = {str(call.get("id")) for call in turn.original}
+        passed_on = (placed.call["id"] for placed in turn.calls if placed.call["id"] in own)
+        with self._lock:
+            for key in (*turn.nonces, *passed_on):
+                self._kept[key] = turn
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+
+    def get(self, key: str) -> Turn | None:
+        """The turn, or None if it is forgotten; being asked for keeps it longer."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def switch_off(self, model: object) -> None:
+        """Remember that this model's endpoint does not take what we make of requests."""
+        with self._lock:
+            self._off.add(model)
+
+    def is_off(self, model: object) -> bool:
+        """Whether requests to this model stay as the agent wrote them."""
+        return model in self._off
+
+    def of(self, call: chat.ToolCall) -> Turn | None:
+        """The turn that one of the agent's calls belongs to, if it is known."""
+        derived = ids.decode(call.get("id"))
+        return self.get(derived.nonce if derived else str(call.get("id")))

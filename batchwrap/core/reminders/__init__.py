@@ -1,0 +1,1 @@
+"""Putting a short directive back into recency: what is said, and when."""

@@ -1,0 +1,1 @@
+"""Putting broken provider output right, in front of every other move."""

@@ -1,0 +1,24 @@
+"""What happened in one exchange: counters and events, handed to `stats` at its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from batchwrap.options import Event
+
+
+class Tally:
+    """Counters by the field names of `Stats`, and the events in their order."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.events: list[Event] = []
+
+    def add(self, counter: str, amount: float = 1) -> None:
+        """Count something."""
+        self.counts[counter] += amount  # type: ignore[assignment]  # seconds are floats
+
+    def note(self, name: str, **data: Any) -> None:
+        """Record an event; never contents, never keys."""
+        self.events.append(Event(name=name, data=data))

@@ -1,0 +1,135 @@
+"""Deliver: which of a turn's calls the agent gets next, without asking the provider.
+
+Calls that conflict with others of their turn are held back until those have their results.
+The agent's next request is then answered locally with the next wave. Looking up is not
+consuming: what comes next follows from the results that stand in the request, so a retry
+gets the same wave, and a fork its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from batchwrap.core import chat
+from batchwrap.core.memory import Turn, Turns
+
+# Ways in which tools say that they failed; a user's own function takes their place.
+_FAILED = ("error", "failed", "failure", "permission denied", "traceback (most recent call")
+
+
+_HARMLESS = ("read", "read_only", "bookkeeping")
+
+
+def looks_failed(result: str) -> bool:
+    """Whether a tool's result reads as failed or denied."""
+    return result.lstrip(" \n<[*_").lower().startswith(_FAILED)
+
+
+def digest(body: chat.Body, length: int) -> bytes:
+    """What must be the same for a local answer: model, tools, choice, the first messages."""
+    parts = [body.get("model"), body.get("tools"), body.get("tool_choice")]
+    written = orjson.dumps([*parts, body["messages"][:length]], default=repr)
+    return blake2b(written, digest_size=16).digest()
+
+
+def turn_of(body: chat.Body, turns: Turns) -> Turn | None:
+    """The turn that a request goes on with, if it is known and may be gone on with here."""
+    newest = (m for m in reversed(body["messages"]) if m.get("role") != "tool")
+    message: chat.Message = next(newest, {})
+    found = (turns.of(call) for call in chat.tool_calls(message))
+    turn = next((turn for turn in found if turn is not None), None)
+    return turn if turn is not None and digest(body, turn.length) == turn.digest else None
+
+
+def next_calls(
+    turn: Turn, body: chat.Body, failed: Callable[[str], bool], *, go_on: bool
+) -> list[chat.ToolCall] | None:
+    """The calls that come next; None if the request is the provider's.
+
+    That is: everything has its result; something else than results was added; a call that
+    changes something failed; or a call was repeated or left out in a way that nobody meant.
+    """
+    results = _results(turn, body["messages"][turn.length :])
+    if results is None:
+        return None
+    waiting = [placed for placed in turn.calls if placed.call["id"] not in results]
+    answered = [placed for placed in turn.calls if placed.call["id"] in results]
+    if not waiting or not answered:
+        return None
+    stops = [placed for placed in answered if _stops(placed.kind, go_on=go_on)]
+    if any(failed(results[placed.call["id"]]) for placed in stops):
+        return None
+    reached = max(placed.wave for placed in answered)
+    if any(placed.wave <= reached for placed in waiting):
+        # The agent answered a part of a wave: it takes one call at a time.
+        return [waiting[0].call]
+    wave = min(placed.wave for placed in waiting)
+    return [placed.call for placed in waiting if placed.wave == wave]
+
+
+def _stops(kind: str, *, go_on: bool) -> bool:
+    """Whether a call of this kind, if it failed, cancels what is held back behind it."""
+    return kind not in _HARMLESS and not (go_on and kind == "sequential")
+
+
+def _results(turn: Turn, messages: list[chat.Message]) -> dict[str, str] | None:
+    """The results by call id, if the messages are nothing but the turn's calls and results."""
+    known = {placed.call["id"] for placed in turn.calls}
+    results: dict[str, str] = {}
+    for message in messages:
+        if message.get("role") == "assistant":
+            if not all(call.get("id") in known for call in chat.tool_calls(message)):
+                return None
+        elif message.get("role") == "tool" and message.get("tool_call_id") in known:
+            text = "".join(chat.texts(message.get("content")))
+            results.setdefault(message["tool_call_id"], text)
+        else:
+            return None
+    return results
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAnswer:
+    """A complete, valid answer that hands out calls without a round trip.
+
+    Attributes:
+        turn: the turn that it goes on with.
+        calls: what it hands out.
+        answer_id: its fresh id.
+        usage: what it reports; None for zero.
+    """
+
+    turn: Turn
+    calls: list[chat.ToolCall]
+    answer_id: str
+    usage: Any
+
+    def completion(self) -> chat.Body:
+        """The answer as a plain completion."""
+        message = {"role": "assistant", "content": None, "tool_calls": self.calls}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls"}
+        head = {"id": self.answer_id, "object": "chat.completion", **self.turn.head}
+        return {**head, "choices": [choice], "usage": self.usage or _NO_USAGE}
+
+    def chunks(self, *, with_usage: bool) -> list[chat.Body]:
+        """The answer as a stream; usage only where it was asked for."""
+        numbered = [{"index": index, **call} for index, call in enumerate(self.calls)]
+        head = {"id": self.answer_id, "object": "chat.completion.chunk", **self.turn.head}
+        parts: list[tuple[dict[str, Any], str | None]] = [
+            ({"role": "assistant", "content": None, "tool_calls": numbered}, None),
+            ({}, "tool_calls"),
+        ]
+        made = [
+            {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+            for delta, finish in parts
+        ]
+        last = {**head, "choices": [], "usage": self.usage or _NO_USAGE}
+        return [*made, last] if with_usage else made
+
+
+_NO_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}

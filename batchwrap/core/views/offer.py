@@ -1,0 +1,149 @@
+"""Offer: adds multi-tools to a request, as a pure function of the agent's own tools.
+
+The same tools give the same bytes, so a prompt cache keeps its prefix. The schema is paid
+for in every request: items carry names and types only, since the descriptions stand at
+the single tool beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from batchwrap.core import chat
+from batchwrap.core.views.multi import MultiTool
+from batchwrap.options import Batching
+
+_ONE_TOOL = re.compile(
+    r"\b(one|a single|only one) (tool|function)( call)?s?( use)? (at a time|per (message|turn|step|"
+    r"response))\b|\bone tool (at a time )?per (message|turn)\b",
+    re.IGNORECASE,
+)
+_NOTES = ("description", "title", "examples", "default", "$comment")
+_NESTED = ("items", "additionalProperties", "not", "if", "then", "else", "contains")
+_NESTED_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_NESTED_MAPS = ("properties", "$defs", "definitions", "patternProperties")
+
+
+def offer(body: chat.Body, multis: Sequence[MultiTool], batching: Batching) -> chat.Body:
+    """A copy of the request with the multi-tools after the agent's own tools.
+
+    With ``"instead"`` the tools that they run are left out, unless the request forces one;
+    the items then carry the full descriptions.
+    """
+    choice = body.get("tool_choice")
+    instead = batching.offer == "instead"
+    added = [_definition(multi, batching, is_first=multi is multis[0]) for multi in multis]
+    own = [tool for tool in body["tools"] if not (instead and _is_run_by(tool, multis, choice))]
+    offered = {**body, "tools": [*own, *added]}
+    if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
+        offered["tool_choice"] = _allow(choice, multis)
+    return offered
+
+
+def wants_one_tool(messages: Sequence[chat.Message]) -> bool:
+    """Whether the system prompt asks for one tool call at a time."""
+    system = (m for m in messages if m.get("role") in ("system", "developer"))
+    return any(_ONE_TOOL.search(text) for m in system for text in chat.texts(m.get("content")))
+
+
+def _is_run_by(tool: object, multis: Sequence[MultiTool], choice: object) -> bool:
+    """Whether a multi-tool of its own runs this tool, and the request does not force it."""
+    [*function] = chat.function_tools([tool])
+    name = function[0]["name"] if function else None
+    forced = isinstance(choice, dict) and choice.get("type") in ("function", "allowed_tools")
+    return not forced and any(name in multi.tools for multi in multis if not multi.is_mixed)
+
+
+def _definition(multi: MultiTool, batching: Batching, *, is_first: bool) -> dict[str, Any]:
+    full, own = batching.offer == "instead", multi.single.parameters
+    items = _mixed_item(multi) if multi.is_mixed else dict(own) if full else _slim(own)
+    shared = {key: items.pop(key) for key in ("$defs", "definitions") if key in items}
+    listed = {"type": "array", "items": items, "maxItems": batching.max_items}
+    told = f"{multi.single.description}\n" if full and not multi.is_mixed else ""
+    stops = batching.on_failure == "stop" and multi.single.kind == "sequential"
+    return {
+        "type": "function",
+        "function": {
+            "name": multi.name,
+            "description": told + _description(multi, with_cost=is_first, stops=stops),
+            "parameters": {
+                "type": "object",
+                "properties": {multi.key: listed},
+                "required": [multi.key],
+                **shared,
+            },
+        },
+    }
+
+
+def _description(multi: MultiTool, *, with_cost: bool, stops: bool) -> str:
+    """What it does, why, when not, and an example; the reason stands in the first one only."""
+    paths = ("a.py", "b.py") if multi.is_mixed or len(multi.single.required) < 2 else ("a.py",)
+    of = "Calls of several tools" if multi.is_mixed else f"Several {multi.single.name} calls"
+    ordered = "" if multi.single.kind == "read" and not multi.is_mixed else ", in order"
+    stop = ", up to the first that fails" if stops else ""
+    cost = "; each trip resends the whole conversation" if with_cost else ""
+    return (
+        f"{of} in one round trip{ordered}{stop}{cost}. Not for calls that need another's result. "
+        f"E.g. {example(multi, paths)}"
+    )
+
+
+def example(multi: MultiTool, paths: Sequence[str]) -> str:
+    """The multi-call's arguments for some paths, as JSON; other texts are left out."""
+    tools = list(multi.tools.values())[:2]
+    items: list[Any] = []
+    for place, path in enumerate(paths):
+        tool = tools[place % len(tools)]
+        names = tool.required or tuple(tool.parameters["properties"])[:1]
+        first = tool.path or names[0]
+        item = {name: path if name == first else "…" for name in names}
+        items.append({"tool": tool.name, "arguments": item} if multi.is_mixed else item)
+    return orjson.dumps({multi.key: items}).decode()
+
+
+def _mixed_item(multi: MultiTool) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "tool": {"type": "string", "enum": list(multi.tools)},
+            "arguments": {"type": "object"},
+        },
+    }
+
+
+def _allow(choice: dict[str, Any], multis: Sequence[MultiTool]) -> dict[str, Any]:
+    """An `allowed_tools` choice that also allows the multi-tools of its single tools."""
+    allowed = choice.get("allowed_tools")
+    if not isinstance(allowed, dict) or not isinstance(allowed.get("tools"), list):
+        return choice
+    names = {function["name"] for function in chat.function_tools(allowed["tools"])}
+    added = [
+        {"type": "function", "function": {"name": multi.name}}
+        for multi in multis
+        if names.issuperset(multi.tools)
+    ]
+    return {**choice, "allowed_tools": {**allowed, "tools": [*allowed["tools"], *added]}}
+
+
+def _slim(schema: Any) -> Any:
+    """A JSON schema without its notes; names of properties are not notes."""
+    if not isinstance(schema, dict):
+        return schema
+    slim: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key == "additionalProperties" and value is False:
+            continue  # the agent's own tool says so already
+        if key in _NESTED:
+            slim[key] = _slim(value)
+        elif key in _NESTED_LISTS and isinstance(value, list):
+            slim[key] = [_slim(part) for part in value]
+        elif key in _NESTED_MAPS and isinstance(value, dict):
+            slim[key] = {name: _slim(part) for name, part in value.items()}
+        elif key not in _NOTES:
+            slim[key] = value
+    return slim

@@ -1,0 +1,188 @@
+"""A small Python project with one tedious job in it: a function to be renamed everywhere.
+
+The sources stand under ``template/`` as text files, so that no linter takes them for a part
+of batchwrap. ``create`` writes them into a folder; an agent then does the job with its tools,
+and the project's own tests tell whether it was done.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+OLD_NAME = "parse_amount"
+NEW_NAME = "parse_money"
+
+_SUFFIX = ".txt"
+_TESTS_TIMEOUT_S = 60
+_PROMPT = """\
+Please rename the function {old} to {new} in the whole project. It is mentioned in these files:
+
+{files}
+
+Read them first. Other names that merely contain {old} stay as they are. There must be no alias
+left behind under the old name. Run the tests when you are done; they have to pass.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project on disk, and the job to be done in it.
+
+    Attributes:
+        root: the folder that it is in.
+        files: paths of the files that mention the function, relative to the root.
+        old_name: what the function is called.
+        new_name: what it is to be called.
+        prompt: the user's message to the agent; names all the files.
+    """
+
+    root: Path
+    files: tuple[str, ...]
+    old_name: str
+    new_name: str
+    prompt: str
+
+    def run_tests(self) -> tuple[bool, str]:
+        """Run the project's own tests in a process of their own.
+
+        Returns:
+            Whether they passed, and what they printed. Tests that have not ended after a
+            minute have failed.
+        """
+        # Nothing that is set for this process, such as warnings as errors, is meant for it.
+        environment = {name: it for name, it in os.environ.items() if not name.startswith("PYTHON")}
+        try:
+            done = subprocess.run(
+                [sys.executable, "-B", "-m", "unittest", "discover"],
+                cwd=self.root,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                timeout=_TESTS_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            return False, str(error)
+        return done.returncode == 0, done.stdout
+
+    def tools(self) -> dict[str, tuple[dict[str, Any], Callable[[], str]]]:
+        """The tool `run_tests` for an agent: by name its schema and what it does."""
+        schema = {
+            "type": "function",
+            "function": {
+                "name": "run_tests",
+                "description": "Run all tests of the project and return what they print.",
+                "parameters": {"type": "object", "properties": {}, "additionalProperties": False},
+            },
+        }
+        return {"run_tests": (schema, lambda: self.run_tests()[1])}
+
+    def renamed(self) -> bool:
+        """Whether the whole job is done.
+
+        The old name is no longer a word of any file, the new one is in every file of `files`,
+        longer names that contain the old one are where they were, and the tests pass.
+        """
+        word, longer = _word(self.old_name), re.compile(rf"\w*{re.escape(self.old_name)}\w*")
+        for path, before in _template():
+            file = self.root / path
+            if not file.is_file():
+                return False
+            now = file.read_text(encoding="utf-8")
+            kept = set(longer.findall(before)) - {self.old_name}
+            if word.search(now) or not kept <= set(longer.findall(now)):
+                return False
+            if path in self.files and not _word(self.new_name).search(now):
+                return False
+        return self.run_tests()[0]
+
+
+def create(root: str | os.PathLike[str]) -> Project:
+    """Write the project into a folder, which is made if need be.
+
+    Raises:
+        FileExistsError: there is something in the folder already.
+    """
+    folder = Path(root).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty")
+    files = []
+    for path, source in _template():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(source, encoding="utf-8", newline="\n")
+        if _word(OLD_NAME).search(source):
+            files.append(path)
+    named = "\n".join(f"- {path}" for path in files)
+    prompt = _PROMPT.format(old=OLD_NAME, new=NEW_NAME, files=named)
+    return Project(folder, tuple(files), OLD_NAME, NEW_NAME, prompt)
+
+
+def rename_calls(
+    files: dict[str, str], old_name: str, new_name: str
+) -> list[tuple[str, dict[str, Any]]]:
+    """The edits that rename a function; what a scripted model "thinks".
+
+    An edit replaces exact text, and `old_name` may be a part of longer names. So where a bare
+    replacement would damage one, each edit takes in as many neighbouring characters as make it
+    hit the right places only.
+
+    Args:
+        files: path to content, as read.
+        old_name: an identifier.
+        new_name: another.
+
+    Returns:
+        Tool name (always ``edit_file``) and arguments, in the order of the files; none for a
+        file without the name.
+    """
+    return [
+        ("edit_file", {"path": path, "old_string": old, "new_string": new, "replace_all": True})
+        for path, content in files.items()
+        for old, new in _edits(content, _word(old_name), new_name)
+    ]
+
+
+def _edits(text: str, word: re.Pattern[str], new_name: str) -> Iterator[tuple[str, str]]:
+    goal = word.sub(new_name, text)
+    while match := word.search(text):
+        width = 0
+        while True:
+            old = text[max(match.start() - width, 0) : match.end() + width]
+            new = word.sub(new_name, old)
+            after = text.replace(old, new)
+            # Whatever the edit leaves to be done, it must not have spoilt the goal.
+            if word.sub(new_name, after) == goal:
+                break
+            width += 1
+        yield old, new
+        text = after
+
+
+def _word(name: str) -> re.Pattern[str]:
+    return re.compile(rf"\b{re.escape(name)}\b")
+
+
+def _template() -> Iterator[tuple[str, str]]:
+    """Path and content of every file of the project, in a fixed order."""
+    yield from _below(resources.files("batchwrap.demo") / "template", "")
+
+
+def _below(folder: Traversable, prefix: str) -> Iterator[tuple[str, str]]:
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        path = prefix + entry.name
+        if entry.is_dir():
+            yield from _below(entry, f"{path}/")
+        else:
+            yield path.removesuffix(_SUFFIX), entry.read_text(encoding="utf-8")

@@ -1,0 +1,176 @@
+"""The result of the demo: a table for people, a dict for programs, and what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+
+from batchwrap.demo import run
+from batchwrap.demo.project import NEW_NAME, OLD_NAME
+from batchwrap.demo.run import Arm, Endpoint
+from batchwrap.lab import RateLimit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Both arms, and how they were run.
+
+    Attributes:
+        bare: the arm with the client as it is.
+        wrapped: the arm with the wrapped client.
+        stream: whether the agent asked for streams.
+        time_scale: provider seconds in one real second; None at a real endpoint.
+        endpoint: the real endpoint; None in the lab.
+    """
+
+    bare: Arm
+    wrapped: Arm
+    stream: bool
+    time_scale: float | None
+    endpoint: Endpoint | None = None
+
+    @property
+    def reports_tokens(self) -> bool:
+        """Whether the provider said how many tokens it used."""
+        return None not in (self.bare.book.prompt_tokens, self.wrapped.book.prompt_tokens)
+
+    @property
+    def done(self) -> bool:
+        """Whether both arms did the whole job."""
+        return self.bare.done and self.wrapped.done
+
+
+# Name in JSON, label in the table, where it stands in an arm.
+_MEASURES: tuple[tuple[str, str, Callable[[Arm], float | None]], ...] = (
+    ("round_trips", "round trips", lambda arm: arm.book.round_trips),
+    ("prompt_tokens", "prompt tokens", lambda arm: arm.book.prompt_tokens),
+    ("completion_tokens", "completion tokens", lambda arm: arm.book.completion_tokens),
+    ("refusals", "refused (429)", lambda arm: arm.book.refusals),
+    ("waiting_s", "waiting, s", lambda arm: arm.waiting_s),
+    ("wall_s", "wall time, s", lambda arm: arm.wall_s),
+    ("tool_calls", "tool calls run", lambda arm: arm.tool_calls),
+    ("files_changed", "files changed", lambda arm: arm.files_changed),
+)
+
+
+def table(result: Result) -> Table:
+    """The table: a row for each number, a column for each arm, and their ratio."""
+    made = Table(title=f"One job: rename {OLD_NAME} to {NEW_NAME} in a small project")
+    made.add_column("")
+    for heading in ("bare client", "wrapped", "wrapped/bare"):
+        made.add_column(heading, justify="right")
+    for _, label, measure in _MEASURES:
+        bare, wrapped = measure(result.bare), measure(result.wrapped)
+        ratio = _ratio(bare, wrapped)
+        made.add_row(
+            label, _number(bare), _number(wrapped), "-" if ratio is None else f"{ratio:.2f}"
+        )
+    arms = (result.bare, result.wrapped)
+    made.add_row("project's tests pass", *("yes" if arm.tests_pass else "NO" for arm in arms))
+    made.add_row("job done", *("yes" if arm.done else "NO" for arm in arms))
+    return made
+
+
+def as_dict(result: Result) -> dict[str, Any]:
+    """All numbers, ready for JSON. Seconds are the provider's; ratios are wrapped/bare.
+
+    Prompt and completion tokens are None where the provider did not report them, and a ratio
+    is None where there is nothing to divide by.
+    """
+    return {
+        "setting": _setting(result),
+        "bare": _arm(result.bare),
+        "wrapped": _arm(result.wrapped),
+        "ratio": {
+            name: _ratio(measure(result.bare), measure(result.wrapped))
+            for name, _, measure in _MEASURES
+        },
+        "done": result.done,
+    }
+
+
+def notes(result: Result) -> list[str]:
+    """What is simulated and what is real, a sentence or two a line; failures first."""
+    failures = [
+        f"The {arm.name} arm failed: {arm.error or 'it ended, but the job is not done'}"
+        for arm in (result.bare, result.wrapped)
+        if not arm.done
+    ]
+    return failures + (_simulated_notes(result) if result.endpoint is None else _real_notes(result))
+
+
+def _simulated_notes(result: Result) -> list[str]:
+    limits = " and ".join(_limit(limit) for limit in run.LIMITS)
+    return [
+        f"Simulated: the provider, with limits like {run.PLAN} ({limits}; {run.TOKENS_PER_S:,.0f}"
+        f" tokens/s, {run.TTFT_S:g} s to the first token; Retry-After 60 s).",
+        "Simulated: the model. That it reads and edits one file at a time unless lately reminded,"
+        " and then batches, is an assumption and not a measurement.",
+        f"Simulated: the clock. Seconds are the provider's, and {result.time_scale:g} of them pass"
+        " in a real one, which blows up the program's own time by as much.",
+        "Real: HTTP, the OpenAI SDK with its own retries, the agent's loop, the files and their"
+        f" tests, and a system prompt of {run.SYSTEM_PROMPT_TOKENS:,} tokens.",
+        "The numbers are the provider's own. Waiting is wall time less the time in which a request"
+        " was served; a Retry-After is obeyed in both arms.",
+        "With a real provider: batchwrap demo --base-url URL --model NAME --api-key-env VARIABLE",
+    ]
+
+
+def _real_notes(result: Result) -> list[str]:
+    assert result.endpoint is not None
+    return [
+        f"Real: {result.endpoint.model} at {result.endpoint.base_url}. One run of each arm: what a"
+        " model does differs from run to run.",
+        "The bare arm was metered by batchwrap with every part switched off: it only counts.",
+        "The numbers are batchwrap's counters. Tokens are what the provider reported"
+        + ("." if result.reports_tokens else "; here it said nothing. Try without --stream."),
+        f"The wrapped arm kept to the limits {result.endpoint.limits!r}. It came second, so it may"
+        " have found less of the minute's budget left.",
+    ]
+
+
+def _setting(result: Result) -> dict[str, Any]:
+    setting: dict[str, Any] = {"simulated": result.endpoint is None, "stream": result.stream}
+    setting["system_prompt_tokens"] = run.SYSTEM_PROMPT_TOKENS
+    if result.endpoint is not None:
+        names = ("base_url", "model", "limits")  # never the key
+        return setting | {name: getattr(result.endpoint, name) for name in names}
+    return setting | {
+        "time_scale": result.time_scale,
+        "plan": run.PLAN,
+        "limits": [asdict(limit) for limit in run.LIMITS],
+        "tokens_per_s": run.TOKENS_PER_S,
+        "ttft_s": run.TTFT_S,
+    }
+
+
+def _arm(arm: Arm) -> dict[str, Any]:
+    return {
+        **{name: _rounded(measure(arm)) for name, _, measure in _MEASURES},
+        "turns": arm.turns,
+        "tests_pass": arm.tests_pass,
+        "done": arm.done,
+        "error": arm.error,
+    }
+
+
+def _ratio(bare: float | None, wrapped: float | None) -> float | None:
+    return None if wrapped is None or not bare else round(wrapped / bare, 3)
+
+
+def _rounded(number: float | None) -> float | None:
+    return round(number, 3) if isinstance(number, float) else number
+
+
+def _number(number: float | None) -> str:
+    if number is None:
+        return "not reported"
+    return f"{number:,.1f}" if isinstance(number, float) else f"{number:,}"
+
+
+def _limit(limit: RateLimit) -> str:
+    period = "minute" if limit.per_s == 60 else f"{limit.per_s:g} s"
+    return f"{limit.amount:,.0f} {limit.kind} per {period}"

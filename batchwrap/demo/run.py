@@ -1,0 +1,294 @@
+"""One arm of the demo: an agent does the job once, and the provider's book says what it took.
+
+Both arms have the same agent and the same project; they differ in the client alone. `simulated`
+runs one against a lab and counts by the lab's journal; `real` runs one against an endpoint of
+the user's and counts by `batchwrap.stats`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import batchwrap
+from batchwrap.demo import agent, sdk
+from batchwrap.demo.book import Book, Clock, Meter, read_journal
+from batchwrap.demo.project import NEW_NAME, OLD_NAME, Project, rename_calls
+from batchwrap.demo.prompt import system_prompt
+from batchwrap.lab import Call, FileReader, Lab, RateLimit, Reply, Script
+from batchwrap.options import Limit
+from batchwrap.tools import Workspace
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+ArmName = Literal["bare", "wrapped"]
+
+# Tokens: third-party client code of September 2025, see the preset cerebras/code-pro-2025-09.
+# Requests: the vendor's FAQ of August 2026, see cerebras/code-pro.
+PLAN = "Cerebras Code Pro, September 2025"
+LIMITS = (RateLimit("tokens", 300_000, 60), RateLimit("requests", 50, 60))
+TOKENS_PER_S = 1500.0
+TTFT_S = 0.2
+# At 15 both runs together take about 15 s. On a faster clock the milliseconds that the program
+# itself needs for a request would weigh too much: the bare arm takes 130 provider seconds at a
+# scale of 5, 135 at 15, 146 at 30.
+TIME_SCALE = 15.0
+# Real coding agents carry 10,000 to 25,000 tokens of instructions.
+SYSTEM_PROMPT_TOKENS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One run of the agent. Seconds are the provider's.
+
+    Attributes:
+        name: which client it had.
+        book: what the provider did.
+        wall_s: from the first request to the last answer.
+        turns: answers that the agent got.
+        tool_calls: calls that they asked for.
+        files_changed: files of the project that are not what they were.
+        tests_pass: whether the project's own tests pass now.
+        done: whether the whole job is done, and the agent came to its end.
+        error: why it did not come to its end, in one line; None if it did.
+    """
+
+    name: ArmName
+    book: Book
+    wall_s: float
+    turns: int
+    tool_calls: int
+    files_changed: int
+    tests_pass: bool
+    done: bool
+    error: str | None
+
+    @property
+    def waiting_s(self) -> float:
+        """Seconds in which no request was being served: waits for limits, mostly."""
+        return max(0.0, self.wall_s - self.book.served_s)
+
+
+class Watcher:
+    """Told what happens while an arm runs. This one does nothing with it."""
+
+    def started(self, arm: ArmName, clock: Clock) -> None:
+        """The first request is about to be sent; `clock` gives seconds from here on."""
+
+    def turn(self, arm: ArmName, number: int, called: str) -> None:
+        """The model has answered, and `called` says what it asked for."""
+
+    def ended(self, arm: Arm) -> None:
+        """The arm is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A real OpenAI-compatible endpoint.
+
+    Attributes:
+        base_url: where it is, up to ``/v1``.
+        model: the model's name.
+        api_key: sent as bearer token.
+        limits: the limits that the wrapped client keeps: a preset, or ``"auto"``.
+    """
+
+    base_url: str
+    model: str
+    api_key: str = field(repr=False)
+    limits: str = "auto"
+
+
+def simulated(
+    arm: ArmName,
+    project: Project,
+    *,
+    stream: bool = False,
+    time_scale: float = TIME_SCALE,
+    watcher: Watcher | None = None,
+) -> Arm:
+    """Run one arm against a lab of its own.
+
+    Args:
+        arm: which client the agent gets.
+        project: a new one; the agent works in its folder.
+        stream: whether the agent asks for streams.
+        time_scale: provider seconds in one real second.
+        watcher: is told how it goes.
+
+    Raises:
+        ConfigError: `time_scale` is not above 0.
+        MissingExtraError: openai is not installed.
+    """
+    lab = Lab(
+        FileReader(_job),
+        limits=LIMITS,
+        dialect="cerebras",
+        tokens_per_s=TOKENS_PER_S,
+        ttft_s=TTFT_S,
+        time_scale=time_scale,
+    )
+    _warm_up()
+    with lab, sdk.client(lab.base_url, "none", trust_env=False) as bare:
+        # The wrapped client waits in real seconds, of which the lab's minute has few.
+        limits = [Limit(it.kind, it.amount, it.per_s / time_scale) for it in LIMITS]
+        client = bare if arm == "bare" else batchwrap.wrap(bare, limits=limits)
+        work = _Work(arm, project, lab.now, watcher or Watcher())
+        work.run(client, model="simulated", stream=stream)
+        lab.wait_idle()
+        return work.arm(read_journal(lab.journal, work.started_s))
+
+
+def real(
+    arm: ArmName,
+    project: Project,
+    *,
+    endpoint: Endpoint,
+    stream: bool = False,
+    watcher: Watcher | None = None,
+) -> Arm:
+    """Run one arm against a real endpoint; that costs what it costs there.
+
+    The bare arm is metered by a wrapper with every part switched off: it only counts.
+
+    Args:
+        arm: which client the agent gets.
+        project: a new one; the agent works in its folder.
+        endpoint: the provider.
+        stream: whether the agent asks for streams.
+        watcher: is told how it goes.
+
+    Raises:
+        ConfigError: `endpoint.limits` is no preset.
+        MissingExtraError: openai is not installed.
+    """
+    meter = Meter()
+    hooks = {"request": [meter.asked]}
+    with sdk.client(endpoint.base_url, endpoint.api_key, event_hooks=hooks) as bare:
+        if arm == "bare":
+            client = batchwrap.wrap(
+                bare,
+                batching=None,
+                reminders=None,
+                throttle=None,
+                repair=None,
+                on_event=meter.event,
+            )
+        else:
+            client = batchwrap.wrap(bare, limits=endpoint.limits, on_event=meter.event)
+        meter.watch(client)
+        work = _Work(arm, project, time.monotonic, watcher or Watcher(), on_turn=meter.turn)
+        work.run(client, model=endpoint.model, stream=stream)
+        return work.arm(meter.book(work.started_s))
+
+
+class _Work:
+    """The agent at its job in one project."""
+
+    def __init__(
+        self,
+        name: ArmName,
+        project: Project,
+        clock: Clock,
+        watcher: Watcher,
+        on_turn: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._name, self._project, self._clock, self._watcher = name, project, clock, watcher
+        self._on_turn = on_turn
+        self._before = _contents(project.root)
+        self._turns = self._tool_calls = 0
+        self.started_s = self._wall_s = 0.0
+        self._error: str | None = None
+
+    def run(self, client: OpenAI, *, model: str, stream: bool) -> None:
+        system, workspace = system_prompt(SYSTEM_PROMPT_TOKENS), Workspace(self._project.root)
+        self.started_s = self._clock()
+        self._watcher.started(self._name, lambda: self._clock() - self.started_s)
+        try:
+            result = agent.run(
+                client,
+                model=model,
+                prompt=self._project.prompt,
+                workspace=workspace,
+                system=system,
+                stream=stream,
+                extra_tools=self._project.tools(),
+                on_turn=self._turn,
+            )
+            if not result.finished:
+                self._error = f"the agent had not ended after {result.turns} turns"
+        except sdk.failures() as error:
+            self._error = _in_one_line(error)
+        except (AttributeError, IndexError, TypeError) as error:
+            # The SDK passes on what any server says, and the agent looks for choices in it.
+            self._error = f"the answer is no chat completion ({_in_one_line(error)})"
+        self._wall_s = self._clock() - self.started_s
+
+    def _turn(self, number: int, message: agent.Message) -> None:
+        self._on_turn()
+        calls = message.get("tool_calls", [])
+        self._turns = number
+        self._tool_calls += len(calls)
+        self._watcher.turn(self._name, number, _summary(calls))
+
+    def arm(self, book: Book) -> Arm:
+        after = _contents(self._project.root)
+        paths = self._before.keys() | after.keys()
+        arm = Arm(
+            name=self._name,
+            book=book,
+            wall_s=self._wall_s,
+            turns=self._turns,
+            tool_calls=self._tool_calls,
+            files_changed=sum(self._before.get(path) != after.get(path) for path in paths),
+            tests_pass=self._project.run_tests()[0],
+            done=self._error is None and self._project.renamed(),
+            error=self._error,
+        )
+        self._watcher.ended(arm)
+        return arm
+
+
+def _job(files: dict[str, str], _: dict[str, Any]) -> list[Call]:
+    """What the simulated model wants: all edits, one a turn, and then the tests."""
+    edits = rename_calls(files, OLD_NAME, NEW_NAME)
+    return [*(Call(name, arguments) for name, arguments in edits), Call("run_tests", {})]
+
+
+def _warm_up() -> None:
+    """One request of a wrapped client, to load what both arms need before a clock runs.
+
+    The SDK imports its resources in the first request; at the scale of the lab that would
+    cost the first arm several seconds.
+    """
+    lab = Lab(Script(Reply("Ready.")))
+    with lab, sdk.client(lab.base_url, "none", trust_env=False) as client:
+        batchwrap.wrap(client).chat.completions.create(
+            model="simulated", messages=[{"role": "user", "content": "Ready?"}]
+        )
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _summary(calls: list[dict[str, Any]]) -> str:
+    """The first call in a few words, and how many more there are."""
+    if not calls:
+        return "says that it is done"
+    function = calls[0]["function"]
+    try:
+        path = json.loads(function["arguments"])["path"]
+    except (ValueError, KeyError, TypeError):
+        path = ""
+    more = f"and {len(calls) - 1} more" if len(calls) > 1 else ""
+    return " ".join(part for part in (function["name"], str(path), more) if part)
+
+
+def _contents(root: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}

@@ -1,0 +1,55 @@
+"""The one door of the demo to the OpenAI SDK, 2.x on httpx or 3.x on httpx2."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from batchwrap.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+
+def client(base_url: str, api_key: str, **http_options: Any) -> OpenAI:
+    """A plain client; close it.
+
+    Args:
+        base_url: the provider's, up to ``/v1``.
+        api_key: the key.
+        http_options: for the HTTP client below. ``trust_env=False`` keeps a proxy of the
+            environment from coming between the client and the loopback.
+
+    Raises:
+        MissingExtraError: openai is not installed.
+    """
+    openai = _openai()
+    made: OpenAI = openai.OpenAI(
+        base_url=base_url,
+        api_key=api_key,
+        http_client=openai.DefaultHttpxClient(**http_options),
+    )
+    return made
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """How a provider's failures reach the caller of a client.
+
+    As errors of the SDK, or, where a stream breaks off under openai 2.x, of the HTTP library
+    below it.
+    """
+    openai = _openai()
+    kinds = openai.DefaultHttpxClient.__mro__
+    library = next(kind.__module__ for kind in kinds if kind.__name__ == "Client")
+    return openai.OpenAIError, sys.modules[library].HTTPError
+
+
+def _openai() -> ModuleType:
+    try:
+        import openai
+    except ModuleNotFoundError as missing:
+        if missing.name != "openai":
+            raise
+        raise MissingExtraError("openai", "openai") from missing
+    return openai

@@ -1,0 +1,35 @@
+"""What an exchange holds while it runs, and letting go of it on every way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from batchwrap.core.exchange import Exchange
+from batchwrap.throttle.limiter import Lease
+
+
+class Attempt:
+    """The reservation of the running attempt, and who wants to hear of the end."""
+
+    def __init__(self, exchange: Exchange, on_end: Callable[[Exchange], None]) -> None:
+        self.exchange = exchange
+        self.lease: Lease | None = None
+        self._on_end: Callable[[Exchange], None] | None = on_end
+
+    def arrived(self) -> None:
+        """The provider has the request."""
+        if self.lease is not None:
+            self.lease.arrived()
+
+    def settle(self) -> None:
+        """Replace the reservation by what was spent; the first call counts."""
+        if self.lease is not None:
+            self.lease.settle(self.exchange.spent)
+
+    def end(self) -> None:
+        """Settle and report, once."""
+        self.settle()
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            self.exchange.finish()
+            on_end(self.exchange)

@@ -1,0 +1,115 @@
+"""The driver for threads. Its twin for tasks is `batchwrap.drive.tasks`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from typing import Any, TypeVar, assert_never
+
+from batchwrap.core import exchange as ex
+from batchwrap.core.chat import Body
+from batchwrap.drive.answer import Answer, Incoming, sent
+from batchwrap.drive.attempt import Attempt
+from batchwrap.throttle.limiter import Limiter
+
+In = TypeVar("In", bound=Incoming)
+
+
+class Pieces:
+    """The stream of an answer. Iterating again goes on where the last one stopped.
+
+    However it ends (exhausted, closed, failed, dropped), the connection is let go and
+    the reservation settled.
+    """
+
+    def __init__(self, source: Generator[Any], incoming: Incoming, attempt: Attempt) -> None:
+        self._source = source
+        self._incoming = incoming
+        self._attempt = attempt
+
+    def __iter__(self) -> Pieces:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return next(self._source)
+        except BaseException:  # StopIteration, too: either way it is over
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the stream, early or not; later calls do nothing."""
+        try:
+            with suppress(ValueError):  # another thread is waiting in it
+                self._source.close()
+            self._incoming.close()
+        finally:
+            self._attempt.end()
+
+    def __del__(self) -> None:
+        self._attempt.end()
+
+
+def run(
+    exchange: ex.Exchange,
+    send: Callable[[Body | None], In],
+    *,
+    limiter: Limiter,
+    on_end: Callable[[ex.Exchange], None],
+) -> Answer[In, Pieces]:
+    """Obey the exchange until there is an answer to hand out.
+
+    Args:
+        exchange: the machine.
+        send: sends a body (None: the agent's own, as it is) and returns the answer.
+        limiter: admits each attempt.
+        on_end: called once, when everything was handed out or given up.
+
+    Raises:
+        LimitExceeded: the limiter does not admit the request.
+        Exception: whatever `send` raises.
+    """
+    attempt, incoming = Attempt(exchange, on_end), None
+    action = exchange.start()
+    try:
+        while True:
+            match action:
+                case ex.AnswerLocally() as local:
+                    attempt.end()
+                    return Answer(None, local)
+                case ex.Reserve(cost):
+                    attempt.lease = limiter.acquire(cost)
+                    action = exchange.reserved(attempt.lease.waited_s)
+                case ex.Send(body):
+                    if incoming is not None:
+                        incoming.close()
+                    incoming = send(body)
+                    attempt.arrived()
+                    action = exchange.received(incoming.head, time.time())
+                case ex.Wait(seconds):
+                    sent(incoming).read()  # or its connection could not be used again
+                    sent(incoming).close()
+                    attempt.settle()
+                    limiter.close_for(seconds)
+                    time.sleep(seconds)
+                    action = exchange.waited()
+                case ex.ReadBody():
+                    action = exchange.body(sent(incoming).read())
+                case ex.Respond() as respond:
+                    sent(incoming).close()
+                    attempt.end()
+                    return Answer(sent(incoming), respond)
+                case ex.Stream():
+                    arriving = sent(incoming)
+                    pieces = Pieces(arriving.pieces(exchange), arriving, attempt)
+                    return Answer(arriving, pieces)
+                case _:
+                    assert_never(action)
+    except BaseException:
+        try:
+            if incoming is not None:
+                incoming.close()
+        finally:
+            attempt.end()
+        raise

@@ -1,0 +1,54 @@
+"""What batchwrap raises. A user's mistake and a provider's limit are different classes."""
+
+from __future__ import annotations
+
+
+class BatchwrapError(Exception):
+    """Root of every error that batchwrap raises itself."""
+
+
+class ConfigError(BatchwrapError, ValueError):
+    """An option is wrong. Raised where the option is given, never during a request.
+
+    Attributes:
+        option: the name of the option, for example ``"Reminders.every"``.
+    """
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(f"{option}: {message}")
+        self.option = option
+
+
+class MissingExtraError(BatchwrapError, ImportError):
+    """An optional dependency is not installed.
+
+    Attributes:
+        extra: the extra of batchwrap that brings it, for example ``"httpx"``.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f'{package} is not installed; it comes with: pip install "batchwrap[{extra}]"'
+        )
+        self.extra = extra
+
+
+class LimitExceeded(BatchwrapError):
+    """A request can never fit a limit, or would have to wait longer than `Throttle.max_wait_s`.
+
+    Through a wrapped client it reaches the caller as the SDK's own error for status 429
+    (`RateLimitError`) with the code ``batchwrap_limit_exceeded``.
+
+    Attributes:
+        limit: the limit that is in the way, as text.
+        requested: how much of it the request needs, in the limit's own unit.
+        retry_after_s: seconds until it could be admitted; None if it never can.
+    """
+
+    def __init__(
+        self, message: str, *, limit: str, requested: float, retry_after_s: float | None
+    ) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.requested = requested
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,149 @@
+"""How a provider words a refusal and its rate-limit headers.
+
+Times come in provider seconds and leave in the client's: `time_scale` of the one are one
+of the other, so that a client that obeys a header waits for the right real time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from batchwrap.lab.limits import RateLimit, Refusal, Standing
+
+DialectName = Literal["cerebras", "openai"]
+
+_PERIODS: dict[float, str] = {1: "second", 60: "minute", 3600: "hour", 86_400: "day"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response that is known as a whole.
+
+    Attributes:
+        status: the HTTP status.
+        body: sent as JSON.
+        headers: beside the content type.
+    """
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str]
+
+
+class Dialect(Protocol):
+    """What differs from provider to provider."""
+
+    def headers(self, standings: Iterable[Standing], time_scale: float) -> dict[str, str]:
+        """The rate-limit headers of an admitted request."""
+
+    def refusal(self, refusal: Refusal, model: str, time_scale: float) -> Answer:
+        """The 429 of a request that was not admitted."""
+
+
+def error(
+    status: int,
+    message: str,
+    *,
+    code: str | None = None,
+    param: str | None = None,
+    kind: str = "invalid_request_error",
+) -> Answer:
+    """An error in OpenAI's shape, wrapped in `error`."""
+    wrapped = {"message": message, "type": kind, "param": param, "code": code}
+    return Answer(status, {"error": wrapped}, {})
+
+
+def dialect(name: DialectName) -> Dialect:
+    """The dialect of that name."""
+    return _Cerebras() if name == "cerebras" else _OpenAI()
+
+
+def duration(seconds: float) -> str:
+    """A time as Go prints it (``6m0s``, ``8.64s``, ``300ms``), rounded up to a millisecond."""
+    milliseconds = math.ceil(round(seconds * 1000, 6))
+    if milliseconds < 1000:
+        return f"{milliseconds}ms" if milliseconds else "0s"
+    minutes, rest = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{hours}h" if hours else ""
+    text += f"{minutes}m" if hours or minutes else ""
+    return f"{text}{rest / 1000:g}s"
+
+
+class _Cerebras:
+    """Flat error bodies, headers for each period, `retry-after` of a whole window."""
+
+    def headers(self, standings: Iterable[Standing], time_scale: float) -> dict[str, str]:
+        found = {}
+        for standing in standings:
+            limit = standing.limit
+            rung = f"{limit.kind}-{_period(limit)}"
+            found[f"x-ratelimit-limit-{rung}"] = f"{limit.amount:.0f}"
+            found[f"x-ratelimit-remaining-{rung}"] = f"{math.floor(standing.remaining)}"
+            found[f"x-ratelimit-reset-{rung}"] = str(standing.reset_s / time_scale)
+        return found
+
+    def refusal(self, refusal: Refusal, model: str, time_scale: float) -> Answer:
+        limit = refusal.limit
+        what, past = ("tokens", "processed") if limit.kind == "tokens" else ("requests", "sent")
+        body = {
+            "message": f"{what.capitalize()} per {_period(limit)} limit exceeded"
+            f" - too many {what} {past}.",
+            "type": f"too_many_{what}_error",
+            "param": "quota",
+            "code": f"{what.removesuffix('s')}_quota_exceeded",
+        }
+        # The window's length, not the time until there is room: so it is at Cerebras.
+        return Answer(429, body, _retry_after(limit.per_s / time_scale))
+
+
+class _OpenAI:
+    """Wrapped error bodies, one header for each kind, `retry-after` that is true."""
+
+    def headers(self, standings: Iterable[Standing], time_scale: float) -> dict[str, str]:
+        found = {}
+        # With several limits of a kind the shortest period is the last to be written.
+        for standing in sorted(standings, key=lambda standing: -standing.limit.per_s):
+            limit = standing.limit
+            found[f"x-ratelimit-limit-{limit.kind}"] = f"{limit.amount:.0f}"
+            found[f"x-ratelimit-remaining-{limit.kind}"] = f"{math.floor(standing.remaining)}"
+            found[f"x-ratelimit-reset-{limit.kind}"] = duration(standing.reset_s / time_scale)
+        return found
+
+    def refusal(self, refusal: Refusal, model: str, time_scale: float) -> Answer:
+        limit = refusal.limit
+        short = {"minute": "min"}.get(_period(limit), _period(limit))
+        unit = f"{limit.kind} per {short} ({limit.kind[0].upper()}P{short[0].upper()})"
+        asked = f"Limit {limit.amount:.0f}, Requested {refusal.requested:.0f}"
+        if math.isinf(refusal.wait_s):
+            message = (
+                f"Request too large for {model} on {unit}: {asked}. "
+                "The input or output tokens must be reduced in order to run successfully."
+            )
+            headers = {}
+        else:
+            wait_s = refusal.wait_s / time_scale
+            message = (
+                f"Rate limit reached for {model} on {unit}: Limit {limit.amount:.0f}, "
+                f"Used {limit.amount - refusal.remaining:.0f}, "
+                f"Requested {refusal.requested:.0f}. Please try again in {duration(wait_s)}."
+            )
+            headers = _retry_after(wait_s)
+        answer = error(429, message, code="rate_limit_exceeded", kind=limit.kind)
+        return Answer(answer.status, answer.body, headers)
+
+
+def _period(limit: RateLimit) -> str:
+    return _PERIODS.get(limit.per_s, f"{limit.per_s:g}s")
+
+
+def _retry_after(seconds: float) -> dict[str, str]:
+    """`retry-after`, and `retry-after-ms` where seconds alone would lose the fraction."""
+    milliseconds = math.ceil(round(seconds * 1000, 6))
+    headers = {"retry-after": str(milliseconds / 1000).removesuffix(".0")}
+    if milliseconds % 1000:
+        headers["retry-after-ms"] = str(milliseconds)
+    return headers

@@ -1,0 +1,224 @@
+"""Scripted models: one that plays replies in order, and one that does file jobs."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Any
+
+from batchwrap.errors import ConfigError
+from batchwrap.lab.model import Call, Raw, Reply
+from batchwrap.lab.transcript import (
+    MadeCall,
+    Tool,
+    calls_of,
+    current_prompt,
+    files_read,
+    parsed,
+    text_of,
+    tools_of,
+    turns_after,
+)
+
+# Gets the files read so far and the request; returns the calls that the job needs.
+Job = Callable[[dict[str, str], dict[str, Any]], list[Call]]
+
+_EXTENSIONS = (
+    "c|cc|cfg|conf|cpp|cs|css|csv|go|h|hpp|html|ini|ipynb|java|js|json|jsonl|jsx|kt|lock|log|lua|"
+    "md|php|pl|proto|py|pyi|rb|rs|rst|scala|sh|sql|svelte|swift|toml|ts|tsx|txt|vue|xml|yaml|yml"
+)
+PATH = rf"(?<![\w./:-])(?:\.{{0,2}}/)?(?:[\w.-]+/)*[\w.-]+\.(?:{_EXTENSIONS})(?![\w/-])"
+# A call quoted in a prompt, as in "for example {"path": "a.py"}", names no file of the job.
+_QUOTED_CALL = re.compile(r"\{[^{}]*\}")
+
+
+class Script:
+    """A model that plays its replies in order, whatever it is asked. Thread-safe.
+
+    Raises:
+        RuntimeError: (when called) all replies have been played.
+    """
+
+    def __init__(self, *replies: Reply | Raw) -> None:
+        self._replies = replies
+        self._played = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, request: dict[str, Any]) -> Reply | Raw:
+        """The next reply."""
+        with self._lock:
+            if self._played == len(self._replies):
+                raise RuntimeError(
+                    f"the script has {len(self._replies)} replies and was asked for one more"
+                )
+            self._played += 1
+            return self._replies[self._played - 1]
+
+    @property
+    def left(self) -> int:
+        """How many replies have not been played."""
+        return len(self._replies) - self._played
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habit:
+    """How the scripted model behaves. These are assumptions, not measurements.
+
+    Real models differ from it and from each other. What is counted with this model shows
+    what batching is worth if a model behaves so; it does not show that one does.
+
+    Args:
+        turns: assistant turns for which the model goes on using a multi-tool after it was
+            reminded of it, or used one itself.
+        multi_tool: how the name of a multi-tool for reading begins.
+        multi_tools: how the name of any multi-tool of one kind begins.
+        read_tools: names of single read tools that the model knows.
+        path: regular expression for a path in a prompt.
+        heeds_max_items: whether it asks for no more items than the schema's `maxItems`.
+    """
+
+    turns: int = 4
+    multi_tool: str = "multi_read"
+    multi_tools: str = "multi_"
+    read_tools: tuple[str, ...] = (
+        "read_file",
+        "read",
+        "view",
+        "Read",
+        "view_file",
+        "open_file",
+        "cat",
+        "read_text_file",
+    )
+    path: str = PATH
+    heeds_max_items: bool = True
+
+    def __post_init__(self) -> None:
+        if self.turns < 0:
+            raise ConfigError("Habit.turns", f"{self.turns!r} is below 0")
+
+
+class FileReader:
+    """A model that reads the files its prompt names, then makes the calls of a job.
+
+    It has no memory: everything follows from the request, so it can be run concurrently
+    and asked again. Each turn it does the first of these that applies:
+
+    1. Files named in the prompt are unread, a multi-tool is on offer, and it is in the
+       habit of using one: it asks for all of them in one call.
+    2. Files are unread: it asks for the first, with the single read tool.
+    3. Calls of the job have not been made: it makes the next one, or, in the habit of using
+       a multi-tool that takes such calls, all that follow of its kind.
+    4. It ends its turn with a short text.
+
+    It is in the habit if the multi-tool's name stands in a user or tool message of the
+    last `Habit.turns` assistant turns, or if it made a multi-call in one of them. What the
+    system prompt and the tool's description say does not count: that models forget these
+    is the assumption (see `Habit`).
+
+    Args:
+        job: the calls that are needed after reading; asked again each turn, so it must
+            return the same ones for the same files. A call is done when an equal one, or
+            an equal item of a multi-call, stands in the conversation.
+        habit_turns: short for `Habit(turns=…)`.
+        habit: how it behaves.
+        final: the text that it ends its turn with.
+    """
+
+    def __init__(
+        self,
+        job: Job | None = None,
+        *,
+        habit_turns: int | None = None,
+        habit: Habit | None = None,
+        final: str = "Done.",
+    ) -> None:
+        habit = habit or Habit()
+        self.habit = habit if habit_turns is None else replace(habit, turns=habit_turns)
+        self._job = job
+        self._final = final
+        self._path = re.compile(self.habit.path)
+
+    def __call__(self, request: dict[str, Any]) -> Reply:
+        """The turn that follows from the conversation."""
+        messages = request["messages"]
+        single, multi = self._read_tools(request)
+        calls = list(calls_of(messages))
+        files = files_read(calls, {tool.name: tool for tool in (single, multi) if tool})
+        unread = [path for path in self._named(messages) if path not in files]
+        if unread and (single or multi):
+            return Reply(calls=(self._read(unread, single, multi, messages),))
+        job = self._job(files, request) if self._job else []
+        left = [call for call in job if not any(_is_equal(call, made) for made in calls)]
+        return Reply(calls=(self._make(left, request),)) if left else Reply(self._final)
+
+    def _make(self, left: list[Call], request: dict[str, Any]) -> Call:
+        """The next call of the job, or a multi-call of all that are like it and follow it."""
+        first = left[0]
+        alike = list(takewhile(lambda call: call.name == first.name, left))
+        given = set(first.arguments) if isinstance(first.arguments, dict) else set[str]()
+        for tool in tools_of(request) if len(alike) > 1 else ():
+            if (
+                tool.items
+                and given
+                and given <= tool.fields
+                and tool.name.startswith(self.habit.multi_tools)
+                and self._in_habit(tool.name, request["messages"])
+            ):
+                most = tool.max_items if self.habit.heeds_max_items else None
+                return Call(tool.name, {tool.items: [call.arguments for call in alike[:most]]})
+        return first
+
+    def _read_tools(self, request: dict[str, Any]) -> tuple[Tool | None, Tool | None]:
+        tools = tools_of(request)
+        singles = {tool.name: tool for tool in tools if tool.items is None}
+        single = next((singles[n] for n in self.habit.read_tools if n in singles), None)
+        multis = (t for t in tools if t.items and t.name.startswith(self.habit.multi_tool))
+        return single, next(multis, None)
+
+    def _named(self, messages: list[dict[str, Any]]) -> list[str]:
+        prompt = current_prompt(messages)
+        while (plain := _QUOTED_CALL.sub(" ", prompt)) != prompt:
+            prompt = plain
+        return list(dict.fromkeys(self._path.findall(prompt)))
+
+    def _read(
+        self,
+        unread: list[str],
+        single: Tool | None,
+        multi: Tool | None,
+        messages: list[dict[str, Any]],
+    ) -> Call:
+        if multi and multi.items and (single is None or self._in_habit(multi.name, messages)):
+            most = multi.max_items if self.habit.heeds_max_items else None
+            if single is None or len(unread) > 1:
+                items = [{multi.path: path} for path in unread[:most]]
+                return Call(multi.name, {multi.items: items})
+        assert single is not None
+        return Call(single.name, {single.path: unread[0]})
+
+    def _in_habit(self, multi: str, messages: list[dict[str, Any]]) -> bool:
+        name = re.compile(rf"(?<!\w){re.escape(multi)}(?!\w)")
+        for turns, message in turns_after(messages):
+            if turns >= self.habit.turns:
+                return False
+            if message["role"] in ("user", "tool") and name.search(text_of(message)):
+                return True
+            made = message.get("tool_calls") or () if message["role"] == "assistant" else ()
+            if any(call["function"]["name"].startswith(self.habit.multi_tools) for call in made):
+                return True
+        return False
+
+
+def _is_equal(call: Call, made: MadeCall) -> bool:
+    """Whether the call was made, by itself or as an item of a multi-call."""
+    wanted = parsed(call.arguments)
+    if made.name == call.name and made.arguments == wanted:
+        return True
+    return any(
+        item == wanted or (item.get("tool") == call.name and item.get("arguments") == wanted)
+        for item in made.items()
+    )

@@ -1,0 +1,284 @@
+"""Every option of batchwrap: frozen, keyword-only, checked when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from batchwrap.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tenacity import BaseRetrying
+
+LimitKind = Literal["requests", "tokens"]
+ToolKind = Literal["read", "edit", "write", "read_only", "sequential", "bookkeeping"]
+EventHook = Callable[["Event"], None]
+
+
+def _one_of(option: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        names = ", ".join(repr(name) for name in allowed)
+        raise ConfigError(option, f"{value!r} is not one of {names}")
+
+
+def _number(option: str, value: object, *, least: float, above: bool = False) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
+        raise ConfigError(option, f"{value!r} is not a finite number")
+    if value < least or (above and value == least):
+        raise ConfigError(option, f"{value!r} is not {'above' if above else 'at least'} {least:g}")
+
+
+def _whole(option: str, value: object, *, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(option, f"{value!r} is not a whole number")
+    _number(option, value, least=least)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One bucket of a provider's limits.
+
+    Args:
+        kind: what is counted: ``"requests"``, or ``"tokens"`` (prompt and output).
+        amount: how many of them are refilled in `per_s` seconds.
+        per_s: the period in seconds: 60 for "per minute".
+        burst: how many fit into a full bucket; `amount` unless given.
+    """
+
+    kind: LimitKind
+    amount: float
+    per_s: float
+    _: KW_ONLY
+    burst: float | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("Limit.kind", self.kind, get_args(LimitKind))
+        _number("Limit.amount", self.amount, least=0, above=True)
+        _number("Limit.per_s", self.per_s, least=0, above=True)
+        if self.burst is not None:
+            _number("Limit.burst", self.burst, least=0, above=True)
+
+    @property
+    def capacity(self) -> float:
+        """What fits into the full bucket."""
+        return self.amount if self.burst is None else self.burst
+
+    @property
+    def rate(self) -> float:
+        """What is refilled in one second."""
+        return self.amount / self.per_s
+
+    def __str__(self) -> str:
+        return f"{self.amount:,.0f} {self.kind} per {self.per_s:g} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """What one of the agent's tools does, where its shape does not tell.
+
+    Args:
+        kind: ``"read"`` and ``"read_only"`` (a search, a listing: no single-kind multi-tool)
+            may go out together; ``"edit"`` and ``"write"`` wait for what they conflict with;
+            ``"sequential"`` (a shell) goes one at a time, in order; ``"bookkeeping"`` (a to-do
+            list) rides along with anything.
+        path: the parameter that names the file; found by its name unless given.
+    """
+
+    kind: ToolKind
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("Tool.kind", self.kind, get_args(ToolKind))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batching:
+    """How single tool calls become multi-calls.
+
+    Args:
+        offer: ``"alongside"`` adds multi-tools beside the agent's own tools, ``"instead"``
+            shows them in the place of the tools that they run, ``"never"`` adds nothing.
+        tools: tools that are batchable whatever their shape: name to kind (``"read"``).
+        exclude: names of tools that are never batched.
+        mixed: offer `batch`, whose items name their tools, beside the multi-tools of one kind.
+        delivery: how the agent gets the calls: ``"parallel"``, ``"serial"`` (one in each
+            answer), or ``"auto"``: parallel unless the request says
+            ``parallel_tool_calls: false``. What conflicts waits in any case.
+        approvals: the agent asks a person before it edits: edits go one by one.
+        local_usage: what answers without a round trip report as usage: ``"zero"``, or
+            ``"last_prompt"`` for agents that show how full the context is.
+        on_failure: after a failed command of a ``"sequential"`` tool: ``"stop"`` cancels the
+            rest, and the model is told; ``"go_on"`` runs it all the same.
+        failed: whether a tool's result reads as failed; what is held back behind a failed
+            edit is not run. By default texts that begin with "Error" and the like.
+        max_items: most items that the schema of a multi-tool asks for. A longer batch
+            is run all the same.
+    """
+
+    offer: Literal["alongside", "instead", "never"] = "alongside"
+    tools: Mapping[str, Tool | ToolKind] = field(default_factory=dict)
+    exclude: Sequence[str] = ()
+    mixed: bool = True
+    max_items: int = 8
+    delivery: Literal["auto", "parallel", "serial"] = "auto"
+    approvals: bool = False
+    local_usage: Literal["zero", "last_prompt"] = "zero"
+    on_failure: Literal["stop", "go_on"] = "stop"
+    failed: Callable[[str], bool] | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("Batching.offer", self.offer, ("alongside", "instead", "never"))
+        _one_of("Batching.on_failure", self.on_failure, ("stop", "go_on"))
+        _one_of("Batching.delivery", self.delivery, ("auto", "parallel", "serial"))
+        _one_of("Batching.local_usage", self.local_usage, ("zero", "last_prompt"))
+        _one_of("Batching.mixed", self.mixed, (True, False))
+        _one_of("Batching.approvals", self.approvals, (True, False))
+        if self.failed is not None and not callable(self.failed):
+            raise ConfigError("Batching.failed", f"{self.failed!r} cannot be called")
+        _whole("Batching.max_items", self.max_items, least=2)
+        if not isinstance(self.tools, Mapping):
+            raise ConfigError("Batching.tools", f"{self.tools!r} is not a mapping of name to kind")
+        for name, kind in self.tools.items():
+            if not isinstance(kind, Tool):
+                _one_of(f"Batching.tools[{name!r}]", kind, get_args(ToolKind))
+        if isinstance(self.exclude, str):
+            raise ConfigError("Batching.exclude", "is a text; give a list of tool names")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reminders:
+    """When the model is told again to batch.
+
+    Args:
+        every: assistant turns without a batch until the next reminder.
+        on_lapse: remind at once when two turns in a row were single reads that could
+            have been one multi-call.
+        max_per_conversation: most reminders in one conversation.
+    """
+
+    every: int = 6
+    on_lapse: bool = True
+    max_per_conversation: int = 12
+
+    def __post_init__(self) -> None:
+        _whole("Reminders.every", self.every, least=1)
+        _whole("Reminders.max_per_conversation", self.max_per_conversation, least=0)
+        _one_of("Reminders.on_lapse", self.on_lapse, (True, False))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Throttle:
+    """How requests are held back, and what happens after a refusal (429).
+
+    Args:
+        limits: ``"auto"`` holds nothing back until amounts are known (no guesses);
+            ``"cerebras/code-max"`` names a preset; or a list of `Limit`.
+        max_wait_s: longest wait, in seconds, before a request fails instead.
+        retry: a tenacity retrying object (`stop`, `wait` and `retry` of it are used) in
+            place of the default of 6 attempts with exponential backoff and jitter.
+            A `Retry-After` of the provider stays the floor of every wait.
+    """
+
+    limits: str | Sequence[Limit] = "auto"
+    max_wait_s: float = 120.0
+    retry: BaseRetrying | None = None
+
+    def __post_init__(self) -> None:
+        _number("Throttle.max_wait_s", self.max_wait_s, least=0)
+        if not isinstance(self.limits, str):
+            bad = [limit for limit in self.limits if not isinstance(limit, Limit)]
+            if bad:
+                raise ConfigError("Throttle.limits", f"{bad[0]!r} is not a Limit")
+        if self.retry is not None and not all(
+            callable(getattr(self.retry, part, None)) for part in ("stop", "wait", "retry")
+        ):
+            raise ConfigError("Throttle.retry", f"{self.retry!r} is not a tenacity retrying object")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repair:
+    """Which defects of a provider's output are put right before anything else sees it.
+
+    Args:
+        call_index: a streamed tool call without an index, or with one that is taken by
+            another call, gets an index of its own.
+        call_id: a tool call without an id gets one.
+        finish_reason: "stop" over a message that calls tools becomes "tool_calls".
+    """
+
+    call_index: bool = True
+    call_id: bool = True
+    finish_reason: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("call_index", "call_id", "finish_reason"):
+            _one_of(f"Repair.{name}", getattr(self, name), (True, False))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something that batchwrap did. Holds counts and names, never contents or keys.
+
+    Args:
+        name: ``"expanded"``, ``"waited"``, ``"refused"``, ``"repaired"`` or
+            ``"failed_open"``.
+        data: numbers and names that belong to it; seconds end in ``_s``.
+    """
+
+    name: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """All parts together. A part that is None is switched off."""
+
+    batching: Batching | None = field(default_factory=Batching)
+    reminders: Reminders | None = field(default_factory=Reminders)
+    throttle: Throttle | None = field(default_factory=Throttle)
+    repair: Repair | None = field(default_factory=Repair)
+    on_event: EventHook | None = None
+
+
+def combine(
+    *,
+    limits: str | Sequence[Limit],
+    batching: Batching | None,
+    reminders: Reminders | None,
+    throttle: Throttle | None,
+    repair: Repair | None,
+    remind_every: int | None,
+    on_event: EventHook | None,
+) -> Options:
+    """The options that the keyword arguments of `wrap` and `batched` mean together.
+
+    `limits` and `remind_every` are short for fields of `Throttle` and `Reminders`.
+
+    Raises:
+        ConfigError: one of them is wrong, or two of them contradict each other.
+    """
+    parts = {"batching": batching, "reminders": reminders, "throttle": throttle, "repair": repair}
+    for (name, part), kind in zip(
+        parts.items(), (Batching, Reminders, Throttle, Repair), strict=True
+    ):
+        if part is not None and not isinstance(part, kind):
+            raise ConfigError(name, f"{part!r} is neither None nor a {kind.__name__}")
+    if on_event is not None and not callable(on_event):
+        raise ConfigError("on_event", f"{on_event!r} cannot be called")
+    if limits != "auto":
+        if throttle is None:
+            raise ConfigError("limits", "given although throttle=None switches throttling off")
+        throttle = replace(throttle, limits=limits)
+    if remind_every is not None:
+        if reminders is None:
+            raise ConfigError("remind_every", "given although reminders=None switches them off")
+        reminders = replace(reminders, every=remind_every)
+    return Options(
+        batching=batching,
+        reminders=reminders,
+        throttle=throttle,
+        repair=repair,
+        on_event=on_event,
+    )

@@ -1,0 +1,106 @@
+"""Counters since wrapping, for people (a table) and programs (a dict)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from threading import RLock
+from typing import Any
+
+_REPAIRS = "repairs."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stats:
+    """What batchwrap did.
+
+    Attributes:
+        requests: chat requests of the agent.
+        round_trips: requests that reached the provider, refused ones included.
+        multi_calls: multi-calls of the model that were expanded.
+        items: single calls that they became.
+        folds: turns that were folded back, over all requests.
+        local_answers: requests answered without a round trip, with calls that had waited.
+        offers: requests that carried multi-tools.
+        reminders: reminders that stood in requests, counted in each request again.
+        refusals: answers with status 429.
+        retries: attempts after a refusal.
+        waited_s: seconds spent waiting for limits and after refusals.
+        prompt_tokens: prompt tokens as the provider counted them.
+        completion_tokens: output tokens as the provider counted them.
+        failed_open: requests that were refused with what we added, and sent again without.
+        not_understood: request bodies of a shape that was passed on untouched.
+        passed_through: requests to other endpoints, untouched.
+        repairs: how often each repair was needed, by name.
+    """
+
+    requests: int = 0
+    round_trips: int = 0
+    multi_calls: int = 0
+    items: int = 0
+    folds: int = 0
+    local_answers: int = 0
+    offers: int = 0
+    reminders: int = 0
+    refusals: int = 0
+    retries: int = 0
+    waited_s: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    failed_open: int = 0
+    not_understood: int = 0
+    passed_through: int = 0
+    repairs: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def round_trips_saved(self) -> int:
+        """Calls that came without a round trip of their own: items less multi-calls."""
+        return max(0, self.items - self.multi_calls)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All counters by name, ready for JSON."""
+        return {**asdict(self), "round_trips_saved": self.round_trips_saved}
+
+    def __str__(self) -> str:
+        rows = self.as_dict()
+        repairs = rows.pop("repairs")
+        rows |= {f"repairs: {name}": count for name, count in sorted(repairs.items())}
+        width = max(len(name) for name in rows)
+        return "\n".join(
+            f"{name.replace('_', ' '):<{width}}  {value:>12,.1f}"
+            if isinstance(value, float)
+            else f"{name.replace('_', ' '):<{width}}  {value:>12,}"
+            for name, value in rows.items()
+        )
+
+
+class Counters:
+    """Adds up from any thread; what is counted here is counted above, too."""
+
+    def __init__(self, above: Counters | None) -> None:
+        self._counts: Counter[str] = Counter()
+        self._lock = RLock()  # a dropped stream may be counted by the garbage collector
+        self._above = above
+
+    def add(self, counts: Mapping[str, float]) -> None:
+        """Add these counts."""
+        with self._lock:
+            self._counts.update(counts)
+        if self._above is not None:
+            self._above.add(counts)
+
+    def stats(self) -> Stats:
+        """The counters as they are now."""
+        with self._lock:
+            counts: dict[str, Any] = dict(self._counts)
+        repairs = {
+            name.removeprefix(_REPAIRS): count
+            for name, count in counts.items()
+            if name.startswith(_REPAIRS)
+        }
+        known = {item.name: counts[item.name] for item in fields(Stats) if item.name in counts}
+        return Stats(**known, repairs=repairs)
+
+
+PROCESS = Counters(above=None)

@@ -1,0 +1,73 @@
+"""How long to wait after a refusal: tenacity's parts decide, `Retry-After` is the floor."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import tenacity
+
+from batchwrap.core.limits.refusal import Refusal
+from batchwrap.options import Throttle
+
+# Jitter goes upward only: nobody comes before the time that the provider named, and a
+# crowd of waiters does not come back in the same instant.
+_JITTER = 0.1
+
+
+class Refused(Exception):
+    """The outcome that tenacity's parts see.
+
+    Attributes:
+        refusal: status and `Retry-After` of the refused attempt.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"status {refusal.status}")
+        self.refusal = refusal
+
+
+def default_retrying() -> tenacity.BaseRetrying:
+    """Six attempts; between them what the provider asked for, else 1, 2, 4, … s, 30 at most."""
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(Refused),
+        stop=tenacity.stop_after_attempt(6),
+        wait=_AskedOrExponential(),
+    )
+
+
+class _AskedOrExponential(tenacity.wait.wait_base):
+    """What the provider asked for; without a word from it 1, 2, 4, … s plus jitter."""
+
+    _unasked = tenacity.wait_exponential_jitter(initial=1, max=30, jitter=1)
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        asked_s = error.refusal.retry_after_s if isinstance(error, Refused) else None
+        return self._unasked(retry_state) if asked_s is None else asked_s
+
+
+def backoff(throttle: Throttle) -> Callable[[Refusal], float | None]:
+    """A policy for one request: seconds to wait after each refusal, None to give up."""
+    retrying = throttle.retry or default_retrying()
+    state = tenacity.RetryCallState(retry_object=retrying, fn=None, args=(), kwargs={})
+
+    def wait_after(refusal: Refusal) -> float | None:
+        error = Refused(refusal)
+        state.set_exception((Refused, error, None))
+        if not retrying.retry(state) or retrying.stop(state):
+            return None
+        wait_s = max(refusal.retry_after_s or 0.0, float(retrying.wait(state)))
+        wait_s += random.uniform(0, _JITTER * wait_s)
+        if wait_s > throttle.max_wait_s:
+            return None
+        state.idle_for += wait_s
+        state.prepare_for_next_attempt()
+        return wait_s
+
+    return wait_after
+
+
+def never(_: Refusal) -> float | None:
+    """A policy that gives up at once."""
+    return None

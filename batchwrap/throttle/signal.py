@@ -1,0 +1,58 @@
+"""A wake-up call that a thread, an asyncio task or a trio task can wait for.
+
+One budget serves all three at the same time, so the one who frees tokens may run in
+another thread or event loop than the one who waits for them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+
+
+class ThreadSignal:
+    """Wakes a waiting thread."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """Wake the waiter; from any thread."""
+        self._event.set()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for `set`, or so many seconds; then the signal is ready again."""
+        self._event.wait(min(timeout_s, threading.TIMEOUT_MAX))
+        self._event.clear()
+
+
+class TaskSignal:
+    """Wakes a waiting asyncio or trio task. Made inside the task that waits."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+        token: Any = anyio.lowlevel.current_token().native_token
+        # asyncio's loop and trio's token name the same thing differently; anyio's own
+        # bridge would block the thread that calls.
+        self._call_soon: Callable[[Callable[[], None]], object] = (
+            token.run_sync_soon if hasattr(token, "run_sync_soon") else token.call_soon_threadsafe
+        )
+
+    def set(self) -> None:
+        """Wake the waiter; from any thread."""
+        with suppress(RuntimeError):  # its event loop is gone, and so is the waiter
+            self._call_soon(self._wake)
+
+    async def wait(self, timeout_s: float) -> None:
+        """Wait for `set`, or so many seconds; then the signal is ready again."""
+        with anyio.move_on_after(timeout_s):
+            await self._event.wait()
+        self._event = anyio.Event()
+
+    def _wake(self) -> None:
+        self._event.set()

@@ -1,0 +1,14 @@
+"""Ready-made file tools for agents: confined to a folder, atomic, encoding and line ends kept."""
+
+from __future__ import annotations
+
+from batchwrap.tools._errors import (
+    MatchError,
+    NotFoundError,
+    PathError,
+    TextError,
+    WorkspaceError,
+)
+from batchwrap.tools.workspace import Workspace
+
+__all__ = ["MatchError", "NotFoundError", "PathError", "TextError", "Workspace", "WorkspaceError"]

@@ -1,0 +1,235 @@
+"""Bytes in and out of files under one folder: nothing outside, nothing half written.
+
+A path is resolved first, symbolic links and all, and refused unless it ends up under the root.
+Then, where the system can (POSIX), the resolved path is opened folder by folder, each relative
+to the one before and without following links. So a folder that is swapped for a link between
+the check and the use makes the call fail; it cannot lead it astray.
+
+A file is replaced as a whole: a temporary file beside it, flushed to disk, then renamed over it.
+What is killed in between leaves the old file and, at worst, one with the prefix `TEMP_PREFIX`.
+Hard links and extended attributes are not carried over to the new file; mode and owner are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchwrap.tools._errors import NotFoundError, PathError
+
+TEMP_PREFIX = ".batchwrap-tmp-"
+
+# Linux allows this many bytes; resolving a path takes time in the square of its length.
+_LONGEST_PATH = 4096
+_RELATIVE = {os.access, os.mkdir, os.open, os.rename, os.stat, os.unlink} <= os.supports_dir_fd
+_EFFECTIVE = os.access in os.supports_effective_ids
+# Not every system has every flag. O_NONBLOCK: opening a pipe must not wait for its other end.
+_SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _SAFELY
+
+# Errors that the choice of the path explains. A full or broken disk is nobody's choice.
+_PROBLEMS = {
+    errno.EACCES: "permission denied",
+    errno.EINVAL: "is no valid path, or has just been changed",  # a link that vanished meanwhile
+    errno.EISDIR: "is a directory; name a file",
+    errno.ELOOP: "is a symbolic link that leads nowhere, or has just been changed",
+    errno.ENAMETOOLONG: "is too long",
+    errno.ENOTDIR: "a file is in the place of one of its folders",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "is on a read-only disk",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A file's place under the root, after all links.
+
+    Attributes:
+        given: the path as it was given, for messages.
+        parts: folder names and the file name, from the root.
+    """
+
+    given: str
+    parts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "/".join(self.parts)
+
+
+def locate(root: Path, path: str) -> Target:
+    """Find out which file under the root a path means.
+
+    Args:
+        root: the folder, resolved.
+        path: relative to it, or absolute.
+
+    Raises:
+        PathError: it is empty, malformed, or leads outside.
+    """
+    _refuse_malformed(path)
+    with _named(path):
+        real = Path(os.path.realpath(root / path))
+    if not real.is_relative_to(root):
+        raise PathError(path, "is outside the workspace")
+    parts = real.relative_to(root).parts
+    if not parts:
+        raise PathError(path, "is the workspace itself; name a file in it")
+    return Target(path, parts)
+
+
+def read_bytes(root: Path, target: Target) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        NotFoundError: there is no such file.
+        PathError: it is no regular file, or it may not be read.
+        OSError: the disk is broken.
+    """
+    with (
+        _named(target.given),
+        _folder_of(root, target) as folder,
+        open(folder.at(target.parts[-1]), "rb", opener=folder.open) as file,
+    ):
+        _refuse_special(target, os.fstat(file.fileno()))
+        return file.read()
+
+
+def replace_bytes(root: Path, target: Target, data: bytes) -> bool:
+    """Write a whole file, making its folders where they are missing.
+
+    Returns:
+        Whether the file is new.
+
+    Raises:
+        PathError: the path is taken by something else, or may not be written.
+        OSError: the disk is full or broken; the old file is as it was.
+    """
+    name = target.parts[-1]
+    with _named(target.given), _folder_of(root, target, create=True) as folder:
+        old = folder.status(name)
+        if old is not None:
+            _refuse_special(target, old)
+            # Renaming over a file needs no right to write it; editing one does.
+            if not folder.writable(name):
+                raise PathError(target.given, "is read-only")
+        temp = TEMP_PREFIX + secrets.token_hex(8)
+        try:
+            _write_durably(folder, temp, data, old)
+            folder.rename(temp, name)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                folder.unlink(temp)
+            raise
+    return old is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """An open folder; by descriptor where the system can, else by path."""
+
+    path: Path
+    fd: int | None
+
+    def at(self, name: str) -> str:
+        return name if self.fd is not None else str(self.path / name)
+
+    def open(self, at: str, flags: int) -> int:
+        return os.open(at, flags | _SAFELY, 0o666, dir_fd=self.fd)
+
+    def status(self, name: str) -> os.stat_result | None:
+        try:
+            return os.stat(self.at(name), dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def writable(self, name: str) -> bool:
+        return os.access(self.at(name), os.W_OK, dir_fd=self.fd, effective_ids=_EFFECTIVE)
+
+    def rename(self, name: str, to: str) -> None:
+        os.replace(self.at(name), self.at(to), src_dir_fd=self.fd, dst_dir_fd=self.fd)
+
+    def unlink(self, name: str) -> None:
+        os.unlink(self.at(name), dir_fd=self.fd)
+
+    def enter(self, name: str, *, create: bool) -> _Folder:
+        if create:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self.at(name), dir_fd=self.fd)
+        fd = None if self.fd is None else os.open(name, _FOLDER, dir_fd=self.fd)
+        return _Folder(self.path / name, fd)
+
+    def close(self) -> None:
+        if self.fd is not None:
+            os.close(self.fd)
+
+
+@contextlib.contextmanager
+def _folder_of(root: Path, target: Target, *, create: bool = False) -> Iterator[_Folder]:
+    with contextlib.ExitStack() as opened:
+        folder = _Folder(root, os.open(root, _FOLDER) if _RELATIVE else None)
+        opened.callback(folder.close)
+        for name in target.parts[:-1]:
+            folder = folder.enter(name, create=create)
+            opened.callback(folder.close)
+        yield folder
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFoundError(path) from error
+    except OSError as error:
+        problem = _PROBLEMS.get(error.errno or 0)
+        if problem is None:
+            raise
+        raise PathError(path, problem) from error
+
+
+def _write_durably(folder: _Folder, name: str, data: bytes, old: os.stat_result | None) -> None:
+    with open(folder.at(name), "xb", opener=folder.open) as file:
+        if old is not None:
+            _copy_owner_and_mode(file.fileno(), old)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _copy_owner_and_mode(fd: int, old: os.stat_result) -> None:
+    if sys.platform == "win32":  # has neither an owner to keep nor more than one mode bit
+        return
+    new = os.fstat(fd)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        with contextlib.suppress(PermissionError):
+            os.fchown(fd, old.st_uid, old.st_gid)
+    # Without the set-user-id bits, which a system clears as well when a file is written.
+    os.fchmod(fd, old.st_mode & 0o777)
+
+
+def _refuse_malformed(path: str) -> None:
+    if not path.strip():
+        raise PathError(path, "is empty; name a file")
+    if len(path) > _LONGEST_PATH:
+        raise PathError(path, f"is too long, with {len(path)} characters")
+    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in path):
+        raise PathError(path, "holds a NUL character or half of a surrogate pair")
+    names = path.replace(os.sep, "/").split("/")
+    if ".." in names:
+        raise PathError(path, "has '..' in it; name the file from the root of the workspace")
+    if not names[-1]:
+        raise PathError(path, "is a directory; name a file")
+
+
+def _refuse_special(target: Target, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise PathError(target.given, _PROBLEMS[errno.EISDIR])
+    if not stat.S_ISREG(status.st_mode):
+        raise PathError(target.given, "is not a regular file")

@@ -1,0 +1,22 @@
+"""Runs the examples in README, docs and docstrings along with the tests."""
+
+import os
+from doctest import ELLIPSIS
+from importlib.util import find_spec
+
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+from sybil.parsers.rest import DocTestParser
+
+# litellm would ask the network for prices when it is imported.
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+
+# The README shows litellm, which lives in an environment of its own (see the Makefile).
+_pages = Sybil(
+    parsers=[PythonCodeBlockParser(), SkipParser()],
+    patterns=["README.md", "docs/*.md"],
+    setup=lambda namespace: namespace.update(has_litellm=bool(find_spec("litellm"))),
+)
+_docstrings = Sybil(parsers=[DocTestParser(optionflags=ELLIPSIS)], patterns=["batchwrap/**/*.py"])
+
+pytest_collect_file = (_pages + _docstrings).pytest()

@@ -1,0 +1,65 @@
+"""Labs without delays, and clients for threads, asyncio and trio."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from batchwrap.lab import Lab, Model, Raw, Reply, Script
+from tests.adapters.callers import Caller, Web
+
+
+@pytest.fixture
+def closing() -> Iterator[ExitStack]:
+    """Closes what is put on it, the last first."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def serve(closing: ExitStack) -> Callable[..., Lab]:
+    """Starts a lab with a model or with replies to play, without delays unless told otherwise."""
+
+    def start(*said: Model | Reply | Raw, **options: Any) -> Lab:
+        options = {"tokens_per_s": math.inf, "ttft_s": 0, **options}
+        model: Any = said[0] if callable(said[0]) else Script(*said)  # type: ignore[arg-type]
+        return closing.enter_context(Lab(model, **options))
+
+    return start
+
+
+@pytest.fixture(params=["threads", "asyncio"])
+def caller(request: pytest.FixtureRequest, closing: ExitStack) -> Caller:
+    """Calls SDK clients. Not on trio: there the SDK's own streams warn at their end."""
+    return _caller(request.param, closing)
+
+
+@pytest.fixture(
+    params=[
+        (library, where) for library in (httpx, httpx2) for where in ("threads", "asyncio", "trio")
+    ],
+    ids=lambda param: f"{param[0].__name__}-{param[1]}",
+)
+def web(request: pytest.FixtureRequest, closing: ExitStack) -> Web:
+    """Calls clients of either HTTP library that SDKs are built on."""
+    library, where = request.param
+    return Web(library, _caller(where, closing))
+
+
+@pytest.fixture
+def threads(closing: ExitStack) -> Web:
+    """Calls httpx in threads, for what has nothing to do with the way of calling."""
+    return Web(httpx, _caller("threads", closing))
+
+
+def _caller(where: str, closing: ExitStack) -> Caller:
+    if where == "threads":
+        return Caller(closing, None)
+    return Caller(closing, closing.enter_context(start_blocking_portal(where)))

@@ -1,0 +1,198 @@
+"""The command line: what it prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+import batchwrap
+from batchwrap.cli.app import app
+from batchwrap.cli.progress import showing
+from batchwrap.demo import run
+from batchwrap.demo.project import create
+from batchwrap.lab import FileReader, Lab, Reply
+from tests.demo.test_run import job
+
+# The shortest runs that are still whole: at this scale there is hardly anything to wait for.
+FAST = ["demo", "--time-scale", "400"]
+KEY = {"THE_KEY": "secret-key"}
+
+
+def invoke(*arguments: str, env: dict[str, str] | None = None) -> Any:
+    return CliRunner().invoke(app, arguments, env=env, prog_name="batchwrap")
+
+
+def real(base_url: str, *arguments: str) -> list[str]:
+    endpoint = ["--base-url", base_url, "--model", "swift", "--api-key-env", "THE_KEY"]
+    return ["demo", *endpoint, *arguments]
+
+
+def subprocess_of(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments], capture_output=True, text=True, **options
+    )
+
+
+def test_version() -> None:
+    """`--version` prints name and version."""
+    result = invoke("--version")
+    assert (result.exit_code, result.stdout) == (0, f"batchwrap {batchwrap.__version__}\n")
+
+
+def test_no_command() -> None:
+    """Without a command the help is shown, and the exit code is that of wrong usage."""
+    result = invoke()
+    assert result.exit_code == 2
+    assert "demo" in result.output
+
+
+def test_help() -> None:
+    """The help of a command has examples, every option, and the exit codes."""
+    result = invoke("demo", "--help")
+    assert result.exit_code == 0
+    for part in ("Examples:\n  ", "batchwrap demo --plot", "0 both arms", "1 one did", "2 wrong"):
+        assert part in result.stdout
+    for option in ("plot", "json", "stream", "keep", "base-url", "model", "api-key-env", "limits"):
+        assert f"--{option} " in result.stdout
+
+
+def test_a_demo_in_a_pipe(tmp_path: Path) -> None:
+    """Plain lines for the turns, the table and the notes; the folders and the plot are left."""
+    picture, kept = tmp_path / "tokens.png", tmp_path / "kept"
+    result = invoke(*FAST, "--plot", str(picture), "--keep", str(kept), env={"FORCE_COLOR": "1"})
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "\x1b" not in result.stdout
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("bare     turn  1 ")
+    assert lines[0].endswith(" s  read_file README.md")
+    assert sum(line.startswith("wrapped  done after ") for line in lines) == 1
+    for part in ("round trips", "wrapped/bare", "Simulated: the model", "Real: HTTP"):
+        assert part in result.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    for arm in ("bare", "wrapped"):
+        assert "def parse_money(" in (kept / arm / "ledger/money.py").read_text(encoding="utf-8")
+
+
+def test_json_from_a_process_of_its_own() -> None:
+    """`python -m batchwrap demo --json` prints one object and nothing else, warnings included."""
+    ran = subprocess_of("-m", "batchwrap", "demo", "--json", "--time-scale", "400")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    numbers = json.loads(ran.stdout)
+    assert numbers["done"] is True
+    assert numbers["setting"]["time_scale"] == 400
+    assert numbers["wrapped"]["round_trips"] < numbers["bare"]["round_trips"]
+    assert numbers["ratio"]["prompt_tokens"] < 0.8
+
+
+def test_a_real_endpoint() -> None:
+    """Both arms run against the URL, after a line on stderr that says what it costs."""
+    with Lab(FileReader(job), api_keys=["secret-key"], tokens_per_s=math.inf, ttft_s=0) as lab:
+        result = invoke(*real(lab.base_url, "--json", "--limits", "cerebras/code-max"), env=KEY)
+        seen, base_url = lab.round_trips, lab.base_url
+    assert result.exit_code == 0
+    assert result.stderr.startswith("This spends real tokens of swift at http://127.0.0.1:")
+    numbers = json.loads(result.stdout)
+    assert numbers["bare"]["round_trips"] + numbers["wrapped"]["round_trips"] == seen
+    assert numbers["setting"] == {
+        "base_url": base_url,
+        "simulated": False,
+        "stream": False,
+        "system_prompt_tokens": run.SYSTEM_PROMPT_TOKENS,
+        "model": "swift",
+        "limits": "cerebras/code-max",
+    }
+
+
+def test_a_job_that_is_not_done(tmp_path: Path) -> None:
+    """The exit code is 1, the table is shown all the same, and there is nothing to plot."""
+    picture = tmp_path / "tokens.png"
+    with Lab(lambda _: Reply("No."), include_usage="never", ttft_s=0) as lab:
+        result = invoke(*real(lab.base_url, "--stream", "--plot", str(picture)), env=KEY)
+    assert result.exit_code == 1
+    assert "The bare arm failed: it ended" in result.stdout
+    assert "The wrapped arm failed: it ended" in result.stdout
+    assert "not written" in result.stderr
+    assert not picture.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["demo", "--nonsense"], "--nonsense"),
+        (["nonsense"], "nonsense"),
+        (["demo", "--model", "m"], "--model: "),
+        (["demo", "--api-key-env", "HOME"], "--api-key-env: "),
+        (["demo", "--limits", "cerebras/code-max"], "--limits: "),
+        (["demo", "--base-url", "x.test"], "--base-url: "),
+        (["demo", "--base-url", "https://x.test"], "--base-url: "),
+        (real("https://x.test"), "THE_KEY is not set"),
+        ([*real("https://x.test"), "--time-scale", "9"], "--time-scale: "),
+        (["demo", "--time-scale", "nan"], "--time-scale: "),
+        (["demo", "--plot", "/no/such/folder/x.png"], "--plot: "),
+        (["demo", "--plot", "."], "--plot: "),
+        (["demo", "--keep", __file__], "--keep: "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage(arguments: list[str], named: str) -> None:
+    """The exit code is 2, nothing is run, and the last line says what is wrong."""
+    result = invoke(*arguments, env={"THE_KEY": ""})
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert named in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unknown_preset() -> None:
+    """Errors of the library reach the user as one line that begins with the command's name."""
+    result = invoke(*real("https://x.test", "--limits", "cerebras/none"), env=KEY)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("batchwrap: limits: no preset 'cerebras/none'")
+    assert result.stderr.count("\n") == 1
+
+
+def test_folders_in_use_are_refused(tmp_path: Path) -> None:
+    """`--keep` overwrites nothing."""
+    (tmp_path / "wrapped").mkdir()
+    (tmp_path / "wrapped/mine.txt").write_text("mine")
+    result = invoke("demo", "--keep", str(tmp_path))
+    assert result.exit_code == 2
+    assert "not empty" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "arguments"),
+    [
+        ("typer", "cli", ["--version"]),
+        ("rich", "cli", ["demo"]),
+        ("openai", "openai", ["demo"]),
+        ("starlette", "lab", ["demo"]),
+        ("matplotlib", "plot", ["demo", "--plot", "x.png"]),
+    ],
+)
+def test_without_an_extra(package: str, extra: str, arguments: list[str], tmp_path: Path) -> None:
+    """One line that names the extra, exit code 2, and no traceback."""
+    code = f"import sys; sys.modules[{package!r}] = None\nimport batchwrap.cli as c\nc.main()"
+    ran = subprocess_of("-c", code, *arguments, cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert f'pip install "batchwrap[{extra}]"' in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+def test_a_live_demo(tmp_path: Path) -> None:
+    """On a terminal there is a row for each arm, and at the end it says how the arm ended."""
+    out = StringIO()
+    console = Console(file=out, force_terminal=True, width=80)
+    with showing(console) as watcher:
+        arm = run.simulated("wrapped", create(tmp_path), time_scale=400, watcher=watcher)
+    assert "\x1b[" in out.getvalue()
+    rows = out.getvalue().splitlines()
+    assert f"wrapped  done after {arm.turns} turns" in rows[-2]

@@ -1,0 +1,21 @@
+"""Shared by all tests."""
+
+from importlib.util import find_spec
+
+import pytest
+from hypothesis import settings
+
+# Deadlines would fail on a busy machine, where nothing is wrong.
+settings.register_profile("batchwrap", deadline=None)
+settings.load_profile("batchwrap")
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Async tests run on both event loops."""
+    backend: str = request.param
+    return backend
+
+
+# litellm wants openai 2.x, so it lives in an environment of its own (see the Makefile).
+collect_ignore = [] if find_spec("litellm") else ["adapters/test_litellm.py"]

@@ -1,0 +1,174 @@
+"""The pure core on a bench: one agent, one provider, no network."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+from batchwrap.core.memory import Turns
+from batchwrap.core.tally import Tally
+from batchwrap.core.views.translate import Context, Translator
+from batchwrap.options import Options
+
+
+class Bench:
+    """Makes translators that share one memory, with nonces that count up."""
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options or Options()
+        self.turns = Turns()
+        self.tally = Tally()
+        self._numbers = itertools.count()
+
+    def translator(self) -> Translator:
+        """A translator for one exchange."""
+        context = Context(
+            options=self.options,
+            random_text=lambda length: f"{next(self._numbers):0{length}}"[-length:],
+            turns=self.turns,
+            tally=self.tally,
+        )
+        return Translator(context)
+
+    def ask(self, body: dict[str, Any], completion: dict[str, Any]) -> dict[str, Any]:
+        """The completion in the agent view, for a request and the provider's answer."""
+        translator = self.translator()
+        translator.request(body)
+        return translator.response(completion) or completion
+
+    def ask_streamed(
+        self, body: dict[str, Any], chunks: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """The chunks in the agent view."""
+        translator = self.translator()
+        translator.request(body)
+        out = []
+        for chunk in chunks:
+            new = translator.chunk(chunk)
+            out += [chunk] if new is None else new
+        return out + translator.end(chunks[-1] if chunks else None)
+
+    def run(
+        self,
+        body: dict[str, Any],
+        message: dict[str, Any],
+        *,
+        pieces: list[list[str]] | None = None,
+        results: Callable[[dict[str, Any]], str] = lambda call: f"ran {call['id']}",
+        style: str = "parallel",
+    ) -> list[dict[str, Any]]:
+        """The agent's history after it ran a whole turn, waves included.
+
+        Args:
+            body: the agent's request.
+            message: the model's answer.
+            pieces: stream it, the arguments of each call in these pieces.
+            results: what a call of the agent's gives.
+            style: ``"parallel"``: runs all calls that it gets; ``"first"``: runs the first of
+                them, and keeps only that one in its history.
+        """
+        if pieces is None:
+            seen = self.ask(body, completion(message))["choices"][0]["message"]
+        else:
+            seen = gather(self.ask_streamed(body, fragments(message, pieces)))
+            del seen["finish_reason"]
+            seen["content"] = message.get("content")
+        history = list(body["messages"])
+        while True:
+            if style == "first":
+                seen = {**seen, "tool_calls": seen["tool_calls"][:1]}
+            texts = {made["id"]: results(made) for made in seen.get("tool_calls") or ()}
+            history += answer(seen, texts)
+            local = self.translator().local_answer({**body, "messages": history})
+            if local is None:
+                return history
+            if pieces is None:
+                seen = local.completion()["choices"][0]["message"]
+            else:
+                seen = gather(local.chunks(with_usage=False))
+                del seen["finish_reason"]
+
+
+def fragments(message: dict[str, Any], pieces: list[list[str]]) -> list[dict[str, Any]]:
+    """The message as a stream, the arguments of call k in the given pieces."""
+    chunks = [chunk({"role": "assistant", "content": message.get("content")})]
+    for index, (made, cut) in enumerate(zip(message["tool_calls"], pieces, strict=True)):
+        head = {**made, "index": index, "function": {**made["function"], "arguments": ""}}
+        chunks.append(chunk({"tool_calls": [head]}))
+        chunks += [
+            chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
+            for piece in cut
+        ]
+    return [*chunks, chunk({}, "tool_calls")]
+
+
+def ran(history: list[dict[str, Any]]) -> list[tuple[str, Any]]:
+    """The calls that the agent ran, in the order in which it got them."""
+    functions = [
+        made["function"]
+        for message in history
+        if message.get("role") == "assistant"
+        for made in message.get("tool_calls") or ()
+    ]
+    return [(function["name"], json.loads(function["arguments"])) for function in functions]
+
+
+def completion(message: dict[str, Any], finish_reason: str = "tool_calls") -> dict[str, Any]:
+    """A plain completion with one choice."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
+    }
+
+
+def call(call_id: str, name: str, arguments: Any) -> dict[str, Any]:
+    """A tool call; arguments that are not a text become JSON."""
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": text}}
+
+
+def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+    """A streamed chunk with one choice."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}],
+    }
+
+
+def gather(chunks: list[dict[str, Any]]) -> dict[str, Any]:
+    """The message that a careful client puts together from chunks, by index."""
+    message: dict[str, Any] = {"content": "", "tool_calls": []}
+    calls: dict[int, dict[str, Any]] = {}
+    for piece in chunks:
+        for choice in piece["choices"]:
+            delta = choice["delta"]
+            message["content"] += delta.get("content") or ""
+            for fragment in delta.get("tool_calls") or ():
+                index = fragment["index"]
+                if index not in calls:
+                    calls[index] = call(fragment["id"], fragment["function"]["name"], "")
+                calls[index]["function"]["arguments"] += fragment["function"].get("arguments", "")
+            if choice.get("finish_reason"):
+                message["finish_reason"] = choice["finish_reason"]
+    message["tool_calls"] = [calls[index] for index in sorted(calls)]
+    return message
+
+
+def answer(message: dict[str, Any], results: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    """The agent's history after it ran every call of an assistant message."""
+    calls = message.get("tool_calls") or []
+    return [
+        {"role": "assistant", **message},
+        *(
+            {
+                "role": "tool",
+                "tool_call_id": made["id"],
+                "content": (results or {}).get(made["id"], f"text of {index}"),
+            }
+            for index, made in enumerate(calls)
+        ),
+    ]

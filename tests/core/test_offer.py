@@ -1,0 +1,182 @@
+"""Multi-tools on offer: small, stable, and beside the agent's own tools."""
+
+import copy
+import json
+from typing import Any
+
+import orjson
+import pytest
+
+from batchwrap.core.views.find import find
+from batchwrap.core.views.multi import multi_tools
+from batchwrap.core.views.offer import offer
+from batchwrap.options import Batching, Options
+from batchwrap.throttle.encodings import load
+from tests.core.harness import Bench
+from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE
+
+
+def offered(*tools: Any, **fields: Any) -> dict[str, Any]:
+    """The request in the provider view."""
+    body = {"messages": [{"role": "user", "content": "hi"}], "tools": list(tools), **fields}
+    before = copy.deepcopy(body)
+    new = Bench().translator().request(body)
+    assert body == before, "the agent's own request is never changed"
+    return new or body
+
+
+def named(name: str, tool: Any = READ_FILE) -> Any:
+    """A tool of another name."""
+    return {"type": "function", "function": {**tool["function"], "name": name}}
+
+
+def names(body: dict[str, Any]) -> list[str]:
+    """The names of a request's tools."""
+    return [tool["function"]["name"] for tool in body["tools"]]
+
+
+def test_after_the_agents_own_tools() -> None:
+    """The agent's tools come first and stay as they are."""
+    body = offered(READ_FILE, EDIT_FILE)
+    assert names(body) == ["read_file", "edit_file", "multi_read", "multi_edit", "batch"]
+    assert body["tools"][:2] == [READ_FILE, EDIT_FILE]
+
+
+def test_the_same_bytes_each_time() -> None:
+    """The offer depends on the tools alone, so a prompt cache keeps its prefix."""
+    first = offered(READ_FILE)["tools"]
+    later = offered(READ_FILE, messages=[{"role": "user", "content": "other"}])["tools"]
+    assert json.dumps(first) == json.dumps(later)
+
+
+def test_the_item_is_the_single_tools_own_schema() -> None:
+    """An item takes what the single tool takes, without the descriptions."""
+    parameters = offered(READ_FILE)["tools"][-1]["function"]["parameters"]
+    assert parameters["properties"]["files"]["items"] == {
+        "type": "object",
+        "properties": {"path": {"type": "string"}, "offset": {"type": "integer"}},
+        "required": ["path"],
+    }
+
+
+def test_a_parameter_called_description_stays() -> None:
+    """Only notes of the schema are left out, not parameters with such names."""
+    tool = copy.deepcopy(READ_FILE)
+    properties = tool["function"]["parameters"]["properties"]
+    properties["description"] = {"type": "string", "description": "a note", "title": "T"}
+    items = offered(tool)["tools"][-1]["function"]["parameters"]["properties"]["files"]["items"]
+    assert items["properties"]["description"] == {"type": "string"}
+
+
+def test_definitions_move_to_the_root() -> None:
+    """References of the item's schema still point at their definitions."""
+    tool = copy.deepcopy(READ_FILE)
+    tool["function"]["parameters"]["$defs"] = {"Line": {"type": "integer", "title": "Line"}}
+    tool["function"]["parameters"]["properties"]["offset"] = {"$ref": "#/$defs/Line"}
+    parameters = offered(tool)["tools"][-1]["function"]["parameters"]
+    assert parameters["$defs"] == {"Line": {"type": "integer"}}
+    assert "$defs" not in parameters["properties"]["files"]["items"]
+
+
+def test_names_that_are_taken() -> None:
+    """A name that the agent uses itself is never taken."""
+    other = named("multi_read", EDIT_FILE)
+    assert names(offered(READ_FILE, other)) == ["read_file", "multi_read", "multi_read_file"]
+    both = offered(READ_FILE, other, named("multi_read_file", other))
+    assert names(both) == ["read_file", "multi_read", "multi_read_file"]
+    batches = names(offered(READ_FILE, GREP, named("batch", other)))
+    assert batches[-2:] == ["multi_read", "batch_calls"]
+
+
+def test_several_read_tools() -> None:
+    """With several read tools there is one multi-tool for each, named after it."""
+    body = offered(READ_FILE, named("view"))
+    assert names(body)[-3:] == ["multi_read_file", "multi_view", "batch"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": []},
+        {"tools": None},
+        {"tools": [GREP]},
+        {"tools": [READ_FILE], "n": 2},
+    ],
+)
+def test_nothing_to_offer(fields: dict[str, Any]) -> None:
+    """Without two calls to batch, or with several choices, nothing changes."""
+    body = {"messages": [{"role": "user", "content": "hi"}], **fields}
+    assert Bench().translator().request(body) is None
+
+
+def test_allowed_tools() -> None:
+    """A multi-tool joins an `allowed_tools` list if its single tool is on it."""
+
+    def choice(*allowed: str) -> Any:
+        listed = [{"type": "function", "function": {"name": name}} for name in allowed]
+        return {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": listed}}
+
+    body = offered(READ_FILE, EDIT_FILE, tool_choice=choice("read_file"))
+    assert body["tool_choice"] == choice("read_file", "multi_read")
+    body = offered(READ_FILE, EDIT_FILE, tool_choice=choice("read_file", "edit_file"))
+    assert body["tool_choice"] == choice(
+        *("read_file", "edit_file"), *("multi_read", "multi_edit", "batch")
+    )
+    body = offered(READ_FILE, EDIT_FILE, tool_choice=choice("grep"))
+    assert body["tool_choice"] == choice("grep")
+
+
+def test_a_forced_function_stays() -> None:
+    """A forced function is left to the provider as it is."""
+    forced = {"type": "function", "function": {"name": "read_file"}}
+    assert offered(READ_FILE, tool_choice=forced)["tool_choice"] == forced
+
+
+def test_the_offer_is_small() -> None:
+    """The schema is paid for in every request: about 500 tokens with read, edit, write, search."""
+    singles = find([READ_FILE, EDIT_FILE, WRITE_FILE, GREP], Batching())
+    body = offer({"tools": []}, multi_tools(singles, set(), mixed=True), Batching())
+    assert names(body) == ["multi_read", "multi_edit", "multi_write", "batch"]
+    written = orjson.dumps(body["tools"]).decode()
+    assert len(load("o200k_base").encode_ordinary(written)) <= 510
+
+
+def test_instead() -> None:
+    """With "instead" the multi-tools take the place of their tools, with full descriptions."""
+    body = {"messages": [{"role": "user", "content": "hi"}], "tools": [READ_FILE, EDIT_FILE, GREP]}
+    bench = Bench(Options(batching=Batching(offer="instead")))
+    sent = bench.translator().request(body)
+    assert sent is not None
+    assert names(sent) == ["grep", "multi_read", "multi_edit", "batch"]
+    multi_read = sent["tools"][1]["function"]
+    assert multi_read["description"].startswith("Reads a text file.\nSeveral read_file calls")
+    assert (
+        "description"
+        in multi_read["parameters"]["properties"]["files"]["items"]["properties"]["path"]
+    )
+    forced = {"type": "function", "function": {"name": "read_file"}}
+    sent = bench.translator().request({**body, "tool_choice": forced})
+    assert sent is not None
+    assert names(sent)[:3] == ["read_file", "edit_file", "grep"]
+
+
+@pytest.mark.parametrize(
+    "rule", ["Use one tool at a time.", "Make a single tool call per message, then wait."]
+)
+def test_an_agent_that_wants_one_tool_at_a_time(rule: str) -> None:
+    """A system prompt that asks for single calls is not contradicted."""
+    messages = [{"role": "system", "content": rule}, {"role": "user", "content": "hi"}]
+    assert Bench().translator().request({"messages": messages, "tools": [READ_FILE]}) is None
+
+
+def test_only_what_was_asked_for() -> None:
+    """`mixed=False` leaves `batch` away; a shell that the user declared gets a list of its own."""
+    bash = {"name": "bash", "parameters": {"type": "object", "properties": {"command": {}}}}
+    tools = [READ_FILE, GREP, {"type": "function", "function": bash}]
+    batching = Batching(mixed=False, tools={"bash": "sequential"})
+    body = {"messages": [{"role": "user", "content": "hi"}], "tools": tools}
+    sent = Bench(Options(batching=batching)).translator().request(body)
+    assert sent is not None
+    assert names(sent)[3:] == ["multi_read", "multi_bash"]
+    assert list(sent["tools"][-1]["function"]["parameters"]["properties"]) == ["calls"]
+    assert "in order, up to the first that fails" in sent["tools"][-1]["function"]["description"]

@@ -1,0 +1,137 @@
+"""Repairs put broken tool calls right, one by one, and leave healthy ones alone."""
+
+from typing import Any
+
+import pytest
+
+from batchwrap.core.repair.calls import CallRepair
+from batchwrap.core.tally import Tally
+from batchwrap.options import Repair
+from tests.core.harness import call, chunk, completion, gather
+
+
+class Stream:
+    """A repair of one choice's stream."""
+
+    def __init__(self, **options: bool) -> None:
+        self.tally = Tally()
+        self.repair = CallRepair(Repair(**options), lambda length: "x" * length, self.tally)
+
+    def take(self, *chunks: dict[str, Any]) -> dict[str, Any]:
+        """The message that a careful client reads."""
+        return gather(
+            [
+                {**piece, "choices": [self.repair.choice(choice) for choice in piece["choices"]]}
+                for piece in chunks
+            ]
+        )
+
+    def counted(self) -> dict[str, int]:
+        """How often each repair was needed."""
+        return {name.removeprefix("repairs."): n for name, n in self.tally.counts.items()}
+
+
+def part(index: int | None, arguments: str, call_id: str | None = None, name: str | None = None):  # type: ignore[no-untyped-def]
+    """A chunk with one fragment of a call, with the fields that are given."""
+    fragment: dict[str, Any] = {} if index is None else {"index": index}
+    fragment |= {} if call_id is None else {"id": call_id}
+    fragment["function"] = {"arguments": arguments} | ({} if name is None else {"name": name})
+    return chunk({"tool_calls": [fragment]})
+
+
+def calls_of(message: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(id, name, arguments) of each call."""
+    return [
+        (made["id"], made["function"]["name"], made["function"]["arguments"])
+        for made in message["tool_calls"]
+    ]
+
+
+def test_missing_index() -> None:
+    """Calls without an index: a name opens one, anything else continues the last."""
+    stream = Stream()
+    message = stream.take(
+        part(None, "", "a", "read_file"),
+        part(None, '{"path":'),
+        part(None, '"x"}'),
+        part(None, "{}", "b", "edit_file"),
+    )
+    assert calls_of(message) == [("a", "read_file", '{"path":"x"}'), ("b", "edit_file", "{}")]
+    assert stream.counted() == {"call_index": 4}
+
+
+def test_index_used_twice() -> None:
+    """Another call under an index in use gets one of its own, once the first is complete."""
+    stream = Stream()
+    message = stream.take(
+        part(0, '{"path": "x"}', "a", "read_file"),
+        part(0, '{"path":', "b", "read_file"),
+        part(0, '"y"}'),
+    )
+    assert calls_of(message) == [
+        ("a", "read_file", '{"path": "x"}'),
+        ("b", "read_file", '{"path":"y"}'),
+    ]
+    assert stream.counted() == {"call_index": 2}
+
+
+def test_a_new_id_alone_opens_nothing() -> None:
+    """An id that changes from fragment to fragment is one call."""
+    stream = Stream()
+    message = stream.take(part(0, '{"path":', "a", "read_file"), part(0, '"x"}', "b"))
+    assert calls_of(message) == [("a", "read_file", '{"path":"x"}')]
+    assert stream.counted() == {}
+
+
+def test_missing_id() -> None:
+    """A call without an id gets one that every provider takes back."""
+    stream = Stream()
+    assert calls_of(stream.take(part(0, "{}", "", "read_file"))) == [("x" * 9, "read_file", "{}")]
+    assert stream.counted() == {"call_id": 1}
+
+
+def test_finish_reason() -> None:
+    """A message that calls tools does not end with "stop"."""
+    stream = Stream()
+    message = stream.take(part(0, "{}", "a", "read_file"), chunk({}, "stop"))
+    assert message["finish_reason"] == "tool_calls"
+    assert stream.counted() == {"finish_reason": 1}
+
+
+def test_a_plain_message() -> None:
+    """A plain message is repaired in the same way."""
+    stream = Stream()
+    made = completion({"tool_calls": [call("", "read_file", "{}")]}, "stop")["choices"][0]
+    repaired = stream.repair.choice(made)
+    assert repaired["message"]["tool_calls"][0]["id"] == "x" * 9
+    assert repaired["finish_reason"] == "tool_calls"
+    assert made["finish_reason"] == "stop", "the provider's own answer is not changed"
+
+
+def test_healthy_messages_are_the_same_objects() -> None:
+    """Interleaved, parallel and text-only streams go through as they are."""
+    stream = Stream()
+    for piece in (
+        chunk({"role": "assistant", "content": "hi"}),
+        part(0, "", "a", "read_file"),
+        part(1, "", "b", "read_file"),
+        part(0, "{}"),
+        part(1, "{}"),
+        chunk({}, "tool_calls"),
+    ):
+        assert stream.repair.choice(piece["choices"][0]) is piece["choices"][0]
+    text = completion({"content": "hi"}, "stop")["choices"][0]
+    assert Stream().repair.choice(text) is text
+    assert stream.counted() == {}
+
+
+@pytest.mark.parametrize("name", ["call_index", "call_id", "finish_reason"])
+def test_each_has_a_switch(name: str) -> None:
+    """A repair that is switched off changes nothing."""
+    stream = Stream(**{name: False})
+    broken = {
+        "call_index": part(None, "{}", "a", "read_file"),
+        "call_id": part(0, "{}", "", "read_file"),
+        "finish_reason": chunk({"tool_calls": [{**call("a", "f", "{}"), "index": 0}]}, "stop"),
+    }[name]["choices"][0]
+    assert stream.repair.choice(broken) is broken

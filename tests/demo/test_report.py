@@ -1,0 +1,143 @@
+"""What the demo says about its result."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from io import StringIO
+from typing import Any
+
+from rich.console import Console
+
+from batchwrap.demo import report
+from batchwrap.demo.book import Book, Spent
+from batchwrap.demo.report import Result
+from batchwrap.demo.run import Arm, ArmName, Endpoint
+
+BOOK = Book(
+    round_trips=40,
+    prompt_tokens=1_000_000,
+    completion_tokens=800,
+    refusals=2,
+    served_s=10.0,
+    spent=(Spent(1.0, 600_000), Spent(130.0, 400_800)),
+    refused_at_s=(5.0, 70.0),
+)
+
+
+def arm(name: ArmName, book: dict[str, Any] | None = None, **values: Any) -> Arm:
+    it = Arm(
+        name=name,
+        book=replace(BOOK, **(book or {})),
+        wall_s=130.5,
+        turns=40,
+        tool_calls=32,
+        files_changed=13,
+        tests_pass=True,
+        done=True,
+        error=None,
+    )
+    return replace(it, **values)
+
+
+def result(**values: Any) -> Result:
+    it = Result(
+        bare=arm("bare"),
+        wrapped=arm("wrapped", {"round_trips": 10, "refusals": 0}, wall_s=65.25),
+        stream=False,
+        time_scale=15.0,
+    )
+    return replace(it, **values)
+
+
+def real(**values: Any) -> Result:
+    endpoint = Endpoint(base_url="https://x.test/v1", model="swift", api_key="secret-key")
+    return result(endpoint=endpoint, time_scale=None, **values)
+
+
+def printed(it: Result) -> dict[str, list[str]]:
+    """The cells of the table by the label of their row."""
+    out = StringIO()
+    Console(file=out, width=100).print(report.table(it))
+    rows = (re.split(r"\s*[│┃]\s*", line) for line in out.getvalue().splitlines())
+    return {row[1]: row[2:5] for row in rows if len(row) > 4}
+
+
+def test_the_table_compares() -> None:
+    """Each number stands with both arms, and a ratio where there is something to divide by."""
+    rows = printed(result())
+    assert rows[""] == ["bare client", "wrapped", "wrapped/bare"]
+    assert rows["round trips"] == ["40", "10", "0.25"]
+    assert rows["prompt tokens"] == ["1,000,000", "1,000,000", "1.00"]
+    assert rows["refused (429)"] == ["2", "0", "0.00"]
+    assert rows["waiting, s"] == ["120.5", "55.2", "0.46"]
+    assert rows["wall time, s"] == ["130.5", "65.2", "0.50"]
+    assert rows["job done"] == ["yes", "yes", ""]
+
+
+def test_the_table_of_a_failure() -> None:
+    """What is missing or went wrong can be seen."""
+    empty = {"round_trips": 0, "prompt_tokens": None}
+    rows = printed(result(bare=arm("bare", empty, done=False, tests_pass=False)))
+    assert rows["round trips"] == ["0", "10", "-"]
+    assert rows["prompt tokens"] == ["not reported", "1,000,000", "-"]
+    assert rows["project's tests pass"] == ["NO", "yes", ""]
+    assert rows["job done"] == ["NO", "yes", ""]
+
+
+def test_the_dict_is_json() -> None:
+    """All numbers of the table are there by name, with the setting that they come from."""
+    it = json.loads(json.dumps(report.as_dict(result())))
+    assert it["bare"]["refusals"] == 2
+    assert it["wrapped"]["wall_s"] == 65.25
+    assert it["ratio"]["round_trips"] == 0.25
+    assert it["ratio"].keys() == it["bare"].keys() - {"turns", "tests_pass", "done", "error"}
+    assert it["done"] is True
+    assert it["setting"]["simulated"] is True
+    assert it["setting"]["time_scale"] == 15
+    assert [limit["amount"] for limit in it["setting"]["limits"]] == [300_000, 50]
+
+
+def test_ratios_without_a_number() -> None:
+    """A ratio that cannot be had is null, not an error."""
+    it = report.as_dict(result(bare=arm("bare", {"refusals": 0, "prompt_tokens": None})))
+    assert it["ratio"]["refusals"] is None
+    assert it["ratio"]["prompt_tokens"] is None
+
+
+def test_the_notes_say_what_is_simulated() -> None:
+    """Four to eight lines: what is simulated, by how much the clock, what is real, what next."""
+    notes = report.notes(result())
+    assert 4 <= len(notes) <= 8
+    text = "\n".join(notes)
+    for part in ("the provider", "the model", "assumption", "15 of them", "Real: HTTP"):
+        assert part in text
+    assert "--base-url" in notes[-1]
+
+
+def test_the_notes_of_a_real_run() -> None:
+    """They name the model and say how the bare arm was metered, and whose numbers these are."""
+    text = "\n".join(report.notes(real()))
+    for part in ("swift at https://x.test/v1", "metered", "batchwrap's counters"):
+        assert part in text
+    assert "--stream" not in text
+    silent = report.notes(real(wrapped=arm("wrapped", {"prompt_tokens": None})))
+    assert any("without --stream" in note for note in silent)
+
+
+def test_failures_come_first() -> None:
+    """Each arm that did not do the job is named with its reason, before all else."""
+    bad = result(bare=arm("bare", done=False, error="it broke"), wrapped=arm("wrapped", done=False))
+    notes = report.notes(bad)
+    assert notes[0] == "The bare arm failed: it broke"
+    assert notes[1].startswith("The wrapped arm failed: it ended")
+    assert not bad.done
+
+
+def test_keys_are_not_reported() -> None:
+    """The API key of a real run is in none of the outputs."""
+    it = real()
+    assert it.endpoint is not None
+    assert "secret-key" not in json.dumps(report.as_dict(it)) + "".join(report.notes(it))
+    assert "secret-key" not in repr(it.endpoint)

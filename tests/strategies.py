@@ -1,0 +1,140 @@
+"""What the property tests draw from: tools, calls, conversations and ways to cut a text."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import strategies as st
+
+READ_FILE: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "read_file",
+        "description": "Reads a text file.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "path": {"type": "string", "description": "The file."},
+                "offset": {"type": "integer", "description": "First line."},
+            },
+            "required": ["path"],
+            "additionalProperties": False,
+        },
+    },
+}
+EDIT_FILE: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "edit_file",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "path": {"type": "string"},
+                "old_string": {"type": "string"},
+                "new_string": {"type": "string"},
+            },
+            "required": ["path", "old_string", "new_string"],
+        },
+    },
+}
+
+WRITE_FILE: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "write_file",
+        "parameters": {
+            "type": "object",
+            "properties": {"path": {"type": "string"}, "content": {"type": "string"}},
+            "required": ["path", "content"],
+        },
+    },
+}
+GREP: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "grep",
+        "parameters": {
+            "type": "object",
+            "properties": {"pattern": {"type": "string"}, "path": {"type": "string"}},
+            "required": ["pattern"],
+        },
+    },
+}
+
+# Text that JSON and our scanner must get right: quotes, brackets, escapes, any script.
+# No lone surrogates: they cannot be sent as UTF-8.
+texts = st.text(st.characters(codec="utf-8"), max_size=30) | st.text('"\\{}[],: \n', max_size=30)
+paths = texts.filter(bool)
+provider_ids = st.one_of(
+    st.from_regex(r"call_[A-Za-z0-9]{24}", fullmatch=True),
+    st.from_regex(r"functions\.read_file:[0-9]{1,3}", fullmatch=True),
+    st.uuids().map(str),
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=12),
+)
+items = st.builds(
+    lambda path, offset: {"path": path} | ({} if offset is None else {"offset": offset}),
+    paths,
+    st.none() | st.integers(1, 10_000),
+)
+
+
+@st.composite
+def multi_arguments(draw: st.DrawFn, least: int = 1) -> tuple[str, list[dict[str, Any]]]:
+    """The arguments of a `multi_read` call as some model may write them, and its items."""
+    listed = draw(st.lists(items, min_size=least, max_size=6))
+    separators = draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", " :\t")]))
+    indent = draw(st.sampled_from([None, None, 2]))
+    ascii_only = draw(st.booleans())
+    text = json.dumps(
+        {"files": listed}, separators=separators, indent=indent, ensure_ascii=ascii_only
+    )
+    return text, listed
+
+
+# Few files, so that calls meet on the same ones; spelled in ways that mean the same file.
+_files = st.sampled_from(["a.py", "./a.py", "src/a.py", "b.py", "B.py", "c/d.py"])
+_reads = st.builds(lambda path: ("read_file", {"path": path}), _files)
+_edits = st.builds(
+    lambda path, old, new: ("edit_file", {"path": path, "old_string": old, "new_string": new}),
+    _files,
+    texts,
+    texts,
+)
+_searches = st.builds(lambda pattern: ("grep", {"pattern": pattern}), texts)
+single_calls = st.one_of(_reads, _edits, _searches)
+
+
+@st.composite
+def turns(draw: st.DrawFn) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
+    """An assistant message with multi-calls and single calls, and the calls they stand for."""
+    calls, means, taken = [], list[tuple[str, Any]](), set[str]()
+    for _ in range(draw(st.integers(1, 4))):
+        call_id = draw(provider_ids)
+        if call_id in taken:
+            continue
+        taken.add(call_id)
+        form = draw(st.sampled_from(["multi_read", "multi_edit", "batch", "single"]))
+        source = {"multi_read": _reads, "multi_edit": _edits}.get(form, single_calls)
+        made = draw(st.lists(source, min_size=1, max_size=1 if form == "single" else 5))
+        means += made
+        if form == "single":
+            [(name, arguments)] = made
+        elif form == "batch":
+            items = [{"tool": tool, "arguments": given} for tool, given in made]
+            name, arguments = form, {"calls": items}
+        else:
+            name, arguments = form, {"files": [given for _, given in made]}
+        ascii_only = draw(st.booleans())
+        function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=ascii_only)}
+        calls.append({"id": call_id, "type": "function", "function": function})
+    return {"role": "assistant", "content": draw(st.none() | texts), "tool_calls": calls}, means
+
+
+@st.composite
+def cuts(draw: st.DrawFn, text: Any, most: int = 12) -> list[Any]:
+    """A text or bytes cut into pieces at any place; the pieces joined are the whole."""
+    places = draw(st.lists(st.integers(0, len(text)), max_size=most).map(sorted))
+    bounds = [0, *places, len(text)]
+    return [text[start:end] for start, end in pairwise(bounds)]

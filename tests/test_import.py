@@ -1,0 +1,38 @@
+"""`import batchwrap` is light, and a missing extra says what to install."""
+
+import subprocess
+import sys
+
+HEAVY = ("httpx", "httpx2", "openai", "litellm", "redis", "tiktoken", "rich", "typer", "starlette")
+
+
+def python(code: str) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_loads_nothing_heavy() -> None:
+    """No HTTP library, SDK, tokenizer or store is imported."""
+    code = f"import batchwrap, sys; print([name for name in {HEAVY!r} if name in sys.modules])"
+    assert python(code) == "[]"
+
+
+def test_takes_less_than_100_ms() -> None:
+    """The best of five imports, each in a fresh interpreter, is below 100 ms."""
+    code = (
+        "import time; start = time.perf_counter(); import batchwrap; "
+        "print(time.perf_counter() - start)"
+    )
+    assert min(float(python(code)) for _ in range(5)) < 0.1
+
+
+def test_a_missing_extra_names_itself() -> None:
+    """The error says which extra brings the package."""
+    code = (
+        "import sys; sys.modules['httpx2'] = None\n"
+        "try: import batchwrap.adapters.httpx2\n"
+        "except ImportError as error: print(error, error.extra)"
+    )
+    message = 'httpx2 is not installed; it comes with: pip install "batchwrap[httpx2]" httpx2'
+    assert python(code) == message

@@ -1,0 +1,69 @@
+"""A wrong option fails where it is given, and names itself."""
+
+from typing import Any
+
+import httpx
+import pytest
+import tenacity
+
+import batchwrap
+from batchwrap import Batching, ConfigError, Limit, Reminders, Repair, Throttle
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: Batching(offer="sometimes"), "Batching.offer"),  # type: ignore[arg-type]
+        (lambda: Batching(max_items=1), "Batching.max_items"),
+        (lambda: Batching(max_items=2.5), "Batching.max_items"),  # type: ignore[arg-type]
+        (lambda: Batching(tools={"x": "reed"}), "Batching.tools['x']"),  # type: ignore[dict-item]
+        (lambda: Batching(tools=["x"]), "Batching.tools"),  # type: ignore[arg-type]
+        (lambda: Batching(exclude="read_file"), "Batching.exclude"),
+        (lambda: Reminders(every=0), "Reminders.every"),
+        (lambda: Reminders(every=True), "Reminders.every"),
+        (lambda: Reminders(on_lapse="yes"), "Reminders.on_lapse"),  # type: ignore[arg-type]
+        (lambda: Reminders(max_per_conversation=-1), "Reminders.max_per_conversation"),
+        (lambda: Throttle(max_wait_s=-1), "Throttle.max_wait_s"),
+        (lambda: Throttle(max_wait_s=float("nan")), "Throttle.max_wait_s"),
+        (lambda: Throttle(limits=[5]), "Throttle.limits"),  # type: ignore[list-item]
+        (lambda: Throttle(retry=5), "Throttle.retry"),  # type: ignore[arg-type]
+        (lambda: Limit("token", 1, 60), "Limit.kind"),  # type: ignore[arg-type]
+        (lambda: Limit("tokens", 0, 60), "Limit.amount"),
+        (lambda: Limit("tokens", 1, -60), "Limit.per_s"),
+        (lambda: Limit("tokens", 1, 60, burst=0), "Limit.burst"),
+        (lambda: Repair(call_id="no"), "Repair.call_id"),  # type: ignore[arg-type]
+        (lambda: _wrap(batching=True), "batching"),
+        (lambda: _wrap(reminders=6), "reminders"),
+        (lambda: _wrap(on_event="log"), "on_event"),
+        (lambda: _wrap(limits="nobody/plan"), "limits"),
+        (lambda: _wrap(limits="cerebras/code-max", throttle=None), "limits"),
+        (lambda: _wrap(remind_every=3, reminders=None), "remind_every"),
+        (lambda: _wrap(remind_every=0), "Reminders.every"),
+        (lambda: batchwrap.batched(remind_every=0), "Reminders.every"),
+        (lambda: batchwrap.batched(5), "fn"),  # type: ignore[call-overload]
+        (lambda: batchwrap.wrap(object()), "target"),
+        (lambda: batchwrap.stats(object()), "target"),
+    ],
+)
+def test_a_wrong_option_names_itself(make: Any, name: str) -> None:
+    """The error is raised at once, and starts with the option's name."""
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert caught.value.option == name
+    assert str(caught.value).startswith(f"{name}: ")
+
+
+def _wrap(**options: Any) -> None:
+    with httpx.Client() as client:
+        batchwrap.wrap(client, **options)
+
+
+def test_an_unknown_target_is_refused_by_name() -> None:
+    """What cannot be wrapped is named with its type."""
+    with pytest.raises(ConfigError, match=r"cannot wrap a tenacity\.Retrying"):
+        batchwrap.wrap(tenacity.Retrying())
+
+
+def test_a_limit_reads_well() -> None:
+    """A limit prints as people say it."""
+    assert str(Limit("tokens", 1_500_000, 60)) == "1,500,000 tokens per 60 s"

@@ -1,0 +1,34 @@
+"""What type checkers see of the public functions. Checked by mypy, never run."""
+
+from typing import Any, assert_type
+
+import httpx
+from openai import AsyncOpenAI, OpenAI
+
+import batchwrap
+
+
+def wrapping(client: OpenAI, later: AsyncOpenAI, http: httpx.Client) -> None:
+    """Wrapping gives back the type that it was given."""
+    assert_type(batchwrap.wrap(client), OpenAI)
+    assert_type(batchwrap.wrap(later, limits="cerebras/code-max"), AsyncOpenAI)
+    assert_type(batchwrap.wrap(http, throttle=None, in_place=True), httpx.Client)
+    assert_type(batchwrap.stats(client), batchwrap.Stats)
+
+
+@batchwrap.batched
+def bare(**kwargs: Any) -> int:
+    """Decorated without options."""
+    return 1
+
+
+@batchwrap.batched(remind_every=3)
+async def configured(**kwargs: Any) -> str:
+    """Decorated with options."""
+    return ""
+
+
+async def decorating() -> None:
+    """A decorated function keeps its signature."""
+    assert_type(bare(messages=[]), int)
+    assert_type(await configured(messages=[]), str)
