@@ -9,7 +9,8 @@ LITELLM := .venv-litellm
 # litellm leaves an event loop of its own open; leaks of ours fail in the other environment.
 LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
-.PHONY: demo test test-openai3 test-openai2 lint format coverage build benchmark-offer benchmark-round-trips benchmark-tokens clean
+.PHONY: demo test test-openai3 test-openai2 lint format coverage build clean benchmark-offer \
+	benchmark-overhead benchmark-replay benchmark-round-trips benchmark-tokens
 
 demo: $(MAIN)/.ready
 	$(MAIN)/bin/batchwrap demo
@@ -27,7 +28,7 @@ test-openai2: $(LITELLM)/.ready
 lint: $(MAIN)/.ready
 	$(MAIN)/bin/ruff format --check .
 	$(MAIN)/bin/ruff check .
-	$(MAIN)/bin/mypy batchwrap tests
+	$(MAIN)/bin/mypy batchwrap tests benchmarks
 	$(MAIN)/bin/lint-imports
 
 format: $(MAIN)/.ready
@@ -66,6 +67,14 @@ $(LITELLM)/.ready: pyproject.toml
 # The demo's job several times, bare and wrapped: the figures of the README.
 benchmark-round-trips: $(MAIN)/.ready
 	$(MAIN)/bin/python benchmarks/round_trips.py
+
+# Recorded sessions with and without batchwrap: two minutes; --all takes every session.
+benchmark-replay: $(MAIN)/.ready
+	$(MAIN)/bin/python -m benchmarks.replay
+
+# What a request costs in batchwrap itself; --profile tells where.
+benchmark-overhead: $(MAIN)/.ready
+	$(MAIN)/bin/python -m benchmarks.overhead
 
 # What the offer and the reminders cost in tokens.
 benchmark-offer: $(MAIN)/.ready

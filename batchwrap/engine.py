@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import secrets
 import string
@@ -11,13 +12,14 @@ from batchwrap.core.exchange import Exchange
 from batchwrap.core.memory import Turns
 from batchwrap.core.tally import Tally
 from batchwrap.core.views.translate import Context
-from batchwrap.options import Options
+from batchwrap.options import Event, Options
 from batchwrap.stats import PROCESS, Counters
 from batchwrap.throttle import retry
 from batchwrap.throttle.estimate import Estimator
 from batchwrap.throttle.limiter import Limiter
 from batchwrap.throttle.presets import preset
 
+_log = logging.getLogger("batchwrap")
 _ALPHANUMERIC = string.ascii_letters + string.digits
 
 
@@ -66,9 +68,16 @@ class Engine:
     def ended(self, exchange: Exchange) -> None:
         """Take over what an exchange counted, and pass its events on."""
         self.counters.add(exchange.tally.counts)
-        if self.options.on_event is not None:
-            for event in exchange.tally.events:
-                self.options.on_event(event)
+        for event in exchange.tally.events if self.options.on_event is not None else ():
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        """Pass an event on. A mistake in the user's own function must not cost the answer."""
+        assert self.options.on_event is not None
+        try:
+            self.options.on_event(event)
+        except Exception:
+            _log.exception("on_event failed for the event %r", event.name)
 
     def passed_through(self) -> None:
         """Count a request that is none of our business."""

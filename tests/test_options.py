@@ -8,6 +8,7 @@ import tenacity
 
 import batchwrap
 from batchwrap import Batching, ConfigError, Limit, Reminders, Repair, Throttle
+from tests.strategies import READ_FILE
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,20 @@ def test_an_unknown_target_is_refused_by_name() -> None:
 def test_a_limit_reads_well() -> None:
     """A limit prints as people say it."""
     assert str(Limit("tokens", 1_500_000, 60)) == "1,500,000 tokens per 60 s"
+
+
+def test_a_callback_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """A mistake in the user's `on_event` is logged, and costs no answer."""
+
+    def on_event(event: batchwrap.Event) -> None:
+        raise ZeroDivisionError
+
+    calls = [{"id": "c", "function": {"name": "batch", "arguments": "{}"}}]
+    choice = {"index": 0, "message": {"tool_calls": calls}, "finish_reason": "tool_calls"}
+
+    @batchwrap.batched(on_event=on_event)
+    def complete(**kwargs: Any) -> Any:
+        return {"choices": [choice]}
+
+    assert complete(messages=[{"role": "user", "content": "hi"}], tools=[READ_FILE])["choices"]
+    assert "on_event failed for the event 'expanded'" in caplog.text

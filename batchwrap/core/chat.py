@@ -13,6 +13,8 @@ Body = dict[str, Any]
 Message = dict[str, Any]
 ToolCall = dict[str, Any]
 
+_TEXT_OR_NONE = (str, type(None))
+
 
 def is_understood(body: object) -> bool:
     """Whether a request body has the shape that batchwrap translates."""
@@ -30,18 +32,16 @@ def is_understood(body: object) -> bool:
 def _is_message(message: object) -> bool:
     if not isinstance(message, dict):
         return False
-    named = (message.get("role"), message.get("tool_call_id"))
     calls = message.get("tool_calls")
-    return all(name is None or isinstance(name, str) for name in named) and (
-        calls is None
-        or (
-            isinstance(calls, list)
-            and all(
-                isinstance(call, dict) and isinstance(call.get("id"), (str, type(None)))
-                for call in calls
-            )
-        )
+    return (
+        isinstance(message.get("role"), _TEXT_OR_NONE)
+        and isinstance(message.get("tool_call_id"), _TEXT_OR_NONE)
+        and (calls is None or (isinstance(calls, list) and all(map(_is_call, calls))))
     )
+
+
+def _is_call(call: object) -> bool:
+    return isinstance(call, dict) and isinstance(call.get("id"), _TEXT_OR_NONE)
 
 
 def tool_calls(message: Message) -> list[ToolCall]:

@@ -52,6 +52,11 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Resend:
+    """The provider did not understand the request: send the agent's own, then call `received`."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReadBody:
     """Read the whole answer, then call `body`."""
 
@@ -88,7 +93,7 @@ class AnswerLocally:
     answer: LocalAnswer
 
 
-Action = Reserve | Send | ReadBody | Wait | Respond | Stream | AnswerLocally
+Action = Reserve | Send | Resend | ReadBody | Wait | Respond | Stream | AnswerLocally
 
 
 # Refusals that may be due to what we added to the request.
@@ -159,7 +164,7 @@ class Exchange:
             # Nothing that we added may fail a request: once as the agent wrote it.
             self._translator.refused()
             self._changed, self._plain = None, True
-            return Send(None)
+            return Resend()
         if self._accepted and self._plain:
             self._translator.give_up()
         return Stream() if head.is_stream and self._accepted else ReadBody()

@@ -59,6 +59,11 @@ class Turn:
     template: Any = None
 
 
+# Messages of the agent view, and the messages of the provider view that they became.
+Folded = tuple[list[chat.Message], list[chat.Message]]
+_MOST_FOLDED = 1_024
+
+
 class Turns:
     """Turns by nonce, and by the ids of their calls that went out as they were.
 
@@ -68,7 +73,8 @@ class Turns:
     def __init__(self, most: int = 4_096) -> None:
         self._most = most
         self._kept: OrderedDict[str, Turn] = OrderedDict()
-        self._off: set[object] = set()
+        self._folded: OrderedDict[str, Folded] = OrderedDict()
+        self._off: set[str] = set()
         self._lock = Lock()  # one client serves many threads
 
     def keep(self, turn: Turn) -> None:
@@ -88,14 +94,26 @@ class Turns:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
+    def keep_folded(self, key: str, source: list[chat.Message], made: list[chat.Message]) -> None:
+        """Remember what some messages of the agent view become; `key` is their first call's id."""
+        with self._lock:
+            self._folded[key] = source, made
+            self._folded.move_to_end(key)
+            while len(self._folded) > _MOST_FOLDED:
+                self._folded.popitem(last=False)
+
+    def folded(self, key: str) -> Folded | None:
+        """The messages of the agent view that begin with this call, and what they became."""
+        return self._folded.get(key)
+
     def switch_off(self, model: object) -> None:
         """Remember that this model's endpoint does not take what we make of requests."""
         with self._lock:
-            self._off.add(model)
+            self._off.add(str(model))
 
     def is_off(self, model: object) -> bool:
         """Whether requests to this model stay as the agent wrote them."""
-        return model in self._off
+        return str(model) in self._off
 
     def of(self, call: chat.ToolCall) -> Turn | None:
         """The turn that one of the agent's calls belongs to, if it is known."""

@@ -14,7 +14,7 @@ class Attempt:
     def __init__(self, exchange: Exchange, on_end: Callable[[Exchange], None]) -> None:
         self.exchange = exchange
         self.lease: Lease | None = None
-        self._on_end: Callable[[Exchange], None] | None = on_end
+        self._on_end = [on_end]
 
     def arrived(self) -> None:
         """The provider has the request."""
@@ -29,7 +29,9 @@ class Attempt:
     def end(self) -> None:
         """Settle and report, once."""
         self.settle()
-        on_end, self._on_end = self._on_end, None
-        if on_end is not None:
-            self.exchange.finish()
-            on_end(self.exchange)
+        try:
+            on_end = self._on_end.pop()  # one of several threads that end it gets it
+        except IndexError:
+            return
+        self.exchange.finish()
+        on_end(self.exchange)

@@ -82,14 +82,14 @@ def run(
                     attempt.lease = limiter.acquire(cost)
                     action = exchange.reserved(attempt.lease.waited_s)
                 case ex.Send(body):
-                    if incoming is not None:
-                        incoming.close()
                     incoming = send(body)
                     attempt.arrived()
                     action = exchange.received(incoming.head, time.time())
+                case ex.Resend():
+                    _drop(sent(incoming))
+                    action = ex.Send(None)
                 case ex.Wait(seconds):
-                    sent(incoming).read()  # or its connection could not be used again
-                    sent(incoming).close()
+                    _drop(sent(incoming))
                     attempt.settle()
                     limiter.close_for(seconds)
                     time.sleep(seconds)
@@ -113,3 +113,9 @@ def run(
         finally:
             attempt.end()
         raise
+
+
+def _drop(incoming: Incoming) -> None:
+    """Let go of an answer that nobody wants; unread, its connection could not be used again."""
+    incoming.read()
+    incoming.close()

@@ -87,14 +87,14 @@ async def run(
                     attempt.lease = await limiter.acquire_async(cost)
                     action = exchange.reserved(attempt.lease.waited_s)
                 case ex.Send(body):
-                    if incoming is not None:
-                        await incoming.close()
                     incoming = await send(body)
                     attempt.arrived()
                     action = exchange.received(incoming.head, time.time())
+                case ex.Resend():
+                    await _drop(sent(incoming))
+                    action = ex.Send(None)
                 case ex.Wait(seconds):
-                    await sent(incoming).read()  # or its connection could not be used again
-                    await sent(incoming).close()
+                    await _drop(sent(incoming))
                     attempt.settle()
                     limiter.close_for(seconds)
                     await anyio.sleep(seconds)
@@ -124,3 +124,9 @@ async def _close_shielded(incoming: AsyncIncoming) -> None:
     """Let go of the connection even where the task is being cancelled."""
     with anyio.CancelScope(shield=True):
         await incoming.close()
+
+
+async def _drop(incoming: AsyncIncoming) -> None:
+    """Let go of an answer that nobody wants; unread, its connection could not be used again."""
+    await incoming.read()
+    await incoming.close()

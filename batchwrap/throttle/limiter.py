@@ -28,23 +28,20 @@ class _Ticket:
 
 
 class Lease:
-    """A reservation that was admitted. Settle it exactly once; later calls do nothing."""
+    """A reservation that was admitted. The first settlement counts, from any thread."""
 
     def __init__(self, limiter: Limiter, reserved: Cost, waited_s: float) -> None:
         self._limiter = limiter
-        self._reserved: Cost | None = reserved
+        self.reserved: Cost | None = reserved
         self.waited_s = waited_s
 
     def arrived(self) -> None:
         """The provider has the request."""
-        if self._reserved is not None:
-            self._limiter.arrived(self._reserved)
+        self._limiter.arrived(self)
 
     def settle(self, spent: Cost) -> None:
         """Replace the reservation by what was really spent."""
-        reserved, self._reserved = self._reserved, None
-        if reserved is not None:
-            self._limiter.settle(reserved, spent)
+        self._limiter.settle(self, spent)
 
 
 class Limiter:
@@ -100,17 +97,20 @@ class Limiter:
             raise
         return Lease(self, cost, self._clock() - started)
 
-    def arrived(self, reserved: Cost) -> None:
+    def arrived(self, lease: Lease) -> None:
         """The provider has taken this reservation by now."""
         with self._lock:
-            self._buckets.arrived(reserved, self._clock())
+            if lease.reserved is not None:
+                self._buckets.arrived(lease.reserved, self._clock())
 
-    def settle(self, reserved: Cost, spent: Cost) -> None:
+    def settle(self, lease: Lease, spent: Cost) -> None:
         """Replace a reservation by what was spent, which may be more than it."""
         with self._lock:
-            self._reserved -= reserved
-            self._buckets.give(reserved - spent, self._clock())
-            self._wake_head()
+            reserved, lease.reserved = lease.reserved, None
+            if reserved is not None:
+                self._reserved -= reserved
+                self._buckets.give(reserved - spent, self._clock())
+                self._wake_head()
 
     def close_for(self, seconds: float) -> None:
         """Admit nothing for so long: the provider refused and said when to come back."""

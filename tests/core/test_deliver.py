@@ -148,6 +148,16 @@ def test_after_a_failed_edit_nothing_more_runs() -> None:
     assert "[2/3] not run" in sent["messages"][-1]["content"]
 
 
+def test_what_stands_before_a_failed_call_still_runs() -> None:
+    """A call that overtook others and failed cancels only what stands behind it."""
+    bench = Bench(Options(reminders=None))
+    paths = ["a.py", "a.py", "b.py", "b.py"]
+    edits = [{"path": p, "old_string": str(n), "new_string": ""} for n, p in enumerate(paths)]
+    made = {"tool_calls": [call("c", "multi_edit", {"files": edits})]}
+    history = bench.run(REQUEST, made, results=lambda one: "Error" if '"2"' in str(one) else "ok")
+    assert [given["old_string"] for _, given in ran(history)] == ["0", "2", "1"]
+
+
 @pytest.mark.parametrize(("on_failure", "goes_on"), [("stop", False), ("go_on", True)])
 def test_a_shell(on_failure: Any, goes_on: bool) -> None:
     """Commands go out one at a time; after a failed one the user's choice decides."""

@@ -8,7 +8,6 @@ Nothing is remembered between requests, and nothing is saved by the agent.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import orjson
 
@@ -22,45 +21,42 @@ from batchwrap.options import Reminders
 _LAPSE_COOLDOWN = 3
 
 
-@dataclass(slots=True)
 class _Walk:
     """What has been seen up to one point of the conversation."""
 
-    multis: Sequence[MultiTool]
-    options: Reminders
-    turns: int = 0  # assistant turns since the last batch or reminder
-    since_reminder: int = _LAPSE_COOLDOWN
-    reminded: int = 0
-    lapse: list[tuple[str, str]] = field(default_factory=list)  # (tool, path) of single calls
+    def __init__(self, multis: Sequence[MultiTool], options: Reminders) -> None:
+        self.multis = multis
+        self.options = options
+        self.turns = 0  # assistant turns since the last batch or reminder
+        self.since_reminder = _LAPSE_COOLDOWN
+        self.reminded = 0
+        self.lapse: list[tuple[str, str]] = []  # (tool, path) of single calls
+        self._multi_names = {multi.name for multi in multis}
+        self._batchable = {name for multi in multis for name in multi.tools}
+        # The multi-tools that are for one tool alone, by the name of that tool.
+        self._own = {multi.single.name: multi for multi in multis if not multi.is_mixed}
 
     def turn(self, message: chat.Message) -> None:
         """Takes in one assistant turn."""
         self.turns += 1
         self.since_reminder += 1
         calls = chat.tool_calls(message)
-        names = [chat.function_of(call).get("name") for call in calls]
-        singles = {name for multi in self.multis for name in multi.tools}
-        if any(multi.name in names for multi in self.multis) or (
-            sum(name in singles for name in names) > 1
+        names = [str(chat.function_of(call).get("name")) for call in calls]
+        if not self._multi_names.isdisjoint(names) or (
+            len(names) > 1 and sum(name in self._batchable for name in names) > 1
         ):
             self.turns = 0
             self.lapse.clear()
             return
-        single = _single(calls[0]) if len(calls) == 1 and self._own(names[0]) else None
-        other_tool = bool(self.lapse) and single is not None and self.lapse[-1][0] != single[0]
-        if single is None or other_tool or (single in self.lapse and self._reads(names[0])):
+        own = self._own.get(names[0]) if len(names) == 1 else None
+        single = _single(calls[0]) if own else None
+        if single is None or own is None:
             self.lapse.clear()
-        if single is not None:
-            self.lapse.append(single)
-
-    def _own(self, name: object) -> MultiTool | None:
-        """The multi-tool that is for this tool alone."""
-        multis = (multi for multi in self.multis if not multi.is_mixed)
-        return next((multi for multi in multis if multi.single.name == name), None)
-
-    def _reads(self, name: object) -> bool:
-        multi = self._own(name)
-        return multi is not None and multi.single.kind == "read"
+            return
+        again = single in self.lapse and own.single.kind == "read"
+        if again or (self.lapse and self.lapse[-1][0] != single[0]):
+            self.lapse.clear()
+        self.lapse.append(single)
 
     def due(self) -> str | None:
         """The words of the reminder that belongs here, if one does."""
@@ -69,9 +65,7 @@ class _Walk:
         text = None
         lapsed = len(self.lapse) >= 2 and self.since_reminder >= _LAPSE_COOLDOWN
         if self.options.on_lapse and lapsed:
-            tool = self.lapse[-1][0]
-            multi = self._own(tool)
-            assert multi is not None
+            multi = self._own[self.lapse[-1][0]]
             text = directives.lapse(multi, [path for _, path in self.lapse[-2:]])
         elif self.turns >= self.options.every:
             text = directives.general(self.multis)

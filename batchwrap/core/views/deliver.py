@@ -38,12 +38,11 @@ def digest(body: chat.Body, length: int) -> bytes:
 
 
 def turn_of(body: chat.Body, turns: Turns) -> Turn | None:
-    """The turn that a request goes on with, if it is known and may be gone on with here."""
+    """The turn that a request goes on with, if it is known."""
     newest = (m for m in reversed(body["messages"]) if m.get("role") != "tool")
     message: chat.Message = next(newest, {})
     found = (turns.of(call) for call in chat.tool_calls(message))
-    turn = next((turn for turn in found if turn is not None), None)
-    return turn if turn is not None and digest(body, turn.length) == turn.digest else None
+    return next((turn for turn in found if turn is not None), None)
 
 
 def next_calls(
@@ -51,18 +50,20 @@ def next_calls(
 ) -> list[chat.ToolCall] | None:
     """The calls that come next; None if the request is the provider's.
 
-    That is: everything has its result; something else than results was added; a call that
-    changes something failed; or a call was repeated or left out in a way that nobody meant.
+    That is: everything has its result; something else than results was added; all that is
+    left stands behind a call that changes something and failed; or a call was repeated or
+    left out in a way that nobody meant.
     """
     results = _results(turn, body["messages"][turn.length :])
     if results is None:
         return None
-    waiting = [placed for placed in turn.calls if placed.call["id"] not in results]
     answered = [placed for placed in turn.calls if placed.call["id"] in results]
+    stops = (placed for placed in answered if _stops(placed.kind, go_on=go_on))
+    failure = next((placed for placed in stops if failed(results[placed.call["id"]])), None)
+    # What failed may have overtaken others: only what stands behind it is cancelled.
+    due = turn.calls[: turn.calls.index(failure)] if failure else turn.calls
+    waiting = [placed for placed in due if placed.call["id"] not in results]
     if not waiting or not answered:
-        return None
-    stops = [placed for placed in answered if _stops(placed.kind, go_on=go_on)]
-    if any(failed(results[placed.call["id"]]) for placed in stops):
         return None
     reached = max(placed.wave for placed in answered)
     if any(placed.wave <= reached for placed in waiting):

@@ -78,14 +78,53 @@ def fold(messages: Sequence[chat.Message], turns: Turns, tally: Tally) -> list[c
     found = False
     place = 0
     while place < len(messages):
-        end, calls, answers = _turn_from(messages, place, turns)
-        turn = _fold_turn(messages[place], calls, answers, turns) if calls else None
+        end, turn = _turn_at(messages, place, turns)
         if turn is not None:
             found = True
             tally.add("folds")
         folded += messages[place:end] if turn is None else turn
         place = end
     return folded if found else None
+
+
+def _turn_at(
+    messages: Sequence[chat.Message], place: int, turns: Turns
+) -> tuple[int, list[chat.Message] | None]:
+    """Where the turn that begins here ends, and what it folds into; None if it is not ours.
+
+    Each request brings the whole conversation again: what was folded before, and is still
+    the same, is not folded anew.
+    """
+    first = _first_id(messages[place])
+    if first is None:
+        return place + 1, None
+    source, made = turns.folded(first) or ([], [])
+    end = place + len(source)
+    is_whole = end == len(messages) or not _may_go_on(messages[end], first, turns)
+    if source and is_whole and messages[place:end] == source:
+        return end, made
+    end, calls, answers = _turn_from(messages, place, turns)
+    turn = _fold_turn(messages[place], calls, answers, turns) if calls else None
+    if turn is not None:
+        turns.keep_folded(first, list(messages[place:end]), turn)
+    return end, turn
+
+
+def _first_id(message: chat.Message) -> str | None:
+    """The id of an assistant message's first tool call."""
+    calls = chat.tool_calls(message) if message.get("role") == "assistant" else ()
+    return str(calls[0].get("id")) if calls else None
+
+
+def _may_go_on(message: chat.Message, first: str, turns: Turns) -> bool:
+    """Whether a message may belong to the turn whose first call has this id."""
+    other = _first_id(message)
+    if other is None:
+        return message.get("role") == "tool"
+    one, two = ids.decode(first), ids.decode(other)
+    if one is not None and two is not None:
+        return one.nonce == two.nonce
+    return turns.of({"id": first}) is turns.of({"id": other}) is not None
 
 
 def _turn_from(

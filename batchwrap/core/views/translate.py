@@ -50,6 +50,7 @@ class Translator:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._body: chat.Body = {}
+        self._understood: bool | None = None
         self._multis: dict[str, MultiTool] = {}
         self._singles: dict[str, SingleTool] = {}
         self._expanders: dict[Any, Expander] = {}
@@ -60,14 +61,14 @@ class Translator:
     def local_answer(self, body: chat.Body) -> LocalAnswer | None:
         """What the agent gets without a round trip: the next wave of a turn, if it is due."""
         batching = self._context.options.batching
-        if batching is None or not chat.is_understood(body) or body.get("n") not in (None, 1):
+        if batching is None or not self._understands(body) or body.get("n") not in (None, 1):
             return None
         turn = turn_of(body, self._context.turns)
         if turn is None:
             return None
         go_on = batching.on_failure == "go_on"
         calls = next_calls(turn, body, batching.failed or looks_failed, go_on=go_on)
-        if calls is None:
+        if calls is None or digest(body, turn.length) != turn.digest:
             return None
         self._context.tally.add("local_answers")
         usage = turn.usage if batching.local_usage == "last_prompt" else None
@@ -76,7 +77,7 @@ class Translator:
     def request(self, body: chat.Body) -> chat.Body | None:
         """The request in the provider view; None if it stays as it is."""
         context, tally = self._context, self._context.tally
-        if not chat.is_understood(body):
+        if not self._understands(body):
             tally.add("not_understood")
             return None
         batching = context.options.batching
@@ -95,6 +96,11 @@ class Translator:
                 )
                 tally.add("reminders", reminded)
         return None if new is body else new
+
+    def _understands(self, body: chat.Body) -> bool:
+        if self._understood is None:
+            self._understood = chat.is_understood(body)
+        return self._understood
 
     def refused(self) -> None:
         """The provider did not understand the request: it goes out as the agent wrote it."""

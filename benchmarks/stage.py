@@ -1,0 +1,145 @@
+"""Where a session is played: the real library between a real SDK and a provider over HTTP.
+
+A bare client changes nothing on the way, so its session can be played without a network:
+the agent asks the model itself, and the prompts are counted as the provider counts them.
+`Stage.play` with ``wrapped=False`` plays it over HTTP all the same, to show that.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import openai
+import orjson
+
+import batchwrap
+from batchwrap import lab
+from benchmarks import toolbox
+from benchmarks.actors import Agent, Message, Play, ScriptedModel
+from benchmarks.filler import FillerTokens, spelled_out
+
+BATCHING = batchwrap.Batching(tools={"bash": "sequential"})
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What a session cost.
+
+    Attributes:
+        round_trips: requests that reached the provider.
+        prompt_tokens: of all of them, with schemas and reminders.
+        requests: requests of the agent, those answered locally included.
+        faults: what went wrong: a call that came twice, too early, changed, or never.
+    """
+
+    round_trips: int
+    prompt_tokens: int
+    requests: int
+    faults: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Stage:
+    """A provider and a client. Use it in a ``with`` block.
+
+    Args:
+        full_text: send the filler at full length, and count as the provider did.
+    """
+
+    full_text: bool = False
+    tokens: FillerTokens = field(default_factory=lambda: FillerTokens("o200k_base"))
+    _model: ScriptedModel | None = None
+    _provider: lab.Lab = field(init=False)
+    _client: openai.OpenAI = field(init=False)
+
+    def __enter__(self) -> Self:
+        self._provider = lab.Lab(
+            self._answer,
+            tokens_per_s=math.inf,
+            ttft_s=0,
+            context_window=100_000_000,
+            chunk_tokens=1_000_000,
+        )
+        self._provider.start()
+        self._client = openai.OpenAI(base_url=self._provider.base_url, api_key="any")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+        self._provider.stop()
+
+    def play(self, play: Play, cooperation: float, *, wrapped: bool = True) -> Played:
+        """Play a session over HTTP, with a model that cooperates in this share of its runs."""
+        client = self._client
+        if wrapped:
+            client = batchwrap.wrap(client, batching=BATCHING)
+        options: dict[str, Any] = {"tools": toolbox.TOOLS}
+        if play.style == "serial":
+            options["parallel_tool_calls"] = False
+        self._model = ScriptedModel(play, cooperation)
+        self._provider.reset()
+        agent = Agent(play)
+
+        def complete(messages: list[Message]) -> Message:
+            given: Any = {"messages": messages, **options}
+            if self.full_text:
+                answer = client.chat.completions.create(model="m", **spelled_out(given))
+            else:
+                # As `extra_body`, since the SDK's own look at each message takes five times
+                # as long as all the rest of the request.
+                answer = client.chat.completions.create(model="m", messages=[], extra_body=given)
+            message: Message = answer.choices[0].message.to_dict()
+            return message
+
+        agent.work(complete)
+        entries = [entry for entry in self._provider.journal if entry.status == 200]
+        if self.full_text:
+            counted = sum(entry.prompt_tokens for entry in entries)
+        else:
+            counted = sum(self.tokens.prompt(entry.json) for entry in entries)
+        faults = [*agent.faults, *_left_over(agent)]
+        return Played(len(self._provider.journal), counted, agent.requests, tuple(faults))
+
+    def _answer(self, request: Message) -> lab.Reply:
+        assert self._model is not None
+        reply = self._model(request)
+        if not self.full_text:
+            return reply
+        calls = tuple(lab.Call(call.name, spelled_out(call.arguments)) for call in reply.calls)
+        return lab.Reply(spelled_out(reply.text), calls=calls)
+
+
+def play_bare(play: Play) -> Played:
+    """A session with a bare client, without HTTP."""
+    model, counted = ScriptedModel(play, 0), 0
+    agent = Agent(play)
+
+    def complete(messages: list[Message]) -> Message:
+        nonlocal counted
+        counted += play.tokens.prompt({"messages": messages, "tools": toolbox.TOOLS})
+        reply = model({"messages": messages, "tools": toolbox.TOOLS})
+        calls = [
+            {
+                "id": f"call_{agent.requests}_{place}",
+                "type": "function",
+                "function": {"name": c.name, "arguments": orjson.dumps(c.arguments).decode()},
+            }
+            for place, c in enumerate(reply.calls)
+        ]
+        return {"content": reply.text, "tool_calls": calls}
+
+    agent.work(complete)
+    faults = (*agent.faults, *_left_over(agent))
+    return Played(agent.requests, counted, agent.requests, faults)
+
+
+def _left_over(agent: Agent) -> list[str]:
+    return [f"call {number} was never run" for number in agent.never_run]
