@@ -44,13 +44,13 @@ coverage: $(MAIN)/.ready $(LITELLM)/.ready
 	$(MAIN)/bin/python -m coverage report --fail-under=90
 	$(MAIN)/bin/python -m coverage report --include='batchwrap/core/*' --fail-under=95
 
-# The wheel works in an empty environment.
+# The wheel works in an empty environment, its data files included.
 build: $(MAIN)/.ready
 	rm -rf dist build/wheel
 	$(MAIN)/bin/python -m pip wheel -q --no-deps -w dist .
 	$(PYTHON) -m venv build/wheel
 	build/wheel/bin/python -m pip install -q dist/*.whl
-	cd build && wheel/bin/python -c "import batchwrap; print('wheel works:', batchwrap.__version__)"
+	cd build && wheel/bin/python ../benchmarks/installed.py
 
 $(MAIN)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(MAIN)

@@ -7,6 +7,7 @@ the single tool beside it.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -47,7 +48,12 @@ def offer(body: chat.Body, multis: Sequence[MultiTool], batching: Batching) -> c
 def wants_one_tool(messages: Sequence[chat.Message]) -> bool:
     """Whether the system prompt asks for one tool call at a time."""
     system = (m for m in messages if m.get("role") in ("system", "developer"))
-    return any(_ONE_TOOL.search(text) for m in system for text in chat.texts(m.get("content")))
+    return any(_asks_for_one_tool(text) for m in system for text in chat.texts(m.get("content")))
+
+
+@functools.lru_cache(maxsize=32)  # a long prompt, and the same one in every request
+def _asks_for_one_tool(text: str) -> bool:
+    return _ONE_TOOL.search(text) is not None
 
 
 def _is_run_by(tool: object, multis: Sequence[MultiTool], choice: object) -> bool:
