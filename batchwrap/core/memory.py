@@ -7,7 +7,7 @@ they are forgotten, the model is told that they were not run, and asks again.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -41,6 +41,7 @@ class Turn:
         calls: the agent's calls for them.
         counts: how many items each multi-call has, by the model's id.
         nonces: what names its groups in the derived ids; empty if nothing was expanded.
+        malformed: whether a multi-call had items that did not fit, or none at all.
         length: messages in the request that it answers.
         digest: of that request.
         head: id, model and the like of the answer that it came with.
@@ -52,6 +53,7 @@ class Turn:
     calls: list[Placed] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     nonces: list[str] = field(default_factory=list)
+    malformed: bool = False
     length: int = 0
     digest: bytes = b""
     head: chat.Body = field(default_factory=dict)
@@ -62,6 +64,8 @@ class Turn:
 # Messages of the agent view, and the messages of the provider view that they became.
 Folded = tuple[list[chat.Message], list[chat.Message]]
 _MOST_FOLDED = 1_024
+# Malformed multi-calls in a row after which a model is offered none any more.
+_MOST_MALFORMED = 3
 
 
 class Turns:
@@ -75,6 +79,8 @@ class Turns:
         self._kept: OrderedDict[str, Turn] = OrderedDict()
         self._folded: OrderedDict[str, Folded] = OrderedDict()
         self._off: set[str] = set()
+        self._malformed: Counter[str] = Counter()  # in a row, by model
+        self._plain: OrderedDict[bytes, None] = OrderedDict()  # conversations without an offer
         self._lock = Lock()  # one client serves many threads
 
     def keep(self, turn: Turn) -> None:
@@ -114,6 +120,26 @@ class Turns:
     def is_off(self, model: object) -> bool:
         """Whether requests to this model stay as the agent wrote them."""
         return str(model) in self._off
+
+    def judge(self, model: object, *, malformed: bool) -> None:
+        """Take note of how a model's multi-call turned out."""
+        with self._lock:
+            self._malformed[str(model)] = self._malformed[str(model)] + 1 if malformed else 0
+
+    def stumbles(self, model: object) -> bool:
+        """Whether the model's latest multi-calls were all malformed."""
+        return self._malformed[str(model)] >= _MOST_MALFORMED
+
+    def keep_plain(self, conversation: bytes) -> None:
+        """Remember a conversation that is offered nothing, so that this never changes within it."""
+        with self._lock:
+            self._plain[conversation] = None
+            while len(self._plain) > self._most:
+                self._plain.popitem(last=False)
+
+    def is_plain(self, conversation: bytes) -> bool:
+        """Whether it was decided at its start that a conversation is offered nothing."""
+        return conversation in self._plain
 
     def of(self, call: chat.ToolCall) -> Turn | None:
         """The turn that one of the agent's calls belongs to, if it is known."""

@@ -12,7 +12,7 @@ from batchwrap.core.views.multi import multi_tools
 from batchwrap.core.views.offer import offer
 from batchwrap.options import Batching, Options
 from batchwrap.throttle.encodings import load
-from tests.core.harness import Bench
+from tests.core.harness import Bench, call, completion
 from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE
 
 
@@ -167,6 +167,36 @@ def test_an_agent_that_wants_one_tool_at_a_time(rule: str) -> None:
     """A system prompt that asks for single calls is not contradicted."""
     messages = [{"role": "system", "content": rule}, {"role": "user", "content": "hi"}]
     assert Bench().translator().request({"messages": messages, "tools": [READ_FILE]}) is None
+
+
+def test_a_model_that_stumbles() -> None:
+    """After three malformed multi-calls in a row a model is offered none in new conversations.
+
+    A conversation that had the offer keeps it, so its prefix stays; one well-formed call
+    starts the count anew; other models are not concerned.
+    """
+    bench = Bench(Options(reminders=None))
+
+    def asked(text: str, *more: Any, model: str = "m") -> dict[str, Any]:
+        messages = [{"role": "user", "content": text}, *more]
+        return {"model": model, "messages": messages, "tools": [READ_FILE]}
+
+    def offers(body: dict[str, Any]) -> bool:
+        return bench.translator().request(body) is not None
+
+    def calls(arguments: str) -> None:
+        made = {"role": "assistant", "tool_calls": [call("c", "multi_read", arguments)]}
+        bench.ask(asked("old"), completion(made))
+
+    for arguments in ("{}", "{}", '{"files": ["a.py"]}', "{", '{"files": [5]}'):
+        calls(arguments)
+        assert offers(asked("new"))
+    calls("[]")
+    said = {"role": "assistant", "content": "ok"}, {"role": "user", "content": "go on"}
+    assert not offers(asked("new"))
+    assert not offers(asked("new", *said))
+    assert offers(asked("old", *said))
+    assert offers(asked("new", model="other"))
 
 
 def test_only_what_was_asked_for() -> None:

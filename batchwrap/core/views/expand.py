@@ -151,6 +151,7 @@ class Expander:
             calls += self._place(opened, index, opened.seen, tool, arguments)
         if not opened.out:
             calls += self._raw(opened, multi)
+        self.turn.malformed |= not fits or not opened.seen
         self._tally.add("multi_calls")
         self._tally.add("items", opened.out)
         self._tally.note("expanded", tool=multi.name, items=opened.out)

@@ -177,6 +177,7 @@ class Translator:
                 turn.digest = digest(self._body, turn.length)
                 turn.head, turn.usage = self._head, self._usage
                 self._context.turns.keep(turn)
+                self._context.turns.judge(self._body.get("model"), malformed=turn.malformed)
 
     def _choose(self, body: chat.Body, batching: Batching) -> list[MultiTool]:
         """The multi-tools to offer. All that there could be are known: models go by habit."""
@@ -190,7 +191,19 @@ class Translator:
         self._multis = {multi.name: multi for multi in known}
         several = body.get("n") not in (None, 1)  # choices of which only one goes on
         off = batching.offer == "never" or several or wants_one_tool(body["messages"])
-        return [] if off else multis
+        return [] if off or self._is_plain(body) else multis
+
+    def _is_plain(self, body: chat.Body) -> bool:
+        """Whether the model stumbles over multi-calls, and the conversation began after that."""
+        turns = self._context.turns
+        if not turns.stumbles(body.get("model")):
+            return False
+        roles = [message.get("role") for message in body["messages"]]
+        start = roles.index("assistant") if "assistant" in roles else len(roles)
+        conversation = digest(body, start)
+        if start == len(roles):
+            turns.keep_plain(conversation)
+        return turns.is_plain(conversation)
 
     def _repair(self, index: Any, choice: dict[str, Any]) -> dict[str, Any]:
         options = self._context.options.repair
