@@ -326,6 +326,14 @@ def test_each_choice_on_its_own() -> None:
     assert [len(choice["delta"]["tool_calls"]) for choice in streamed["choices"]] == [2, 2]
 
 
+def test_choices_that_are_none() -> None:
+    """Something odd among the choices stays where it is."""
+    made = completion({"role": "assistant", "tool_calls": [call("c", "multi_read", TWO)]})
+    seen = Bench().ask(REQUEST, {**made, "choices": [None, *made["choices"]]})
+    assert seen["choices"][0] is None
+    assert len(seen["choices"][1]["message"]["tool_calls"]) == 2
+
+
 def test_usage_in_a_dropped_chunk_stays() -> None:
     """A chunk that carried only a part of a multi-call, and usage, keeps choice and usage."""
     head = {**call("c", "multi_read", ""), "index": 0}

@@ -116,7 +116,8 @@ class Translator:
         """A plain completion in the agent view; None if it stays as it is."""
         listed, changed = completion.get("choices"), False
         new = list(listed) if isinstance(listed, list) else []
-        for place, (index, choice) in enumerate(chat.choices(completion)):
+        places = (place for place, choice in enumerate(new) if isinstance(choice, dict))
+        for place, (index, choice) in zip(places, chat.choices(completion), strict=True):
             repaired = self._repair(index, choice)
             calls = self._expander(index).message(chat.tool_calls(chat.part_of(repaired)))
             if calls is not None:
