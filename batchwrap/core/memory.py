@@ -46,7 +46,6 @@ class Turn:
         digest: of that request.
         head: id, model and the like of the answer that it came with.
         usage: what that answer reported.
-        template: an object of the adapter's, to make answers of the same type.
     """
 
     original: list[chat.ToolCall] = field(default_factory=list)
@@ -58,7 +57,6 @@ class Turn:
     digest: bytes = b""
     head: chat.Body = field(default_factory=dict)
     usage: Any = None
-    template: Any = None
 
 
 # Messages of the agent view, and the messages of the provider view that they became.

@@ -168,6 +168,15 @@ def test_a_missing_result_is_named() -> None:
     assert content == "[1/2] read_file a.py\ntext of 0\n[2/2] read_file b.py\nno result"
 
 
+def test_a_history_that_became_shorter() -> None:
+    """A fork that goes back to before the last results is folded as it is now."""
+    bench, history = exchange()
+    whole = provider_view(bench, history)
+    assert provider_view(bench, history[:2]) == history[:2]
+    assert "no result" in provider_view(bench, history[:3])[-1]["content"]
+    assert provider_view(bench, history) == whole
+
+
 def test_two_results_for_one_item() -> None:
     """The first counts; a different later text is appended, the same one is not."""
     bench, history = exchange()

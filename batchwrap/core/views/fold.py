@@ -100,7 +100,7 @@ def _turn_at(
         return place + 1, None
     source, made = turns.folded(first) or ([], [])
     end = place + len(source)
-    is_whole = end == len(messages) or not _may_go_on(messages[end], first, turns)
+    is_whole = end >= len(messages) or not _may_go_on(messages[end], first, turns)
     if source and is_whole and messages[place:end] == source:
         return end, made
     end, calls, answers = _turn_from(messages, place, turns)
