@@ -7,7 +7,16 @@ Importing this loads no HTTP library, no tokenizer and no SDK.
 
 from batchwrap._api import batched, stats, wrap
 from batchwrap.errors import BatchwrapError, ConfigError, LimitExceeded, MissingExtraError
-from batchwrap.options import Batching, Event, Limit, Reminders, Repair, Throttle
+from batchwrap.options import (
+    Batching,
+    Event,
+    Limit,
+    ReadAhead,
+    Reminders,
+    Repair,
+    Throttle,
+    Tool,
+)
 from batchwrap.stats import Stats
 
 __all__ = [
@@ -18,10 +27,12 @@ __all__ = [
     "Limit",
     "LimitExceeded",
     "MissingExtraError",
+    "ReadAhead",
     "Reminders",
     "Repair",
     "Stats",
     "Throttle",
+    "Tool",
     "batched",
     "stats",
     "wrap",

@@ -93,6 +93,39 @@ class Tool:
         _one_of("Tool.kind", self.kind, get_args(ToolKind))
 
 
+AheadSource = Literal["prompt", "chunk", "search", "reference"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadAhead:
+    """Reads that are added to a single read, so that the next round trip is saved.
+
+    Args:
+        max_reads: most reads that are added to one call.
+        max_tokens: most tokens (estimated) that the added results bring into the conversation.
+        min_hit_rate: the share of added reads that must turn out to be wanted; below it,
+            nothing is added any more in that conversation.
+        sources: where to look for what will be read next: ``"prompt"`` (files that the
+            newest user message names), ``"chunk"`` (the next part of a file that is read in
+            parts), ``"search"`` (other files of the newest search result), ``"reference"``
+            (files that the file just read refers to).
+    """
+
+    max_reads: int = 4
+    max_tokens: int = 20_000
+    min_hit_rate: float = 0.3
+    sources: Sequence[AheadSource] = get_args(AheadSource)
+
+    def __post_init__(self) -> None:
+        _whole("ReadAhead.max_reads", self.max_reads, least=1)
+        _whole("ReadAhead.max_tokens", self.max_tokens, least=1)
+        _number("ReadAhead.min_hit_rate", self.min_hit_rate, least=0)
+        if isinstance(self.sources, str):
+            raise ConfigError("ReadAhead.sources", "is a text; give a list of sources")
+        for source in self.sources:
+            _one_of("ReadAhead.sources", source, get_args(AheadSource))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batching:
     """How single tool calls become multi-calls.
@@ -115,6 +148,9 @@ class Batching:
             edit is not run. By default texts that begin with "Error" and the like.
         max_items: most items that the schema of a multi-tool asks for. A longer batch
             is run all the same.
+        coalesce: whether runs of single calls in the history become multi-calls: ``"auto"``
+            where the provider is known not to cache prompts, ``"always"``, ``"never"``.
+        read_ahead: reads that are added to a single read; None adds none.
     """
 
     offer: Literal["alongside", "instead", "never"] = "alongside"
@@ -127,12 +163,17 @@ class Batching:
     local_usage: Literal["zero", "last_prompt"] = "zero"
     on_failure: Literal["stop", "go_on"] = "stop"
     failed: Callable[[str], bool] | None = None
+    coalesce: Literal["auto", "always", "never"] = "auto"
+    read_ahead: ReadAhead | None = None
 
     def __post_init__(self) -> None:
         _one_of("Batching.offer", self.offer, ("alongside", "instead", "never"))
         _one_of("Batching.on_failure", self.on_failure, ("stop", "go_on"))
         _one_of("Batching.delivery", self.delivery, ("auto", "parallel", "serial"))
         _one_of("Batching.local_usage", self.local_usage, ("zero", "last_prompt"))
+        _one_of("Batching.coalesce", self.coalesce, ("auto", "always", "never"))
+        if self.read_ahead is not None and not isinstance(self.read_ahead, ReadAhead):
+            raise ConfigError("Batching.read_ahead", f"{self.read_ahead!r} is not a ReadAhead")
         _one_of("Batching.mixed", self.mixed, (True, False))
         _one_of("Batching.approvals", self.approvals, (True, False))
         if self.failed is not None and not callable(self.failed):

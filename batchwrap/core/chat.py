@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 Body = dict[str, Any]
 Message = dict[str, Any]
 ToolCall = dict[str, Any]
@@ -60,6 +62,17 @@ def function_of(call: ToolCall) -> dict[str, Any]:
     """The `function` part of a tool call, or an empty dict."""
     function = call.get("function")
     return function if isinstance(function, dict) else {}
+
+
+def name_of(call: ToolCall) -> str:
+    """The name of the function that a call calls."""
+    return str(function_of(call).get("name"))
+
+
+def arguments_of(call: ToolCall) -> str:
+    """The arguments of a call as JSON text, also where they came as an object."""
+    arguments = function_of(call).get("arguments")
+    return arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
 
 
 def choices(body: Body) -> Iterator[tuple[int, dict[str, Any]]]:

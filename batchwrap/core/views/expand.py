@@ -159,7 +159,7 @@ class Expander:
 
     def _hold_single(self, opened: _Open, text: str) -> list[chat.ToolCall]:
         """A call of its own, after calls that wait: it may have to wait for them, too."""
-        name = _name(opened.call)
+        name = chat.name_of(opened.call)
         derived = ids.DerivedId(opened.nonce, 0, 1, SINGLE, opened.origin)
         return self._out(derived, name, text, self._effect(name, text))
 
@@ -197,7 +197,7 @@ class Expander:
             place, call = self._passed[index]
             call["function"]["arguments"] += text
         else:
-            name = _name(delta)
+            name = chat.name_of(delta)
             place, call = self._take_index(), _call(str(delta.get("id") or ""), name, text)
             self._passed[index] = place, call
             self.turn.original.append(call)
@@ -234,10 +234,6 @@ class Expander:
 def _call(call_id: str, name: str, arguments: str) -> chat.ToolCall:
     function = {"name": name, "arguments": arguments}
     return {"id": call_id, "type": "function", "function": function}
-
-
-def _name(call: chat.ToolCall) -> str:
-    return str(chat.function_of(call).get("name"))
 
 
 def _is_json(text: str) -> bool:

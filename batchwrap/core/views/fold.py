@@ -10,17 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import orjson
-
 from batchwrap.core import chat
 from batchwrap.core.memory import Turn, Turns
 from batchwrap.core.tally import Tally
 from batchwrap.core.views import ids
-from batchwrap.core.views.find import path_in
 from batchwrap.core.views.multi import MIXED, SINGLE, name_of, render
-
-_NOT_RUN = "not run"
-_NO_RESULT = "no result"
+from batchwrap.core.views.results import contents, item, join, not_run
 
 Results = dict[str, list[chat.Message]]
 
@@ -42,7 +37,7 @@ class _Group:
     def call(self) -> chat.ToolCall | None:
         """The model's call, written anew; None for a form that is not known."""
         kind, members = self.first.kind, [self.members[index] for index in sorted(self.members)]
-        named = [(_name(call), _arguments(call)) for call in members]
+        named = [(chat.name_of(call), chat.arguments_of(call)) for call in members]
         if kind == SINGLE or kind.isupper():
             name = named[0][0] if kind == SINGLE else name_of(kind, named[0][0])
             arguments = named[0][1]
@@ -56,17 +51,16 @@ class _Group:
     def result(self, results: Results) -> chat.Message:
         """One tool message with every item's own result under a line that names it."""
         if self.first.kind == SINGLE or self.first.kind.isupper():
-            content = _join([_content(results.get(self.members[0]["id"], []))])
+            content = join([contents(results.get(self.members[0]["id"], []))])
         else:
-            content = _join([self._item(index, results) for index in range(self.count)])
+            content = join([self._item(index, results) for index in range(self.count)])
         return {"role": "tool", "tool_call_id": self.first.origin, "content": content}
 
     def _item(self, index: int, results: Results) -> list[object]:
-        call, label = self.members.get(index), f"[{index + 1}/{self.count}]"
+        call = self.members.get(index)
         if call is None:
-            return [f"{label} {_NOT_RUN}"]
-        answers = results.get(call["id"], [])
-        return [f"{label} {_label(call)}", *(_content(answers) if answers else [_NO_RESULT])]
+            return not_run(index, self.count)
+        return item(index, self.count, call, results.get(call["id"], []))
 
 
 def fold(messages: Sequence[chat.Message], turns: Turns, tally: Tally) -> list[chat.Message] | None:
@@ -223,41 +217,3 @@ def _own_calls(
         return own
     written = [part.call if isinstance(part, _Group) else part for part in parts.values()]
     return [call for call in written if call is not None] if None not in written else None
-
-
-def _name(call: chat.ToolCall) -> str:
-    return str(chat.function_of(call).get("name"))
-
-
-def _arguments(call: chat.ToolCall) -> str:
-    arguments = chat.function_of(call).get("arguments")
-    return arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
-
-
-def _label(call: chat.ToolCall) -> str:
-    """Tool and path, in one line."""
-    try:
-        path = path_in(orjson.loads(_arguments(call)))
-    except orjson.JSONDecodeError:
-        path = None
-    return f"{_name(call)} {path}" if path and "\n" not in path else _name(call)
-
-
-def _content(answers: list[chat.Message]) -> list[object]:
-    """Texts and content parts of an item's results: the first one, then what differs from it."""
-    contents: list[object] = []
-    for answer in answers:
-        content = answer.get("content")
-        parts = content if isinstance(content, list) else [content or ""]
-        if contents != parts:
-            contents += parts
-    return contents
-
-
-def _join(contents: list[list[object]]) -> object:
-    """One text where all are texts; else a list of content parts, images among them."""
-    flat = [part for item in contents for part in item]
-    texts = [part for part in flat if isinstance(part, str)]
-    if len(texts) == len(flat):
-        return "\n".join(texts)
-    return [{"type": "text", "text": part} if isinstance(part, str) else part for part in flat]

@@ -1,0 +1,57 @@
+"""The results of several calls in one tool message: each under a line that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from batchwrap.core import chat
+from batchwrap.core.views.find import path_in
+
+
+def item(place: int, count: int, call: chat.ToolCall, answers: list[chat.Message]) -> list[object]:
+    """One call's line, and its result as texts and content parts.
+
+    Args:
+        place: its position among `count` calls, from 0.
+        call: the agent's call.
+        answers: the tool messages that answer it; the first counts, and what differs from it.
+    """
+    label = f"[{place + 1}/{count}] {_label(call)}"
+    return [label, *(contents(answers) if answers else ["no result"])]
+
+
+def not_run(place: int, count: int) -> list[object]:
+    """The line of a call that never reached the agent."""
+    return [f"[{place + 1}/{count}] not run"]
+
+
+def contents(answers: Sequence[chat.Message]) -> list[object]:
+    """Texts and content parts of a call's results: the first one, then what differs from it."""
+    found: list[object] = []
+    for answer in answers:
+        content = answer.get("content")
+        parts = content if isinstance(content, list) else [content or ""]
+        if found != parts:
+            found += parts
+    return found
+
+
+def join(parts: Sequence[Sequence[object]]) -> object:
+    """One text where all are texts; else a list of content parts, images among them."""
+    flat = [part for several in parts for part in several]
+    texts = [part for part in flat if isinstance(part, str)]
+    if len(texts) == len(flat):
+        return "\n".join(texts)
+    return [{"type": "text", "text": part} if isinstance(part, str) else part for part in flat]
+
+
+def _label(call: chat.ToolCall) -> str:
+    """Tool and path, in one line."""
+    name = chat.function_of(call).get("name")
+    try:
+        path = path_in(orjson.loads(chat.arguments_of(call)))
+    except orjson.JSONDecodeError:
+        path = None
+    return f"{name} {path}" if path and "\n" not in path else str(name)
