@@ -21,6 +21,7 @@ def wrap(
     reminders: opts.Reminders | None = opts.Reminders(),
     throttle: opts.Throttle | None = opts.Throttle(),
     repair: opts.Repair | None = opts.Repair(),
+    preset: str | None = None,
     remind_every: int | None = None,
     on_event: opts.EventHook | None = None,
     in_place: bool = False,
@@ -36,6 +37,9 @@ def wrap(
         reminders: when the model is reminded; None switches it off.
         throttle: how requests are held back and retried; None switches it off.
         repair: which defects of the provider are put right; None switches it off.
+        preset: ``"fast"`` (the single tools are hidden, reads are added ahead, more reminders) or
+            ``"careful"`` (small batches, the history is left alone). A part that is given
+            here as something else than its default counts before the preset's.
         remind_every: short for `Reminders.every`.
         on_event: called with each `Event`, in the thread or task that made the request.
         in_place: change the client itself instead of a copy.
@@ -62,6 +66,7 @@ def wrap(
         reminders=reminders,
         throttle=throttle,
         repair=repair,
+        preset=preset,
         remind_every=remind_every,
         on_event=on_event,
     )
@@ -78,6 +83,7 @@ def batched(
     reminders: opts.Reminders | None = opts.Reminders(),
     throttle: opts.Throttle | None = opts.Throttle(),
     repair: opts.Repair | None = opts.Repair(),
+    preset: str | None = None,
     remind_every: int | None = None,
     on_event: opts.EventHook | None = None,
 ) -> Callable[[Function], Function]: ...
@@ -89,6 +95,7 @@ def batched(
     reminders: opts.Reminders | None = opts.Reminders(),
     throttle: opts.Throttle | None = opts.Throttle(),
     repair: opts.Repair | None = opts.Repair(),
+    preset: str | None = None,
     remind_every: int | None = None,
     on_event: opts.EventHook | None = None,
 ) -> Any:
@@ -120,6 +127,7 @@ def batched(
         reminders=reminders,
         throttle=throttle,
         repair=repair,
+        preset=preset,
         remind_every=remind_every,
         on_event=on_event,
     )

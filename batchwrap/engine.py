@@ -6,18 +6,20 @@ import logging
 import random
 import secrets
 import string
+import time
 
 from batchwrap.core import chat
 from batchwrap.core.exchange import Exchange
-from batchwrap.core.memory import Turns
+from batchwrap.core.memory import Memory
+from batchwrap.core.provider import UNKNOWN
 from batchwrap.core.tally import Tally
-from batchwrap.core.views.translate import Context
+from batchwrap.core.views.outgoing import Context
 from batchwrap.options import Event, Options
 from batchwrap.stats import PROCESS, Counters
 from batchwrap.throttle import retry
 from batchwrap.throttle.estimate import Estimator
 from batchwrap.throttle.limiter import Limiter
-from batchwrap.throttle.presets import preset
+from batchwrap.throttle.presets import Plan, preset
 
 _log = logging.getLogger("batchwrap")
 _ALPHANUMERIC = string.ascii_letters + string.digits
@@ -36,12 +38,13 @@ class Engine:
         self.options = options
         self.counters = Counters(above=PROCESS)
         throttle = options.throttle
-        limits = throttle.limits if throttle is not None else ()
+        limits, self._provider = throttle.limits if throttle is not None else (), UNKNOWN
         if isinstance(limits, str):
-            limits = () if limits == "auto" else preset(limits)
+            plan = preset(limits) if limits != "auto" else Plan()
+            limits, self._provider = plan.limits, plan.provider
         self.limiter = Limiter(limits, max_wait_s=throttle.max_wait_s if throttle else 0.0)
         self._retries = retries and throttle is not None
-        self._turns = Turns()
+        self._memory = Memory()
         self._estimate = Estimator()
         # Not secret, only unlikely to meet: a generator of its own keeps a user's
         # `random.seed` from making two processes derive the same ids.
@@ -52,8 +55,10 @@ class Engine:
         context = Context(
             options=self.options,
             random_text=self._random_text,
-            turns=self._turns,
+            memory=self._memory,
             tally=Tally(),
+            provider=self._provider,
+            now_s=time.monotonic(),
         )
         counts = any(limit.kind == "tokens" for limit in self.limiter.limits)
         throttle = self.options.throttle

@@ -151,6 +151,8 @@ class Batching:
         coalesce: whether runs of single calls in the history become multi-calls: ``"auto"``
             where the provider is known not to cache prompts, ``"always"``, ``"never"``.
         read_ahead: reads that are added to a single read; None adds none.
+        context_tokens: size of the model's context window; batches get smaller as it fills
+            up. None: as the provider's preset says, where it does.
     """
 
     offer: Literal["alongside", "instead", "never"] = "alongside"
@@ -165,6 +167,7 @@ class Batching:
     failed: Callable[[str], bool] | None = None
     coalesce: Literal["auto", "always", "never"] = "auto"
     read_ahead: ReadAhead | None = None
+    context_tokens: int | None = None
 
     def __post_init__(self) -> None:
         _one_of("Batching.offer", self.offer, ("alongside", "instead", "never"))
@@ -174,6 +177,8 @@ class Batching:
         _one_of("Batching.coalesce", self.coalesce, ("auto", "always", "never"))
         if self.read_ahead is not None and not isinstance(self.read_ahead, ReadAhead):
             raise ConfigError("Batching.read_ahead", f"{self.read_ahead!r} is not a ReadAhead")
+        if self.context_tokens is not None:
+            _whole("Batching.context_tokens", self.context_tokens, least=1)
         _one_of("Batching.mixed", self.mixed, (True, False))
         _one_of("Batching.approvals", self.approvals, (True, False))
         if self.failed is not None and not callable(self.failed):
@@ -263,8 +268,8 @@ class Event:
     """Something that batchwrap did. Holds counts and names, never contents or keys.
 
     Args:
-        name: ``"expanded"``, ``"waited"``, ``"refused"``, ``"repaired"`` or
-            ``"failed_open"``.
+        name: ``"expanded"``, ``"coalesced"``, ``"read_ahead"``, ``"waited"``, ``"refused"``,
+            ``"repaired"`` or ``"failed_open"``.
         data: numbers and names that belong to it; seconds end in ``_s``.
     """
 
@@ -283,8 +288,19 @@ class Options:
     on_event: EventHook | None = None
 
 
+# What a preset changes of the defaults.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "fast": {
+        "batching": Batching(offer="instead", read_ahead=ReadAhead()),
+        "reminders": Reminders(every=4),
+    },
+    "careful": {"batching": Batching(max_items=4, coalesce="never")},
+}
+
+
 def combine(
     *,
+    preset: str | None = None,
     limits: str | Sequence[Limit],
     batching: Batching | None,
     reminders: Reminders | None,
@@ -295,11 +311,17 @@ def combine(
 ) -> Options:
     """The options that the keyword arguments of `wrap` and `batched` mean together.
 
-    `limits` and `remind_every` are short for fields of `Throttle` and `Reminders`.
+    `limits` and `remind_every` are short for fields of `Throttle` and `Reminders`. A part
+    that is not as by default counts before the preset's.
 
     Raises:
         ConfigError: one of them is wrong, or two of them contradict each other.
     """
+    if preset is not None:
+        _one_of("preset", preset, tuple(PRESETS))
+        changed = PRESETS[preset]
+        batching = changed.get("batching", batching) if batching == Batching() else batching
+        reminders = changed.get("reminders", reminders) if reminders == Reminders() else reminders
     parts = {"batching": batching, "reminders": reminders, "throttle": throttle, "repair": repair}
     for (name, part), kind in zip(
         parts.items(), (Batching, Reminders, Throttle, Repair), strict=True

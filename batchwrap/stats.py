@@ -20,7 +20,9 @@ class Stats:
         round_trips: requests that reached the provider, refused ones included.
         multi_calls: multi-calls of the model that were expanded.
         items: single calls that they became.
-        folds: turns that were folded back, over all requests.
+        folds: turns that were folded back; what is settled is not folded again.
+        coalesced: single calls of the model that were merged into a multi-call.
+        read_ahead: reads that were added to the model's own.
         local_answers: requests answered without a round trip, with calls that had waited.
         offers: requests that carried multi-tools.
         reminders: reminders that stood in requests, counted in each request again.
@@ -40,6 +42,8 @@ class Stats:
     multi_calls: int = 0
     items: int = 0
     folds: int = 0
+    coalesced: int = 0
+    read_ahead: int = 0
     local_answers: int = 0
     offers: int = 0
     reminders: int = 0

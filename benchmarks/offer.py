@@ -24,7 +24,9 @@ def main() -> None:
         tools = Workspace(folder).schemas()
     batching = Batching()
     multis = multi_tools(find(tools, batching), set(), mixed=True)
-    offered = offer({"tools": tools}, multis, batching)["tools"][len(tools) :]
+    offered = offer({"tools": tools}, multis, batching, instead=False, most=batching.max_items)[
+        "tools"
+    ][len(tools) :]
     added = {
         "the offer, in every request": orjson.dumps(offered).decode(),
         "a reminder after N turns": directives.general(multis),

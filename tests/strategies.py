@@ -24,6 +24,17 @@ READ_FILE: dict[str, Any] = {
         },
     },
 }
+READ_FILES: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "read_files",
+        "parameters": {
+            "type": "object",
+            "properties": {"paths": {"type": "array", "items": {"type": "string"}}},
+            "required": ["paths"],
+        },
+    },
+}
 EDIT_FILE: dict[str, Any] = {
     "type": "function",
     "function": {

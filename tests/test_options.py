@@ -7,7 +7,16 @@ import pytest
 import tenacity
 
 import batchwrap
-from batchwrap import Batching, ConfigError, Limit, Reminders, Repair, Throttle
+from batchwrap import (
+    Batching,
+    ConfigError,
+    Limit,
+    ReadAhead,
+    Reminders,
+    Repair,
+    Throttle,
+)
+from batchwrap.options import combine
 from tests.strategies import READ_FILE
 
 
@@ -20,6 +29,14 @@ from tests.strategies import READ_FILE
         (lambda: Batching(tools={"x": "reed"}), "Batching.tools['x']"),  # type: ignore[dict-item]
         (lambda: Batching(tools=["x"]), "Batching.tools"),  # type: ignore[arg-type]
         (lambda: Batching(exclude="read_file"), "Batching.exclude"),
+        (lambda: Batching(coalesce="often"), "Batching.coalesce"),  # type: ignore[arg-type]
+        (lambda: Batching(context_tokens=0), "Batching.context_tokens"),
+        (lambda: Batching(read_ahead=True), "Batching.read_ahead"),  # type: ignore[arg-type]
+        (lambda: ReadAhead(max_reads=0), "ReadAhead.max_reads"),
+        (lambda: ReadAhead(max_tokens=0), "ReadAhead.max_tokens"),
+        (lambda: ReadAhead(min_hit_rate=-1), "ReadAhead.min_hit_rate"),
+        (lambda: ReadAhead(sources="prompt"), "ReadAhead.sources"),  # type: ignore[arg-type]
+        (lambda: ReadAhead(sources=["web"]), "ReadAhead.sources"),  # type: ignore[list-item]
         (lambda: Reminders(every=0), "Reminders.every"),
         (lambda: Reminders(every=True), "Reminders.every"),
         (lambda: Reminders(on_lapse="yes"), "Reminders.on_lapse"),  # type: ignore[arg-type]
@@ -33,6 +50,7 @@ from tests.strategies import READ_FILE
         (lambda: Limit("tokens", 1, -60), "Limit.per_s"),
         (lambda: Limit("tokens", 1, 60, burst=0), "Limit.burst"),
         (lambda: Repair(call_id="no"), "Repair.call_id"),  # type: ignore[arg-type]
+        (lambda: _wrap(preset="faster"), "preset"),
         (lambda: _wrap(batching=True), "batching"),
         (lambda: _wrap(reminders=6), "reminders"),
         (lambda: _wrap(on_event="log"), "on_event"),
@@ -85,3 +103,21 @@ def test_a_callback_that_fails(caplog: pytest.LogCaptureFixture) -> None:
 
     assert complete(messages=[{"role": "user", "content": "hi"}], tools=[READ_FILE])["choices"]
     assert "on_event failed for the event 'expanded'" in caplog.text
+
+
+def _combined(**given: Any) -> Any:
+    parts = {"batching": Batching(), "reminders": Reminders(), "throttle": Throttle()}
+    rest = {"limits": "auto", "repair": Repair(), "remind_every": None, "on_event": None}
+    return combine(**{**parts, **rest, **given})
+
+
+def test_presets() -> None:
+    """A preset changes the defaults; what is given otherwise counts before it."""
+    fast = _combined(preset="fast")
+    assert fast.batching.offer == "instead"
+    assert fast.batching.read_ahead == ReadAhead()
+    own = _combined(preset="fast", batching=Batching(max_items=3), remind_every=9)
+    assert own.batching == Batching(max_items=3)
+    assert own.reminders.every == 9
+    assert _combined(preset="careful").batching.coalesce == "never"
+    assert _combined(preset="fast", batching=None).batching is None

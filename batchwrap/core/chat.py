@@ -18,15 +18,18 @@ ToolCall = dict[str, Any]
 _TEXT_OR_NONE = (str, type(None))
 
 
-def is_understood(body: object) -> bool:
-    """Whether a request body has the shape that batchwrap translates."""
+def is_understood(body: object, known: int = 0) -> bool:
+    """Whether a request body has the shape that batchwrap translates.
+
+    `known` is how many of its messages are known to have it.
+    """
     if not isinstance(body, dict):
         return False
     messages, tools = body.get("messages"), body.get("tools")
     return (
         isinstance(messages, list)
         and bool(messages)
-        and all(_is_message(message) for message in messages)
+        and all(_is_message(message) for message in messages[known:])
         and (tools is None or (isinstance(tools, list) and all(isinstance(t, dict) for t in tools)))
     )
 

@@ -25,7 +25,8 @@ from batchwrap.core.limits import cost
 from batchwrap.core.limits.refusal import Refusal, read_refusal
 from batchwrap.core.tally import Tally
 from batchwrap.core.views.deliver import LocalAnswer
-from batchwrap.core.views.translate import Context, Translator
+from batchwrap.core.views.outgoing import Context
+from batchwrap.core.views.translate import Translator
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class Exchange:
         may_answer: bool = True,
     ) -> None:
         self._body = body
-        self._translator = Translator(context)
+        self._translator = Translator(context, body)
         self._count_tokens = count_tokens
         self._backoff = backoff
         self._may_answer = may_answer
@@ -139,10 +140,10 @@ class Exchange:
     def start(self) -> Action:
         """The first thing to do."""
         self.tally.add("requests")
-        answer = self._translator.local_answer(self._body) if self._may_answer else None
+        answer = self._translator.local_answer() if self._may_answer else None
         if answer is not None:
             return AnswerLocally(answer)
-        self._changed = self._translator.request(self._body)
+        self._changed = self._translator.request()
         if self._count_tokens is not None:
             sent = self._body if self._changed is None else self._changed
             self._reserved = cost.reserve(self._count_tokens(sent), sent)

@@ -1,19 +1,31 @@
-"""What may be forgotten: the turns that were taken apart, by the nonces of their ids.
+"""What may be forgotten. Bounded, shared by all exchanges of one target, safe for threads.
 
-Folding works without them (arguments are then written anew from the items); with them the
+Folding works without it (arguments are then written anew from the items); with it the
 model sees its own message again to the byte. Calls that are held back live only here: if
 they are forgotten, the model is told that they were not run, and asks again.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
-from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchwrap.core import chat
+from batchwrap.core.habits import Habits
+from batchwrap.core.recent import Recent
 from batchwrap.core.views import ids
+
+if TYPE_CHECKING:
+    from batchwrap.core.views.choice import Choice
+    from batchwrap.core.views.kit import Kit
+    from batchwrap.core.views.settled import Settled
+
+_MOST_TURNS = 4_096
+_MOST_AGE_S = 24 * 3_600.0
+# A settled conversation holds its messages: half a megabyte at 128k tokens.
+_MOST_SETTLED = 64
+_MOST_KITS = 64
+_MOST_CHOICES = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,7 @@ class Turn:
         digest: of that request.
         head: id, model and the like of the answer that it came with.
         usage: what that answer reported.
+        room: tokens that were left in the context; None: nobody knew.
     """
 
     original: list[chat.ToolCall] = field(default_factory=list)
@@ -57,89 +70,46 @@ class Turn:
     digest: bytes = b""
     head: chat.Body = field(default_factory=dict)
     usage: Any = None
-
-
-# Messages of the agent view, and the messages of the provider view that they became.
-Folded = tuple[list[chat.Message], list[chat.Message]]
-_MOST_FOLDED = 1_024
-# Malformed multi-calls in a row after which a model is offered none any more.
-_MOST_MALFORMED = 3
+    room: int | None = None
 
 
 class Turns:
-    """Turns by nonce, and by the ids of their calls that went out as they were.
+    """Turns that were taken apart, by nonce, and by the ids of calls that went out as they were."""
 
-    Those that were not asked for the longest are dropped first.
-    """
+    def __init__(self) -> None:
+        self._kept: Recent[str, Turn] = Recent(_MOST_TURNS, _MOST_AGE_S)
 
-    def __init__(self, most: int = 4_096) -> None:
-        self._most = most
-        self._kept: OrderedDict[str, Turn] = OrderedDict()
-        self._folded: OrderedDict[str, Folded] = OrderedDict()
-        self._off: set[str] = set()
-        self._malformed: Counter[str] = Counter()  # in a row, by model
-        self._plain: OrderedDict[bytes, None] = OrderedDict()  # conversations without an offer
-        self._lock = Lock()  # one client serves many threads
-
-    def keep(self, turn: Turn) -> None:
-        """Remember a turn that was taken apart."""
+    def keep(self, turn: Turn, now_s: float) -> None:
+        """Remember a turn."""
         own = {str(call.get("id")) for call in turn.original}
         passed_on = (placed.call["id"] for placed in turn.calls if placed.call["id"] in own)
-        with self._lock:
-            for key in (*turn.nonces, *passed_on):
-                self._kept[key] = turn
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+        for key in (*turn.nonces, *passed_on):
+            self._kept.put(key, turn, now_s)
 
-    def get(self, key: str) -> Turn | None:
-        """The turn, or None if it is forgotten; being asked for keeps it longer."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
+    def get(self, key: str, now_s: float) -> Turn | None:
+        """The turn, or None if it is forgotten."""
+        return self._kept.get(key, now_s)
 
-    def keep_folded(self, key: str, source: list[chat.Message], made: list[chat.Message]) -> None:
-        """Remember what some messages of the agent view become; `key` is their first call's id."""
-        with self._lock:
-            self._folded[key] = source, made
-            self._folded.move_to_end(key)
-            while len(self._folded) > _MOST_FOLDED:
-                self._folded.popitem(last=False)
-
-    def folded(self, key: str) -> Folded | None:
-        """The messages of the agent view that begin with this call, and what they became."""
-        return self._folded.get(key)
-
-    def switch_off(self, model: object) -> None:
-        """Remember that this model's endpoint does not take what we make of requests."""
-        with self._lock:
-            self._off.add(str(model))
-
-    def is_off(self, model: object) -> bool:
-        """Whether requests to this model stay as the agent wrote them."""
-        return str(model) in self._off
-
-    def judge(self, model: object, *, malformed: bool) -> None:
-        """Take note of how a model's multi-call turned out."""
-        with self._lock:
-            self._malformed[str(model)] = self._malformed[str(model)] + 1 if malformed else 0
-
-    def stumbles(self, model: object) -> bool:
-        """Whether the model's latest multi-calls were all malformed."""
-        return self._malformed[str(model)] >= _MOST_MALFORMED
-
-    def keep_plain(self, conversation: bytes) -> None:
-        """Remember a conversation that is offered nothing, so that this never changes within it."""
-        with self._lock:
-            self._plain[conversation] = None
-            while len(self._plain) > self._most:
-                self._plain.popitem(last=False)
-
-    def is_plain(self, conversation: bytes) -> bool:
-        """Whether it was decided at its start that a conversation is offered nothing."""
-        return conversation in self._plain
-
-    def of(self, call: chat.ToolCall) -> Turn | None:
+    def of(self, call: chat.ToolCall, now_s: float) -> Turn | None:
         """The turn that one of the agent's calls belongs to, if it is known."""
         derived = ids.decode(call.get("id"))
-        return self.get(derived.nonce if derived else str(call.get("id")))
+        return self.get(derived.nonce if derived else str(call.get("id")), now_s)
+
+
+class Memory:
+    """Everything that may be forgotten.
+
+    Attributes:
+        turns: turns that were taken apart.
+        habits: what models and their endpoints turned out to do.
+        choices: what was chosen when a conversation began, by the digest of its start.
+        settled: conversations as they were sent, by the id of their last settled call.
+        kits: what follows from a list of tools, by its JSON.
+    """
+
+    def __init__(self) -> None:
+        self.turns = Turns()
+        self.habits = Habits()
+        self.choices: Recent[bytes, Choice] = Recent(_MOST_CHOICES)
+        self.settled: Recent[str, Settled] = Recent(_MOST_SETTLED, _MOST_AGE_S)
+        self.kits: Recent[bytes, Kit] = Recent(_MOST_KITS)

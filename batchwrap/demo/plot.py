@@ -99,7 +99,7 @@ def _tokens_per_minute(result: Result) -> float | None:
     if result.endpoint is None:
         limits: Sequence[RateLimit | Limit] = run.LIMITS
     else:
-        limits = () if result.endpoint.limits == "auto" else preset(result.endpoint.limits)
+        limits = () if result.endpoint.limits == "auto" else preset(result.endpoint.limits).limits
     of_tokens = [it for it in limits if it.kind == "tokens" and it.per_s == WINDOW_S]
     return of_tokens[0].amount if of_tokens else None
 

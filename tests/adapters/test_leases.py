@@ -28,6 +28,7 @@ from tests.adapters.events import EVENTS
 
 JSON = {"content-type": "application/json"}
 LONG = Reply("word " * 2_000)
+ENDLESS = Reply("word " * 20_000)  # on a slow machine, too, it runs when it is cut
 # One request fits, with what its answer may have; a second one only if the first gave back.
 ONE = [Limit("tokens", 5_000, 1e6)]
 ASK = {"tools": TOOLS, "max_tokens": 3_000}
@@ -126,7 +127,7 @@ def test_stream_that_breaks_off(caller: Caller, serve: Any) -> None:
 @pytest.mark.parametrize("iterated", [False, True])
 def test_stream_that_is_closed(caller: Caller, serve: Any, iterated: bool) -> None:
     """A stream that is closed early, or never looked at, ends at the provider, too."""
-    lab = serve(lambda request: LONG, tokens_per_s=2_000)
+    lab = serve(lambda request: ENDLESS, tokens_per_s=2_000)
     client = batchwrap.wrap(caller.open(lab), limits=MANY)
     stream = caller.start(client, **ASK, stream=True)
     if iterated:
@@ -142,7 +143,7 @@ def test_stream_that_is_closed(caller: Caller, serve: Any, iterated: bool) -> No
 
 def test_stream_that_is_dropped(serve: Any) -> None:
     """A stream that is forgotten half way is settled when it is collected."""
-    lab = serve(lambda request: LONG, tokens_per_s=2_000)
+    lab = serve(lambda request: ENDLESS, tokens_per_s=2_000)
     with openai.OpenAI(base_url=lab.base_url, api_key="key") as bare:
         client = batchwrap.wrap(bare, limits=MANY)
         asked: Any = {"model": "m", "messages": [USER], "stream": True}
@@ -159,7 +160,7 @@ def test_stream_that_is_dropped(serve: Any) -> None:
 @pytest.mark.parametrize("busy", ["limiter", "counters"])
 def test_dropped_at_a_bad_moment(serve: Any, busy: str) -> None:
     """The collector may drop a stream while its very thread holds a lock of ours."""
-    lab = serve(lambda request: LONG, tokens_per_s=2_000)
+    lab = serve(lambda request: ENDLESS, tokens_per_s=2_000)
     with httpx.Client() as bare:
         client = batchwrap.wrap(bare, limits=MANY)
         engine = engine_of(client)

@@ -11,7 +11,7 @@ import pytest
 
 import batchwrap
 from batchwrap.lab import Call, Raw, Reply
-from batchwrap.options import Event, Reminders
+from batchwrap.options import Batching, Event, ReadAhead, Reminders
 from tests.adapters.callers import Caller, Web
 from tests.adapters.conversation import (
     END,
@@ -26,6 +26,7 @@ from tests.adapters.conversation import (
 )
 from tests.adapters.events import PATHS, TEXT, call_event, event, multi_read, raw
 from tests.core.harness import chunk, completion
+from tests.strategies import READ_FILES
 
 REFUSED = Raw(429, {"retry-after": "0.01", "content-type": "application/json"}, (b"{}",))
 
@@ -223,19 +224,31 @@ def test_no_reminders(caller: Caller, serve: Any) -> None:
 
 
 def conversation(caller: Caller, serve: Any, events: list[Event]) -> None:
-    """A refusal, a repair, a multi-call, a request sent again plain: with secrets in them."""
+    """Everything that events tell of, with secrets in it.
+
+    A refusal, a repair, a multi-call, a read with others added, parallel reads for the
+    agent's own multi-tool, a request sent again plain.
+    """
     broken = call_event('{"files": [{"path": "secret.py"}]}', name="multi_read")
     broken = broken.replace(b'"index":0,"function"', b'"function"').replace(b'"id":"call_0",', b"")
     ending = event(chunk({}, "stop")) + b"data: [DONE]\n\n"
-    lab = serve(REFUSED, raw(broken + ending), Raw(400), Reply("secret"))
+    one, other = (Call("read_file", {"path": f"{name}.py"}) for name in ("secret", "other"))
+    reads = Reply(calls=(one,)), Reply(calls=(one, other))
+    lab = serve(REFUSED, raw(broken + ending), *reads, Raw(400), Reply("secret"))
     client = batchwrap.wrap(
         caller.open(lab, api_key="sk-secret"),
+        batching=Batching(read_ahead=ReadAhead()),
         reminders=Reminders(every=1),
         on_event=events.append,
     )
-    user = {"role": "user", "content": "secret"}
+    user = {"role": "user", "content": "secret.py or another.py"}
     message = gather(caller.ask(client, tools=TOOLS, messages=[user], stream=True))
     assert message["calls"] == [("read_file", {"path": "secret.py"})]
+    tools = [*TOOLS, READ_FILES]
+    added = caller.ask(client, tools=tools, messages=[user]).choices[0].message
+    assert [given["path"] for _, given in calls_of(added)] == ["secret.py", "another.py"]
+    native = caller.ask(client, tools=tools, messages=[user]).choices[0].message
+    assert calls_of(native) == [("read_files", {"paths": ["secret.py", "other.py"]})]
     messages = [user, *history(message)[1:], {"role": "assistant", "content": "secret"}, user]
     caller.ask(client, tools=TOOLS, messages=messages)
 

@@ -7,43 +7,53 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from batchwrap.core.memory import Turns
+from batchwrap.core.memory import Memory
+from batchwrap.core.provider import UNKNOWN, Provider
 from batchwrap.core.tally import Tally
-from batchwrap.core.views.translate import Context, Translator
+from batchwrap.core.views.outgoing import Context
+from batchwrap.core.views.translate import Translator
 from batchwrap.options import Options
 
 
 class Bench:
     """Makes translators that share one memory, with nonces that count up."""
 
-    def __init__(self, options: Options | None = None) -> None:
+    def __init__(self, options: Options | None = None, provider: Provider = UNKNOWN) -> None:
         self.options = options or Options()
-        self.turns = Turns()
+        self.provider = provider
+        self.memory = Memory()
         self.tally = Tally()
+        self.now_s = 0.0
         self._numbers = itertools.count()
 
-    def translator(self) -> Translator:
+    def translator(self, body: dict[str, Any]) -> Translator:
         """A translator for one exchange."""
         context = Context(
             options=self.options,
             random_text=lambda length: f"{next(self._numbers):0{length}}"[-length:],
-            turns=self.turns,
+            memory=self.memory,
             tally=self.tally,
+            provider=self.provider,
+            now_s=self.now_s,
         )
-        return Translator(context)
+        return Translator(context, body)
+
+    def request(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """The request in the provider view; None if it stays as it is."""
+        return self.translator(body).request()
 
     def ask(self, body: dict[str, Any], completion: dict[str, Any]) -> dict[str, Any]:
         """The completion in the agent view, for a request and the provider's answer."""
-        translator = self.translator()
-        translator.request(body)
+        translator = self.translator(body)
+        translator.request()
         return translator.response(completion) or completion
 
     def ask_streamed(
         self, body: dict[str, Any], chunks: list[dict[str, Any]]
     ) -> list[dict[str, Any]]:
         """The chunks in the agent view."""
-        translator = self.translator()
-        translator.request(body)
+        translator = self.translator(body)
+        translator.request()
         out = []
         for chunk in chunks:
             new = translator.chunk(chunk)
@@ -81,7 +91,7 @@ class Bench:
                 seen = {**seen, "tool_calls": seen["tool_calls"][:1]}
             texts = {made["id"]: results(made) for made in seen.get("tool_calls") or ()}
             history += answer(seen, texts)
-            local = self.translator().local_answer({**body, "messages": history})
+            local = self.translator({**body, "messages": history}).local_answer()
             if local is None:
                 return history
             if pieces is None:

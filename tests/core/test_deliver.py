@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from batchwrap.core.memory import Turns
+from batchwrap.core.memory import Memory
 from batchwrap.core.views.conflict import Waves, conflict, effect_of
 from batchwrap.core.views.deliver import LocalAnswer, looks_failed
 from batchwrap.core.views.find import find
@@ -46,7 +46,7 @@ class Session:
     def next(self, messages: list[dict[str, Any]], **fields: Any) -> LocalAnswer | None:
         """The local answer to a request, if it gets one."""
         body = {**self.body, "messages": messages, **fields}
-        return self.bench.translator().local_answer(body)
+        return self.bench.translator(body).local_answer()
 
 
 def edits(calls: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -85,7 +85,7 @@ def test_after_the_last_wave() -> None:
     message = local.completion()["choices"][0]["message"]
     history = [*session.history(), *answer(message, {local.calls[0]["id"]: "done"})]
     assert session.next(history) is None
-    sent = session.bench.translator().request({**session.body, "messages": history})
+    sent = session.bench.request({**session.body, "messages": history})
     assert sent is not None
     assert [m["role"] for m in sent["messages"]] == ["user", "assistant", "tool"]
     assert sent["messages"][-1]["content"].split("\n") == [
@@ -109,7 +109,7 @@ def test_any_other_message_goes_to_the_provider(added: list[dict[str, Any]]) -> 
     session = Session()
     history = [*session.history(), *added]
     assert session.next(history) is None
-    sent = session.bench.translator().request({**session.body, "messages": history})
+    sent = session.bench.request({**session.body, "messages": history})
     assert sent is not None
     assert "[2/3] not run" in sent["messages"][2]["content"]
 
@@ -143,7 +143,7 @@ def test_after_a_failed_edit_nothing_more_runs() -> None:
     session = Session()
     history = session.history("Error: old_string was not found", "done")
     assert session.next(history) is None
-    sent = session.bench.translator().request({**session.body, "messages": history})
+    sent = session.bench.request({**session.body, "messages": history})
     assert sent is not None
     assert "[2/3] not run" in sent["messages"][-1]["content"]
 
@@ -173,7 +173,7 @@ def test_a_shell(on_failure: Any, goes_on: bool) -> None:
         *("make", "make test"),
         *["ls"] * goes_on,
     ]
-    sent = bench.translator().request({**body, "messages": history})
+    sent = bench.request({**body, "messages": history})
     assert sent is not None
     assert ("[3/3] not run" in sent["messages"][-1]["content"]) is not goes_on
 
@@ -191,7 +191,7 @@ def test_calls_that_models_make_up(name: str) -> None:
     made = {"tool_calls": [call("c", name, {key: uses})]}
     history = bench.run(REQUEST, made)
     assert [tool for tool, _ in ran(history)] == ["read_file", "grep"]
-    sent = bench.translator().request({**REQUEST, "messages": history})
+    sent = bench.request({**REQUEST, "messages": history})
     assert sent is not None
     assert sent["messages"][1]["tool_calls"] == made["tool_calls"]
     assert "[3/3] not run" in sent["messages"][2]["content"]
@@ -263,9 +263,9 @@ def test_a_batch_above_the_cap() -> None:
 def test_forgotten() -> None:
     """What is held back costs the batch when it is forgotten, and no more."""
     session = Session()
-    session.bench.turns = Turns()
+    session.bench.memory = Memory()
     assert session.next(session.history()) is None
-    sent = session.bench.translator().request({**session.body, "messages": session.history()})
+    sent = session.bench.request({**session.body, "messages": session.history()})
     assert sent is not None
     assert "[2/3] not run" in sent["messages"][-1]["content"]
 
@@ -283,7 +283,7 @@ def test_broken_edits_never_run_in_part(arguments: str) -> None:
     [made] = session.seen["tool_calls"]
     assert made["function"] == {"name": "edit_file", "arguments": arguments}
     history = session.history("Error: old_string is missing")
-    sent = session.bench.translator().request({**session.body, "messages": history})
+    sent = session.bench.request({**session.body, "messages": history})
     assert sent is not None
     assert sent["messages"][1]["tool_calls"] == [call("c", "multi_edit", arguments)]
 
@@ -293,8 +293,8 @@ def test_edits_wait_for_the_whole_call() -> None:
     batch = {"calls": [{"tool": "read_file", "arguments": {"path": "a"}}]}
     batch["calls"] += [{"tool": "edit_file", "arguments": edit("b", "1")}]
     text = call("c", "batch", batch)["function"]["arguments"]
-    translator = Bench().translator()
-    translator.request(REQUEST)
+    translator = Bench().translator(REQUEST)
+    translator.request()
 
     def feed(piece: str, **head: Any) -> list[str]:
         function = {"arguments": piece} | ({"name": "batch"} if head else {})
@@ -363,6 +363,6 @@ def test_usage_of_the_last_prompt() -> None:
     made = completion({"role": "assistant", "tool_calls": [call("c", "multi_edit", EDITS)]})
     seen = bench.ask(REQUEST, {**made, "usage": usage})["choices"][0]["message"]
     body = {**REQUEST, "messages": [USER, *answer(seen)]}
-    local = bench.translator().local_answer(body)
+    local = bench.translator(body).local_answer()
     assert local is not None
     assert local.completion()["usage"] == usage

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core.reminders.schedule import remind
+from batchwrap.core.reminders.schedule import Offered, Walk
+from batchwrap.core.views.deliver import looks_failed
 from batchwrap.core.views.find import find
 from batchwrap.core.views.multi import multi_tools
 from batchwrap.options import Batching, Options, Reminders
@@ -15,6 +16,13 @@ from tests.strategies import EDIT_FILE, READ_FILE
 
 MULTIS = multi_tools(find([READ_FILE], Batching()), set(), mixed=False)
 USER = {"role": "user", "content": "Do it."}
+
+
+def remind(messages: list[Any], options: Reminders) -> tuple[list[Any], int]:
+    """The messages with their reminders, and how many they are."""
+    multis = {multi.name: multi for multi in MULTIS}
+    walk = Walk.begin(Offered(multis=multis, cap=8, failed=looks_failed), options)
+    return walk.go(messages), walk.reminded
 
 
 def turn(name: str, number: int, calls: int = 1) -> list[dict[str, Any]]:
@@ -31,7 +39,7 @@ def conversation(*names: str) -> list[dict[str, Any]]:
 
 def places(messages: list[dict[str, Any]], **options: Any) -> list[int]:
     """The assistant turns after which a reminder stands."""
-    reminded, _ = remind(messages, MULTIS, Reminders(**options))
+    reminded, _ = remind(messages, Reminders(**options))
     changed = [new is not old for new, old in zip(reminded, messages, strict=True)]
     turns, found = 0, []
     for message, here in zip(messages, changed, strict=True):
@@ -63,7 +71,7 @@ def test_on_a_lapse() -> None:
     """Two single reads in a row bring the reminder at once, with the batch spelled out."""
     messages = conversation("read_file", "read_file")
     assert places(messages) == [2]
-    reminded, count = remind(messages, MULTIS, Reminders())
+    reminded, count = remind(messages, Reminders())
     assert count == 1
     assert reminded[-1]["content"].startswith("text of 0\n\n[Reminder: your last two read_file")
     assert 'multi_read({"files":[{"path":"0_0.py"},{"path":"1_0.py"}]})' in reminded[-1]["content"]
@@ -95,7 +103,7 @@ def test_maximum() -> None:
 def test_after_the_last_result() -> None:
     """With several results, the reminder stands at the end of the last one."""
     messages = [USER, *turn("read_file", 0, calls=1), *turn("edit_file", 1, calls=3)]
-    reminded, _ = remind(messages, MULTIS, Reminders(every=2))
+    reminded, _ = remind(messages, Reminders(every=2))
     assert reminded[:-1] == messages[:-1]
     assert "multi_read" in reminded[-1]["content"]
 
@@ -113,7 +121,7 @@ def test_after_the_last_result() -> None:
 def test_any_content(content: Any, before: list[str]) -> None:
     """The reminder joins texts, content parts, images and empty contents."""
     messages = [USER, {"role": "assistant", "content": "ok"}, {"role": "user", "content": content}]
-    [*_, last] = remind(messages, MULTIS, Reminders(every=1))[0]
+    [*_, last] = remind(messages, Reminders(every=1))[0]
     if isinstance(content, list):
         assert last["content"][:-1] == content
         assert last["content"][-1]["text"].startswith("[Reminder:")
@@ -131,7 +139,7 @@ def test_the_prefix_stays(names: list[str], every: int) -> None:
     before: list[Any] = []
     for k in range(len(names) + 1):
         body = {"messages": conversation(*names[:k]), "tools": [READ_FILE, EDIT_FILE]}
-        sent = bench.translator().request(body)
+        sent = bench.request(body)
         assert sent is not None
         assert sent["messages"][: len(before)] == before
         before = sent["messages"]

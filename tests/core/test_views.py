@@ -109,7 +109,7 @@ def test_fold_undoes_expand(
     before = copy.deepcopy(history)
     if not known:
         bench = Bench(bench.options)
-    sent = bench.translator().request({**REQUEST, "messages": history})
+    sent = bench.request({**REQUEST, "messages": history})
     assert history == before
     assert sent is not None
     results = [message for message in sent["messages"] if message["role"] == "tool"]
@@ -141,7 +141,7 @@ def exchange(arguments: str = TWO, **changes: Any) -> tuple[Bench, list[dict[str
 def provider_view(bench: Bench, history: list[dict[str, Any]], **fields: Any) -> Any:
     """The messages that the provider gets for a history."""
     body = {**REQUEST, "messages": history, **fields}
-    return (bench.translator().request(body) or body)["messages"]
+    return (bench.request(body) or body)["messages"]
 
 
 def test_the_folded_result() -> None:
@@ -303,8 +303,8 @@ def test_interleaved_calls_keep_their_order() -> None:
 
 def test_items_come_while_the_model_writes() -> None:
     """An item is handed out before the multi-call is complete; the last id knows the count."""
-    translator = Bench().translator()
-    translator.request(REQUEST)
+    translator = Bench().translator(REQUEST)
+    translator.request()
     head = {**call("c", "multi_read", ""), "index": 0}
     assert translator.chunk(chunk({"tool_calls": [head]})) == []
 
@@ -366,15 +366,15 @@ def test_usage_in_a_dropped_chunk_stays() -> None:
 def test_bodies_that_are_not_understood(body: dict[str, Any]) -> None:
     """A request of another shape goes through untouched, and is counted."""
     bench = Bench()
-    assert bench.translator().request(body) is None
+    assert bench.request(body) is None
     assert bench.tally.counts["not_understood"] == 1
 
 
 def test_switched_off() -> None:
     """Without batching neither view changes."""
     bench = Bench(Options(batching=None))
-    translator = bench.translator()
-    assert translator.request(REQUEST) is None
+    translator = bench.translator(REQUEST)
+    assert translator.request() is None
     made = completion({"role": "assistant", "tool_calls": [call("c", "multi_read", TWO)]})
     assert translator.response(made) is None
 
@@ -390,8 +390,8 @@ def test_never_offered_still_folds() -> None:
 @given(st.lists(texts, max_size=5))
 def test_ordinary_answers_are_untouched(said: list[str]) -> None:
     """An answer without a multi-call is the provider's own, chunk by chunk."""
-    translator = Bench().translator()
-    translator.request(REQUEST)
+    translator = Bench().translator(REQUEST)
+    translator.request()
     assert translator.response(completion({"role": "assistant", "content": "".join(said)})) is None
     assert all(translator.chunk(chunk({"content": text})) is None for text in said)
     single = {"index": 0, **call("c", "read_file", {"path": "a"})}

@@ -12,9 +12,10 @@ import pytest
 from batchwrap.core.exchange import AnswerLocally, Exchange, Head, Respond
 from batchwrap.core.limits.cost import NOTHING
 from batchwrap.core.limits.refusal import Refusal
-from batchwrap.core.memory import Turns
+from batchwrap.core.memory import Memory
+from batchwrap.core.provider import UNKNOWN
 from batchwrap.core.tally import Tally
-from batchwrap.core.views.translate import Context
+from batchwrap.core.views.outgoing import Context
 from batchwrap.drive import sync, tasks
 from batchwrap.errors import LimitExceeded
 from batchwrap.options import Limit, Options
@@ -67,8 +68,10 @@ class Run:
         context = Context(
             options=Options(),
             random_text=lambda length: "n" * length,
-            turns=Turns(),
+            memory=Memory(),
             tally=Tally(),
+            provider=UNKNOWN,
+            now_s=0.0,
         )
         self.exchange = Exchange(
             ASKED, context=context, count_tokens=lambda body: 10, backoff=case.backoff

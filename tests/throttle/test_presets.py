@@ -9,7 +9,7 @@ from batchwrap.throttle.presets import names, preset
 
 def test_a_plan() -> None:
     """A plan's limits are those of its data file."""
-    assert preset("cerebras/code-max") == (
+    assert preset("cerebras/code-max").limits == (
         Limit("requests", 12, 1),
         Limit("requests", 120, 60),
         Limit("tokens", 1_500_000, 60),
@@ -19,7 +19,7 @@ def test_a_plan() -> None:
 def test_every_preset_is_whole() -> None:
     """Each preset can be read."""
     assert len(names()) >= 4
-    assert all(preset(name) for name in names())
+    assert all(preset(name).limits for name in names())
 
 
 @pytest.mark.parametrize("name", ["cerebras", "cerebras/none", "nobody/plan", ""])

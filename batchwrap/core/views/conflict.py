@@ -79,6 +79,11 @@ class Waves:
         """Whether any call is in a later wave than the first."""
         return any(self._sizes[wave] for wave in self._sizes if wave)
 
+    def pass_on(self, effect: Effect) -> None:
+        """Take note of a call that goes out with the first wave, whatever it conflicts with."""
+        self._placed.append((effect, 0))
+        self._sizes[0] += 1
+
     def place(self, effect: Effect) -> int:
         """The wave, from 0, of the next call of the turn."""
         earliest = [wave + 1 for placed, wave in self._placed if self._waits(effect, placed)]

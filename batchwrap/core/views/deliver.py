@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
-
-import orjson
 
 from batchwrap.core import chat
 from batchwrap.core.memory import Turn, Turns
+from batchwrap.core.views.cap import tokens_of
 
 # Ways in which tools say that they failed; a user's own function takes their place.
 _FAILED = ("error", "failed", "failure", "permission denied", "traceback (most recent call")
@@ -30,18 +28,11 @@ def looks_failed(result: str) -> bool:
     return result.lstrip(" \n<[*_").lower().startswith(_FAILED)
 
 
-def digest(body: chat.Body, length: int) -> bytes:
-    """What must be the same for a local answer: model, tools, choice, the first messages."""
-    parts = [body.get("model"), body.get("tools"), body.get("tool_choice")]
-    written = orjson.dumps([*parts, body["messages"][:length]], default=repr)
-    return blake2b(written, digest_size=16).digest()
-
-
-def turn_of(body: chat.Body, turns: Turns) -> Turn | None:
+def turn_of(body: chat.Body, turns: Turns, now_s: float) -> Turn | None:
     """The turn that a request goes on with, if it is known."""
     newest = (m for m in reversed(body["messages"]) if m.get("role") != "tool")
     message: chat.Message = next(newest, {})
-    found = (turns.of(call) for call in chat.tool_calls(message))
+    found = (turns.of(call, now_s) for call in chat.tool_calls(message))
     return next((turn for turn in found if turn is not None), None)
 
 
@@ -51,11 +42,11 @@ def next_calls(
     """The calls that come next; None if the request is the provider's.
 
     That is: everything has its result; something else than results was added; all that is
-    left stands behind a call that changes something and failed; or a call was repeated or
-    left out in a way that nobody meant.
+    left stands behind a call that changes something and failed; the results so far take up
+    the room in the context; or a call was repeated or left out in a way that nobody meant.
     """
     results = _results(turn, body["messages"][turn.length :])
-    if results is None:
+    if results is None or _is_full(turn, results):
         return None
     answered = [placed for placed in turn.calls if placed.call["id"] in results]
     stops = (placed for placed in answered if _stops(placed.kind, go_on=go_on))
@@ -76,6 +67,11 @@ def next_calls(
 def _stops(kind: str, *, go_on: bool) -> bool:
     """Whether a call of this kind, if it failed, cancels what is held back behind it."""
     return kind not in _HARMLESS and not (go_on and kind == "sequential")
+
+
+def _is_full(turn: Turn, results: dict[str, str]) -> bool:
+    """Whether the results take up what was left of the context when the turn began."""
+    return turn.room is not None and sum(map(tokens_of, results.values())) >= turn.room
 
 
 def _results(turn: Turn, messages: list[chat.Message]) -> dict[str, str] | None:

@@ -7,7 +7,7 @@ of a multi-call is held until all of it is there and fits: an edit is never run 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from batchwrap.core.tally import Tally
 from batchwrap.core.views import ids, items
 from batchwrap.core.views.conflict import Effect, Waves, effect_of
 from batchwrap.core.views.find import SingleTool
-from batchwrap.core.views.multi import SINGLE, MultiTool
+from batchwrap.core.views.multi import AHEAD, SINGLE, MultiTool
 
 
 @dataclass(slots=True)
@@ -68,16 +68,6 @@ class Expander:
         self._open: tuple[Any, _Open] | None = None
         self._later: list[chat.ToolCall] = []
 
-    def message(self, calls: list[chat.ToolCall]) -> list[chat.ToolCall] | None:
-        """The agent's calls for the calls of a plain message; None if nothing changes."""
-        if not any(self._multi_of(call) for call in calls):
-            return None
-        out: list[chat.ToolCall] = []
-        for place, call in enumerate(calls):
-            out += self.fragment({**call, "index": place})
-        out += self.finish()
-        return [{key: value for key, value in call.items() if key != "index"} for call in out]
-
     def fragment(self, delta: chat.ToolCall) -> list[chat.ToolCall]:
         """The agent's fragments for one streamed fragment; the same object if unchanged."""
         index = chat.index_of(delta)
@@ -101,6 +91,19 @@ class Expander:
         calls: list[chat.ToolCall] = []
         while self._open is not None:
             calls += self._close()
+        return calls
+
+    def add_reads(self, reads: Sequence[tuple[SingleTool, str]]) -> list[chat.ToolCall]:
+        """The calls of reads that are added to the turn's only call; their ids tell."""
+        origin = str(self.turn.original[0].get("id") or "") if reads else ""
+        if not origin:
+            return []
+        nonce = self._random_text(ids.NONCE_LENGTH)
+        self.turn.nonces.append(nonce)
+        calls: list[chat.ToolCall] = []
+        for place, (tool, arguments) in enumerate(reads):
+            derived = ids.DerivedId(nonce, place, 0, AHEAD, origin)
+            calls += self._out(derived, tool.name, arguments, effect_of(tool, arguments))
         return calls
 
     def _feed(self, opened: _Open, arguments: object) -> list[chat.ToolCall]:
@@ -202,7 +205,7 @@ class Expander:
             self._passed[index] = place, call
             self.turn.original.append(call)
             effect = self._effect(name, text)
-            self._waves.place(effect)
+            self._waves.pass_on(effect)
             self.turn.calls.append(Placed(call, 0, effect.kind))
         return delta if index in (None, place) else {**delta, "index": place}
 

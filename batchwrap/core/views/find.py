@@ -109,19 +109,21 @@ def find(tools: object, batching: Batching) -> list[SingleTool]:
 def path_in(arguments: object) -> str | None:
     """The path that a call's arguments name, by the names of its parameters."""
     for name, value in arguments.items() if isinstance(arguments, dict) else ():
-        if isinstance(value, str) and _role(name) in ("path", "folder"):
+        if isinstance(value, str) and role_of(name) in ("path", "folder"):
             return value
     return None
 
 
 def _single(function: dict[str, Any], declared: Tool | ToolKind | None) -> SingleTool | None:
     parameters = function.get("parameters")
+    if declared is not None and isinstance(parameters, dict | None):
+        parameters = {"type": "object", "properties": {}, **(parameters or {})}  # it takes none
     properties = parameters.get("properties") if isinstance(parameters, dict) else None
     if not isinstance(parameters, dict) or not isinstance(properties, dict):
         return None
     listed = parameters.get("required")
     required = tuple(n for n in listed if isinstance(n, str)) if isinstance(listed, list) else ()
-    shape = _Shape({name: _role(name) for name in properties}, properties, required)
+    shape = _Shape({name: role_of(name) for name in properties}, properties, required)
     name, told = function["name"], str(function.get("description") or "")
     if declared is not None:
         tool = declared if isinstance(declared, Tool) else Tool(declared)
@@ -212,15 +214,15 @@ _KINDS: dict[str, tuple[Callable[[_Shape], bool], ToolKind]] = {
 def _is_named(name: str, kind: str) -> bool:
     """Whether a tool's name says that it is of a kind, and nothing else."""
     verbs, others = _NAMES[kind]
-    words = _words(name)
+    words = words_of(name)
     named = bool(words) and (words[0] in verbs or words[-1] in verbs)
     return named and (verbs | others).issuperset(words)
 
 
 @functools.lru_cache(maxsize=4_096)
-def _role(name: str) -> str:
+def role_of(name: str) -> str:
     """What a parameter's name says that it is."""
-    words = _words(name)
+    words = words_of(name)
     joined = "_".join(words)
     role = next((role for role, names in _ROLES.items() if joined in names), None)
     if role is not None:
@@ -234,5 +236,6 @@ def _is_flag(schema: object) -> bool:
     return isinstance(schema, dict) and schema.get("type") == "boolean"
 
 
-def _words(name: str) -> list[str]:
+def words_of(name: str) -> list[str]:
+    """The words of a name in any spelling (snake, camel, dashes), in lower case."""
     return [word.lower() for word in _WORD.findall(name)]

@@ -7,17 +7,50 @@ stays as the agent wrote it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from batchwrap.core import chat
 from batchwrap.core.memory import Turn, Turns
-from batchwrap.core.tally import Tally
 from batchwrap.core.views import ids
-from batchwrap.core.views.multi import MIXED, SINGLE, name_of, render
-from batchwrap.core.views.results import contents, item, join, not_run
+from batchwrap.core.views.multi import AHEAD, MIXED, SINGLE, name_of, render
+from batchwrap.core.views.results import contents, item, join, label, not_run
 
 Results = dict[str, list[chat.Message]]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Messages of the agent view that belong together, and what they become.
+
+    Attributes:
+        taken: how many messages of the agent view it stands for.
+        messages: the same in the provider view.
+        is_folded: whether they are a turn that was taken apart.
+    """
+
+    taken: int
+    messages: list[chat.Message]
+    is_folded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """What folding may look up.
+
+    Attributes:
+        turns: turns that were taken apart.
+        now_s: the time.
+        kept: tells for the contents of added reads, in order, which of them are shown.
+    """
+
+    turns: Turns
+    now_s: float
+    kept: Callable[[Sequence[Sequence[object]]], Sequence[bool]]
+
+    def turn_of(self, call: chat.ToolCall) -> Turn | None:
+        """The turn that one of the agent's calls belongs to, if it is known."""
+        return self.turns.of(call, self.now_s)
 
 
 @dataclass(slots=True)
@@ -63,66 +96,26 @@ class _Group:
         return item(index, self.count, call, results.get(call["id"], []))
 
 
-def fold(messages: Sequence[chat.Message], turns: Turns, tally: Tally) -> list[chat.Message] | None:
-    """The conversation in the provider view, or None if there is nothing to fold.
+def fold(messages: Sequence[chat.Message], start: int, recall: Recall) -> list[Segment]:
+    """The conversation from a place on, in the provider view.
 
     Messages that do not take part are the same objects as in `messages`.
     """
-    folded: list[chat.Message] = []
-    found = False
-    place = 0
+    segments: list[Segment] = []
+    place = start
     while place < len(messages):
-        end, turn = _turn_at(messages, place, turns)
-        if turn is not None:
-            found = True
-            tally.add("folds")
-        folded += messages[place:end] if turn is None else turn
+        end, calls, answers = _turn_from(messages, place, recall)
+        turn = _fold_turn(messages[place], calls, answers, recall) if calls else None
+        if turn is None:
+            segments += [Segment(1, [message]) for message in messages[place:end]]
+        else:
+            segments.append(Segment(end - place, turn, is_folded=True))
         place = end
-    return folded if found else None
-
-
-def _turn_at(
-    messages: Sequence[chat.Message], place: int, turns: Turns
-) -> tuple[int, list[chat.Message] | None]:
-    """Where the turn that begins here ends, and what it folds into; None if it is not ours.
-
-    Each request brings the whole conversation again: what was folded before, and is still
-    the same, is not folded anew.
-    """
-    first = _first_id(messages[place])
-    if first is None:
-        return place + 1, None
-    source, made = turns.folded(first) or ([], [])
-    end = place + len(source)
-    is_whole = end >= len(messages) or not _may_go_on(messages[end], first, turns)
-    if source and is_whole and messages[place:end] == source:
-        return end, made
-    end, calls, answers = _turn_from(messages, place, turns)
-    turn = _fold_turn(messages[place], calls, answers, turns) if calls else None
-    if turn is not None:
-        turns.keep_folded(first, list(messages[place:end]), turn)
-    return end, turn
-
-
-def _first_id(message: chat.Message) -> str | None:
-    """The id of an assistant message's first tool call."""
-    calls = chat.tool_calls(message) if message.get("role") == "assistant" else ()
-    return str(calls[0].get("id")) if calls else None
-
-
-def _may_go_on(message: chat.Message, first: str, turns: Turns) -> bool:
-    """Whether a message may belong to the turn whose first call has this id."""
-    other = _first_id(message)
-    if other is None:
-        return message.get("role") == "tool"
-    one, two = ids.decode(first), ids.decode(other)
-    if one is not None and two is not None:
-        return one.nonce == two.nonce
-    return turns.of({"id": first}) is turns.of({"id": other}) is not None
+    return segments
 
 
 def _turn_from(
-    messages: Sequence[chat.Message], place: int, turns: Turns
+    messages: Sequence[chat.Message], place: int, recall: Recall
 ) -> tuple[int, list[chat.ToolCall], list[chat.Message]]:
     """Where the turn that begins here ends, its calls, and their results.
 
@@ -132,15 +125,13 @@ def _turn_from(
     if messages[place].get("role") != "assistant":
         return place + 1, [], []
     calls = chat.tool_calls(messages[place])
-    nonces = {derived.nonce for call in calls if (derived := ids.decode(call.get("id")))}
-    known = next((turn for call in calls if (turn := turns.of(call))), None)
-    mine: set[object] = {placed.call["id"] for placed in known.calls} if known else set()
+    mine = _Mine.of(calls, recall)
     end, answers = place + 1, list[chat.Message]()
-    while (nonces or mine) and end < len(messages):
+    while calls and end < len(messages):
         message = messages[end]
         if message.get("role") == "tool":
             answers.append(message)
-        elif _goes_on(message, nonces, mine):
+        elif _goes_on(message, mine):
             calls += chat.tool_calls(message)
         else:
             break
@@ -149,60 +140,122 @@ def _turn_from(
     return (end, calls, answers) if ours else (place + 1, [], [])
 
 
-def _goes_on(message: chat.Message, nonces: set[str], mine: set[object]) -> bool:
-    """Whether a message holds nothing but calls of a turn, by their nonces or ids."""
+@dataclass(frozen=True, slots=True)
+class _Mine:
+    """What tells that a call belongs to a turn: its nonce, or its id, or that of its read."""
+
+    nonces: set[str]
+    calls: set[object]
+
+    @classmethod
+    def of(cls, calls: Sequence[chat.ToolCall], recall: Recall) -> _Mine:
+        nonces = {derived.nonce for call in calls if (derived := ids.decode(call.get("id")))}
+        known = next((turn for call in calls if (turn := recall.turn_of(call))), None)
+        placed = [one.call["id"] for one in known.calls] if known else []
+        return cls(nonces, {*placed, *(call.get("id") for call in calls)})
+
+    def has(self, call: chat.ToolCall) -> bool:
+        derived = ids.decode(call.get("id"))
+        if derived is None:
+            return call.get("id") in self.calls
+        added = derived.kind == AHEAD and derived.origin in self.calls
+        return added or derived.nonce in self.nonces or call.get("id") in self.calls
+
+
+def _goes_on(message: chat.Message, mine: _Mine) -> bool:
+    """Whether a message holds nothing but calls of a turn."""
     calls = chat.tool_calls(message)
     return (
         message.get("role") == "assistant"
         and bool(calls)
         and not any(chat.texts(message.get("content")))
-        and all(
-            call.get("id") in mine or ((d := ids.decode(call.get("id"))) and d.nonce in nonces)
-            for call in calls
-        )
+        and all(map(mine.has, calls))
     )
+
+
+@dataclass(slots=True)
+class _Parts:
+    """The agent's calls of one turn, by what they came from.
+
+    Attributes:
+        groups: those that came from multi-calls.
+        own: a group, or a call that went out as it was, by the model's id, in order.
+        ahead: reads that were added, by the id of the model's read.
+    """
+
+    groups: dict[tuple[str, str, str], _Group] = field(default_factory=dict)
+    own: dict[str, _Group | chat.ToolCall] = field(default_factory=dict)
+    ahead: dict[str, list[chat.ToolCall]] = field(default_factory=dict)
+
+    def take(self, call: chat.ToolCall) -> bool:
+        """Take in a call; False if the model's id stands for two: nobody could tell which."""
+        derived = ids.decode(call.get("id"))
+        if derived is None:
+            self.own.setdefault(str(call.get("id")), call)
+            return True
+        if derived.kind == AHEAD:
+            self.ahead.setdefault(derived.origin, []).append(call)
+            return True
+        group = self.groups.setdefault(derived.group, _Group(derived))
+        group.add(derived, call)
+        return self.own.setdefault(derived.origin, group) is group
+
+    @property
+    def made(self) -> list[chat.ToolCall]:
+        """The calls that the model does not know."""
+        members = [call for group in self.groups.values() for call in group.members.values()]
+        return [*members, *(call for calls in self.ahead.values() for call in calls)]
 
 
 def _fold_turn(
     message: chat.Message,
     calls: list[chat.ToolCall],
     answers: list[chat.Message],
-    turns: Turns,
+    recall: Recall,
 ) -> list[chat.Message] | None:
-    groups: dict[tuple[str, str, str], _Group] = {}
-    parts: dict[str, _Group | chat.ToolCall] = {}  # by the model's id, in order
-    for call in calls:
-        derived = ids.decode(call.get("id"))
-        if derived is None:
-            parts.setdefault(str(call.get("id")), call)
-            continue
-        group = groups.setdefault(derived.group, _Group(derived))
-        group.add(derived, call)
-        if parts.setdefault(derived.origin, group) is not group:
-            return None  # the model's id stands for two calls: nobody could tell the results
+    parts = _Parts()
+    if not all(map(parts.take, calls)) or not parts.ahead.keys() <= parts.own.keys():
+        return None
     results: Results = {}
     for answer in answers:
         results.setdefault(str(answer.get("tool_call_id")), []).append(answer)
-    members = [call for group in groups.values() for call in group.members.values()]
-    if not any(call["id"] in results for call in members):
+    made = parts.made
+    if not any(call["id"] in results for call in calls):
         return None
-    known = turns.get(next(iter(groups.values())).first.nonce)
-    own = _own_calls(parts, known)
+    known = recall.turn_of(made[0])
+    own = _own_calls(parts.own, known)
     if own is None:
         return None
     folded: list[chat.Message] = [{**message, "tool_calls": own}]
     for call in own:
-        part = parts.get(str(call.get("id")))
-        if isinstance(part, _Group):
-            if known is not None:
-                part.count = max(part.count, known.counts.get(part.first.origin, 0))
-            folded.append(part.result(results))
-        else:
-            folded += results.get(str(call.get("id")), [])
+        folded += _answers(parts, call, results, known, recall)
     taken = {id(answer) for answer in folded}
-    mine = {call["id"] for call in members}
+    mine = {call["id"] for call in made} | parts.ahead.keys()
     left = (a for a in answers if id(a) not in taken and a.get("tool_call_id") not in mine)
     return [*folded, *left]
+
+
+def _answers(
+    parts: _Parts, call: chat.ToolCall, results: Results, known: Turn | None, recall: Recall
+) -> list[chat.Message]:
+    """The results of one of the model's own calls."""
+    key = str(call.get("id"))
+    part = parts.own.get(key)
+    if isinstance(part, _Group):
+        if known is not None:
+            part.count = max(part.count, known.counts.get(part.first.origin, 0))
+        return [part.result(results)]
+    answers = results.get(key, [])
+    read = [(one, contents(results.get(one["id"], []))) for one in parts.ahead.get(key, ())]
+    kept = recall.kept([found for _, found in read])
+    added = [
+        [f"[read ahead] {label(one)}", *found]
+        for (one, found), keep in zip(read, kept, strict=True)
+        if keep
+    ]
+    if not answers or not added:
+        return answers
+    return [{**answers[0], "content": join([contents(answers), *added])}]
 
 
 def _own_calls(

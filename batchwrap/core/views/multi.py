@@ -30,6 +30,8 @@ _SHARED = {"read": "r", "edit": "e", "write": "w"}
 MIXED = ("b", "d", "p")
 # A call of its own that had to wait for others of its turn.
 SINGLE = "s"
+# A read that was added to the model's own.
+AHEAD = "a"
 
 
 @dataclass(frozen=True, slots=True)

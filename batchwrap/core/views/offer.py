@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import orjson
@@ -29,15 +31,22 @@ _NESTED_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _NESTED_MAPS = ("properties", "$defs", "definitions", "patternProperties")
 
 
-def offer(body: chat.Body, multis: Sequence[MultiTool], batching: Batching) -> chat.Body:
+def offer(
+    body: chat.Body, multis: Sequence[MultiTool], batching: Batching, *, instead: bool, most: int
+) -> chat.Body:
     """A copy of the request with the multi-tools after the agent's own tools.
 
-    With ``"instead"`` the tools that they run are left out, unless the request forces one;
-    the items then carry the full descriptions.
+    Args:
+        body: the request.
+        multis: what to offer.
+        batching: the user's options.
+        instead: leave out the tools that they run, unless the request forces one; the items
+            then carry the full descriptions.
+        most: items that a batch may have.
     """
     choice = body.get("tool_choice")
-    instead = batching.offer == "instead"
-    added = [_definition(multi, batching, is_first=multi is multis[0]) for multi in multis]
+    form = _Form(instead, most, batching.on_failure == "stop")
+    added = [_definition(multi, form, is_first=multi is multis[0]) for multi in multis]
     own = [tool for tool in body["tools"] if not (instead and _is_run_by(tool, multis, choice))]
     offered = {**body, "tools": [*own, *added]}
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
@@ -64,13 +73,20 @@ def _is_run_by(tool: object, multis: Sequence[MultiTool], choice: object) -> boo
     return not forced and any(name in multi.tools for multi in multis if not multi.is_mixed)
 
 
-def _definition(multi: MultiTool, batching: Batching, *, is_first: bool) -> dict[str, Any]:
-    full, own = batching.offer == "instead", multi.single.parameters
+@dataclass(frozen=True, slots=True)
+class _Form:
+    instead: bool
+    most: int
+    stops: bool
+
+
+def _definition(multi: MultiTool, form: _Form, *, is_first: bool) -> dict[str, Any]:
+    full, own = form.instead, multi.single.parameters
     items = _mixed_item(multi) if multi.is_mixed else dict(own) if full else _slim(own)
     shared = {key: items.pop(key) for key in ("$defs", "definitions") if key in items}
-    listed = {"type": "array", "items": items, "maxItems": batching.max_items}
+    listed = {"type": "array", "items": items, "maxItems": form.most}
     told = f"{multi.single.description}\n" if full and not multi.is_mixed else ""
-    stops = batching.on_failure == "stop" and multi.single.kind == "sequential"
+    stops = form.stops and multi.single.kind == "sequential"
     return {
         "type": "function",
         "function": {
@@ -94,20 +110,20 @@ def _description(multi: MultiTool, *, with_cost: bool, stops: bool) -> str:
     stop = ", up to the first that fails" if stops else ""
     cost = "; each trip resends the whole conversation" if with_cost else ""
     return (
-        f"{of} in one round trip{ordered}{stop}{cost}. Not for calls that need another's result. "
+        f"{of} in one round trip{ordered}{stop}{cost}. Not for dependent calls. "
         f"E.g. {example(multi, paths)}"
     )
 
 
 def example(multi: MultiTool, paths: Sequence[str]) -> str:
     """The multi-call's arguments for some paths, as JSON; other texts are left out."""
-    tools = list(multi.tools.values())[:2]
+    first, *others = multi.tools.values()
+    short = [min(others, key=lambda tool: len(tool.required))] if others else []
     items: list[Any] = []
-    for place, path in enumerate(paths):
-        tool = tools[place % len(tools)]
+    for path, tool in zip(paths, cycle([first, *short])):
         names = tool.required or tuple(tool.parameters["properties"])[:1]
-        first = tool.path or names[0]
-        item = {name: path if name == first else "…" for name in names}
+        named = tool.path or next(iter(names), None)
+        item = {name: path if name == named else "…" for name in names}
         items.append({"tool": tool.name, "arguments": item} if multi.is_mixed else item)
     return orjson.dumps({multi.key: items}).decode()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import orjson
 
 from batchwrap.core import chat
 from batchwrap.core.views.find import path_in
+
+_LINE = re.compile(r"^\[\d+/\d+\] (\S+).*$", re.MULTILINE)
 
 
 def item(place: int, count: int, call: chat.ToolCall, answers: list[chat.Message]) -> list[object]:
@@ -18,13 +21,21 @@ def item(place: int, count: int, call: chat.ToolCall, answers: list[chat.Message
         call: the agent's call.
         answers: the tool messages that answer it; the first counts, and what differs from it.
     """
-    label = f"[{place + 1}/{count}] {_label(call)}"
-    return [label, *(contents(answers) if answers else ["no result"])]
+    line = f"[{place + 1}/{count}] {label(call)}"
+    return [line, *(contents(answers) if answers else ["no result"])]
 
 
 def not_run(place: int, count: int) -> list[object]:
     """The line of a call that never reached the agent."""
     return [f"[{place + 1}/{count}] not run"]
+
+
+def split(text: str) -> list[tuple[str, str]]:
+    """(tool, result) of each call whose line stands in such a text, in order."""
+    lines = list(_LINE.finditer(text))
+    ends = [line.start() for line in lines[1:]] + [len(text)]
+    between = zip(lines, ends, strict=False)  # without a line there is an end all the same
+    return [(line[1], text[line.end() : end].strip("\n")) for line, end in between]
 
 
 def contents(answers: Sequence[chat.Message]) -> list[object]:
@@ -47,8 +58,8 @@ def join(parts: Sequence[Sequence[object]]) -> object:
     return [{"type": "text", "text": part} if isinstance(part, str) else part for part in flat]
 
 
-def _label(call: chat.ToolCall) -> str:
-    """Tool and path, in one line."""
+def label(call: chat.ToolCall) -> str:
+    """Tool and path of a call, in one line."""
     name = chat.function_of(call).get("name")
     try:
         path = path_in(orjson.loads(chat.arguments_of(call)))

@@ -1,116 +1,80 @@
 """The translator between the two views: one for each request and its answer.
 
-    agent view  -> fold -> offer -> remind -> provider view
-    agent view  <- expand <- repair        <- provider view
+    agent view  -> outgoing (fold, coalesce, offer, remind) -> provider view
+    agent view  <- reader (read ahead, expand, repair)      <- provider view
 
 What changes nothing returns None, so that the caller can hand on the original bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from batchwrap.core import chat
-from batchwrap.core.memory import Turns
-from batchwrap.core.reminders.schedule import remind
+from batchwrap.core.memory import Turn
 from batchwrap.core.repair.calls import CallRepair
-from batchwrap.core.tally import Tally
+from batchwrap.core.views.ahead import next_reads
 from batchwrap.core.views.conflict import Waves
-from batchwrap.core.views.deliver import LocalAnswer, digest, looks_failed, next_calls, turn_of
+from batchwrap.core.views.deliver import LocalAnswer, looks_failed, next_calls, turn_of
 from batchwrap.core.views.expand import Expander
-from batchwrap.core.views.find import SingleTool, find
-from batchwrap.core.views.fold import fold
-from batchwrap.core.views.multi import MultiTool, made_up, multi_tools
-from batchwrap.core.views.offer import offer, wants_one_tool
-from batchwrap.options import Batching, Options
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """What the translator of one exchange is given from outside.
-
-    Attributes:
-        options: the user's options.
-        random_text: gives so many random characters of ``[A-Za-z0-9]``.
-        turns: the shared memory of turns that were taken apart.
-        tally: where counts and events go.
-    """
-
-    options: Options
-    random_text: Callable[[int], str]
-    turns: Turns
-    tally: Tally
+from batchwrap.core.views.gather import Gatherer
+from batchwrap.core.views.outgoing import Context, Outgoing, rewrite
+from batchwrap.core.views.reader import ChoiceReader, Reads, without_calls
+from batchwrap.core.views.settled import NOTHING, digest, find_settled
+from batchwrap.options import Batching
 
 
 class Translator:
     """Translates one request into the provider view and its answer back."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, body: chat.Body) -> None:
         self._context = context
-        self._body: chat.Body = {}
-        self._understood: bool | None = None
-        self._multis: dict[str, MultiTool] = {}
-        self._singles: dict[str, SingleTool] = {}
-        self._expanders: dict[Any, Expander] = {}
-        self._repairs: dict[Any, CallRepair] = {}
+        self._body = body
+        self._batching = context.options.batching
+        self._out = Outgoing()
+        self._readers: dict[Any, ChoiceReader] = {}
         self._head: chat.Body = {}
         self._usage: Any = None
+        self._settled = NOTHING
+        if self._batching is not None:
+            self._settled = find_settled(body, context.memory, context.now_s)
+        self._understood = chat.is_understood(body, len(self._settled.source))
 
-    def local_answer(self, body: chat.Body) -> LocalAnswer | None:
+    def local_answer(self) -> LocalAnswer | None:
         """What the agent gets without a round trip: the next wave of a turn, if it is due."""
-        batching = self._context.options.batching
-        if batching is None or not self._understands(body) or body.get("n") not in (None, 1):
+        batching, memory, now_s = self._batching, self._context.memory, self._context.now_s
+        if batching is None or not self._understood or self._body.get("n") not in (None, 1):
             return None
-        turn = turn_of(body, self._context.turns)
+        turn = turn_of(self._body, memory.turns, now_s)
         if turn is None:
             return None
         go_on = batching.on_failure == "go_on"
-        calls = next_calls(turn, body, batching.failed or looks_failed, go_on=go_on)
-        if calls is None or digest(body, turn.length) != turn.digest:
+        calls = next_calls(turn, self._body, batching.failed or looks_failed, go_on=go_on)
+        if calls is None or digest(self._body, turn.length, self._settled) != turn.digest:
             return None
         self._context.tally.add("local_answers")
         usage = turn.usage if batching.local_usage == "last_prompt" else None
         return LocalAnswer(turn, calls, f"chatcmpl-bw{self._context.random_text(24)}", usage)
 
-    def request(self, body: chat.Body) -> chat.Body | None:
+    def request(self) -> chat.Body | None:
         """The request in the provider view; None if it stays as it is."""
-        context, tally = self._context, self._context.tally
-        if not self._understands(body):
-            tally.add("not_understood")
+        if not self._understood:
+            self._context.tally.add("not_understood")
             return None
-        batching = context.options.batching
-        if batching is None or context.turns.is_off(body.get("model")):
+        if self._batching is None or self._context.memory.habits.is_off(self._body.get("model")):
             return None
-        self._body = body
-        folded = fold(body["messages"], context.turns, tally)
-        new = body if folded is None else {**body, "messages": folded}
-        offered = self._choose(body, batching)
-        if offered:
-            new = offer(new, offered, batching)
-            tally.add("offers")
-            if context.options.reminders is not None:
-                new["messages"], reminded = remind(
-                    new["messages"], offered, context.options.reminders
-                )
-                tally.add("reminders", reminded)
-        return None if new is body else new
-
-    def _understands(self, body: chat.Body) -> bool:
-        if self._understood is None:
-            self._understood = chat.is_understood(body)
-        return self._understood
+        self._out = rewrite(self._body, self._settled, self._context)
+        return self._out.body
 
     def refused(self) -> None:
         """The provider did not understand the request: it goes out as the agent wrote it."""
-        self._multis, self._singles, self._expanders = {}, {}, {}
+        self._out, self._readers = Outgoing(), {}
         self._context.tally.add("failed_open")
         self._context.tally.note("failed_open", model=self._body.get("model"))
 
     def give_up(self) -> None:
         """The agent's own request was understood: this model gets no more of ours."""
-        self._context.turns.switch_off(self._body.get("model"))
+        self._context.memory.habits.switch_off(self._body.get("model"))
 
     def response(self, completion: chat.Body) -> chat.Body | None:
         """A plain completion in the agent view; None if it stays as it is."""
@@ -118,12 +82,9 @@ class Translator:
         new = list(listed) if isinstance(listed, list) else []
         places = (place for place, choice in enumerate(new) if isinstance(choice, dict))
         for place, (index, choice) in zip(places, chat.choices(completion), strict=True):
-            repaired = self._repair(index, choice)
-            calls = self._expander(index).message(chat.tool_calls(chat.part_of(repaired)))
-            if calls is not None:
-                repaired = {**repaired, "message": {**repaired["message"], "tool_calls": calls}}
-            if repaired is not choice:
-                new[place], changed = repaired, True
+            seen = self._reader(index).plain(choice)
+            if seen is not choice:
+                new[place], changed = seen, True
         self._note(completion)
         self._keep_turns()
         return {**completion, "choices": new} if changed else None
@@ -134,14 +95,14 @@ class Translator:
         before: list[chat.Body] = []
         new, changed = [], False
         for index, choice in chat.choices(chunk):
-            seen = self._expand_choice(index, self._repair(index, choice))
+            seen = self._reader(index).delta(choice)
             if seen is not choice:
                 changed = True
                 if seen is None and chunk.get("usage"):
                     seen = {**choice, "delta": {}}
                 elif seen is not None and seen.get("finish_reason"):
-                    before += self._calls_before_finish(chunk, index, seen)
-                    seen = {**seen, "delta": _without_calls(chat.part_of(seen))}
+                    before += _calls_before_finish(chunk, index, seen)
+                    seen = {**seen, "delta": without_calls(chat.part_of(seen))}
             if seen is not None:
                 new.append(seen)
         if not changed:
@@ -154,7 +115,7 @@ class Translator:
         Args:
             chunk: any chunk of the stream, whose other fields the new ones take over.
         """
-        left = [(index, expander.finish()) for index, expander in self._expanders.items()]
+        left = [(index, reader.finish()) for index, reader in self._readers.items()]
         self._keep_turns()
         return [
             _calls_chunk(chunk or {"object": "chat.completion.chunk"}, index, calls)
@@ -171,95 +132,64 @@ class Translator:
 
     def _keep_turns(self) -> None:
         """Remember the turns that were taken apart, for folding and for what is held back."""
-        for expander in self._expanders.values():
-            turn = expander.turn
-            if turn.nonces:
-                turn.length = len(self._body["messages"])
-                turn.digest = digest(self._body, turn.length)
-                turn.head, turn.usage = self._head, self._usage
-                self._context.turns.keep(turn)
-                self._context.turns.judge(self._body.get("model"), malformed=turn.malformed)
+        memory, model = self._context.memory, self._body.get("model")
+        if self._out.is_follow_up:  # the prompt could have been cached
+            memory.habits.judge_cache(model, self._usage)
+        for turn in (reader.turn for reader in self._readers.values()):
+            if not turn.nonces:
+                continue
+            turn.length = len(self._body["messages"])
+            turn.digest = digest(self._body, turn.length, self._settled)
+            turn.head, turn.usage, turn.room = self._head, self._usage, self._out.room
+            memory.turns.keep(turn, self._context.now_s)
+            if turn.counts:
+                memory.habits.judge_call(model, malformed=turn.malformed)
 
-    def _choose(self, body: chat.Body, batching: Batching) -> list[MultiTool]:
-        """The multi-tools to offer. All that there could be are known: models go by habit."""
-        if not body.get("tools"):
+    def _reader(self, index: Any) -> ChoiceReader:
+        if index not in self._readers:
+            context, kit = self._context, self._out.kit
+            repair = context.options.repair
+            # A choice of tools may leave the native one out.
+            gathers = kit.natives and not isinstance(self._body.get("tool_choice"), dict)
+            self._readers[index] = ChoiceReader(
+                CallRepair(repair, context.random_text, context.tally) if repair else None,
+                Gatherer(kit.natives, context.tally) if gathers else None,
+                Expander(kit.known, kit.singles, self._waves(), context.random_text, context.tally),
+                self._ahead,
+            )
+        return self._readers[index]
+
+    def _waves(self) -> Waves:
+        batching = self._batching or Batching()
+        serial = self._body.get("parallel_tool_calls") is False and batching.delivery == "auto"
+        return Waves(
+            self._out.most,
+            one_by_one=serial or batching.delivery == "serial",
+            changes_one_by_one=batching.approvals,
+        )
+
+    def _ahead(self, turn: Turn) -> Reads:
+        """The reads that are added to a turn: to one single read only."""
+        options = self._batching.read_ahead if self._batching else None
+        if options is None or len(turn.calls) != 1 or turn.counts:
             return []
-        names = {function["name"] for function in chat.function_tools(body["tools"])}
-        singles = find(body["tools"], batching)
-        self._singles = {single.name: single for single in singles}
-        multis = multi_tools(singles, names, mixed=batching.mixed)
-        known = [*made_up(self._singles, names), *multis]
-        self._multis = {multi.name: multi for multi in known}
-        several = body.get("n") not in (None, 1)  # choices of which only one goes on
-        off = batching.offer == "never" or several or wants_one_tool(body["messages"])
-        return [] if off or self._is_plain(body) else multis
-
-    def _is_plain(self, body: chat.Body) -> bool:
-        """Whether the model stumbles over multi-calls, and the conversation began after that."""
-        turns = self._context.turns
-        if not turns.stumbles(body.get("model")):
-            return False
-        roles = [message.get("role") for message in body["messages"]]
-        start = roles.index("assistant") if "assistant" in roles else len(roles)
-        conversation = digest(body, start)
-        if start == len(roles):
-            turns.keep_plain(conversation)
-        return turns.is_plain(conversation)
-
-    def _repair(self, index: Any, choice: dict[str, Any]) -> dict[str, Any]:
-        options = self._context.options.repair
-        if options is None:
-            return choice
-        if index not in self._repairs:
-            self._repairs[index] = CallRepair(
-                options, self._context.random_text, self._context.tally
-            )
-        return self._repairs[index].choice(choice)
-
-    def _expander(self, index: Any) -> Expander:
-        if index not in self._expanders:
-            context, batching = self._context, self._context.options.batching or Batching()
-            serial = self._body.get("parallel_tool_calls") is False
-            waves = Waves(
-                batching.max_items,
-                one_by_one=batching.delivery == "serial"
-                or (serial and batching.delivery == "auto"),
-                changes_one_by_one=batching.approvals,
-            )
-            self._expanders[index] = Expander(
-                self._multis, self._singles, waves, context.random_text, context.tally
-            )
-        return self._expanders[index]
-
-    def _expand_choice(self, index: Any, choice: dict[str, Any]) -> dict[str, Any] | None:
-        """The choice with its calls expanded; the same object if unchanged, None if empty."""
-        expander = self._expander(index)
-        delta = choice["delta"] if isinstance(choice.get("delta"), dict) else {}
-        given = chat.tool_calls(delta)
-        calls = [made for call in given for made in expander.fragment(call)]
-        if choice.get("finish_reason"):
-            calls += expander.finish()
-        if len(calls) == len(given) and all(
-            new is old for new, old in zip(calls, given, strict=True)
-        ):
-            return choice
-        rest = _without_calls(delta)
-        if calls:
-            return {**choice, "delta": {**rest, "tool_calls": calls}}
-        said = any(value for key, value in rest.items() if key != "role")
-        first = bool(delta.get("role"))
-        return {**choice, "delta": rest} if said or first or choice.get("finish_reason") else None
-
-    def _calls_before_finish(
-        self, chunk: chat.Body, index: Any, choice: dict[str, Any]
-    ) -> list[chat.Body]:
-        """A chunk of its own for calls that came to light with the finish of their choice."""
-        calls = chat.tool_calls(chat.part_of(choice))
-        return [_calls_chunk(chunk, index, calls)] if calls else []
+        reads = next_reads(
+            self._body["messages"],
+            turn.calls[0].call,
+            self._out.kit.singles,
+            options,
+            room=self._out.room,
+        )
+        if reads:
+            self._context.tally.add("read_ahead", len(reads))
+            self._context.tally.note("read_ahead", reads=len(reads))
+        return reads
 
 
-def _without_calls(delta: chat.Message) -> chat.Message:
-    return {key: value for key, value in delta.items() if key != "tool_calls"}
+def _calls_before_finish(chunk: chat.Body, index: Any, choice: dict[str, Any]) -> list[chat.Body]:
+    """A chunk of its own for calls that came to light with the finish of their choice."""
+    calls = chat.tool_calls(chat.part_of(choice))
+    return [_calls_chunk(chunk, index, calls)] if calls else []
 
 
 def _calls_chunk(like: chat.Body, index: Any, calls: list[chat.ToolCall]) -> chat.Body:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import dataclass, fields
 from importlib import resources
 from typing import Any
 
+from batchwrap.core.provider import UNKNOWN, Provider
 from batchwrap.errors import ConfigError
 from batchwrap.options import Limit
 
 
-def preset(name: str) -> tuple[Limit, ...]:
-    """The limits of a plan, named ``"provider/plan"``.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is known of a plan: its limits, and how its provider behaves."""
+
+    limits: tuple[Limit, ...] = ()
+    provider: Provider = UNKNOWN
+
+
+def preset(name: str) -> Plan:
+    """A plan, named ``"provider/plan"``.
 
     Raises:
         ConfigError: no such preset; the message lists those that there are.
@@ -20,7 +30,9 @@ def preset(name: str) -> tuple[Limit, ...]:
     plans = _read().get(provider, {})
     if plan not in plans:
         raise ConfigError("limits", f"no preset {name!r}; there are: {', '.join(names())}")
-    return tuple(Limit(**limit) for limit in plans[plan]["limits"])
+    found = plans[plan]
+    facts = {field.name: found.get(field.name) for field in fields(Provider)}
+    return Plan(tuple(Limit(**limit) for limit in found["limits"]), Provider(**facts))
 
 
 def names() -> list[str]:

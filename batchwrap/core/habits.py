@@ -1,0 +1,79 @@
+"""What models and their endpoints turn out to do. It is forgotten with the process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from threading import Lock
+from typing import Any
+
+from batchwrap.core.views.cap import Cap, Outcome
+
+# Malformed multi-calls in a row after which a model is offered one step less.
+_MOST_MALFORMED = 3
+# Providers cache prompts of 1,024 tokens and more; a cache may miss once or twice.
+_CACHEABLE_TOKENS = 2_048
+_ENOUGH_MISSES = 3
+
+
+class Habits:
+    """By model, since endpoints differ in what they do for each."""
+
+    def __init__(self) -> None:
+        self._off: set[str] = set()
+        self._malformed: Counter[str] = Counter()  # in a row
+        self._steps: Counter[str] = Counter()
+        self._misses: Counter[str] = Counter()
+        self._caching: set[str] = set()
+        self._caps: dict[str, Cap] = {}
+        self._lock = Lock()
+
+    def switch_off(self, model: object) -> None:
+        """Remember that this model's endpoint does not take what we make of requests."""
+        self._off.add(str(model))
+
+    def is_off(self, model: object) -> bool:
+        """Whether requests to this model stay as the agent wrote them."""
+        return str(model) in self._off
+
+    def judge_call(self, model: object, *, malformed: bool) -> None:
+        """Take note of how a model's multi-call turned out."""
+        with self._lock:
+            in_a_row = self._malformed[str(model)] + 1 if malformed else 0
+            self._steps[str(model)] += in_a_row == _MOST_MALFORMED
+            self._malformed[str(model)] = in_a_row % _MOST_MALFORMED
+
+    def steps_back(self, model: object) -> int:
+        """How often a model made so many malformed multi-calls in a row that it needs less."""
+        return self._steps[str(model)]
+
+    def judge_edits(self, model: object, outcomes: Iterable[Outcome], ceiling: int) -> None:
+        """Take note of how a model's edits turned out."""
+        with self._lock:
+            cap = self._caps.setdefault(str(model), Cap.of(ceiling))
+            for outcome in outcomes:
+                cap.take(outcome)
+
+    def most_items(self, model: object, ceiling: int) -> int:
+        """The cap for the model's next conversation."""
+        cap = self._caps.get(str(model))
+        return ceiling if cap is None else cap.most
+
+    def judge_cache(self, model: object, usage: Any) -> None:
+        """Take note of a follow-up request's usage: does it report cached tokens?"""
+        details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
+        cached = details.get("cached_tokens") if isinstance(details, dict) else None
+        prompt = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+        if not isinstance(cached, int) or not isinstance(prompt, int):
+            return
+        with self._lock:
+            if cached > 0:
+                self._caching.add(str(model))
+            elif prompt >= _CACHEABLE_TOKENS:
+                self._misses[str(model)] += 1
+
+    def caches_prompts(self, model: object) -> bool | None:
+        """Whether the model's endpoint caches prompts, as usage shows; None: nobody knows."""
+        if str(model) in self._caching:
+            return True
+        return False if self._misses[str(model)] >= _ENOUGH_MISSES else None

@@ -1,0 +1,67 @@
+"""What is chosen when a conversation begins, and kept in it: what is offered, and the cap.
+
+It rests on what was measured in conversations before. So it is taken once and remembered
+under a digest of the conversation's start; where that is forgotten, the options decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Literal
+
+import orjson
+
+from batchwrap.core import chat
+from batchwrap.core.habits import Habits
+from batchwrap.core.memory import Memory
+from batchwrap.core.views.offer import wants_one_tool
+from batchwrap.options import Batching
+
+Offer = Literal["alongside", "instead", "never"]
+_LADDER: tuple[Offer, ...] = ("instead", "alongside", "never")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a conversation is offered.
+
+    Attributes:
+        offer: as in `Batching.offer`.
+        most: items that the schema of a multi-tool allows.
+    """
+
+    offer: Offer
+    most: int
+
+
+def choose(body: chat.Body, batching: Batching, memory: Memory) -> Choice:
+    """The choice for the conversation that a request belongs to."""
+    start = _start(body["messages"])
+    by_options = Choice(batching.offer, batching.max_items)
+    if wants_one_tool(body["messages"][:start]):
+        return replace(by_options, offer="never")
+    key = _digest(body, start)
+    if start == len(body["messages"]):
+        memory.choices.put(key, _adapted(by_options, memory.habits, body.get("model")))
+    return memory.choices.get(key) or by_options
+
+
+def _adapted(choice: Choice, habits: Habits, model: object) -> Choice:
+    """Steps back for a model that stumbles over multi-calls, and the cap that it earned."""
+    step = _LADDER.index(choice.offer) + habits.steps_back(model)
+    return Choice(
+        _LADDER[min(step, len(_LADDER) - 1)],
+        min(choice.most, habits.most_items(model, choice.most)),
+    )
+
+
+def _start(messages: list[chat.Message]) -> int:
+    """How many messages stand before the first one of the model."""
+    roles = (place for place, m in enumerate(messages) if m.get("role") == "assistant")
+    return next(roles, len(messages))
+
+
+def _digest(body: chat.Body, start: int) -> bytes:
+    written = orjson.dumps([body.get("model"), body["messages"][:start]], default=repr)
+    return blake2b(written, digest_size=16).digest()

@@ -1,0 +1,206 @@
+"""The way out: a request of the agent becomes the provider view.
+
+    fold -> coalesce -> offer -> remind
+
+Only what is new since the conversation's last request is rewritten (`settled`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import orjson
+
+from batchwrap.core import chat
+from batchwrap.core.memory import Memory
+from batchwrap.core.provider import Provider
+from batchwrap.core.reminders.schedule import Offered, Walk
+from batchwrap.core.tally import Tally
+from batchwrap.core.views.ahead import kept
+from batchwrap.core.views.cap import outcomes
+from batchwrap.core.views.choice import Choice, choose
+from batchwrap.core.views.coalesce import coalesce
+from batchwrap.core.views.deliver import looks_failed
+from batchwrap.core.views.fold import Recall, Segment, fold
+from batchwrap.core.views.kit import Kit, kit_of
+from batchwrap.core.views.offer import offer
+from batchwrap.core.views.settled import NOTHING, Settled, keep_settled, taken_in
+from batchwrap.options import Batching, Options, ReadAhead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What the translator of one exchange is given from outside.
+
+    Attributes:
+        options: the user's options.
+        random_text: gives so many random characters of ``[A-Za-z0-9]``.
+        memory: what exchanges share and may forget.
+        tally: where counts and events go.
+        provider: what is known of the provider.
+        now_s: the time, in seconds of any clock.
+    """
+
+    options: Options
+    random_text: Callable[[int], str]
+    memory: Memory
+    tally: Tally
+    provider: Provider
+    now_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request in the provider view, and what its answer's translation goes by.
+
+    Attributes:
+        body: the request; None if it stays as it is.
+        kit: what follows from its tools.
+        most: calls that may go out in one wave.
+        room: tokens left in the context; None: nobody knows.
+        is_follow_up: whether the model has answered in this conversation before.
+    """
+
+    body: chat.Body | None = None
+    kit: Kit = field(default_factory=Kit)
+    most: int = 1
+    room: int | None = None
+    is_follow_up: bool = False
+
+
+def rewrite(body: chat.Body, settled: Settled, context: Context) -> Outgoing:
+    """The request in the provider view."""
+    batching = context.options.batching or Batching()
+    kit = _kit(body.get("tools"), batching, context.memory)
+    choice = settled.choice or choose(body, batching, context.memory)
+    several = body.get("n") not in (None, 1)  # choices of which only one goes on
+    offers = bool(kit.multis) and choice.offer != "never" and not several
+    if settled.kit is not kit or (settled.walk is not None) != offers:
+        settled = NOTHING
+    walk = settled.walk
+    if offers and walk is None:
+        offered = _offered(kit, choice, batching, context.provider)
+        walk = Walk.begin(offered, context.options.reminders)
+    messages, walk = _messages(body, settled, _State(kit, choice, walk, batching, context))
+    most, room = (walk.most, walk.room) if walk else (batching.max_items, None)
+    is_follow_up = any(message.get("role") == "assistant" for message in messages)
+    if not offers:
+        changed = None if messages == body["messages"] else {**body, "messages": messages}
+        return Outgoing(changed, kit, most, room, is_follow_up)
+    context.tally.add("offers")
+    if walk is not None:
+        context.tally.add("reminders", walk.reminded)
+    new = offer(
+        {**body, "messages": messages},
+        kit.multis,
+        batching,
+        instead=choice.offer == "instead",
+        most=choice.most,
+    )
+    return Outgoing(new, kit, most, room, is_follow_up)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What the rewriting of one request's messages goes by."""
+
+    kit: Kit
+    choice: Choice
+    walk: Walk | None
+    batching: Batching
+    context: Context
+
+
+def _messages(
+    body: chat.Body, settled: Settled, state: _State
+) -> tuple[list[chat.Message], Walk | None]:
+    """The messages in the provider view; what will not change any more is remembered."""
+    source, context, start = body["messages"], state.context, len(settled.source)
+    segments = fold(source, start, _recall(state.batching, context))
+    context.tally.add("folds", sum(one.is_folded for one in segments))
+    pending = 0
+    if state.walk is not None and _coalesces(state.batching, context, body.get("model")):
+        segments, pending = coalesce(
+            settled.made,
+            segments,
+            state.kit.multis,
+            state.kit.singles,
+            state.batching.failed or looks_failed,
+            most=state.choice.most,
+        )
+    done = min(_last_turn(segments), len(segments) - pending)
+    new, rest = _flat(segments[:done]), _flat(segments[done:])
+    walk = state.walk.copy() if state.walk else None
+    following = rest[0].get("role") if rest else None
+    made = [*settled.made, *(walk.go(new, following) if walk else new)]
+    if done:
+        upto = start + sum(segment.taken for segment in segments[:done])
+        added = source[start:upto]
+        hasher = taken_in(settled.hasher, added)
+        _judge(new, body.get("model"), state)
+        whole = [*settled.source, *added]
+        kept = Settled(whole, made, hasher, state.kit, state.choice, walk)
+        keep_settled(kept, context.memory, context.now_s)
+    walk = walk.copy() if walk else None
+    return [*made, *(walk.go(rest) if walk else rest)], walk
+
+
+def _recall(batching: Batching, context: Context) -> Recall:
+    """What folding may look up; added reads are shown as far as the budget goes."""
+    options, failed = batching.read_ahead or ReadAhead(), batching.failed or looks_failed
+    shown = partial(kept, max_tokens=options.max_tokens, failed=failed)
+    return Recall(context.memory.turns, context.now_s, shown)
+
+
+def _coalesces(batching: Batching, context: Context, model: object) -> bool:
+    """Whether runs in the history are rewritten, which costs a prompt cache its prefix."""
+    if batching.coalesce != "auto":
+        return batching.coalesce == "always"
+    shown = context.memory.habits.caches_prompts(model)
+    return (context.provider.caches_prompts if shown is None else shown) is False
+
+
+def _last_turn(segments: Sequence[Segment]) -> int:
+    """The place of the last turn of the model, to which more may come; 0 without one."""
+    places = (
+        place
+        for place in range(len(segments) - 1, -1, -1)
+        if any(message.get("role") == "assistant" for message in segments[place].messages)
+    )
+    return next(places, 0)
+
+
+def _flat(segments: Sequence[Segment]) -> list[chat.Message]:
+    return [message for segment in segments for message in segment.messages]
+
+
+def _judge(messages: Sequence[chat.Message], model: object, state: _State) -> None:
+    """Take note of how the edits in some messages of the provider view turned out."""
+    calls: list[chat.ToolCall] = []
+    failed = state.batching.failed or looks_failed
+    for message in messages:
+        calls = chat.tool_calls(message) or calls
+        if message.get("role") == "tool":
+            seen = outcomes(calls, message, state.kit.known, state.kit.singles, failed)
+            state.context.memory.habits.judge_edits(model, seen, state.batching.max_items)
+
+
+def _kit(tools: object, batching: Batching, memory: Memory) -> Kit:
+    """The kit for a list of tools, worked out once."""
+    key = orjson.dumps(tools, default=repr)
+    kit = memory.kits.get(key)
+    if kit is None:
+        kit = kit_of(tools, batching)
+        memory.kits.put(key, kit)
+    return kit
+
+
+def _offered(kit: Kit, choice: Choice, batching: Batching, provider: Provider) -> Offered:
+    return Offered(
+        multis={multi.name: multi for multi in kit.multis},
+        cap=choice.most,
+        failed=batching.failed or looks_failed,
+        context_tokens=batching.context_tokens or provider.context_tokens,
+    )

@@ -1,0 +1,64 @@
+"""Reading JSON schemas of the agent's tools without trusting them: they may hold anything.
+
+No validation: only what tells whether an argument can be moved from one tool to another.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_PYTHON: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+    "array": (list,),
+    "object": (dict,),
+}
+
+
+def resolved(schema: object, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The schema, looked up in the tool's own definitions where it is a reference."""
+    if not isinstance(schema, dict):
+        return {}
+    reference = schema.get("$ref")
+    if not isinstance(reference, str):
+        return schema
+    _, _, name = reference.rpartition("/")
+    for holder in ("$defs", "definitions"):
+        defined = parameters.get(holder)
+        if reference == f"#/{holder}/{name}" and isinstance(defined, dict):
+            found = defined.get(name)
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+def required_in(schema: object) -> frozenset[str]:
+    """The names of the properties that an object must have."""
+    listed = schema.get("required") if isinstance(schema, dict) else None
+    names = listed if isinstance(listed, list) else ()
+    return frozenset(name for name in names if isinstance(name, str))
+
+
+def types_of(schema: object) -> set[str]:
+    """The JSON types that a schema names, also among alternatives."""
+    if not isinstance(schema, dict):
+        return set()
+    forms: list[Any] = [schema]
+    for key in ("anyOf", "oneOf"):
+        listed = schema.get(key)
+        forms += listed if isinstance(listed, list) else ()
+    types: set[str] = set()
+    for form in forms:
+        named = form.get("type") if isinstance(form, dict) else None
+        names = named if isinstance(named, list) else [named]
+        types.update(name for name in names if isinstance(name, str))
+    return types
+
+
+def fits(value: object, schema: object) -> bool:
+    """Whether a value has a type, and is one of the values, that a schema allows."""
+    allowed = schema.get("enum") if isinstance(schema, dict) else None
+    listed = value in allowed if isinstance(allowed, list) else True
+    return listed and any(type(value) in _PYTHON.get(name, ()) for name in types_of(schema))

@@ -1,0 +1,91 @@
+"""Agents that answer out of order, in part, twice or never: nothing is lost or made up."""
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchwrap.core.views import ids
+from batchwrap.options import Batching, Options
+from tests.core.harness import Bench, completion, fragments, gather
+from tests.core.test_views import REQUEST
+from tests.strategies import cuts, turns
+
+OPTIONS = Options(reminders=None, batching=Batching(coalesce="never"))
+Messages = list[dict[str, Any]]
+
+
+@st.composite
+def answers(draw: st.DrawFn, calls: Messages) -> Messages:
+    """Results of some calls, in any order, some of them twice and with another text."""
+    kept = draw(st.lists(st.sampled_from(calls), max_size=2 * len(calls))) if calls else []
+    return [
+        {"role": "tool", "tool_call_id": made["id"], "content": f"<{place} of {made['id']}>"}
+        for place, made in enumerate(kept)
+    ]
+
+
+def handed_out(bench: Bench, message: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
+    """The message in the agent view, plain or from a stream that is cut anywhere."""
+    if data.draw(st.booleans()):
+        seen: dict[str, Any] = bench.ask(REQUEST, completion(message))["choices"][0]["message"]
+        return seen
+    pieces = [data.draw(cuts(made["function"]["arguments"])) for made in message["tool_calls"]]
+    seen = gather(bench.ask_streamed(REQUEST, fragments(message, pieces)))
+    del seen["finish_reason"]
+    return {"role": "assistant", **seen}
+
+
+@given(turns(), st.data())
+def test_any_answers(turn: tuple[dict[str, Any], Any], data: st.DataObject) -> None:
+    """Each text that the agent gives reaches the model once, and each call of ours is answered.
+
+    The model sees the ids of its own only, unless nothing of a turn was answered. What comes
+    next locally are calls of the turn that were not answered, each once.
+    """
+    message, _ = turn
+    bench = Bench(OPTIONS)
+    seen = handed_out(bench, message, data)
+    calls = seen.get("tool_calls") or []
+    said = data.draw(answers(calls))
+    body = {**REQUEST, "messages": [*REQUEST["messages"], seen, *said]}
+
+    local = bench.translator(body).local_answer()
+    answered = {one["tool_call_id"] for one in said}
+    if local is not None:
+        fresh = [made["id"] for made in local.calls]
+        assert fresh
+        assert len(set(fresh)) == len(fresh)
+        assert answered.isdisjoint(fresh)
+
+    if data.draw(st.booleans()):
+        bench = Bench(OPTIONS)  # another process
+    sent = (bench.request(body) or body)["messages"]
+    texts = json.dumps(sent)
+    # Of two results for one item the first counts, and a later one is appended.
+    assert all(texts.count(json.dumps(one["content"])[1:-1]) == 1 for one in said)
+    own = [made for one in sent for made in one.get("tool_calls") or ()]
+    results = [one["tool_call_id"] for one in sent if one["role"] == "tool"]
+    if said:
+        assert not any(ids.decode(made["id"]) for made in own)
+        assert set(results) <= {made["id"] for made in message["tool_calls"]}
+        multi = [m["id"] for m in own if m["function"]["name"].startswith(("multi_", "batch"))]
+        assert all(results.count(made) == 1 for made in multi)
+    else:
+        assert sent == body["messages"]
+
+
+@given(turns(), st.data())
+def test_a_turn_that_is_cut_out(turn: tuple[dict[str, Any], Any], data: st.DataObject) -> None:
+    """A history of which the agent keeps a part is sent with what is left, in its order."""
+    message, _ = turn
+    bench = Bench(OPTIONS)
+    history = bench.run(REQUEST, message)
+    start = data.draw(st.integers(1, len(history)))
+    kept = [history[0], *history[start:]]
+    sent = (bench.request({**REQUEST, "messages": kept}) or {"messages": kept})["messages"]
+    texts = [one["content"] for one in kept if one["role"] == "tool"]
+    whole = json.dumps(sent)
+    places = [whole.find(json.dumps(text)[1:-1]) for text in texts]
+    assert -1 not in places

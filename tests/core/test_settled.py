@@ -1,0 +1,121 @@
+"""What was rewritten before is looked up, and comes out as if it were done anew."""
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchwrap.core.memory import Memory
+from batchwrap.core.recent import Recent
+from batchwrap.options import Batching, Options, Reminders
+from tests.core.harness import Bench, answer, call
+from tests.core.test_views import REQUEST
+from tests.strategies import turns
+
+OPTIONS = {
+    coalesce: Options(batching=Batching(coalesce=coalesce), reminders=Reminders(every=2))
+    for coalesce in ("never", "always")
+}
+Messages = list[dict[str, Any]]
+
+
+def requests(
+    bench: Bench, spoken: list[tuple[dict[str, Any], Any]], says: list[bool]
+) -> list[dict[str, Any]]:
+    """The agent's requests in a conversation with these turns, some followed by a person."""
+    body, made = REQUEST, [REQUEST]
+    for (message, _), is_answered in zip(spoken, says, strict=True):
+        history = bench.run(body, copy.deepcopy(message))
+        more = [{"role": "user", "content": "Go on."}] if is_answered else []
+        body = {**REQUEST, "messages": [*history, *more]}
+        made.append(body)
+    return made
+
+
+@pytest.mark.parametrize("coalesce", ["never", "always"])
+@given(st.lists(turns(), max_size=6), st.data())
+def test_the_same_as_anew(coalesce: str, spoken: Any, data: st.DataObject) -> None:
+    """A request comes out the same whether its beginning is settled or not."""
+    bench = Bench(OPTIONS[coalesce])
+    says = data.draw(st.lists(st.booleans(), min_size=len(spoken), max_size=len(spoken)))
+    for body in requests(bench, spoken, says):
+        settled = bench.request(copy.deepcopy(body))
+        bench.memory.settled = Recent(64)
+        assert bench.request(copy.deepcopy(body)) == settled
+
+
+@given(st.lists(turns(), max_size=6), st.data())
+def test_the_prefix_stays(spoken: Any, data: st.DataObject) -> None:
+    """With the history left alone, request k + 1 starts with request k, reminders included."""
+    bench = Bench(OPTIONS["never"])
+    says = data.draw(st.lists(st.booleans(), min_size=len(spoken), max_size=len(spoken)))
+    before: Messages = []
+    for body in requests(bench, spoken, says):
+        sent = bench.request(body)
+        assert sent is not None
+        assert sent["messages"][: len(before)] == before
+        before = sent["messages"]
+
+
+def singles(count: int) -> Messages:
+    """A conversation of single reads, its task first."""
+    task = {"role": "user", "content": " ".join(f"f{k}.py" for k in range(99))}
+    made = [call(f"c{k}", "read_file", {"path": f"f{k}.py"}) for k in range(count)]
+    return [task, *(m for one in made for m in answer({"tool_calls": [one]}))]
+
+
+def test_settled_messages_are_the_same_objects() -> None:
+    """Only what is new since the last request is written."""
+    bench = Bench()
+    bench.request({**REQUEST, "messages": singles(9)})
+    first = bench.request({**REQUEST, "messages": singles(10)})
+    second = bench.request({**REQUEST, "messages": singles(11)})
+    assert first is not None
+    assert second is not None
+    same = [new is old for new, old in zip(second["messages"], first["messages"], strict=False)]
+    assert all(same[:17])
+
+
+def test_an_edited_history_is_written_anew() -> None:
+    """A message that changed is sent as it is now."""
+    bench = Bench()
+    bench.request({**REQUEST, "messages": singles(10)})
+    edited = singles(11)
+    edited[2] = {**edited[2], "content": "(left out)"}
+    sent = bench.request({**REQUEST, "messages": edited})
+    assert sent is not None
+    assert sent["messages"][2]["content"] == "(left out)"
+
+
+def test_other_tools_are_an_offer_of_their_own() -> None:
+    """A request with other tools is not written with what was settled for the first ones."""
+    bench = Bench(OPTIONS["always"])
+    body = {**REQUEST, "messages": singles(4)}
+    bench.request(body)
+    other = {**body, "tools": REQUEST["tools"][:1]}
+    assert bench.request(other) == Bench(OPTIONS["always"]).request(other)
+
+
+def test_memory_is_bounded() -> None:
+    """A thousand conversations leave no more than the latest ones behind."""
+    bench = Bench()
+    for number in range(1_000):
+        messages = singles(3)
+        for message in messages:
+            for made in message.get("tool_calls", ()):
+                made["id"] += f"_{number}"
+        bench.request({**REQUEST, "messages": messages})
+    assert len(bench.memory.settled) == 64
+
+
+def test_forgotten() -> None:
+    """Another process writes the same conversation in the same way."""
+    body = {**REQUEST, "messages": singles(12)}
+    bench = Bench(OPTIONS["always"])
+    for length in range(1, 25):
+        bench.request({**REQUEST, "messages": body["messages"][:length]})
+    settled = bench.request(body)
+    bench.memory = Memory()
+    assert bench.request(body) == settled
