@@ -113,11 +113,7 @@ class _Request:
 
     def __init__(self, arguments: dict[str, Any], messages: list[Any]) -> None:
         self._arguments = arguments
-        # Agents append the SDK's message objects to their history. The exchange sees them
-        # as dicts; those that it leaves alone go back as the objects that they were.
-        seen = [as_dict(message) for message in messages]
-        self._objects = {id(view): message for view, message in zip(seen, messages, strict=True)}
-        self.body: chat.Body = {**arguments, "messages": seen}
+        self.body: chat.Body = {**arguments, "messages": [_seen(message) for message in messages]}
 
     @classmethod
     def of(
@@ -141,7 +137,7 @@ class _Request:
         changed = {key: value for key, value in body.items() if value is not self.body.get(key)}
         if "messages" in changed:
             changed["messages"] = [
-                self._objects.get(id(message), message) for message in changed["messages"]
+                getattr(message, "original", message) for message in changed["messages"]
             ]
         return {**self._arguments, **changed}
 
@@ -153,6 +149,25 @@ class _Request:
     def is_stream(self, result: object) -> bool:
         """Whether a result is a stream of chunks."""
         return self.wants_stream and (hasattr(result, "__iter__") or hasattr(result, "__aiter__"))
+
+
+class _Seen(dict[str, Any]):
+    """A message object of an SDK as the exchange sees it.
+
+    Agents append such objects to their history. Those that the exchange leaves alone, now or
+    in the requests that follow, go back as the objects that they were.
+    """
+
+    original: Any
+
+
+def _seen(message: Any) -> chat.Message | None:
+    view = as_dict(message)
+    if view is None or view is message:
+        return view
+    seen = _Seen(view)
+    seen.original = message
+    return seen
 
 
 def _named(function: Callable[..., Any], args: tuple[Any, ...]) -> dict[str, Any] | None:

@@ -227,6 +227,33 @@ def test_throttled() -> None:
     assert ours.max_wait_s == 120
 
 
+def test_message_objects_stay_objects() -> None:
+    """Messages that nothing changes reach the function as the objects of this very request.
+
+    Or as equal ones of an earlier request, where what was sent then is sent again.
+    """
+    from openai.types.chat import ChatCompletionMessage
+
+    seen: list[list[Any]] = []
+
+    @batchwrap.batched(reminders=None)
+    def complete(**kwargs: Any) -> Any:
+        seen.append(kwargs["messages"])
+        return {"choices": [{"message": {"role": "assistant", "content": "ok"}}]}
+
+    def turn(number: int) -> list[Any]:
+        function = {"name": "read_file", "arguments": f'{{"path": "{number}.py"}}'}
+        calls: Any = [{"id": f"c{number}", "type": "function", "function": function}]
+        said = ChatCompletionMessage(role="assistant", tool_calls=calls)
+        return [said, {"role": "tool", "tool_call_id": f"c{number}", "content": "text"}]
+
+    for length in range(1, 5):
+        history = [USER, *(message for number in range(length) for message in turn(number))]
+        complete(messages=history, tools=TOOLS)
+        assert seen[-1] == history
+        assert {type(message) for message in seen[-1]} == {dict, ChatCompletionMessage}
+
+
 def test_positional_arguments() -> None:
     """Arguments by position are understood by their names."""
     seen: list[Any] = []
