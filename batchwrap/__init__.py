@@ -6,7 +6,16 @@ Importing this loads no HTTP library, no tokenizer and no SDK.
 """
 
 from batchwrap._api import batched, stats, wrap
-from batchwrap.errors import BatchwrapError, ConfigError, LimitExceeded, MissingExtraError
+from batchwrap._priority import priority
+from batchwrap.errors import (
+    BatchwrapError,
+    ConfigError,
+    LimitExceeded,
+    MissingExtraError,
+    QuotaExhausted,
+    RequestTooLarge,
+    StoreUnavailable,
+)
 from batchwrap.options import (
     Batching,
     Event,
@@ -27,13 +36,17 @@ __all__ = [
     "Limit",
     "LimitExceeded",
     "MissingExtraError",
+    "QuotaExhausted",
     "ReadAhead",
     "Reminders",
     "Repair",
+    "RequestTooLarge",
     "Stats",
+    "StoreUnavailable",
     "Throttle",
     "Tool",
     "batched",
+    "priority",
     "stats",
     "wrap",
 ]

@@ -7,22 +7,33 @@ import random
 import secrets
 import string
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from batchwrap.core import chat
 from batchwrap.core.exchange import Exchange
 from batchwrap.core.memory import Memory
-from batchwrap.core.provider import UNKNOWN
 from batchwrap.core.tally import Tally
 from batchwrap.core.views.outgoing import Context
 from batchwrap.options import Event, Options
 from batchwrap.stats import PROCESS, Counters
 from batchwrap.throttle import retry
+from batchwrap.throttle.accounts import Origin
+from batchwrap.throttle.budget import Budget
 from batchwrap.throttle.estimate import Estimator
-from batchwrap.throttle.limiter import Limiter
-from batchwrap.throttle.presets import Plan, preset
+from batchwrap.throttle.gate import Gate
 
 _log = logging.getLogger("batchwrap")
 _ALPHANUMERIC = string.ascii_letters + string.digits
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: its machine, its limits, and whom to tell of its end."""
+
+    exchange: Exchange
+    gate: Gate
+    ended: Callable[[Exchange], None]
 
 
 class Engine:
@@ -37,42 +48,43 @@ class Engine:
     def __init__(self, options: Options, *, retries: bool = True) -> None:
         self.options = options
         self.counters = Counters(above=PROCESS)
-        throttle = options.throttle
-        limits, self._provider = throttle.limits if throttle is not None else (), UNKNOWN
-        if isinstance(limits, str):
-            plan = preset(limits) if limits != "auto" else Plan()
-            limits, self._provider = plan.limits, plan.provider
-        self.limiter = Limiter(limits, max_wait_s=throttle.max_wait_s if throttle else 0.0)
-        self._retries = retries and throttle is not None
+        self.budget = Budget(options.throttle)
+        self._retries = retries and options.throttle is not None
         self._memory = Memory()
         self._estimate = Estimator()
         # Not secret, only unlikely to meet: a generator of its own keeps a user's
         # `random.seed` from making two processes derive the same ids.
         self._random = random.Random(secrets.randbits(128))
 
-    def exchange(self, body: chat.Body, *, may_answer: bool = True) -> Exchange:
-        """The exchange for one request, ready to be driven."""
+    def call(self, body: chat.Body, origin: Origin, *, may_answer: bool = True) -> Call:
+        """One request, ready to be driven."""
+        request = self.budget.request(body, origin)
+        throttle = self.options.throttle
         context = Context(
             options=self.options,
             random_text=self._random_text,
             memory=self._memory,
             tally=Tally(),
-            provider=self._provider,
+            provider=request.provider,
             now_s=time.monotonic(),
         )
-        counts = any(limit.kind == "tokens" for limit in self.limiter.limits)
-        throttle = self.options.throttle
-        return Exchange(
+        exchange = Exchange(
             body,
             context=context,
-            count_tokens=self._estimate if counts else None,
+            counter=self._estimate if self.budget.counts_tokens(request) else None,
             backoff=retry.backoff(throttle) if self._retries and throttle else retry.never,
+            retries=self._retries,
             may_answer=may_answer,
         )
+        return Call(exchange, Gate(self.budget, request), self.ended)
 
     def ended(self, exchange: Exchange) -> None:
         """Take over what an exchange counted, and pass its events on."""
         self.counters.add(exchange.tally.counts)
+        if exchange.estimated and exchange.usage is not None:
+            self._estimate.calibrate(
+                exchange.model, exchange.estimated, exchange.usage.prompt_tokens
+            )
         for event in exchange.tally.events if self.options.on_event is not None else ():
             self._tell(event)
 

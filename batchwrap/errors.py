@@ -52,3 +52,30 @@ class LimitExceeded(BatchwrapError):
         self.limit = limit
         self.requested = requested
         self.retry_after_s = retry_after_s
+
+
+class RequestTooLarge(LimitExceeded):
+    """A request that no waiting helps: it is larger than a limit ever admits.
+
+    Through a wrapped client it has status 413 and the code ``batchwrap_request_too_large``.
+    """
+
+
+class QuotaExhausted(LimitExceeded):
+    """A limit of an hour, a day or longer is used up, and its return is too far away to wait.
+
+    Through a wrapped client it is a `RateLimitError` with the code
+    ``batchwrap_quota_exhausted``.
+    """
+
+
+class StoreUnavailable(BatchwrapError):
+    """The place where a shared budget is kept cannot be read or written now.
+
+    Attributes:
+        store: which one: ``"sqlite:///limits.db"``, or the URL of a server without its password.
+    """
+
+    def __init__(self, store: str, message: str) -> None:
+        super().__init__(f"{store}: {message}")
+        self.store = store

@@ -6,13 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, get_args
+from zoneinfo import ZoneInfo
 
 from batchwrap.errors import ConfigError
 
 if TYPE_CHECKING:
     from tenacity import BaseRetrying
 
-LimitKind = Literal["requests", "tokens"]
+LimitKind = Literal[
+    "requests", "tokens", "uncached_tokens", "input_tokens", "output_tokens", "concurrency"
+]
+LimitMode = Literal["continuous", "fixed", "rolling"]
 ToolKind = Literal["read", "edit", "write", "read_only", "sequential", "bookkeeping"]
 EventHook = Callable[["Event"], None]
 
@@ -41,24 +45,39 @@ class Limit:
     """One bucket of a provider's limits.
 
     Args:
-        kind: what is counted: ``"requests"``, or ``"tokens"`` (prompt and output).
-        amount: how many of them are refilled in `per_s` seconds.
+        kind: what is counted: ``"requests"``; ``"tokens"`` (prompt and output);
+            ``"uncached_tokens"`` (the same without the cached part of the prompt);
+            ``"input_tokens"``; ``"output_tokens"``; ``"concurrency"`` (requests that run at
+            the same time; it has no period).
+        amount: how many of them in `per_s` seconds.
         per_s: the period in seconds: 60 for "per minute".
+        mode: ``"continuous"`` refills all the time up to the full bucket; ``"fixed"`` fills it
+            at once when a period begins (periods begin at midnight of `zone`); ``"rolling"``
+            looks back over the last `per_s` seconds.
         burst: how many fit into a full bucket; `amount` unless given.
+        zone: the time zone of fixed periods: ``"America/Los_Angeles"``.
     """
 
     kind: LimitKind
     amount: float
-    per_s: float
+    per_s: float = 60.0
+    mode: LimitMode = "continuous"
     _: KW_ONLY
     burst: float | None = None
+    zone: str = "UTC"
 
     def __post_init__(self) -> None:
         _one_of("Limit.kind", self.kind, get_args(LimitKind))
         _number("Limit.amount", self.amount, least=0, above=True)
         _number("Limit.per_s", self.per_s, least=0, above=True)
+        _one_of("Limit.mode", self.mode, get_args(LimitMode))
         if self.burst is not None:
             _number("Limit.burst", self.burst, least=0, above=True)
+        try:
+            if self.zone != "UTC":
+                ZoneInfo(self.zone)
+        except (KeyError, ValueError, OSError, TypeError) as error:
+            raise ConfigError("Limit.zone", f"{self.zone!r} is not a time zone") from error
 
     @property
     def capacity(self) -> float:
@@ -71,7 +90,9 @@ class Limit:
         return self.amount / self.per_s
 
     def __str__(self) -> str:
-        return f"{self.amount:,.0f} {self.kind} per {self.per_s:g} s"
+        if self.kind == "concurrency":
+            return f"{self.amount:,.0f} requests at the same time"
+        return f"{self.amount:,.0f} {self.kind.replace('_', ' ')} per {self.per_s:g} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +237,18 @@ class Reminders:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Throttle:
-    """How requests are held back, and what happens after a refusal (429).
+    """How requests are held back, and what happens after a refusal.
 
     Args:
-        limits: ``"auto"`` holds nothing back until amounts are known (no guesses);
-            ``"cerebras/code-max"`` names a preset; or a list of `Limit`.
+        limits: ``"auto"`` takes amounts from the provider's headers, and holds nothing back
+            until it has named them (no guesses); ``"cerebras/code-max"`` names a preset,
+            ``"own.toml#plan"`` one of your own; or a list of `Limit`.
+        store: where the budget is kept: ``"memory"`` of this process; ``"sqlite:///path"`` for
+            several processes, and over restarts; ``"redis://host"`` for several hosts.
+        store_down: while the store cannot be reached: ``"local"`` keeps the limits in each
+            process by itself, ``"fail"`` fails requests with `StoreUnavailable`.
+        keys: API keys of several accounts, whose limits add up: the one that can admit a
+            request first takes it; a conversation stays with its key while that costs little.
         max_wait_s: longest wait, in seconds, before a request fails instead.
         retry: a tenacity retrying object (`stop`, `wait` and `retry` of it are used) in
             place of the default of 6 attempts with exponential backoff and jitter.
@@ -228,11 +256,23 @@ class Throttle:
     """
 
     limits: str | Sequence[Limit] = "auto"
+    store: str = "memory"
+    store_down: Literal["local", "fail"] = "local"
+    keys: Sequence[str] | None = field(default=None, repr=False)
     max_wait_s: float = 120.0
     retry: BaseRetrying | None = None
 
     def __post_init__(self) -> None:
         _number("Throttle.max_wait_s", self.max_wait_s, least=0)
+        _one_of("Throttle.store_down", self.store_down, ("local", "fail"))
+        if not isinstance(self.store, str):
+            raise ConfigError("Throttle.store", f"{self.store!r} is not a text")
+        if self.keys is not None and (
+            isinstance(self.keys, str)
+            or not self.keys
+            or not all(isinstance(key, str) and key for key in self.keys)
+        ):
+            raise ConfigError("Throttle.keys", "is not a list of API keys")
         if not isinstance(self.limits, str):
             bad = [limit for limit in self.limits if not isinstance(limit, Limit)]
             if bad:

@@ -26,10 +26,11 @@ class Stats:
         local_answers: requests answered without a round trip, with calls that had waited.
         offers: requests that carried multi-tools.
         reminders: reminders that stood in requests, counted in each request again.
-        refusals: answers with status 429.
+        refusals: answers that were refusals: limits, overload, money.
         retries: attempts after a refusal.
         waited_s: seconds spent waiting for limits and after refusals.
         prompt_tokens: prompt tokens as the provider counted them.
+        cached_tokens: those of the prompt tokens that came from the provider's cache.
         completion_tokens: output tokens as the provider counted them.
         failed_open: requests that were refused with what we added, and sent again without.
         not_understood: request bodies of a shape that was passed on untouched.
@@ -51,6 +52,7 @@ class Stats:
     retries: int = 0
     waited_s: float = 0.0
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     completion_tokens: int = 0
     failed_open: int = 0
     not_understood: int = 0

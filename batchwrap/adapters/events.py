@@ -33,11 +33,8 @@ class EventPipe:
         data = sse.data_of(event)
         if data == sse.DONE:
             return self._end() + event
-        try:
-            chunk = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            return event
-        if not isinstance(chunk, dict):
+        chunk = _object(data)
+        if chunk is None:
             return event
         chunks = self._exchange.chunk(chunk)
         return event if chunks is None else b"".join(map(_render, chunks))
@@ -49,6 +46,23 @@ class EventPipe:
         return b"".join(map(_render, self._exchange.end()))
 
 
+class FirstEvent:
+    """Looks for the first event of a stream that says something."""
+
+    def __init__(self) -> None:
+        self.event: Body | None = None
+        self._splitter = sse.Splitter()
+
+    def feed(self, data: bytes) -> bool:
+        """Take in some bytes; whether it is there (`event` is None if it is no JSON object)."""
+        for event in self._splitter.feed(data):
+            payload = sse.data_of(event)
+            if payload:
+                self.event = _object(payload)
+                return True
+        return False
+
+
 def render_all(chunks: list[Body]) -> bytes:
     """A whole stream with its end marker."""
     return b"".join([*map(_render, chunks), sse.render(sse.DONE)])
@@ -56,3 +70,11 @@ def render_all(chunks: list[Body]) -> bytes:
 
 def _render(chunk: object) -> bytes:
     return sse.render(orjson.dumps(chunk))
+
+
+def _object(data: bytes) -> Body | None:
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None

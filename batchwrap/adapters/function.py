@@ -8,19 +8,21 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
+from itertools import chain, islice
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from batchwrap.adapters.marker import is_translated, translating
 from batchwrap.adapters.objects import ChunkPipe, Rebuilder, Templates, as_dict
 from batchwrap.core import chat
 from batchwrap.core.exchange import AnswerLocally, Exchange, Head, Respond
-from batchwrap.core.limits.refusal import REFUSED
 from batchwrap.core.views.deliver import LocalAnswer
 from batchwrap.drive import sync, tasks
 from batchwrap.drive.answer import sent
 from batchwrap.engine import Engine
 from batchwrap.errors import ConfigError
 from batchwrap.options import Options
+from batchwrap.throttle.accounts import Origin
 
 _ENGINE = "__batchwrap__"
 
@@ -52,10 +54,10 @@ def _around(function: Callable[..., Any], engine: Engine) -> Callable[..., Any]:
             engine.passed_through()
             return function(*args, **kwargs)
 
-        def send(body: chat.Body | None) -> _SyncResult:
+        def send(body: chat.Body | None, api_key: str | None) -> _SyncResult:
             try:
                 with translating():
-                    result = function(**request.arguments(body))
+                    result = function(**request.arguments(body, api_key))
             except Exception as error:
                 return _SyncResult.refused(error, templates)
             if inspect.isawaitable(result):
@@ -63,8 +65,8 @@ def _around(function: Callable[..., Any], engine: Engine) -> Callable[..., Any]:
             return _SyncResult(result, templates, is_stream=request.is_stream(result))
 
         may_answer = templates.serve(stream=request.wants_stream)
-        exchange = engine.exchange(request.body, may_answer=may_answer)
-        answer = sync.run(exchange, send, limiter=engine.limiter, on_end=engine.ended)
+        call = engine.call(request.body, request.origin, may_answer=may_answer)
+        answer = sync.run(call.exchange, send, gate=call.gate, on_end=call.ended)
         if isinstance(answer.outcome, AnswerLocally):
             return _local(answer.outcome.answer, request, templates, _sync_pieces)
         incoming = sent(answer.incoming)
@@ -86,17 +88,17 @@ def _around_async(function: Callable[..., Any], engine: Engine) -> Callable[...,
             engine.passed_through()
             return await function(*args, **kwargs)
 
-        async def send(body: chat.Body | None) -> _AsyncResult:
+        async def send(body: chat.Body | None, api_key: str | None) -> _AsyncResult:
             try:
                 with translating():
-                    result = await function(**request.arguments(body))
+                    result = await function(**request.arguments(body, api_key))
             except Exception as error:
                 return _AsyncResult.refused(error, templates)
             return _AsyncResult(result, templates, is_stream=request.is_stream(result))
 
         may_answer = templates.serve(stream=request.wants_stream)
-        exchange = engine.exchange(request.body, may_answer=may_answer)
-        answer = await tasks.run(exchange, send, limiter=engine.limiter, on_end=engine.ended)
+        call = engine.call(request.body, request.origin, may_answer=may_answer)
+        answer = await tasks.run(call.exchange, send, gate=call.gate, on_end=call.ended)
         if isinstance(answer.outcome, AnswerLocally):
             return _local(answer.outcome.answer, request, templates, _async_pieces)
         incoming = sent(answer.incoming)
@@ -130,16 +132,24 @@ class _Request:
         messages = kwargs.get("messages")
         return cls(kwargs, messages) if isinstance(messages, list) else None
 
-    def arguments(self, body: chat.Body | None) -> dict[str, Any]:
+    def arguments(self, body: chat.Body | None, api_key: str | None) -> dict[str, Any]:
         """The keyword arguments to call with, for a body of the exchange."""
+        key = {} if api_key is None else {"api_key": api_key}
         if body is None:
-            return self._arguments
+            return {**self._arguments, **key}
         changed = {key: value for key, value in body.items() if value is not self.body.get(key)}
         if "messages" in changed:
             changed["messages"] = [
                 getattr(message, "original", message) for message in changed["messages"]
             ]
-        return {**self._arguments, **changed}
+        return {**self._arguments, **changed, **key}
+
+    @property
+    def origin(self) -> Origin:
+        """Where it goes, as far as its arguments tell."""
+        url = self._arguments.get("api_base") or self._arguments.get("base_url") or ""
+        key = self._arguments.get("api_key") or ""
+        return Origin(host=urlsplit(str(url)).hostname or "", api_key=str(key))
 
     @property
     def wants_stream(self) -> bool:
@@ -197,19 +207,30 @@ class _Result:
         self._templates = templates
         self._is_stream = is_stream
         self._error = error
+        self.came: list[Any] = []  # of a stream whose first chunk was looked at
+        self.source: Any = None  # the rest of it
 
     @classmethod
     def refused(cls, error: Exception, templates: Templates) -> Self:
-        """The refusal that an SDK's error is; any other error is raised again."""
-        if getattr(error, "status_code", None) != REFUSED:
+        """The answer that an SDK's error stands for; any other error is raised again."""
+        if not isinstance(getattr(error, "status_code", None), int):
             raise error
         return cls(None, templates, error=error)
 
     @property
     def head(self) -> Head:
         if self._error is not None:
-            return Head(REFUSED, _headers(self._error))
+            return Head(getattr(self._error, "status_code", 0), _headers(self._error))
         return Head(200, {}, self._is_stream)
+
+    def said(self) -> chat.Body | None:
+        """The answer, or what the error says."""
+        if self._error is None:
+            return as_dict(self.original)
+        body = getattr(self._error, "body", None)
+        if isinstance(body, dict):
+            return body if "error" in body else {"error": body}
+        return {"error": {"message": str(self._error)}}
 
     def out(self, respond: Respond) -> Any:
         """What the caller gets.
@@ -229,11 +250,16 @@ class _Result:
 
 class _SyncResult(_Result):
     def read(self) -> chat.Body | None:
-        return as_dict(self.original)
+        return self.said()
+
+    def first(self) -> chat.Body | None:
+        self.source = iter(self.original)
+        self.came = list(islice(self.source, 1))
+        return as_dict(self.came[0]) if self.came else None
 
     def pieces(self, exchange: Exchange) -> Generator[Any]:
         pipe = ChunkPipe(exchange, self._templates)
-        for chunk in self.original:
+        for chunk in chain(self.came, self.source or self.original):
             yield from pipe.feed(chunk)
         yield from pipe.finish()
 
@@ -244,11 +270,21 @@ class _SyncResult(_Result):
 
 class _AsyncResult(_Result):
     async def read(self) -> chat.Body | None:
-        return as_dict(self.original)
+        return self.said()
+
+    async def first(self) -> chat.Body | None:
+        self.source = aiter(self.original)
+        async for chunk in self.source:
+            self.came.append(chunk)
+            return as_dict(chunk)
+        return None
 
     async def pieces(self, exchange: Exchange) -> AsyncGenerator[Any]:
         pipe = ChunkPipe(exchange, self._templates)
-        async for chunk in self.original:
+        for chunk in self.came:
+            for piece in pipe.feed(chunk):
+                yield piece
+        async for chunk in self.source or self.original:
             for piece in pipe.feed(chunk):
                 yield piece
         for piece in pipe.finish():

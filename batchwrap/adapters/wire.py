@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing
+from itertools import chain
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
 import orjson
 
-from batchwrap.adapters.events import EventPipe, render_all
+from batchwrap.adapters.events import EventPipe, FirstEvent, render_all
+from batchwrap.adapters.keys import origin_of, with_key
 from batchwrap.adapters.marker import is_translated
 from batchwrap.core.chat import Body
 from batchwrap.core.exchange import AnswerLocally, Exchange, Head, Respond
@@ -22,7 +24,13 @@ from batchwrap.core.views.deliver import LocalAnswer
 from batchwrap.drive import sync, tasks
 from batchwrap.drive.answer import sent
 from batchwrap.engine import Engine
-from batchwrap.errors import LimitExceeded
+from batchwrap.errors import (
+    BatchwrapError,
+    LimitExceeded,
+    QuotaExhausted,
+    RequestTooLarge,
+    StoreUnavailable,
+)
 
 _CHAT = "/chat/completions"
 _SIGNED = "aws4-hmac-sha256"
@@ -63,22 +71,23 @@ class _Wire:
             return None  # the signature covers the body: it must stay as it was signed
         return _object(b"".join(request.stream))
 
-    def _request(self, request: Any, body: Body | None) -> Any:
-        if body is None:
+    def _request(self, request: Any, body: Body | None, api_key: str | None) -> Any:
+        if body is None and api_key is None:
             return request
         headers = [pair for pair in request.headers.raw if pair[0].lower() not in _RAW_FRAMING]
+        content = b"".join(request.stream) if body is None else orjson.dumps(body)
         return self.library.Request(
             request.method,
             request.url,
-            headers=headers,
-            content=orjson.dumps(body),
+            headers=with_key(headers, api_key),
+            content=content,
             extensions=request.extensions,
         )
 
     def _response(self, incoming: _Incoming, respond: Respond) -> Any:
         response, body = incoming.response, respond.body
         headers = response.headers.copy()
-        content = incoming.raw
+        content = incoming.raw or b""
         if body is not None:
             content = orjson.dumps(body)
             for name in (*_ENCODING, *_FRAMING):
@@ -117,22 +126,24 @@ class _Wire:
         headers = {"content-type": kind, "x-batchwrap-served": "local"}
         return self.library.Response(200, headers=headers, content=content)
 
-    def _refused(self, error: LimitExceeded) -> Any:
+    def _refused(self, error: LimitExceeded | StoreUnavailable) -> Any:
         """A refusal of ours in the provider's form, so that the SDK raises its own error."""
-        body = {
-            "error": {
-                "message": str(error),
-                "type": "rate_limit_error",
-                "param": None,
-                "code": "batchwrap_limit_exceeded",
-            }
-        }
+        status, kind, code = _REFUSALS[type(error)]
+        body = {"error": {"message": str(error), "type": kind, "param": None, "code": code}}
         headers = {"content-type": "application/json", "x-should-retry": "false"}
-        if error.retry_after_s is not None:
-            headers["retry-after"] = f"{error.retry_after_s:.3f}"
-        return self.library.Response(429, headers=headers, content=orjson.dumps(body))
+        retry_after_s = getattr(error, "retry_after_s", None)
+        if retry_after_s is not None:
+            headers["retry-after"] = f"{retry_after_s:.3f}"
+        return self.library.Response(status, headers=headers, content=orjson.dumps(body))
 
 
+# Status, type and code of each error of ours, as SDKs read them.
+_REFUSALS: dict[type[BatchwrapError], tuple[int, str, str]] = {
+    LimitExceeded: (429, "rate_limit_error", "batchwrap_limit_exceeded"),
+    QuotaExhausted: (429, "rate_limit_error", "batchwrap_quota_exhausted"),
+    RequestTooLarge: (413, "invalid_request_error", "batchwrap_request_too_large"),
+    StoreUnavailable: (503, "server_error", "batchwrap_store_unavailable"),
+}
 _RAW_FRAMING = tuple(name.encode() for name in _FRAMING)
 
 
@@ -147,15 +158,15 @@ class SyncWire(_Wire):
         if asked is None:
             return self.inner.handle_request(request)
 
-        def send(body: Body | None) -> _SyncIncoming:
-            response = self.inner.handle_request(self._request(request, body))
+        def send(body: Body | None, api_key: str | None) -> _SyncIncoming:
+            made = self._request(request, body, api_key)
+            response = self.inner.handle_request(made)
             return _SyncIncoming(response, self.library, streams=bool(asked.get("stream")))
 
-        exchange = self.engine.exchange(asked)
-
+        call = self.engine.call(asked, origin_of(request))
         try:
-            answer = sync.run(exchange, send, limiter=self.engine.limiter, on_end=self.engine.ended)
-        except LimitExceeded as error:
+            answer = sync.run(call.exchange, send, gate=call.gate, on_end=call.ended)
+        except (LimitExceeded, StoreUnavailable) as error:
             return self._refused(error)
         if isinstance(answer.outcome, AnswerLocally):
             return self._local(answer.outcome.answer, request)
@@ -191,17 +202,15 @@ class AsyncWire(_Wire):
         if asked is None:
             return await self.inner.handle_async_request(request)
 
-        async def send(body: Body | None) -> _AsyncIncoming:
-            response = await self.inner.handle_async_request(self._request(request, body))
+        async def send(body: Body | None, api_key: str | None) -> _AsyncIncoming:
+            made = self._request(request, body, api_key)
+            response = await self.inner.handle_async_request(made)
             return _AsyncIncoming(response, self.library, streams=bool(asked.get("stream")))
 
-        exchange = self.engine.exchange(asked)
-
+        call = self.engine.call(asked, origin_of(request))
         try:
-            answer = await tasks.run(
-                exchange, send, limiter=self.engine.limiter, on_end=self.engine.ended
-            )
-        except LimitExceeded as error:
+            answer = await tasks.run(call.exchange, send, gate=call.gate, on_end=call.ended)
+        except (LimitExceeded, StoreUnavailable) as error:
             return self._refused(error)
         if isinstance(answer.outcome, AnswerLocally):
             return self._local(answer.outcome.answer, request)
@@ -231,7 +240,9 @@ class _Incoming:
 
     def __init__(self, response: Any, library: ModuleType, *, streams: bool) -> None:
         self.response = response
-        self.raw = b""
+        self.raw: bytes | None = None  # of a plain answer, once it is read
+        self.came: list[bytes] = []  # of a stream whose first event was looked at
+        self.data: Any = None  # the rest of it
         self._library = library
         self._streams = streams  # whether a stream was asked for
 
@@ -258,20 +269,30 @@ class _Incoming:
             return True
 
     def _decoded(self) -> Body | None:
+        raw = self.raw or b""
         if "content-encoding" not in self.response.headers:
-            return _object(self.raw)
-        whole = self._library.Response(200, headers=self.response.headers, content=self.raw)
+            return _object(raw)
+        whole = self._library.Response(200, headers=self.response.headers, content=raw)
         return _object(whole.content)
 
 
 class _SyncIncoming(_Incoming):
     def read(self) -> Body | None:
-        self.raw = b"".join(self.response.stream)
+        if self.data is None and self.raw is None:
+            self.raw = b"".join(self.response.stream)
         return self._decoded()
+
+    def first(self) -> Body | None:
+        looking, self.data = FirstEvent(), self.response.iter_bytes()
+        for data in self.data:
+            self.came.append(data)
+            if looking.feed(data):
+                break
+        return looking.event
 
     def pieces(self, exchange: Exchange) -> Generator[bytes]:
         pipe = EventPipe(exchange)
-        for data in self.response.iter_bytes():
+        for data in chain(self.came, self.data or self.response.iter_bytes()):
             if out := pipe.feed(data):
                 yield out
         if out := pipe.finish():
@@ -283,12 +304,24 @@ class _SyncIncoming(_Incoming):
 
 class _AsyncIncoming(_Incoming):
     async def read(self) -> Body | None:
-        self.raw = b"".join([data async for data in self.response.stream])
+        if self.data is None and self.raw is None:
+            self.raw = b"".join([data async for data in self.response.stream])
         return self._decoded()
+
+    async def first(self) -> Body | None:
+        looking, self.data = FirstEvent(), self.response.aiter_bytes()
+        async for data in self.data:
+            self.came.append(data)
+            if looking.feed(data):
+                break
+        return looking.event
 
     async def pieces(self, exchange: Exchange) -> AsyncGenerator[bytes]:
         pipe = EventPipe(exchange)
-        async with aclosing(self.response.aiter_bytes()) as decoded:
+        async with aclosing(self.data or self.response.aiter_bytes()) as decoded:
+            for data in self.came:
+                if out := pipe.feed(data):
+                    yield out
             async for data in decoded:
                 if out := pipe.feed(data):
                     yield out

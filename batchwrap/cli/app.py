@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from batchwrap import __version__
 from batchwrap.cli.demo import demo
+from batchwrap.cli.limits import limits
 from batchwrap.errors import BatchwrapError
 
 USAGE_ERROR = 2
@@ -57,3 +58,4 @@ def batchwrap(
 app.command("demo", epilog="Exit codes: 0 both arms did the job; 1 one did not; 2 wrong usage.")(
     demo
 )
+app.command("limits", epilog="Exit codes: 0 shown; 2 no such provider, or a file is wrong.")(limits)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,11 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batchwrap.cli.console import console
 from batchwrap.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from batchwrap.demo.project import Project
     from batchwrap.demo.report import Result
     from batchwrap.demo.run import Arm, ArmName, Endpoint
@@ -114,10 +112,10 @@ def _endpoint(
     if not api_key:
         raise ConfigError("--api-key-env", f"the environment variable {api_key_env} is not set")
     from batchwrap.demo.run import Endpoint
-    from batchwrap.throttle.presets import preset
+    from batchwrap.throttle.presets import plan
 
     if limits not in (None, "auto"):
-        preset(limits)
+        plan(limits)
     return Endpoint(base_url=base_url, model=model, api_key=api_key, limits=limits or "auto")
 
 
@@ -169,18 +167,11 @@ def _run(
         assert endpoint is not None
         return run.real(name, project, endpoint=endpoint, stream=stream, watcher=watcher)
 
-    with nullcontext(run.Watcher()) if quiet else showing(_console()) as watcher:
+    with nullcontext(run.Watcher()) if quiet else showing(console()) as watcher:
         bare, wrapped = arm("bare", projects[0]), arm("wrapped", projects[1])
     return Result(
         bare=bare, wrapped=wrapped, stream=stream, time_scale=time_scale, endpoint=endpoint
     )
-
-
-def _console() -> Console:
-    """A console that sends control codes to a terminal only, whatever the environment says."""
-    from rich.console import Console
-
-    return Console() if sys.stdout.isatty() else Console(force_terminal=False)
 
 
 def _show(result: Result, *, as_json: bool) -> None:
@@ -189,11 +180,11 @@ def _show(result: Result, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(report.as_dict(result), indent=2))
         return
-    console = _console()
-    console.print()
-    console.print(report.table(result))
+    screen = console()
+    screen.print()
+    screen.print(report.table(result))
     for note in report.notes(result):
-        console.print(note, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+        screen.print(note, markup=False, highlight=False, soft_wrap=not screen.is_terminal)
 
 
 def _check_plot(path: Path) -> None:

@@ -5,11 +5,11 @@ knows no socket, no clock and no SDK. The order of things:
 
     start -> AnswerLocally
     start -> Reserve -> reserved -> Send -> received -> ReadBody -> body -> Respond
-                ^                              |
-                |           ^                  |
-                |           +------------------+ (400, 413, 422: once as the agent wrote it)
-                |                              +-> Stream -> chunk, chunk, ... end
-                +------ waited <- Wait <-------+ (429)
+                ^                    ^         |                     |
+                |                    +---------(---------------------+ (400, 413, 422: once as
+                |                              |                     |  the agent wrote it)
+                |                              +-> ReadFirst -> first -> Stream -> chunk ... end
+                +---------- waited <- Wait <------------(------------+ (refused)
 
 `Respond(None)` and a chunk that is None mean: as it came. So what batchwrap does not
 change keeps its bytes.
@@ -18,11 +18,14 @@ change keeps its bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from batchwrap.core import chat
 from batchwrap.core.limits import cost
-from batchwrap.core.limits.refusal import Refusal, read_refusal
+from batchwrap.core.limits.cost import Cost
+from batchwrap.core.limits.headers import Observation, read_headers
+from batchwrap.core.limits.refusal import Refusal, read_refusal, read_stream_error
 from batchwrap.core.tally import Tally
 from batchwrap.core.views.deliver import LocalAnswer
 from batchwrap.core.views.outgoing import Context
@@ -38,11 +41,27 @@ class Head:
     is_stream: bool = False
 
 
+class Counter(Protocol):
+    """Estimates the prompt tokens of a request."""
+
+    def raw(self, body: chat.Body) -> int:
+        """What the texts alone suggest."""
+
+    def calibrated(self, model: object, raw: int) -> int:
+        """What that means for a model, as its answers so far suggest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Wait until this cost is admitted, then call `reserved`."""
+    """Wait until a cost is admitted, then call `reserved`.
 
-    cost: cost.Cost
+    Attributes:
+        cost: what the provider may count, an answer of unknown length included.
+        sure: the part of it that the request itself names; only that can be too large.
+    """
+
+    cost: Cost
+    sure: Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +82,19 @@ class ReadBody:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadFirst:
+    """Read a stream's first event, which may be a refusal, then call `first`.
+
+    Nothing of it is handed out yet, so the request can still be sent again.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """The attempt was refused. Wait so many seconds, then call `waited`."""
 
     seconds: float
+    refusal: Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +122,7 @@ class AnswerLocally:
     answer: LocalAnswer
 
 
-Action = Reserve | Send | Resend | ReadBody | Wait | Respond | Stream | AnswerLocally
+Action = Reserve | Send | Resend | ReadBody | ReadFirst | Wait | Respond | Stream | AnswerLocally
 
 
 # Refusals that may be due to what we added to the request.
@@ -109,8 +137,9 @@ class Exchange:
     Args:
         body: the agent's request, decoded.
         context: what the translator needs.
-        count_tokens: estimates the prompt tokens of a body; None if nothing is limited.
+        counter: estimates prompt tokens; None if no tokens are limited.
         backoff: seconds to wait after a refusal, None to give up.
+        retries: whether refusals are retried at all.
         may_answer: whether the adapter can hand out local answers.
     """
 
@@ -119,22 +148,29 @@ class Exchange:
         body: chat.Body,
         *,
         context: Context,
-        count_tokens: Callable[[chat.Body], int] | None,
+        counter: Counter | None,
         backoff: Callable[[Refusal], float | None],
+        retries: bool = True,
         may_answer: bool = True,
     ) -> None:
         self._body = body
+        self._provider = context.provider
+        self._retries = retries
         self._translator = Translator(context, body)
-        self._count_tokens = count_tokens
+        self._counter = counter
         self._backoff = backoff
         self._may_answer = may_answer
-        self._reserved = cost.Cost(1)
+        self._reserved = self._sure = cost.Cost(1)
         self._changed: chat.Body | None = None
         self._usage: cost.Usage | None = None
         self._accepted = False
-        self._gave_up = False
         self._plain = False
+        self._head = Head(0, {})
+        self._now_unix_s = 0.0
+        self._asked_usage = False
         self._last_chunk: chat.Body | None = None
+        self.estimated = 0  # prompt tokens, raw
+        self.observations: list[Observation] = []
         self.tally: Tally = context.tally
 
     def start(self) -> Action:
@@ -144,10 +180,15 @@ class Exchange:
         if answer is not None:
             return AnswerLocally(answer)
         self._changed = self._translator.request()
-        if self._count_tokens is not None:
+        self._ask_usage()
+        if self._counter is not None:
             sent = self._body if self._changed is None else self._changed
-            self._reserved = cost.reserve(self._count_tokens(sent), sent)
-        return Reserve(self._reserved)
+            self.estimated = self._counter.raw(sent)
+            prompt = self._counter.calibrated(self.model, self.estimated)
+            rule = self._provider.rule
+            self._reserved = cost.reserve(prompt, sent, rule)
+            self._sure = cost.reserve(prompt, sent, replace(rule, default_output=0))
+        return Reserve(self._reserved, self._sure)
 
     def reserved(self, waited_s: float) -> Action:
         """The cost was admitted, after so many seconds in the queue."""
@@ -157,34 +198,52 @@ class Exchange:
     def received(self, head: Head, now_unix_s: float) -> Action:
         """Status and headers of the answer are here."""
         self.tally.add("round_trips")
-        refusal = read_refusal(head.status, head.headers, now_unix_s)
-        if refusal is not None:
-            return self._refused(refusal)
+        self._head, self._now_unix_s = head, now_unix_s
         self._accepted = head.status < 400
-        if head.status in _NOT_UNDERSTOOD and self._changed is not None:
-            # Nothing that we added may fail a request: once as the agent wrote it.
-            self._translator.refused()
-            self._changed, self._plain = None, True
-            return Resend()
-        if self._accepted and self._plain:
+        self.observations = read_headers(head.headers, now_unix_s, self._provider.name)
+        if not self._accepted:
+            return ReadBody()
+        if self._plain:
             self._translator.give_up()
-        return Stream() if head.is_stream and self._accepted else ReadBody()
+        if not head.is_stream:
+            return ReadBody()
+        return ReadFirst() if self._retries else Stream()
 
     def waited(self) -> Action:
         """The wait after a refusal is over."""
         self.tally.add("retries")
-        return Reserve(self._reserved)
+        return Reserve(self._reserved, self._sure)
 
     def body(self, completion: chat.Body | None) -> Action:
         """The whole answer is here; None if it is not a JSON object."""
-        if completion is None or not self._accepted:
-            return Respond(None, gave_up=self._gave_up)
+        if not self._accepted:
+            return self._not_accepted(completion)
+        if completion is None:
+            return Respond(None)
         self._usage = cost.usage_of(completion)
         return Respond(self._translator.response(completion))
 
+    def first(self, chunk: chat.Body | None) -> Action:
+        """The first event of a stream is here; None if it is not a JSON object."""
+        refusal = None
+        if chunk is not None:
+            refusal = read_stream_error(chunk, self._now_unix_s, self._provider.name)
+        if refusal is None:
+            return Stream()
+        self._accepted = False
+        action = self._refused(refusal)
+        if isinstance(action, Respond):
+            self._accepted = True  # it is handed out as the stream that it is
+            return Stream()
+        return action
+
     def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
         """The chunks to hand out for one that came; None: as it came."""
-        self._usage = cost.usage_of(chunk) or self._usage
+        usage = cost.usage_of(chunk)
+        self._usage = usage or self._usage  # reported twice, the last one counts
+        if usage is not None and self._asked_usage and not chunk.get("choices"):
+            self._translator.note(chunk)
+            return []  # simple agents take the first of the choices without a look
         self._last_chunk = chunk
         return self._translator.chunk(chunk)
 
@@ -197,27 +256,71 @@ class Exchange:
         """What the attempt has used up so far, as well as it is known.
 
         Nothing before the provider accepted it, its real usage once that is known, and
-        what was reserved where it never is (a cut stream).
+        what was reserved where it never is (a cut stream) or where the provider gives
+        nothing back.
         """
         if not self._accepted:
             return cost.NOTHING
-        return self._usage.cost if self._usage is not None else self._reserved
+        if self._usage is None or not self._provider.rule.refunds:
+            return self._reserved
+        return self._usage.cost(self._provider.rule)
+
+    @property
+    def model(self) -> str:
+        """The model that was asked for."""
+        return str(self._body.get("model") or "")
+
+    @property
+    def usage(self) -> cost.Usage | None:
+        """What the provider reported, if it did."""
+        return self._usage
 
     def finish(self) -> None:
         """Count what was used; once, when the answer was handed out."""
         if self._usage is not None:
             self.tally.add("prompt_tokens", self._usage.prompt_tokens)
             self.tally.add("completion_tokens", self._usage.completion_tokens)
+            self.tally.add("cached_tokens", self._usage.cached_tokens)
+
+    def _ask_usage(self) -> None:
+        """Ask for the usage of a stream where the provider is known to take that."""
+        sent = self._body if self._changed is None else self._changed
+        options = sent.get("stream_options")
+        asks = bool(self._provider.usage_in_streams and sent.get("stream"))
+        if not asks or not isinstance(options, dict | None) or "include_usage" in (options or {}):
+            return
+        self._asked_usage = True
+        self._changed = {**sent, "stream_options": {**(options or {}), "include_usage": True}}
+
+    def _not_accepted(self, body: chat.Body | None) -> Action:
+        refusal = read_refusal(
+            self._head.status, self._head.headers, body, self._now_unix_s, self._provider.name
+        )
+        if refusal is not None:
+            return self._refused(refusal)
+        if self._head.status in _NOT_UNDERSTOOD and self._changed is not None:
+            # Nothing that we added may fail a request: once as the agent wrote it.
+            self._translator.refused()
+            self._changed, self._plain, self._asked_usage = None, True, False
+            self.estimated = 0  # another body than the one that was counted
+            return Resend()
+        return Respond(None)
 
     def _refused(self, refusal: Refusal) -> Action:
         self.tally.add("refusals")
-        self.tally.note("refused", status=refusal.status, retry_after_s=refusal.retry_after_s)
-        seconds = self._backoff(refusal)
+        self.tally.note(
+            "refused",
+            status=refusal.status,
+            kind=refusal.kind,
+            scope=refusal.scope,
+            retry_after_s=refusal.retry_after_s,
+        )
+        # Money, plan, or a size that never fits: no waiting helps.
+        seconds = None if refusal.kind == "final" else self._backoff(refusal)
         if seconds is None:
-            self._gave_up = True
-            return ReadBody()
+            return Respond(None, gave_up=True)
         self._count_wait(seconds)
-        return Wait(seconds)
+        return Wait(seconds, refusal)
 
     def _count_wait(self, seconds: float) -> None:
         if seconds >= _WORTH_TELLING_S:

@@ -14,7 +14,7 @@ from batchwrap.demo.run import Arm
 from batchwrap.errors import MissingExtraError
 from batchwrap.lab import RateLimit
 from batchwrap.options import Limit
-from batchwrap.throttle.presets import preset
+from batchwrap.throttle.presets import plan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,7 +99,7 @@ def _tokens_per_minute(result: Result) -> float | None:
     if result.endpoint is None:
         limits: Sequence[RateLimit | Limit] = run.LIMITS
     else:
-        limits = () if result.endpoint.limits == "auto" else preset(result.endpoint.limits).limits
+        limits = () if result.endpoint.limits == "auto" else plan(result.endpoint.limits).limits
     of_tokens = [it for it in limits if it.kind == "tokens" and it.per_s == WINDOW_S]
     return of_tokens[0].amount if of_tokens else None
 

@@ -18,7 +18,10 @@ class Incoming(Protocol):
         """Status and headers."""
 
     def read(self) -> Body | None:
-        """The whole body, decoded; None if it is not a JSON object."""
+        """The whole body, decoded; None if it is not a JSON object. May be called twice."""
+
+    def first(self) -> Body | None:
+        """The first event of a stream, decoded, which `pieces` hands out, too."""
 
     def pieces(self, exchange: Exchange) -> Generator[Any]:
         """The stream, each chunk taken through the exchange, in the adapter's own type."""
@@ -35,7 +38,10 @@ class AsyncIncoming(Protocol):
         """Status and headers."""
 
     async def read(self) -> Body | None:
-        """The whole body, decoded; None if it is not a JSON object."""
+        """The whole body, decoded; None if it is not a JSON object. May be called twice."""
+
+    async def first(self) -> Body | None:
+        """The first event of a stream, decoded, which `pieces` hands out, too."""
 
     def pieces(self, exchange: Exchange) -> AsyncGenerator[Any]:
         """The stream, each chunk taken through the exchange, in the adapter's own type."""

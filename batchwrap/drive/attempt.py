@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from batchwrap.core.exchange import Exchange
-from batchwrap.throttle.limiter import Lease
+from batchwrap.core.limits.refusal import Refusal
+from batchwrap.throttle.gate import Lease
 
 
 class Attempt:
@@ -16,15 +17,31 @@ class Attempt:
         self.lease: Lease | None = None
         self._on_end = [on_end]
 
+    @property
+    def api_key(self) -> str | None:
+        """The key to send with; None for the agent's own."""
+        return self.lease.api_key if self.lease is not None else None
+
     def arrived(self) -> None:
         """The provider has the request."""
         if self.lease is not None:
             self.lease.arrived()
 
+    def learn(self) -> None:
+        """Take over what the answer's headers say about limits."""
+        if self.lease is not None and self.exchange.observations:
+            self.lease.learn(self.exchange.observations)
+
+    def refused(self, refusal: Refusal, seconds: float) -> None:
+        """The provider refused the attempt; it comes again after so many seconds."""
+        if self.lease is not None:
+            self.lease.refused(refusal, seconds)
+        self.settle()
+
     def settle(self) -> None:
         """Replace the reservation by what was spent; the first call counts."""
         if self.lease is not None:
-            self.lease.settle(self.exchange.spent)
+            self.lease.settle(self.exchange.spent, self.exchange.usage)
 
     def end(self) -> None:
         """Settle and report, once."""

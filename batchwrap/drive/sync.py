@@ -11,7 +11,7 @@ from batchwrap.core import exchange as ex
 from batchwrap.core.chat import Body
 from batchwrap.drive.answer import Answer, Incoming, sent
 from batchwrap.drive.attempt import Attempt
-from batchwrap.throttle.limiter import Limiter
+from batchwrap.throttle.gate import Gate
 
 In = TypeVar("In", bound=Incoming)
 
@@ -53,21 +53,22 @@ class Pieces:
 
 def run(
     exchange: ex.Exchange,
-    send: Callable[[Body | None], In],
+    send: Callable[[Body | None, str | None], In],
     *,
-    limiter: Limiter,
+    gate: Gate,
     on_end: Callable[[ex.Exchange], None],
 ) -> Answer[In, Pieces]:
     """Obey the exchange until there is an answer to hand out.
 
     Args:
         exchange: the machine.
-        send: sends a body (None: the agent's own, as it is) and returns the answer.
-        limiter: admits each attempt.
+        send: sends a body (None: the agent's own, as it is) with an API key (None: the
+            agent's own) and returns the answer.
+        gate: admits each attempt.
         on_end: called once, when everything was handed out or given up.
 
     Raises:
-        LimitExceeded: the limiter does not admit the request.
+        LimitExceeded: the gate does not admit the request.
         Exception: whatever `send` raises.
     """
     attempt, incoming = Attempt(exchange, on_end), None
@@ -78,22 +79,24 @@ def run(
                 case ex.AnswerLocally() as local:
                     attempt.end()
                     return Answer(None, local)
-                case ex.Reserve(cost):
-                    attempt.lease = limiter.acquire(cost)
+                case ex.Reserve(cost, sure):
+                    attempt.lease = gate.acquire(cost, sure)
                     action = exchange.reserved(attempt.lease.waited_s)
                 case ex.Send(body):
-                    incoming = send(body)
+                    incoming = send(body, attempt.api_key)
                     attempt.arrived()
                     action = exchange.received(incoming.head, time.time())
+                    attempt.learn()
                 case ex.Resend():
                     _drop(sent(incoming))
                     action = ex.Send(None)
-                case ex.Wait(seconds):
+                case ex.Wait(seconds, refusal):
                     _drop(sent(incoming))
-                    attempt.settle()
-                    limiter.close_for(seconds)
+                    attempt.refused(refusal, seconds)
                     time.sleep(seconds)
                     action = exchange.waited()
+                case ex.ReadFirst():
+                    action = exchange.first(sent(incoming).first())
                 case ex.ReadBody():
                     action = exchange.body(sent(incoming).read())
                 case ex.Respond() as respond:
@@ -107,12 +110,17 @@ def run(
                 case _:
                     assert_never(action)
     except BaseException:
-        try:
-            if incoming is not None:
-                incoming.close()
-        finally:
-            attempt.end()
+        _give_up(incoming, attempt)
         raise
+
+
+def _give_up(incoming: Incoming | None, attempt: Attempt) -> None:
+    """Let go of everything."""
+    try:
+        if incoming is not None:
+            incoming.close()
+    finally:
+        attempt.end()
 
 
 def _drop(incoming: Incoming) -> None:

@@ -13,7 +13,7 @@ from batchwrap.core import exchange as ex
 from batchwrap.core.chat import Body
 from batchwrap.drive.answer import Answer, AsyncIncoming, sent
 from batchwrap.drive.attempt import Attempt
-from batchwrap.throttle.limiter import Limiter
+from batchwrap.throttle.gate import Gate
 
 In = TypeVar("In", bound=AsyncIncoming)
 
@@ -58,21 +58,22 @@ class AsyncPieces:
 
 async def run(
     exchange: ex.Exchange,
-    send: Callable[[Body | None], Awaitable[In]],
+    send: Callable[[Body | None, str | None], Awaitable[In]],
     *,
-    limiter: Limiter,
+    gate: Gate,
     on_end: Callable[[ex.Exchange], None],
 ) -> Answer[In, AsyncPieces]:
     """Obey the exchange until there is an answer to hand out.
 
     Args:
         exchange: the machine.
-        send: sends a body (None: the agent's own, as it is) and returns the answer.
-        limiter: admits each attempt.
+        send: sends a body (None: the agent's own, as it is) with an API key (None: the
+            agent's own) and returns the answer.
+        gate: admits each attempt.
         on_end: called once, when everything was handed out or given up.
 
     Raises:
-        LimitExceeded: the limiter does not admit the request.
+        LimitExceeded: the gate does not admit the request.
         Exception: whatever `send` raises.
     """
     attempt, incoming = Attempt(exchange, on_end), None
@@ -83,22 +84,24 @@ async def run(
                 case ex.AnswerLocally() as local:
                     attempt.end()
                     return Answer(None, local)
-                case ex.Reserve(cost):
-                    attempt.lease = await limiter.acquire_async(cost)
+                case ex.Reserve(cost, sure):
+                    attempt.lease = await gate.acquire_async(cost, sure)
                     action = exchange.reserved(attempt.lease.waited_s)
                 case ex.Send(body):
-                    incoming = await send(body)
+                    incoming = await send(body, attempt.api_key)
                     attempt.arrived()
                     action = exchange.received(incoming.head, time.time())
+                    attempt.learn()
                 case ex.Resend():
                     await _drop(sent(incoming))
                     action = ex.Send(None)
-                case ex.Wait(seconds):
+                case ex.Wait(seconds, refusal):
                     await _drop(sent(incoming))
-                    attempt.settle()
-                    limiter.close_for(seconds)
+                    attempt.refused(refusal, seconds)
                     await anyio.sleep(seconds)
                     action = exchange.waited()
+                case ex.ReadFirst():
+                    action = exchange.first(await sent(incoming).first())
                 case ex.ReadBody():
                     action = exchange.body(await sent(incoming).read())
                 case ex.Respond() as respond:
@@ -112,18 +115,18 @@ async def run(
                 case _:
                     assert_never(action)
     except BaseException:
-        try:
-            if incoming is not None:
-                await _close_shielded(incoming)
-        finally:
-            attempt.end()
+        await _give_up(incoming, attempt)
         raise
 
 
-async def _close_shielded(incoming: AsyncIncoming) -> None:
-    """Let go of the connection even where the task is being cancelled."""
-    with anyio.CancelScope(shield=True):
-        await incoming.close()
+async def _give_up(incoming: AsyncIncoming | None, attempt: Attempt) -> None:
+    """Let go of everything, even where the task is being cancelled."""
+    try:
+        if incoming is not None:
+            with anyio.CancelScope(shield=True):
+                await incoming.close()
+    finally:
+        attempt.end()
 
 
 async def _drop(incoming: AsyncIncoming) -> None:

@@ -1,74 +1,82 @@
-"""Counting the tokens of a request before it is sent, each text once."""
+"""Estimating the prompt tokens of chat requests before they are sent.
+
+Each request brings the whole conversation again; a text that was counted is not counted
+again. The raw estimate comes from the texts alone; calibration corrects it by the usage
+that providers reported, and is taught with the raw one, so that it never feeds on itself.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from threading import Lock
-from typing import Any
-
-import orjson
+import re
+from typing import get_args
 
 from batchwrap.core import chat
-from batchwrap.throttle.encodings import EncodingName, load
+from batchwrap.throttle.encodings import EncodingName
+from batchwrap.throttle.tokens.calibration import Calibration
+from batchwrap.throttle.tokens.counting import Counts
+from batchwrap.throttle.tokens.messages import read_message
+from batchwrap.throttle.tokens.schemas import fingerprint, shown
 
-# Role, separators and the like, for each message (OpenAI's cookbook counts 3 to 4).
-_TOKENS_PER_MESSAGE = 4
-# An image whose size is not known: OpenAI's "high" detail of a 1024 x 1024 picture.
-_TOKENS_PER_IMAGE = 765
-_MOST_TEXTS = 8_192
+_CL100K = re.compile(r"gpt-4(?![.o])|gpt-3\.?5|text-embedding")
+_OPENAI = re.compile(r"gpt-|chatgpt|codex|o\d")
 
 
 def encoding_of(model: object) -> EncodingName:
     """The bundled table for a model: cl100k for GPT-4 and 3.5, o200k for everything else."""
-    name = str(model).rsplit("/", 1)[-1]
-    old = name.startswith(("gpt-4", "gpt-3.5", "gpt-35", "text-embedding"))
-    return "cl100k_base" if old and not name.startswith(("gpt-4o", "gpt-4.")) else "o200k_base"
+    return "cl100k_base" if _CL100K.match(_bare(model)) else "o200k_base"
+
+
+def _bare(model: object) -> str:
+    """A model's own name, without routers and owners in front, or the mark of fine-tuning."""
+    return str(model).lower().rsplit("/", 1)[-1].removeprefix("ft:")
 
 
 class Estimator:
-    """Prompt tokens of chat requests. A text that was counted is not counted again."""
+    """Estimates prompt tokens, in tokens of the model that the request names.
 
-    def __init__(self) -> None:
-        self._counted: OrderedDict[tuple[str, str], int] = OrderedDict()
-        self._lock = Lock()
+    All methods may be called by several threads at once, and no body makes them fail.
+
+    Args:
+        encoding: the table to count with, for all models; chosen by the model's name if None.
+    """
+
+    def __init__(self, encoding: EncodingName | None = None) -> None:
+        self._encoding = encoding
+        self._counts = {name: Counts(name) for name in get_args(EncodingName)}
+        self._calibration = Calibration()
 
     def __call__(self, body: chat.Body) -> int:
-        """Estimated prompt tokens of a request body, its tools included."""
-        encoding = encoding_of(body.get("model"))
-        messages = body.get("messages")
+        """The prompt's tokens, tools included, as the model's answers so far suggest."""
+        return self.calibrated(body.get("model"), self.raw(body))
+
+    def raw(self, body: chat.Body) -> int:
+        """The same without calibration: what `calibrate` wants to be told later."""
+        model = _bare(body.get("model"))
+        counts = self._counts[self._encoding or encoding_of(model)]
+        messages, texts = body.get("messages"), list[str]()
         listed = messages if isinstance(messages, list) else ()
-        total = sum(self._message(message, encoding) for message in listed)
-        tools = body.get("tools")
-        return total + (
-            self._text(orjson.dumps(tools, default=repr).decode(), encoding) if tools else 0
-        )
+        tokens = sum([read_message(message, model, texts) for message in listed])
+        return tokens + counts.total(texts) + _schemas(body, model, counts)
 
-    def _message(self, message: Any, encoding: EncodingName) -> int:
-        if not isinstance(message, dict):
-            return 0
-        total = _TOKENS_PER_MESSAGE
-        for text in chat.texts(message.get("content")):
-            total += self._text(text, encoding)
-        for call in chat.tool_calls(message):
-            for part in chat.function_of(call).values():
-                total += self._text(part, encoding) if isinstance(part, str) else 0
-        content = message.get("content")
-        if isinstance(content, list):
-            total += _TOKENS_PER_IMAGE * sum(
-                isinstance(part, dict) and part.get("type") == "image_url" for part in content
-            )
-        return total
+    def calibrated(self, model: object, raw: int) -> int:
+        """A raw estimate corrected by what the model's answers so far have shown."""
+        return self._calibration.apply(str(model), raw)
 
-    def _text(self, text: str, encoding: EncodingName) -> int:
-        key = (encoding, text)
-        with self._lock:
-            known = self._counted.get(key)
-            if known is not None:
-                self._counted.move_to_end(key)
-                return known
-        count = len(load(encoding).encode_ordinary(text))
-        with self._lock:
-            self._counted[key] = count
-            while len(self._counted) > _MOST_TEXTS:
-                self._counted.popitem(last=False)
-        return count
+    def calibrate(self, model: object, raw: int, real: int) -> None:
+        """Learn from an answer.
+
+        Args:
+            model: as the request named it.
+            raw: what `raw` gave for the body that was answered.
+            real: its `prompt_tokens` as the provider reported them, cached ones included.
+        """
+        self._calibration.learn(str(model), raw, real)
+
+
+def _schemas(body: chat.Body, model: str, counts: Counts) -> int:
+    tools, answer_format = body.get("tools"), body.get("response_format")
+    if not tools and not answer_format:
+        return 0
+    typescript = bool(_OPENAI.match(model))
+    key = hash((fingerprint([tools, answer_format]), typescript))
+    return counts.of(key, lambda: shown(tools, answer_format, typescript=typescript))

@@ -1,169 +1,395 @@
-"""The queue in front of the buckets: first come, first served, in memory.
+"""The queue in front of a store: who waits in this process, and who looks when.
 
-Only the head of the queue may take from the buckets, so a large request is never starved
-by small ones behind it. Whoever gives tokens back, or leaves, wakes the head.
+The store decides who is admitted, in the order of its own queue, which processes and hosts may
+share. Of those who wait in this process only the first one asks it; whoever gives something
+back, or leaves, wakes that one. So threads, asyncio tasks and trio tasks share one budget.
 """
 
 from __future__ import annotations
 
-import threading
+import logging
+import secrets
 import time
-from collections import deque
+from bisect import insort
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from math import inf
+from operator import attrgetter
+from threading import RLock
 
-from batchwrap.core.limits.buckets import Buckets
-from batchwrap.core.limits.cost import NOTHING, Cost
-from batchwrap.errors import LimitExceeded
+import anyio.to_thread
+
+from batchwrap.core.limits.cost import Cost
+from batchwrap.core.limits.state import Admission, Seen, Snapshot
+from batchwrap.core.limits.windows import Meter
+from batchwrap.errors import LimitExceeded, QuotaExhausted, RequestTooLarge, StoreUnavailable
 from batchwrap.options import Limit
+from batchwrap.throttle.accounts import Account
+from batchwrap.throttle.courier import TTL_S, Courier
 from batchwrap.throttle.signal import TaskSignal, ThreadSignal
+from batchwrap.throttle.stores import MemoryStore, Spent, Store
+
+_log = logging.getLogger("batchwrap")
+
+# How often the first one in a process looks whether another process has given something back.
+_POLL_S = 0.2
+# A store that was down is tried again after so long.
+_STORE_REST_S = 5.0
+# Nobody dies in a process without the process.
+_FOR_EVER_S = 1e9
+# A conversation waits so long for its own account before it takes another one.
+_STICKS_S = 2.0
+# Limits of this length and longer are quotas: nobody waits for the next day.
+_QUOTA_S = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What shares one set of buckets.
+
+    Attributes:
+        name: tells it apart: the plan, and the model where each has buckets of its own.
+        limits: the limits.
+        meters: the same, as the arithmetic needs them.
+    """
+
+    name: str
+    limits: tuple[Limit, ...]
+    meters: tuple[Meter, ...]
+
+    def amounts(self, cost: Cost) -> list[float]:
+        """What a cost takes of each limit."""
+        return [cost.of(limit.kind) for limit in self.limits]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request that wants to be admitted.
+
+    Attributes:
+        scope: the limits that it must pass.
+        accounts: those that may take it, the preferred one first.
+        cost: what it may need.
+        sure: the part of it that is certain; only that can be too large.
+        priority: higher ones go first.
+        sticks: whether it waits a little for the first of the accounts.
+        pace: below 1, costs count for more: the provider asked for slower growth.
+    """
+
+    scope: Scope
+    accounts: Sequence[Account]
+    cost: Cost
+    sure: Cost
+    priority: int = 0
+    sticks: bool = False
+    pace: float = 1.0
+
+
+_numbers = count()
 
 
 @dataclass(eq=False, slots=True)
-class _Ticket:
-    cost: Cost
+class _Waiter:
+    ask: Ask
     deadline_s: float
     signal: ThreadSignal | TaskSignal
+    ticket: str = field(default_factory=lambda: secrets.token_hex(8))
+    store: Store | None = None
+    rank: tuple[int, int] = (0, 0)
 
 
-class Lease:
-    """A reservation that was admitted. The first settlement counts, from any thread."""
+@dataclass(eq=False, slots=True)
+class Grant:
+    """A reservation that was admitted.
 
-    def __init__(self, limiter: Limiter, reserved: Cost, waited_s: float) -> None:
-        self._limiter = limiter
-        self.reserved: Cost | None = reserved
-        self.waited_s = waited_s
+    Attributes:
+        ask: what was asked for.
+        account: whose it is.
+        store: what holds it.
+        lease: its id there.
+        waited_s: how long it waited.
+    """
 
-    def arrived(self) -> None:
-        """The provider has the request."""
-        self._limiter.arrived(self)
+    ask: Ask
+    account: Account
+    store: Store
+    lease: str
+    waited_s: float
 
-    def settle(self, spent: Cost) -> None:
-        """Replace the reservation by what was really spent."""
-        self._limiter.settle(self, spent)
+    @property
+    def key(self) -> str:
+        """Its account in the store."""
+        return key_of(self.account, self.ask.scope)
+
+
+def key_of(account: Account, scope: Scope) -> str:
+    """The name of an account's buckets in a store."""
+    return f"{account.name}:{scope.name}"
 
 
 class Limiter:
-    """One budget for all threads, asyncio tasks and trio tasks of a process.
+    """Admits requests.
 
     Args:
-        limits: the buckets; with none of them everything is admitted at once.
+        store: holds the buckets.
         max_wait_s: a request that would wait longer fails with `LimitExceeded`.
+        falls_back: whether a store that is down is replaced by the memory of this process.
         clock: monotonic seconds.
     """
 
     def __init__(
         self,
-        limits: Sequence[Limit],
+        store: Store,
         *,
         max_wait_s: float,
+        falls_back: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.limits = tuple(limits)
+        self.store = store
         self._max_wait_s = max_wait_s
+        self._fallback = MemoryStore() if falls_back and store.shared else None
+        self._down_until_s = -inf
         self._clock = clock
-        self._buckets = Buckets(limits, clock())
-        self._queue: deque[_Ticket] = deque()
-        self._reserved = NOTHING  # by leases that are not settled yet
+        self._waiting: dict[str, list[_Waiter]] = {}
+        self._scopes: dict[str, Scope] = {}  # by the account's key in the store
+        self._courier = Courier(store) if store.shared else None
         # The garbage collector may settle a dropped stream in a thread that holds the lock.
-        self._lock = threading.RLock()
+        self._lock = RLock()
+        # Who comes first here comes first in the store, too. It is held while the store is
+        # asked, so nobody takes it in an event loop if that may block.
+        self._door = RLock()
 
-    def acquire(self, cost: Cost) -> Lease:
-        """Wait in this thread until the cost is admitted.
+    def acquire(self, ask: Ask) -> Grant:
+        """Wait in this thread until the request is admitted.
 
         Raises:
             LimitExceeded: it can never fit, or the wait would be above `max_wait_s`.
+            StoreUnavailable: the store is down, and nothing takes its place.
         """
         started, signal = self._clock(), ThreadSignal()
-        ticket = self._enter(cost, signal)
+        waiter = _Waiter(ask, started + self._max_wait_s, signal)
         try:
-            while (wait := self._try(ticket)) > 0:
-                signal.wait(wait)
+            while isinstance(found := self._try(waiter), float):
+                signal.wait(found)
         except BaseException:
-            self._leave(ticket)
+            self._leave(waiter)
             raise
-        return Lease(self, cost, self._clock() - started)
+        self._depart(waiter)
+        return Grant(ask, *found, waiter.ticket, self._clock() - started)
 
-    async def acquire_async(self, cost: Cost) -> Lease:
-        """Wait in this task until the cost is admitted. Raises as `acquire` does."""
+    async def acquire_async(self, ask: Ask) -> Grant:
+        """Wait in this task until the request is admitted. Raises as `acquire` does."""
         started, signal = self._clock(), TaskSignal()
-        ticket = self._enter(cost, signal)
+        waiter = _Waiter(ask, started + self._max_wait_s, signal)
         try:
-            while (wait := self._try(ticket)) > 0:
-                await signal.wait(wait)
+            while isinstance(found := await self._try_async(waiter), float):
+                await signal.wait(found)
         except BaseException:
-            self._leave(ticket)
+            self._leave(waiter)
             raise
-        return Lease(self, cost, self._clock() - started)
+        self._depart(waiter)
+        return Grant(ask, *found, waiter.ticket, self._clock() - started)
 
-    def arrived(self, lease: Lease) -> None:
-        """The provider has taken this reservation by now."""
+    def arrived(self, grant: Grant) -> None:
+        """The provider has the request."""
+        self._run(
+            grant, partial(grant.store.arrived, grant.key, grant.ask.scope.meters, grant.lease)
+        )
+
+    def learn(self, grant: Grant, seen: Sequence[Seen]) -> None:
+        """Take over what the headers of its answer say."""
+        meters = grant.ask.scope.meters
+        self._run(grant, partial(grant.store.learn, grant.key, meters, grant.lease, seen))
+
+    def charge(self, grant: Grant, scope: Scope, used: Sequence[float]) -> None:
+        """Count what was used up before the limits of a scope were known."""
+        key, ticket = key_of(grant.account, scope), secrets.token_hex(8)
+
+        def take() -> None:
+            ttl_s = TTL_S if grant.store.shared else _FOR_EVER_S
+            nothing = [0.0] * len(used)
+            grant.store.reserve(
+                key, scope.meters, nothing, ticket, lease_ttl_s=ttl_s, ticket_ttl_s=ttl_s
+            )
+            grant.store.settle(key, scope.meters, ticket, used)
+
+        self._run(grant, take)
+
+    def close_for(self, grant: Grant, seconds: float) -> None:
+        """Admit nothing on this account for so long: the provider said so."""
+        self._run(grant, partial(grant.store.close_for, grant.key, seconds))
+
+    def settle(self, grant: Grant, spent: Cost) -> None:
+        """Replace a reservation by what was spent; the first settlement counts."""
+        scope = grant.ask.scope
+        amounts = [amount / grant.ask.pace for amount in scope.amounts(spent)]
+        settle = partial(grant.store.settle, grant.key, scope.meters, grant.lease, amounts)
+
+        def settle_and_wake() -> None:
+            settle()
+            self._wake(scope)
+
+        self._release(grant.lease, grant.key)
+
+        self._run(grant, settle_and_wake)
+
+    def spend(self, grant: Grant, model: str, spent: Spent) -> None:
+        """Enter into the books what a request has used."""
+        self._run(grant, partial(grant.store.spend, grant.account.name, model, spent))
+
+    def snapshots(self) -> dict[str, tuple[Scope, Snapshot]]:
+        """How full the buckets are that were asked for so far, by the account's key."""
         with self._lock:
-            if lease.reserved is not None:
-                self._buckets.arrived(lease.reserved, self._clock())
+            known = dict(self._scopes)
+        store = self._usable()
+        return {key: (scope, store.snapshot(key, scope.meters)) for key, scope in known.items()}
 
-    def settle(self, lease: Lease, spent: Cost) -> None:
-        """Replace a reservation by what was spent, which may be more than it."""
+    def _run(self, grant: Grant, operation: Callable[[], object]) -> None:
+        """Do it now, or, where that would block, soon and in this order."""
+        if self._courier is not None and grant.store is self.store:
+            self._courier.send(operation)
+        else:
+            operation()
+
+    def _release(self, holder: str, key: str) -> None:
+        if self._courier is not None:
+            self._courier.release(holder, key)
+
+    def _enter(self, waiter: _Waiter) -> None:
+        ask = waiter.ask
         with self._lock:
-            reserved, lease.reserved = lease.reserved, None
-            if reserved is not None:
-                self._reserved -= reserved
-                self._buckets.give(reserved - spent, self._clock())
-                self._wake_head()
+            waiter.rank = -ask.priority, next(_numbers)
+            queue = self._waiting.setdefault(ask.scope.name, [])
+            insort(queue, waiter, key=attrgetter("rank"))
+            for account in ask.accounts:
+                self._scopes[key_of(account, ask.scope)] = ask.scope
+        if self._courier is not None:
+            for account in ask.accounts:
+                self._courier.hold(waiter.ticket, key_of(account, ask.scope))
 
-    def close_for(self, seconds: float) -> None:
-        """Admit nothing for so long: the provider refused and said when to come back."""
+    def _depart(self, waiter: _Waiter) -> None:
+        """Out of the queue, and the next one is the first."""
         with self._lock:
-            self._buckets.close(self._clock() + seconds)
+            queue = self._waiting.get(waiter.ask.scope.name, [])
+            if waiter in queue:
+                queue.remove(waiter)
+            if not queue:
+                self._waiting.pop(waiter.ask.scope.name, None)
+        self._wake(waiter.ask.scope)
 
-    def _enter(self, cost: Cost, signal: ThreadSignal | TaskSignal) -> _Ticket:
+    def _leave(self, waiter: _Waiter) -> None:
+        """Give up; what may have been admitted meanwhile is given back."""
+        scope = waiter.ask.scope
+        for account in waiter.ask.accounts if waiter.store is not None else ():
+            grant = Grant(waiter.ask, account, waiter.store or self.store, waiter.ticket, 0.0)
+            leave = partial(grant.store.leave, grant.key, scope.meters, waiter.ticket)
+            self._release(waiter.ticket, grant.key)
+            self._run(grant, leave)
+        self._depart(waiter)
+
+    def _wake(self, scope: Scope) -> None:
         with self._lock:
-            now_s = self._clock()
-            wall = self._buckets.never_fits(cost)
-            if wall is not None:
-                raise _too_large(cost, wall)
-            # The shortest wait there can be: everything that is reserved may come back.
-            ahead = sum((ticket.cost for ticket in self._queue), NOTHING)
-            wait, limit = self._buckets.wait_s(ahead + cost - self._reserved, now_s)
-            if wait > self._max_wait_s:
-                raise _too_long(cost, limit, wait, self._max_wait_s)
-            ticket = _Ticket(cost, now_s + self._max_wait_s, signal)
-            self._queue.append(ticket)
-            return ticket
+            queue = self._waiting.get(scope.name)
+            if queue:
+                queue[0].signal.set()
 
-    def _try(self, ticket: _Ticket) -> float:
-        """Admit the ticket if it is its turn: 0, or seconds until the next look."""
+    def _is_first(self, waiter: _Waiter) -> bool:
         with self._lock:
-            now_s = self._clock()
-            left_s = ticket.deadline_s - now_s
-            wait, limit = inf, None
-            if self._queue[0] is ticket:
-                wait, limit = self._buckets.wait_s(ticket.cost, now_s)
-                if wait <= 0:
-                    self._buckets.take(ticket.cost, now_s)
-                    self._reserved += ticket.cost
-                    self._queue.popleft()
-                    self._wake_head()
-                    return 0.0
-            if left_s <= 0:
-                raise _too_long(ticket.cost, limit, None, self._max_wait_s)
-            return min(wait, left_s)
+            return self._waiting[waiter.ask.scope.name][0] is waiter
 
-    def _leave(self, ticket: _Ticket) -> None:
-        with self._lock:
-            if ticket in self._queue:
-                self._queue.remove(ticket)
-                self._wake_head()
+    def _try(self, waiter: _Waiter) -> float | tuple[Account, Store]:
+        """The account that admits it and the store, or seconds until the next look."""
+        if waiter.store is None:
+            with self._door:
+                self._enter(waiter)
+                return self._look(waiter)
+        left_s = waiter.deadline_s - self._clock()
+        if self._is_first(waiter):
+            return self._look(waiter)
+        if left_s <= 0:
+            raise _too_long(waiter.ask, None, inf, self._max_wait_s)
+        return left_s
 
-    def _wake_head(self) -> None:
-        if self._queue:
-            self._queue[0].signal.set()
+    def _look(self, waiter: _Waiter) -> float | tuple[Account, Store]:
+        """Ask the store, or what takes its place."""
+        try:
+            waiter.store = self._usable()
+            return self._ask(waiter, waiter.store)
+        except StoreUnavailable as error:
+            if self._fallback is None:
+                raise
+            _log.warning("%s; the limits are kept in this process until it is back", error)
+            self._down_until_s = self._clock() + _STORE_REST_S
+            waiter.store = self._fallback
+            return self._ask(waiter, self._fallback)
+
+    async def _try_async(self, waiter: _Waiter) -> float | tuple[Account, Store]:
+        if not self.store.shared:
+            return self._try(waiter)
+        return await anyio.to_thread.run_sync(self._try, waiter)
+
+    def _usable(self) -> Store:
+        rests = self._fallback is not None and self._clock() < self._down_until_s
+        return self._fallback if rests and self._fallback is not None else self.store
+
+    def _ask(self, waiter: _Waiter, store: Store) -> float | tuple[Account, Store]:
+        ask, replies = waiter.ask, list[Admission]()
+        left_s = waiter.deadline_s - self._clock()
+        meters = ask.scope.meters
+        amounts = [
+            min(amount / ask.pace, max(sure, meter.capacity))
+            for amount, sure, meter in zip(
+                ask.scope.amounts(ask.cost), ask.scope.amounts(ask.sure), meters, strict=True
+            )
+        ]
+        ttl_s = TTL_S if store.shared else _FOR_EVER_S
+        for account in ask.accounts:
+            reply = store.reserve(
+                key_of(account, ask.scope),
+                meters,
+                amounts,
+                waiter.ticket,
+                priority=-ask.priority,
+                lease_ttl_s=ttl_s,
+                ticket_ttl_s=ttl_s,
+                max_wait_s=max(0.0, left_s),
+            )
+            if reply.status == "admitted":
+                self._forget_others(waiter, store, account)
+                return account, store
+            replies.append(reply)
+            if ask.sticks and reply.status == "waiting" and reply.wait_s <= _STICKS_S:
+                break
+        best = min(replies, key=lambda reply: (reply.status != "waiting", reply.wait_s))
+        if best.status == "never":
+            raise _too_large(ask, best.limit)
+        if best.status == "late":
+            raise _too_long(ask, best.limit, best.wait_s, self._max_wait_s)
+        if left_s <= 0:
+            raise _too_long(ask, best.limit, inf, self._max_wait_s)
+        wait_s = min(best.wait_s, _POLL_S) if store.shared else best.wait_s
+        return min(wait_s, left_s)
+
+    def _forget_others(self, waiter: _Waiter, store: Store, taken: Account) -> None:
+        """Leave the queues of the other accounts."""
+        for account in waiter.ask.accounts:
+            if account is not taken:
+                key = key_of(account, waiter.ask.scope)
+                self._release(waiter.ticket, key)
+                store.leave(key, waiter.ask.scope.meters, waiter.ticket)
 
 
-def _too_large(cost: Cost, limit: Limit) -> LimitExceeded:
-    requested = cost.of(limit.kind)
-    return LimitExceeded(
+def _limit_of(ask: Ask, index: int | None) -> Limit | None:
+    return None if index is None else ask.scope.limits[index]
+
+
+def _too_large(ask: Ask, index: int | None) -> RequestTooLarge:
+    limit = _limit_of(ask, index)
+    assert limit is not None
+    requested = ask.sure.of(limit.kind)
+    return RequestTooLarge(
         f"the request needs {requested:,.0f} {limit.kind}, and {limit} never admits more than "
         f"{limit.capacity:,.0f} at once",
         limit=str(limit),
@@ -172,14 +398,15 @@ def _too_large(cost: Cost, limit: Limit) -> LimitExceeded:
     )
 
 
-def _too_long(
-    cost: Cost, limit: Limit | None, wait_s: float | None, max_wait_s: float
-) -> LimitExceeded:
+def _too_long(ask: Ask, index: int | None, wait_s: float, max_wait_s: float) -> LimitExceeded:
+    limit = _limit_of(ask, index)
     reason = f" for {limit}" if limit is not None else ""
-    wait = f"about {wait_s:,.0f} s" if wait_s is not None else "longer"
-    return LimitExceeded(
+    wait = f"about {wait_s:,.0f} s" if wait_s < inf else "longer"
+    is_quota = limit is not None and limit.per_s >= _QUOTA_S and limit.kind != "concurrency"
+    kind = QuotaExhausted if is_quota else LimitExceeded
+    return kind(
         f"the request would wait {wait}{reason}, above max_wait_s={max_wait_s:g}",
         limit=str(limit) if limit is not None else "",
-        requested=cost.of(limit.kind) if limit is not None else 0.0,
-        retry_after_s=wait_s,
+        requested=ask.cost.of(limit.kind) if limit is not None else 0.0,
+        retry_after_s=wait_s if wait_s < inf else None,
     )

@@ -43,7 +43,7 @@ class _AskedOrExponential(tenacity.wait.wait_base):
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome else None
-        asked_s = error.refusal.retry_after_s if isinstance(error, Refused) else None
+        asked_s = _floor_s(error.refusal) if isinstance(error, Refused) else None
         return self._unasked(retry_state) if asked_s is None else asked_s
 
 
@@ -57,7 +57,7 @@ def backoff(throttle: Throttle) -> Callable[[Refusal], float | None]:
         state.set_exception((Refused, error, None))
         if not retrying.retry(state) or retrying.stop(state):
             return None
-        wait_s = max(refusal.retry_after_s or 0.0, float(retrying.wait(state)))
+        wait_s = max(_floor_s(refusal) or 0.0, float(retrying.wait(state)))
         wait_s += random.uniform(0, _JITTER * wait_s)
         if wait_s > throttle.max_wait_s:
             return None
@@ -66,6 +66,11 @@ def backoff(throttle: Throttle) -> Callable[[Refusal], float | None]:
         return wait_s
 
     return wait_after
+
+
+def _floor_s(refusal: Refusal) -> float | None:
+    """What the provider asked for. The length of a limit's period is no such thing."""
+    return None if refusal.retry_after_is_window else refusal.retry_after_s
 
 
 def never(_: Refusal) -> float | None:

@@ -18,10 +18,9 @@ import pytest
 
 import batchwrap
 from batchwrap.adapters.clients import engine_of
-from batchwrap.core.limits.cost import NOTHING
 from batchwrap.lab import Raw, Reply
 from batchwrap.options import Limit, Throttle
-from batchwrap.throttle.limiter import Limiter
+from batchwrap.throttle.budget import Budget
 from tests.adapters.callers import Caller
 from tests.adapters.conversation import MULTI_CALL, TOOLS, USER
 from tests.adapters.events import EVENTS
@@ -38,16 +37,21 @@ MANY = [Limit("tokens", 50_000, 1e6)]
 AT_ONCE = Throttle(max_wait_s=0)
 
 
-def limiter(client: Any) -> Limiter:
-    """The limiter of a wrapped client."""
+def budget(client: Any) -> Budget:
+    """The budget of a wrapped client."""
     engine = engine_of(client)
     assert engine is not None
-    return engine.limiter
+    return engine.budget
 
 
 def settled(client: Any) -> bool:
     """Whether nothing is reserved and nobody waits."""
-    return limiter(client)._reserved == NOTHING and not limiter(client)._queue
+    return budget(client).is_idle
+
+
+def waiting(client: Any) -> int:
+    """How many requests wait for their turn."""
+    return sum(now.waiting for _, now in budget(client).limiter.snapshots().values())
 
 
 def until(condition: Callable[[], Any]) -> None:
@@ -165,7 +169,7 @@ def test_dropped_at_a_bad_moment(serve: Any, busy: str) -> None:
         client = batchwrap.wrap(bare, limits=MANY)
         engine = engine_of(client)
         assert engine is not None
-        lock = engine.limiter._lock if busy == "limiter" else engine.counters._lock
+        lock = engine.budget.limiter._lock if busy == "limiter" else engine.counters._lock
         url, asked = f"{lab.base_url}/chat/completions", {**ASKED, "stream": True}
         # Straight from the transport: a client's response hangs in a cycle of its own.
         request = client.build_request("POST", url, json=asked)
@@ -258,12 +262,11 @@ async def test_cancelled_in_the_queue(library: Any, serve: Any) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(partial(client.post, url, json=ASKED))
             await anyio.to_thread.run_sync(model.asked.wait, 5)
-            async with anyio.create_task_group() as waiting:
-                waiting.start_soon(partial(client.post, url, json=ASKED))
-                queue = limiter(client)._queue
-                await anyio.to_thread.run_sync(until, lambda: queue)
-                waiting.cancel_scope.cancel()
-            assert not queue
+            async with anyio.create_task_group() as queued:
+                queued.start_soon(partial(client.post, url, json=ASKED))
+                await anyio.to_thread.run_sync(until, lambda: waiting(client))
+                queued.cancel_scope.cancel()
+            assert not waiting(client)
             model.release.set()
         assert settled(client)
         assert (await client.post(url, json=ASKED)).status_code == 200

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import openai
+import orjson
 import pytest
 import tenacity
 
@@ -14,6 +15,8 @@ from batchwrap.lab import Lab, RateLimit, Raw
 from batchwrap.options import Limit, Throttle
 from tests.adapters.callers import Caller
 from tests.adapters.conversation import MULTI_CALL, READS, TOOLS, calls_of, gather
+from tests.adapters.events import EVENTS
+from tests.core.harness import completion
 
 JSON = {"content-type": "application/json"}
 
@@ -133,12 +136,13 @@ def test_a_wait_that_is_too_long(caller: Caller, serve: Any, stream: bool) -> No
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_request_that_never_fits(caller: Caller, serve: Any, stream: bool) -> None:
-    """A request above a limit fails as the SDK's `RateLimitError`, and is not sent."""
+    """A request above a limit fails as the SDK's own error for 413, and is not sent."""
     lab = serve(MULTI_CALL)
     client = batchwrap.wrap(caller.open(lab), limits=[Limit("tokens", 1_000, 60)])
-    with pytest.raises(openai.RateLimitError, match="never admits more than 1,000") as caught:
+    with pytest.raises(openai.APIStatusError, match="never admits more than 1,000") as caught:
         caller.ask(client, max_tokens=2_000, stream=stream)
-    assert caught.value.code == "batchwrap_limit_exceeded"
+    assert caught.value.status_code == 413
+    assert caught.value.code == "batchwrap_request_too_large"
     assert caught.value.response.headers["x-should-retry"] == "false"
     assert "retry-after" not in caught.value.response.headers
     assert lab.journal == []
@@ -160,9 +164,9 @@ def test_a_queue_that_is_too_long(caller: Caller, serve: Any) -> None:
 
 def test_queueing(caller: Caller, serve: Any) -> None:
     """A client that knows the provider's limit waits for it and is not refused."""
-    lab = serve(lambda request: MULTI_CALL, limits=[RateLimit("requests", 4, 0.4)])
+    lab = serve(lambda request: MULTI_CALL, limits=[RateLimit("requests", 4, 2)])
     # A little slower than the provider, whose clock starts when the first request arrives.
-    client = batchwrap.wrap(caller.open(lab), limits=[Limit("requests", 4, 0.8)])
+    client = batchwrap.wrap(caller.open(lab), limits=[Limit("requests", 4, 4)])
     for _ in range(6):
         caller.ask(client)
     assert (lab.round_trips, lab.refusals) == (6, 0)
@@ -178,3 +182,55 @@ def test_connection_errors(caller: Caller, serve: Any) -> None:
         caller.ask(client)
     stats = batchwrap.stats(client)
     assert (stats.requests, stats.round_trips, stats.retries) == (2, 0, 0)
+
+
+OVERLOADED = Raw(503, JSON, (b'{"error": {"message": "The server is overloaded"}}',))
+LATE = Raw(200, EVENTS, (b'data: {"error": {"message": "overloaded", "code": 503}}\n\n',))
+BROKE = b'{"error": {"message": "Out of credit", "code": "insufficient_quota"}}'
+
+
+@pytest.mark.parametrize("first", [OVERLOADED, LATE])
+def test_an_overloaded_provider(caller: Caller, serve: Any, first: Raw) -> None:
+    """It is asked again after a while; so is one that says it in a stream's first event."""
+    lab = serve(first, MULTI_CALL)
+    retry = tenacity.Retrying(wait=tenacity.wait_fixed(0.01), stop=tenacity.stop_after_attempt(2))
+    client = batchwrap.wrap(caller.open(lab, max_retries=1), throttle=Throttle(retry=retry))
+    gather(caller.ask(client, tools=TOOLS, stream=True))
+    assert batchwrap.stats(client).refusals == batchwrap.stats(client).retries == 1
+    assert len(lab.journal) == 2
+
+
+def test_money_is_not_waited_for(caller: Caller, serve: Any) -> None:
+    """A refusal that no waiting helps is handed on at once, and the SDK does not try again."""
+    lab = serve(Raw(429, JSON, (BROKE,)))
+    client = batchwrap.wrap(caller.open(lab, max_retries=3))
+    with pytest.raises(openai.RateLimitError) as caught:
+        caller.ask(client)
+    assert caught.value.code == "insufficient_quota"
+    assert len(lab.journal) == 1
+
+
+def test_a_daily_quota(caller: Caller, serve: Any) -> None:
+    """What is used up for the day fails at once, and says so by its code."""
+    lab = serve(MULTI_CALL, MULTI_CALL)
+    client = batchwrap.wrap(caller.open(lab), limits=[Limit("requests", 1, 86_400)])
+    caller.ask(client)
+    with pytest.raises(openai.RateLimitError) as caught:
+        caller.ask(client)
+    assert caught.value.code == "batchwrap_quota_exhausted"
+
+
+def test_limits_that_the_provider_names(caller: Caller, serve: Any) -> None:
+    """By default amounts come from headers; from then on nothing is sent in vain."""
+    named = {
+        **JSON,
+        "x-ratelimit-limit-requests-minute": "2",
+        "x-ratelimit-remaining-requests-minute": "0",
+    }
+    body = orjson.dumps(completion({"role": "assistant", "content": "yes"}, "stop"))
+    lab = serve(Raw(200, named, (body,)))
+    client = batchwrap.wrap(caller.open(lab), throttle=Throttle(max_wait_s=0))
+    caller.ask(client)
+    with pytest.raises(openai.RateLimitError, match="max_wait_s=0"):
+        caller.ask(client)
+    assert len(lab.journal) == 1

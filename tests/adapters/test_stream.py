@@ -14,7 +14,6 @@ import trio
 
 import batchwrap
 from batchwrap.adapters.clients import engine_of
-from batchwrap.core.limits.cost import NOTHING
 from batchwrap.lab import Call, Lab, Reply
 from batchwrap.options import Limit
 from tests.adapters.callers import Caller, Web
@@ -140,7 +139,7 @@ async def test_closed_by_another_task(serve: Any, anyio_backend: str) -> None:
             await response.aclose()
         engine = engine_of(client)
         assert engine is not None
-        assert engine.limiter._reserved == NOTHING
+        assert engine.budget.is_idle
         await client.aclose()
 
 

@@ -19,6 +19,7 @@ from batchwrap.drive import sync, tasks
 from batchwrap.drive.answer import Answer
 from batchwrap.engine import Engine
 from batchwrap.options import Limit, Options, Throttle
+from batchwrap.throttle.accounts import Origin
 
 
 class Bench:
@@ -28,8 +29,9 @@ class Bench:
         retrying = tenacity.Retrying(wait=tenacity.wait_fixed(wait_s))
         throttle = Throttle(limits=[Limit("tokens", 10_000, 1e9)], retry=retrying)
         engine = Engine(Options(batching=None, repair=None, throttle=throttle))
-        self.limiter, self.ended = engine.limiter, 0
-        self.exchange = engine.exchange({"messages": [{"role": "user", "content": "hi"}]})
+        call = engine.call({"messages": [{"role": "user", "content": "hi"}]}, Origin())
+        self.budget, self.gate, self.ended = engine.budget, call.gate, 0
+        self.exchange = call.exchange
 
     def on_end(self, exchange: Exchange) -> None:
         """Count the ends."""
@@ -38,12 +40,11 @@ class Bench:
     @property
     def is_over(self) -> bool:
         """Whether all is settled and reported once."""
-        return self.ended == 1 and self.limiter._reserved == NOTHING
+        return self.ended == 1 and self.budget.is_idle
 
     async def run_async(self, send: Any) -> Answer[Any, tasks.AsyncPieces]:
         """Run with the driver for tasks."""
-        limiter, on_end = self.limiter, self.on_end
-        return await tasks.run(self.exchange, send, limiter=limiter, on_end=on_end)
+        return await tasks.run(self.exchange, send, gate=self.gate, on_end=self.on_end)
 
 
 class Endless:
@@ -58,6 +59,9 @@ class Endless:
         """Wait for ever."""
         self.waits.set()
         await anyio.sleep_forever()
+
+    async def first(self) -> None:
+        """Nothing that could be a refusal."""
 
     async def pieces(self, exchange: Exchange) -> AsyncGenerator[Any]:
         """Wait for ever after the first piece."""
@@ -77,7 +81,7 @@ async def test_cancelled(is_stream: bool) -> None:
     """A cancelled task lets go of the connection in peace, and settles."""
     bench, incoming = Bench(), Endless(is_stream=is_stream)
 
-    async def send(body: Any) -> Endless:
+    async def send(body: Any, api_key: Any) -> Endless:
         return incoming
 
     async def read() -> None:
@@ -98,7 +102,7 @@ async def test_dropped_by_a_task() -> None:
     """A stream that a task forgets is settled when it is collected."""
     bench, incoming = Bench(), Endless(is_stream=True)
 
-    async def send(body: Any) -> Endless:
+    async def send(body: Any, api_key: Any) -> Endless:
         return incoming
 
     answer = await bench.run_async(send)
@@ -117,6 +121,9 @@ class Plain:
     def read(self) -> None:
         """Nothing."""
 
+    def first(self) -> None:
+        """Nothing."""
+
     def pieces(self, exchange: Exchange) -> Generator[Any]:
         """Nothing."""
         yield from ()
@@ -131,6 +138,9 @@ class AsyncPlain(Plain):
     async def read(self) -> None:  # type: ignore[override]
         """Nothing."""
 
+    async def first(self) -> None:  # type: ignore[override]
+        """Nothing."""
+
     async def close(self) -> None:  # type: ignore[override]
         """Nothing."""
 
@@ -138,14 +148,14 @@ class AsyncPlain(Plain):
 def refused_once(bench: Bench) -> None:
     """A request of a thread that is refused, waits, and succeeds."""
     answers = iter([Plain(429), Plain(200)])
-    sync.run(bench.exchange, lambda body: next(answers), limiter=bench.limiter, on_end=bench.on_end)
+    sync.run(bench.exchange, lambda body, key: next(answers), gate=bench.gate, on_end=bench.on_end)
 
 
 def refused_once_async(bench: Bench) -> None:
     """A request of a task that is refused, waits, and succeeds."""
     answers = iter([AsyncPlain(429), AsyncPlain(200)])
 
-    async def send(body: Any) -> AsyncPlain:
+    async def send(body: Any, api_key: Any) -> AsyncPlain:
         return next(answers)
 
     anyio.run(bench.run_async, send)
@@ -158,9 +168,11 @@ def test_others_wait_too(request_once: Callable[[Bench], None]) -> None:
     thread = threading.Thread(target=request_once, args=(bench,))
     thread.start()
     deadline_s = time.monotonic() + 5
-    while bench.limiter._buckets._closed_until_s <= time.monotonic():
+    while not any(now.closed_s > 0.1 for _, now in bench.budget.limiter.snapshots().values()):
         assert time.monotonic() < deadline_s
         time.sleep(0.001)
-    assert bench.limiter.acquire(Cost(1, 1)).waited_s > 0.01
+    other = bench.gate.acquire(Cost(1, 1), Cost(1, 1))
+    assert other.waited_s > 0.01
+    other.settle(NOTHING, None)
     thread.join(5)
     assert bench.ended == 1

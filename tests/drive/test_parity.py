@@ -10,7 +10,6 @@ from typing import Any, Literal
 import pytest
 
 from batchwrap.core.exchange import AnswerLocally, Exchange, Head, Respond
-from batchwrap.core.limits.cost import NOTHING
 from batchwrap.core.limits.refusal import Refusal
 from batchwrap.core.memory import Memory
 from batchwrap.core.provider import UNKNOWN
@@ -18,8 +17,11 @@ from batchwrap.core.tally import Tally
 from batchwrap.core.views.outgoing import Context
 from batchwrap.drive import sync, tasks
 from batchwrap.errors import LimitExceeded
-from batchwrap.options import Limit, Options
-from batchwrap.throttle.limiter import Limiter
+from batchwrap.options import Limit, Options, Throttle
+from batchwrap.throttle.accounts import Origin
+from batchwrap.throttle.budget import Budget
+from batchwrap.throttle.estimate import Estimator
+from batchwrap.throttle.gate import Gate
 from tests.core.harness import call, chunk, completion
 from tests.strategies import READ_FILE
 
@@ -63,7 +65,9 @@ class Run:
 
     def __init__(self, case: Case) -> None:
         self.log: list[tuple[Any, ...]] = []
-        self.limiter = Limiter([Limit("tokens", case.limit, 1e9)], max_wait_s=1)
+        limits = [Limit("tokens", case.limit, 1e9)]
+        self.budget = Budget(Throttle(limits=limits, max_wait_s=1))
+        self.gate = Gate(self.budget, self.budget.request(ASKED, Origin()))
         self._said = iter(case.said)
         context = Context(
             options=Options(),
@@ -73,12 +77,11 @@ class Run:
             provider=UNKNOWN,
             now_s=0.0,
         )
-        self.exchange = Exchange(
-            ASKED, context=context, count_tokens=lambda body: 10, backoff=case.backoff
-        )
+        self.exchange = Exchange(ASKED, context=context, counter=Estimator(), backoff=case.backoff)
 
-    def next_answer(self, body: Any) -> Incoming:
+    def next_answer(self, body: Any, api_key: str | None) -> Incoming:
         """Note what is sent, and answer it."""
+        assert api_key is None
         self.log.append(("send", body))
         incoming = Incoming(next(self._said), self.log)
         incoming.fail("send")
@@ -87,7 +90,7 @@ class Run:
     def on_end(self, exchange: Exchange) -> None:
         """Note what was counted, and what is still reserved."""
         counts = {key: n for key, n in exchange.tally.counts.items() if key != "waited_s"}
-        self.log.append(("end", counts, self.limiter._reserved))
+        self.log.append(("end", counts, self.budget.is_idle))
 
 
 class Incoming:
@@ -107,6 +110,11 @@ class Incoming:
         self._log.append(("read",))
         self.fail("read")
         return self.said.body
+
+    def first(self) -> Any:
+        """The first chunk."""
+        self._log.append(("first",))
+        return self.said.chunks[0] if self.said.chunks else None
 
     def pieces(self, exchange: Exchange) -> Generator[Any]:
         """The chunks, translated."""
@@ -132,6 +140,10 @@ class AsyncIncoming:
         """The body."""
         return self._inner.read()
 
+    async def first(self) -> Any:
+        """The first chunk."""
+        return self._inner.first()
+
     async def pieces(self, exchange: Exchange) -> AsyncGenerator[Any]:
         """The chunks, translated."""
         for piece in self._inner.pieces(exchange):
@@ -146,7 +158,7 @@ def run_sync(case: Case) -> Run:
     """Run a case in this thread."""
     run = Run(case)
     try:
-        answer = sync.run(run.exchange, run.next_answer, limiter=run.limiter, on_end=run.on_end)
+        answer = sync.run(run.exchange, run.next_answer, gate=run.gate, on_end=run.on_end)
         assert not isinstance(answer.outcome, AnswerLocally)
         if isinstance(answer.outcome, Respond):
             run.log.append(("respond", answer.outcome))
@@ -169,11 +181,11 @@ async def run_async(case: Case) -> Run:
     """Run a case in this task."""
     run = Run(case)
 
-    async def send(body: Any) -> AsyncIncoming:
-        return AsyncIncoming(run.next_answer(body))
+    async def send(body: Any, api_key: str | None) -> AsyncIncoming:
+        return AsyncIncoming(run.next_answer(body, api_key))
 
     try:
-        answer = await tasks.run(run.exchange, send, limiter=run.limiter, on_end=run.on_end)
+        answer = await tasks.run(run.exchange, send, gate=run.gate, on_end=run.on_end)
         assert not isinstance(answer.outcome, AnswerLocally)
         if isinstance(answer.outcome, Respond):
             run.log.append(("respond", answer.outcome))
@@ -193,12 +205,14 @@ async def run_async(case: Case) -> Run:
 
 
 REFUSED = Said(status=429)
+OVERLOADED = {"error": {"message": "overloaded", "code": 503, "type": "overloaded_error"}}
+BROKE = {"error": {"message": "no money", "code": "insufficient_quota", "type": "x"}}
 CASES = {
     "a plain answer": Case([Said(completion({"content": "yes"}, "stop"))], "respond"),
     "a multi-call": Case([Said(MULTI)], "respond"),
     "not JSON": Case([Said(None)], "respond"),
     "an error": Case([Said({"error": {}}, status=404)], "respond"),
-    "an error in place of a stream": Case([Said({"error": {}}, 503, chunks=[])], "respond"),
+    "an error in place of a stream": Case([Said({"error": {}}, 500, chunks=[])], "respond"),
     "a stream": Case([Said(chunks=CHUNKS)], "exhausted"),
     "an empty stream": Case([Said(chunks=[])], "exhausted"),
     "a stream without an end": Case([Said(chunks=CHUNKS[:2])], "exhausted"),
@@ -208,6 +222,13 @@ CASES = {
     "a stream that cannot be closed": Case([Said(chunks=CHUNKS, fails="close")], "raised", reads=1),
     "a refusal": Case([REFUSED, Said(MULTI)], "respond"),
     "refusals before a stream": Case([REFUSED, REFUSED, Said(chunks=CHUNKS)], "exhausted"),
+    "a stream that begins with a refusal": Case(
+        [Said(chunks=[OVERLOADED]), Said(chunks=CHUNKS)], "exhausted"
+    ),
+    "giving up on such a stream": Case(
+        [Said(chunks=[OVERLOADED])], "exhausted", backoff=lambda refusal: None
+    ),
+    "a refusal that no waiting helps": Case([Said(BROKE, status=429)], "respond"),
     "giving up": Case([REFUSED], "respond", backoff=lambda refusal: None),
     "a refusal that breaks": Case([Said(status=429, fails="read")], "raised"),
     "no connection": Case([Said(fails="send")], "raised"),
@@ -231,7 +252,7 @@ def test_every_way_out(name: str) -> None:
     """Whatever happens, the end is reported once, and by then nothing is reserved."""
     run = run_sync(CASES[name])
     [(_, _, reserved)] = [step for step in run.log if step[0] == "end"]
-    assert reserved == run.limiter._reserved == NOTHING
+    assert reserved and run.budget.is_idle
     assert run.log[-1][0] == CASES[name].ends_with
     arrived = [said for said in CASES[name].said if said.fails != "send"]
     assert run.log.count(("close",)) >= len(arrived), "each connection is let go"

@@ -10,15 +10,20 @@ import pytest
 from batchwrap.core.limits.cost import NOTHING, Cost
 from batchwrap.errors import LimitExceeded
 from batchwrap.options import Limit
-from batchwrap.throttle.limiter import Limiter
+from tests.throttle.harness import Bench
 
 # 1,000 tokens/s, so that real waits stay short.
 FAST = Limit("tokens", 60_000, 60, burst=100)
 
 
-def limiter(*limits: Limit, max_wait_s: float = 60) -> Limiter:
+def limiter(*limits: Limit, max_wait_s: float = 60) -> Bench:
     """A limiter on the real clock."""
-    return Limiter(limits, max_wait_s=max_wait_s)
+    return Bench(*limits, max_wait_s=max_wait_s)
+
+
+def cost(tokens: float) -> Cost:
+    """One request with so many tokens."""
+    return Cost(1, tokens)
 
 
 def test_admitted_at_once() -> None:
@@ -41,7 +46,7 @@ def test_a_settlement_wakes_the_head() -> None:
     waited: list[float] = []
     thread = threading.Thread(target=lambda: waited.append(slow.acquire(Cost(1, 90)).waited_s))
     thread.start()
-    _until(lambda: len(slow._queue) == 1)
+    _until(lambda: slow.waiting == 1)
     lease.settle(Cost(1, 5))
     thread.join(5)
     assert waited and waited[0] < 5
@@ -72,7 +77,7 @@ def test_first_come_first_served() -> None:
     for place, tokens in enumerate((100, 1, 2)):
         threads.append(threading.Thread(target=work, args=(tokens,)))
         threads[-1].start()
-        _until(lambda wanted=place + 1: len(one._queue) + len(order) == wanted)  # type: ignore[misc]
+        _until(lambda wanted=place + 1: one.waiting + len(order) == wanted)  # type: ignore[misc]
     for thread in threads:
         thread.join(5)
     assert order == [100, 1, 2]
@@ -102,13 +107,14 @@ def test_a_wait_that_turns_out_too_long() -> None:
     one.acquire(Cost(1, 100))
     with pytest.raises(LimitExceeded, match="longer"):
         one.acquire(Cost(1, 100))
-    assert not one._queue
+    assert one.waiting == 0
 
 
 def test_closed_by_the_provider() -> None:
     """After a refusal nobody is admitted before the time that the provider named."""
     one = limiter(FAST)
-    one.close_for(0.1)
+    held = one.acquire(Cost(1, 1))
+    one.limiter.close_for(held.grant, 0.1)
     assert 0.08 <= one.acquire(Cost(1, 1)).waited_s < 1
 
 
@@ -127,7 +133,7 @@ async def test_a_cancelled_task_leaves_no_hole() -> None:
     lease = await one.acquire_async(Cost(1, 100))
     with anyio.move_on_after(0.02):
         await one.acquire_async(Cost(1, 50))
-    assert not one._queue
+    assert one.waiting == 0
     lease.settle(NOTHING)
     assert (await one.acquire_async(Cost(1, 100))).waited_s < 0.5
 
@@ -151,7 +157,7 @@ async def test_one_budget_for_threads_and_tasks() -> None:
             await anyio.to_thread.run_sync(lease.settle, NOTHING)
     thread = threading.Thread(target=lambda: got.append(one.acquire(Cost(1, 100)).waited_s))
     thread.start()
-    await anyio.to_thread.run_sync(_until, lambda: len(one._queue) == 1)
+    await anyio.to_thread.run_sync(_until, lambda: one.waiting == 1)
     lease.settle(NOTHING)
     await anyio.to_thread.run_sync(thread.join, 5)
     assert len(got) == 2 and max(got) < 5

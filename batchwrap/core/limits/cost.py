@@ -1,4 +1,4 @@
-"""What a request costs, by the kind of each limit."""
+"""What a request costs, by the kind of each limit, as its provider counts."""
 
 from __future__ import annotations
 
@@ -8,59 +8,123 @@ from typing import Any
 
 from batchwrap.core import chat
 
-# Held back for the answer where the request names no maximum. Providers guess, too
-# (Cerebras up to 16,384); settling gives back what was not used.
-DEFAULT_OUTPUT_TOKENS = 1_024
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a provider counts.
+
+    Attributes:
+        reserves_output: whether the most that the answer may have counts at admission.
+        default_output: what is held back for it where the request names no maximum, in
+            tokens. Providers guess, too; settling gives back what was not used.
+        counts_cached: whether prompt tokens out of its cache count as tokens and input tokens
+            (they never count as uncached ones).
+        refunds: whether the provider corrects the reservation by what was really used.
+    """
+
+    reserves_output: bool = True
+    default_output: int = 1_024
+    counts_cached: bool = True
+    refunds: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """An amount of each kind of limit."""
+    """An amount of each kind of limit.
+
+    Attributes:
+        requests: 1 for each attempt that the provider accepted; also what a limit of
+            concurrency counts while it runs.
+        tokens: prompt and output.
+        uncached_tokens: the same without what came from the provider's cache.
+        input_tokens: the prompt.
+        output_tokens: the output.
+    """
 
     requests: float = 0.0
     tokens: float = 0.0
+    uncached_tokens: float = 0.0
+    input_tokens: float = 0.0
+    output_tokens: float = 0.0
 
     def of(self, kind: str) -> float:
         """The amount of one kind."""
-        return self.requests if kind == "requests" else self.tokens
+        amount: float = self.requests if kind == "concurrency" else getattr(self, kind)
+        return amount
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(self.requests + other.requests, self.tokens + other.tokens)
+        return Cost(*(a + b for a, b in zip(self.amounts, other.amounts, strict=True)))
 
     def __sub__(self, other: Cost) -> Cost:
-        return Cost(self.requests - other.requests, self.tokens - other.tokens)
+        return Cost(*(a - b for a, b in zip(self.amounts, other.amounts, strict=True)))
+
+    @property
+    def amounts(self) -> tuple[float, ...]:
+        """The amounts, in the order of the fields."""
+        return (
+            self.requests,
+            self.tokens,
+            self.uncached_tokens,
+            self.input_tokens,
+            self.output_tokens,
+        )
 
 
 NOTHING = Cost()
 
 
+def cost_of(prompt: float, output: float, cached: float, rule: Rule) -> Cost:
+    """One request with so many prompt tokens, output tokens, and cached ones among the prompt."""
+    counted = prompt if rule.counts_cached else prompt - cached
+    return Cost(1, counted + output, prompt - cached + output, counted, output)
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the provider counted them."""
+    """Tokens as the provider counted them; the cached ones are among the prompt's."""
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
 
-    @property
-    def cost(self) -> Cost:
+    def cost(self, rule: Rule) -> Cost:
         """The cost of a request that used so much."""
-        return Cost(1, self.prompt_tokens + self.completion_tokens)
+        return cost_of(self.prompt_tokens, self.completion_tokens, self.cached_tokens, rule)
 
 
-def reserve(prompt_tokens: int, body: chat.Body) -> Cost:
-    """What is taken at admission: the prompt and the most that the answer may have."""
+def reserve(prompt_tokens: int, body: chat.Body, rule: Rule) -> Cost:
+    """What is taken at admission."""
+    return cost_of(prompt_tokens, most_output(body, rule) if rule.reserves_output else 0, 0, rule)
+
+
+def most_output(body: chat.Body, rule: Rule) -> int:
+    """The most tokens that the answer to a request may have, all its choices together."""
     given = (body.get("max_completion_tokens"), body.get("max_tokens"))
-    most = next((value for value in given if isinstance(value, int)), DEFAULT_OUTPUT_TOKENS)
+    most = next((value for value in given if isinstance(value, int)), rule.default_output)
     answers = body.get("n") if isinstance(body.get("n"), int) else 1
-    return Cost(1, prompt_tokens + most * max(1, answers or 1))
+    return most * max(1, answers or 1)
 
 
 def usage_of(body: Mapping[str, Any]) -> Usage | None:
-    """The usage that a completion or a chunk reports, if it does."""
+    """The usage that a completion or a chunk reports, if it does.
+
+    Moonshot reports it in the choice of a stream's last chunk, too; it is the same.
+    """
     usage = body.get("usage")
+    if not isinstance(usage, dict):
+        choices = body.get("choices")
+        first = choices[0] if isinstance(choices, list) and choices else None
+        usage = first.get("usage") if isinstance(first, dict) else None
     if not isinstance(usage, dict):
         return None
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if not isinstance(prompt, int) or not isinstance(completion, int):
         return None
-    return Usage(prompt, completion)
+    return Usage(prompt, completion, min(_cached(usage), prompt))
+
+
+def _cached(usage: Mapping[str, Any]) -> int:
+    details = usage.get("prompt_tokens_details")
+    given = details.get("cached_tokens") if isinstance(details, dict) else None
+    found = usage.get("prompt_cache_hit_tokens") if given is None else given  # DeepSeek's name
+    return max(0, found) if isinstance(found, int) else 0

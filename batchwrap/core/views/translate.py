@@ -85,13 +85,13 @@ class Translator:
             seen = self._reader(index).plain(choice)
             if seen is not choice:
                 new[place], changed = seen, True
-        self._note(completion)
+        self.note(completion)
         self._keep_turns()
         return {**completion, "choices": new} if changed else None
 
     def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
         """The chunks of the agent view for one chunk of a stream; None if it stays as it is."""
-        self._note(chunk)
+        self.note(chunk)
         before: list[chat.Body] = []
         new, changed = [], False
         for index, choice in chat.choices(chunk):
@@ -123,7 +123,7 @@ class Translator:
             if calls
         ]
 
-    def _note(self, answer: chat.Body) -> None:
+    def note(self, answer: chat.Body) -> None:
         """Remember what local answers repeat of this one."""
         if not self._head:
             fields = ("model", "created", "system_fingerprint")

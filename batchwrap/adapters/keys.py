@@ -1,0 +1,37 @@
+"""API keys on the wire: which one a request carries, and putting another one in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from batchwrap.throttle.accounts import Origin
+
+# OpenAI and those like it, Azure, Anthropic.
+_HEADERS = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
+_SCHEME = "bearer "
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+def origin_of(request: Any) -> Origin:
+    """Where an httpx or httpx2 request goes, and on whose account."""
+    found = (request.headers.get(name) for name in _HEADERS)
+    value = next((text for text in found if text), "")
+    key = value[len(_SCHEME) :] if value.lower().startswith(_SCHEME) else value
+    return Origin(host=request.url.host, api_key=key)
+
+
+def with_key(headers: Headers, api_key: str | None) -> list[tuple[bytes, bytes]]:
+    """The headers with another key where one was; None leaves them as they are."""
+    if api_key is None:
+        return list(headers)
+    return [
+        (name, _in_form(value, api_key) if name.lower().decode() in _HEADERS else value)
+        for name, value in headers
+    ]
+
+
+def _in_form(value: bytes, api_key: str) -> bytes:
+    scheme = value[: len(_SCHEME)] if value.lower().startswith(_SCHEME.encode()) else b""
+    return scheme + api_key.encode()

@@ -1,0 +1,351 @@
+"""The arithmetic of limits: one account, which several threads, processes or hosts share.
+
+Every operation changes a plain JSON state in place and knows no clock. A store holds the
+state, names the time, and makes each operation atomic; a store that cannot run Python
+repeats this module and `windows`. How it goes for a request:
+
+    reserve (again and again, until admitted) ─► arrived ─► learn ─► settle
+        └─► leave (gave up)                        renew, every now and then, until settled
+
+Only the head of the queue may take, and takes from all limits or from none, so a large
+request is never starved by small ones. Who dies holds nothing up for longer than its ttl:
+its ticket leaves the queue, and its lease frees its place among those that run; the tokens
+that it had reserved stay spent, for nobody knows.
+
+Time: an account has a clock of its own, which follows the store's but never goes back. If
+the store's clock goes back a little, as between hosts, time stands still until it has caught
+up. If it goes back by more, it was set, and time goes on from where it was: nothing is
+refilled by that, and nothing waits for a time that was never right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import inf
+
+from batchwrap.core.limits import windows
+from batchwrap.core.limits.state import (
+    Admission,
+    Amounts,
+    Held,
+    Level,
+    Seen,
+    Snapshot,
+    State,
+    Ticket,
+)
+from batchwrap.core.limits.windows import TICK_S, Meter
+
+# A step back of the clock by more than this is one that somebody has set.
+BACK_S = 1.0
+# A request that is out for so long has reached the provider; what takes longer is the model.
+ARRIVAL_S = 2.0
+# Nobody is told to ask again sooner than this.
+LEAST_WAIT_S = 0.005
+# What is above, and what is broken, is taken for this; JSON knows no infinity.
+MOST = 1e15
+
+
+def reserve(
+    state: State,
+    meters: Sequence[Meter],
+    amounts: Sequence[float],
+    ticket: str,
+    *,
+    now: float,
+    priority: int = 0,
+    lease_ttl_s: float,
+    ticket_ttl_s: float,
+    max_wait_s: float = inf,
+) -> Admission:
+    """Ask for an amount of each limit. A ticket that waits asks again, and keeps its place.
+
+    Args:
+        state: the account.
+        meters: its limits.
+        amounts: what is needed of each.
+        ticket: an id of the caller's making. Asking for one that was admitted says so again.
+        now: the store's clock.
+        priority: lower ones go first; first come, first served within one.
+        lease_ttl_s: an admitted one that is not renewed for so long is taken for dead.
+        ticket_ttl_s: a waiting one that does not ask for so long loses its place.
+        max_wait_s: it does not enter the queue if it would wait longer than this, even if
+            all that is reserved came back.
+    """
+    _advance(state, meters, now)
+    if ticket in state["leases"]:
+        return Admission("admitted")
+    needs = _named(meters, amounts)
+    for index, meter in enumerate(meters):
+        if needs[meter.name] > meter.capacity:
+            _dequeue(state, ticket)
+            return Admission("never", 0.0, index)
+    queue = state["queue"]
+    place = _place_of(queue, ticket)
+    if place is None:
+        place = sum(other["priority"] <= priority for other in queue)
+        wait, limit = _shortest_wait(state, meters, needs, place)
+        if wait > max_wait_s:
+            return Admission("late", wait, limit)
+        queue.insert(place, {"id": ticket, "priority": priority, "expires": 0.0, "amounts": needs})
+    queue[place]["expires"] = state["at"] + min(ticket_ttl_s, MOST)
+    wait, limit = _wait(state, meters, queue[0]["amounts"])
+    if place == 0 and wait <= TICK_S:
+        _admit(state, meters, queue.pop(0), lease_ttl_s)
+        return Admission("admitted")
+    if place > 0:
+        wait = min(wait, queue[0]["expires"] - state["at"])
+    return Admission("waiting", max(wait, LEAST_WAIT_S), limit)
+
+
+def arrived(state: State, meters: Sequence[Meter], lease: str, *, now: float) -> None:
+    """The provider has taken this lease's request by now.
+
+    Its continuous buckets begin to refill when the request comes. If ours did when the amount
+    was reserved, a network's delay before, they would run ahead of the provider's by that
+    delay, and the first tight request would be refused. So what is under way does not refill.
+    """
+    _advance(state, meters, now)
+    if lease in state["leases"]:
+        _arrive(state, meters, state["leases"][lease], state["at"])
+
+
+def settle(
+    state: State, meters: Sequence[Meter], lease: str, spent: Sequence[float], *, now: float
+) -> None:
+    """Replace what a lease has reserved by what was spent, which may be more.
+
+    The first settlement counts. What comes back, comes back to the period in which it was
+    taken; what was spent beyond is taken now.
+    """
+    _advance(state, meters, now)
+    held = state["leases"].pop(lease, None)
+    if held is None:
+        return
+    real = _named(meters, spent)
+    for meter in meters:
+        taken = held["amounts"].get(meter.name, 0.0) if meter.name in held["low"] else 0.0
+        more = real[meter.name] - taken
+        if more < 0:
+            _give_back(state, meter, held, -more)
+        elif meter.mode != "concurrency":
+            windows.take(state["buckets"][meter.name], meter, state["at"], more)
+
+
+def leave(state: State, meters: Sequence[Meter], ticket: str, *, now: float) -> None:
+    """Give up: out of the queue. If the ticket was admitted meanwhile, it has spent nothing."""
+    settle(state, meters, ticket, [0.0] * len(meters), now=now)
+    _dequeue(state, ticket)
+
+
+def renew(state: State, holder: str, *, now: float, ttl_s: float) -> bool:
+    """Let a lease or a ticket live for `ttl_s` from now. False if it is not known (any more)."""
+    t = _tick(state, now)
+    found: Held | Ticket | None = state["leases"].get(holder)
+    place = _place_of(state["queue"], holder)
+    if place is not None:
+        found = state["queue"][place]
+    if found is None or found["expires"] <= t:
+        return False
+    found["expires"] = t + min(ttl_s, MOST)
+    return True
+
+
+def close_for(state: State, seconds: float, *, now: float) -> None:
+    """Admit nothing for so long: the provider said so. The longest one counts."""
+    state["closed"] = max(state["closed"], _tick(state, now) + min(seconds, MOST))
+
+
+def learn(
+    state: State, meters: Sequence[Meter], lease: str, seen: Iterable[Seen], *, now: float
+) -> None:
+    """Correct the buckets by what the headers of this lease's answer say. Before it is settled.
+
+    A header is as old as the answer. What it says is left is compared with what we believed
+    was left when the request was admitted: then refills, requests and settlements since count
+    the same on both sides, and the difference is what strangers have used. Some providers take
+    the number at the end instead, when it contains requests that we have sent since; so it
+    counts only as far as it is below what we believe is left now, too.
+
+    More than we believed is taken for true only if it is the same limit (ours may be a share of
+    it), beyond what could be this request itself, and if no other was under way, whose tokens
+    would come back twice.
+    """
+    _advance(state, meters, now)
+    held = state["leases"].get(lease)
+    for one in seen:
+        meter = meters[one.limit]
+        if one.ends_s is not None:
+            windows.align(state["buckets"][meter.name], meter, state["at"], now, one.ends_s)
+        if one.remaining is not None and one.remaining >= 0 and held is not None:
+            same = one.capacity is not None and one.capacity <= meter.capacity
+            _correct(state, meter, held, one.remaining, same)
+
+
+def snapshot(state: State, meters: Sequence[Meter], *, now: float) -> Snapshot:
+    """How full the buckets are, and who runs and waits."""
+    _advance(state, meters, now)
+    levels = []
+    for meter in meters:
+        used = _used(state, meter)
+        full_s = _wait_for(state, meter, used)
+        reserved = _sum(state["leases"].values(), meter.name)
+        levels.append(Level(meter.capacity, meter.capacity - used, reserved, full_s))
+    closed_s = max(0.0, state["closed"] - state["at"])
+    return Snapshot(levels, len(state["leases"]), len(state["queue"]), closed_s)
+
+
+def _tick(state: State, now: float) -> float:
+    """The account's own time."""
+    behind = state["at"] - (now + state["skew"])
+    if behind > BACK_S:
+        state["skew"] += behind
+    state["at"] = max(state["at"], now + state["skew"])
+    return state["at"]
+
+
+def _advance(state: State, meters: Sequence[Meter], now: float) -> None:
+    """Bring the account up to this time."""
+    t = _tick(state, now)
+    for meter in meters:
+        if meter.name not in state["buckets"]:
+            state["buckets"][meter.name] = windows.fresh(meter, t)
+    for held in sorted(state["leases"].values(), key=lambda held: held["at"]):
+        due = min(held["at"] + ARRIVAL_S, held["expires"])
+        if due <= t:
+            _arrive(state, meters, held, due)
+    state["leases"] = {name: held for name, held in state["leases"].items() if held["expires"] > t}
+    state["queue"] = [ticket for ticket in state["queue"] if ticket["expires"] > t]
+    for meter in meters:
+        windows.turn(state["buckets"][meter.name], meter, t, now)
+        _ebb(state, meter)
+
+
+def _arrive(state: State, meters: Sequence[Meter], held: Held, when: float) -> None:
+    """What is under way comes into its continuous buckets."""
+    for meter in meters:
+        if meter.mode == "continuous" and meter.name not in held["low"]:
+            bucket = state["buckets"][meter.name]
+            windows.turn(bucket, meter, when, when)
+            _ebb(state, meter)
+            windows.take(bucket, meter, when, held["amounts"].get(meter.name, 0.0))
+            held["low"][meter.name] = bucket["used"]
+
+
+def _ebb(state: State, meter: Meter) -> None:
+    used = state["buckets"][meter.name]["used"]
+    for held in state["leases"].values():
+        if meter.name in held["low"]:
+            held["low"][meter.name] = min(held["low"][meter.name], used)
+
+
+def _used(state: State, meter: Meter) -> float:
+    """What is in the bucket, and what is under way to it (for concurrency: what runs)."""
+    used = state["buckets"][meter.name]["used"]
+    for held in state["leases"].values():
+        if meter.name not in held["low"]:
+            used += held["amounts"].get(meter.name, 0.0)
+    return used
+
+
+def _admit(state: State, meters: Sequence[Meter], ticket: Ticket, ttl_s: float) -> None:
+    t, alone = state["at"], not state["leases"]
+    held: Held = {
+        "amounts": ticket["amounts"],
+        "at": t,
+        "expires": t + min(ttl_s, MOST),
+        "alone": alone,
+        "left": {},
+        "low": {},
+    }
+    state["leases"][ticket["id"]] = held
+    for meter in meters:
+        bucket = state["buckets"][meter.name]
+        if meter.mode in ("fixed", "rolling"):
+            windows.take(bucket, meter, t, ticket["amounts"].get(meter.name, 0.0))
+            held["low"][meter.name] = bucket["used"]
+        held["left"][meter.name] = meter.capacity - _used(state, meter) + bucket["learned"]
+
+
+def _give_back(state: State, meter: Meter, held: Held, amount: float) -> None:
+    """Give back what is still taken: an empty bucket has let refills go by since."""
+    if meter.mode == "continuous":
+        amount = min(amount, held["low"][meter.name])
+        for other in state["leases"].values():
+            if meter.name in other["low"]:
+                other["low"][meter.name] = max(0.0, other["low"][meter.name] - amount)
+    windows.give(state["buckets"][meter.name], meter, amount, held["at"])
+
+
+def _correct(state: State, meter: Meter, held: Held, remaining: float, same: bool) -> None:
+    bucket, amount = state["buckets"][meter.name], held["amounts"].get(meter.name, 0.0)
+    gone = meter.mode == "fixed" and held["at"] < bucket["at"]
+    if meter.mode == "concurrency" or gone or meter.name not in held["left"]:
+        return
+    before, free = bucket["used"], meter.capacity - _used(state, meter)
+    then = held["left"][meter.name] - bucket["learned"]
+    if min(then, free) > remaining:
+        windows.take(bucket, meter, state["at"], min(then, free) - remaining)
+    elif same and held["alone"] and len(state["leases"]) == 1:
+        more = remaining - max(then, free) - amount
+        windows.give(bucket, meter, max(0.0, more), state["at"])
+    bucket["learned"] += bucket["used"] - before
+
+
+def _wait(state: State, meters: Sequence[Meter], needs: Amounts) -> tuple[float, int | None]:
+    """Seconds until all limits have room for this, and which one has it last."""
+    longest, slowest = max(0.0, state["closed"] - state["at"]), None
+    for index, meter in enumerate(meters):
+        missing = needs.get(meter.name, 0.0) + _used(state, meter) - meter.capacity
+        wait = _wait_for(state, meter, missing)
+        if wait > longest:
+            longest, slowest = wait, index
+    return longest, slowest
+
+
+def _wait_for(state: State, meter: Meter, missing: float) -> float:
+    if meter.mode != "concurrency" or missing <= 0:
+        return windows.wait_s(state["buckets"][meter.name], meter, state["at"], missing)
+    # Nobody knows when a request ends; at the latest its holder is taken for dead.
+    t = until = state["at"]
+    for held in sorted(state["leases"].values(), key=lambda one: one["expires"]):
+        if missing > 0:
+            missing -= held["amounts"].get(meter.name, 0.0)
+            until = held["expires"]
+    return until - t
+
+
+def _shortest_wait(
+    state: State, meters: Sequence[Meter], needs: Amounts, place: int
+) -> tuple[float, int | None]:
+    """The shortest wait there can be at this place: everything that is reserved comes back."""
+    longest, slowest = max(0.0, state["closed"] - state["at"]), None
+    for index, meter in enumerate(meters):
+        if meter.mode == "concurrency":
+            continue
+        ahead = _sum(state["queue"][:place], meter.name) + needs[meter.name]
+        back = _sum(state["leases"].values(), meter.name)
+        wait = _wait_for(state, meter, ahead + _used(state, meter) - back - meter.capacity)
+        if wait > longest:
+            longest, slowest = wait, index
+    return longest, slowest
+
+
+def _named(meters: Sequence[Meter], amounts: Sequence[float]) -> Amounts:
+    pairs = zip(meters, amounts, strict=True)
+    return {meter.name: min(amount, MOST) if amount > 0 else 0.0 for meter, amount in pairs}
+
+
+def _sum(held: Iterable[Held] | Iterable[Ticket], name: str) -> float:
+    return sum(one["amounts"].get(name, 0.0) for one in held)
+
+
+def _place_of(queue: list[Ticket], ticket: str) -> int | None:
+    for place, one in enumerate(queue):
+        if one["id"] == ticket:
+            return place
+    return None
+
+
+def _dequeue(state: State, ticket: str) -> None:
+    state["queue"] = [one for one in state["queue"] if one["id"] != ticket]

@@ -1,0 +1,154 @@
+"""How providers word their refusals: a table of matchers, and what each one means.
+
+The first that matches counts. What a body states in a field comes before prose, and the narrow
+before the general: Groq and OpenAI send one code for "wait" and for "this can never fit", Cerebras
+one for the minute and the day, and the sentence that means "no credit" at OpenAI means
+"tokens per minute" at Qwen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from batchwrap.errors import ConfigError
+
+RefusalKind = Literal["bucket", "overloaded", "growth", "final"]
+Reason = Literal["quota", "billing", "plan", "too_large", "daily"]
+Scope = Literal["second", "minute", "hour", "day", "month"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matcher:
+    """What an error looks like, and what it means. All conditions that are given must hold.
+
+    Args:
+        kind: ``"bucket"``: the account's own limit, wait. ``"overloaded"``: the provider is
+            full, try later, the account's buckets are as they were. ``"growth"``: grow slower.
+            ``"final"``: waiting is useless. None: no refusal, whatever it looks like.
+        reason: why it is final.
+        scope: the period of the limit; None: as the error says.
+        provider: only this provider's errors; empty: everybody's.
+        status: only these HTTP statuses (200: an error inside a stream); empty: all.
+        code: a regular expression for the whole of one of the error's codes (its `code`,
+            `type`, `status`, `reason`, …), in any case.
+        text: a regular expression to be found in the error's message, in any case.
+        waits: what a stated wait is worth: ``"floor"``: to be kept; ``"window"``: it is the
+            length of the period, the bucket may have room earlier; ``"untrue"``: to be ignored.
+
+    Raises:
+        ConfigError: an expression is not one.
+    """
+
+    kind: RefusalKind | None
+    reason: Reason | None = None
+    scope: Scope | None = None
+    provider: str = ""
+    status: Sequence[int] = ()
+    code: str = ""
+    text: str = ""
+    waits: Literal["floor", "window", "untrue"] = "floor"
+
+    def __post_init__(self) -> None:
+        for name, pattern in (("code", self.code), ("text", self.text)):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ConfigError(f"Matcher.{name}", f"{pattern!r}: {error}") from error
+
+    def matches(self, provider: str, status: int, codes: Sequence[str], text: str) -> bool:
+        """Whether an error is one of this sort."""
+        return (
+            self.provider in ("", provider)
+            and (not self.status or status in self.status)
+            and (not self.code or any(re.fullmatch(self.code, c, re.IGNORECASE) for c in codes))
+            and (not self.text or re.search(self.text, text, re.IGNORECASE) is not None)
+        )
+
+
+_bucket = partial(Matcher, kind="bucket")
+_overloaded = partial(Matcher, kind="overloaded")
+_growth = partial(Matcher, kind="growth")
+# Billing errors and walls come with a Retry-After, too; it means nothing.
+_final = partial(Matcher, kind="final", waits="untrue")
+
+# An error inside a stream came with status 200.
+_LIMITED = (200, 429)
+
+MATCHERS: Sequence[Matcher] = (
+    # Cerebras. https://inference-docs.cerebras.ai/support/error
+    _overloaded(code="queue_exceeded"),
+    _final(
+        reason="daily",
+        scope="day",
+        code="(token|request)_quota_exceeded",
+        text="per day",
+        waits="window",
+    ),
+    _bucket(code="(token|request)_quota_exceeded", waits="window"),
+    # Qwen. https://help.aliyun.com/en/model-studio/rate-limit
+    _growth(code=r"throttling\.burstrate|limit_burst_rate"),
+    _bucket(code=r"throttling\.(ratequota|allocationquota)|limit_requests"),
+    _bucket(provider="qwen", code="insufficient_quota", scope="minute"),
+    # Z.ai's codes are numbers. 1313 is its fair-use policy.
+    _overloaded(provider="zai", code="1305"),
+    _final(provider="zai", reason="quota", code="1308|1310"),
+    _final(provider="zai", reason="plan", code="1309|1311|1314"),
+    _final(provider="zai", reason="billing", code="1113"),
+    _growth(provider="zai", code="1313"),
+    # Cloudflare Workers AI.
+    _final(provider="cloudflare", reason="daily", scope="day", code="3036"),
+    _overloaded(provider="cloudflare", code="3040"),
+    # xAI: a limit of 0, or what is free is used up.
+    _final(status=_LIMITED, reason="plan", text=r"\(actual/limit\): \d+/0\b"),
+    _final(status=_LIMITED, reason="quota", text="free usage quota"),
+    # Gemini: its prose is the same for minute and day, and the day may state a wait of 1 s.
+    _overloaded(code="model_capacity_exhausted"),
+    _final(reason="daily", scope="day", code=".*perday.*"),
+    _bucket(code="resource[_-]exhausted"),
+    # OpenAI. https://developers.openai.com/api/docs/guides/rate-limits
+    _growth(code="slow_down"),
+    _final(reason="quota", code="insufficient_quota"),
+    _final(
+        reason="billing",
+        code="billing_not_active|credit_balance_exhausted|organization_spend_limit_exceeded",
+    ),
+    # Anthropic. https://platform.claude.com/docs/en/api/rate-limits
+    _final(reason="billing", code="enforced_spend_limit_reached"),
+    _growth(status=_LIMITED, text="usage increase rate"),
+    # Moonshot.
+    _final(reason="quota", code="exceeded_current_quota_error"),
+    # Azure: a trial's allowance is spent.
+    _final(
+        status=_LIMITED,
+        reason="quota",
+        scope="day",
+        text="retry after 86400 seconds",
+        waits="floor",
+    ),
+    # Groq's flex tier. https://console.groq.com/docs/flex-processing
+    _overloaded(provider="groq", status=(498,)),
+    # Everybody. "Billing" alone says nothing: Groq's and Gemini's common refusals name the page.
+    _final(reason="too_large", status=(413,), code="rate_limit_exceeded"),
+    _final(reason="too_large", status=_LIMITED, text="request too large"),
+    _final(
+        reason="billing",
+        status=(200, 400, 403, 429),
+        text="credit balance is too low|insufficient (account )?balance|spend(ing)? limit",
+    ),
+    _overloaded(code="(server_is_|engine_)?overloaded(_error)?"),
+    _overloaded(code="(service_)?unavailable|capacity_exceeded"),
+    _overloaded(
+        status=_LIMITED,
+        text="high (demand|traffic)|overloaded|at capacity|resource unavailable",
+    ),
+    _bucket(code="rate_limit(ed|_exceeded|_error|_reached_error)?|too_many_requests"),
+    _bucket(status=(200,), text="too many requests|rate limit"),
+    _bucket(status=(429,)),
+    _overloaded(status=(503, 529)),
+    _final(status=(402,), reason="billing"),
+    _final(status=(403,), reason="billing", text=r"\b(credits?|billing|balance|payment)\b"),
+)

@@ -1,0 +1,129 @@
+"""The state of one account, and what its operations (see `account`) answer. All of it is JSON."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypedDict
+
+from batchwrap.core.limits.windows import Bucket
+
+Amounts = dict[str, float]
+
+
+class Held(TypedDict):
+    """A lease.
+
+    Attributes:
+        amounts: what is reserved, by the name of the limit.
+        at: when.
+        expires: when its holder is taken for dead.
+        alone: whether no other lease was out when it was admitted.
+        left: what was left then, plus all that had been learned by then; by limit.
+        low: the least that was used at any time since the amount came into the bucket, by
+            limit; no more can be given back. A continuous limit is missing while the request
+            is under way to the provider, and one of concurrency always.
+    """
+
+    amounts: Amounts
+    at: float
+    expires: float
+    alone: bool
+    left: Amounts
+    low: Amounts
+
+
+class Ticket(TypedDict):
+    """A place in the queue."""
+
+    id: str
+    priority: int
+    expires: float
+    amounts: Amounts
+
+
+class State(TypedDict):
+    """An account.
+
+    Attributes:
+        at: its own time.
+        skew: its own time, less the store's clock.
+        closed: nothing is admitted before this time.
+        buckets: by the name of the limit.
+        leases: by id.
+        queue: in the order in which they will be admitted.
+    """
+
+    at: float
+    skew: float
+    closed: float
+    buckets: dict[str, Bucket]
+    leases: dict[str, Held]
+    queue: list[Ticket]
+
+
+class Admission(NamedTuple):
+    """The answer to `reserve`.
+
+    Attributes:
+        status: ``"admitted"``: the ticket is a lease now. ``"waiting"``: it is in the queue.
+            ``"late"``: its wait would be above the maximum, and ``"never"``: it is above a
+            capacity; both are not in the queue.
+        wait_s: seconds until it makes sense to ask again (0 if admitted or never).
+        limit: the index of the limit that is in the way, if it is one.
+    """
+
+    status: Literal["admitted", "waiting", "late", "never"]
+    wait_s: float = 0.0
+    limit: int | None = None
+
+
+class Seen(NamedTuple):
+    """What an answer's headers say of one limit.
+
+    Attributes:
+        limit: its index.
+        remaining: what the provider has left for us.
+        capacity: the provider's own limit.
+        ends_s: seconds until its fixed period ends.
+    """
+
+    limit: int
+    remaining: float | None = None
+    capacity: float | None = None
+    ends_s: float | None = None
+
+
+class Level(NamedTuple):
+    """How full a bucket is.
+
+    Attributes:
+        capacity: what fits in.
+        free: what can be taken now; below zero if too much was spent.
+        reserved: what leases hold that are not settled yet.
+        full_s: seconds until it is full, if nobody comes.
+    """
+
+    capacity: float
+    free: float
+    reserved: float
+    full_s: float
+
+
+class Snapshot(NamedTuple):
+    """An account as it is now.
+
+    Attributes:
+        levels: of each limit, in their order.
+        running: how many leases are out.
+        waiting: how many tickets are in the queue.
+        closed_s: for how many seconds nothing is admitted.
+    """
+
+    levels: list[Level]
+    running: int
+    waiting: int
+    closed_s: float
+
+
+def empty(now: float) -> State:
+    """An account of which nothing is used."""
+    return {"at": now, "skew": 0.0, "closed": now, "buckets": {}, "leases": {}, "queue": []}

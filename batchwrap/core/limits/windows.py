@@ -1,0 +1,183 @@
+"""One bucket in each of its modes: what is used, what comes back, how long until there is room.
+
+All of them count what is *used*, so a limit whose amount changes keeps what was spent. A
+bucket is plain JSON. Times are seconds of the account's own clock, which never goes back
+(see `account`); only `now` is the store's clock, on which fixed periods are aligned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, floor
+from typing import NamedTuple, NotRequired, TypedDict
+
+from batchwrap.options import Limit
+
+# Clocks around 2e9 seconds have steps of a quarter of a microsecond.
+TICK_S = 1e-6
+# Sums of fractions are off by so much of the whole; nobody waits a period for that.
+DUST = 1e-9
+# A window looks back over so many slices and the one that it is in.
+SLICES = 60
+# Headers round the end of a period to whole seconds.
+ROUNDING_S = 1.0
+
+
+class Meter(NamedTuple):
+    """What the arithmetic needs of one limit.
+
+    Attributes:
+        name: tells the buckets of an account apart. It does not contain the amount.
+        mode: ``"continuous"``, ``"fixed"``, ``"rolling"`` or ``"concurrency"``.
+        capacity: what fits into the full bucket.
+        per_s: the period in seconds.
+        rate: what a continuous bucket refills in one second.
+        offset_s: fixed periods begin at `offset_s` and at every multiple of `per_s` from it.
+    """
+
+    name: str
+    mode: str
+    capacity: float
+    per_s: float
+    rate: float
+    offset_s: float = 0.0
+
+
+class Bucket(TypedDict):
+    """The state of one limit.
+
+    Attributes:
+        used: what is taken and has not come back.
+        learned: all that answers of the provider have added to `used` so far.
+        at: continuous: refilled up to this time. Fixed: when the period was seen to begin.
+        until: fixed: when the period ends.
+        phase: fixed: the provider's own `offset_s`, once it is known.
+        slices: rolling: pairs of slice number and amount, oldest first.
+    """
+
+    used: float
+    learned: float
+    at: float
+    until: NotRequired[float]
+    phase: NotRequired[float]
+    slices: NotRequired[list[list[float]]]
+
+
+def meters(limits: Sequence[Limit], offsets_s: Sequence[float] = ()) -> tuple[Meter, ...]:
+    """What the arithmetic needs of these limits, in their order.
+
+    Args:
+        limits: the limits of one account.
+        offsets_s: when fixed periods begin, for each limit; 0 for all unless given.
+    """
+    made: list[Meter] = []
+    for index, limit in enumerate(limits):
+        mode = "concurrency" if limit.kind == "concurrency" else limit.mode
+        name = f"{mode} {limit.kind} {limit.per_s:g}"
+        same = sum(meter.name.partition("#")[0] == name for meter in made)
+        name = f"{name}#{same + 1}" if same else name
+        offset_s = offsets_s[index] if offsets_s else 0.0
+        made.append(Meter(name, mode, limit.capacity, limit.per_s, limit.rate, offset_s))
+    return tuple(made)
+
+
+def fresh(meter: Meter, t: float) -> Bucket:
+    """A bucket of which nothing is used."""
+    bucket: Bucket = {"used": 0.0, "learned": 0.0, "at": t}
+    if meter.mode == "fixed":
+        bucket["until"] = -meter.per_s
+    elif meter.mode == "rolling":
+        bucket["slices"] = []
+    return bucket
+
+
+def turn(bucket: Bucket, meter: Meter, t: float, now: float) -> None:
+    """Give back what time has given back by `t`."""
+    if meter.mode == "continuous":
+        bucket["used"] = max(0.0, bucket["used"] - max(0.0, t - bucket["at"]) * meter.rate)
+        bucket["at"] = max(bucket["at"], t)
+    elif meter.mode == "fixed" and bucket["until"] - t <= TICK_S:
+        _next_period(bucket, meter, t, now)
+    elif meter.mode == "rolling":
+        slices = bucket["slices"]
+        while slices and _outside_at(meter, slices[0][0]) - t <= TICK_S:
+            del slices[0]
+        bucket["used"] = sum(amount for _, amount in slices)
+
+
+def _next_period(bucket: Bucket, meter: Meter, t: float, now: float) -> None:
+    rest = meter.per_s - (now - bucket.get("phase", meter.offset_s)) % meter.per_s
+    until = t + rest
+    # A much shorter period than usual is no period: summer time has moved the offset, or
+    # the time is a rounding error before the next one.
+    if rest <= TICK_S or until - bucket["until"] < meter.per_s / 2:
+        until += meter.per_s
+    bucket["used"], bucket["at"], bucket["until"] = 0.0, t, until
+
+
+def _slice_of(meter: Meter, t: float) -> int:
+    return floor(t / meter.per_s * SLICES)
+
+
+def _outside_at(meter: Meter, number: float) -> float:
+    """When a slice is wholly outside of the window."""
+    return (number + 1) * meter.per_s / SLICES + meter.per_s
+
+
+def take(bucket: Bucket, meter: Meter, t: float, amount: float) -> None:
+    """Take an amount now, even if there is no room for it."""
+    bucket["used"] += amount
+    if meter.mode == "rolling":
+        slices, number = bucket["slices"], _slice_of(meter, t)
+        if slices and slices[-1][0] == number:
+            slices[-1][1] += amount
+        else:
+            slices.append([number, amount])
+
+
+def give(bucket: Bucket, meter: Meter, amount: float, taken_at: float) -> None:
+    """Give back an amount that was taken at some time: to that period only."""
+    if meter.mode == "fixed" and taken_at < bucket["at"]:
+        return
+    if meter.mode == "rolling":
+        number = _slice_of(meter, taken_at)
+        amount = min(amount, sum(held for place, held in bucket["slices"] if place == number))
+        for entry in bucket["slices"]:
+            if entry[0] == number:
+                entry[1] -= amount
+    bucket["used"] = max(0.0, bucket["used"] - amount)
+
+
+def wait_s(bucket: Bucket, meter: Meter, t: float, missing: float) -> float:
+    """Seconds until so much more is free, if nobody else comes.
+
+    More than the capacity is allowed: it is the least time in which so much can pass.
+    """
+    if missing <= meter.capacity * DUST:
+        return 0.0
+    if meter.mode == "continuous":
+        return missing / meter.rate
+    whole = ceil(missing / meter.capacity) - 1
+    if meter.mode == "fixed":
+        return bucket["until"] - t + whole * meter.per_s
+    return whole * meter.per_s + _slices_wait(bucket, meter, t, missing - whole * meter.capacity)
+
+
+def _slices_wait(bucket: Bucket, meter: Meter, t: float, missing: float) -> float:
+    for number, amount in bucket["slices"]:
+        missing -= amount
+        if missing <= 0:
+            return _outside_at(meter, number) - t
+    return meter.per_s
+
+
+def align(bucket: Bucket, meter: Meter, t: float, now: float, ends_s: float) -> None:
+    """The provider says in how many seconds its fixed period ends: ours, too, from now on."""
+    if meter.mode != "fixed" or not 0 < ends_s <= meter.per_s + ROUNDING_S:
+        return
+    until = t + ends_s
+    # Too late by a rounding is safe, too early is not.
+    if abs(until - bucket["until"]) <= ROUNDING_S:
+        until = max(until, bucket["until"])
+    bucket["until"] = until
+    bucket["phase"] = (now + until - t) % meter.per_s

@@ -1,0 +1,52 @@
+"""On whose account a request runs: API keys, named so that nobody can read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request goes, and with which key the agent sends it.
+
+    Attributes:
+        host: the provider's host name; empty where nobody knows.
+        api_key: empty where nobody knows.
+    """
+
+    host: str = ""
+    api_key: str = ""
+
+    def __repr__(self) -> str:
+        return f"Origin(host={self.host!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account with limits of its own.
+
+    Attributes:
+        name: tells it apart; made from the key, which cannot be read from it.
+        api_key: what to send with; None for the agent's own.
+    """
+
+    name: str
+    api_key: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Account(name={self.name!r})"
+
+
+def accounts_of(keys: Sequence[str] | None, origin: Origin) -> tuple[Account, ...]:
+    """The accounts that may take a request: the user's pool, or that of the agent's own key."""
+    if keys:
+        return tuple(Account(name_of(key), key) for key in dict.fromkeys(keys))
+    return (Account(name_of(origin.api_key)),)
+
+
+def name_of(api_key: str) -> str:
+    """Twelve hexadecimal digits for a key."""
+    digest = blake2b(api_key.encode(), digest_size=6, person=b"batchwrap")
+    return digest.hexdigest() if api_key else "default"

@@ -1,0 +1,215 @@
+"""What may be spent: by whose account, under which limits, and what was learned about them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from threading import Lock
+
+import orjson
+
+from batchwrap._priority import current_priority
+from batchwrap.core import chat
+from batchwrap.core.limits.cost import Cost, Usage
+from batchwrap.core.limits.headers import Observation
+from batchwrap.core.limits.refusal import Refusal
+from batchwrap.core.limits.state import Seen
+from batchwrap.core.provider import Provider
+from batchwrap.core.recent import Recent
+from batchwrap.options import Limit, LimitMode, Throttle
+from batchwrap.throttle.accounts import Account, Origin, accounts_of
+from batchwrap.throttle.limiter import Ask, Grant, Limiter, Scope
+from batchwrap.throttle.periods import meters_at
+from batchwrap.throttle.presets import Plan, plan, provider_of
+from batchwrap.throttle.stores import Spent, open_store
+
+# A growth limit halves the pace; it comes back within some fifty requests.
+_SLOWER, _FASTER, _SLOWEST = 0.5, 1.02, 0.05
+_MOST_CONVERSATIONS = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What of a request matters here.
+
+    Attributes:
+        provider: where it goes.
+        model: its model, as text.
+        scope: name of the buckets that it takes from.
+        accounts: those that may take it.
+        conversation: tells conversations apart, where there are accounts to stick to.
+        priority: higher ones go first.
+    """
+
+    provider: Provider
+    model: str
+    scope: str
+    accounts: tuple[Account, ...]
+    conversation: bytes | None
+    priority: int
+
+
+class Budget:
+    """The limits of one wrapped client or function.
+
+    Args:
+        throttle: the user's options; None limits nothing.
+    """
+
+    def __init__(self, throttle: Throttle | None) -> None:
+        given = throttle.limits if throttle is not None else ()
+        self._keys = throttle.keys if throttle is not None else None
+        self._plan: Plan | None = None
+        self._own: tuple[Limit, ...] | None = None
+        if not isinstance(given, str):
+            self._own = tuple(given)
+        elif given != "auto":
+            self._plan = plan(given)
+        store = open_store(throttle.store if throttle is not None else "memory")
+        self.limiter = Limiter(
+            store,
+            max_wait_s=throttle.max_wait_s if throttle is not None else 0.0,
+            falls_back=throttle is None or throttle.store_down == "local",
+        )
+        self._learned: Recent[str, dict[tuple[str, float], Limit]] = Recent(_MOST_CONVERSATIONS)
+        self._sticks: Recent[bytes, str] = Recent(_MOST_CONVERSATIONS)
+        self._pace: dict[str, float] = {}
+        self._turn = 0
+        self._lock = Lock()
+
+    def request(self, body: chat.Body, origin: Origin) -> Request:
+        """What matters of a request."""
+        model = str(body.get("model") or "")
+        provider = self._plan.provider if self._plan else provider_of(origin.host or None, model)
+        accounts = accounts_of(self._keys, origin)
+        return Request(
+            provider=provider,
+            model=model,
+            scope=self._scope_name(provider, origin, model),
+            accounts=accounts,
+            conversation=_conversation(body) if len(accounts) > 1 else None,
+            priority=current_priority(),
+        )
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is reserved, and nobody waits."""
+        known = self.limiter.snapshots().values()
+        return not any(now.running or now.waiting for _, now in known)
+
+    def counts_tokens(self, request: Request) -> bool:
+        """Whether any limit is of tokens."""
+        kinds = {limit.kind for limit in self._limits(request)}
+        return not kinds <= {"requests", "concurrency"}
+
+    def ask(self, request: Request, cost: Cost, sure: Cost) -> Ask:
+        """The question whether a request may go."""
+        scope = self._scope(request)
+        pace = self._pace.get(request.scope, 1.0)
+        accounts, sticks = self._in_order(request)
+        return Ask(scope, accounts, cost, sure, request.priority, sticks, pace)
+
+    def took(self, request: Request, account: Account) -> None:
+        """An account has taken a request; the conversation stays with it."""
+        if request.conversation is not None:
+            self._sticks.put(request.conversation, account.name)
+
+    def learn(self, request: Request, grant: Grant, observations: Sequence[Observation]) -> None:
+        """Take over what an answer's headers say: amounts where none are known, else levels."""
+        if self._own is None and self._plan is None:
+            self._learn_limits(request, grant, observations)
+        limits = grant.ask.scope.limits
+        seen = [
+            Seen(
+                index,
+                remaining=one.remaining,
+                capacity=one.limit,
+                ends_s=one.reset_s if one.reset_means == "window" else None,
+            )
+            for one in observations
+            for index, limit in enumerate(limits)
+            if (limit.kind, limit.per_s) == (one.kind, one.per_s)
+        ]
+        if seen:
+            self.limiter.learn(grant, seen)
+
+    def refused(self, request: Request, grant: Grant, refusal: Refusal, seconds: float) -> None:
+        """Take note of a refusal: each of its kinds has a reaction of its own."""
+        if refusal.kind == "bucket":
+            self.limiter.close_for(grant, seconds)
+        elif refusal.kind == "growth":
+            with self._lock:
+                pace = self._pace.get(request.scope, 1.0)
+                self._pace[request.scope] = max(_SLOWEST, pace * _SLOWER)
+
+    def spent(self, request: Request, grant: Grant, spent: Cost, usage: Usage | None) -> None:
+        """Take note of what a request has used up."""
+        if spent.requests:
+            used = usage or Usage(round(spent.input_tokens), round(spent.output_tokens))
+            entry = Spent(1, used.prompt_tokens, used.cached_tokens, used.completion_tokens)
+            self.limiter.spend(grant, request.model, entry)
+        if spent.requests and request.scope in self._pace:
+            with self._lock:
+                pace = min(1.0, self._pace[request.scope] * _FASTER)
+                self._pace[request.scope] = pace
+
+    def _scope(self, request: Request) -> Scope:
+        limits = self._limits(request)
+        return Scope(request.scope, limits, meters_at(limits, time.time()))
+
+    def _limits(self, request: Request) -> tuple[Limit, ...]:
+        if self._own is not None:
+            return self._own
+        if self._plan is not None:
+            return self._plan.limits if self._plan.covers(request.model) else ()
+        return tuple((self._learned.get(request.scope) or {}).values())
+
+    def _scope_name(self, provider: Provider, origin: Origin, model: str) -> str:
+        if self._own is not None:
+            return "own"
+        if self._plan is not None:
+            return f"{self._plan.name}:{model}" if self._plan.scope == "model" else self._plan.name
+        return f"{provider.name or origin.host}:{model}"
+
+    def _learn_limits(
+        self, request: Request, grant: Grant, observations: Sequence[Observation]
+    ) -> None:
+        """Amounts that the provider names itself; nothing is guessed."""
+        before = self._learned.get(request.scope) or {}
+        known, used = dict(before), dict[tuple[str, float], float]()
+        for one in observations:
+            if one.limit and one.limit > 0 and one.per_s:
+                mode: LimitMode = "fixed" if one.reset_means == "window" else "continuous"
+                known[one.kind, one.per_s] = Limit(one.kind, one.limit, one.per_s, mode)
+                if one.remaining is not None:
+                    used[one.kind, one.per_s] = max(0.0, one.limit - one.remaining)
+        if known == before:
+            return
+        self._learned.put(request.scope, known)
+        scope = self._scope(request)
+        new = [0.0 if place in before else used.get(place, 0.0) for place in known]
+        if any(new):
+            self.limiter.charge(grant, scope, new)
+
+    def _in_order(self, request: Request) -> tuple[tuple[Account, ...], bool]:
+        """The account of the conversation first, else the next one in turn; which it was."""
+        accounts = request.accounts
+        if request.conversation is None:
+            return accounts, False
+        stuck = self._sticks.get(request.conversation)
+        place = next((n for n, one in enumerate(accounts) if one.name == stuck), None)
+        sticks = place is not None
+        if place is None:
+            with self._lock:
+                self._turn = place = (self._turn + 1) % len(accounts)
+        return (*accounts[place:], *accounts[:place]), sticks
+
+
+def _conversation(body: chat.Body) -> bytes:
+    """What tells a conversation apart: how it begins."""
+    messages = body.get("messages")
+    start = messages[:2] if isinstance(messages, list) else []
+    written = orjson.dumps([body.get("model"), start], default=repr)
+    return blake2b(written, digest_size=16).digest()

@@ -1,0 +1,42 @@
+"""Where budgets are kept: in memory, in a file, or on a server, which others may share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from batchwrap.errors import ConfigError
+from batchwrap.throttle.stores.contract import Spent, Store, Used
+from batchwrap.throttle.stores.memory import MemoryStore
+
+__all__ = ["MemoryStore", "Spent", "Store", "Used", "open_store"]
+
+
+_REDIS = ("redis://", "rediss://", "unix://")
+
+
+def open_store(url: str, *, clock: Callable[[], float] | None = None) -> Store:
+    """The store that a URL names: ``"memory"``, ``"sqlite:///limits.db"``, ``"redis://host"``.
+
+    Args:
+        url: after ``sqlite:///`` stands a path; an absolute one begins with a fourth slash.
+            Those of Redis are as redis-py takes them.
+        clock: seconds since 1970, the same for all who share the store; by default this
+            host's, or the Redis server's own.
+
+    Raises:
+        ConfigError: there is no such store, or its file is no store of ours.
+        StoreUnavailable: it cannot be opened now.
+    """
+    if url == "memory":
+        return MemoryStore(clock or time.time)
+    if url.startswith("sqlite:"):
+        from batchwrap.throttle.stores.sqlite import SqliteStore
+
+        return SqliteStore(url, clock=clock or time.time)
+    if url.startswith(_REDIS):
+        from batchwrap.throttle.stores.redis import RedisStore
+
+        return RedisStore(url, clock=clock)
+    # The URL itself is not repeated: it may hold a password.
+    raise ConfigError("Throttle.store", 'is none of "memory", "sqlite:///path" and "redis://host"')

@@ -1,0 +1,120 @@
+"""What a store promises, whatever it keeps its accounts in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from batchwrap.core.limits.state import Admission, Seen, Snapshot
+from batchwrap.core.limits.windows import Meter
+
+MINUTE_S, DAY_S = 60, 86_400
+# How long the books are kept.
+MINUTES_KEPT_S, DAYS_KEPT_S = 3_600, 35 * DAY_S
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What requests have used, as the provider counted it; cached tokens are prompt tokens."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """One line of the books.
+
+    Attributes:
+        key: the account.
+        model: the model.
+        span: the length of time that the line is about.
+        start_unix_s: when it began: a minute, or a day in UTC.
+        spent: all that was spent in it.
+    """
+
+    key: str
+    model: str
+    span: Literal["minute", "day"]
+    start_unix_s: int
+    spent: Spent
+
+
+class Store(Protocol):
+    """Holds accounts and does one operation of `core.limits.account` at a time on them.
+
+    Every method is atomic, may be called from any thread, and takes its time from the store's
+    own clock. `key` names an account; it is opaque, and never holds an API key in clear.
+    `settle` and `leave` may be called by a finaliser, even while the same thread is inside.
+
+    All of them but `shared` may raise `StoreUnavailable`.
+
+    Attributes:
+        name: the store's URL, without a password.
+        shared: whether others than this process use its accounts: nobody is woken by what
+            they give back, so who waits has to ask every now and then.
+    """
+
+    name: str
+    shared: bool
+
+    def reserve(
+        self,
+        key: str,
+        meters: Sequence[Meter],
+        amounts: Sequence[float],
+        ticket: str,
+        *,
+        priority: int = 0,
+        lease_ttl_s: float,
+        ticket_ttl_s: float,
+        max_wait_s: float = ...,
+    ) -> Admission:
+        """Ask for an amount of each limit. See `account.reserve`."""
+        ...
+
+    def arrived(self, key: str, meters: Sequence[Meter], lease: str) -> None:
+        """The provider has this lease's request. See `account.arrived`."""
+        ...
+
+    def learn(self, key: str, meters: Sequence[Meter], lease: str, seen: Sequence[Seen]) -> None:
+        """Correct the account by an answer's headers. See `account.learn`."""
+        ...
+
+    def settle(self, key: str, meters: Sequence[Meter], lease: str, spent: Sequence[float]) -> None:
+        """Replace what is reserved by what was spent. See `account.settle`."""
+        ...
+
+    def leave(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
+        """Give up, admitted or not. See `account.leave`."""
+        ...
+
+    def renew(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Keep a lease or a ticket alive; False if it is gone. See `account.renew`."""
+        ...
+
+    def close_for(self, key: str, seconds: float) -> None:
+        """Admit nothing for so long. See `account.close_for`."""
+        ...
+
+    def snapshot(self, key: str, meters: Sequence[Meter]) -> Snapshot:
+        """How full the buckets are. See `account.snapshot`."""
+        ...
+
+    def spend(self, key: str, model: str, spent: Spent) -> None:
+        """Enter into the books what was used, under the present minute and day."""
+        ...
+
+    def usage(self, key: str | None = None) -> list[Used]:
+        """The books, of one account or of all, oldest first.
+
+        Minutes are kept for about an hour, days for some weeks.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections. A store that is used again opens them again."""
+        ...

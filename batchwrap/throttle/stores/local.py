@@ -1,0 +1,172 @@
+"""What the stores have in common that run the arithmetic themselves."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from math import inf
+from typing import TypeVar
+
+import orjson
+
+from batchwrap.core.limits import account
+from batchwrap.core.limits.state import Admission, Seen, Snapshot, State, empty
+from batchwrap.core.limits.windows import Meter
+from batchwrap.errors import StoreUnavailable
+from batchwrap.throttle.stores.contract import (
+    DAY_S,
+    DAYS_KEPT_S,
+    MINUTE_S,
+    MINUTES_KEPT_S,
+    Spent,
+    Used,
+)
+from batchwrap.throttle.stores.turnstile import Turnstile
+
+T = TypeVar("T")
+
+
+class LocalStore(ABC):
+    """A store of JSON texts, one for each account; see `contract.Store` for the methods.
+
+    Args:
+        name: its URL.
+        clock: seconds since 1970.
+    """
+
+    shared = False
+
+    def __init__(self, name: str, clock: Callable[[], float]) -> None:
+        self.name = name
+        self._clock = clock
+        self._turnstile = Turnstile()
+
+    @abstractmethod
+    def _atomic(self) -> AbstractContextManager[None]:
+        """All that is done inside is done, or nothing; nobody else comes between."""
+
+    @abstractmethod
+    def _load(self, key: str) -> bytes | None: ...
+
+    @abstractmethod
+    def _save(self, key: str, state: bytes) -> None: ...
+
+    @abstractmethod
+    def _enter(self, line: Used) -> None: ...
+
+    @abstractmethod
+    def _forget(self, span: str, before_unix_s: float) -> None: ...
+
+    @abstractmethod
+    def _lines(self, key: str | None) -> list[Used]: ...
+
+    def reserve(
+        self,
+        key: str,
+        meters: Sequence[Meter],
+        amounts: Sequence[float],
+        ticket: str,
+        *,
+        priority: int = 0,
+        lease_ttl_s: float,
+        ticket_ttl_s: float,
+        max_wait_s: float = inf,
+    ) -> Admission:
+        """Ask for an amount of each limit."""
+
+        def change(state: State, now: float) -> Admission:
+            return account.reserve(
+                state,
+                meters,
+                amounts,
+                ticket,
+                now=now,
+                priority=priority,
+                lease_ttl_s=lease_ttl_s,
+                ticket_ttl_s=ticket_ttl_s,
+                max_wait_s=max_wait_s,
+            )
+
+        return self._change(key, change)
+
+    def arrived(self, key: str, meters: Sequence[Meter], lease: str) -> None:
+        """The provider has this lease's request."""
+        self._change(key, lambda state, now: account.arrived(state, meters, lease, now=now))
+
+    def learn(self, key: str, meters: Sequence[Meter], lease: str, seen: Sequence[Seen]) -> None:
+        """Correct the account by an answer's headers."""
+        self._change(key, lambda state, now: account.learn(state, meters, lease, seen, now=now))
+
+    def settle(self, key: str, meters: Sequence[Meter], lease: str, spent: Sequence[float]) -> None:
+        """Replace what is reserved by what was spent."""
+        self._change_soon(
+            key, lambda state, now: account.settle(state, meters, lease, spent, now=now)
+        )
+
+    def leave(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
+        """Give up, admitted or not."""
+        self._change_soon(key, lambda state, now: account.leave(state, meters, ticket, now=now))
+
+    def renew(self, key: str, holder: str, ttl_s: float) -> bool:
+        """Keep a lease or a ticket alive; False if it is gone."""
+        return self._change(
+            key, lambda state, now: account.renew(state, holder, now=now, ttl_s=ttl_s)
+        )
+
+    def close_for(self, key: str, seconds: float) -> None:
+        """Admit nothing for so long."""
+        self._change(key, lambda state, now: account.close_for(state, seconds, now=now))
+
+    def snapshot(self, key: str, meters: Sequence[Meter]) -> Snapshot:
+        """How full the buckets are."""
+        return self._change(key, lambda state, now: account.snapshot(state, meters, now=now))
+
+    def spend(self, key: str, model: str, spent: Spent) -> None:
+        """Enter into the books what was used, under the present minute and day."""
+
+        def enter() -> None:
+            with self._atomic():
+                now = self._clock()
+                minute, day = int(now // MINUTE_S * MINUTE_S), int(now // DAY_S * DAY_S)
+                self._enter(Used(key, model, "minute", minute, spent))
+                self._enter(Used(key, model, "day", day, spent))
+                self._forget("minute", now - MINUTES_KEPT_S)
+                self._forget("day", now - DAYS_KEPT_S)
+
+        self._turnstile.run_soon(enter)
+
+    def usage(self, key: str | None = None) -> list[Used]:
+        """The books, of one account or of all, oldest first."""
+
+        def read() -> list[Used]:
+            with self._atomic():
+                return self._lines(key)
+
+        return sorted(
+            self._turnstile.run(read),
+            key=lambda line: (line.start_unix_s, line.span, line.key, line.model),
+        )
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what is open."""
+
+    def _change(self, key: str, change: Callable[[State, float], T]) -> T:
+        return self._turnstile.run(lambda: self._apply(key, change))
+
+    def _change_soon(self, key: str, change: Callable[[State, float], None]) -> None:
+        self._turnstile.run_soon(lambda: self._apply(key, change))
+
+    def _apply(self, key: str, change: Callable[[State, float], T]) -> T:
+        with self._atomic():
+            # Read in here: who has waited for his turn must not bring an older time along.
+            now = self._clock()
+            kept = self._load(key)
+            try:
+                state: State = empty(now) if kept is None else orjson.loads(kept)
+            except orjson.JSONDecodeError as error:
+                raise StoreUnavailable(self.name, f"the account {key!r} is damaged") from error
+            result = change(state, now)
+            self._save(key, orjson.dumps(state))
+            return result

@@ -1,0 +1,1 @@
+"""What an estimate of a prompt is made of: texts, messages, pictures, tools, experience."""

@@ -1,0 +1,374 @@
+"""What providers say when they refuse, sorted into four classes: real errors, and odd ones."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchwrap.core.limits.matchers import MATCHERS, Matcher
+from batchwrap.core.limits.refusal import Refusal, read_refusal, read_stream_error
+from batchwrap.errors import ConfigError
+
+NOW = 1_790_000_000.0
+# Errors as they were published or measured; "sources" are the keys of the table of providers.
+CASES: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parent / "data" / "refusals.json").read_text(encoding="utf-8")
+)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=12,
+)
+FIELDS = [
+    "error",
+    "errors",
+    "code",
+    "type",
+    "status",
+    "reason",
+    "message",
+    "detail",
+    "details",
+    "metadata",
+    "headers",
+    "violations",
+    "quotaId",
+    "retryDelay",
+    "status_code",
+    "object",
+]
+WORDS = [
+    "rate_limit_exceeded",
+    "error",
+    "RESOURCE_EXHAUSTED",
+    "429",
+    "37s",
+    "retry-after",
+    "per",
+    "day",
+    "please",
+    "retry",
+    "after",
+    "5s",
+]
+ODD_ERRORS = st.recursive(
+    JSON | st.sampled_from(WORDS),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=5)
+    ),
+    max_leaves=20,
+)
+
+
+def read(case: dict[str, Any], provider: str | None = None) -> Refusal | None:
+    """What is understood of a case of the table."""
+    name = case["provider"] if provider is None else provider
+    if case.get("stream"):
+        return read_stream_error(case["body"], NOW, name)
+    return read_refusal(case["status"], case["headers"], case["body"], NOW, name)
+
+
+def refused(message: str = "", status: int = 429, code: str = "", **headers: str) -> Refusal:
+    """A refusal of a provider that is not known."""
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    body = {"error": {"message": message, "code": code}}
+    refusal = read_refusal(status, named, body, NOW)
+    assert refusal is not None
+    return refusal
+
+
+@pytest.mark.parametrize(
+    "case", CASES, ids=[f"{n}-{case['provider']}" for n, case in enumerate(CASES)]
+)
+def test_real_errors(case: dict[str, Any]) -> None:
+    """Every error that is known of a provider is sorted as its documents say."""
+    refusal = read(case)
+    told = None if refusal is None else asdict(refusal)
+    status = told.pop("status") if told else None
+    assert told == case["expect"]
+    if told and not case.get("stream"):
+        assert status == case["status"]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case["status"] == 429])
+def test_a_429_is_a_refusal_whoever_sent_it(case: dict[str, Any]) -> None:
+    """An error that is read without knowing its provider is a refusal all the same."""
+    assert read(case, provider="") is not None
+
+
+def test_without_the_body() -> None:
+    """Before the body is read, the status alone tells what can be told."""
+    kinds = {
+        status: refusal and refusal.kind
+        for status in (200, 400, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 529, 402)
+        for refusal in [read_refusal(status, {}, None, NOW)]
+    }
+    assert {status: kind for status, kind in kinds.items() if kind} == {
+        429: "bucket",
+        503: "overloaded",
+        529: "overloaded",
+        402: "final",
+    }
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "60"}, 60),
+        ({"retry-after": "0.25"}, 0.25),
+        ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5),
+        ({"retry-after-ms": "soon", "retry-after": "2"}, 2),
+        ({"retry-after-ms": "-5"}, 0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:01:40 GMT"}, 40),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:10 GMT"}, 0),
+        ({"retry-after": "-3"}, 0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "inf"}, None),
+    ],
+)
+def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    """Seconds, milliseconds and dates are understood, nonsense is not."""
+    refusal = read_refusal(429, headers, None, now_unix_s=60.0)
+    assert refusal is not None and refusal.retry_after_s == seconds
+
+
+def test_the_header_counts_before_the_message() -> None:
+    """Where both state a wait, it is the header's; with none of them, nothing is made up."""
+    sentence = "Please try again in 300ms."
+    assert refused(sentence, retry_after="2").retry_after_s == 2
+    assert refused(sentence).retry_after_s == 0.3
+    assert refused("Slow down, please.").retry_after_s is None
+
+
+def test_a_full_bucket_is_not_waited_for() -> None:
+    """A reset is a wait only where a window ends; a bucket has room before it is full."""
+    headers = {
+        "x-ratelimit-limit-tokens": "6000",
+        "x-ratelimit-remaining-tokens": "0",
+        "x-ratelimit-reset-tokens": "50",
+    }
+    waits = {
+        provider: refusal.retry_after_s
+        for provider in ("azure", "groq", "")
+        for refusal in [read_refusal(429, headers, None, NOW, provider)]
+        if refusal
+    }
+    assert waits == {"azure": 50, "groq": None, "": None}
+
+
+@pytest.mark.parametrize(
+    ("message", "scope"),
+    [
+        ("Rate limit reached on requests per day (RPD): Limit 200", "day"),
+        ("Limit: 3 / min. Please try again in 20s.", "minute"),
+        ("exceeds your limit of 5 requests per second", "second"),
+        ("TPM limit reached; the free plan has 1M tokens per day", "minute"),
+        ("hourly? no: 150 requests per hour", "hour"),
+        ("monthly allowance", "month"),
+        ("Rate limit reached", None),
+    ],
+)
+def test_scope(message: str, scope: str | None) -> None:
+    """The period is the first that the message names."""
+    assert refused(message).scope == scope
+
+
+def test_a_day_without_a_time_is_final() -> None:
+    """A daily limit is waited for only if the provider says how long; a monthly one likewise."""
+    daily, monthly = "Limit of requests per day reached.", "Monthly limit reached."
+    assert (refused(daily).kind, refused(daily).reason) == ("final", "daily")
+    assert (refused(monthly).kind, refused(monthly).reason) == ("final", "quota")
+    assert refused(daily, retry_after="9").kind == "bucket"
+    assert refused("Limit of requests per minute reached.").kind == "bucket"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Rate limit reached on tokens per minute (TPM): Limit 8000, Used 2591, Requested 5863. "
+        "Need more tokens? Upgrade today at https://console.groq.com/settings/billing",
+        "You exceeded your current quota, please check your plan and billing details.",
+    ],
+)
+def test_a_word_is_not_yet_a_bill(message: str) -> None:
+    """Refusals that only mention the billing page are waited for."""
+    assert refused(message).kind == "bucket"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"error": {"message": "Invalid value: 'rate limit'", "code": "invalid_value"}}),
+        (400, {"error": {"message": "too many requests in a batch"}}),
+        (400, {"error": {"code": "context_length_exceeded", "message": "..."}}),
+        (400, {"error": {"message": "prompt is too long: 208310 tokens > 200000 maximum"}}),
+        (413, {"error": {"type": "request_too_large", "message": "Request exceeds the maximum"}}),
+        (400, {"error": {"message": "exceeds the model's context window", "type": "tokens"}}),
+        (401, {"error": {"code": "invalid_api_key", "message": "Incorrect API key"}}),
+        (403, {"error": {"message": "Country not supported"}}),
+        (500, {"error": {"message": "The server had an error", "type": "server_error"}}),
+        (404, "<html>not found</html>"),
+    ],
+)
+def test_other_errors_are_no_refusals(status: int, body: Any) -> None:
+    """Bad requests, long prompts, wrong keys and crashes are somebody else's."""
+    assert read_refusal(status, {}, body, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("queue_exceeded", "overloaded"),
+        ("MODEL_CAPACITY_EXHAUSTED", "overloaded"),
+        ("server_is_overloaded", "overloaded"),
+        ("UNAVAILABLE", "overloaded"),
+        ("capacity_exceeded", "overloaded"),
+        ("rate_limit_exceeded", "bucket"),
+        ("rate_limited", "bucket"),
+        ("token_quota_exceeded", "bucket"),
+        ("Throttling.RateQuota", "bucket"),
+        ("resource-exhausted", "bucket"),
+        ("limit_burst_rate", "growth"),
+        ("slow_down", "growth"),
+        ("insufficient_quota", "final"),
+    ],
+)
+def test_a_code_alone(code: str, kind: str) -> None:
+    """The code of a limit is enough, without a message and under any status of an error."""
+    assert refused(status=400, code=code).kind == kind
+    assert refused(status=500, code=code).kind == kind
+    assert read_refusal(200, {}, {"error": {"code": code}}, NOW) is None
+
+
+def test_money_under_another_status() -> None:
+    """Money also comes with 400 and 403."""
+    assert refused("You have no credits left", status=403).reason == "billing"
+    assert refused("Your credit balance is too low", status=400).reason == "billing"
+
+
+def test_a_status_of_groq_alone() -> None:
+    """498 means something at Groq only."""
+    refusal = read_refusal(498, {}, None, NOW, "groq")
+    assert refusal is not None and refusal.kind == "overloaded"
+    assert read_refusal(498, {}, None, NOW) is None
+
+
+def test_an_overload_has_no_period() -> None:
+    """Where the provider is full, no bucket of the account is blamed."""
+    refusal = refused("We have high demand: more requests per minute than usual.")
+    assert (refusal.kind, refusal.scope) == ("overloaded", None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"code": "slow_down", "message": "m"}},
+        {"code": "slow_down", "message": "m"},
+        {"code": "slow_down", "error": "m"},
+        [{"error": {"code": "slow_down"}}],
+        {"errors": [{"code": "slow_down"}]},
+        {"error": {"details": [{"reason": "SLOW_DOWN"}], "code": True}},
+    ],
+)
+def test_shapes(body: Any) -> None:
+    """A code is found in all shapes that errors come in."""
+    refusal = read_refusal(429, {}, body, NOW)
+    assert refusal is not None and refusal.kind == "growth"
+    assert refusal.code in ("slow_down", "SLOW_DOWN")
+
+
+def test_nothing_of_the_message_is_kept() -> None:
+    """Ids of accounts and keys, which some messages contain, go nowhere."""
+    message = "Your account org-123<ak-secret> request reached organization max RPM: 3"
+    refusal = refused(message, code=f"rate limit: {message}")
+    assert "secret" not in repr(refusal) and refusal.code is None
+
+
+def test_own_matchers_count_first() -> None:
+    """A user can teach a wording, and overrule what is known."""
+    body = {"error": {"message": "Zu viele Anfragen", "code": "rate_limit_exceeded"}}
+    final = Matcher(kind="final", reason="plan", text="zu viele", waits="untrue")
+    never = Matcher(kind=None, code="rate_limit_.*")
+    known = read_refusal(418, {"retry-after": "3"}, body, NOW)
+    taught = read_refusal(418, {"retry-after": "3"}, body, NOW, extra=[final])
+    assert known == Refusal(418, 3.0, code="rate_limit_exceeded")
+    assert taught == Refusal(418, None, "final", "plan", code="rate_limit_exceeded")
+    assert read_refusal(418, {}, body, NOW, extra=[never, final]) is None
+    assert read_stream_error({"error": "Zu viele"}, NOW, extra=[final]) is not None
+
+
+def test_a_matcher_refuses_a_broken_expression() -> None:
+    """A wrong expression fails when it is written, and says where."""
+    with pytest.raises(ConfigError, match=r"Matcher\.text"):
+        Matcher(kind="bucket", text="(")
+
+
+def test_what_is_final_has_a_reason() -> None:
+    """Every matcher that ends a request says why."""
+    assert all((matcher.kind == "final") == (matcher.reason is not None) for matcher in MATCHERS)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "status"),
+    [
+        ({"error": {"code": 429, "message": "m"}}, 429),
+        ({"error": {"message": "m", "type": "overloaded_error"}}, 200),
+        ({"error": {"message": "m", "code": "rate_limit_exceeded"}, "status_code": 429}, 429),
+        ({"type": "error", "code": "rate_limit_exceeded", "message": "m"}, 200),
+        ({"error": "Rate limit exceeded"}, 200),
+    ],
+)
+def test_errors_in_a_stream(chunk: Any, status: int) -> None:
+    """An error inside a 200 is a refusal, with the status that it names itself."""
+    refusal = read_stream_error(chunk, NOW)
+    assert refusal is not None and refusal.status == status
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"choices": [{"delta": {"content": "rate_limit_exceeded"}}], "code": "rate_limit_exceeded"},
+        {"choices": [], "error": None},
+        {"error": {"message": "Internal error", "code": 500}},
+        {"error": {"code": 400, "message": "maximum context length is 8192 tokens"}},
+        [],
+        "rate limit",
+        None,
+    ],
+)
+def test_other_chunks(chunk: Any) -> None:
+    """Chunks without an error, or with one that is no limit, are no refusals."""
+    assert read_stream_error(chunk, NOW) is None
+
+
+@given(
+    st.sampled_from([400, 402, 403, 413, 429, 500, 503]),
+    st.dictionaries(
+        st.sampled_from(["retry-after", "retry-after-ms", "x-ratelimit-limit-requests"]), st.text()
+    ),
+    ODD_ERRORS,
+    st.sampled_from(["", "gemini", "mistral", "zai"]),
+)
+def test_anything_can_be_read(
+    status: int, headers: dict[str, str], body: Any, provider: str
+) -> None:
+    """No answer, however odd, breaks the reader; a wait is never negative or endless."""
+    for refusal in (
+        read_refusal(status, headers, body, NOW, provider),
+        read_stream_error(body, NOW, provider),
+    ):
+        if refusal and refusal.retry_after_s is not None:
+            assert 0 <= refusal.retry_after_s < float("inf")
+    assert status != 429 or read_refusal(status, headers, "", NOW, provider) is not None
+
+
+@given(st.text(), st.floats(0, 4e9))
+def test_any_text_is_a_message(text: str, now_unix_s: float) -> None:
+    """A 429 with any text is a refusal."""
+    assert read_refusal(429, {}, text, now_unix_s) is not None

@@ -1,0 +1,248 @@
+"""What is learned about limits, and whose account takes a request."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchwrap import priority
+from batchwrap.core.limits.cost import NOTHING, Cost, Usage
+from batchwrap.core.limits.headers import Observation
+from batchwrap.core.limits.refusal import Refusal
+from batchwrap.core.limits.state import Admission
+from batchwrap.errors import ConfigError, LimitExceeded, RequestTooLarge, StoreUnavailable
+from batchwrap.options import Limit, Throttle
+from batchwrap.throttle.accounts import Origin, accounts_of, name_of
+from batchwrap.throttle.budget import Budget
+from batchwrap.throttle.gate import Gate, Lease
+from batchwrap.throttle.stores import MemoryStore
+from tests.throttle.harness import Bench
+
+MINUTE = Limit("tokens", 100, 60)
+HERE = Origin(host="api.cerebras.ai", api_key="sk-own")
+
+
+def tokens(amount: float) -> Cost:
+    """One request with so many tokens."""
+    return Cost(1, amount)
+
+
+def gate(budget: Budget, task: str = "a", origin: Origin = HERE, model: str = "m") -> Gate:
+    """The gate for a request of one conversation."""
+    body = {"model": model, "messages": [{"role": "user", "content": task}]}
+    return Gate(budget, budget.request(body, origin))
+
+
+def take(budget: Budget, amount: float, task: str = "a", **fields: Any) -> Lease:
+    """A lease for so many tokens; the request arrives at once."""
+    lease = gate(budget, task, **fields).acquire(tokens(amount), tokens(amount))
+    lease.arrived()
+    return lease
+
+
+def test_accounts_add_up() -> None:
+    """The account that can admit first takes a request; all of them together are the limit."""
+    budget = Budget(Throttle(limits=[MINUTE], keys=["k1", "k2"], max_wait_s=0))
+    keys = {take(budget, 80, task).api_key for task in "ab"}
+    assert keys == {"k1", "k2"}
+    with pytest.raises(LimitExceeded):
+        take(budget, 80, "c")
+
+
+def test_conversations_stick_to_an_account() -> None:
+    """A conversation stays with its key while there is room, and new ones are spread."""
+    budget = Budget(Throttle(limits=[MINUTE], keys=["k1", "k2", "k3"], max_wait_s=0))
+    first = {task: take(budget, 1, task).api_key for task in "abc"}
+    assert len(set(first.values())) == 3
+    for _ in range(5):
+        assert {task: take(budget, 1, task).api_key for task in "abc"} == first
+
+
+def test_sticking_costs_little() -> None:
+    """It waits for its own account for a moment, not for long."""
+    budget = Budget(Throttle(limits=[Limit("tokens", 100, 10)], keys=["k1", "k2"], max_wait_s=5))
+    own = take(budget, 100).api_key
+    soon = take(budget, 5)
+    assert (soon.api_key, 0 < soon.waited_s < 2) == (own, True)
+    assert take(budget, 60).api_key != own
+
+
+def test_keys_are_never_shown() -> None:
+    """An account's name does not tell its key, and nothing prints it."""
+    [account, _] = accounts_of(["sk-secret", "sk-other", "sk-secret"], HERE)
+    assert "secret" not in f"{account!r}{account.name}{Origin('h', 'sk-secret')!r}"
+    assert "secret" not in repr(Throttle(keys=["sk-secret"]))
+    assert name_of("sk-secret") == account.name != name_of("sk-other")
+
+
+@pytest.mark.parametrize("keys", [[], "sk-1", ["sk-1", ""], [5]])
+def test_wrong_keys(keys: Any) -> None:
+    """They are refused by name, and not repeated in the message."""
+    with pytest.raises(ConfigError, match=r"Throttle\.keys") as caught:
+        Throttle(keys=keys)
+    assert "sk-1" not in str(caught.value)
+
+
+def test_a_guess_is_never_a_wall() -> None:
+    """Only what the request itself names can be too large; an answer's unknown length is not."""
+    budget = Budget(Throttle(limits=[MINUTE], max_wait_s=0))
+    gate(budget).acquire(tokens(5_000), tokens(90)).settle(NOTHING, None)
+    with pytest.raises(RequestTooLarge):
+        gate(budget).acquire(tokens(5_000), tokens(101))
+
+
+def test_models_of_a_plan_have_their_own_buckets() -> None:
+    """Where a plan limits each model by itself, one does not take from the other."""
+    budget = Budget(Throttle(limits="cerebras/code-pro", max_wait_s=0))
+    assert budget.request({"model": "a"}, HERE).scope != budget.request({"model": "b"}, HERE).scope
+    own = Budget(Throttle(limits=[MINUTE]))
+    assert own.request({"model": "a"}, HERE).scope == own.request({"model": "b"}, HERE).scope
+
+
+def observed(limit: float, remaining: float | None) -> Observation:
+    """What a header says of the tokens of a minute."""
+    return Observation(
+        kind="tokens", per_s=60, limit=limit, remaining=remaining, reset_s=None, reset_means=None
+    )
+
+
+def test_amounts_that_headers_name() -> None:
+    """Nothing waits before; then what they say holds, what was used up before included."""
+    budget = Budget(Throttle(max_wait_s=0))
+    lease = take(budget, 10**9)
+    lease.learn([observed(limit=1_000, remaining=300)])
+    lease.settle(NOTHING, None)
+    take(budget, 250)
+    with pytest.raises(LimitExceeded):
+        take(budget, 100)
+    take(budget, 100, model="other")
+
+
+def test_headers_correct_a_level() -> None:
+    """What strangers have used of a shared budget is gone for us, too."""
+    budget = Budget(Throttle(limits=[Limit("tokens", 1_000, 60)], max_wait_s=0))
+    lease = take(budget, 10)
+    lease.learn([observed(limit=1_000, remaining=100)])
+    lease.settle(tokens(10), Usage(5, 5))
+    take(budget, 90)
+    with pytest.raises(LimitExceeded):
+        take(budget, 50)
+
+
+def test_growth_is_slowed_down() -> None:
+    """After a refusal for growing too fast costs count double; each answer takes some back."""
+    budget = Budget(Throttle(limits=[MINUTE], max_wait_s=0))
+    lease = take(budget, 10)
+    lease.refused(Refusal(429, kind="growth"), 0.0)
+    lease.settle(NOTHING, None)
+    take(budget, 40)
+    with pytest.raises(LimitExceeded):
+        take(budget, 40)
+
+
+@pytest.mark.parametrize(("kind", "closed"), [("bucket", True), ("overloaded", False)])
+def test_who_is_closed_by_a_refusal(kind: Any, closed: bool) -> None:
+    """The account, if its own limit was hit; a provider that is full closes nothing."""
+    budget = Budget(Throttle(limits=[MINUTE], keys=["k1", "k2"], max_wait_s=0))
+    lease = take(budget, 1)
+    lease.refused(Refusal(429, retry_after_s=60, kind=kind), 60.0)
+    lease.settle(NOTHING, None)
+    assert (take(budget, 1).api_key != lease.api_key) is closed
+
+
+def test_priority() -> None:
+    """Who is more urgent goes first; first come, first served among equals."""
+    bench = Bench(Limit("tokens", 6_000, 60, burst=100))
+    bench.acquire(tokens(100)).settle(tokens(100))
+    order: list[str] = []
+
+    def work(name: str, level: int) -> None:
+        bench.acquire(tokens(30), priority=level)
+        order.append(name)
+
+    threads = []
+    for place, (name, level) in enumerate([("a", 0), ("b", 0), ("urgent", 1)], start=1):
+        threads.append(threading.Thread(target=work, args=(name, level)))
+        threads[-1].start()
+        while bench.waiting + len(order) < place:
+            pass
+    for thread in threads:
+        thread.join(5)
+    assert order == ["urgent", "a", "b"]
+
+
+def test_the_level_of_a_thread() -> None:
+    """The context manager sets it for what is inside."""
+    budget = Budget(None)
+    with priority(2):
+        assert budget.request({}, HERE).priority == 2
+    assert budget.request({}, HERE).priority == 0
+    with pytest.raises(ConfigError, match="priority"), priority("high"):  # type: ignore[arg-type]
+        pass
+
+
+class Down(MemoryStore):
+    """A shared store that cannot be reached until it is mended."""
+
+    shared = True
+    broken = True
+
+    def reserve(self, *args: Any, **kwargs: Any) -> Admission:
+        """Fails."""
+        if self.broken:
+            raise StoreUnavailable("down://", "nobody is there")
+        return super().reserve(*args, **kwargs)
+
+
+def test_a_store_that_is_down() -> None:
+    """Each process keeps to the limits by itself, if that is what the user wants."""
+    fails = Bench(MINUTE, store=Down(), max_wait_s=0, falls_back=False)
+    with pytest.raises(StoreUnavailable):
+        fails.acquire(tokens(10))
+    local = Bench(MINUTE, store=Down(), max_wait_s=0)
+    local.acquire(tokens(90)).settle(tokens(90))
+    with pytest.raises(LimitExceeded):
+        local.acquire(tokens(90))
+
+
+def test_a_store_that_is_back() -> None:
+    """After a rest it is asked again."""
+    now = [0.0]
+    store = Down()
+    bench = Bench(MINUTE, store=store, max_wait_s=0, clock=lambda: now[0])
+    assert bench.acquire(tokens(90)).grant.store is not store
+    store.broken = False
+    assert bench.acquire(tokens(1)).grant.store is not store
+    now[0] = 10.0
+    assert bench.acquire(tokens(90)).grant.store is store
+
+
+def test_the_books(tmp_path: Path) -> None:
+    """What was spent stands there by account, model, minute and day, over restarts."""
+    url = f"sqlite:///{tmp_path / 'budget.db'}"
+    for _ in range(2):
+        budget = Budget(Throttle(limits=[MINUTE], store=url))
+        lease = take(budget, 10, model="m1")
+        lease.settle(tokens(7), Usage(4, 3, 1))
+        courier = budget.limiter._courier
+        assert courier is not None
+        courier.flush(5)
+        lines = budget.limiter.store.usage()
+    day = [line for line in lines if line.span == "day" and line.model == "m1"]
+    assert {line.key for line in lines} == {name_of("sk-own")}
+    assert sum(line.spent.prompt_tokens for line in day) == 8
+    assert sum(line.spent.output_tokens for line in day) == 6
+    assert sum(line.spent.cached_tokens for line in day) == 2
+
+
+def test_one_file_for_two_budgets(tmp_path: Path) -> None:
+    """Two clients with one file and one key share one budget."""
+    url = f"sqlite:///{tmp_path / 'budget.db'}"
+    one, other = (Budget(Throttle(limits=[MINUTE], store=url, max_wait_s=0)) for _ in range(2))
+    take(one, 80)
+    with pytest.raises(LimitExceeded):
+        take(other, 80)
+    take(other, 80, origin=Origin(api_key="sk-other"))
