@@ -10,7 +10,7 @@ LITELLM := .venv-litellm
 LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
 .PHONY: demo test test-openai3 test-openai2 lint format coverage build clean benchmark-offer \
-	benchmark-overhead benchmark-replay benchmark-round-trips benchmark-tokens
+	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-tokens
 
 demo: $(MAIN)/.ready
 	$(MAIN)/bin/batchwrap demo
@@ -71,6 +71,11 @@ benchmark-round-trips: $(MAIN)/.ready
 # Recorded sessions with and without batchwrap: two minutes; --all takes every session.
 benchmark-replay: $(MAIN)/.ready
 	$(MAIN)/bin/python -m benchmarks.replay
+
+# When to remind, with models whose habit fades: four minutes; writes a plot, too.
+benchmark-reminders: $(MAIN)/.ready
+	mkdir -p build
+	$(MAIN)/bin/python -m benchmarks.reminders --plot build/reminders.svg
 
 # What a request costs in batchwrap itself; --profile tells where.
 benchmark-overhead: $(MAIN)/.ready

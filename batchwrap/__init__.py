@@ -7,6 +7,7 @@ Importing this loads no HTTP library, no tokenizer and no SDK.
 
 from batchwrap._api import batched, stats, wrap
 from batchwrap._priority import priority
+from batchwrap.directives import DEFAULT_DIRECTIVES, Directive, Marker
 from batchwrap.errors import (
     BatchwrapError,
     ConfigError,
@@ -16,6 +17,7 @@ from batchwrap.errors import (
     RequestTooLarge,
     StoreUnavailable,
 )
+from batchwrap.modes import mode
 from batchwrap.options import (
     Batching,
     Event,
@@ -29,12 +31,15 @@ from batchwrap.options import (
 from batchwrap.stats import Stats
 
 __all__ = [
+    "DEFAULT_DIRECTIVES",
     "Batching",
     "BatchwrapError",
     "ConfigError",
+    "Directive",
     "Event",
     "Limit",
     "LimitExceeded",
+    "Marker",
     "MissingExtraError",
     "QuotaExhausted",
     "ReadAhead",
@@ -46,6 +51,7 @@ __all__ = [
     "Throttle",
     "Tool",
     "batched",
+    "mode",
     "priority",
     "stats",
     "wrap",

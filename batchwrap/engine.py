@@ -15,6 +15,9 @@ from batchwrap.core.exchange import Exchange
 from batchwrap.core.memory import Memory
 from batchwrap.core.tally import Tally
 from batchwrap.core.views.outgoing import Context
+from batchwrap.directives import Mode
+from batchwrap.models import model_facts
+from batchwrap.modes import current_mode
 from batchwrap.options import Event, Options
 from batchwrap.stats import PROCESS, Counters
 from batchwrap.throttle import retry
@@ -56,8 +59,15 @@ class Engine:
         # `random.seed` from making two processes derive the same ids.
         self._random = random.Random(secrets.randbits(128))
 
-    def call(self, body: chat.Body, origin: Origin, *, may_answer: bool = True) -> Call:
-        """One request, ready to be driven."""
+    def call(
+        self,
+        body: chat.Body,
+        origin: Origin,
+        *,
+        may_answer: bool = True,
+        mode: Mode | None = None,
+    ) -> Call:
+        """One request, ready to be driven; `mode` is what the request says."""
         request = self.budget.request(body, origin)
         throttle = self.options.throttle
         context = Context(
@@ -67,6 +77,9 @@ class Engine:
             tally=Tally(),
             provider=request.provider,
             now_s=time.monotonic(),
+            model=model_facts(str(body.get("model"))),
+            mode=mode or current_mode(),
+            clock=time.monotonic,
         )
         exchange = Exchange(
             body,

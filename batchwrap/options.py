@@ -8,6 +8,8 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
+from batchwrap.checks import one_of as _one_of
+from batchwrap.directives import DEFAULT_DIRECTIVES, DEFAULT_MARKERS, Directive, Marker
 from batchwrap.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,12 +21,6 @@ LimitKind = Literal[
 LimitMode = Literal["continuous", "fixed", "rolling"]
 ToolKind = Literal["read", "edit", "write", "read_only", "sequential", "bookkeeping"]
 EventHook = Callable[["Event"], None]
-
-
-def _one_of(option: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        names = ", ".join(repr(name) for name in allowed)
-        raise ConfigError(option, f"{value!r} is not one of {names}")
 
 
 def _number(option: str, value: object, *, least: float, above: bool = False) -> None:
@@ -214,25 +210,62 @@ class Batching:
             raise ConfigError("Batching.exclude", "is a text; give a list of tool names")
 
 
+Placement = Literal["append", "user", "system"]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reminders:
-    """When the model is told again to batch.
+    """When the model is told again to batch, and in which words.
 
     Args:
-        every: assistant turns without a batch until the next reminder.
-        on_lapse: remind at once when two turns in a row were single reads that could
-            have been one multi-call.
+        every: assistant turns without a batch until the next reminder; None: never by count.
+        on_lapse: remind at once when two turns in a row were single calls that could have
+            been one multi-call, or when turns are spent on the to-do list alone.
+        cooldown: assistant turns after a reminder in which a lapse brings no other one.
         max_per_conversation: most reminders in one conversation.
+        placement: ``"append"`` puts them at the end of the newest user or tool message;
+            ``"user"`` and ``"system"`` make messages of their own, where the model is not
+            known to refuse one at that place.
+        directives: what the model may be reminded of.
+        modes: how plan and build mode show in the conversation.
+        prefetch_when_thinking: remind of reading ahead also where the model thinks, which
+            makes it think about all of it.
+        min_tokens_per_s: below this measured speed of generation the model is not pressed to
+            group edits, since the round trip is not what takes the time; 0 presses always.
     """
 
-    every: int = 6
+    every: int | None = 6
     on_lapse: bool = True
+    cooldown: int = 3
     max_per_conversation: int = 12
+    placement: Placement = "append"
+    directives: Sequence[Directive] = DEFAULT_DIRECTIVES
+    modes: Sequence[Marker] = DEFAULT_MARKERS
+    prefetch_when_thinking: bool = False
+    min_tokens_per_s: float = 500
 
     def __post_init__(self) -> None:
-        _whole("Reminders.every", self.every, least=1)
+        if self.every is not None:
+            _whole("Reminders.every", self.every, least=1)
+        _whole("Reminders.cooldown", self.cooldown, least=0)
         _whole("Reminders.max_per_conversation", self.max_per_conversation, least=0)
+        _number("Reminders.min_tokens_per_s", self.min_tokens_per_s, least=0)
         _one_of("Reminders.on_lapse", self.on_lapse, (True, False))
+        _one_of("Reminders.prefetch_when_thinking", self.prefetch_when_thinking, (True, False))
+        _one_of("Reminders.placement", self.placement, get_args(Placement))
+        _all_are("Reminders.directives", self.directives, Directive)
+        _all_are("Reminders.modes", self.modes, Marker)
+        ids = [directive.id for directive in self.directives]
+        if len(set(ids)) < len(ids):
+            raise ConfigError("Reminders.directives", "two of them have the same id")
+
+
+def _all_are(option: str, values: object, kind: type) -> None:
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise ConfigError(option, f"{values!r} is not a list")
+    for value in values:
+        if not isinstance(value, kind):
+            raise ConfigError(option, f"{value!r} is not a {kind.__name__}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -308,7 +341,8 @@ class Event:
     """Something that batchwrap did. Holds counts and names, never contents or keys.
 
     Args:
-        name: ``"expanded"``, ``"coalesced"``, ``"read_ahead"``, ``"waited"``, ``"refused"``,
+        name: ``"expanded"``, ``"coalesced"``, ``"read_ahead"``, ``"reminded"``, ``"withheld"``
+            (a reminder), ``"judged"`` (whether one was followed), ``"waited"``, ``"refused"``,
             ``"repaired"`` or ``"failed_open"``.
         data: numbers and names that belong to it; seconds end in ``_s``.
     """

@@ -9,6 +9,7 @@ from threading import RLock
 from typing import Any
 
 _REPAIRS = "repairs."
+_DIRECTIVES = "directives\n"  # names of models have all other separators in them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +37,10 @@ class Stats:
         not_understood: request bodies of a shape that was passed on untouched.
         passed_through: requests to other endpoints, untouched.
         repairs: how often each repair was needed, by name.
+        directives: by model and directive, how often it was `given`, how many of these were
+            `judged` since by what the model did at its next chance, and `followed` by a
+            batch; the `tokens` that it took up (a rough estimate, in each request again);
+            and how often it was `withheld_…` and why.
     """
 
     requests: int = 0
@@ -58,6 +63,7 @@ class Stats:
     not_understood: int = 0
     passed_through: int = 0
     repairs: Mapping[str, int] = field(default_factory=dict)
+    directives: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
 
     @property
     def round_trips_saved(self) -> int:
@@ -70,7 +76,13 @@ class Stats:
 
     def __str__(self) -> str:
         rows = self.as_dict()
-        repairs = rows.pop("repairs")
+        repairs, directives = rows.pop("repairs"), rows.pop("directives")
+        rows |= {
+            f"{directive} ({model}): {what}": count
+            for model, by_directive in sorted(directives.items())
+            for directive, counts in by_directive.items()
+            for what, count in counts.items()
+        }
         rows |= {f"repairs: {name}": count for name, count in sorted(repairs.items())}
         width = max(len(name) for name in rows)
         return "\n".join(
@@ -106,7 +118,21 @@ class Counters:
             if name.startswith(_REPAIRS)
         }
         known = {item.name: counts[item.name] for item in fields(Stats) if item.name in counts}
-        return Stats(**known, repairs=repairs)
+        return Stats(**known, repairs=repairs, directives=_by_directive(counts))
+
+
+def directive_counter(model: object, directive: str, what: str) -> str:
+    """The name of a counter that belongs to a directive."""
+    return f"{_DIRECTIVES}{model}\n{directive}\n{what}"
+
+
+def _by_directive(counts: Mapping[str, int]) -> dict[str, dict[str, dict[str, int]]]:
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for name, count in counts.items():
+        if name.startswith(_DIRECTIVES):
+            model, directive, what = name.removeprefix(_DIRECTIVES).rsplit("\n", 2)
+            found.setdefault(model, {}).setdefault(directive, {})[what] = count
+    return found
 
 
 PROCESS = Counters(above=None)

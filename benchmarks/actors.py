@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any, Literal
 
 import orjson
@@ -47,6 +48,8 @@ class Play:
         careful: whether a model that cooperates keeps to the careful rule; else it batches
             across failures and to files that it cannot know yet, and makes some first calls
             on their own beside the multi-call.
+        named: whether prompts name the files that were known before they were touched, as
+            the recorded ones did.
 
     Attributes:
         session: the session as this agent has it.
@@ -61,6 +64,7 @@ class Play:
     style: Style
     tokens: FillerTokens
     careful: bool = True
+    named: bool = False
     session: Session = field(init=False)
     turns: list[Turn] = field(init=False)
     calls: list[Call] = field(init=False)
@@ -90,11 +94,12 @@ class ScriptedModel:
 
     Args:
         play: what it plays.
-        cooperation: the share of runs that it makes in one multi-call.
+        cooperation: the share of runs that it makes in one multi-call; or what tells it for
+            a request.
     """
 
     play: Play
-    cooperation: float
+    cooperation: float | Callable[[Message], float]
 
     def __call__(self, request: Message) -> lab.Reply:
         """The turn that follows from the conversation."""
@@ -105,7 +110,7 @@ class ScriptedModel:
             return lab.Reply("Done.")
         run = self.play.run_of.get(turn.index, [turn])
         left = [other for other in run if not _is_done(other, done, said)]
-        batches = len(left) > 1 and self._cooperates(run)
+        batches = len(left) > 1 and self._cooperates(run, request)
         beside = left[:1] if batches and self._splits(left) else []
         multi = self._multi(left[len(beside) :], request) if batches else None
         if multi is not None:
@@ -115,8 +120,9 @@ class ScriptedModel:
         calls = self._same_answer(turn, done)
         return lab.Reply(self.play.text_of(turn), calls=tuple(map(self._single, calls)))
 
-    def _cooperates(self, run: list[Turn]) -> bool:
-        return share_of(f"{self.play.session.id}:{run[0].index}") < self.cooperation
+    def _cooperates(self, run: list[Turn], request: Message) -> bool:
+        rate = self.cooperation(request) if callable(self.cooperation) else self.cooperation
+        return share_of(f"{self.play.session.id}:{run[0].index}") < rate
 
     def _splits(self, left: list[Turn]) -> bool:
         """Whether a reckless model makes the first call of a run on its own, beside the rest."""
@@ -194,12 +200,21 @@ class Agent:
         script = self.play.session.script
         for part in script[self._place :]:
             if isinstance(part, Prompt):
-                text = self.play.tokens.padded("", part.tokens) or "."
+                text = self.play.tokens.padded(self._names(), part.tokens) or "."
                 self.messages.append({"role": part.role, "content": text})
             elif not _is_done(part, self._run, self._said):
                 return True
             self._place += 1
         return False
+
+    def _names(self) -> str:
+        """The files that are touched next and whose names are known before, where they count."""
+        if not self.play.named:
+            return ""
+        script = self.play.session.script[self._place + 1 :]
+        turns = takewhile(lambda part: isinstance(part, Turn), script)
+        calls = (call for turn in turns if isinstance(turn, Turn) for call in turn.calls)
+        return " ".join(dict.fromkeys(call.path for call in calls if call.known and call.path))
 
     def _take(self, answer: Message) -> None:
         calls = answer.get("tool_calls") or []

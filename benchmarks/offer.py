@@ -9,10 +9,12 @@ import tempfile
 
 import orjson
 
-from batchwrap.core.reminders import directives
+from batchwrap.core.reminders.directives import names_of, prepare, written
+from batchwrap.core.reminders.turns import Single
 from batchwrap.core.views.find import find
 from batchwrap.core.views.multi import multi_tools
 from batchwrap.core.views.offer import offer
+from batchwrap.directives import DEFAULT_DIRECTIVES
 from batchwrap.options import Batching
 from batchwrap.throttle.encodings import load
 from batchwrap.tools import Workspace
@@ -27,11 +29,12 @@ def main() -> None:
     offered = offer({"tools": tools}, multis, batching, instead=False, most=batching.max_items)[
         "tools"
     ][len(tools) :]
-    added = {
-        "the offer, in every request": orjson.dumps(offered).decode(),
-        "a reminder after N turns": directives.general(multis),
-        "a reminder on a lapse": directives.lapse(multis[0], ["src/app.py", "src/util.py"]),
-    }
+    todo = {"type": "function", "function": {"name": "todo_write"}}
+    paths = ("src/app.py", "src/util.py")
+    lapse = [Single(multis[0], path, {"path": path}, 0) for path in paths]
+    added = {"the offer, in every request": orjson.dumps(offered).decode()}
+    for ready in prepare(DEFAULT_DIRECTIVES, names_of([*tools, todo], multis)):
+        added[f"the reminder {ready.directive.id!r}"] = written(ready, lapse)
     for name, text in added.items():
         print(f"{name:<30} {len(load('o200k_base').encode_ordinary(text)):>4} tokens")
 

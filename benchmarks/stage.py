@@ -8,6 +8,7 @@ the agent asks the model itself, and the prompts are counted as the provider cou
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +22,7 @@ from benchmarks import toolbox
 from benchmarks.actors import Agent, Message, Play, ScriptedModel
 from benchmarks.filler import FillerTokens, spelled_out
 
+DEFAULT = batchwrap.Reminders()
 BATCHING = batchwrap.Batching(tools={"bash": "sequential"})
 
 
@@ -33,12 +35,16 @@ class Played:
         prompt_tokens: of all of them, with schemas and reminders.
         requests: requests of the agent, those answered locally included.
         faults: what went wrong: a call that came twice, too early, changed, or never.
+        reminders: how many were given.
+        reminder_tokens: what they took up in all requests (a rough estimate).
     """
 
     round_trips: int
     prompt_tokens: int
     requests: int
     faults: tuple[str, ...]
+    reminders: int = 0
+    reminder_tokens: int = 0
 
 
 @dataclass(slots=True)
@@ -76,11 +82,19 @@ class Stage:
         self._client.close()
         self._provider.stop()
 
-    def play(self, play: Play, cooperation: float, *, wrapped: bool = True) -> Played:
+    def play(
+        self,
+        play: Play,
+        cooperation: float | Callable[[Message], float],
+        *,
+        wrapped: bool = True,
+        batching: batchwrap.Batching = BATCHING,
+        reminders: batchwrap.Reminders | None = DEFAULT,
+    ) -> Played:
         """Play a session over HTTP, with a model that cooperates in this share of its runs."""
         client = self._client
         if wrapped:
-            client = batchwrap.wrap(client, batching=BATCHING)
+            client = batchwrap.wrap(client, batching=batching, reminders=reminders)
         options: dict[str, Any] = {"tools": toolbox.TOOLS}
         if play.style == "serial":
             options["parallel_tool_calls"] = False
@@ -106,7 +120,15 @@ class Stage:
         else:
             counted = sum(self.tokens.prompt(entry.json) for entry in entries)
         faults = [*agent.faults, *_left_over(agent)]
-        return Played(len(self._provider.journal), counted, agent.requests, tuple(faults))
+        seen = batchwrap.stats(client).directives.get("m", {}) if wrapped else {}
+        return Played(
+            len(self._provider.journal),
+            counted,
+            agent.requests,
+            tuple(faults),
+            sum(counts.get("given", 0) for counts in seen.values()),
+            sum(counts.get("tokens", 0) for counts in seen.values()),
+        )
 
     def _answer(self, request: Message) -> lab.Reply:
         assert self._model is not None

@@ -10,7 +10,9 @@ import batchwrap
 from batchwrap import (
     Batching,
     ConfigError,
+    Directive,
     Limit,
+    Marker,
     ReadAhead,
     Reminders,
     Repair,
@@ -41,6 +43,24 @@ from tests.strategies import READ_FILE
         (lambda: Reminders(every=True), "Reminders.every"),
         (lambda: Reminders(on_lapse="yes"), "Reminders.on_lapse"),  # type: ignore[arg-type]
         (lambda: Reminders(max_per_conversation=-1), "Reminders.max_per_conversation"),
+        (lambda: Reminders(cooldown=-1), "Reminders.cooldown"),
+        (lambda: Reminders(placement="front"), "Reminders.placement"),  # type: ignore[arg-type]
+        (lambda: Reminders(min_tokens_per_s=-1), "Reminders.min_tokens_per_s"),
+        (lambda: Reminders(directives=["x"]), "Reminders.directives"),  # type: ignore[list-item]
+        (lambda: Reminders(directives="general"), "Reminders.directives"),  # type: ignore[arg-type]
+        (lambda: Reminders(directives=[Directive("a", "b")] * 2), "Reminders.directives"),
+        (lambda: Reminders(modes=["plan"]), "Reminders.modes"),  # type: ignore[list-item]
+        (lambda: Directive("", "text"), "Directive.id"),
+        (lambda: Directive("a", ""), "Directive.text"),
+        (lambda: Directive("a", "b", kind="nag"), "Directive.kind"),  # type: ignore[arg-type]
+        (lambda: Directive("a", "b", when="now"), "Directive.when"),  # type: ignore[arg-type]
+        (lambda: Directive("a", "b", models="*"), "Directive.models"),
+        (lambda: Directive("a", "b", unless="("), "Directive.unless"),
+        (lambda: Directive("a", "b", judged=1.5), "Directive.judged"),  # type: ignore[arg-type]
+        (lambda: Marker("draft", "x"), "Marker.mode"),  # type: ignore[arg-type]
+        (lambda: Marker("plan", "["), "Marker.pattern"),
+        (lambda: Marker("plan", "x", switch="x"), "Marker.switch"),  # type: ignore[arg-type]
+        (lambda: Marker("plan", None), "Marker.pattern"),  # type: ignore[arg-type]
         (lambda: Throttle(max_wait_s=-1), "Throttle.max_wait_s"),
         (lambda: Throttle(max_wait_s=float("nan")), "Throttle.max_wait_s"),
         (lambda: Throttle(limits=[5]), "Throttle.limits"),  # type: ignore[list-item]

@@ -21,6 +21,7 @@ from batchwrap.adapters.marker import is_translated
 from batchwrap.core.chat import Body
 from batchwrap.core.exchange import AnswerLocally, Exchange, Head, Respond
 from batchwrap.core.views.deliver import LocalAnswer
+from batchwrap.directives import Mode
 from batchwrap.drive import sync, tasks
 from batchwrap.drive.answer import sent
 from batchwrap.engine import Engine
@@ -31,8 +32,10 @@ from batchwrap.errors import (
     RequestTooLarge,
     StoreUnavailable,
 )
+from batchwrap.modes import as_mode
 
 _CHAT = "/chat/completions"
+_MODE = "x-batchwrap-mode"
 _SIGNED = "aws4-hmac-sha256"
 _FRAMING = ("content-length", "transfer-encoding")
 _ENCODING = ("content-encoding", "content-length")
@@ -70,6 +73,21 @@ class _Wire:
         if headers.get("authorization", "").lower().startswith(_SIGNED):
             return None  # the signature covers the body: it must stay as it was signed
         return _object(b"".join(request.stream))
+
+    def _told(self, request: Any) -> tuple[Any, Mode | None]:
+        """The request without the header that tells the mode, and the mode."""
+        told = request.headers.get(_MODE)
+        if told is None:
+            return request, None
+        headers = [pair for pair in request.headers.raw if pair[0].lower() != _MODE.encode()]
+        bare = self.library.Request(
+            request.method,
+            request.url,
+            headers=headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        return bare, as_mode(told)
 
     def _request(self, request: Any, body: Body | None, api_key: str | None) -> Any:
         if body is None and api_key is None:
@@ -154,6 +172,7 @@ class SyncWire(_Wire):
 
     def handle_request(self, request: Any) -> Any:
         """Send a request, through the exchange if it is a chat completion."""
+        request, mode = self._told(request)
         asked = self._chat_body(request)
         if asked is None:
             return self.inner.handle_request(request)
@@ -163,7 +182,7 @@ class SyncWire(_Wire):
             response = self.inner.handle_request(made)
             return _SyncIncoming(response, self.library, streams=bool(asked.get("stream")))
 
-        call = self.engine.call(asked, origin_of(request))
+        call = self.engine.call(asked, origin_of(request), mode=mode)
         try:
             answer = sync.run(call.exchange, send, gate=call.gate, on_end=call.ended)
         except (LimitExceeded, StoreUnavailable) as error:
@@ -198,6 +217,7 @@ class AsyncWire(_Wire):
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send a request, through the exchange if it is a chat completion."""
+        request, mode = self._told(request)
         asked = self._chat_body(request)
         if asked is None:
             return await self.inner.handle_async_request(request)
@@ -207,7 +227,7 @@ class AsyncWire(_Wire):
             response = await self.inner.handle_async_request(made)
             return _AsyncIncoming(response, self.library, streams=bool(asked.get("stream")))
 
-        call = self.engine.call(asked, origin_of(request))
+        call = self.engine.call(asked, origin_of(request), mode=mode)
         try:
             answer = await tasks.run(call.exchange, send, gate=call.gate, on_end=call.ended)
         except (LimitExceeded, StoreUnavailable) as error:

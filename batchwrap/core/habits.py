@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from threading import Lock
 from typing import Any
@@ -14,6 +14,13 @@ _MOST_MALFORMED = 3
 # Providers cache prompts of 1,024 tokens and more; a cache may miss once or twice.
 _CACHEABLE_TOKENS = 2_048
 _ENOUGH_MISSES = 3
+# One batch in twenty reminders is where they break even: a reminder costs some 60 tokens in
+# each of the requests that follow, a round trip the whole context. A directive that 15 % of
+# the time is followed has none in twenty once in 26 times.
+_ENOUGH_REMINDERS = 20
+_WORTH_IT = 0.05
+# The middle one of the last answers: one that the agent read slowly does not count.
+_PACES = 9
 
 
 class Habits:
@@ -26,6 +33,9 @@ class Habits:
         self._misses: Counter[str] = Counter()
         self._caching: set[str] = set()
         self._caps: dict[str, Cap] = {}
+        self._reminders: Counter[tuple[str, str]] = Counter()  # judged
+        self._followed: Counter[tuple[str, str]] = Counter()
+        self._paces: dict[str, deque[float]] = {}
         self._lock = Lock()
 
     def switch_off(self, model: object) -> None:
@@ -77,3 +87,31 @@ class Habits:
         if str(model) in self._caching:
             return True
         return False if self._misses[str(model)] >= _ENOUGH_MISSES else None
+
+    def judge_reminder(self, model: object, directive: str, *, followed: bool) -> bool:
+        """Take note of whether a reminder was followed; whether that switched it off."""
+        key = str(model), directive
+        with self._lock:
+            before = self._converts(key)
+            self._reminders[key] += 1
+            self._followed[key] += followed
+            return before and not self._converts(key)
+
+    def ignored(self, model: object, directives: Iterable[str]) -> frozenset[str]:
+        """Those of some directives that the model does not follow often enough."""
+        return frozenset(one for one in directives if not self._converts((str(model), one)))
+
+    def _converts(self, key: tuple[str, str]) -> bool:
+        judged = self._reminders[key]
+        return judged < _ENOUGH_REMINDERS or self._followed[key] >= _WORTH_IT * judged
+
+    def judge_pace(self, model: object, tokens_per_s: float) -> None:
+        """Take note of how fast a model generated an answer."""
+        with self._lock:
+            self._paces.setdefault(str(model), deque(maxlen=_PACES)).append(tokens_per_s)
+
+    def tokens_per_s(self, model: object) -> float | None:
+        """How fast a model generates; None: it was not measured."""
+        with self._lock:
+            paces = sorted(self._paces.get(str(model), ()))
+        return paces[len(paces) // 2] if paces else None

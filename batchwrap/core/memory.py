@@ -16,6 +16,7 @@ from batchwrap.core.recent import Recent
 from batchwrap.core.views import ids
 
 if TYPE_CHECKING:
+    from batchwrap.core.reminders.gates import Facts
     from batchwrap.core.views.choice import Choice
     from batchwrap.core.views.kit import Kit
     from batchwrap.core.views.settled import Settled
@@ -26,6 +27,7 @@ _MOST_AGE_S = 24 * 3_600.0
 _MOST_SETTLED = 64
 _MOST_KITS = 64
 _MOST_CHOICES = 4_096
+_MOST_PLACES = 16_384  # each request is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class Memory:
         habits: what models and their endpoints turned out to do.
         choices: what was chosen when a conversation began, by the digest of its start.
         settled: conversations as they were sent, by the id of their last settled call.
+        places: what was known at each place where a model was asked, by digest.
         kits: what follows from a list of tools, by its JSON.
     """
 
@@ -112,4 +115,5 @@ class Memory:
         self.habits = Habits()
         self.choices: Recent[bytes, Choice] = Recent(_MOST_CHOICES)
         self.settled: Recent[str, Settled] = Recent(_MOST_SETTLED, _MOST_AGE_S)
+        self.places: Recent[bytes, Facts] = Recent(_MOST_PLACES)
         self.kits: Recent[bytes, Kit] = Recent(_MOST_KITS)

@@ -227,14 +227,16 @@ def conversation(caller: Caller, serve: Any, events: list[Event]) -> None:
     """Everything that events tell of, with secrets in it.
 
     A refusal, a repair, a multi-call, a read with others added, parallel reads for the
-    agent's own multi-tool, a request sent again plain.
+    agent's own multi-tool, a reminder and what followed, one that was held back, a request
+    sent again plain.
     """
     broken = call_event('{"files": [{"path": "secret.py"}]}', name="multi_read")
     broken = broken.replace(b'"index":0,"function"', b'"function"').replace(b'"id":"call_0",', b"")
     ending = event(chunk({}, "stop")) + b"data: [DONE]\n\n"
     one, other = (Call("read_file", {"path": f"{name}.py"}) for name in ("secret", "other"))
     reads = Reply(calls=(one,)), Reply(calls=(one, other))
-    lab = serve(REFUSED, raw(broken + ending), *reads, Raw(400), Reply("secret"))
+    said = [Reply("secret")] * 3
+    lab = serve(REFUSED, raw(broken + ending), *reads, *said, Raw(400), Reply("secret"))
     client = batchwrap.wrap(
         caller.open(lab, api_key="sk-secret"),
         batching=Batching(read_ahead=ReadAhead()),
@@ -249,8 +251,11 @@ def conversation(caller: Caller, serve: Any, events: list[Event]) -> None:
     assert [given["path"] for _, given in calls_of(added)] == ["secret.py", "another.py"]
     native = caller.ask(client, tools=tools, messages=[user]).choices[0].message
     assert calls_of(native) == [("read_files", {"paths": ["secret.py", "other.py"]})]
+    system = {"role": "system", "content": "secret: one tool at a time"}
     messages = [user, *history(message)[1:], {"role": "assistant", "content": "secret"}, user]
-    caller.ask(client, tools=TOOLS, messages=messages)
+    longer = [*messages, *history(message)[1:]]
+    for asked in (messages, longer, [system, user], [*longer, *history(message)[1:]]):
+        caller.ask(client, tools=TOOLS, messages=asked)
 
 
 def test_events_have_no_secrets(caller: Caller, serve: Any) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from batchwrap.core.memory import Memory
+from batchwrap.core.model import UNKNOWN_MODEL
 from batchwrap.core.provider import UNKNOWN, Provider
 from batchwrap.core.tally import Tally
 from batchwrap.core.views.outgoing import Context
 from batchwrap.core.views.translate import Translator
+from batchwrap.directives import Mode
 from batchwrap.options import Options
 
 
@@ -24,6 +26,8 @@ class Bench:
         self.memory = Memory()
         self.tally = Tally()
         self.now_s = 0.0
+        self.mode: Mode | None = None
+        self.model = UNKNOWN_MODEL
         self._numbers = itertools.count()
 
     def translator(self, body: dict[str, Any]) -> Translator:
@@ -35,6 +39,9 @@ class Bench:
             tally=self.tally,
             provider=self.provider,
             now_s=self.now_s,
+            model=self.model,
+            mode=self.mode,
+            clock=lambda: self.now_s,
         )
         return Translator(context, body)
 

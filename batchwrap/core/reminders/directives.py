@@ -2,39 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
+from batchwrap.core import chat
+from batchwrap.core.reminders.turns import Single, spelled_out
 from batchwrap.core.views.multi import MultiTool
-from batchwrap.core.views.offer import example
+from batchwrap.directives import Directive
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+# Lists that are written: TodoWrite, todowrite, update_todo_list, write_todos.
+_TODO = re.compile(r"(?i)^(?!.*(?:read|get)).*todo")
+_OF_A_LAPSE = ("tool", "multi", "call")
 
 
-def general(multis: Sequence[MultiTool], most: int | None = None) -> str:
-    """The batching habit, with the cost as its reason and the exception for dependent calls.
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A directive in the words of one conversation's tools.
 
-    `most` is the number of items that a batch should have at most, where it is less than the
-    schema says.
+    Attributes:
+        directive: it.
+        text: what the model is told; of a lapse, but for the calls.
+        is_opposed: whether the system prompt contradicts it.
     """
-    pairs = [
-        f"{multi.name} for calls of different tools"
-        if multi.is_mixed
-        else f"{multi.name} instead of repeated {multi.single.name}"
-        for multi in multis
-    ]
-    return (
-        f"[Reminder: every tool call sends this whole conversation again. When you need several "
-        f"calls and none of them depends on what another one says, make all of them in one: "
-        f"{', '.join(pairs)}.{_at_most(most)}]"
-    )
+
+    directive: Directive
+    text: str
+    is_opposed: bool = False
 
 
-def lapse(multi: MultiTool, paths: Sequence[str], most: int | None = None) -> str:
-    """The batch that two single calls should have been, spelled out."""
-    return (
-        f"[Reminder: your last two {multi.single.name} calls could have been one: {multi.name}"
-        f"({example(multi, paths)}). Every call sends this whole conversation again: ask for all "
-        f"that you know you need in one {multi.name} call.{_at_most(most)}]"
-    )
+def names_of(
+    tools: object,
+    multis: Collection[MultiTool],
+    hidden: Collection[str] = (),
+    *,
+    parallel: bool = True,
+) -> dict[str, str]:
+    """What the placeholders of directives stand for.
+
+    Args:
+        tools: the tools of the request, as the agent sent them.
+        multis: the multi-tools on offer.
+        hidden: tools that the model is not shown.
+        parallel: whether the model may make several calls in one answer; else only a to-do
+            list that a multi-tool runs can be called along with others.
+    """
+    own = [function["name"] for function in chat.function_tools(tools)]
+    names = {name: name for name in own if name not in hidden}
+    roles: dict[str, str] = {}
+    for multi in multis:
+        for tool in multi.tools.values():
+            if tool.name in names:
+                roles.setdefault("todo" if tool.kind == "bookkeeping" else tool.kind, tool.name)
+        roles.setdefault("batch" if multi.is_mixed else f"multi_{multi.single.kind}", multi.name)
+    for name in names if parallel else ():
+        if _TODO.search(name):
+            roles.setdefault("todo", name)
+    if multis:
+        roles["multi_tools"] = ", ".join(_use(multi, hidden) for multi in multis)
+    return {**names, **roles}
 
 
-def _at_most(most: int | None) -> str:
-    return "" if most is None else f" At most {most} at a time."
+def _use(multi: MultiTool, hidden: Collection[str]) -> str:
+    if multi.is_mixed:
+        return f"{multi.name} for calls of different tools"
+    name = multi.single.name
+    return multi.name if name in hidden else f"{multi.name} instead of repeated {name}"
+
+
+def prepare(
+    directives: Sequence[Directive],
+    names: Mapping[str, str],
+    *,
+    model: str = "",
+    off: Collection[str] = (),
+    system: Sequence[str] = (),
+) -> tuple[Ready, ...]:
+    """The directives that a conversation may be given.
+
+    Args:
+        directives: the user's.
+        names: what their placeholders stand for; one without a tool is left out.
+        model: the model's name.
+        off: ids of those that have switched themselves off.
+        system: the system prompt.
+    """
+    ready = []
+    for one in directives:
+        text = _filled(one, names)
+        if one.id not in off and text is not None and _is_for(one, model):
+            opposed = one.unless is not None and any(_says(one.unless, said) for said in system)
+            ready.append(Ready(one, text, opposed))
+    return tuple(ready)
+
+
+def written(ready: Ready, lapse: Sequence[Single], most: int | None = None) -> str:
+    """The reminder as it stands in the conversation.
+
+    Args:
+        ready: the directive.
+        lapse: the single calls that could have been one; only one of a lapse speaks of them.
+        most: items that a batch should have at most, where it is less than the schema says.
+    """
+    text = ready.text
+    if ready.directive.kind == "lapse":
+        multi = lapse[0].multi
+        told = {"tool": multi.single.name, "multi": multi.name, "call": spelled_out(lapse)}
+        text = _PLACEHOLDER.sub(lambda found: told.get(found[1], found[0]), text)
+    capped = most is not None and ready.directive.kind != "bookkeeping"
+    return f"[Reminder: {text}{f' At most {most} at a time.' if capped else ''}]"
+
+
+def _filled(directive: Directive, names: Mapping[str, str]) -> str | None:
+    """The text with the names of tools; None if one of them is missing."""
+    later = _OF_A_LAPSE if directive.kind == "lapse" else ()
+    known = {**names, **{name: f"{{{name}}}" for name in later}}
+    if not known.keys() >= set(_PLACEHOLDER.findall(directive.text)):
+        return None
+    return _PLACEHOLDER.sub(lambda found: known[found[1]], directive.text)
+
+
+def _is_for(directive: Directive, model: str) -> bool:
+    patterns = [pattern.lower() for pattern in directive.models]
+    return not patterns or any(fnmatchcase(model.lower(), pattern) for pattern in patterns)
+
+
+@functools.lru_cache(maxsize=128)  # a long prompt, and the same one in every request
+def _says(pattern: str, text: str) -> bool:
+    return re.search(pattern, text) is not None

@@ -1,4 +1,4 @@
-"""When a reminder is due. A pure function of the conversation before it.
+"""When a reminder is due: a function of the conversation, and of the facts at each place of it.
 
 A reminder that was put in once stands at the same place, with the same words, in every
 later request: the prompt prefix stays stable. Nothing is saved by the agent.
@@ -6,20 +6,30 @@ later request: the prompt prefix stays stable. Nothing is saved by the agent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Any
 
 import orjson
 
 from batchwrap.core import chat
-from batchwrap.core.reminders import directives
+from batchwrap.core.model import Refused
+from batchwrap.core.reminders import directives, placement
+from batchwrap.core.reminders.directives import Ready
+from batchwrap.core.reminders.gates import Facts, Places
+from batchwrap.core.reminders.modes import marker_in
+from batchwrap.core.reminders.turns import Made, Single, could_be_one
 from batchwrap.core.views import cap
-from batchwrap.core.views.find import path_in
+from batchwrap.core.views.find import SingleTool
 from batchwrap.core.views.multi import MultiTool
+from batchwrap.directives import DirectiveKind, Marker, Mode
 from batchwrap.options import Reminders
 
-# Assistant turns that a reminder of a lapse leaves to the model before the next one.
-_LAPSE_COOLDOWN = 3
+# Turns for the to-do list alone that are one too many.
+_ALONE = 2
+_CHANGES = ("edit", "write")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,17 +41,30 @@ class Offered:
         cap: items that their schemas allow.
         failed: whether a tool's result reads as failed.
         context_tokens: size of the model's context window; None: nobody knows.
+        ready: the directives that may be given.
+        todo: the agent's to-do list, if it has one.
+        batches: names of other tools whose calls are batches.
+        refused: orders of messages that the model does not take.
     """
 
     multis: Mapping[str, MultiTool]
     cap: int
     failed: Callable[[str], bool]
     context_tokens: int | None = None
+    ready: Sequence[Ready] = ()
+    todo: str | None = None
+    batches: Set[str] = frozenset()
+    refused: Set[Refused] = frozenset()
 
     @property
     def own(self) -> dict[str, MultiTool]:
         """The multi-tools that are for one tool alone, by the name of that tool."""
         return {multi.single.name: multi for multi in self.multis.values() if not multi.is_mixed}
+
+    @property
+    def singles(self) -> dict[str, SingleTool]:
+        """The tools that they run, by name."""
+        return {name: tool for multi in self.multis.values() for name, tool in multi.tools.items()}
 
 
 @dataclass(slots=True)
@@ -52,8 +75,12 @@ class Walk:
         cap: items that a batch may have, by the errors seen so far.
         tokens: a rough estimate of what the messages take up.
         turns: assistant turns since the last batch or reminder.
-        reminded: reminders given so far.
-        lapse: (tool, path) of single calls in a row.
+        lapse: single calls in a row that could have been one.
+        given: reminders given so far, by directive.
+        costs: a rough estimate of what they take up in a request, in tokens.
+        latest: what was given at the last place, if anything.
+        withheld: (directive, reason) of what was due there and held back.
+        judged: (directive, whether it was followed) if the last turn decided that.
     """
 
     offered: Offered
@@ -61,10 +88,20 @@ class Walk:
     cap: cap.Cap
     tokens: int = 0
     turns: int = 0
-    reminded: int = 0
-    lapse: list[tuple[str, str]] = field(default_factory=list)
-    _since_reminder: int = _LAPSE_COOLDOWN
-    _calls: list[chat.ToolCall] = field(default_factory=list)
+    lapse: list[Single] = field(default_factory=list)
+    given: Counter[str] = field(default_factory=Counter)
+    costs: Counter[str] = field(default_factory=Counter)
+    latest: Ready | None = None
+    withheld: Sequence[tuple[str, str]] = ()
+    judged: tuple[str, bool] | None = None
+    _marked: Mode | None = None
+    _is_planning: bool = False
+    _alone: int = 0  # turns for the to-do list alone
+    _since_reminder: int | None = None
+    _waiting: Ready | None = None  # given, and not judged yet
+    _calls: Sequence[chat.ToolCall] = ()
+    _open: Set[object] = frozenset()  # ids of calls without a result
+    _hasher: Any = field(default_factory=lambda: blake2b(digest_size=16))
 
     @classmethod
     def begin(cls, offered: Offered, options: Reminders | None) -> Walk:
@@ -73,7 +110,19 @@ class Walk:
 
     def copy(self) -> Walk:
         """The same, to go on in another way."""
-        return replace(self, cap=self.cap.copy(), lapse=list(self.lapse))
+        return replace(
+            self,
+            cap=self.cap.copy(),
+            lapse=list(self.lapse),
+            given=self.given.copy(),
+            costs=self.costs.copy(),
+            _hasher=self._hasher.copy(),
+        )
+
+    @property
+    def reminded(self) -> int:
+        """Reminders given so far."""
+        return self.given.total()
 
     @property
     def room(self) -> int | None:
@@ -87,86 +136,183 @@ class Walk:
         return cap.by_room(self.cap.most, self.room)
 
     def go(
-        self, messages: Sequence[chat.Message], following: str | None = None
+        self,
+        messages: Sequence[chat.Message],
+        following: str | None = None,
+        *,
+        before: Sequence[chat.Message] = (),
+        places: Places | None = None,
     ) -> list[chat.Message]:
         """The messages that come next, with their reminders.
 
-        A reminder stands at the end of the user or tool message that the model answers next.
-        Messages without one are the same objects.
+        A reminder stands at the end of the user or tool message that the model answers next,
+        or right behind it. Messages without one are the same objects.
 
         Args:
             messages: what comes next.
             following: the role of the message after them; None if they are the last.
+            before: what was made of the messages before them.
+            places: the facts at each place.
         """
-        roles = [message.get("role") for message in messages[1:]]
-        return (
-            [
-                self._step(message, answered=role in (None, "assistant"))
-                for message, role in zip(messages, [*roles, following], strict=True)
-            ]
-            if messages
-            else []
-        )
+        made, places = list(before), places or Places()
+        roles = [*(str(message.get("role")) for message in messages[1:]), following]
+        for message, role in zip(messages, roles, strict=False):  # no messages: none follows
+            self._see(message, made)
+            made += self._at(message, role, places) if self.options else [message]
+        return made[len(before) :]
 
-    def _step(self, message: chat.Message, *, answered: bool) -> chat.Message:
-        role = message.get("role")
+    def _see(self, message: chat.Message, before: Sequence[chat.Message]) -> None:
+        """Take in a message."""
         self.tokens += cap.tokens_in(message)
-        if role == "assistant":
-            self._turn(message)
-        elif role == "tool":
-            singles = {n: tool for m in self.offered.multis.values() for n, tool in m.tools.items()}
-            for outcome in cap.outcomes(
-                self._calls, message, self.offered.multis, singles, self.offered.failed
-            ):
-                self.cap.take(outcome)
-        text = self._due() if role in ("user", "tool") and answered else None
-        return message if text is None else chat.with_text(message, text)
+        if message.get("role") == "assistant":
+            self._turn(message, before)
+        elif message.get("role") == "tool":
+            self._result(message)
+        if self.options:
+            self._hasher.update(orjson.dumps(message, default=repr))
+            self._mark(marker_in(message, self.options.modes, self._tool_of(message)))
 
-    def _turn(self, message: chat.Message) -> None:
+    def _turn(self, message: chat.Message, before: Sequence[chat.Message]) -> None:
+        offered = self.offered
+        made = Made.of(message, offered.multis, offered.singles, offered.batches)
+        self._calls = chat.tool_calls(message)
+        self._open = frozenset(str(call.get("id")) for call in self._calls)
+        self._judge(made)
         self.turns += 1
-        self._since_reminder += 1
-        self._calls = calls = chat.tool_calls(message)
-        names = [chat.name_of(call) for call in calls]
-        batchable = {name for multi in self.offered.multis.values() for name in multi.tools}
-        if not self.offered.multis.keys().isdisjoint(names) or (
-            len(names) > 1 and sum(name in batchable for name in names) > 1
-        ):
+        if self._since_reminder is not None:
+            self._since_reminder += 1
+        self._alone += made.names == {offered.todo}
+        if made.is_batch:
             self.turns = 0
             self.lapse.clear()
-            return
-        own = self.offered.own.get(names[0]) if len(names) == 1 else None
-        single = _single(calls[0]) if own else None
-        if single is None or own is None:
-            self.lapse.clear()
-            return
-        again = single in self.lapse and own.single.kind == "read"
-        if again or (self.lapse and self.lapse[-1][0] != single[0]):
-            self.lapse.clear()
-        self.lapse.append(single)
+        else:
+            self._note(made.single(offered.own, len(before)), before)
 
-    def _due(self) -> str | None:
-        """The words of the reminder that belongs here, if one does."""
+    def _note(self, single: Single | None, before: Sequence[chat.Message]) -> None:
+        """Take in a turn that was no batch."""
+        if single is None:
+            self.lapse.clear()
+        elif any(single.arguments == other.arguments for other in self.lapse):
+            return  # a call that is repeated is not a batch that was missed
+        else:
+            if self.lapse and not could_be_one(self.lapse[0], single, before):
+                self.lapse.clear()
+            self.lapse.append(single)
+
+    def _result(self, message: chat.Message) -> None:
+        offered = self.offered
+        self._open -= {str(message.get("tool_call_id"))}
+        multis, singles = offered.multis, offered.singles
+        for outcome in cap.outcomes(self._calls, message, multis, singles, offered.failed):
+            self.cap.take(outcome)
+        if self.lapse and offered.failed("".join(chat.texts(message.get("content")))):
+            self.lapse.clear()  # what comes next may rest on the failure
+
+    def _mark(self, marker: Marker | None) -> None:
+        if marker is not None:
+            self._marked = marker.mode
+            if marker.switch:  # the other mode was before, seen or not
+                self._is_planning = marker.mode == "build"
+
+    def _tool_of(self, message: chat.Message) -> str | None:
+        """The tool whose result a message is."""
+        key = message.get("tool_call_id")
+        return next((chat.name_of(c) for c in self._calls if c.get("id") == key), None)
+
+    def _judge(self, made: Made) -> None:
+        """Whether the last reminder was followed, at the first chance to do so."""
+        self.judged, waiting = None, self._waiting
+        followed = made.follows(waiting.directive.kind, self.offered.todo) if waiting else None
+        if waiting is not None and followed is not None:
+            self.judged, self._waiting = (waiting.directive.id, followed), None
+
+    def _at(self, message: chat.Message, following: str | None, places: Places) -> Sequence[Any]:
+        """The message, and the reminder that belongs here, if one does."""
+        if message.get("role") == "assistant" or following not in (None, "assistant"):
+            return [message]
         options = self.options
-        if options is None or self.reminded >= options.max_per_conversation:
-            return None
-        text = None
+        assert options is not None
+        self.latest, self.withheld = None, ()
+        facts = places.at(self._hasher.digest(), is_last=following is None)
+        due = self._due(facts) if placement.takes(message) else None
+        if due is None:
+            return [message]
         most = self.most if self.most < self.offered.cap else None
-        lapsed = len(self.lapse) >= 2 and self._since_reminder >= _LAPSE_COOLDOWN
-        if options.on_lapse and lapsed:
-            multi = self.offered.own[self.lapse[-1][0]]
-            text = directives.lapse(multi, [path for _, path in self.lapse[-2:]], most)
-        elif self.turns >= options.every:
-            text = directives.general(list(self.offered.multis.values()), most)
-        if text is not None:
-            self.turns = self._since_reminder = 0
-            self.reminded += 1
-            self.lapse.clear()
-        return text
+        text = directives.written(due, self.lapse[-2:], most)
+        self._give(due, text)
+        return placement.place(message, text, options.placement, self.offered.refused)
 
-
-def _single(call: chat.ToolCall) -> tuple[str, str] | None:
-    try:
-        path = path_in(orjson.loads(chat.arguments_of(call)))
-    except orjson.JSONDecodeError:
+    def _due(self, facts: Facts) -> Ready | None:
+        """The directive that is due here, if one is."""
+        assert self.options is not None
+        kinds = list(self._kinds(self._switch(facts)))
+        if self._open or self.reminded >= self.options.max_per_conversation:
+            return None
+        for kind in kinds:
+            ready = self._next(kind)
+            reason = self._reason(ready, facts) if ready else None
+            if ready is not None and reason is None:
+                return ready
+            if ready is not None:
+                self.withheld = (*self.withheld, (ready.directive.id, str(reason)))
+                self._settle(kind)
         return None
-    return (chat.name_of(call), path) if path else None
+
+    def _switch(self, facts: Facts) -> DirectiveKind | None:
+        """What a change of mode asks for; all that is not known to be planning is building."""
+        was, self._is_planning = self._is_planning, (facts.mode or self._marked) == "plan"
+        if was == self._is_planning:
+            return None
+        return "prefetch" if self._is_planning else "group_edits"
+
+    def _kinds(self, switched: DirectiveKind | None) -> Iterator[DirectiveKind]:
+        """The kinds of directives that are due, the most urgent first."""
+        options = self.options
+        assert options is not None
+        if switched is not None:
+            yield switched
+        rested = self._since_reminder is None or self._since_reminder >= options.cooldown
+        if options.on_lapse and rested and len(self.lapse) > 1:
+            yield "lapse"
+        if options.on_lapse and rested and self._alone >= _ALONE:
+            yield "bookkeeping"
+        if options.every is not None and self.turns >= options.every:
+            yield "general"
+
+    def _next(self, kind: DirectiveKind) -> Ready | None:
+        """Of the directives of a kind, the first of those that were given least."""
+        modes = ("always", "plan" if self._is_planning else "build")
+        fitting = [
+            ready
+            for ready in self.offered.ready
+            if ready.directive.kind == kind and ready.directive.when in modes
+        ]
+        return min(fitting, key=lambda ready: self.given[ready.directive.id], default=None)
+
+    def _reason(self, ready: Ready, facts: Facts) -> str | None:
+        """Why a directive that is due is held back; None if it is not."""
+        assert self.options is not None
+        kind = ready.directive.kind
+        edits = kind == "lapse" and self.lapse[-1].multi.single.kind in _CHANGES
+        if ready.is_opposed:
+            return "system_prompt"
+        if kind == "prefetch" and facts.thinks and not self.options.prefetch_when_thinking:
+            return "thinking"
+        return "speed" if facts.slow and (edits or kind == "group_edits") else None
+
+    def _settle(self, kind: DirectiveKind) -> None:
+        """What made a kind due is over."""
+        if kind == "lapse":
+            self.lapse.clear()
+        elif kind == "bookkeeping":
+            self._alone = 0
+        elif kind == "general":
+            self.turns = 0
+
+    def _give(self, ready: Ready, text: str) -> None:
+        self.latest = ready
+        self.given[ready.directive.id] += 1
+        self.costs[ready.directive.id] += cap.tokens_of(text)
+        self._waiting = ready if ready.directive.judged else None
+        self.turns = self._since_reminder = self._alone = 0
+        self.lapse.clear()

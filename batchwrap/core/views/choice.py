@@ -6,6 +6,7 @@ under a digest of the conversation's start; where that is forgotten, the options
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Literal
@@ -29,21 +30,27 @@ class Choice:
     Attributes:
         offer: as in `Batching.offer`.
         most: items that the schema of a multi-tool allows.
+        ignored: ids of the directives that the model has not followed.
     """
 
     offer: Offer
     most: int
+    ignored: frozenset[str] = frozenset()
 
 
-def choose(body: chat.Body, batching: Batching, memory: Memory) -> Choice:
-    """The choice for the conversation that a request belongs to."""
-    start = _start(body["messages"])
+def choose(
+    body: chat.Body, batching: Batching, memory: Memory, directives: Iterable[str] = ()
+) -> Choice:
+    """The choice for the conversation that a request belongs to; `directives` are ids."""
+    start = start_of(body["messages"])
     by_options = Choice(batching.offer, batching.max_items)
     if wants_one_tool(body["messages"][:start]):
         return replace(by_options, offer="never")
     key = _digest(body, start)
     if start == len(body["messages"]):
-        memory.choices.put(key, _adapted(by_options, memory.habits, body.get("model")))
+        adapted = _adapted(by_options, memory.habits, body.get("model"))
+        ignored = memory.habits.ignored(body.get("model"), directives)
+        memory.choices.put(key, replace(adapted, ignored=ignored))
     return memory.choices.get(key) or by_options
 
 
@@ -56,7 +63,7 @@ def _adapted(choice: Choice, habits: Habits, model: object) -> Choice:
     )
 
 
-def _start(messages: list[chat.Message]) -> int:
+def start_of(messages: list[chat.Message]) -> int:
     """How many messages stand before the first one of the model."""
     roles = (place for place, m in enumerate(messages) if m.get("role") == "assistant")
     return next(roles, len(messages))

@@ -15,18 +15,23 @@ import orjson
 
 from batchwrap.core import chat
 from batchwrap.core.memory import Memory
+from batchwrap.core.model import UNKNOWN_MODEL, Model
 from batchwrap.core.provider import Provider
+from batchwrap.core.reminders import metering
+from batchwrap.core.reminders.directives import names_of, prepare
+from batchwrap.core.reminders.gates import Facts, Places, asks_to_think
 from batchwrap.core.reminders.schedule import Offered, Walk
 from batchwrap.core.tally import Tally
 from batchwrap.core.views.ahead import kept
 from batchwrap.core.views.cap import outcomes
-from batchwrap.core.views.choice import Choice, choose
+from batchwrap.core.views.choice import Choice, choose, start_of
 from batchwrap.core.views.coalesce import coalesce
 from batchwrap.core.views.deliver import looks_failed
 from batchwrap.core.views.fold import Recall, Segment, fold
 from batchwrap.core.views.kit import Kit, kit_of
-from batchwrap.core.views.offer import offer
+from batchwrap.core.views.offer import offer, wants_one_tool
 from batchwrap.core.views.settled import NOTHING, Settled, keep_settled, taken_in
+from batchwrap.directives import Mode
 from batchwrap.options import Batching, Options, ReadAhead
 
 
@@ -41,6 +46,9 @@ class Context:
         tally: where counts and events go.
         provider: what is known of the provider.
         now_s: the time, in seconds of any clock.
+        model: what is known of the model.
+        mode: the agent's mode, where it was told from outside.
+        clock: tells the time, to measure how fast the model generates; None: it is not.
     """
 
     options: Options
@@ -49,6 +57,9 @@ class Context:
     tally: Tally
     provider: Provider
     now_s: float
+    model: Model = UNKNOWN_MODEL
+    mode: Mode | None = None
+    clock: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +85,28 @@ def rewrite(body: chat.Body, settled: Settled, context: Context) -> Outgoing:
     """The request in the provider view."""
     batching = context.options.batching or Batching()
     kit = _kit(body.get("tools"), batching, context.memory)
-    choice = settled.choice or choose(body, batching, context.memory)
+    reminders = context.options.reminders
+    directives = [one.id for one in reminders.directives] if reminders else []
+    choice = settled.choice or choose(body, batching, context.memory, directives)
     several = body.get("n") not in (None, 1)  # choices of which only one goes on
     offers = bool(kit.multis) and choice.offer != "never" and not several
     if settled.kit is not kit or (settled.walk is not None) != offers:
         settled = NOTHING
     walk = settled.walk
     if offers and walk is None:
-        offered = _offered(kit, choice, batching, context.provider)
-        walk = Walk.begin(offered, context.options.reminders)
-    messages, walk = _messages(body, settled, _State(kit, choice, walk, batching, context))
-    most, room = (walk.most, walk.room) if walk else (batching.max_items, None)
+        walk = Walk.begin(_offered(body, kit, choice, batching, context), reminders)
+    places = Places(_facts(body, context), context.memory.places)
+    messages, walk = _messages(body, settled, _State(kit, choice, walk, batching, context, places))
     is_follow_up = any(message.get("role") == "assistant" for message in messages)
-    if not offers:
+    if walk is None:
+        if kit.multis and directives and not is_follow_up and wants_one_tool(messages):
+            metering.opposed(directives, body.get("model"), context.tally)
         changed = None if messages == body["messages"] else {**body, "messages": messages}
-        return Outgoing(changed, kit, most, room, is_follow_up)
+        return Outgoing(changed, kit, batching.max_items, None, is_follow_up)
     context.tally.add("offers")
-    if walk is not None:
-        context.tally.add("reminders", walk.reminded)
+    # The same beginning may be two conversations; more than that is one, asked again.
+    is_new = places.is_new or not is_follow_up
+    metering.count(walk, body.get("model"), context.tally, context.memory, is_new=is_new)
     new = offer(
         {**body, "messages": messages},
         kit.multis,
@@ -99,7 +114,7 @@ def rewrite(body: chat.Body, settled: Settled, context: Context) -> Outgoing:
         instead=choice.offer == "instead",
         most=choice.most,
     )
-    return Outgoing(new, kit, most, room, is_follow_up)
+    return Outgoing(new, kit, walk.most, walk.room, is_follow_up)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +126,7 @@ class _State:
     walk: Walk | None
     batching: Batching
     context: Context
+    places: Places
 
 
 def _messages(
@@ -132,9 +148,8 @@ def _messages(
         )
     done = min(_last_turn(segments), len(segments) - pending)
     new, rest = _flat(segments[:done]), _flat(segments[done:])
-    walk = state.walk.copy() if state.walk else None
-    following = rest[0].get("role") if rest else None
-    made = [*settled.made, *(walk.go(new, following) if walk else new)]
+    following = str(rest[0].get("role")) if rest else None
+    made, walk = _reminded(state.walk, settled.made, new, state.places, following)
     if done:
         upto = start + sum(segment.taken for segment in segments[:done])
         added = source[start:upto]
@@ -143,8 +158,21 @@ def _messages(
         whole = [*settled.source, *added]
         kept = Settled(whole, made, hasher, state.kit, state.choice, walk)
         keep_settled(kept, context.memory, context.now_s)
-    walk = walk.copy() if walk else None
-    return [*made, *(walk.go(rest) if walk else rest)], walk
+    return _reminded(walk, made, rest, state.places, None)
+
+
+def _reminded(
+    walk: Walk | None,
+    made: list[chat.Message],
+    new: list[chat.Message],
+    places: Places,
+    following: str | None,
+) -> tuple[list[chat.Message], Walk | None]:
+    """What was made of some messages and of those after them, and the walk that saw them all."""
+    if walk is None:
+        return [*made, *new], None
+    walk = walk.copy()
+    return [*made, *walk.go(new, following, before=made, places=places)], walk
 
 
 def _recall(batching: Batching, context: Context) -> Recall:
@@ -197,10 +225,44 @@ def _kit(tools: object, batching: Batching, memory: Memory) -> Kit:
     return kit
 
 
-def _offered(kit: Kit, choice: Choice, batching: Batching, provider: Provider) -> Offered:
+def _offered(
+    body: chat.Body, kit: Kit, choice: Choice, batching: Batching, context: Context
+) -> Offered:
+    """What reminders go by; the same in all requests of a conversation."""
+    reminders = context.options.reminders
+    hidden = set(kit.singles) if choice.offer == "instead" else set[str]()
+    parallel = body.get("parallel_tool_calls") is not False
+    names = names_of(body.get("tools"), kit.multis, hidden, parallel=parallel)
+    system = (
+        text
+        for message in body["messages"][: start_of(body["messages"])]
+        if message.get("role") in ("system", "developer")
+        for text in chat.texts(message.get("content"))
+    )
     return Offered(
         multis={multi.name: multi for multi in kit.multis},
         cap=choice.most,
         failed=batching.failed or looks_failed,
-        context_tokens=batching.context_tokens or provider.context_tokens,
+        context_tokens=batching.context_tokens or context.provider.context_tokens,
+        ready=prepare(
+            reminders.directives if reminders else (),
+            names,
+            model=str(body.get("model")),
+            off=choice.ignored,
+            system=list(system),
+        ),
+        todo=names.get("todo"),
+        batches={*kit.known, *(native.name for native in kit.natives.values())},
+        refused=context.model.refuses,
+    )
+
+
+def _facts(body: chat.Body, context: Context) -> Facts:
+    """What is known at the end of this request's messages, besides them."""
+    asked, reminders = asks_to_think(body), context.options.reminders
+    pace = context.memory.habits.tokens_per_s(body.get("model"))
+    return Facts(
+        mode=context.mode,
+        thinks=context.model.thinks if asked is None else asked,
+        slow=reminders is not None and pace is not None and pace < reminders.min_tokens_per_s,
     )

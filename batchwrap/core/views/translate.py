@@ -12,6 +12,7 @@ from typing import Any
 
 from batchwrap.core import chat
 from batchwrap.core.memory import Turn
+from batchwrap.core.pace import Pace
 from batchwrap.core.repair.calls import CallRepair
 from batchwrap.core.views.ahead import next_reads
 from batchwrap.core.views.conflict import Waves
@@ -35,6 +36,7 @@ class Translator:
         self._readers: dict[Any, ChoiceReader] = {}
         self._head: chat.Body = {}
         self._usage: Any = None
+        self._pace = Pace()
         self._settled = NOTHING
         if self._batching is not None:
             self._settled = find_settled(body, context.memory, context.now_s)
@@ -129,12 +131,16 @@ class Translator:
             fields = ("model", "created", "system_fingerprint")
             self._head = {name: answer[name] for name in fields if name in answer}
         self._usage = answer.get("usage") or self._usage
+        if self._context.clock is not None:
+            self._pace.see(answer, self._context.clock())
 
     def _keep_turns(self) -> None:
         """Remember the turns that were taken apart, for folding and for what is held back."""
         memory, model = self._context.memory, self._body.get("model")
         if self._out.is_follow_up:  # the prompt could have been cached
             memory.habits.judge_cache(model, self._usage)
+        if (pace := self._pace.tokens_per_s) is not None:
+            memory.habits.judge_pace(model, pace)
         for turn in (reader.turn for reader in self._readers.values()):
             if not turn.nonces:
                 continue

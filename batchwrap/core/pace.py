@@ -1,0 +1,48 @@
+"""How fast a model generates, by one answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+# Fewer tokens, or less time, are mostly the network's.
+_LEAST_TOKENS = 64
+_LEAST_S = 0.001
+
+
+@dataclass(slots=True)
+class Pace:
+    """Takes in the chunks of a stream as they come, or a whole answer.
+
+    The provider's own figure counts where it gives one (Groq in `usage`, Cerebras in
+    `time_info`); else the time between the first chunk and the last one. A whole answer
+    without such a figure says nothing: most of its time may be waiting.
+    """
+
+    _first_s: float | None = None
+    _last_s: float = 0.0
+    _tokens: float | None = None
+    _generating_s: float | None = None
+
+    def see(self, answer: dict[str, Any], now_s: float) -> None:
+        """Take in a chunk, or a whole answer, that came at a time."""
+        self._first_s = now_s if self._first_s is None else self._first_s
+        self._last_s = now_s
+        usage = answer.get("usage")
+        self._tokens = _number(usage, "completion_tokens") or self._tokens
+        for told in (usage, answer.get("time_info")):
+            self._generating_s = _number(told, "completion_time") or self._generating_s
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Output tokens in a second; None: nobody knows."""
+        if self._first_s is None or self._tokens is None or self._tokens < _LEAST_TOKENS:
+            return None
+        streamed_s = self._last_s - self._first_s
+        seconds = streamed_s if self._generating_s is None else self._generating_s
+        return self._tokens / seconds if seconds >= _LEAST_S else None
+
+
+def _number(fields: Any, name: str) -> float | None:
+    value = fields.get(name) if isinstance(fields, dict) else None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

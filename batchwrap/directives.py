@@ -1,0 +1,152 @@
+"""What the model may be reminded of, and how a mode shows in a conversation: data, no code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Literal, get_args
+
+from batchwrap.checks import one_of, pattern
+from batchwrap.errors import ConfigError
+
+Mode = Literal["plan", "build"]
+DirectiveKind = Literal["prefetch", "group_edits", "general", "bookkeeping", "lapse"]
+When = Literal["plan", "build", "always"]
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """Something that the model may be reminded of.
+
+    Args:
+        id: its name in `stats` and events.
+        text: what the model is told; the same words each time. ``{name}`` stands for a tool of
+            the request: ``{read}``, ``{edit}``, ``{write}``, ``{todo}`` for the agent's own
+            tools of that kind, ``{multi_read}``, ``{multi_edit}``, ``{multi_write}``,
+            ``{batch}`` for what is offered beside them, ``{multi_tools}`` for all of that with
+            its uses, and any other name for a tool of that name. A directive that names a tool
+            which the request does not have is not given.
+        kind: when it is due. ``"prefetch"`` when planning begins; ``"group_edits"`` when
+            planning is over and building begins; ``"general"`` every N turns, in turn with
+            others of the kind; ``"bookkeeping"`` when the model spends turns on its to-do list
+            alone; ``"lapse"`` after two single calls that could have been one (``{tool}``,
+            ``{multi}`` and ``{call}`` are then the tool, its multi-tool, and the call that
+            both should have been).
+        when: in which mode: ``"plan"``, ``"build"`` (all that is not known to be planning), or
+            ``"always"``.
+        models: patterns of model names (``"*qwen*"``) that it is for; empty: all models.
+        unless: a regular expression; a system prompt in which it is found contradicts the
+            directive, which is then held back.
+        judged: whether it should be followed by a batch. One that is followed too rarely
+            switches itself off; switch this off for words about something else.
+    """
+
+    id: str
+    text: str
+    _: KW_ONLY
+    kind: DirectiveKind = "general"
+    when: When = "always"
+    models: Sequence[str] = ()
+    unless: str | None = None
+    judged: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("id", "text"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise ConfigError(f"Directive.{name}", "is not a text, or is empty")
+        one_of("Directive.kind", self.kind, get_args(DirectiveKind))
+        one_of("Directive.when", self.when, get_args(When))
+        one_of("Directive.judged", self.judged, (True, False))
+        if isinstance(self.models, str):
+            raise ConfigError("Directive.models", "is a text; give a list of patterns")
+        if self.unless is not None:
+            pattern("Directive.unless", self.unless)
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """How a mode shows in a conversation.
+
+    Args:
+        mode: the mode from there on.
+        pattern: a regular expression that is found in a message of the user or the system.
+        tool: the name of a tool whose results are looked at in their place.
+        switch: it says that the mode changes there, so the other one was before, even where
+            the conversation does not show that any more.
+    """
+
+    mode: Mode
+    pattern: str
+    _: KW_ONLY
+    tool: str | None = None
+    switch: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("Marker.mode", self.mode, get_args(Mode))
+        one_of("Marker.switch", self.switch, (True, False))
+        pattern("Marker.pattern", self.pattern)
+
+
+# Each gives the cost as its reason, and the exception for calls that depend on each other.
+DEFAULT_DIRECTIVES: tuple[Directive, ...] = (
+    Directive(
+        "prefetch",
+        "before you begin, read all files named in the prompt in one {multi_read} call: every "
+        "call sends this whole conversation again. Only what another file leads you to is read "
+        "later.",
+        kind="prefetch",
+        when="plan",
+        unless=r"(?i)\bone file at a time\b"
+        r"|\b(?:do not|don't|never) read (?:all|several|many|multiple) files\b",
+    ),
+    Directive(
+        "group_edits",
+        "from here on, make all changes to one file, or for one purpose over several files, in "
+        "one {multi_edit} call: every call sends this whole conversation again. Only an edit "
+        "that depends on another one's result goes by itself.",
+        kind="group_edits",
+        when="build",
+        unless=r"(?i)\b(?:one|a single) (?:edit|change|replacement) at a time\b",
+    ),
+    Directive(
+        "lapse",
+        "your last two {tool} calls could have been one: {multi}({call}). Every call sends this "
+        "whole conversation again: ask for all that you know you need in one {multi} call.",
+        kind="lapse",
+        unless=r"(?i)\b(?:do not|don't|never) (?:batch|combine|group)\b",
+    ),
+    Directive(
+        "general",
+        "every tool call sends this whole conversation again. When you need several calls and "
+        "none of them depends on what another one says, make all of them in one: {multi_tools}.",
+        kind="general",
+        unless=r"(?i)\b(?:do not|don't|never) (?:batch|combine|group)\b",
+    ),
+    Directive(
+        "bookkeeping",
+        "{todo} needs no turn of its own: every turn sends this whole conversation again. Call "
+        "it along with your next other calls, unless it depends on their results.",
+        kind="bookkeeping",
+    ),
+)
+
+# What agents are known to write when they switch, as of November 2026. Aider has modes, too,
+# but uses no tools.
+DEFAULT_MARKERS: tuple[Marker, ...] = (
+    # Claude Code, OpenCode and what is modelled on them
+    Marker("plan", r"Plan mode (?:is|still) active\b"),
+    Marker("plan", r"# Plan Mode - System Reminder"),
+    Marker("build", r"operational mode has changed from plan to build\b", switch=True),
+    Marker("build", r"You have exited plan mode\b", switch=True),
+    Marker("build", r"User has approved your plan\b", tool="ExitPlanMode", switch=True),
+    Marker("build", r"User has approved your plan\b", tool="exit_plan_mode", switch=True),
+    # Cline
+    Marker("plan", r"# Current Mode\s+PLAN MODE"),
+    Marker("build", r"# Current Mode\s+ACT MODE"),
+    # Roo Code, Kilo Code
+    Marker("plan", r"# Current Mode\s+<slug>architect</slug>"),
+    Marker("build", r"# Current Mode\s+<slug>(?:code|debug)</slug>"),
+    # Codex
+    Marker("plan", r"<collaboration_mode>\s*# (?:Plan Mode|Collaboration Mode: Plan)"),
+    Marker("build", r"<collaboration_mode>\s*# Collaboration Mode: Default"),
+)

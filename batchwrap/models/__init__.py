@@ -1,0 +1,29 @@
+"""Facts about families of models, as a dated data file: `families.toml` beside this module."""
+
+from __future__ import annotations
+
+import tomllib
+from fnmatch import fnmatchcase
+from functools import cache, lru_cache
+from importlib import resources
+from typing import Any
+
+from batchwrap.core.model import Model
+
+
+@lru_cache(maxsize=256)
+def model_facts(name: str) -> Model:
+    """What is known of a model; of several entries that fit, the first counts for each fact."""
+    short = name.lower().rsplit("/", 1)[-1]
+    facts: dict[str, Any] = {}
+    for family in _families():
+        if any(fnmatchcase(short, pattern) for pattern in family["match"]):
+            facts = {**family, **facts}
+    return Model(bool(facts.get("thinks")), frozenset(facts.get("refuses", ())))
+
+
+@cache
+def _families() -> list[dict[str, Any]]:
+    text = resources.files(__package__).joinpath("families.toml").read_text(encoding="utf-8")
+    families: list[dict[str, Any]] = tomllib.loads(text)["family"]
+    return families

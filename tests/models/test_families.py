@@ -1,0 +1,41 @@
+"""What is known of models by their names."""
+
+import pytest
+
+from batchwrap.core.model import Model
+from batchwrap.models import model_facts
+
+
+@pytest.mark.parametrize(
+    ("name", "thinks"),
+    [
+        ("gpt-oss-120b", True),
+        ("openai/gpt-oss-120b", True),
+        ("o4-mini", True),
+        ("gpt-5.1", True),
+        ("gpt-5-chat-latest", False),
+        ("gpt-4o", False),
+        ("zai-glm-4.7", True),
+        ("qwen-3-32b", True),
+        ("qwen-3-235b-a22b-instruct-2507", False),
+        ("Qwen/Qwen3-235B-A22B-Thinking-2507", True),
+        ("qwen-3-coder-480b", False),
+        ("deepseek-ai/DeepSeek-R1", True),
+        ("kimi-k2-thinking", True),
+        ("grok-4-fast-non-reasoning", False),
+        ("llama-3.3-70b", False),
+        ("claude-sonnet-4-5", False),
+        ("", False),
+    ],
+)
+def test_models_that_think(name: str, thinks: bool) -> None:
+    """Reasoning models are known, their variants without reasoning too; others do not think."""
+    assert model_facts(name).thinks is thinks
+
+
+def test_orders_that_are_refused() -> None:
+    """Of several entries that fit, each fact is taken from the first that has it."""
+    assert model_facts("mistralai/Devstral-Small-2507").refuses >= {"user_after_tool"}
+    assert model_facts("gemma-3-27b-it").refuses >= {"user_after_user"}
+    assert model_facts("qwen3-coder-30b") == Model(refuses=frozenset({"late_system"}))
+    assert model_facts("gpt-oss-120b").refuses == set()
