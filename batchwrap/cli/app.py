@@ -1,4 +1,4 @@
-"""All commands together, and how their errors reach the user: one line, exit code 2."""
+"""All commands together, and how their errors reach the user: one line, exit code 1 or 2."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typer.core import TyperGroup
 
 from batchwrap import __version__
 from batchwrap.cli.demo import demo
+from batchwrap.cli.evaluate import EXIT_CODES, evaluate
 from batchwrap.cli.limits import limits
-from batchwrap.errors import BatchwrapError
+from batchwrap.errors import BatchwrapError, StoreUnavailable
 
-USAGE_ERROR = 2
+FAILED, USAGE_ERROR = 1, 2
 
 
 class Commands(TyperGroup):
@@ -24,7 +25,8 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except BatchwrapError as error:
             typer.echo(f"batchwrap: {' '.join(str(error).split())}", err=True)
-            raise typer.Exit(USAGE_ERROR) from error
+            failed = isinstance(error, StoreUnavailable)
+            raise typer.Exit(FAILED if failed else USAGE_ERROR) from error
 
 
 # Plain help and errors: no boxes, so that they can be searched, copied and wrapped.
@@ -55,7 +57,12 @@ def batchwrap(
     """A layer between an agent and its LLM: fewer round trips, fewer refusals."""
 
 
+app.command("eval", epilog=EXIT_CODES)(evaluate)
 app.command("demo", epilog="Exit codes: 0 both arms did the job; 1 one did not; 2 wrong usage.")(
     demo
 )
-app.command("limits", epilog="Exit codes: 0 shown; 2 no such provider, or a file is wrong.")(limits)
+app.command(
+    "limits",
+    epilog="Exit codes: 0 shown; 1 the store cannot be read now; 2 no such provider or store, or"
+    " a file is wrong.",
+)(limits)

@@ -9,8 +9,16 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def console() -> Console:
-    """A console that sends control codes to a terminal only, whatever the environment says."""
+def console(*, least_width: int | None = None) -> Console:
+    """A console that sends control codes to a terminal only, whatever the environment says.
+
+    Args:
+        least_width: characters that a line may have where the output is no terminal.
+    """
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(force_terminal=False)
+    if sys.stdout.isatty():
+        return Console()
+    made = Console(force_terminal=False)
+    made.width = max(made.width, least_width or 0)
+    return made

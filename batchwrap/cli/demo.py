@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batchwrap.cli import checks
 from batchwrap.cli.console import console
 from batchwrap.errors import ConfigError
 
@@ -104,19 +104,11 @@ def _endpoint(
             if value is not None:
                 raise ConfigError(option, "is for a real endpoint: give --base-url, too")
         return None
-    if not base_url.startswith(("http://", "https://")):
-        raise ConfigError("--base-url", f"{base_url!r} does not begin with http:// or https://")
-    if model is None or api_key_env is None:
-        raise ConfigError("--base-url", "needs --model and --api-key-env, too")
-    api_key = os.environ.get(api_key_env)
-    if not api_key:
-        raise ConfigError("--api-key-env", f"the environment variable {api_key_env} is not set")
+    key = checks.api_key(base_url, model, api_key_env)
+    assert model is not None
     from batchwrap.demo.run import Endpoint
-    from batchwrap.throttle.presets import plan
 
-    if limits not in (None, "auto"):
-        plan(limits)
-    return Endpoint(base_url=base_url, model=model, api_key=api_key, limits=limits or "auto")
+    return Endpoint(base_url=base_url, model=model, api_key=key, limits=checks.check_limits(limits))
 
 
 def _check_time_scale(time_scale: float, base_url: str | None) -> None:
@@ -192,8 +184,7 @@ def _check_plot(path: Path) -> None:
     from batchwrap.demo.plot import new_figure
 
     new_figure()
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ConfigError("--plot", f"{path} cannot be a file: its folder has to exist")
+    checks.check_file("--plot", path)
 
 
 def _save_plot(result: Result, path: Path) -> None:

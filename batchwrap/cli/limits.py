@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from batchwrap.cli.console import console
+from batchwrap.cli.tables import print_table, said
+from batchwrap.errors import ConfigError
 
 if TYPE_CHECKING:
     from batchwrap.core.provider import Provider
-    from batchwrap.options import Limit
     from batchwrap.throttle.presets import Plan, Sheet
-
-_DAY_S = 86_400
-_PERIODS: Mapping[float, str] = {1: "a second", 60: "a minute", 3_600: "an hour", _DAY_S: "a day"}
-_UNBOUNDED = 10_000
 
 
 def limits(
@@ -26,18 +23,38 @@ def limits(
         str | None,
         typer.Argument(
             metavar="NAME",
-            help="Only this provider, plan or file, with all that is known of it.",
+            help="Only this provider, plan or file, with all that is known of it; with --store:"
+            " the plan whose buckets are shown.",
             show_default=False,
         ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object and nothing else.")
     ] = False,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Show the budgets in this store in place of what comes with batchwrap; as in"
+            " Throttle(store=…).",
+            show_default=False,
+        ),
+    ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="With --store: go on until Ctrl-C, once a second; with --json, an object a line.",
+        ),
+    ] = False,
 ) -> None:
     """Show the limits that come with batchwrap: providers, plans, and where the amounts stand.
 
     A plan is used by its name, as in limits="cerebras/code-max". A file of your own is used as
     limits="own.toml#plan"; this command checks it.
+
+    With --store it shows instead what was spent by each account (named by a digest of its key) on
+    each model, and, for a plan, how full its buckets are.
 
     \b
     Examples:
@@ -46,7 +63,14 @@ def limits(
       batchwrap limits cerebras/code-max
       batchwrap limits own.toml
       batchwrap limits --json | python -m json.tool
+      batchwrap limits --store sqlite:///budget.db
+      batchwrap limits --store sqlite:///budget.db --watch cerebras/code-max
     """
+    if store is not None:
+        _show_store(store, name, as_json=as_json, watched=watch)
+        return
+    if watch:
+        raise ConfigError("--watch", "is for a store: give --store, too")
     from batchwrap.throttle.presets import sheets
 
     chosen = sheets() if name is None else [_one(name)]
@@ -58,6 +82,14 @@ def limits(
     if name is not None:
         for line in _facts(chosen[0]):
             typer.echo(line)
+
+
+def _show_store(url: str, name: str | None, *, as_json: bool, watched: bool) -> None:
+    from batchwrap.cli import live
+    from batchwrap.cli.view import Viewer
+
+    show = live.watch if watched else live.show
+    show(Viewer(url, name).look, as_json=as_json)
 
 
 def _one(name: str) -> Sheet:
@@ -81,11 +113,7 @@ def _print_table(sheets: Sequence[Sheet]) -> None:
     for sheet in sheets:
         for cells in _rows(sheet):
             table.add_row(*map(Text, cells))
-    screen = console()
-    if not screen.is_terminal:  # a file or a pipe has no width that a line has to fit
-        screen.width = _UNBOUNDED
-        screen.width = screen.measure(table).maximum
-    screen.print(table)
+    print_table(console(), table)
 
 
 def _rows(sheet: Sheet) -> Iterator[tuple[str, ...]]:
@@ -93,21 +121,7 @@ def _rows(sheet: Sheet) -> Iterator[tuple[str, ...]]:
     if not sheet.plans:
         yield name, "–", "no amounts are known", sheet.source, _date(sheet)
     for short, plan in sheet.plans.items():
-        said = "\n".join(_said(limit) for limit in plan.limits)
-        yield name, short, said, plan.source, _date(plan)
-
-
-def _said(limit: Limit) -> str:
-    """A limit as people say it: ``20 requests a minute, rolling``."""
-    if limit.kind == "concurrency":
-        return str(limit)
-    period = _PERIODS.get(limit.per_s, f"in {limit.per_s:g} s")
-    said = f"{limit.amount:,.12g} {limit.kind.replace('_', ' ')} {period}"
-    if limit.burst is not None:
-        said += f", {limit.burst:,.12g} at once"
-    if limit.mode == "fixed" and limit.per_s % _DAY_S == 0:
-        return f"{said}, from midnight {limit.zone}"
-    return said if limit.mode == "continuous" else f"{said}, {limit.mode}"
+        yield name, short, "\n".join(map(said, plan.limits)), plan.source, _date(plan)
 
 
 def _facts(sheet: Sheet) -> list[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Message = dict[str, Any]
 ExtraTools = Mapping[str, tuple[dict[str, Any], Callable[..., str]]]
 OnTurn = Callable[[int, Message], None]
+OnRequest = Callable[[dict[str, Any]], None]
 
 
 class Tools(Protocol):
@@ -63,6 +64,7 @@ def run(
     extra_tools: ExtraTools | None = None,
     max_turns: int = 60,
     on_turn: OnTurn | None = None,
+    on_request: OnRequest | None = None,
 ) -> AgentResult:
     """Let the model work on a prompt until it answers without a tool call.
 
@@ -77,9 +79,12 @@ def run(
             decoded arguments and returns the result.
         max_turns: stop after that many answers.
         on_turn: told the number of a turn, from 1, and the model's message, before its calls run.
+        on_request: told what is about to be asked. What it raises ends the run.
     """
     loop = _Loop(prompt, system, model, workspace, extra_tools or {})
     while loop.goes_on(max_turns):
+        if on_request is not None:
+            on_request(loop.request())
         if stream:
             answer = _Answer()
             with client.chat.completions.create(**loop.request(), stream=True) as chunks:
@@ -103,10 +108,13 @@ async def arun(
     extra_tools: ExtraTools | None = None,
     max_turns: int = 60,
     on_turn: OnTurn | None = None,
+    on_request: OnRequest | None = None,
 ) -> AgentResult:
     """The same as `run`, awaited. Tools run in place, one after the other, as they do there."""
     loop = _Loop(prompt, system, model, workspace, extra_tools or {})
     while loop.goes_on(max_turns):
+        if on_request is not None:
+            on_request(loop.request())
         if stream:
             answer = _Answer()
             chunks = await client.chat.completions.create(**loop.request(), stream=True)

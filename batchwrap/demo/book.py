@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import batchwrap
 from batchwrap.lab import Entry
 from batchwrap.options import Event
 
 Clock = Callable[[], float]
+
+# Options of `wrap` with which it counts, and does nothing else.
+ONLY_COUNTS: Mapping[str, Any] = dict.fromkeys(("batching", "reminders", "throttle", "repair"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,13 @@ class Meter:
     """Keeps the book of a real provider, by `batchwrap.stats` after each turn of the agent.
 
     `asked` is for the http client's request hook, `event` for `wrap(on_event=…)`.
+
+    Args:
+        clock: gives seconds; those of a simulated provider, where there is one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
         self._client: object = None
         self._asked_s = self._served_s = 0.0
         self._tokens = self._local = 0
@@ -92,16 +100,16 @@ class Meter:
 
     def asked(self, _: object) -> None:
         """The SDK sends a request, or sends one again."""
-        self._asked_s = time.monotonic()
+        self._asked_s = self._clock()
 
     def event(self, event: Event) -> None:
         """batchwrap did something. What it retried itself it tells when the request is over."""
         if event.name == "refused":
-            self._refused_at_s.append(time.monotonic())
+            self._refused_at_s.append(self._clock())
 
     def turn(self) -> None:
         """An answer is complete. One that came without a round trip is not in the book."""
-        stats, now_s = batchwrap.stats(self._client), time.monotonic()
+        stats, now_s = batchwrap.stats(self._client), self._clock()
         if stats.local_answers > self._local:
             self._local = stats.local_answers
             return
@@ -114,7 +122,7 @@ class Meter:
         """The book as it is now.
 
         Args:
-            started_s: when the arm started, by `time.monotonic`.
+            started_s: when the arm started, by the same clock.
         """
         stats = batchwrap.stats(self._client)
         is_reported = stats.prompt_tokens > 0

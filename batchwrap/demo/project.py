@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -18,11 +16,12 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from batchwrap.demo import testing
+
 OLD_NAME = "parse_amount"
 NEW_NAME = "parse_money"
 
 _SUFFIX = ".txt"
-_TESTS_TIMEOUT_S = 60
 _PROMPT = """\
 Please rename the function {old} to {new} in the whole project. It is mentioned in these files:
 
@@ -52,41 +51,12 @@ class Project:
     prompt: str
 
     def run_tests(self) -> tuple[bool, str]:
-        """Run the project's own tests in a process of their own.
-
-        Returns:
-            Whether they passed, and what they printed. Tests that have not ended after a
-            minute have failed.
-        """
-        # Nothing that is set for this process, such as warnings as errors, is meant for it.
-        environment = {name: it for name, it in os.environ.items() if not name.startswith("PYTHON")}
-        try:
-            done = subprocess.run(
-                [sys.executable, "-B", "-m", "unittest", "discover"],
-                cwd=self.root,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="replace",
-                timeout=_TESTS_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            return False, str(error)
-        return done.returncode == 0, done.stdout
+        """Run the project's own tests: whether they passed, and what they printed."""
+        return testing.run_tests(self.root)
 
     def tools(self) -> dict[str, tuple[dict[str, Any], Callable[[], str]]]:
         """The tool `run_tests` for an agent: by name its schema and what it does."""
-        schema = {
-            "type": "function",
-            "function": {
-                "name": "run_tests",
-                "description": "Run all tests of the project and return what they print.",
-                "parameters": {"type": "object", "properties": {}, "additionalProperties": False},
-            },
-        }
-        return {"run_tests": (schema, lambda: self.run_tests()[1])}
+        return {"run_tests": (testing.SCHEMA, lambda: self.run_tests()[1])}
 
     def renamed(self) -> bool:
         """Whether the whole job is done.
@@ -95,7 +65,7 @@ class Project:
         longer names that contain the old one are where they were, and the tests pass.
         """
         word, longer = _word(self.old_name), re.compile(rf"\w*{re.escape(self.old_name)}\w*")
-        for path, before in _template():
+        for path, before in template():
             file = self.root / path
             if not file.is_file():
                 return False
@@ -118,15 +88,23 @@ def create(root: str | os.PathLike[str]) -> Project:
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty")
-    files = []
-    for path, source in _template():
+    for path, source in template():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text(source, encoding="utf-8", newline="\n")
-        if _word(OLD_NAME).search(source):
-            files.append(path)
+    return project_in(folder)
+
+
+def project_in(root: Path) -> Project:
+    """The project whose files stand in a folder, and the job to be done in it."""
+    files = [path for path, source in template() if _word(OLD_NAME).search(source)]
     named = "\n".join(f"- {path}" for path in files)
     prompt = _PROMPT.format(old=OLD_NAME, new=NEW_NAME, files=named)
-    return Project(folder, tuple(files), OLD_NAME, NEW_NAME, prompt)
+    return Project(root, tuple(files), OLD_NAME, NEW_NAME, prompt)
+
+
+def template() -> Iterator[tuple[str, str]]:
+    """Path and content of every file of the project as it is before, in a fixed order."""
+    yield from _below(resources.files("batchwrap.demo") / "template", "")
 
 
 def rename_calls(
@@ -172,11 +150,6 @@ def _edits(text: str, word: re.Pattern[str], new_name: str) -> Iterator[tuple[st
 
 def _word(name: str) -> re.Pattern[str]:
     return re.compile(rf"\b{re.escape(name)}\b")
-
-
-def _template() -> Iterator[tuple[str, str]]:
-    """Path and content of every file of the project, in a fixed order."""
-    yield from _below(resources.files("batchwrap.demo") / "template", "")
 
 
 def _below(folder: Traversable, prefix: str) -> Iterator[tuple[str, str]]:

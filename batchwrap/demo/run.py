@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import batchwrap
 from batchwrap.demo import agent, sdk
-from batchwrap.demo.book import Book, Clock, Meter, read_journal
+from batchwrap.demo.attempt import attempt
+from batchwrap.demo.book import ONLY_COUNTS, Book, Clock, Meter, read_journal
 from batchwrap.demo.project import NEW_NAME, OLD_NAME, Project, rename_calls
 from batchwrap.demo.prompt import system_prompt
 from batchwrap.lab import Call, FileReader, Lab, RateLimit, Reply, Script
@@ -171,14 +172,7 @@ def real(
     hooks = {"request": [meter.asked]}
     with sdk.client(endpoint.base_url, endpoint.api_key, event_hooks=hooks) as bare:
         if arm == "bare":
-            client = batchwrap.wrap(
-                bare,
-                batching=None,
-                reminders=None,
-                throttle=None,
-                repair=None,
-                on_event=meter.event,
-            )
+            client = batchwrap.wrap(bare, on_event=meter.event, **ONLY_COUNTS)
         else:
             client = batchwrap.wrap(bare, limits=endpoint.limits, on_event=meter.event)
         meter.watch(client)
@@ -209,8 +203,8 @@ class _Work:
         system, workspace = system_prompt(SYSTEM_PROMPT_TOKENS), Workspace(self._project.root)
         self.started_s = self._clock()
         self._watcher.started(self._name, lambda: self._clock() - self.started_s)
-        try:
-            result = agent.run(
+        _, self._error = attempt(
+            lambda: agent.run(
                 client,
                 model=model,
                 prompt=self._project.prompt,
@@ -220,13 +214,7 @@ class _Work:
                 extra_tools=self._project.tools(),
                 on_turn=self._turn,
             )
-            if not result.finished:
-                self._error = f"the agent had not ended after {result.turns} turns"
-        except sdk.failures() as error:
-            self._error = _in_one_line(error)
-        except (AttributeError, IndexError, TypeError) as error:
-            # The SDK passes on what any server says, and the agent looks for choices in it.
-            self._error = f"the answer is no chat completion ({_in_one_line(error)})"
+        )
         self._wall_s = self._clock() - self.started_s
 
     def _turn(self, number: int, message: agent.Message) -> None:
@@ -271,10 +259,6 @@ def _warm_up() -> None:
         batchwrap.wrap(client).chat.completions.create(
             model="simulated", messages=[{"role": "user", "content": "Ready?"}]
         )
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _summary(calls: list[dict[str, Any]]) -> str:

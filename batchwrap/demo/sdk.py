@@ -33,6 +33,16 @@ def client(base_url: str, api_key: str, **http_options: Any) -> OpenAI:
     return made
 
 
+def version() -> str:
+    """Which version of the SDK is installed.
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    installed: str = _openai().__version__
+    return installed
+
+
 def failures() -> tuple[type[Exception], ...]:
     """How a provider's failures reach the caller of a client.
 

@@ -17,6 +17,7 @@ from batchwrap.lab.transcript import (
     calls_of,
     current_prompt,
     files_read,
+    flat,
     parsed,
     text_of,
     tools_of,
@@ -72,7 +73,9 @@ class Habit:
 
     Args:
         turns: assistant turns for which the model goes on using a multi-tool after it was
-            reminded of it, or used one itself.
+            reminded of it, or used one itself. With 0 it never batches: where only a
+            multi-tool is on offer, its calls have one item.
+        unasked: it uses a multi-tool that is on offer without having been reminded.
         multi_tool: how the name of a multi-tool for reading begins.
         multi_tools: how the name of any multi-tool of one kind begins.
         read_tools: names of single read tools that the model knows.
@@ -81,6 +84,7 @@ class Habit:
     """
 
     turns: int = 4
+    unasked: bool = False
     multi_tool: str = "multi_read"
     multi_tools: str = "multi_"
     read_tools: tuple[str, ...] = (
@@ -115,9 +119,9 @@ class FileReader:
     4. It ends its turn with a short text.
 
     It is in the habit if the multi-tool's name stands in a user or tool message of the
-    last `Habit.turns` assistant turns, or if it made a multi-call in one of them. What the
-    system prompt and the tool's description say does not count: that models forget these
-    is the assumption (see `Habit`).
+    last `Habit.turns` assistant turns, or if it made a multi-call in one of them; always,
+    if it is `Habit.unasked`. What the system prompt and the tool's description say does not
+    count: that models forget these is the assumption (see `Habit`).
 
     Args:
         job: the calls that are needed after reading; asked again each turn, so it must
@@ -125,7 +129,7 @@ class FileReader:
             an equal item of a multi-call, stands in the conversation.
         habit_turns: short for `Habit(turns=…)`.
         habit: how it behaves.
-        final: the text that it ends its turn with.
+        final: the text that it ends its turn with, or what makes it of the files read.
     """
 
     def __init__(
@@ -134,7 +138,7 @@ class FileReader:
         *,
         habit_turns: int | None = None,
         habit: Habit | None = None,
-        final: str = "Done.",
+        final: str | Callable[[dict[str, str]], str] = "Done.",
     ) -> None:
         habit = habit or Habit()
         self.habit = habit if habit_turns is None else replace(habit, turns=habit_turns)
@@ -146,31 +150,41 @@ class FileReader:
         """The turn that follows from the conversation."""
         messages = request["messages"]
         single, multi = self._read_tools(request)
-        calls = list(calls_of(messages))
+        calls = list(flat(calls_of(messages)))
         files = files_read(calls, {tool.name: tool for tool in (single, multi) if tool})
         unread = [path for path in self._named(messages) if path not in files]
         if unread and (single or multi):
             return Reply(calls=(self._read(unread, single, multi, messages),))
         job = self._job(files, request) if self._job else []
         left = [call for call in job if not any(_is_equal(call, made) for made in calls)]
-        return Reply(calls=(self._make(left, request),)) if left else Reply(self._final)
+        if left:
+            return Reply(calls=(self._make(left, request),))
+        return Reply(self._final if isinstance(self._final, str) else self._final(files))
 
     def _make(self, left: list[Call], request: dict[str, Any]) -> Call:
         """The next call of the job, or a multi-call of all that are like it and follow it."""
         first = left[0]
         alike = list(takewhile(lambda call: call.name == first.name, left))
         given = set(first.arguments) if isinstance(first.arguments, dict) else set[str]()
-        for tool in tools_of(request) if len(alike) > 1 else ():
+        tools = tools_of(request)
+        hidden = all(tool.name != first.name for tool in tools)
+        for tool in tools if len(alike) > 1 or hidden else ():
             if (
                 tool.items
                 and given
                 and given <= tool.fields
                 and tool.name.startswith(self.habit.multi_tools)
-                and self._in_habit(tool.name, request["messages"])
+                and (hidden or self._in_habit(tool.name, request["messages"]))
             ):
-                most = tool.max_items if self.habit.heeds_max_items else None
-                return Call(tool.name, {tool.items: [call.arguments for call in alike[:most]]})
+                items = [call.arguments for call in alike[: self._most(tool)]]
+                return Call(tool.name, {tool.items: items})
         return first
+
+    def _most(self, multi: Tool) -> int | None:
+        """How many items it puts into a call; None: as many as there are."""
+        if self.habit.turns == 0 and not self.habit.unasked:
+            return 1
+        return multi.max_items if self.habit.heeds_max_items else None
 
     def _read_tools(self, request: dict[str, Any]) -> tuple[Tool | None, Tool | None]:
         tools = tools_of(request)
@@ -192,15 +206,16 @@ class FileReader:
         multi: Tool | None,
         messages: list[dict[str, Any]],
     ) -> Call:
-        if multi and multi.items and (single is None or self._in_habit(multi.name, messages)):
-            most = multi.max_items if self.habit.heeds_max_items else None
-            if single is None or len(unread) > 1:
-                items = [{multi.path: path} for path in unread[:most]]
-                return Call(multi.name, {multi.items: items})
+        several = len(unread) > 1 and multi is not None and self._in_habit(multi.name, messages)
+        if multi and multi.items and (single is None or several):
+            items = [{multi.path: path} for path in unread[: self._most(multi)]]
+            return Call(multi.name, {multi.items: items})
         assert single is not None
         return Call(single.name, {single.path: unread[0]})
 
     def _in_habit(self, multi: str, messages: list[dict[str, Any]]) -> bool:
+        if self.habit.unasked:
+            return True
         name = re.compile(rf"(?<!\w){re.escape(multi)}(?!\w)")
         for turns, message in turns_after(messages):
             if turns >= self.habit.turns:

@@ -7,7 +7,7 @@ It knows the chat completions format and one convention of batched results, a he
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +115,25 @@ def calls_of(messages: list[Message]) -> Iterator[MadeCall]:
             yield MadeCall(function["name"], parsed(function["arguments"]), results.get(call["id"]))
 
 
+def flat(calls: Iterable[MadeCall]) -> Iterator[MadeCall]:
+    """The calls with each mixed batch in parts: the calls that its items name."""
+    for call in calls:
+        items = call.items()
+        if not items or not all({"tool", "arguments"} == item.keys() for item in items):
+            yield call
+            continue
+        paths = [path_of(item["arguments"]) for item in items]
+        texts = split_batch(call.result, paths) if call.result is not None else [None] * len(items)
+        for item, text in zip(items, texts, strict=True):
+            yield MadeCall(item["tool"], item["arguments"], text)
+
+
+def path_of(arguments: Any) -> str | None:
+    """The path that the arguments of a call name, if they name one."""
+    given = arguments if isinstance(arguments, dict) else {}
+    return next((given[n] for n in _PATH_NAMES if isinstance(given.get(n), str)), None)
+
+
 def parsed(arguments: Any) -> Any:
     """A call's arguments as a value; text that is not JSON stays text."""
     if not isinstance(arguments, str):
@@ -165,18 +184,19 @@ def files_read(calls: list[MadeCall], tools: dict[str, Tool]) -> dict[str, str]:
     return files
 
 
-def split_batch(result: str, paths: list[str]) -> list[str | None]:
+def split_batch(result: str, paths: Sequence[str | None]) -> list[str | None]:
     """The text of each item in the result of a multi-call.
 
     A line counts as the header of item i only with the right numbers and the path of
-    item i, and only after the header of item i - 1; so other lines of a file that look
-    like one stay in its text. If no header names its path, the numbers alone must do.
+    item i, if it has one, and only after the header of item i - 1; so other lines of a
+    file that look like one stay in its text. If no header names its path, the numbers alone
+    must do.
 
     Returns:
         None for an item whose header is missing, since it was not run. Where there is no
         header at all, each item gets the whole result: the model makes sense of it.
     """
-    heads = _headers(result, [rf"\S+ {re.escape(path)}(?: [^\n]*)?" for path in paths])
+    heads = _headers(result, [_label(path) for path in paths])
     heads = heads or _headers(result, [r"\S+" for _ in paths])
     if not heads:
         return [result] * len(paths)
@@ -195,6 +215,10 @@ def split_batch(result: str, paths: list[str]) -> list[str | None]:
             )
         end = start - 1
     return texts[::-1]
+
+
+def _label(path: str | None) -> str:
+    return r"\S+" if path is None else rf"\S+ {re.escape(path)}(?: [^\n]*)?"
 
 
 def _headers(result: str, labels: list[str]) -> dict[int, tuple[int, int]]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import takewhile
 from threading import Lock
 
 import orjson
@@ -207,9 +208,13 @@ class Budget:
         return (*accounts[place:], *accounts[:place]), sticks
 
 
+def _is_no_answer(message: object) -> bool:
+    return not isinstance(message, dict) or message.get("role") != "assistant"
+
+
 def _conversation(body: chat.Body) -> bytes:
     """What tells a conversation apart: how it begins."""
     messages = body.get("messages")
-    start = messages[:2] if isinstance(messages, list) else []
+    start = list(takewhile(_is_no_answer, messages if isinstance(messages, list) else ()))
     written = orjson.dumps([body.get("model"), start], default=repr)
     return blake2b(written, digest_size=16).digest()

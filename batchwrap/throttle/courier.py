@@ -10,9 +10,11 @@ import atexit
 import logging
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from batchwrap.errors import StoreUnavailable
 from batchwrap.throttle.stores import Store
@@ -75,7 +77,7 @@ class Courier:
                     target=self._run, name="batchwrap-courier", daemon=True
                 )
                 self._thread.start()
-                atexit.register(self.flush, _LAST_S)
+                _at_end(self.flush)
 
     def _run(self) -> None:
         renew_at_s = time.monotonic() + _RENEW_S
@@ -93,3 +95,11 @@ class Courier:
             operation()
         except StoreUnavailable as error:
             _log.warning("%s", error)
+
+
+def _at_end(flush: Callable[[float], None]) -> None:
+    """Flush when the process ends; children of multiprocessing end in a way of their own."""
+    atexit.register(flush, _LAST_S)
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, flush, args=(_LAST_S,), exitpriority=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from batchwrap.core.limits.cost import Cost
 from batchwrap.lab import Lab, Raw
 from batchwrap.options import Limit, Throttle
 from batchwrap.throttle.accounts import Origin
+from batchwrap.throttle.stores import open_store
 from tests.adapters.callers import Caller
 from tests.adapters.conversation import MULTI_CALL, TOOLS, USER, gather
 from tests.adapters.events import DONE, EVENTS, event
@@ -165,3 +167,25 @@ def test_fork(serve: Any, tmp_path: Path, stored: str) -> None:
         assert os.waitpid(child, 0)[1] == 0
         client.chat.completions.create(**body)
     assert len(lab.journal) == 3
+
+
+def _ask_once(url: str, store: str) -> None:
+    with openai.OpenAI(base_url=url, api_key="k") as bare:
+        client = batchwrap.wrap(bare, throttle=Throttle(limits=[PLENTY], store=store))
+        client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_the_last_settlement_of_a_process(serve: Any, tmp_path: Path, start: str) -> None:
+    """What a worker's last request has used is in the books when the worker has ended."""
+    lab = serve(lambda request: MULTI_CALL)
+    store = f"sqlite:///{tmp_path / 'budget.db'}"
+    context = multiprocessing.get_context(start)
+    for _ in range(3):
+        worker = context.Process(target=_ask_once, args=(lab.base_url, store))
+        worker.start()
+        worker.join(20)
+        assert worker.exitcode == 0
+    days = [line.spent for line in open_store(store).usage() if line.span == "day"]
+    assert sum(spent.requests for spent in days) == 3

@@ -175,6 +175,8 @@ def test_folders_in_use_are_refused(tmp_path: Path) -> None:
         ("rich", "cli", ["demo"]),
         ("openai", "openai", ["demo"]),
         ("starlette", "lab", ["demo"]),
+        ("openai", "openai", ["eval", "--lab"]),
+        ("starlette", "lab", ["eval", "--lab"]),
         ("matplotlib", "plot", ["demo", "--plot", "x.png"]),
     ],
 )

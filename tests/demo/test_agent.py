@@ -165,3 +165,19 @@ def test_a_scripted_model_does_the_job(run: Run, provider: Provider, project: Pr
     assert read[: len(sources)] == list(sources.values())
     assert read[-1].rstrip().endswith("OK")
     assert project.renamed()
+
+
+def test_the_last_word_before_a_request(run: Run, provider: Provider) -> None:
+    """Each request is shown before it is sent, and is not sent if that raises."""
+    provider.script = [says(None, call("read_file", {"path": "a.py"})), says("Done.")]
+    told: list[int] = []
+
+    def on_request(request: dict[str, Any]) -> None:
+        told.append(len(request["messages"]))
+        if len(told) > 1:
+            raise RuntimeError("no further")
+
+    with pytest.raises(RuntimeError, match="no further"):
+        run(prompt="Go.", on_request=on_request)
+    assert told == [2, 4]
+    assert len(provider.requests) == 1

@@ -9,6 +9,7 @@ import pytest
 
 from batchwrap.errors import ConfigError
 from batchwrap.lab import Call, FileReader, Habit, Raw, Reply, Script
+from batchwrap.lab.transcript import calls_of, flat
 
 PROMPT = "Replace foo by bar in src/a.py, src/b.py and docs/c.md."
 PATHS = ["src/a.py", "src/b.py", "docs/c.md"]
@@ -264,3 +265,45 @@ def test_paths_in_prompts(prompt: str, paths: list[str]) -> None:
         asked.append(call.arguments["path"])
         messages += read(asked[-1])
     assert asked == paths
+
+
+def test_a_model_that_batches_unasked() -> None:
+    """Without a reminder it uses the multi-tools on offer, for reads and for the job."""
+    model = FileReader(replace_all, habit=Habit(unasked=True))
+    assert ask(model, [user(PROMPT)]).name == "multi_read"
+    messages: list[Any] = [user(PROMPT)]
+    for path in PATHS:
+        messages += read(path)
+    item = {"path": {"type": "string"}, "text": {"type": "string"}}
+    listed = {"type": "array", "items": {"type": "object", "properties": item}}
+    edits = tool("multi_edit", {"files": listed})
+    assert len(ask(model, messages, [*TOOLS, edits]).arguments["files"]) == 3
+
+
+def test_a_model_that_never_batches_has_lists_of_one() -> None:
+    """Where only multi-tools are on offer, it makes one call at a time with them all the same."""
+    model = FileReader(lambda files, _: [Call("read_file", {"path": "d.py"})], habit_turns=0)
+    assert ask(model, [user(PROMPT)], [multi()]).arguments == {"files": [{"path": PATHS[0]}]}
+    items = [{"path": path} for path in PATHS]
+    result = "".join(f"[{n}/3] read_file {path}\nx\n" for n, path in enumerate(PATHS, 1))
+    messages = [user(PROMPT), *made("multi_read", {"files": items}, result)]
+    wanted = Call("multi_read", {"files": [{"path": "d.py"}]})
+    assert ask(model, messages, [multi()]) == wanted
+
+
+def test_reads_in_a_mixed_batch() -> None:
+    """The items of a `batch` count as the calls that they name, each with its own result."""
+    calls = [
+        {"tool": "search", "arguments": {"pattern": "foo"}},
+        {"tool": "read_file", "arguments": {"path": PATHS[0]}},
+        {"tool": "read_file", "arguments": {"path": PATHS[1]}},
+    ]
+    result = (
+        f"[1/3] search\n{PATHS[0]}:1: foo\n[2/3] read_file {PATHS[0]}\nA\n"
+        f"[3/3] read_file {PATHS[1]}\nB"
+    )
+    messages = [user(PROMPT), *made("batch", {"calls": calls}, result), *read(PATHS[2], "C")]
+    model = FileReader(final=lambda files: repr(files))
+    assert ask(model, messages) == repr(dict(zip(PATHS, "ABC", strict=True)))
+    found = flat(calls_of(messages))
+    assert next(call.result for call in found if call.name == "search") == f"{PATHS[0]}:1: foo"

@@ -61,6 +61,15 @@ def test_conversations_stick_to_an_account() -> None:
         assert {task: take(budget, 1, task).api_key for task in "abc"} == first
 
 
+def test_a_conversation_that_grows_is_the_same() -> None:
+    """What the model answers does not change which conversation it is."""
+    budget = Budget(Throttle(limits=[MINUTE], keys=["k1", "k2"]))
+    task = {"role": "user", "content": "a"}
+    grown = [task, {"role": "assistant", "content": "yes"}, {"role": "user", "content": "b"}]
+    first, later = (budget.request({"messages": m}, HERE).conversation for m in ([task], grown))
+    assert first == later is not None
+
+
 def test_sticking_costs_little() -> None:
     """It waits for its own account for a moment, not for long."""
     budget = Budget(Throttle(limits=[Limit("tokens", 100, 10)], keys=["k1", "k2"], max_wait_s=5))

@@ -8,6 +8,14 @@ from openai import AsyncOpenAI, OpenAI
 import batchwrap
 
 
+def planning(client: OpenAI) -> None:
+    """Modes are a context manager; directives are data."""
+    with batchwrap.mode("plan") as nothing:
+        assert_type(nothing, None)
+    own = batchwrap.Directive("own", "Batch.", when="build")
+    assert_type((*batchwrap.DEFAULT_DIRECTIVES, own), tuple[batchwrap.Directive, ...])
+
+
 def wrapping(client: OpenAI, later: AsyncOpenAI, http: httpx.Client) -> None:
     """Wrapping gives back the type that it was given."""
     assert_type(batchwrap.wrap(client), OpenAI)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -32,7 +33,7 @@ _ALONE = 2
 _CHANGES = ("edit", "write")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: it keeps what follows from its fields
 class Offered:
     """What the model is offered, as far as reminders speak of it.
 
@@ -56,12 +57,12 @@ class Offered:
     batches: Set[str] = frozenset()
     refused: Set[Refused] = frozenset()
 
-    @property
+    @cached_property
     def own(self) -> dict[str, MultiTool]:
         """The multi-tools that are for one tool alone, by the name of that tool."""
         return {multi.single.name: multi for multi in self.multis.values() if not multi.is_mixed}
 
-    @property
+    @cached_property
     def singles(self) -> dict[str, SingleTool]:
         """The tools that they run, by name."""
         return {name: tool for multi in self.multis.values() for name, tool in multi.tools.items()}

@@ -59,7 +59,7 @@ class SqliteStore(LocalStore):
         self, url: str, *, clock: Callable[[], float] = time.time, timeout_s: float = 5.0
     ) -> None:
         super().__init__(url, clock)
-        self._path = _path_of(url)
+        self._path = path_of(url)
         self._timeout_s = timeout_s
         self._connection: sqlite3.Connection | None = None
         self._closer: weakref.finalize[..., SqliteStore] | None = None
@@ -147,7 +147,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _path_of(url: str) -> Path:
+def path_of(url: str) -> Path:
+    """The file that a store's URL names.
+
+    Raises:
+        ConfigError: it names none.
+    """
     path = url.removeprefix("sqlite:///")
     if path == url or path in ("", ":memory:"):
         raise ConfigError("Throttle.store", f'{url!r} names no file: "sqlite:///path" does')

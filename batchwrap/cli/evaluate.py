@@ -1,0 +1,142 @@
+"""`batchwrap eval`: the same tasks with and without batchwrap, at an endpoint of the user's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from batchwrap.cli.order import Order
+
+EXIT_CODES = (
+    "Exit codes: 0 every run of the plan has its result, whether its task was done or not; 1 the"
+    " endpoint failed; 2 wrong usage; 3 stopped at a limit; 130 interrupted."
+)
+
+
+def evaluate(
+    base_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The OpenAI-compatible endpoint. Costs tokens!"),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The model. With --lab: forgets (default), cooperates or never."
+        ),
+    ] = None,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(metavar="VARIABLE", help="Environment variable with the API key."),
+    ] = None,
+    lab: Annotated[
+        bool, typer.Option("--lab", help="Ask a simulated provider and model instead; free.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where each run's line goes; what it has is not rerun."),
+    ] = None,
+    arms: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--arm",
+            metavar="ARM",
+            help="bare, offer, reminders, instead, fast (all by default), or NAME=OPTIONS such as"
+            " often=every=2,max_items=16. May be repeated.",
+        ),
+    ] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task",
+            metavar="TASK",
+            help="answer, rename, bug, header, constant, totals, chain (all by default). May be"
+            " repeated.",
+        ),
+    ] = None,
+    runs: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Runs of each task by each arm.")
+    ] = 3,
+    seed: Annotated[int, typer.Option(metavar="N", help="Another one makes other files.")] = 0,
+    parallel: Annotated[int, typer.Option(metavar="N", min=1, help="Runs at the same time.")] = 1,
+    limits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PRESET", help='Limits that the wrapped arms keep, e.g. "cerebras/code-max".'
+        ),
+    ] = None,
+    system_tokens: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Length of the agent's system prompt.")
+    ] = 2_000,
+    max_tokens: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Stop before FILE's runs have used more.")
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(metavar="COST", help="The same in money; needs the prices.")
+    ] = None,
+    price_in: Annotated[
+        float | None, typer.Option(metavar="PRICE", help="Price of a million prompt tokens.")
+    ] = None,
+    price_out: Annotated[
+        float | None, typer.Option(metavar="PRICE", help="Price of a million output tokens.")
+    ] = None,
+    price_cached: Annotated[
+        float | None, typer.Option(metavar="PRICE", help="Price of a million cached prompt tokens.")
+    ] = None,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Run again what ended in an endpoint's error.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be run, with an estimate; run nothing."),
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the result as Markdown.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+    ] = False,
+) -> None:
+    """Measure what batchwrap changes with your model: the same tasks, with and without it.
+
+    An agent works on small file tasks in temporary folders, and a checker looks at what it left
+    behind. Arms differ in batchwrap's options alone: bare (none of it), offer (multi-tools, no
+    reminders), reminders (the defaults), instead (single tools hidden), fast (that preset). Every
+    run is written to FILE as it ends, so the same command goes on where it was stopped. Tests
+    that the model has edited are run on this machine.
+
+    \b
+    Examples:
+      batchwrap eval --lab
+      batchwrap eval --base-url https://api.cerebras.ai/v1 --model qwen-3-coder-480b \\
+          --api-key-env CEREBRAS_API_KEY --out runs.jsonl --dry-run
+      batchwrap eval … --out runs.jsonl --runs 10 --max-tokens 5000000 --report eval.md
+    """
+    order = Order(
+        base_url=base_url,
+        model=model,
+        api_key_env=api_key_env,
+        lab=lab,
+        out=out,
+        runs=runs,
+        seed=seed,
+        parallel=parallel,
+        limits=limits,
+        system_tokens=system_tokens,
+        max_tokens=max_tokens,
+        max_cost=max_cost,
+        price_in=price_in,
+        price_out=price_out,
+        price_cached=price_cached,
+        retry_errors=retry_errors,
+        dry_run=dry_run,
+        report=report,
+        as_json=as_json,
+        arms=arms or (),
+        tasks=tasks or (),
+    )
+    # The tasks, the tables and the lab are loaded for this command only.
+    from batchwrap.cli.evaluation import carry_out
+
+    carry_out(order)

@@ -1,0 +1,227 @@
+"""Carrying out `batchwrap eval`: check the options, run what is missing, show the result."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import typer
+
+from batchwrap import __version__
+from batchwrap.cli import checks
+from batchwrap.cli.console import console
+from batchwrap.cli.order import Order
+from batchwrap.demo import sdk
+from batchwrap.errors import ConfigError
+from batchwrap.eval import report
+from batchwrap.eval.arms import arm, standard_arms
+from batchwrap.eval.budget import Budget, Prices
+from batchwrap.eval.estimate import estimate
+from batchwrap.eval.report import Result
+from batchwrap.eval.runs import Run, RunFile
+from batchwrap.eval.session import Outcome, Plan, work_off
+from batchwrap.eval.simulated import MODELS, simulated
+from batchwrap.eval.tasks import TASKS
+from batchwrap.eval.trial import Endpoint
+
+_ENDPOINT_FAILED, _LIMIT_REACHED, _INTERRUPTED = 1, 3, 130
+_TABLE_WIDTH = 120
+
+
+def carry_out(order: Order) -> None:
+    """Run what is missing of the plan, and show what there is then.
+
+    Raises:
+        ConfigError: an option is wrong; nothing was run.
+        MissingExtraError: a package is not installed.
+        typer.Exit: it ended before its time.
+    """
+    plan, prices, setting = _plan(order), _prices(order), _setting(order)
+    if order.limits is not None and order.parallel > 1:
+        raise ConfigError("--limits", "each run would keep them for itself: needs --parallel 1")
+    if order.report is not None:
+        checks.check_file("--report", order.report)
+    if order.dry_run:
+        _show_estimate(order, plan, setting, prices)
+        return
+    key = _key(order)
+    file = _file(order.out, setting)
+    cells = plan.missing(file.runs, again=order.retry_errors)
+    budget = Budget(max_tokens=order.max_tokens, max_cost=order.max_cost, prices=prices)
+    told = _Told(len(cells))
+    with _endpoint(order, key, setting) as endpoint:
+        outcome = work_off(
+            plan, cells, endpoint, file, budget=budget, parallel=order.parallel, told=told
+        )
+    result = Result(plan=plan, runs=file.runs, setting=setting, prices=prices, outcome=outcome)
+    _show(result, order)
+    _end(outcome, budget)
+
+
+class _Told:
+    """Prints a line on stderr for each run that ends."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._ended = count, 0
+
+    def __call__(self, run: Run) -> None:
+        self._ended += 1
+        outcome = "done" if run.done else f"NOT done: {run.problem}"
+        typer.echo(
+            f"[{self._ended}/{self._count}] {run.task} {run.arm} {run.number}: {outcome};"
+            f" {run.round_trips} round trips, {run.wall_s:.1f} s",
+            err=True,
+        )
+
+
+def _plan(order: Order) -> Plan:
+    arms = [arm(text) for text in order.arms] if order.arms else standard_arms()
+    names = [it.name for it in arms]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError("--arm", f"{twice[0]!r} is there twice")
+    for task in order.tasks:
+        if task not in TASKS:
+            raise ConfigError("--task", f"{task!r} is not one of {', '.join(TASKS)}")
+    tasks = list(dict.fromkeys(order.tasks or TASKS))
+    return Plan(tasks=tasks, arms=arms, runs=order.runs, seed=order.seed)
+
+
+def _prices(order: Order) -> Prices | None:
+    given = {
+        "--price-in": order.price_in,
+        "--price-out": order.price_out,
+        "--price-cached": order.price_cached,
+        "--max-cost": order.max_cost,
+    }
+    for option, value in given.items():
+        if value is not None and not 0 <= value < math.inf:
+            raise ConfigError(option, f"{value:g} is not a number of 0 or more")
+        if value is not None and (order.price_in is None or order.price_out is None):
+            raise ConfigError(option, "needs --price-in and --price-out, both")
+    if order.price_in is None or order.price_out is None:
+        return None
+    return Prices(prompt=order.price_in, completion=order.price_out, cached=order.price_cached)
+
+
+def _setting(order: Order) -> dict[str, Any]:
+    """What runs must have in common to be compared."""
+    if order.lab == (order.base_url is not None):
+        raise ConfigError("--base-url", "give either this or --lab")
+    if order.base_url is None:
+        if order.model not in (None, *MODELS):
+            raise ConfigError("--model", f"{order.model!r} is not one of {', '.join(MODELS)}")
+    else:
+        checks.check_base_url(order.base_url)
+        if order.model is None:
+            raise ConfigError("--base-url", "needs --model, too")
+    return {
+        "simulated": order.lab,
+        "base_url": order.base_url and _without_secrets(order.base_url),
+        "model": order.model or next(iter(MODELS)),
+        "seed": order.seed,
+        "system_tokens": order.system_tokens,
+        "limits": checks.check_limits(order.limits),
+        "batchwrap": __version__,
+    }
+
+
+def _key(order: Order) -> str:
+    if order.base_url is None:
+        return ""
+    if order.out is None:
+        raise ConfigError("--out", "is needed, so that nothing that was paid for is lost")
+    return checks.api_key(order.base_url, order.model, order.api_key_env)
+
+
+def _without_secrets(base_url: str) -> str:
+    """An address without user, password and query."""
+    parts = urlsplit(base_url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+
+
+def _file(path: Path | None, setting: dict[str, Any]) -> RunFile:
+    if path is not None:
+        checks.check_file("--out", path)
+    versions = {"openai": sdk.version(), "python": platform.python_version()}
+    file = RunFile(path, setting, versions)
+    for notice in file.notices:
+        typer.echo(f"{path}: {notice}", err=True)
+    return file
+
+
+@contextmanager
+def _endpoint(order: Order, key: str, setting: dict[str, Any]) -> Iterator[Endpoint]:
+    model, seed, system_tokens = (setting[name] for name in ("model", "seed", "system_tokens"))
+    if order.base_url is None:
+        with simulated(model, system_tokens=system_tokens, seed=seed) as endpoint:
+            yield endpoint
+        return
+    typer.echo(
+        f"This spends real tokens of {model} at {setting['base_url']}; --dry-run says about how"
+        " many. It also runs tests of projects that the model has edited.",
+        err=True,
+    )
+    yield Endpoint(
+        base_url=order.base_url,
+        model=model,
+        api_key=key,
+        limits=setting["limits"],
+        system_tokens=system_tokens,
+        seed=seed,
+    )
+
+
+def _show_estimate(
+    order: Order, plan: Plan, setting: dict[str, Any], prices: Prices | None
+) -> None:
+    file = _file(order.out if order.out is not None and order.out.exists() else None, setting)
+    cells = plan.missing(file.runs, again=order.retry_errors)
+    shares = estimate(
+        plan, cells, system_tokens=order.system_tokens, parallel=max(2, order.parallel)
+    )
+    if order.as_json:
+        typer.echo(json.dumps(report.estimate_dict(shares, setting, prices), indent=2))
+        return
+    screen = console(least_width=_TABLE_WIDTH)
+    screen.print(report.estimate_table(shares, setting, prices))
+    screen.print(report.ESTIMATED, soft_wrap=not screen.is_terminal)
+
+
+def _show(result: Result, order: Order) -> None:
+    summary = result.summary
+    if order.report is not None:
+        try:
+            order.report.write_text(report.markdown(result, summary), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError("--report", str(error)) from error
+    if order.as_json:
+        typer.echo(json.dumps(report.as_dict(result, summary), indent=2))
+        return
+    screen = console(least_width=_TABLE_WIDTH)
+    for table in report.tables(result, summary) if summary.arms else ():
+        screen.print(table)
+    for note in report.notes(result, summary):
+        screen.print(note, markup=False, highlight=False, soft_wrap=not screen.is_terminal)
+
+
+def _end(outcome: Outcome, budget: Budget) -> None:
+    """Say why it ended before its time, if it did, and exit with the code for it."""
+    if outcome.failed is not None:
+        typer.echo(f"batchwrap: the endpoint failed: {outcome.failed}", err=True)
+        raise typer.Exit(_ENDPOINT_FAILED)
+    if outcome.interrupted:
+        typer.echo("batchwrap: interrupted; the same command goes on", err=True)
+        raise typer.Exit(_INTERRUPTED)
+    if outcome.limit is not None:
+        typer.echo(
+            f"batchwrap: stopped before {outcome.limit} is passed;"
+            f" {budget.used.tokens:,} tokens were used",
+            err=True,
+        )
+        raise typer.Exit(_LIMIT_REACHED)

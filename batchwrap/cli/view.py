@@ -1,0 +1,172 @@
+"""What a shared store holds at one moment: its books, and the buckets of one plan."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from batchwrap.cli.books import Page, Today, pages
+from batchwrap.core.limits.cost import NOTHING
+from batchwrap.core.limits.state import Level, Snapshot
+from batchwrap.errors import ConfigError
+from batchwrap.options import Limit, Throttle
+from batchwrap.throttle.accounts import Account, Origin
+from batchwrap.throttle.budget import Budget
+from batchwrap.throttle.limiter import Scope, key_of
+from batchwrap.throttle.presets import plan
+from batchwrap.throttle.stores import Used
+from batchwrap.throttle.stores.contract import DAY_S
+
+_SHARED = ("sqlite:", "redis:", "rediss:", "unix:")
+_SHARED_ARE = 'there are "sqlite:///path" and "redis://host"'
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How full one account's buckets are.
+
+    Attributes:
+        account: the account's name.
+        scope: the limits, and whose they are: the plan's, or one model's.
+        now: their levels, and who runs and waits.
+    """
+
+    account: str
+    scope: Scope
+    now: Snapshot
+
+    @property
+    def levels(self) -> Iterator[tuple[Limit, Level, float | None]]:
+        """Each limit, its level, and seconds until it is full; None where nobody knows."""
+        for limit, level in zip(self.scope.limits, self.now.levels, strict=True):
+            ends = limit.kind != "concurrency"  # a request that runs
+            yield limit, level, level.full_s if ends else None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A store at one moment. Accounts have names, from which no key can be read.
+
+    Attributes:
+        store: its URL, without a password.
+        at_unix_s: the moment.
+        pages: what was spent.
+        standings: how full the plan's buckets are; none if no plan was named.
+    """
+
+    store: str
+    at_unix_s: float
+    pages: list[Page]
+    standings: list[Standing]
+
+
+class Viewer:
+    """Looks into a store, again and again.
+
+    Args:
+        url: the store, as in `Throttle.store`.
+        name: the plan whose buckets are shown, as in `Throttle.limits`; if it is a file of
+            the user's own, written in the same way, since the buckets are named after it.
+
+    Raises:
+        ConfigError: no such store or plan, or a store that another process cannot see.
+        StoreUnavailable: it cannot be opened now.
+    """
+
+    def __init__(self, url: str, name: str | None = None) -> None:
+        _check(url)
+        limits = plan(name).limits if name is not None else ()
+        self._zones = [limit.zone for limit in limits if _is_a_day(limit)]
+        # That of a client with these options: it knows how its buckets are called.
+        self._budget = Budget(Throttle(limits=name or "auto", store=url))
+        self._store = self._budget.limiter.store
+
+    def look(self) -> View:
+        """What the store holds now.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
+        now_s = time.time()
+        found = pages(self._store.usage(), now_s, self._zones)
+        return View(self._store.name, now_s, found, list(self._standings(found)))
+
+    def _standings(self, found: Iterable[Page]) -> Iterator[Standing]:
+        scopes = [(page.account, self._scope(page.model)) for page in found]
+        by_key = {key_of(Account(who), scope): (who, scope) for who, scope in scopes}
+        for key, (account, scope) in by_key.items():
+            if scope.limits:
+                yield Standing(account, scope, self._store.snapshot(key, scope.meters))
+
+    def _scope(self, model: str) -> Scope:
+        request = self._budget.request({"model": model}, Origin())
+        return self._budget.ask(request, NOTHING, NOTHING).scope
+
+
+def as_dict(view: View) -> dict[str, Any]:
+    """A view ready for JSON; times are in UTC."""
+    return {
+        "store": view.store,
+        "at": _iso(view.at_unix_s),
+        "books": [_page_as_dict(page) for page in view.pages],
+        "buckets": [_standing_as_dict(standing) for standing in view.standings],
+    }
+
+
+def _page_as_dict(page: Page) -> dict[str, Any]:
+    return {
+        "account": page.account,
+        "model": page.model,
+        "minutes": [_line_as_dict(line) for line in page.minutes],
+        "today": [_today_as_dict(day) for day in page.today],
+        "days": [_line_as_dict(line) for line in page.days],
+    }
+
+
+def _today_as_dict(day: Today) -> dict[str, Any]:
+    start, spent, unclear = _iso(day.start_unix_s), asdict(day.spent), asdict(day.unclear)
+    return {"zone": day.zone, "start": start, "spent": spent, "unclear": unclear}
+
+
+def _line_as_dict(line: Used) -> dict[str, Any]:
+    return {"start": _iso(line.start_unix_s), "spent": asdict(line.spent)}
+
+
+def _standing_as_dict(standing: Standing) -> dict[str, Any]:
+    now = standing.now
+    return {
+        "account": standing.account,
+        "name": standing.scope.name,
+        "running": now.running,
+        "waiting": now.waiting,
+        "closed_s": now.closed_s,
+        "limits": [
+            {**asdict(limit), **level._asdict(), "full_s": full_s}
+            for limit, level, full_s in standing.levels
+        ],
+    }
+
+
+def _iso(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="seconds")
+
+
+def _is_a_day(limit: Limit) -> bool:
+    return limit.mode == "fixed" and limit.per_s == DAY_S
+
+
+def _check(url: str) -> None:
+    """Refuse what cannot be looked into. The URL is not quoted: it may hold a password."""
+    if url == "memory":
+        problem = '"memory" is inside of each process: another one cannot look into it'
+        raise ConfigError("--store", f"{problem}; {_SHARED_ARE}")
+    if not url.startswith(_SHARED):
+        raise ConfigError("--store", f"no such store; {_SHARED_ARE}")
+    if url.startswith("sqlite:"):
+        from batchwrap.throttle.stores.sqlite import path_of
+
+        if not (path := path_of(url)).exists():
+            raise ConfigError("--store", f"{path} does not exist; the first request makes it")

@@ -1,0 +1,119 @@
+"""The arms: clients that differ in batchwrap's options alone, each written as a short text.
+
+``offer=instead,every=3`` names fields of `Batching` and `Reminders`; ``preset=fast`` names a
+preset; ``reminders=none`` and the like switch a part off; ``bare`` stands for a wrapper with
+every part off, which only counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import batchwrap
+from batchwrap.demo.book import ONLY_COUNTS
+from batchwrap.errors import ConfigError
+from batchwrap.options import PRESETS, Batching, EventHook, ReadAhead, Reminders
+
+BARE = "bare"
+_ARMS: Mapping[str, str] = {
+    BARE: BARE,
+    "offer": "reminders=none",
+    "reminders": "",
+    "instead": "offer=instead",
+    "fast": "preset=fast",
+}
+_PARTS: Mapping[str, type] = {"batching": Batching, "reminders": Reminders}
+_FIELDS = {field.name: part for part, kind in _PARTS.items() for field in fields(kind)}
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way of wrapping the client.
+
+    Attributes:
+        name: what it is called in the results.
+        options: the text that says how the client is wrapped.
+    """
+
+    name: str
+    options: str
+
+    def wrap(self, client: Any, *, limits: str, on_event: EventHook) -> Any:
+        """A client of this arm.
+
+        Args:
+            client: the client as the user has it.
+            limits: the limits that batchwrap keeps, if the arm has batchwrap do anything.
+            on_event: told what batchwrap does.
+
+        Raises:
+            ConfigError: the options, or the limits, are wrong.
+        """
+        if self.options == BARE:
+            return batchwrap.wrap(client, on_event=on_event, **ONLY_COUNTS)
+        return batchwrap.wrap(client, limits=limits, on_event=on_event, **_parsed(self.options))
+
+
+def arm(text: str) -> Arm:
+    """The arm that a text names: one of the five, or one's own as ``name=options``.
+
+    Example:
+        >>> arm("instead")
+        Arm(name='instead', options='offer=instead')
+        >>> arm("often=every=2,max_items=16")
+        Arm(name='often', options='every=2,max_items=16')
+
+    Raises:
+        ConfigError: there is no such arm, or an option is wrong.
+    """
+    name, own, options = text.partition("=")
+    if not own:
+        if name not in _ARMS:
+            known = ", ".join(_ARMS)
+            raise ConfigError("--arm", f"{name!r} is not one of {known}, and no name=options")
+        return Arm(name, _ARMS[name])
+    if not name or name in _ARMS:
+        raise ConfigError("--arm", f"{text!r}: an arm with options needs a name of its own")
+    if options != BARE:
+        _parsed(options)
+    return Arm(name, options)
+
+
+def standard_arms() -> list[Arm]:
+    """The five arms that are run unless others are named."""
+    return [Arm(name, options) for name, options in _ARMS.items()]
+
+
+def _parsed(options: str) -> dict[str, Any]:
+    """The keyword arguments of `wrap` that a text means."""
+    wrapping: dict[str, Any] = {}
+    given: dict[str, dict[str, Any]] = {part: {} for part in _PARTS}
+    for word in options.split(",") if options else ():
+        name, _, text = word.partition("=")
+        value = _value(name, text)
+        if name in _FIELDS:
+            given[_FIELDS[name]][name] = value
+        elif name == "preset" and value in PRESETS:
+            wrapping["preset"] = value
+        elif name in _PARTS and value is None:
+            wrapping[name] = None
+        else:
+            raise ConfigError("--arm", f"{word!r} is no option that an arm can have")
+    for part, values in given.items():
+        if values:
+            wrapping[part] = _PARTS[part](**values)
+    return wrapping
+
+
+def _value(name: str, text: str) -> Any:
+    if name == "read_ahead" and text == "true":
+        return ReadAhead()
+    if text == "none":
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,177 @@
+"""From runs to numbers: what each arm needed, and how it differs from the bare one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from batchwrap.eval import intervals
+from batchwrap.eval.arms import BARE
+from batchwrap.eval.budget import Prices, Used
+from batchwrap.eval.intervals import Estimate
+from batchwrap.eval.runs import Cell, Run, latest
+from batchwrap.eval.session import Plan
+
+DONE, COST = "done", "cost"
+# Name in JSON, label in the tables, where it stands in a run.
+MEASURES: tuple[tuple[str, str, Callable[[Run], float | None]], ...] = (
+    ("round_trips", "round trips", lambda run: run.round_trips),
+    ("prompt_tokens", "prompt tokens", lambda run: run.prompt_tokens),
+    ("cached_tokens", "cached prompt tokens", lambda run: run.cached_tokens),
+    ("completion_tokens", "output tokens", lambda run: run.completion_tokens),
+    ("tool_errors", "tool calls failed", lambda run: run.tool_errors),
+    ("refusals", "refused (429)", lambda run: run.refusals),
+    ("failed_open", "sent again as it was", lambda run: run.failed_open),
+    ("wall_s", "wall time, s", lambda run: run.wall_s),
+    ("waiting_s", "waiting, s", lambda run: run.waiting_s),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmSummary:
+    """One arm.
+
+    Attributes:
+        runs: how many runs it has, out of the compared ones.
+        done: how many of these did the task.
+        errors: how many were ended by an error of the endpoint; what they would have gone on to
+            use is in no mean.
+        measures: mean per run by name; ``"done"`` is the share of runs that did the task. What
+            the provider does not report is not there.
+        differences: the same less the bare arm's; empty for that arm, or if it is not there.
+    """
+
+    runs: int
+    done: int
+    errors: int
+    measures: Mapping[str, Estimate]
+    differences: Mapping[str, Estimate] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSummary:
+    """One arm at one task: its runs, how many did it, and their mean round trips."""
+
+    runs: int
+    done: int
+    round_trips: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A whole evaluation.
+
+    Attributes:
+        arms: by name, in the plan's order; those with no runs are left out.
+        tasks: the same by task and arm.
+        missing: how many runs of the plan have no result yet.
+        left_out: how many results are not compared, since another arm has none for their task
+            and number.
+    """
+
+    arms: Mapping[str, ArmSummary]
+    tasks: Mapping[str, Mapping[str, TaskSummary]]
+    missing: int
+    left_out: int
+
+
+def summarise(plan: Plan, runs: Sequence[Run], prices: Prices | None) -> Summary:
+    """The numbers of a plan, over the runs that all its arms have results for.
+
+    Args:
+        plan: what was to be run.
+        runs: what was run; other runs may be among them.
+        prices: for the cost; None leaves it out.
+    """
+    missing = plan.missing(runs)
+    results = latest(runs)
+    there = [cell for cell in plan.cells() if cell not in set(missing)]
+    gaps = {(cell.task, cell.number) for cell in missing}
+    compared = [results[cell] for cell in there if (cell.task, cell.number) not in gaps]
+    by_arm = {arm.name: _by_task(compared, arm.name, plan.tasks) for arm in plan.arms}
+    arms: dict[str, ArmSummary] = {}
+    for name, groups in by_arm.items():
+        if groups:
+            base = by_arm.get(BARE) if name != BARE else None
+            arms[name] = _arm(groups, base, _measures(compared, prices))
+    tasks = {
+        task: {name: _task(groups[task]) for name, groups in by_arm.items() if task in groups}
+        for task in plan.tasks
+    }
+    return Summary(
+        arms=arms, tasks=tasks, missing=len(missing), left_out=len(there) - len(compared)
+    )
+
+
+_ByTask = Mapping[str, Sequence[Run]]
+_Measures = Mapping[str, Callable[[Run], float | None]]
+
+
+def _by_task(runs: Sequence[Run], arm: str, tasks: Sequence[str]) -> _ByTask:
+    groups = {task: [it for it in runs if it.arm == arm and it.task == task] for task in tasks}
+    return {task: group for task, group in groups.items() if group}
+
+
+def _measures(runs: Sequence[Run], prices: Prices | None) -> _Measures:
+    """The measures that every run has."""
+    measures = {name: measure for name, _, measure in MEASURES}
+    if prices is not None:
+        measures[COST] = lambda run: _cost(run, prices)
+    return {
+        name: measure
+        for name, measure in measures.items()
+        if all(measure(run) is not None for run in runs)
+    }
+
+
+def _cost(run: Run, prices: Prices) -> float | None:
+    if run.prompt_tokens is None or run.completion_tokens is None:
+        return None
+    return prices.of(Used(run.prompt_tokens, run.completion_tokens, run.cached_tokens or 0))
+
+
+def _arm(groups: _ByTask, base: _ByTask | None, measures: _Measures) -> ArmSummary:
+    runs = [run for group in groups.values() for run in group]
+    done = sum(run.done for run in runs)
+    means = {DONE: intervals.share(done, len(runs))}
+    means |= {name: intervals.mean(_numbers(groups, it)) for name, it in measures.items()}
+    differences = {}
+    if base:
+        others = [run for group in base.values() for run in group]
+        differences[DONE] = intervals.share_difference(
+            done, len(runs), sum(run.done for run in others), len(others)
+        )
+        differences |= {
+            name: intervals.mean_difference(_numbers(groups, it), _numbers(base, it))
+            for name, it in measures.items()
+        }
+    return ArmSummary(
+        runs=len(runs),
+        done=done,
+        errors=sum(run.ended == "error" for run in runs),
+        measures=means,
+        differences=differences,
+    )
+
+
+def _numbers(groups: _ByTask, measure: Callable[[Run], float | None]) -> list[list[float]]:
+    return [[measure(run) or 0.0 for run in group] for group in groups.values()]
+
+
+def _task(runs: Sequence[Run]) -> TaskSummary:
+    return TaskSummary(
+        runs=len(runs),
+        done=sum(run.done for run in runs),
+        round_trips=sum(run.round_trips for run in runs) / len(runs),
+    )
+
+
+def where_it_failed(plan: Plan, runs: Sequence[Run]) -> list[tuple[Cell, str]]:
+    """The runs of a plan that did not do their task, and why."""
+    results = latest(runs)
+    cells = set(plan.missing(runs))
+    return [
+        (cell, results[cell].problem or "")
+        for cell in plan.cells()
+        if cell not in cells and not results[cell].done
+    ]

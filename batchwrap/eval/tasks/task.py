@@ -1,0 +1,108 @@
+"""What a task is, and what its checkers have in common."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from batchwrap.lab import Call
+
+Files = dict[str, str]
+# Gets the folder and the agent's last words; says what is wrong, None if nothing is.
+Check = Callable[[Path, str], str | None]
+
+_NAMES = """
+alder ash aspen beech birch cedar cherry elm fir hazel holly juniper larch linden maple oak pine
+poplar rowan spruce walnut willow yew
+"""
+NAMES = _NAMES.split()
+ASK_FOR_ANSWER = "End with a line of its own that says ANSWER: and then the {}, nothing else."
+
+_ANSWER = re.compile(r"ANSWER:[\s*`]*([\w.,-]*\w)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One job on files, ready to be given to an agent.
+
+    Attributes:
+        prompt: the user's message.
+        files: path to text of what stands in the folder before.
+        check: says what is wrong with the result, None if nothing is.
+        has_tests: whether the agent gets a tool that runs the tests in the folder.
+    """
+
+    prompt: str
+    files: Mapping[str, str]
+    check: Check
+    has_tests: bool = False
+
+    def create(self, root: Path) -> None:
+        """Write the files into a folder."""
+        for path, text in self.files.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text, encoding="utf-8", newline="\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of task: each seed makes one of it, with other files and another result.
+
+    The scripted model of the lab solves it by `job` and `final`. They know the task, as a
+    script must, but take everything else from what was read with tools.
+
+    Attributes:
+        name: its name.
+        about: what it is, in a line.
+        opening: how the prompt begins; no other task's does so.
+        make: makes a task from a source of randomness.
+        job: the calls that a scripted model makes after it has read what the prompt names.
+        final: the last words of a scripted model, from path and text of the files read.
+    """
+
+    name: str
+    about: str
+    opening: str
+    make: Callable[[Random], Task]
+    job: Callable[[Files, dict[str, Any]], list[Call]]
+    final: Callable[[Files], str] = lambda _: "It is done."
+
+
+def differences(root: Path, expected: Mapping[str, str]) -> str | None:
+    """The first file that is not to the letter what it should be; None if all are.
+
+    Args:
+        root: the folder.
+        expected: path to text of all the files that should be there, and no others.
+    """
+    found = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    for path, text in expected.items():
+        if path not in found:
+            return f"{path} is missing"
+        if found.pop(path).read_bytes() != text.encode():
+            return f"{path} is not what it should be"
+    return f"{min(found)} should not be there" if found else None
+
+
+def text_in(root: Path, path: str) -> str:
+    """What a file holds; nothing if it is not there."""
+    file = root / path
+    return file.read_bytes().decode(errors="replace") if file.is_file() else ""
+
+
+def answer_is(text: str, wanted: str) -> str | None:
+    """What is wrong with an agent's answer: of several ANSWER lines the last one counts."""
+    answers = _ANSWER.findall(text)
+    if not answers:
+        return "there is no line with ANSWER:"
+    given = answers[-1].replace(",", "")
+    return None if given == wanted else f"the answer is {given} and should be {wanted}"
+
+
+def listed(paths: list[str]) -> str:
+    """Paths for a prompt, one a line."""
+    return "\n".join(f"- {path}" for path in paths)

@@ -1,0 +1,214 @@
+"""One run: an agent at one task, with the client of one arm, measured."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from threading import Event
+from typing import Any
+
+import batchwrap
+from batchwrap.demo import agent, sdk
+from batchwrap.demo.attempt import attempt
+from batchwrap.demo.book import Clock, Meter
+from batchwrap.demo.prompt import system_prompt
+from batchwrap.eval.arms import Arm
+from batchwrap.eval.budget import Budget, BudgetSpent, Used
+from batchwrap.eval.runs import Cell, Ending, Run
+from batchwrap.eval.tasks import TASKS, Task
+from batchwrap.eval.toolbox import Toolbox
+from batchwrap.tools import Workspace
+
+MAX_TURNS = 60
+# For the budget, before a request is sent: characters of JSON in a token (English and code
+# have 3.5 and more), what batchwrap may add, and what an answer may take.
+_CHARACTERS_PER_TOKEN = 3
+_ADDED_TOKENS = 1_500
+_ANSWER_TOKENS = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where the model is, and how it is asked.
+
+    Attributes:
+        base_url: up to ``/v1``.
+        model: the model's name.
+        api_key: sent as bearer token; never written anywhere.
+        limits: the limits that batchwrap keeps: a preset, or ``"auto"``.
+        system_tokens: length of the agent's system prompt.
+        seed: all runs of the same seed and number have the same files.
+        clock: gives seconds; those of a simulated provider, where there is one.
+        http_options: for the HTTP client below the SDK.
+    """
+
+    base_url: str
+    model: str
+    api_key: str = field(repr=False)
+    limits: str = "auto"
+    system_tokens: int
+    seed: int
+    clock: Clock = time.monotonic
+    http_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Stopped(Exception):
+    """The evaluation is to end before this run has."""
+
+
+def make_task(cell: Cell, seed: int) -> Task:
+    """The task of a cell: the same for all arms."""
+    return TASKS[cell.task].make(Random(f"{seed}/{cell.task}/{cell.number}"))
+
+
+def run_cell(cell: Cell, arm: Arm, endpoint: Endpoint, budget: Budget, stop: Event) -> Run:
+    """Let an agent work on a task, in a temporary folder, and check the result.
+
+    Args:
+        cell: which task, and which run of it.
+        arm: the client that the agent gets.
+        endpoint: the provider.
+        budget: asked before each request.
+        stop: when it is set, the run ends before its next request.
+
+    Raises:
+        ConfigError: the options of the arm, or the limits, are wrong.
+        MissingExtraError: openai is not installed.
+    """
+    task = make_task(cell, endpoint.seed)
+    with tempfile.TemporaryDirectory(prefix="batchwrap-eval-") as folder:
+        task.create(Path(folder))
+        return _Trial(cell, arm, endpoint, budget, stop).run(task, Path(folder))
+
+
+class _Trial:
+    """What belongs to one run while it goes on."""
+
+    def __init__(
+        self, cell: Cell, arm: Arm, endpoint: Endpoint, budget: Budget, stop: Event
+    ) -> None:
+        self._cell, self._arm, self._endpoint = cell, arm, endpoint
+        self._budget, self._stop = budget, stop
+        self._meter = Meter(endpoint.clock)
+        self._cache = _CacheMeter()
+        self._client: Any = None
+        self._asked = Used()  # by our own estimate
+        self._turns = 0
+
+    def run(self, task: Task, folder: Path) -> Run:
+        endpoint, meter = self._endpoint, self._meter
+        hooks = {"request": [meter.asked], "response": [self._cache.answered]}
+        options = {**endpoint.http_options, "event_hooks": hooks}
+        tools = Toolbox(Workspace(folder), has_tests=task.has_tests)
+        with sdk.client(endpoint.base_url, endpoint.api_key, **options) as plain:
+            self._client = self._arm.wrap(plain, limits=endpoint.limits, on_event=meter.event)
+            meter.watch(self._client)
+            started_s = endpoint.clock()
+            text, ended, problem = self._work(task, tools)
+            wall_s = endpoint.clock() - started_s
+            self._budget.settle(self._cell, self._used())
+            if ended == "itself":
+                problem = _checked(task, folder, text)
+            return Run(
+                **self._cell._asdict(),
+                options=self._arm.options,
+                ended=ended,
+                done=problem is None,
+                problem=problem,
+                turns=self._turns,
+                tool_calls=tools.calls,
+                tool_errors=tools.errors,
+                **self._measured(started_s, wall_s),
+            )
+
+    def _work(self, task: Task, tools: Toolbox) -> tuple[str, Ending, str | None]:
+        """The agent's last words, how it ended, and why not by itself."""
+        try:
+            result, error = attempt(
+                lambda: agent.run(
+                    self._client,
+                    model=self._endpoint.model,
+                    prompt=task.prompt,
+                    workspace=tools,
+                    system=system_prompt(self._endpoint.system_tokens),
+                    stream=False,
+                    max_turns=MAX_TURNS,
+                    on_turn=self._turn,
+                    on_request=self._before,
+                )
+            )
+        except (BudgetSpent, Stopped) as stopped:
+            return "", "stopped", str(stopped)
+        if result is None:
+            return "", "error", _without(self._endpoint.api_key, error)
+        return result.text, "itself" if result.finished else "turns", error
+
+    def _before(self, request: dict[str, Any]) -> None:
+        """The last word on whether a request is sent."""
+        if self._stop.is_set():
+            raise Stopped("the evaluation was ended")
+        said = {name: request[name] for name in ("messages", "tools")}
+        prompt = len(json.dumps(said)) // _CHARACTERS_PER_TOKEN + _ADDED_TOKENS
+        coming = Used(prompt, _ANSWER_TOKENS)
+        self._budget.hold(self._cell, self._used() + coming)
+        self._asked += coming
+
+    def _turn(self, number: int, _: agent.Message) -> None:
+        self._turns = number
+        self._meter.turn()
+
+    def _used(self) -> Used:
+        """What the run has used up; by the estimate if the provider does not say."""
+        stats = batchwrap.stats(self._client)
+        if self._turns and not stats.prompt_tokens:
+            return self._asked
+        return Used(stats.prompt_tokens, stats.completion_tokens, self._cache.tokens or 0)
+
+    def _measured(self, started_s: float, wall_s: float) -> dict[str, Any]:
+        stats, book = batchwrap.stats(self._client), self._meter.book(started_s)
+        return {
+            "round_trips": book.round_trips,
+            "prompt_tokens": book.prompt_tokens,
+            "completion_tokens": book.completion_tokens,
+            "cached_tokens": self._cache.tokens,
+            "refusals": book.refusals,
+            "failed_open": stats.failed_open,
+            "multi_calls": stats.multi_calls,
+            "items": stats.items,
+            "reminders": stats.reminders,
+            "wall_s": round(wall_s, 3),
+            "waiting_s": round(max(0.0, wall_s - book.served_s), 3),
+        }
+
+
+class _CacheMeter:
+    """Adds up the cached tokens that whole answers report; `answered` is a response hook."""
+
+    def __init__(self) -> None:
+        self.tokens: int | None = None
+
+    def answered(self, response: Any) -> None:
+        response.read()
+        try:
+            cached = response.json()["usage"]["prompt_tokens_details"]["cached_tokens"]
+        except (ValueError, KeyError, TypeError):
+            return
+        if isinstance(cached, int):
+            self.tokens = (self.tokens or 0) + cached
+
+
+def _without(key: str, error: str | None) -> str | None:
+    """An error without the key: some servers repeat it when they refuse it."""
+    return error.replace(key, "(the key)") if error and key else error
+
+
+def _checked(task: Task, folder: Path, text: str) -> str | None:
+    try:
+        return task.check(folder, text)
+    except (OSError, TypeError, ValueError) as error:  # whatever the agent has left behind
+        return f"cannot be checked: {error}"

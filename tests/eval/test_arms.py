@@ -1,0 +1,81 @@
+"""The arms, as texts and as clients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from batchwrap.errors import ConfigError
+from batchwrap.eval.arms import Arm, arm, standard_arms
+from batchwrap.lab import Lab, Reply
+from tests.eval.helpers import KEY, quick_lab
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "read_file",
+            "parameters": {
+                "type": "object",
+                "properties": {"path": {"type": "string"}},
+                "required": ["path"],
+            },
+        },
+    }
+]
+
+
+def offered(lab: Lab, its: Arm) -> list[str]:
+    """The tools that the provider sees of an agent that can read files."""
+    from openai import OpenAI
+
+    with OpenAI(base_url=lab.base_url, api_key=KEY) as plain:
+        client: Any = its.wrap(plain, limits="auto", on_event=lambda _: None)
+        client.chat.completions.create(
+            model="m", messages=[{"role": "user", "content": "Hello."}], tools=TOOLS
+        )
+    return [tool["function"]["name"] for tool in lab.journal[-1].json["tools"]]
+
+
+def test_what_the_model_is_offered() -> None:
+    """Bare changes nothing; the others offer multi-tools, beside the tool or in its place."""
+    with quick_lab(lambda _: Reply("Hello.")) as lab:
+        seen = {its.name: offered(lab, its) for its in [*standard_arms(), arm("off=offer=never")]}
+    single, multi = ["read_file"], ["multi_read"]
+    assert seen == {
+        "bare": single,
+        "offer": single + multi,
+        "reminders": single + multi,
+        "instead": multi,
+        "fast": multi,
+        "off": single,
+    }
+
+
+def test_an_arm_of_ones_own() -> None:
+    """A name and options, of which each is one of `Batching`, `Reminders` or a preset."""
+    text = "mine=preset=fast,every=2,read_ahead=true,max_items=16,on_lapse=false"
+    assert arm(text) == Arm("mine", text.partition("=")[2])
+    assert arm("quiet=reminders=none,batching=none").name == "quiet"
+    assert arm("plain=bare") == Arm("plain", "bare")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("nonsense", "nonsense"),
+        ("=every=2", "name of its own"),
+        ("bare=every=2", "name of its own"),
+        ("mine=nonsense=2", "nonsense=2"),
+        ("mine=every", "Reminders.every"),
+        ("mine=every=0", "Reminders.every"),
+        ("mine=offer=maybe", "Batching.offer"),
+        ("mine=preset=none", "preset=none"),
+        ("mine=reminders=2", "reminders=2"),
+    ],
+)
+def test_a_wrong_arm(text: str, named: str) -> None:
+    """What is wrong is said before anything is run."""
+    with pytest.raises(ConfigError, match=named):
+        arm(text)
