@@ -119,3 +119,19 @@ def test_forgotten() -> None:
     settled = bench.request(body)
     bench.memory = Memory()
     assert bench.request(body) == settled
+
+
+def test_ids_that_are_repeated() -> None:
+    """A provider that begins to count anew in each turn does not make two turns one."""
+    bench = Bench(Options(reminders=None))
+    read = call("0", "read_file", {"path": "a.py"})
+    several = call("1", "multi_read", {"files": [{"path": "b.py"}, {"path": "c.py"}]})
+    spoken = [[read], [read, several], [read]]
+    history = REQUEST["messages"]
+    for calls in spoken:
+        made = {"role": "assistant", "tool_calls": calls}
+        history = bench.run({**REQUEST, "messages": history}, made)
+    sent = bench.request({**REQUEST, "messages": history})
+    assert sent is not None
+    turns = [one["tool_calls"] for one in sent["messages"] if one["role"] == "assistant"]
+    assert turns == spoken

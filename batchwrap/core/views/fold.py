@@ -125,13 +125,13 @@ def _turn_from(
     if messages[place].get("role") != "assistant":
         return place + 1, [], []
     calls = chat.tool_calls(messages[place])
-    mine = _Mine.of(calls, recall)
+    mine = _Mine.of(calls, recall, place)
     end, answers = place + 1, list[chat.Message]()
     while calls and end < len(messages):
         message = messages[end]
         if message.get("role") == "tool":
             answers.append(message)
-        elif _goes_on(message, mine):
+        elif _goes_on(message, mine, calls):
             calls += chat.tool_calls(message)
         else:
             break
@@ -148,9 +148,11 @@ class _Mine:
     calls: set[object]
 
     @classmethod
-    def of(cls, calls: Sequence[chat.ToolCall], recall: Recall) -> _Mine:
+    def of(cls, calls: Sequence[chat.ToolCall], recall: Recall, place: int) -> _Mine:
         nonces = {derived.nonce for call in calls if (derived := ids.decode(call.get("id")))}
-        known = next((turn for call in calls if (turn := recall.turn_of(call))), None)
+        found = (turn for call in calls if (turn := recall.turn_of(call)))
+        # Some providers repeat their ids each turn: only the turn of this very place counts.
+        known = next((turn for turn in found if nonces or turn.length == place), None)
         placed = [one.call["id"] for one in known.calls] if known else []
         return cls(nonces, {*placed, *(call.get("id") for call in calls)})
 
@@ -162,14 +164,15 @@ class _Mine:
         return added or derived.nonce in self.nonces or call.get("id") in self.calls
 
 
-def _goes_on(message: chat.Message, mine: _Mine) -> bool:
-    """Whether a message holds nothing but calls of a turn."""
+def _goes_on(message: chat.Message, mine: _Mine, before: Sequence[chat.ToolCall]) -> bool:
+    """Whether a message holds nothing but calls of a turn that were not handed out before."""
     calls = chat.tool_calls(message)
+    known = {call.get("id") for call in before}
     return (
         message.get("role") == "assistant"
         and bool(calls)
         and not any(chat.texts(message.get("content")))
-        and all(map(mine.has, calls))
+        and all(mine.has(call) and call.get("id") not in known for call in calls)
     )
 
 
