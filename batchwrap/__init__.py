@@ -10,7 +10,9 @@ from batchwrap._priority import priority
 from batchwrap.directives import DEFAULT_DIRECTIVES, Directive, Marker
 from batchwrap.errors import (
     BatchwrapError,
+    BrokenAnswer,
     ConfigError,
+    ContextLimitExceeded,
     LimitExceeded,
     MissingExtraError,
     QuotaExhausted,
@@ -34,7 +36,9 @@ __all__ = [
     "DEFAULT_DIRECTIVES",
     "Batching",
     "BatchwrapError",
+    "BrokenAnswer",
     "ConfigError",
+    "ContextLimitExceeded",
     "Directive",
     "Event",
     "Limit",

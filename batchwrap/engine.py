@@ -88,6 +88,7 @@ class Engine:
             backoff=retry.backoff(throttle) if self._retries and throttle else retry.never,
             retries=self._retries,
             may_answer=may_answer,
+            estimate=self._estimate,
         )
         return Call(exchange, Gate(self.budget, request), self.ended)
 

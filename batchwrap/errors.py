@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class BatchwrapError(Exception):
     """Root of every error that batchwrap raises itself."""
@@ -79,3 +82,42 @@ class StoreUnavailable(BatchwrapError):
     def __init__(self, store: str, message: str) -> None:
         super().__init__(f"{store}: {message}")
         self.store = store
+
+
+class BrokenAnswer(BatchwrapError):
+    """The provider's answer is broken, or reports an error, and cannot be put right.
+
+    A decorated function raises it. Through a wrapped client it reaches the caller as the SDK's
+    own error, with a code that begins with ``batchwrap_`` or is the provider's.
+
+    Attributes:
+        kind: what is wrong: ``"incomplete_stream"``, ``"empty_response"``, …
+        body: the error as a body: ``{"error": {"message": …, "type": …, "code": …}}``.
+    """
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        error = body.get("error")
+        told: Mapping[str, Any] = error if isinstance(error, Mapping) else {}
+        super().__init__(str(told.get("message") or "The provider's answer is broken."))
+        self.kind = str(told.get("type") or "")
+        self.body = body
+
+
+class ContextLimitExceeded(BatchwrapError):
+    """A request is larger than the model's context window, and was not sent.
+
+    A decorated function raises it. Through a wrapped client it reaches the caller as the SDK's
+    own error for status 400 (`BadRequestError`) with the code ``context_length_exceeded``, as
+    does a refusal of the provider for this reason, in whatever words.
+
+    Attributes:
+        requested: estimated tokens of the request.
+        limit: tokens that fit into the window.
+    """
+
+    def __init__(self, *, requested: int, limit: int) -> None:
+        super().__init__(
+            f"The request has about {requested:,} tokens; the model's context holds {limit:,}."
+        )
+        self.requested = requested
+        self.limit = limit

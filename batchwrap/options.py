@@ -318,22 +318,95 @@ class Throttle:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Repair:
-    """Which defects of a provider's output are put right before anything else sees it.
+    """Which defects of a provider are put right, and which become errors.
+
+    What is healthy keeps its bytes in any case. Safe repairs are on; `Repair.all()` switches
+    on the others, too.
 
     Args:
         call_index: a streamed tool call without an index, or with one that is taken by
             another call, gets an index of its own.
-        call_id: a tool call without an id gets one.
-        finish_reason: "stop" over a message that calls tools becomes "tool_calls".
+        call_id: a tool call without an id, or with that of another one, gets one; an id that
+            is told again is left out.
+        call_name: markup around the name of a tool is taken off; a name is told once.
+        arguments: ``"lossless"`` puts the arguments of calls right where no content of theirs
+            changes; ``"bold"`` also drops thoughts in front of them, and keeps the backslash
+            of unknown escapes for read-only tools; ``"off"`` leaves them alone.
+        snapshots: fragments of arguments that repeat all that came before are understood.
+        finish_reason: the reason that an answer ended for is the one of the format, and says
+            whether there are calls.
+        empty_answers: an answer without text or calls is an error, once for each request.
+        incomplete: a stream that ends before its answer is complete is an error.
+        errors: errors inside of streams, and error bodies of any shape, become the SDK's.
+        chunk_shape: chunks and choices have the shape of the format.
+        whole_answers: an answer comes in the form that was asked for, stream or whole.
+        usage: usage that a choice reports is reported by the stream.
+        residue: marks of call markup that stand at the end of the text beside proper calls
+            are taken off.
+        leaked_calls: ``"gated"``: calls that the server left in the text become proper calls,
+            if nothing speaks against it; ``"off"``: they stay text.
+        think_tags: ``"tags"``: a block of thoughts that begins the text moves to
+            `reasoning_content`; ``"prefilled"``: also where the model's template opened it,
+            which holds the text back until its end.
+        history: a request's calls and results are paired, in order, with ids and arguments
+            that providers take.
+        fields: fields of a request that its provider refuses are left out or renamed.
+        rearrange: messages are moved, merged or split where the provider's template wants it.
+        preflight: ``"refuse"``: a request that is larger than the model's context, where
+            that is known, is not sent; ``"note"``: an event says so; ``"off"``.
+        provider: name of the provider's rules for requests: ``"cerebras"``, ``"mistral"``, …
+            None: as the preset of the limits says, else the rules that all have.
     """
 
     call_index: bool = True
     call_id: bool = True
+    call_name: bool = True
+    arguments: Literal["lossless", "bold", "off"] = "lossless"
+    snapshots: bool = False
     finish_reason: bool = True
+    empty_answers: bool = True
+    incomplete: bool = True
+    errors: bool = True
+    chunk_shape: bool = True
+    whole_answers: bool = True
+    usage: bool = True
+    residue: bool = True
+    leaked_calls: Literal["off", "gated"] = "off"
+    think_tags: Literal["off", "tags", "prefilled"] = "off"
+    history: bool = True
+    fields: bool = True
+    rearrange: bool = False
+    preflight: Literal["refuse", "note", "off"] = "refuse"
+    provider: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("call_index", "call_id", "finish_reason"):
+        for name in _SWITCHES:
             _one_of(f"Repair.{name}", getattr(self, name), (True, False))
+        _one_of("Repair.arguments", self.arguments, ("lossless", "bold", "off"))
+        _one_of("Repair.leaked_calls", self.leaked_calls, ("off", "gated"))
+        _one_of("Repair.think_tags", self.think_tags, ("off", "tags", "prefilled"))
+        _one_of("Repair.preflight", self.preflight, ("refuse", "note", "off"))
+        if self.provider is not None and not isinstance(self.provider, str):
+            raise ConfigError("Repair.provider", f"{self.provider!r} is not a name")
+
+    @classmethod
+    def all(cls, *, provider: str | None = None) -> Repair:
+        """Every repair that is safe, and those that are right for most and so are asked for."""
+        return cls(
+            arguments="bold",
+            snapshots=True,
+            leaked_calls="gated",
+            think_tags="prefilled",
+            rearrange=True,
+            provider=provider,
+        )
+
+
+_SWITCHES = (
+    *("call_index", "call_id", "call_name", "snapshots", "finish_reason", "empty_answers"),
+    *("incomplete", "errors", "chunk_shape", "whole_answers", "usage", "residue"),
+    *("history", "fields", "rearrange"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -343,7 +416,8 @@ class Event:
     Args:
         name: ``"expanded"``, ``"coalesced"``, ``"read_ahead"``, ``"reminded"``, ``"withheld"``
             (a reminder), ``"judged"`` (whether one was followed), ``"waited"``, ``"refused"``,
-            ``"repaired"`` or ``"failed_open"``.
+            ``"repaired"``, ``"defect"`` (broken, and left so or an error) or
+            ``"failed_open"``.
         data: numbers and names that belong to it; seconds end in ``_s``.
     """
 

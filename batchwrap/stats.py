@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from threading import RLock
 from typing import Any
 
-_REPAIRS = "repairs."
+_REPAIRS, _DEFECTS = "repairs.", "defects."
 _DIRECTIVES = "directives\n"  # names of models have all other separators in them
 
 
@@ -41,6 +41,7 @@ class Stats:
             `judged` since by what the model did at its next chance, and `followed` by a
             batch; the `tokens` that it took up (a rough estimate, in each request again);
             and how often it was `withheld_…` and why.
+        defects: what was broken and could not be put right, by kind.
     """
 
     requests: int = 0
@@ -64,6 +65,7 @@ class Stats:
     passed_through: int = 0
     repairs: Mapping[str, int] = field(default_factory=dict)
     directives: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    defects: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def round_trips_saved(self) -> int:
@@ -76,14 +78,16 @@ class Stats:
 
     def __str__(self) -> str:
         rows = self.as_dict()
-        repairs, directives = rows.pop("repairs"), rows.pop("directives")
+        directives = rows.pop("directives")
         rows |= {
             f"{directive} ({model}): {what}": count
             for model, by_directive in sorted(directives.items())
             for directive, counts in by_directive.items()
             for what, count in counts.items()
         }
-        rows |= {f"repairs: {name}": count for name, count in sorted(repairs.items())}
+        for group in ("repairs", "defects"):
+            counted = rows.pop(group)
+            rows |= {f"{group}: {name}": count for name, count in sorted(counted.items())}
         width = max(len(name) for name in rows)
         return "\n".join(
             f"{name.replace('_', ' '):<{width}}  {value:>12,.1f}"
@@ -112,13 +116,13 @@ class Counters:
         """The counters as they are now."""
         with self._lock:
             counts: dict[str, Any] = dict(self._counts)
-        repairs = {
-            name.removeprefix(_REPAIRS): count
-            for name, count in counts.items()
-            if name.startswith(_REPAIRS)
-        }
         known = {item.name: counts[item.name] for item in fields(Stats) if item.name in counts}
-        return Stats(**known, repairs=repairs, directives=_by_directive(counts))
+        return Stats(
+            **known,
+            repairs=_under(_REPAIRS, counts),
+            defects=_under(_DEFECTS, counts),
+            directives=_by_directive(counts),
+        )
 
 
 def directive_counter(model: object, directive: str, what: str) -> str:
@@ -133,6 +137,15 @@ def _by_directive(counts: Mapping[str, int]) -> dict[str, dict[str, dict[str, in
             model, directive, what = name.removeprefix(_DIRECTIVES).rsplit("\n", 2)
             found.setdefault(model, {}).setdefault(directive, {})[what] = count
     return found
+
+
+def _under(prefix: str, counts: Mapping[str, Any]) -> dict[str, Any]:
+    """The counters whose names begin so, by the rest of their names."""
+    return {
+        name.removeprefix(prefix): count
+        for name, count in counts.items()
+        if name.startswith(prefix)
+    }
 
 
 PROCESS = Counters(above=None)

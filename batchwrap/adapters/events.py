@@ -8,6 +8,8 @@ from batchwrap.core import sse
 from batchwrap.core.chat import Body
 from batchwrap.core.exchange import Exchange
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 
 class EventPipe:
     """Takes the bytes of an event stream through an exchange.
@@ -19,6 +21,8 @@ class EventPipe:
         self._exchange = exchange
         self._splitter = sse.Splitter()
         self._ended = False
+        self._failed = False
+        self._waiting: dict[int, tuple[Body, bytes]] = {}  # by identity
 
     def feed(self, data: bytes) -> bytes:
         """The bytes to hand out for bytes that came."""
@@ -27,23 +31,59 @@ class EventPipe:
     def finish(self) -> bytes:
         """The bytes to hand out when the stream is over."""
         rest = self._splitter.rest()
-        return (self._event(rest) if rest else b"") + self._end()
+        last = self._event(rest) if rest and not self._is_half(rest) else b""
+        return last + self._end(marked=False)
 
     def _event(self, event: bytes) -> bytes:
+        if self._ended:
+            return b"" if self._failed else event
+        if self._exchange.mends and event.startswith(_BYTE_ORDER_MARK):
+            event = event.removeprefix(_BYTE_ORDER_MARK)  # it would hide the first event
         data = sse.data_of(event)
         if data == sse.DONE:
-            return self._end() + event
-        chunk = _object(data)
-        if chunk is None:
-            return event
+            out = self._end(marked=True)
+            return out if self._failed else out + event
+        try:
+            chunk = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return event if data.startswith(b"{") else self._noise(event)
+        if not isinstance(chunk, dict):
+            return self._noise(event)
         chunks = self._exchange.chunk(chunk)
-        return event if chunks is None else b"".join(map(_render, chunks))
+        if chunks is None:
+            return event
+        self._waiting[id(chunk)] = chunk, event
+        return b"".join(map(self._bytes, chunks))
 
-    def _end(self) -> bytes:
+    def _noise(self, event: bytes) -> bytes:
+        """An event that tells nothing; clients stumble over all but comments."""
+        if not self._exchange.mends or sse.is_comment(event):
+            return event
+        self._exchange.dropped()
+        return b""
+
+    def _is_half(self, rest: bytes) -> bool:
+        """Whether a stream broke off in the middle of an event."""
+        data = sse.data_of(rest)
+        if not self._exchange.mends or self._ended or data == sse.DONE or sse.is_comment(rest):
+            return False
+        try:
+            return not isinstance(orjson.loads(data), dict)
+        except orjson.JSONDecodeError:
+            return True
+
+    def _bytes(self, chunk: Body) -> bytes:
+        """A chunk as bytes: as it came, if it is one that has waited."""
+        self._failed = self._failed or "error" in chunk
+        self._ended = self._ended or self._failed
+        _, event = self._waiting.pop(id(chunk), (None, None))
+        return _render(chunk) if event is None else event
+
+    def _end(self, *, marked: bool) -> bytes:
         if self._ended:
             return b""
         self._ended = True
-        return b"".join(map(_render, self._exchange.end()))
+        return b"".join(map(self._bytes, self._exchange.end(marked=marked)))
 
 
 class FirstEvent:

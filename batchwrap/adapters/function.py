@@ -20,7 +20,7 @@ from batchwrap.core.views.deliver import LocalAnswer
 from batchwrap.drive import sync, tasks
 from batchwrap.drive.answer import sent
 from batchwrap.engine import Engine
-from batchwrap.errors import ConfigError
+from batchwrap.errors import BrokenAnswer, ConfigError
 from batchwrap.options import Options
 from batchwrap.throttle.accounts import Origin
 
@@ -158,7 +158,9 @@ class _Request:
 
     def is_stream(self, result: object) -> bool:
         """Whether a result is a stream of chunks."""
-        return self.wants_stream and (hasattr(result, "__iter__") or hasattr(result, "__aiter__"))
+        if not self.wants_stream or hasattr(result, "model_dump") or isinstance(result, dict):
+            return False  # a completion, although it can be iterated, too
+        return hasattr(result, "__iter__") or hasattr(result, "__aiter__")
 
 
 class _Seen(dict[str, Any]):
@@ -237,9 +239,12 @@ class _Result:
 
         Raises:
             Exception: the SDK's own error, where the retries were used up.
+            BrokenAnswer: the answer cannot be used.
         """
         if self._error is not None:
             raise self._error
+        if respond.status is not None and respond.body is not None:
+            raise BrokenAnswer(respond.body)
         if respond.body is None:
             return self.original
         rebuilder = Rebuilder()

@@ -7,11 +7,13 @@ so what changes is set on a deep copy.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 from batchwrap.core import chat
 from batchwrap.core.exchange import Exchange
 from batchwrap.core.views.deliver import LocalAnswer
+from batchwrap.errors import BrokenAnswer
 
 
 def as_dict(value: object) -> chat.Body | None:
@@ -118,18 +120,45 @@ class ChunkPipe:
         self._exchange = exchange
         self._templates = templates
         self._rebuilder = Rebuilder()
+        self._waiting: dict[int, tuple[chat.Body, Any]] = {}  # by identity
 
-    def feed(self, chunk: Any) -> list[Any]:
-        """The chunks to hand out for one that came."""
+    def feed(self, chunk: Any) -> Iterator[Any]:
+        """The chunks to hand out for one that came.
+
+        Raises:
+            BrokenAnswer: the answer cannot go on.
+        """
         body = as_dict(chunk)
         self._rebuilder.see(chunk)
-        chunks = self._exchange.chunk(body) if body is not None else None
-        return [chunk] if chunks is None else [self._rebuilder.build(one) for one in chunks]
+        chunks = None if body is None else self._exchange.chunk(body)
+        if body is None or chunks is None:
+            yield chunk
+            return
+        if not chunks:
+            self._waiting[id(body)] = body, chunk
+        for one in chunks:
+            _raise_if_broken(one)
+            yield chunk if one is body else self._built(one)
 
-    def finish(self) -> list[Any]:
-        """The chunks to hand out when the stream is over."""
+    def finish(self) -> Iterator[Any]:
+        """The chunks to hand out when the stream is over.
+
+        Raises:
+            BrokenAnswer: it was not complete.
+        """
         self._templates.chunk = self._rebuilder
-        return [self._rebuilder.build(chunk) for chunk in self._exchange.end()]
+        for chunk in self._exchange.end():
+            yield self._built(chunk)
+
+    def _built(self, body: chat.Body) -> Any:
+        _raise_if_broken(body)
+        _, waited = self._waiting.pop(id(body), (None, None))
+        return self._rebuilder.build(body) if waited is None else waited
+
+
+def _raise_if_broken(body: chat.Body) -> None:
+    if body.get("error"):
+        raise BrokenAnswer(body)
 
 
 def _blank(part: Any, keep: tuple[str, ...]) -> None:

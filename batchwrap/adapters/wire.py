@@ -20,6 +20,7 @@ from batchwrap.adapters.keys import origin_of, with_key
 from batchwrap.adapters.marker import is_translated
 from batchwrap.core.chat import Body
 from batchwrap.core.exchange import AnswerLocally, Exchange, Head, Respond
+from batchwrap.core.repair.faults import CONTEXT_CODE
 from batchwrap.core.views.deliver import LocalAnswer
 from batchwrap.directives import Mode
 from batchwrap.drive import sync, tasks
@@ -27,6 +28,7 @@ from batchwrap.drive.answer import sent
 from batchwrap.engine import Engine
 from batchwrap.errors import (
     BatchwrapError,
+    ContextLimitExceeded,
     LimitExceeded,
     QuotaExhausted,
     RequestTooLarge,
@@ -36,6 +38,7 @@ from batchwrap.modes import as_mode
 
 _CHAT = "/chat/completions"
 _MODE = "x-batchwrap-mode"
+_ATTEMPT = "x-stainless-retry-count"  # how often the SDK has tried before
 _SIGNED = "aws4-hmac-sha256"
 _FRAMING = ("content-length", "transfer-encoding")
 _ENCODING = ("content-encoding", "content-length")
@@ -102,19 +105,23 @@ class _Wire:
             extensions=request.extensions,
         )
 
-    def _response(self, incoming: _Incoming, respond: Respond) -> Any:
+    def _response(self, incoming: _Incoming, respond: Respond, request: Any) -> Any:
         response, body = incoming.response, respond.body
         headers = response.headers.copy()
         content = incoming.raw or b""
-        if body is not None:
-            content = orjson.dumps(body)
+        if body is not None or respond.chunks is not None:
             for name in (*_ENCODING, *_FRAMING):
                 headers.pop(name, None)
+            kind = "application/json" if respond.chunks is None else "text/event-stream"
+            headers["content-type"] = kind
+            content = orjson.dumps(body) if respond.chunks is None else render_all(respond.chunks)
             headers["content-length"] = str(len(content))
         if respond.gave_up and self._retries:
             headers["x-should-retry"] = "false"
+        elif respond.retry and request.headers.get(_ATTEMPT) == "0":
+            headers["x-should-retry"] = "true"
         return self.library.Response(
-            response.status_code,
+            respond.status or response.status_code,
             headers=headers,
             stream=self.library.ByteStream(content),
             extensions=response.extensions,
@@ -154,6 +161,13 @@ class _Wire:
             headers["retry-after"] = f"{retry_after_s:.3f}"
         return self.library.Response(status, headers=headers, content=orjson.dumps(body))
 
+    def _too_large(self, error: ContextLimitExceeded) -> Any:
+        """The same for a request that the model's context cannot hold."""
+        fields = {"message": str(error), "type": "invalid_request_error", "param": "messages"}
+        body = {"error": {**fields, "code": CONTEXT_CODE}}
+        headers = {"content-type": "application/json", "x-should-retry": "false"}
+        return self.library.Response(400, headers=headers, content=orjson.dumps(body))
+
 
 # Status, type and code of each error of ours, as SDKs read them.
 _REFUSALS: dict[type[BatchwrapError], tuple[int, str, str]] = {
@@ -180,17 +194,19 @@ class SyncWire(_Wire):
         def send(body: Body | None, api_key: str | None) -> _SyncIncoming:
             made = self._request(request, body, api_key)
             response = self.inner.handle_request(made)
-            return _SyncIncoming(response, self.library, streams=bool(asked.get("stream")))
+            return _SyncIncoming(response, self.library, call.exchange)
 
         call = self.engine.call(asked, origin_of(request), mode=mode)
         try:
             answer = sync.run(call.exchange, send, gate=call.gate, on_end=call.ended)
         except (LimitExceeded, StoreUnavailable) as error:
             return self._refused(error)
+        except ContextLimitExceeded as error:
+            return self._too_large(error)
         if isinstance(answer.outcome, AnswerLocally):
             return self._local(answer.outcome.answer, request)
         if isinstance(answer.outcome, Respond):
-            return self._response(sent(answer.incoming), answer.outcome)
+            return self._response(sent(answer.incoming), answer.outcome, request)
         return self._stream_response(sent(answer.incoming), self.stream_type(answer.outcome))
 
     def __enter__(self) -> Self:
@@ -225,17 +241,19 @@ class AsyncWire(_Wire):
         async def send(body: Body | None, api_key: str | None) -> _AsyncIncoming:
             made = self._request(request, body, api_key)
             response = await self.inner.handle_async_request(made)
-            return _AsyncIncoming(response, self.library, streams=bool(asked.get("stream")))
+            return _AsyncIncoming(response, self.library, call.exchange)
 
         call = self.engine.call(asked, origin_of(request), mode=mode)
         try:
             answer = await tasks.run(call.exchange, send, gate=call.gate, on_end=call.ended)
         except (LimitExceeded, StoreUnavailable) as error:
             return self._refused(error)
+        except ContextLimitExceeded as error:
+            return self._too_large(error)
         if isinstance(answer.outcome, AnswerLocally):
             return self._local(answer.outcome.answer, request)
         if isinstance(answer.outcome, Respond):
-            return self._response(sent(answer.incoming), answer.outcome)
+            return self._response(sent(answer.incoming), answer.outcome, request)
         return self._stream_response(sent(answer.incoming), self.stream_type(answer.outcome))
 
     async def __aenter__(self) -> Self:
@@ -258,20 +276,21 @@ class AsyncWire(_Wire):
 class _Incoming:
     """A response of the inner transport, read raw so that untouched bodies keep their bytes."""
 
-    def __init__(self, response: Any, library: ModuleType, *, streams: bool) -> None:
+    def __init__(self, response: Any, library: ModuleType, exchange: Exchange) -> None:
         self.response = response
         self.raw: bytes | None = None  # of a plain answer, once it is read
         self.came: list[bytes] = []  # of a stream whose first event was looked at
         self.data: Any = None  # the rest of it
         self._library = library
-        self._streams = streams  # whether a stream was asked for
+        self._exchange = exchange
 
     @property
     def head(self) -> Head:
         headers = self.response.headers
         kind = headers.get("content-type", "").lower()
         # Some gateways send events under another type, or none; SDKs do not look at it.
-        is_stream = kind.startswith("text/event-stream") or (self._streams and "json" not in kind)
+        other = "json" in kind or "html" in kind
+        is_stream = kind.startswith("text/event-stream") or (self._exchange.streams and not other)
         return Head(self.response.status_code, headers, is_stream)
 
     @property
@@ -291,9 +310,9 @@ class _Incoming:
     def _decoded(self) -> Body | None:
         raw = self.raw or b""
         if "content-encoding" not in self.response.headers:
-            return _object(raw)
+            return self._exchange.read(raw)
         whole = self._library.Response(200, headers=self.response.headers, content=raw)
-        return _object(whole.content)
+        return self._exchange.read(whole.content)
 
 
 class _SyncIncoming(_Incoming):
@@ -311,11 +330,11 @@ class _SyncIncoming(_Incoming):
         return looking.event
 
     def pieces(self, exchange: Exchange) -> Generator[bytes]:
-        pipe = EventPipe(exchange)
+        pipe = EventPipe(exchange) if self.is_decoded else None
         for data in chain(self.came, self.data or self.response.iter_bytes()):
-            if out := pipe.feed(data):
+            if out := pipe.feed(data) if pipe is not None else data:
                 yield out
-        if out := pipe.finish():
+        if pipe is not None and (out := pipe.finish()):
             yield out
 
     def close(self) -> None:
@@ -337,15 +356,15 @@ class _AsyncIncoming(_Incoming):
         return looking.event
 
     async def pieces(self, exchange: Exchange) -> AsyncGenerator[bytes]:
-        pipe = EventPipe(exchange)
+        pipe = EventPipe(exchange) if self.is_decoded else None
         async with aclosing(self.data or self.response.aiter_bytes()) as decoded:
             for data in self.came:
-                if out := pipe.feed(data):
+                if out := pipe.feed(data) if pipe is not None else data:
                     yield out
             async for data in decoded:
-                if out := pipe.feed(data):
+                if out := pipe.feed(data) if pipe is not None else data:
                     yield out
-        if out := pipe.finish():
+        if pipe is not None and (out := pipe.finish()):
             yield out
 
     async def close(self) -> None:

@@ -26,10 +26,13 @@ from batchwrap.core.limits import cost
 from batchwrap.core.limits.cost import Cost
 from batchwrap.core.limits.headers import Observation, read_headers
 from batchwrap.core.limits.refusal import Refusal, read_refusal, read_stream_error
+from batchwrap.core.repair.faults import Broken, Fault, mended_body
+from batchwrap.core.repair.whole import as_chunks
 from batchwrap.core.tally import Tally
 from batchwrap.core.views.deliver import LocalAnswer
 from batchwrap.core.views.outgoing import Context
 from batchwrap.core.views.translate import Translator
+from batchwrap.errors import ContextLimitExceeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +107,16 @@ class Respond:
     Attributes:
         gave_up: the answer is a refusal that was retried as often as the policy allows;
             the client above must not retry it again.
+        status: the HTTP status, where it is another than the provider's.
+        retry: the client above may retry it once, although its status says otherwise.
+        chunks: the body as a stream, where one was asked for and none came.
     """
 
     body: chat.Body | None
     gave_up: bool = False
+    status: int | None = None
+    retry: bool = False
+    chunks: list[chat.Body] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,7 @@ Action = Reserve | Send | Resend | ReadBody | ReadFirst | Wait | Respond | Strea
 
 # Refusals that may be due to what we added to the request.
 _NOT_UNDERSTOOD = (400, 413, 422)
+_BAD_GATEWAY = 502
 # Less is the time that the call itself takes.
 _WORTH_TELLING_S = 0.001
 
@@ -141,6 +151,8 @@ class Exchange:
         backoff: seconds to wait after a refusal, None to give up.
         retries: whether refusals are retried at all.
         may_answer: whether the adapter can hand out local answers.
+        estimate: estimates the prompt tokens of a body, for the model's context; None: that
+            is not looked at.
     """
 
     def __init__(
@@ -152,12 +164,15 @@ class Exchange:
         backoff: Callable[[Refusal], float | None],
         retries: bool = True,
         may_answer: bool = True,
+        estimate: Callable[[chat.Body], int] | None = None,
     ) -> None:
         self._body = body
         self._provider = context.provider
         self._retries = retries
         self._translator = Translator(context, body)
         self._counter = counter
+        self._estimate = estimate
+        self._too_large: ContextLimitExceeded | None = None
         self._backoff = backoff
         self._may_answer = may_answer
         self._reserved = self._sure = cost.Cost(1)
@@ -171,7 +186,14 @@ class Exchange:
         self._last_chunk: chat.Body | None = None
         self.estimated = 0  # prompt tokens, raw
         self.observations: list[Observation] = []
+        self._broken: Fault | None = None
+        self._is_new = False  # whether the body was put together from another form
         self.tally: Tally = context.tally
+
+    @property
+    def streams(self) -> bool:
+        """Whether the agent asked for a stream."""
+        return bool(self._body.get("stream"))
 
     def start(self) -> Action:
         """The first thing to do."""
@@ -180,6 +202,10 @@ class Exchange:
         if answer is not None:
             return AnswerLocally(answer)
         self._changed = self._translator.request()
+        if self._estimate is not None:
+            self._too_large = self._translator.too_large(self._estimate)
+            if self._too_large is not None:
+                return Reserve(cost.NOTHING, cost.NOTHING)
         self._ask_usage()
         if self._counter is not None:
             sent = self._body if self._changed is None else self._changed
@@ -191,7 +217,13 @@ class Exchange:
         return Reserve(self._reserved, self._sure)
 
     def reserved(self, waited_s: float) -> Action:
-        """The cost was admitted, after so many seconds in the queue."""
+        """The cost was admitted, after so many seconds in the queue.
+
+        Raises:
+            ContextLimitExceeded: the request is too large to be sent at all.
+        """
+        if self._too_large is not None:
+            raise self._too_large
         self._count_wait(waited_s)
         return Send(self._changed)
 
@@ -205,7 +237,8 @@ class Exchange:
             return ReadBody()
         if self._plain:
             self._translator.give_up()
-        if not head.is_stream:
+        wanted = self.streams or not self._translator.fits_forms
+        if not head.is_stream or not wanted:
             return ReadBody()
         return ReadFirst() if self._retries else Stream()
 
@@ -214,14 +247,62 @@ class Exchange:
         self.tally.add("retries")
         return Reserve(self._reserved, self._sure)
 
+    def read(self, content: bytes) -> chat.Body | None:
+        """The completion that a body holds; None if it is not a JSON object."""
+        try:
+            body = self._translator.read(content, whole=self._accepted)
+        except Broken as broken:
+            self._broken = broken.fault
+            return None
+        self._is_new = body is not None and not content.lstrip().startswith(b"{")
+        return body
+
     def body(self, completion: chat.Body | None) -> Action:
         """The whole answer is here; None if it is not a JSON object."""
         if not self._accepted:
             return self._not_accepted(completion)
+        if self._broken is not None:
+            return _failed(self._broken)
         if completion is None:
             return Respond(None)
         self._usage = cost.usage_of(completion)
-        return Respond(self._translator.response(completion))
+        try:
+            seen = self._translator.response(completion)
+        except Broken as broken:
+            return _failed(broken.fault)
+        if seen is None and self._is_new:
+            seen = completion
+        return Respond(seen, chunks=self._as_chunks(completion if seen is None else seen))
+
+    def _as_chunks(self, completion: chat.Body) -> list[chat.Body] | None:
+        """The answer as a stream, where one was asked for."""
+        if not self.streams or not self._translator.fits_forms:
+            return None
+        if not any(chat.choices(completion)):
+            return None
+        self.tally.add("repairs.whole_answers")
+        self.tally.note("repaired", repair="whole_answers")
+        options = self._body.get("stream_options")
+        with_usage = isinstance(options, dict) and bool(options.get("include_usage"))
+        return as_chunks(completion, with_usage=with_usage)
+
+    def _error(self, body: chat.Body | None, *, gave_up: bool) -> Action:
+        """An answer with an error status, in the shape that SDKs read."""
+        fault = self._translator.refusal(self._head.status, self._head.headers, body)
+        if fault is None:
+            return Respond(None, gave_up=gave_up)
+        once = fault.retry == "same_request_once" and not gave_up
+        return Respond(mended_body(body, fault), gave_up=gave_up, retry=once)
+
+    @property
+    def mends(self) -> bool:
+        """Whether streams are put into shape."""
+        return self._translator.mends
+
+    def dropped(self) -> None:
+        """Count an event of a stream that was left out, as it told nothing."""
+        self.tally.add("repairs.events")
+        self.tally.note("repaired", repair="events")
 
     def first(self, chunk: chat.Body | None) -> Action:
         """The first event of a stream is here; None if it is not a JSON object."""
@@ -230,12 +311,9 @@ class Exchange:
             refusal = read_stream_error(chunk, self._now_unix_s, self._provider.name)
         if refusal is None:
             return Stream()
-        self._accepted = False
-        action = self._refused(refusal)
-        if isinstance(action, Respond):
-            self._accepted = True  # it is handed out as the stream that it is
-            return Stream()
-        return action
+        wait = self._refused(refusal)
+        self._accepted = wait is None  # given up, it is handed out as the stream that it is
+        return wait or Stream()
 
     def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
         """The chunks to hand out for one that came; None: as it came."""
@@ -247,9 +325,17 @@ class Exchange:
         self._last_chunk = chunk
         return self._translator.chunk(chunk)
 
-    def end(self) -> list[chat.Body]:
-        """The chunks to hand out before a stream's end."""
-        return self._translator.end(self._last_chunk)
+    def end(self, *, marked: bool | None = None) -> list[chat.Body]:
+        """The chunks to hand out before a stream's end.
+
+        Args:
+            marked: whether the stream has ended with its end mark; None where that cannot be
+                seen.
+        """
+        out = self._translator.end(self._last_chunk, marked=marked)
+        for chunk in out:
+            self._usage = cost.usage_of(chunk) or self._usage
+        return out
 
     @property
     def spent(self) -> cost.Cost:
@@ -297,16 +383,17 @@ class Exchange:
             self._head.status, self._head.headers, body, self._now_unix_s, self._provider.name
         )
         if refusal is not None:
-            return self._refused(refusal)
+            return self._refused(refusal) or self._error(body, gave_up=True)
         if self._head.status in _NOT_UNDERSTOOD and self._changed is not None:
             # Nothing that we added may fail a request: once as the agent wrote it.
             self._translator.refused()
             self._changed, self._plain, self._asked_usage = None, True, False
             self.estimated = 0  # another body than the one that was counted
             return Resend()
-        return Respond(None)
+        return self._error(body, gave_up=False)
 
-    def _refused(self, refusal: Refusal) -> Action:
+    def _refused(self, refusal: Refusal) -> Wait | None:
+        """How long to wait after a refusal; None if it is given up."""
         self.tally.add("refusals")
         self.tally.note(
             "refused",
@@ -318,7 +405,7 @@ class Exchange:
         # Money, plan, or a size that never fits: no waiting helps.
         seconds = None if refusal.kind == "final" else self._backoff(refusal)
         if seconds is None:
-            return Respond(None, gave_up=True)
+            return None
         self._count_wait(seconds)
         return Wait(seconds, refusal)
 
@@ -326,3 +413,7 @@ class Exchange:
         if seconds >= _WORTH_TELLING_S:
             self.tally.add("waited_s", seconds)
             self.tally.note("waited", seconds_s=round(seconds, 3))
+
+
+def _failed(fault: Fault) -> Respond:
+    return Respond(fault.body(), status=fault.status or _BAD_GATEWAY)

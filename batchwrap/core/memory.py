@@ -26,6 +26,7 @@ _MOST_AGE_S = 24 * 3_600.0
 # A settled conversation holds its messages: half a megabyte at 128k tokens.
 _MOST_SETTLED = 64
 _MOST_KITS = 64
+_MOST_EMPTIES = 256
 _MOST_CHOICES = 4_096
 _MOST_PLACES = 16_384  # each request is one
 
@@ -108,6 +109,7 @@ class Memory:
         settled: conversations as they were sent, by the id of their last settled call.
         places: what was known at each place where a model was asked, by digest.
         kits: what follows from a list of tools, by its JSON.
+        empties: requests whose answer was empty, by their digest.
     """
 
     def __init__(self) -> None:
@@ -117,3 +119,4 @@ class Memory:
         self.settled: Recent[str, Settled] = Recent(_MOST_SETTLED, _MOST_AGE_S)
         self.places: Recent[bytes, Facts] = Recent(_MOST_PLACES)
         self.kits: Recent[bytes, Kit] = Recent(_MOST_KITS)
+        self.empties: Recent[bytes, bool] = Recent(_MOST_EMPTIES, _MOST_AGE_S)

@@ -41,6 +41,12 @@ def data_of(event: bytes) -> bytes:
     return b"\n".join(_DATA.findall(event.replace(b"\r\n", b"\n").replace(b"\r", b"\n")))
 
 
+def is_comment(event: bytes) -> bool:
+    """Whether an event has no fields, only comments and blank lines."""
+    lines = event.replace(b"\r", b"\n").split(b"\n")
+    return all(not line or line.startswith(b":") for line in lines)
+
+
 def render(data: bytes) -> bytes:
     """One event with this payload."""
     return b"data: " + data + b"\n\n"

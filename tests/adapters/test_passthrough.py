@@ -93,7 +93,7 @@ ODD_STREAMS = {
 
 @pytest.mark.parametrize("size", [1, 10_000])
 def test_streams(web: Web, serve: Any, size: int) -> None:
-    """A stream keeps its bytes, whatever is in it, where no call is to be changed."""
+    """A stream keeps its bytes, whatever is in it, where nothing is to be repaired."""
     lab = serve(
         *(
             Raw(200, {**JSON, **EVENTS}, tuple(body[at : at + size] for at in range(0, end, size)))
@@ -101,7 +101,7 @@ def test_streams(web: Web, serve: Any, size: int) -> None:
             for end in [len(body)]
         )
     )
-    client = batchwrap.wrap(web.open())
+    client = batchwrap.wrap(web.open(), repair=None)
     for name, body in ODD_STREAMS.items():
         asked = {"messages": [USER], "tools": TOOLS, "stream": True}
         response, handed_out = web.stream(client, lab, json=asked)

@@ -228,7 +228,7 @@ def conversation(caller: Caller, serve: Any, events: list[Event]) -> None:
 
     A refusal, a repair, a multi-call, a read with others added, parallel reads for the
     agent's own multi-tool, a reminder and what followed, one that was held back, a request
-    sent again plain.
+    sent again plain, a call that is cut off.
     """
     broken = call_event('{"files": [{"path": "secret.py"}]}', name="multi_read")
     broken = broken.replace(b'"index":0,"function"', b'"function"').replace(b'"id":"call_0",', b"")
@@ -236,7 +236,8 @@ def conversation(caller: Caller, serve: Any, events: list[Event]) -> None:
     one, other = (Call("read_file", {"path": f"{name}.py"}) for name in ("secret", "other"))
     reads = Reply(calls=(one,)), Reply(calls=(one, other))
     said = [Reply("secret")] * 3
-    lab = serve(REFUSED, raw(broken + ending), *reads, *said, Raw(400), Reply("secret"))
+    cut = call_event('{"path": "secret', name="read_file") + event(chunk({}, "length"))
+    lab = serve(REFUSED, raw(broken + ending), *reads, *said, Raw(400), Reply("secret"), raw(cut))
     client = batchwrap.wrap(
         caller.open(lab, api_key="sk-secret"),
         batching=Batching(read_ahead=ReadAhead()),
@@ -256,6 +257,7 @@ def conversation(caller: Caller, serve: Any, events: list[Event]) -> None:
     longer = [*messages, *history(message)[1:]]
     for asked in (messages, longer, [system, user], [*longer, *history(message)[1:]]):
         caller.ask(client, tools=TOOLS, messages=asked)
+    assert caller.ask(client, messages=[user], stream=True)
 
 
 def test_events_have_no_secrets(caller: Caller, serve: Any) -> None:

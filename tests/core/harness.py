@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from batchwrap.core.memory import Memory
@@ -14,14 +15,17 @@ from batchwrap.core.tally import Tally
 from batchwrap.core.views.outgoing import Context
 from batchwrap.core.views.translate import Translator
 from batchwrap.directives import Mode
-from batchwrap.options import Options
+from batchwrap.options import Options, Repair
 
 
 class Bench:
     """Makes translators that share one memory, with nonces that count up."""
 
     def __init__(self, options: Options | None = None, provider: Provider = UNKNOWN) -> None:
-        self.options = options or Options()
+        options = options or Options()
+        if options.repair == Repair():  # of requests, that is tested on its own
+            options = replace(options, repair=Repair(history=False, fields=False))
+        self.options = options
         self.provider = provider
         self.memory = Memory()
         self.tally = Tally()
@@ -65,7 +69,7 @@ class Bench:
         for chunk in chunks:
             new = translator.chunk(chunk)
             out += [chunk] if new is None else new
-        return out + translator.end(chunks[-1] if chunks else None)
+        return out + translator.end(chunks[-1] if chunks else None, marked=True)
 
     def run(
         self,

@@ -206,6 +206,6 @@ def test_pace_is_measured_by_model() -> None:
         for usage in (None, {"completion_tokens": 1_000}):
             translator.chunk({"choices": [], "usage": usage})
             bench.now_s += seconds
-        translator.end(None)
+        translator.end(None, marked=True)
     assert bench.memory.habits.tokens_per_s("a/b.c d") == 500
     assert bench.memory.habits.tokens_per_s("other") is None

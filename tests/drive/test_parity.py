@@ -77,7 +77,9 @@ class Run:
             provider=UNKNOWN,
             now_s=0.0,
         )
-        self.exchange = Exchange(ASKED, context=context, counter=Estimator(), backoff=case.backoff)
+        streams = any(said.chunks is not None for said in case.said)
+        asked = {**ASKED, "stream": streams}
+        self.exchange = Exchange(asked, context=context, counter=Estimator(), backoff=case.backoff)
 
     def next_answer(self, body: Any, api_key: str | None) -> Incoming:
         """Note what is sent, and answer it."""

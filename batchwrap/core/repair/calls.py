@@ -1,105 +1,367 @@
-"""Repairs of tool calls and their end: small, named, counted; each has a switch.
+"""Repairs of the tool calls of one message: index, id, name and arguments.
 
-A healthy message goes through as the same object. A new class of defect is a new function
-here and a field of `Repair`.
+Healthy calls and fragments go through as the same objects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from batchwrap.core import chat
-from batchwrap.core.tally import Tally
+from batchwrap.core.repair.arguments import ArgumentStream, Repaired, repair_arguments
+from batchwrap.core.repair.count import Ledger
+from batchwrap.core.repair.faults import Broken, malformed_call
+from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.options import Repair
 
 # Nine alphanumerics: the one form of an id that every provider takes back (Mistral's rule).
-_ID_LENGTH = 9
+ID_LENGTH = 9
+_NO_NAME = re.compile(r"[\"'{}\[\]\s]")
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call that is being written."""
+
+    index: int
+    name: str
+    id: str
+    arguments: ArgumentStream
+    opening: chat.ToolCall | None = None  # waits until its name is known
+    place: tuple[int, int] = (0, 0)  # delta, and place in it, of its last fragment
+
+
+@dataclass(slots=True)
+class _Open:
+    """The calls of a stream."""
+
+    calls: list[_Call] = field(default_factory=list)
+    given: dict[int | None, _Call] = field(default_factory=dict)  # by the provider's index
+    last: _Call | None = None
 
 
 class CallRepair:
-    """Repairs one choice's message, plain or streamed. Keep one for each choice."""
+    """Repairs the calls of one choice.
 
-    def __init__(self, options: Repair, random_text: Callable[[int], str], tally: Tally) -> None:
+    Args:
+        options: what to repair.
+        tools: what may be called.
+        random_text: gives so many random characters of ``[A-Za-z0-9]``.
+        ledger: where repairs are counted.
+    """
+
+    def __init__(
+        self,
+        options: Repair,
+        tools: DeclaredTools,
+        random_text: Callable[[int], str],
+        ledger: Ledger,
+    ) -> None:
         self._options = options
+        self._tools = tools
         self._random_text = random_text
-        self._tally = tally
-        self._arguments: dict[Any, str] = {}  # by the index that we gave
-        self._ids: dict[Any, str] = {}
-        self._given: dict[Any, int] = {}  # provider's index: ours, of the call it means now
-        self._last: int | None = None
+        self._ledger = ledger
+        self._open = _Open()
+        self._ids: set[str] = set()
+        self._deltas = 0
+        self.has_called = False
+        self._waits: _Call | None = None
+        self._may_wait = False
+        self.is_cut = False
 
-    def choice(self, choice: dict[str, Any]) -> dict[str, Any]:
-        """The repaired choice; the same object if it is healthy."""
-        part = chat.part_of(choice)
-        calls = chat.tool_calls(part)
-        streamed = "delta" in choice
-        repaired = [self._call(call, place, streamed) for place, call in enumerate(calls)]
-        changed = any(new is not old for new, old in zip(repaired, calls, strict=True))
-        if changed:
-            holder = "delta" if streamed else "message"
-            choice = {**choice, holder: {**part, "tool_calls": repaired}}
-        has_called = bool(calls) or bool(self._arguments)
-        if (
-            self._options.finish_reason
-            and choice.get("finish_reason") == "stop"
-            and has_called
-            and not chat.function_of(part)
-        ):
-            self._count("finish_reason")
-            choice = {**choice, "finish_reason": "tool_calls"}
-        return choice
+    def plain(self, calls: Sequence[chat.ToolCall]) -> list[chat.ToolCall]:
+        """The calls of a whole message."""
+        self.has_called |= bool(calls)
+        return [self._whole(call) for call in calls]
 
-    def _call(self, call: chat.ToolCall, place: int, streamed: bool) -> chat.ToolCall:
-        if streamed and self._options.call_index and isinstance(call.get("index", 0), int | None):
-            call = self._with_index(call)
-        index = place if chat.index_of(call) is None else chat.index_of(call)
-        opens = bool(chat.function_of(call).get("name"))
-        if self._options.call_id and opens and not call.get("id") and index not in self._ids:
-            self._count("call_id")
-            call = {**call, "id": self._random_text(_ID_LENGTH)}
-        if opens:
-            self._ids.setdefault(index, str(call.get("id")))
-        arguments = chat.function_of(call).get("arguments")
-        if streamed:
-            text = arguments if isinstance(arguments, str) else ""
-            self._arguments[index] = self._arguments.get(index, "") + text
-        return call
+    def delta(self, calls: Sequence[chat.ToolCall], *, may_wait: bool) -> list[chat.ToolCall]:
+        """The fragments to hand on for those of one delta.
 
-    def _with_index(self, call: chat.ToolCall) -> chat.ToolCall:
-        """The call with an index that is its own.
+        Args:
+            calls: the fragments.
+            may_wait: whether the whole delta can wait for the next one. `is_waiting` then
+                says whether it has to: it may turn out to be healthy.
+
+        Raises:
+            Broken: a fragment could belong to several calls.
+        """
+        self.has_called |= bool(calls)
+        self._deltas += 1
+        self._may_wait = may_wait and len(calls) == 1
+        made = [self._fragment(call, place) for place, call in enumerate(calls)]
+        return [call for call in made if call is not None]
+
+    def goes_on(self, calls: Sequence[Any]) -> bool | None:
+        """Whether the only fragment of a delta goes on with its call and can go out.
+
+        A short way for what nearly all fragments are. None: it is something else, and is
+        still to be read.
+        """
+        if len(calls) != 1 or type(calls[0]) is not dict:
+            return None
+        given, function = calls[0], calls[0].get("function")
+        index = given.get("index")
+        call = self._open.given.get(index) if isinstance(index, int | None) else None
+        if call is None or type(function) is not dict or call.index != index:
+            return None
+        text = function.get("arguments")
+        if given.get("id") is not None or function.get("name") is not None:
+            return None
+        if type(text) is not str or call.opening is not None or not call.name or self._waits:
+            return None
+        self._open.last = call
+        self._deltas += 1
+        if call.arguments.feed(text):
+            return True
+        self._waits = call if call.arguments.may_be_healthy else None
+        return False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the last delta waits for the next one."""
+        return self._waits is not None
+
+    def let_go(self) -> None:
+        """Take note that the delta that waited goes out."""
+        if self._waits is not None:
+            self._waits.arguments.let_go()
+            self._waits = None
+
+    def finish(self) -> list[chat.ToolCall]:
+        """What is left to hand on when the message is complete.
+
+        Raises:
+            Broken: what came for a call is no call.
+        """
+        calls, self._open = self._open.calls, _Open()
+        return [rest for call in calls for rest in self._rest(call)]
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a call of a stream is still being written."""
+        return any(self._is_cut(call) for call in self._open.calls)
+
+    def _whole(self, call: chat.ToolCall) -> chat.ToolCall:
+        call = self._with_text(call)
+        name = self._tools.meant_by(chat.name_of(call)) if self._options.call_name else ""
+        if name and name != chat.name_of(call):
+            self._ledger.repaired("call_name")
+            call = _changed(call, name=name)
+        call = self._with_id(call)
+        function = chat.function_of(call)
+        text, name = function.get("arguments"), chat.name_of(call)
+        if not isinstance(text, str | None) or self._options.arguments == "off":
+            return call
+        if not text and not self._tools.takes_nothing(name):
+            return call
+        made = repair_arguments(text or "", self._tools.parameters(name), **self._manner(name))
+        self._judge(made, name)
+        return _changed(call, arguments=made.text) if made.changed else call
+
+    def _fragment(self, given: chat.ToolCall, place: int) -> chat.ToolCall | None:
+        """A fragment as it goes out; None if it waits."""
+        if not isinstance(given.get("index", 0), int | None):
+            return given
+        fragment = self._with_text(given)
+        name = chat.function_of(fragment).get("name")
+        opens = isinstance(name, str) and bool(name)
+        call, is_new = self._call_of(fragment, opens, place)
+        self._open.last, call.place = call, (self._deltas, place)
+        fragment = (self._opened if is_new else self._continued)(call, fragment)
+        if self._options.call_index and chat.index_of(fragment) != call.index:
+            self._ledger.repaired("call_index")
+            fragment = {**fragment, "index": call.index}
+        return self._with_arguments(call, fragment)
+
+    def _call_of(self, fragment: chat.ToolCall, opens: bool, place: int) -> tuple[_Call, bool]:
+        """The call that a fragment belongs to, and whether it opens it.
 
         A delta without a name never opens a call. Under an index in use, only a new name
         with another id opens one, and only if the arguments so far are complete.
         """
-        given = chat.index_of(call)
-        known = self._given.get(given)
-        opens = bool(chat.function_of(call).get("name"))
-        if given is None:
-            index = len(self._arguments) if opens or self._last is None else self._last
-        elif known is None:
-            index = given if given not in self._arguments else len(self._arguments)
-        elif opens and self._is_another(call, known):
-            index = max(self._arguments) + 1
-        else:
-            index = known
-        self._given[given] = self._last = index
-        if index == given:
+        index, calls = chat.index_of(fragment), self._open
+        known = calls.given.get(index, None if index is not None else calls.last)
+        if known is None and not opens and self._options.call_index and not fragment.get("id"):
+            known = self._only_open(index)
+        if known is not None and not (opens and self._is_another(fragment, known, place)):
+            calls.given[index] = known
+            return known, False
+        taken = {call.index for call in calls.calls}
+        free = index is not None and index not in taken
+        ours = index if free and index is not None else max(taken, default=-1) + 1
+        if not self._options.call_index and index is not None:
+            ours = index
+        name = str(chat.function_of(fragment).get("name") or "")
+        stream = ArgumentStream(
+            self._tools.not_text(name),
+            holds=self._options.arguments != "off",
+            snapshots=self._options.snapshots,
+        )
+        made = _Call(ours, name, "", stream)
+        calls.calls.append(made)
+        calls.given[index] = made
+        return made, True
+
+    def _only_open(self, index: int | None) -> _Call | None:
+        """The one call that is still being written, for a fragment that names none."""
+        if not self._open.calls:
+            return None
+        waiting = [call for call in self._open.calls if not self._is_complete(call)]
+        if len(waiting) > 1 or index is None:
+            raise Broken(malformed_call("ask_model_again"))
+        return waiting[0] if waiting else self._open.calls[-1]
+
+    def _is_another(self, fragment: chat.ToolCall, known: _Call, place: int) -> bool:
+        """Whether a fragment with a name opens another call than the one under its index."""
+        new_id, index = fragment.get("id"), chat.index_of(fragment)
+        if not self._is_complete(known):
+            return index is None and bool(new_id) and new_id != known.id
+        if known.place[0] == self._deltas and known.place[1] < place:
+            return True  # two members of one list are two calls
+        return new_id != known.id if new_id else index is None
+
+    def _is_cut(self, call: _Call) -> bool:
+        """Whether a call breaks off, as its structure shows."""
+        text = call.arguments.text
+        if not text.strip():
+            return call.name in self._tools and not self._tools.takes_nothing(call.name)
+        manner = self._manner(call.name)
+        return repair_arguments(text, None, **manner).refused == "truncated"
+
+    def _is_complete(self, call: _Call) -> bool:
+        empty = not call.arguments.text.strip()
+        return self._tools.takes_nothing(call.name) if empty else call.arguments.is_complete
+
+    def _opened(self, call: _Call, fragment: chat.ToolCall) -> chat.ToolCall:
+        """The first fragment of a call, with an id and a name that are its own."""
+        if call.name:
+            fragment = self._with_id(fragment)
+        call.id = str(fragment.get("id") or "")
+        if not self._options.call_name:
+            return fragment
+        meant = self._tools.meant_by(call.name)
+        if meant != call.name:
+            self._ledger.repaired("call_name")
+            call.name, fragment = meant, _changed(fragment, name=meant)
+        elif call.name and (self._tools.may_grow(call.name) or _NO_NAME.search(call.name)):
+            call.opening = fragment
+        return fragment
+
+    def _continued(self, call: _Call, fragment: chat.ToolCall) -> chat.ToolCall:
+        """A later fragment, without the id and the name that were told before."""
+        function = chat.function_of(fragment)
+        said = str(function.get("name") or "")
+        if call.opening is not None:
+            return self._with_opening(call, fragment, said)
+        if not call.name:
+            return self._opened_late(call, fragment, said) if said else fragment
+        if self._options.call_name and function.get("name") is not None:
+            self._ledger.repaired("call_name")
+            rest = {key: value for key, value in function.items() if key != "name"}
+            fragment = {**fragment, "function": rest}
+        if self._options.call_id and fragment.get("id") is not None:
+            self._ledger.repaired("call_id")
+            fragment = {key: value for key, value in fragment.items() if key != "id"}
+        return fragment
+
+    def _opened_late(self, call: _Call, fragment: chat.ToolCall, name: str) -> chat.ToolCall:
+        """A call whose name comes after its first fragment."""
+        call.name = self._tools.meant_by(name) if self._options.call_name else name
+        if not call.id:
+            fragment = self._with_id(fragment)
+            call.id = str(fragment.get("id") or "")
+        return fragment if call.name == name else _changed(fragment, name=call.name)
+
+    def _with_opening(self, call: _Call, fragment: chat.ToolCall, said: str) -> chat.ToolCall:
+        """The fragment together with the opening that waited for the rest of its name."""
+        assert call.opening is not None
+        if _NO_NAME.search(call.name):
+            return fragment
+        grown = [name for name in (said, call.name + said) if name.startswith(call.name)]
+        found = next((name for name in grown if name in self._tools), None)
+        self._ledger.repaired("call_name")
+        call.name = found or call.name
+        opening, call.opening = call.opening, None
+        text = str(chat.function_of(fragment).get("arguments") or "")
+        before = str(chat.function_of(opening).get("arguments") or "")
+        call.arguments = ArgumentStream(
+            self._tools.not_text(call.name), holds=self._options.arguments != "off"
+        )
+        return _changed(opening, name=call.name, arguments=before + text)
+
+    def _with_arguments(self, call: _Call, fragment: chat.ToolCall) -> chat.ToolCall | None:
+        text = chat.function_of(fragment).get("arguments")
+        if call.opening is not None:
+            call.arguments.text += text if isinstance(text, str) else ""
+            return None
+        if not isinstance(text, str) or not text:
+            return fragment
+        if self._waits is not call:
+            self.let_go()
+        self._waits = None
+        if call.arguments.feed(text):
+            return fragment
+        if call.arguments.may_be_healthy:
+            if self._may_wait:
+                self._waits = call
+                return None
+            call.arguments.let_go()
+            return fragment
+        opens = chat.function_of(fragment).get("name") or fragment.get("id")
+        return _changed(fragment, arguments="") if opens else None
+
+    def _rest(self, call: _Call) -> list[chat.ToolCall]:
+        """The last fragments of a call."""
+        stream, name = call.arguments, call.name
+        if call.opening is not None:
+            if _NO_NAME.search(name):
+                raise Broken(malformed_call("same_request_non_stream"))
+            return [_changed(call.opening, arguments=stream.text)]
+        if self._options.arguments == "off":
+            return []
+        if not stream.text and not self._tools.takes_nothing(name):
+            self.is_cut |= bool(name)
+            return []
+        rest, made = stream.finish(self._tools.parameters(name), **self._manner(name))
+        self._judge(made, name)
+        return [{"index": call.index, "function": {"arguments": rest}}] if rest else []
+
+    def _judge(self, made: Repaired, name: str) -> None:
+        if made.changed:
+            self._ledger.repaired("arguments")
+        elif made.refused == "truncated":
+            self.is_cut = True
+            self._ledger.defect("truncated_tool_call", retry="ask_model_again_smaller")
+        elif made.refused and not (made.refused == "not_an_object" and self._tools.is_ours(name)):
+            self._ledger.defect("bad_arguments", reason=made.refused, retry="ask_model_again")
+
+    def _manner(self, name: str) -> dict[str, bool]:
+        bold = self._options.arguments == "bold"
+        return {"dangerous": self._tools.is_dangerous(name), "bold": bold}
+
+    def _with_text(self, call: chat.ToolCall) -> chat.ToolCall:
+        """Arguments that came as an object become the JSON text that they are."""
+        arguments = chat.function_of(call).get("arguments")
+        if not isinstance(arguments, dict) or self._options.arguments == "off":
             return call
-        self._count("call_index")
-        return {**call, "index": index}
+        self._ledger.repaired("arguments")
+        text = json.dumps(arguments, ensure_ascii=False, default=str)
+        return _changed(call, arguments=text)
 
-    def _is_another(self, call: chat.ToolCall, known: int) -> bool:
-        new_id = call.get("id")
-        if not new_id or new_id == self._ids.get(known):
-            return False
-        try:
-            return isinstance(orjson.loads(self._arguments.get(known, "")), dict)
-        except orjson.JSONDecodeError:
-            return False
+    def _with_id(self, call: chat.ToolCall) -> chat.ToolCall:
+        """The call with an id that no other call of the message has."""
+        given = call.get("id")
+        if self._options.call_id and (not given or str(given) in self._ids):
+            self._ledger.repaired("call_id")
+            call = {**call, "id": self._random_text(ID_LENGTH)}
+        self._ids.add(str(call.get("id")))
+        return call
 
-    def _count(self, name: str) -> None:
-        self._tally.add(f"repairs.{name}")
-        self._tally.note("repaired", repair=name)
+
+def _changed(call: chat.ToolCall, **fields: Any) -> chat.ToolCall:
+    """A copy with other fields of its function."""
+    return {**call, "function": {**chat.function_of(call), **fields}}

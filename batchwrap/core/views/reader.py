@@ -1,6 +1,6 @@
 """The way back, for one choice of an answer, plain or streamed.
 
-repair -> gather (native multi-tools) -> expand -> read ahead
+gather (native multi-tools) -> expand -> read ahead
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import Any
 
 from batchwrap.core import chat
 from batchwrap.core.memory import Turn
-from batchwrap.core.repair.calls import CallRepair
 from batchwrap.core.views.expand import Expander
 from batchwrap.core.views.find import SingleTool
 from batchwrap.core.views.gather import Gatherer
@@ -27,7 +26,6 @@ class ChoiceReader:
     """Translates one choice into the agent view.
 
     Args:
-        repair: puts broken calls right; None switches it off.
         gatherer: merges calls for the agent's own multi-tools; None switches it off.
         expander: takes multi-calls apart.
         ahead: the reads to add to a turn of a single read.
@@ -35,12 +33,10 @@ class ChoiceReader:
 
     def __init__(
         self,
-        repair: CallRepair | None,
         gatherer: Gatherer | None,
         expander: Expander,
         ahead: Callable[[Turn], Reads],
     ) -> None:
-        self._repair = repair
         self._gatherer = gatherer
         self._expander = expander
         self._ahead = ahead
@@ -54,8 +50,6 @@ class ChoiceReader:
 
     def plain(self, choice: dict[str, Any]) -> dict[str, Any]:
         """A choice of a plain completion; the same object if it stays as it is."""
-        if self._repair is not None:
-            choice = self._repair.choice(choice)
         message = chat.part_of(choice)
         calls = chat.tool_calls(message)
         self._look_at(message)
@@ -68,8 +62,6 @@ class ChoiceReader:
 
     def delta(self, choice: dict[str, Any]) -> dict[str, Any] | None:
         """A choice of a chunk; the same object if it stays as it is, None if nothing is left."""
-        if self._repair is not None:
-            choice = self._repair.choice(choice)
         delta = choice["delta"] if isinstance(choice.get("delta"), dict) else {}
         self._look_at(delta)
         given = chat.tool_calls(delta)

@@ -1,19 +1,22 @@
 """The translator between the two views: one for each request and its answer.
 
     agent view  -> outgoing (fold, coalesce, offer, remind) -> provider view
-    agent view  <- reader (read ahead, expand, repair)      <- provider view
+    agent view  <- reader (read ahead, expand), repair      <- provider view
 
 What changes nothing returns None, so that the caller can hand on the original bytes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from batchwrap.core import chat
 from batchwrap.core.memory import Turn
 from batchwrap.core.pace import Pace
-from batchwrap.core.repair.calls import CallRepair
+from batchwrap.core.repair.faults import Fault
+from batchwrap.core.repair.incoming import Incoming
 from batchwrap.core.views.ahead import next_reads
 from batchwrap.core.views.conflict import Waves
 from batchwrap.core.views.deliver import LocalAnswer, looks_failed, next_calls, turn_of
@@ -22,6 +25,7 @@ from batchwrap.core.views.gather import Gatherer
 from batchwrap.core.views.outgoing import Context, Outgoing, rewrite
 from batchwrap.core.views.reader import ChoiceReader, Reads, without_calls
 from batchwrap.core.views.settled import NOTHING, digest, find_settled
+from batchwrap.errors import ContextLimitExceeded
 from batchwrap.options import Batching
 
 
@@ -40,6 +44,7 @@ class Translator:
         self._settled = NOTHING
         if self._batching is not None:
             self._settled = find_settled(body, context.memory, context.now_s)
+        self._incoming = Incoming(context, body)
         self._understood = chat.is_understood(body, len(self._settled.source))
 
     def local_answer(self) -> LocalAnswer | None:
@@ -63,10 +68,26 @@ class Translator:
         if not self._understood:
             self._context.tally.add("not_understood")
             return None
-        if self._batching is None or self._context.memory.habits.is_off(self._body.get("model")):
+        if self._context.memory.habits.is_off(self._body.get("model")):
             return None
-        self._out = rewrite(self._body, self._settled, self._context)
+        if self._batching is not None:
+            self._out = rewrite(self._body, self._settled, self._context)
+        sent = self._body if self._out.body is None else self._out.body
+        mended = self._incoming.mended(sent)
+        if mended is not sent:
+            self._out = replace(self._out, body=mended)
         return self._out.body
+
+    def too_large(self, count: Callable[[chat.Body], int]) -> ContextLimitExceeded | None:
+        """Why the request is not sent: the model's context cannot hold it.
+
+        Args:
+            count: estimates the tokens of a body.
+        """
+        if not (self._understood and self._incoming.measures):
+            return None
+        sent = self._body if self._out.body is None else self._out.body
+        return self._incoming.too_large(count(sent))
 
     def refused(self) -> None:
         """The provider did not understand the request: it goes out as the agent wrote it."""
@@ -79,8 +100,14 @@ class Translator:
         self._context.memory.habits.switch_off(self._body.get("model"))
 
     def response(self, completion: chat.Body) -> chat.Body | None:
-        """A plain completion in the agent view; None if it stays as it is."""
-        listed, changed = completion.get("choices"), False
+        """A plain completion in the agent view; None if it stays as it is.
+
+        Raises:
+            Broken: it cannot be used.
+        """
+        repaired = self._incoming.whole(completion, self._out)
+        listed, changed = repaired.get("choices"), repaired is not completion
+        completion = repaired
         new = list(listed) if isinstance(listed, list) else []
         places = (place for place, choice in enumerate(new) if isinstance(choice, dict))
         for place, (index, choice) in zip(places, chat.choices(completion), strict=True):
@@ -91,8 +118,52 @@ class Translator:
         self._keep_turns()
         return {**completion, "choices": new} if changed else None
 
+    def read(self, content: bytes, *, whole: bool) -> chat.Body | None:
+        """The completion that a body holds, in whatever form; None if it holds none.
+
+        Args:
+            content: the body.
+            whole: whether the answer was accepted.
+
+        Raises:
+            Broken: it cannot be used.
+        """
+        return self._incoming.read(content, self._out, whole=whole)
+
+    def refusal(self, status: int, headers: Mapping[str, str], body: object) -> Fault | None:
+        """What an answer with an error status means; None where errors are left alone."""
+        return self._incoming.refusal(status, headers, body)
+
+    @property
+    def mends(self) -> bool:
+        """Whether streams are put into shape."""
+        repair = self._context.options.repair
+        return repair is not None and repair.chunk_shape
+
+    @property
+    def fits_forms(self) -> bool:
+        """Whether answers come in the form that was asked for, stream or whole."""
+        repair = self._context.options.repair
+        return repair is not None and repair.whole_answers
+
     def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
-        """The chunks of the agent view for one chunk of a stream; None if it stays as it is."""
+        """The chunks of the agent view for one chunk of a stream; None if it stays as it is.
+
+        A chunk with an ``error`` is the last one.
+        """
+        repaired = self._incoming.chunk(chunk, self._out)
+        if repaired is None:
+            return self._seen(chunk)
+        return self._each_seen(repaired)
+
+    def _each_seen(self, chunks: list[chat.Body]) -> list[chat.Body]:
+        out: list[chat.Body] = []
+        for chunk in chunks:
+            seen = self._seen(chunk)
+            out += [chunk] if seen is None else seen
+        return out
+
+    def _seen(self, chunk: chat.Body) -> list[chat.Body] | None:
         self.note(chunk)
         before: list[chat.Body] = []
         new, changed = [], False
@@ -111,12 +182,18 @@ class Translator:
             return None
         return [*before, {**chunk, "choices": new}] if new else before
 
-    def end(self, chunk: chat.Body | None) -> list[chat.Body]:
-        """What is left at the end of a stream that did not finish its choices.
+    def end(self, chunk: chat.Body | None, *, marked: bool | None) -> list[chat.Body]:
+        """What is left at the end of a stream.
 
         Args:
             chunk: any chunk of the stream, whose other fields the new ones take over.
+            marked: whether it ended with its end mark; None where that cannot be seen.
         """
+        out = self._each_seen(self._incoming.end(marked=marked))
+        return out if self._incoming.is_over else [*out, *self._left(chunk)]
+
+    def _left(self, chunk: chat.Body | None) -> list[chat.Body]:
+        """The calls of choices that were not finished."""
         left = [(index, reader.finish()) for index, reader in self._readers.items()]
         self._keep_turns()
         return [
@@ -154,11 +231,9 @@ class Translator:
     def _reader(self, index: Any) -> ChoiceReader:
         if index not in self._readers:
             context, kit = self._context, self._out.kit
-            repair = context.options.repair
             # A choice of tools may leave the native one out.
             gathers = kit.natives and not isinstance(self._body.get("tool_choice"), dict)
             self._readers[index] = ChoiceReader(
-                CallRepair(repair, context.random_text, context.tally) if repair else None,
                 Gatherer(kit.natives, context.tally) if gathers else None,
                 Expander(kit.known, kit.singles, self._waves(), context.random_text, context.tally),
                 self._ahead,

@@ -4,27 +4,33 @@ from typing import Any
 
 import pytest
 
-from batchwrap.core.repair.calls import CallRepair
+from batchwrap.core.repair.answer import AnswerRepair, Asked
+from batchwrap.core.repair.count import Ledger
+from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.core.tally import Tally
 from batchwrap.options import Repair
 from tests.core.harness import call, chunk, completion, gather
+from tests.strategies import EDIT_FILE, READ_FILE
+
+TOOLS = [READ_FILE, EDIT_FILE]
 
 
 class Stream:
-    """A repair of one choice's stream."""
+    """A repair of one answer."""
 
-    def __init__(self, **options: bool) -> None:
+    def __init__(self, **options: Any) -> None:
         self.tally = Tally()
-        self.repair = CallRepair(Repair(**options), lambda length: "x" * length, self.tally)
+        asked = Asked(body={"model": "m", "tools": TOOLS}, tools=DeclaredTools(TOOLS))
+        ledger = Ledger(self.tally)
+        self.repair = AnswerRepair(Repair(**options), asked, lambda length: "x" * length, ledger)
 
     def take(self, *chunks: dict[str, Any]) -> dict[str, Any]:
         """The message that a careful client reads."""
-        return gather(
-            [
-                {**piece, "choices": [self.repair.choice(choice) for choice in piece["choices"]]}
-                for piece in chunks
-            ]
-        )
+        seen = []
+        for piece in chunks:
+            made = self.repair.chunk(piece)
+            seen += [piece] if made is None else made
+        return gather(seen)
 
     def counted(self) -> dict[str, int]:
         """How often each repair was needed."""
@@ -80,7 +86,7 @@ def test_a_new_id_alone_opens_nothing() -> None:
     stream = Stream()
     message = stream.take(part(0, '{"path":', "a", "read_file"), part(0, '"x"}', "b"))
     assert calls_of(message) == [("a", "read_file", '{"path":"x"}')]
-    assert stream.counted() == {}
+    assert stream.counted() == {"call_id": 1}
 
 
 def test_missing_id() -> None:
@@ -101,11 +107,11 @@ def test_finish_reason() -> None:
 def test_a_plain_message() -> None:
     """A plain message is repaired in the same way."""
     stream = Stream()
-    made = completion({"tool_calls": [call("", "read_file", "{}")]}, "stop")["choices"][0]
-    repaired = stream.repair.choice(made)
+    made = completion({"tool_calls": [call("", "read_file", {"path": "a"})]}, "stop")
+    [repaired] = stream.repair.whole(made)["choices"]
     assert repaired["message"]["tool_calls"][0]["id"] == "x" * 9
     assert repaired["finish_reason"] == "tool_calls"
-    assert made["finish_reason"] == "stop", "the provider's own answer is not changed"
+    assert made["choices"][0]["finish_reason"] == "stop", "the provider's own is not changed"
 
 
 def test_healthy_messages_are_the_same_objects() -> None:
@@ -115,13 +121,14 @@ def test_healthy_messages_are_the_same_objects() -> None:
         chunk({"role": "assistant", "content": "hi"}),
         part(0, "", "a", "read_file"),
         part(1, "", "b", "read_file"),
-        part(0, "{}"),
-        part(1, "{}"),
+        part(0, '{"path": "x"}'),
+        part(1, '{"path": "y"}'),
         chunk({}, "tool_calls"),
     ):
-        assert stream.repair.choice(piece["choices"][0]) is piece["choices"][0]
-    text = completion({"content": "hi"}, "stop")["choices"][0]
-    assert Stream().repair.choice(text) is text
+        assert stream.repair.chunk(piece) is None
+    assert stream.repair.end(marked=True) == []
+    text = completion({"content": "hi"}, "stop")
+    assert Stream().repair.whole(text) is text
     assert stream.counted() == {}
 
 
@@ -133,5 +140,5 @@ def test_each_has_a_switch(name: str) -> None:
         "call_index": part(None, "{}", "a", "read_file"),
         "call_id": part(0, "{}", "", "read_file"),
         "finish_reason": chunk({"tool_calls": [{**call("a", "f", "{}"), "index": 0}]}, "stop"),
-    }[name]["choices"][0]
-    assert stream.repair.choice(broken) is broken
+    }[name]
+    assert stream.repair.chunk(broken) is None

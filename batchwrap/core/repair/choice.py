@@ -1,0 +1,307 @@
+"""Repairs of one choice of an answer, plain or streamed: shape, texts, calls, end.
+
+A healthy choice goes through as the same object. Plain is streaming in one piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from batchwrap.core import chat
+from batchwrap.core.repair import faults, shape
+from batchwrap.core.repair.calls import ID_LENGTH, CallRepair
+from batchwrap.core.repair.count import Ledger
+from batchwrap.core.repair.leaks.families import Family
+from batchwrap.core.repair.leaks.gates import Gates, Promoted
+from batchwrap.core.repair.texts import TextRepair
+from batchwrap.core.repair.tools import DeclaredTools
+from batchwrap.options import Repair
+
+Choice = dict[str, Any]
+
+# What hosts call the ends that the format names otherwise.
+_ENDS = {
+    "length": "max_tokens max_length model_length length_limit max_output_tokens"
+    " model_context_window_exceeded",
+    "tool_calls": "tool_use tool_call tool-calls tools",
+    "content_filter": "content-filter safety sensitive recitation prohibited_content",
+    "stop": "end eos end_turn eos_token stop_sequence stop_token completed complete finished done"
+    " normal finish_reason_stop",
+}
+_MEANT = {name: end for end, names in _ENDS.items() for name in names.split()}
+_FAILED = {
+    "insufficient_system_resource": "server_overloaded",
+    "overloaded": "server_overloaded",
+    "network_error": "server_error",
+    "error": "server_error",
+    "internal_error": "server_error",
+}
+_SILENT = frozenset({"role", "tool_calls", "index", "name"})
+_THOUGHTS = _SILENT | {"reasoning", "reasoning_content", "reasoning_details"}
+
+
+class ChoiceRepair:
+    """Repairs one choice. Keep one for each choice of an answer.
+
+    Args:
+        options: what to repair.
+        tools: what may be called.
+        family: what is known of the model.
+        gates: when markup in the text is a call.
+        random_text: gives so many random characters of ``[A-Za-z0-9]``.
+        ledger: where repairs are counted.
+        may_be_empty: whether an answer that says nothing is handed on.
+    """
+
+    def __init__(
+        self,
+        options: Repair,
+        *,
+        tools: DeclaredTools,
+        family: Family,
+        gates: Gates,
+        random_text: Callable[[int], str],
+        ledger: Ledger,
+        may_be_empty: bool = False,
+    ) -> None:
+        self._options = options
+        self._may_be_empty = may_be_empty or not options.empty_answers
+        self._random_text = random_text
+        self._ledger = ledger
+        self._calls = CallRepair(options, tools, random_text, ledger)
+        self._texts = TextRepair(options, family, gates, ledger)
+        self._reads_text = self._texts.is_needed
+        self._waiting: list[Choice] = []
+        self._pieces: list[str] = []
+        self._called: list[list[str]] = []
+        self._has_legacy_call = False
+        self._index: Any = 0
+        self._has_answered = False
+        self.has_said = False
+        self.is_finished = False
+
+    def delta(self, choice: Choice) -> list[Choice]:
+        """The choices to hand on for one of a chunk, in their order.
+
+        Raises:
+            Broken: the answer cannot go on.
+        """
+        delta = choice.get("delta")
+        goes_on = None
+        # A short way for what nearly all deltas are: one field, as it should be.
+        if type(delta) is dict and len(delta) == 1 and not choice.get("finish_reason"):
+            goes_on = None if self._waiting else self._goes_on(delta)
+        if goes_on is None:
+            return self._any_delta(choice)
+        if goes_on:
+            return [choice]
+        if self._calls.is_waiting:
+            self._waiting = [choice]
+        return []
+
+    def _goes_on(self, delta: chat.Message) -> bool | None:
+        """Whether a delta with one field can go out; None: that takes a closer look."""
+        content = delta.get("content")
+        if type(content) is str:
+            if self._reads_text and not self._texts.passes(content):
+                return None
+            self.has_said = self._has_answered = self.has_said or bool(content)
+            self._pieces.append(content)
+            return True
+        calls = delta.get("tool_calls")
+        goes_on = self._calls.goes_on(calls) if type(calls) is list else None
+        if goes_on is not None and self._reads_text:
+            self._note(delta["tool_calls"][0])
+        return goes_on
+
+    def plain(self, choice: Choice) -> Choice:
+        """The choice of a whole completion.
+
+        Raises:
+            Broken: it cannot be used.
+        """
+        choice = self._shaped(choice, shape.plain(choice) if self._options.chunk_shape else choice)
+        message = chat.part_of(choice)
+        calls = chat.tool_calls(message)
+        self._see(message)
+        made = self._calls.plain(calls)
+        promoted = self._plain_texts(choice, message, made)
+        new = promoted[0]
+        made += [_call(one, self._random_text) for one in promoted[1]]
+        if len(made) != len(calls) or any(a is not b for a, b in zip(made, calls, strict=False)):
+            new = {**new, "tool_calls": made}
+        if new is not message:
+            choice = {**choice, "message": new}
+        self._heed([choice])
+        return self._ended(choice, len(promoted[1]))
+
+    def flush(self) -> list[Choice]:
+        """The texts that were held, as they came, of an answer that cannot go on; no calls."""
+        return self._texts.flush()
+
+    def close(self) -> list[Choice]:
+        """All that was held, of an answer that ended without saying why."""
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._calls.let_go()
+        rest = self._calls.finish()
+        bare = {"index": self._index, "finish_reason": None}
+        calls: list[Choice] = [{**bare, "delta": {"tool_calls": rest}}] if rest else []
+        return [*waiting, *self._texts.flush(), *calls]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a call is still being written."""
+        return not self.is_finished and self._calls.unfinished
+
+    def _any_delta(self, choice: Choice) -> list[Choice]:
+        self._index = choice.get("index", 0)
+        if self._options.chunk_shape:
+            said, called = self._pieces, self._calls.has_called
+            choice = self._shaped(choice, shape.streamed(choice, said, has_called=called))
+        delta = chat.part_of(choice)
+        self._see(delta)
+        if not self._reads_text:
+            self._heed([choice])
+        out: list[Choice] = []
+        if self._reads_text and shape.says(delta):
+            out = self._texts.delta(choice)
+            self._heed(out)
+            if len(out) == 1 and out[0] is choice:
+                out = []
+            else:
+                choice = shape.silent(choice)
+                if not shape.matters(choice):
+                    return out
+        out += self._with_calls(choice)
+        if choice.get("finish_reason"):
+            ending = out.pop() if out and out[-1].get("finish_reason") else choice
+            out += self._finish(ending)
+        return out
+
+    def _with_calls(self, choice: Choice) -> list[Choice]:
+        """The choice with its calls repaired, after what has waited for it."""
+        delta = chat.part_of(choice)
+        calls = chat.tool_calls(delta)
+        for call in calls if self._reads_text else ():
+            self._note(call)
+        waiting, self._waiting = self._waiting, []
+        if not calls:
+            if waiting:
+                self._calls.let_go()
+            return [*waiting, choice]
+        rest = {key: value for key, value in delta.items() if key != "tool_calls"}
+        alone = not choice.get("finish_reason") and not any(rest.values())
+        made = self._calls.delta(calls, may_wait=alone)
+        if self._calls.is_waiting:
+            self._waiting = [*waiting, choice]
+            return []
+        if len(made) == len(calls) and all(a is b for a, b in zip(made, calls, strict=True)):
+            return [*waiting, choice]
+        out = [shape.opening(one) for one in waiting if shape.opens(one)]
+        if made:
+            return [*out, {**choice, "delta": {**rest, "tool_calls": made}}]
+        silent = {**choice, "delta": rest}
+        return [*out, silent] if shape.matters(silent) else out
+
+    def _finish(self, choice: Choice) -> list[Choice]:
+        """What comes with the end of a choice."""
+        rest = self._calls.finish()
+        called = [(name, text) for name, text in self._called]
+        texts, promoted = self._texts.finish(choice.get("finish_reason"), called)
+        self._heed(texts)
+        calls = [*rest, *(_call(one, self._random_text) for one in promoted)]
+        for place, call in enumerate(calls[len(rest) :]):
+            call["index"] = place
+        ended = self._ended(choice, len(promoted))
+        if not calls:
+            return [*texts, ended]
+        between = {**choice, "delta": {"tool_calls": calls}, "finish_reason": None}
+        return [*texts, between, ended]
+
+    def _ended(self, choice: Choice, promoted: int = 0) -> Choice:
+        """The choice with the finish reason that is true."""
+        error, reason = choice.get("error"), choice.get("finish_reason")
+        failed = _FAILED.get(reason) if isinstance(reason, str) else None
+        if self._options.errors and (isinstance(error, dict) or failed is not None):
+            raise faults.Broken(faults.failed(error, str(reason), failed))
+        self.is_finished = self.is_finished or bool(reason)
+        has_called = self._calls.has_called or bool(promoted)
+        meant = self._meant(reason, has_called=has_called)
+        silent = not (has_called or self._has_legacy_call)
+        if meant == "stop" and silent and not (self.has_said or self._may_be_empty):
+            raise faults.Broken(faults.EMPTY)
+        if reason and silent and self.has_said and not self._has_answered:
+            self._ledger.defect("no_answer")  # thoughts only
+        if meant == reason:
+            return choice
+        self._ledger.repaired("finish_reason")
+        return {**choice, "finish_reason": meant}
+
+    def _meant(self, reason: object, *, has_called: bool) -> object:
+        """What a finish reason means, beside these calls."""
+        if not isinstance(reason, str) or not self._options.finish_reason:
+            return reason
+        meant = _MEANT.get(reason.lower(), reason.lower() if reason.isupper() else reason)
+        if self._has_legacy_call:
+            return meant
+        if meant == "stop" and has_called and not self._calls.is_cut:
+            return "tool_calls"
+        if meant == "tool_calls" and not has_called:
+            self._ledger.defect("finish_tool_calls_without_calls")
+            return "stop"
+        return meant
+
+    def _plain_texts(
+        self, choice: Choice, message: chat.Message, calls: list[chat.ToolCall]
+    ) -> tuple[chat.Message, list[Promoted]]:
+        if not self._reads_text:
+            return message, []
+        texts = {key: message[key] for key in shape.TEXTS if isinstance(message.get(key), str)}
+        out = self._texts.delta({"delta": texts})
+        called = [(chat.name_of(call), chat.arguments_of(call)) for call in calls]
+        held, promoted = self._texts.finish(choice.get("finish_reason"), called)
+        deltas = [chat.part_of(one) for one in (*out, *held)]
+        said = {key: "".join(str(delta.get(key) or "") for delta in deltas) for key in shape.TEXTS}
+        changed = {key: text for key, text in said.items() if text != (texts.get(key) or "")}
+        if not changed:
+            return message, promoted
+        return {**message, **{key: text or None for key, text in changed.items()}}, promoted
+
+    def _shaped(self, before: Choice, after: Choice) -> Choice:
+        if after is not before:
+            self._ledger.repaired("chunk_shape")
+        return after
+
+    def _see(self, part: chat.Message) -> None:
+        content = part.get("content")
+        if isinstance(content, str) and content:
+            self._pieces.append(content)
+        self.has_said = self.has_said or any(
+            value for key, value in part.items() if key not in _SILENT
+        )
+        self._has_legacy_call |= bool(part.get("function_call"))
+
+    def _heed(self, choices: list[Choice]) -> None:
+        """Take note of whether there is more than thoughts."""
+        self._has_answered = self._has_answered or any(
+            value
+            for choice in choices
+            for key, value in chat.part_of(choice).items()
+            if key not in _THOUGHTS
+        )
+
+    def _note(self, call: chat.ToolCall) -> None:
+        """Keep name and arguments of the proper calls, to know the same call in the text."""
+        function = chat.function_of(call)
+        if function.get("name"):
+            self._called.append([str(function["name"]), ""])
+        if self._called and isinstance(function.get("arguments"), str):
+            self._called[-1][1] += function["arguments"]
+
+
+def _call(promoted: Promoted, random_text: Callable[[int], str]) -> chat.ToolCall:
+    function = {"name": promoted.name, "arguments": promoted.arguments}
+    call_id = promoted.call_id or random_text(ID_LENGTH)
+    return {"id": call_id, "type": "function", "function": function}

@@ -1,0 +1,228 @@
+"""Repair as one exchange sees it: made when the answer comes, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import orjson
+
+from batchwrap.core import chat
+from batchwrap.core.repair import faults
+from batchwrap.core.repair.answer import AnswerRepair, Asked
+from batchwrap.core.repair.count import Ledger
+from batchwrap.core.repair.faults import EMPTY, Broken
+from batchwrap.core.repair.request.mend import mend
+from batchwrap.core.repair.request.profiles import profile_of
+from batchwrap.core.repair.tools import DeclaredTools
+from batchwrap.core.repair.whole import chunks_in, joined, parts_in
+from batchwrap.core.views.cap import tokens_in
+from batchwrap.errors import ContextLimitExceeded
+
+if TYPE_CHECKING:
+    from batchwrap.core.views.outgoing import Context, Outgoing
+
+# Our count of a family's tokens that has no table is at most a few per cent too high.
+_SURELY = 1.1
+# What agents that meet this limit cap the output at, where it is charged in advance.
+_LARGE_OUTPUT = 16_384
+_HARMLESS = ("read", "read_only")
+
+
+class Incoming:
+    """Repairs the answer of one exchange.
+
+    Args:
+        context: what the translator is given; its options say what to repair.
+        body: the agent's request.
+    """
+
+    def __init__(self, context: Context, body: chat.Body) -> None:
+        self._context = context
+        self._body = body
+        self._ledger = Ledger(context.tally)
+        self._repair: AnswerRepair | None = None
+        self.said: object = None  # a body that is no JSON object
+
+    def mended(self, body: chat.Body) -> chat.Body:
+        """The request as its provider takes it; the same object if it is right."""
+        options = self._context.options.repair
+        if options is None:
+            return body
+        profile = profile_of(options.provider or self._context.provider.name)
+        most = body.get("max_completion_tokens")
+        if profile.reserves_output and isinstance(most, int) and most > _LARGE_OUTPUT:
+            self._ledger.defect("large_output_budget", requested=most, limit=_LARGE_OUTPUT)
+        return mend(body, profile, options, self._ledger.repaired)
+
+    def too_large(self, tokens: int) -> ContextLimitExceeded | None:
+        """Why a request of so many tokens is not sent; None if it is."""
+        options, window = self._context.options.repair, window_of(self._context)
+        if options is None or window is None or tokens <= window * _SURELY:
+            return None
+        self._ledger.defect("context_overflow", requested=tokens, limit=window)
+        refused = options.preflight == "refuse"
+        return ContextLimitExceeded(requested=tokens, limit=window) if refused else None
+
+    @property
+    def measures(self) -> bool:
+        """Whether the size of the request matters."""
+        options = self._context.options.repair
+        off = options is None or options.preflight == "off"
+        return not off and window_of(self._context) is not None
+
+    def whole(self, completion: chat.Body, out: Outgoing) -> chat.Body:
+        """A whole completion; the same object if it is healthy.
+
+        Raises:
+            Broken: it cannot be used.
+        """
+        repair = self._of(out)
+        if repair is None:
+            return completion
+        try:
+            whole = repair.whole(completion)
+        except Broken as broken:
+            if broken.fault is EMPTY:
+                self._forgive()
+            raise
+        self._note_overflow(whole)
+        return whole
+
+    def chunk(self, chunk: chat.Body, out: Outgoing) -> list[chat.Body] | None:
+        """The chunks to hand on for one that came; None: as it came."""
+        repair = self._of(out)
+        made = None if repair is None else repair.chunk(chunk)
+        if made and made[-1].get("error") == EMPTY.body()["error"]:
+            self._forgive()
+        return made
+
+    def end(self, *, marked: bool | None) -> list[chat.Body]:
+        """The chunks to hand on at the end of a stream."""
+        if self._repair is None and self._context.options.repair is not None and marked is False:
+            self._of(None)
+        return [] if self._repair is None else self._repair.end(marked=marked)
+
+    def read(self, content: bytes, out: Outgoing, *, whole: bool) -> chat.Body | None:
+        """The completion that a body holds, in whatever form; None if it holds none.
+
+        Args:
+            content: the body.
+            out: the request that it answers.
+            whole: whether the answer was accepted, and may be put together.
+
+        Raises:
+            Broken: it is a page, or a stream that is broken.
+        """
+        value = faults.decoded(content)
+        if isinstance(value, dict):
+            return value
+        options = self._context.options.repair
+        self.said = value
+        if options is None or not whole:
+            return None
+        if isinstance(value, str) and value.startswith("<") and options.errors:
+            self._ledger.defect(faults.NO_ANSWER.kind, **faults.NO_ANSWER.facts)
+            raise Broken(faults.NO_ANSWER)
+        return self._put_together(value, content, out) if options.whole_answers else None
+
+    def _put_together(self, value: object, content: bytes, out: Outgoing) -> chat.Body | None:
+        parts = parts_in(value)
+        if not parts and isinstance(value, str):
+            chunks, repair = chunks_in(content), self._of(out)
+            for chunk in chunks if repair is not None else ():
+                assert repair is not None
+                made = repair.chunk(chunk)
+                parts += [chunk] if made is None else made
+            if repair is not None and chunks:
+                parts += repair.end(marked=b"[DONE]" in content)
+                self._repair = None
+        if not parts:
+            return None
+        if "error" in parts[-1]:
+            raise Broken(faults.read_fault(faults.error_in(parts[-1]) or {}, 502))
+        self._ledger.repaired("whole_answers")
+        return joined(parts)
+
+    def refusal(self, status: int, headers: Mapping[str, str], body: object) -> faults.Fault | None:
+        """What an answer with an error status means; None where errors are left alone."""
+        options = self._context.options.repair
+        if options is None or not options.errors:
+            return None
+        window = window_of(self._context)
+        messages = self._body.get("messages")
+        listed = messages if isinstance(messages, list) else []
+        used = sum(tokens_in(message) for message in listed if isinstance(message, dict))
+        fault = faults.read_refused(
+            status,
+            self.said if body is None else body,
+            headers,
+            undeclared=_calls_undeclared(self._body),
+            fills=used / window if window else None,
+        )
+        self._ledger.defect(fault.kind, **fault.facts)
+        return fault
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer has ended in an error."""
+        return self._repair is not None and self._repair.is_over
+
+    def _of(self, out: Outgoing | None) -> AnswerRepair | None:
+        options, context = self._context.options.repair, self._context
+        if self._repair is None and options is not None:
+            tools = self._tools(out)
+            asked = Asked(body=self._body, tools=tools, may_be_empty=self._is_forgiven())
+            self._repair = AnswerRepair(options, asked, context.random_text, self._ledger)
+        return self._repair
+
+    def _tools(self, out: Outgoing | None) -> DeclaredTools:
+        """What may be called: what the provider was offered, what the agent has."""
+        if out is None:
+            return DeclaredTools(self._body.get("tools"))
+        offered = out.body.get("tools") if out.body is not None else None
+        kinds = {name: tool.kind for name, tool in out.kit.singles.items()}
+        kinds |= {multi.name: multi.single.kind for multi in out.kit.multis if not multi.is_mixed}
+        return DeclaredTools(
+            offered,
+            self._body.get("tools"),
+            made_up=out.kit.known,
+            harmless=(name for name, kind in kinds.items() if kind in _HARMLESS),
+        )
+
+    def _forgive(self) -> None:
+        """The same request may be answered by nothing: it is reported once."""
+        self._context.memory.empties.put(self._digest(), True, self._context.now_s)
+
+    def _is_forgiven(self) -> bool:
+        empties = self._context.memory.empties
+        return bool(empties) and empties.get(self._digest(), self._context.now_s) is not None
+
+    def _digest(self) -> bytes:
+        return blake2b(orjson.dumps(self._body, default=repr), digest_size=16).digest()
+
+    def _note_overflow(self, completion: chat.Body) -> None:
+        """Some servers cut a request that is too large, and say nothing."""
+        usage, window = completion.get("usage"), window_of(self._context)
+        used = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+        if isinstance(used, int) and window is not None and used > window:
+            self._ledger.defect("context_overflow_silent", requested=used, limit=window)
+
+
+def window_of(context: Context) -> int | None:
+    """Tokens that fit into the model's context; None: nobody knows."""
+    batching = context.options.batching
+    return (batching.context_tokens if batching else None) or context.provider.context_tokens
+
+
+def _calls_undeclared(body: chat.Body) -> bool:
+    """Whether the history calls a tool that the request does not declare."""
+    messages = body.get("messages")
+    declared = {function["name"] for function in chat.function_tools(body.get("tools"))}
+    return any(
+        chat.name_of(call) not in declared
+        for message in (messages if isinstance(messages, list) else ())
+        if isinstance(message, dict)
+        for call in chat.tool_calls(message)
+    )

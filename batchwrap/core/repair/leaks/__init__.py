@@ -1,0 +1,1 @@
+"""Calls that a server left in the text, in the model's own markup: found, judged, promoted."""

@@ -1,0 +1,95 @@
+"""Which dialects a model family speaks. One dialect for each answer; data only."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from batchwrap.core.repair.leaks import objects, tags, tokens
+from batchwrap.core.repair.leaks.dialect import Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A family of models.
+
+    Attributes:
+        dialects: the markup of its calls.
+        residue: marks that its servers leave at the end of the text beside proper calls.
+        has_channels: it writes thoughts and answer into channels (harmony).
+    """
+
+    dialects: tuple[Dialect, ...]
+    residue: tuple[str, ...] = ()
+    has_channels: bool = False
+
+
+_TAGS = ("<tool_call>", "</tool_call>")
+_FUNCTIONS = ("</function>", "</parameter>")
+_FAMILIES: tuple[tuple[re.Pattern[str], Family], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), family)
+    for pattern, family in (
+        (r"gpt-?oss", Family((objects.HARMONY, objects.HARMONY_STRIPPED), has_channels=True)),
+        (
+            r"kimi|moonshot",
+            Family((tokens.KIMI,), ("<|tool_calls_section_end|>", "<|tool_calls_section_begin|>")),
+        ),
+        (r"glm", Family((tags.GLM,), _TAGS)),
+        (
+            r"deepseek",
+            Family((tokens.DEEPSEEK, tags.DSML), ("<｜tool▁calls▁end｜>",)),
+        ),
+        (
+            r"minimax",
+            Family((tags.MINIMAX, tags.MINIMAX_M3), ("</minimax:tool_call>",)),
+        ),
+        (
+            r"mi(s|x|nis)tral|(dev|code|magi)stral|pixtral",
+            Family((objects.MISTRAL,), ("[TOOL_CALLS]",)),
+        ),
+        (
+            r"qwen|qwq|hermes|tongyi",
+            Family((objects.HERMES, tags.QWEN), (*_TAGS, *_FUNCTIONS)),
+        ),
+        (
+            r"llama",
+            Family((objects.LLAMA, objects.LLAMA_TAG, objects.BARE_OBJECT), ("<|python_tag|>",)),
+        ),
+    )
+)
+# A model with a name that tells nothing: only marks that cannot be anything else.
+UNKNOWN = Family(
+    (
+        objects.HERMES,
+        tags.QWEN,
+        tags.MINIMAX,
+        tags.DSML,
+        tokens.KIMI,
+        tokens.DEEPSEEK,
+    )
+)
+
+
+_PREFILLS = re.compile(r"glm-?(?:4\.[5-9]|5)|deepseek-?r1|qwq|thinking", re.IGNORECASE)
+
+
+def prefills_think(model: object) -> bool:
+    """Whether a model's template opens the block of thoughts, so that only its end may come."""
+    return isinstance(model, str) and _PREFILLS.search(model) is not None
+
+
+def family_of(model: object) -> Family:
+    """The family of a model, by its name."""
+    name = model if isinstance(model, str) else ""
+    return next((family for pattern, family in _FAMILIES if pattern.search(name)), UNKNOWN)
+
+
+MARKERS = tuple(
+    dict.fromkeys(
+        marker
+        for _, family in _FAMILIES
+        for dialect in family.dialects
+        if not dialect.whole
+        for marker in dialect.markers
+    )
+)

@@ -1,0 +1,186 @@
+"""Dialects that write a call as a JSON object: Hermes and Qwen, Mistral, Llama, gpt-oss."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from batchwrap.core.repair.leaks.dialect import (
+    Dialect,
+    Leak,
+    growing,
+    json_at,
+    named_call,
+    past_space,
+)
+
+_NAME = r"[\w.:-]+"
+_TAGGED = re.compile(r"<tool_call>\s*(?=\{)")
+_END_OF_TAG = re.compile(r"\s*</tool_call>")
+_MISTRAL = re.compile(rf"\[TOOL_CALLS\]\s*({_NAME})\s*(?:\[CALL_ID\](\w+))?(?:\[ARGS\])?\s*(?=\{{)")
+_LIST = re.compile(r"\[TOOL_CALLS\]\s*(?=\[\s*\{)")
+_END_OF_LIST = re.compile(r"\s*\[/TOOL_CALLS\]")
+_PYTHON_TAG = re.compile(r"(?:<\|python_tag\|>)?\s*(?=\{)")
+_BETWEEN = re.compile(r"\s*;\s*(?=\{)")
+_LLAMA_TAG = re.compile(rf"<function=({_NAME})>\s*(?=\{{)")
+_END_OF_FUNCTION = re.compile(r"\s*</function>")
+_HARMONY = re.compile(
+    r"(?:<\|start\|>assistant)?\s*(?:<\|channel\|>(?:commentary|analysis))?\s*to=functions\."
+    rf"({_NAME}?)\s*(?:<\|channel\|>(?:commentary|analysis))?\s*(?:<\|constrain\|>)?\s*(?:json|code)?"
+    r"\s*<\|message\|>\s*(?=\{)"
+)
+_END_OF_CALL = re.compile(r"\s*<\|(?:call|end)\|>")
+_STRIPPED = re.compile(
+    rf"\s*(?:commentary|analysis)?\s*to=functions\.({_NAME}?)\s*(?:commentary)?\s*(?:json|code)?\s*"
+    r"(?=\{)"
+)
+
+
+def _hermes(text: str, at: int) -> tuple[list[Leak], int] | None:
+    opened = _TAGGED.match(text, at)
+    found = json_at(text, opened.end()) if opened else None
+    call = named_call(found[1]) if found else None
+    closed = _END_OF_TAG.match(text, found[2]) if found else None
+    return None if call is None or closed is None else ([call], closed.end())
+
+
+def _mistral(text: str, at: int) -> tuple[list[Leak], int] | None:
+    listed = _LIST.match(text, at)
+    if listed is not None:
+        found = json_at(text, listed.end())
+        if found is None or not isinstance(found[1], list):
+            return None
+        calls = [call for call in map(named_call, found[1]) if call is not None]
+        closed = _END_OF_LIST.match(text, found[2])
+        whole = len(calls) == len(found[1])
+        return (calls, closed.end() if closed else found[2]) if whole else None
+    opened = _MISTRAL.match(text, at)
+    found = json_at(text, opened.end()) if opened else None
+    if opened is None or found is None or not isinstance(found[1], dict):
+        return None
+    return [Leak(opened[1], found[0], opened[2] or "")], found[2]
+
+
+def _llama(text: str, at: int) -> tuple[list[Leak], int] | None:
+    opened = _PYTHON_TAG.match(text, at)
+    calls: list[Leak] = []
+    while opened is not None:
+        found = json_at(text, opened.end())
+        call = named_call(found[1]) if found else None
+        if found is None or call is None:
+            return None
+        calls.append(call)
+        at = found[2]
+        opened = _BETWEEN.match(text, at)
+    return (calls, at) if calls else None
+
+
+def _llama_tag(text: str, at: int) -> tuple[list[Leak], int] | None:
+    opened = _LLAMA_TAG.match(text, at)
+    return _one(text, opened, _END_OF_FUNCTION) if opened else None
+
+
+def _harmony(text: str, at: int) -> tuple[list[Leak], int] | None:
+    opened = _HARMONY.match(text, at)
+    return _one(text, opened, _END_OF_CALL) if opened else None
+
+
+def _stripped(text: str, at: int) -> tuple[list[Leak], int] | None:
+    opened = _STRIPPED.match(text, at)
+    return _one(text, opened, None) if opened else None
+
+
+def _one(
+    text: str, opened: re.Match[str], end: re.Pattern[str] | None
+) -> tuple[list[Leak], int] | None:
+    """One object after a head that names the tool, and the end mark that must follow."""
+    found = json_at(text, opened.end())
+    if found is None or not isinstance(found[1], dict):
+        return None
+    closed = end.match(text, found[2]) if end else None
+    if end is not None and closed is None:
+        return None
+    return [Leak(opened[1], found[0])], closed.end() if closed else found[2]
+
+
+def calls_in(generation: str) -> list[Leak]:
+    """The calls in the text of a failed generation, as Groq hands it out."""
+    text = generation.strip().removesuffix("</function>").removeprefix("<function=")
+    return next((found for found in _generations(text) if found), [])
+
+
+def _generations(text: str) -> Iterator[list[Leak]]:
+    found = json_at(text, 0)
+    if found is not None and past_space(text, found[2]) == len(text):
+        listed = found[1] if isinstance(found[1], list) else [found[1]]
+        calls = [call for call in map(named_call, listed) if call is not None]
+        yield calls if len(calls) == len(listed) else []
+    named = re.match(rf"({_NAME})\s*[>=]?\s*(?=\{{)", text)
+    given = json_at(text, named.end()) if named else None
+    if named is not None and given is not None and past_space(text, given[2]) == len(text):
+        yield [Leak(named[1], given[0])]
+
+
+HERMES = Dialect(
+    ("<tool_call>",),
+    re.compile(rf"{growing('<tool_call>')}|<tool_call>\s*(?:\{{.*)?", re.DOTALL),
+    ("</tool_call>",),
+    _hermes,
+)
+MISTRAL = Dialect(
+    ("[TOOL_CALLS]",),
+    re.compile(
+        rf"{growing('[TOOL_CALLS]')}|\[TOOL_CALLS\]\s*(?:\[.*|[\w.:-]*\s*"
+        rf"(?:{growing('[ARGS]')}|\[(?:ARGS|CALL_ID)\].*|\{{.*))?",
+        re.DOTALL,
+    ),
+    ("}", "]"),
+    _mistral,
+)
+LLAMA = Dialect(
+    ("<|python_tag|>",),
+    re.compile(
+        rf"{growing('<|python_tag|>')}|<\|python_tag\|>\s*(?:\{{.*)?|;\s*(?:\{{.*)?", re.DOTALL
+    ),
+    ("}",),
+    _llama,
+)
+LLAMA_TAG = Dialect(
+    ("<function=",),
+    re.compile(
+        rf"{growing('<function=')}|<function=[\w.:-]*|<function=[\w.:-]+>\s*(?:\{{.*)?", re.DOTALL
+    ),
+    ("</function>",),
+    _llama_tag,
+)
+BARE_OBJECT = Dialect(
+    ('{"', "{ ", "{\n"),
+    re.compile(
+        r'\{\s*(?:"(?:t(?:y(?:p(?:e.*)?)?)?|n(?:a(?:m(?:e.*)?)?)?|f(?:u(?:n(?:c.*)?)?)?)?)?',
+        re.DOTALL,
+    ),
+    ("}",),
+    _llama,
+    whole=True,
+)
+HARMONY = Dialect(
+    ("<|channel|>commentary", "<|start|>assistant to=", "<|channel|>analysis to="),
+    re.compile(
+        rf"{growing('<|start|>assistant', '<|channel|>commentary', '<|channel|>analysis to=')}"
+        r"|<\|(?:start|channel)\|>.*",
+        re.DOTALL,
+    ),
+    ("<|call|>", "<|end|>"),
+    _harmony,
+)
+HARMONY_STRIPPED = Dialect(
+    ("commentary to=functions.", "to=functions.", " to=functions.", "analysis to=functions."),
+    re.compile(
+        rf"\s*{growing('commentary to=functions.', 'analysis to=functions.', 'to=functions.')}"
+        r"|\s*(?:commentary |analysis )?to=functions\..*",
+        re.DOTALL,
+    ),
+    ("}",),
+    _stripped,
+    whole=True,
+)

@@ -1,0 +1,1 @@
+"""Defects of requests: what one provider takes, and another one refuses."""

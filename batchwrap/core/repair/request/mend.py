@@ -1,0 +1,122 @@
+"""Mends a request, last before it is sent: fields, tools, messages.
+
+Pure: the same request gives the same bytes, so that a prompt cache keeps its prefix. What
+needs nothing comes back as the same object.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import Any
+
+from batchwrap.core import chat
+from batchwrap.core.repair.request import history, order
+from batchwrap.core.repair.request.profiles import Profile
+from batchwrap.options import Repair
+
+Count = Callable[[str], None]
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
+_WHOLE = ("max_tokens", "max_completion_tokens", "n", "seed", "top_logprobs", "top_k")
+_REAL = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "min_p")
+_NEED_TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
+
+
+def mend(body: chat.Body, profile: Profile, options: Repair, count: Count) -> chat.Body:
+    """The request as its provider takes it; the same object if it is right.
+
+    Args:
+        body: the request.
+        profile: what the provider wants.
+        options: what to mend.
+        count: called with the name of each thing that was mended.
+    """
+    if options.fields:
+        body = _fields(body, profile, options, count)
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
+        return body
+    mended = list(messages)
+    if options.fields:
+        mended = _roles(mended, profile, count)
+    if options.history:
+        mended = history.mend(mended, profile, count)
+    if options.rearrange:
+        mended = order.arrange(mended, profile, count)
+    same = len(mended) == len(messages) and all(
+        a is b for a, b in zip(mended, messages, strict=True)
+    )
+    return body if same else {**body, "messages": mended}
+
+
+def _fields(body: chat.Body, profile: Profile, options: Repair, count: Count) -> chat.Body:
+    """The request without what is refused, its numbers as numbers."""
+    made = dict(body)
+    for name in profile.refused:
+        made.pop(name, None)
+    if not profile.stream_options and options.rearrange:
+        made.pop("stream_options", None)  # usage is then estimated
+    if made.get("tools") == []:
+        for name in _NEED_TOOLS:
+            made.pop(name, None)
+    for name in (*_WHOLE, *_REAL):
+        if isinstance(made.get(name), str):
+            made[name] = _number(made[name], whole=name in _WHOLE)
+    if profile.max_field == "max_tokens" and "max_completion_tokens" in made:
+        most = made.pop("max_completion_tokens")
+        made.setdefault("max_tokens", most)
+    if not profile.strict_mixed:
+        made = _without_strict(made)
+    if made == body:
+        return body
+    count("fields")
+    return made
+
+
+def _number(text: str, *, whole: bool) -> Any:
+    """The number that a text is exactly; the text if it is none."""
+    if not _NUMBER.fullmatch(text):
+        return text
+    value = float(text)
+    if whole:
+        return int(text) if text.isdigit() else text
+    return value if isfinite(value) else text
+
+
+def _without_strict(body: chat.Body) -> chat.Body:
+    """The request without `strict`, unless all of its tools have it."""
+    functions = list(chat.function_tools(body.get("tools")))
+    strict = sum(bool(function.get("strict")) for function in functions)
+    if not any("strict" in function for function in functions) or strict == len(functions):
+        return body
+    tools = [
+        {**tool, "function": {k: v for k, v in tool["function"].items() if k != "strict"}}
+        if isinstance(tool, dict) and isinstance(tool.get("function"), dict)
+        else tool
+        for tool in body["tools"]
+    ]
+    return {**body, "tools": tools}
+
+
+def _roles(messages: Sequence[chat.Message], profile: Profile, count: Count) -> list[chat.Message]:
+    """Messages in the roles, and with the fields, that the provider knows."""
+    made = [_known(message, profile) for message in messages]
+    if any(new is not old for new, old in zip(made, messages, strict=True)):
+        count("fields")
+    return made
+
+
+def _known(message: chat.Message, profile: Profile) -> chat.Message:
+    if message.get("role") == "developer" and not profile.developer:
+        message = {**message, "role": "system"}
+    if not profile.refused_of_messages.isdisjoint(message):
+        message = {k: v for k, v in message.items() if k not in profile.refused_of_messages}
+    if message.get("role") != "assistant" or profile.reasoning == "keep":
+        return message
+    if profile.reasoning == "want":
+        missing = bool(chat.tool_calls(message)) and message.get("reasoning_content") is None
+        return {**message, "reasoning_content": ""} if missing else message
+    if "reasoning_content" not in message:
+        return message
+    return {key: value for key, value in message.items() if key != "reasoning_content"}

@@ -1,0 +1,93 @@
+"""Messages in the order, and in the pieces, that a provider's template takes. By request only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from batchwrap.core import chat
+from batchwrap.core.repair.request.profiles import Profile
+
+Count = Callable[[str], None]
+_SYSTEM = ("system", "developer")
+
+
+def arrange(messages: Sequence[chat.Message], profile: Profile, count: Count) -> list[chat.Message]:
+    """The messages as the template wants them; those that stay are the same objects.
+
+    Args:
+        messages: of the request.
+        profile: what the provider wants.
+        count: called with ``"rearrange"`` for each rule that moved something.
+    """
+    made = list(messages)
+    rules = (
+        (profile.system_first, _system_first),
+        (profile.alternates, _alternating),
+        (profile.single_calls, _one_call_each),
+    )
+    for wanted, rule in rules:
+        new = rule(made) if wanted else made
+        if new != made:
+            count("rearrange")
+            made = new
+    return made
+
+
+def _system_first(messages: list[chat.Message]) -> list[chat.Message]:
+    """Every system message joins the first one."""
+    heads = [message for message in messages if message.get("role") in _SYSTEM]
+    if not heads or messages[: len(heads)] == heads[:1]:
+        return messages
+    first, *others = heads
+    for other in others:
+        for text in chat.texts(other.get("content")):
+            first = chat.with_text(first, text)
+    return [first, *(message for message in messages if message.get("role") not in _SYSTEM)]
+
+
+def _alternating(messages: list[chat.Message]) -> list[chat.Message]:
+    """Neighbouring messages of the user become one."""
+    made: list[chat.Message] = []
+    for message in messages:
+        before = made[-1] if made else {}
+        if message.get("role") == "user" and before.get("role") == "user":
+            made[-1] = _joined(before, message)
+        else:
+            made.append(message)
+    return made
+
+
+def _joined(one: chat.Message, other: chat.Message) -> chat.Message:
+    left, right = one.get("content"), other.get("content")
+    if isinstance(left, str) and isinstance(right, str):
+        return {**one, "content": f"{left}\n\n{right}"}
+    return {**one, "content": [*_parts(left), *_parts(right)]}
+
+
+def _parts(content: object) -> list[object]:
+    if isinstance(content, list):
+        return content
+    return [{"type": "text", "text": content}] if isinstance(content, str) else []
+
+
+def _one_call_each(messages: list[chat.Message]) -> list[chat.Message]:
+    """An assistant message for each call, with its result behind it."""
+    made: list[chat.Message] = []
+    place = 0
+    while place < len(messages):
+        message = messages[place]
+        calls = chat.tool_calls(message)
+        place += 1
+        if len(calls) < 2 or message.get("role") != "assistant":
+            made.append(message)
+            continue
+        results: dict[object, chat.Message] = {}
+        while place < len(messages) and messages[place].get("role") == "tool":
+            results.setdefault(str(messages[place].get("tool_call_id")), messages[place])
+            place += 1
+        for number, call in enumerate(calls):
+            own = message if not number else {"role": "assistant", "content": None}
+            made.append({**own, "tool_calls": [call]})
+            result = results.get(str(call.get("id")))
+            made += [result] if result else []
+    return made

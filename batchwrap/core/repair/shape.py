@@ -1,0 +1,132 @@
+"""The shape of chunks and choices, as the format has it. What is in shape stays the same object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from batchwrap.core import chat
+
+Choice = dict[str, Any]
+TEXTS = ("content", "reasoning_content", "reasoning")
+
+
+def streamed(choice: Choice, said: Sequence[str], *, has_called: bool) -> Choice:
+    """A choice of a chunk, with a delta.
+
+    Args:
+        choice: as it came.
+        said: the text that came before it, in pieces.
+        has_called: whether calls came before it.
+    """
+    delta = choice.get("delta")
+    if isinstance(delta, dict):
+        mended = _part(delta)
+        return choice if mended is delta else {**choice, "delta": mended}
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        return {**choice, "delta": {}} if delta is None and message is None else choice
+    part = dict(_part(message))
+    if said and part.get("content") == "".join(said):
+        del part["content"]  # it tells once more what has come piece by piece
+        if has_called:
+            part.pop("tool_calls", None)
+    rest = {key: value for key, value in choice.items() if key != "message"}
+    return {**rest, "delta": part}
+
+
+def plain(choice: Choice) -> Choice:
+    """A choice of a whole completion, with a message."""
+    message, delta = choice.get("message"), choice.get("delta")
+    if message is None and isinstance(delta, dict):
+        rest = {key: value for key, value in choice.items() if key != "delta"}
+        return {**rest, "message": _part(delta)}
+    if not isinstance(message, dict):
+        return choice
+    mended = _part(message)
+    return choice if mended is message else {**choice, "message": mended}
+
+
+def _part(part: chat.Message) -> chat.Message:
+    """A message or delta whose content is a text, and whose thoughts stand there once."""
+    content = part.get("content")
+    if isinstance(content, list):
+        split = _joined(content)
+        if split is not None:
+            text, thoughts = split
+            part = {**part, "content": text}
+            if thoughts:
+                part["reasoning_content"] = (part.get("reasoning_content") or "") + thoughts
+    told = part.get("reasoning_content")
+    if isinstance(told, str) and told and part.get("reasoning") == told:
+        part = {key: value for key, value in part.items() if key != "reasoning"}
+    return part
+
+
+def _joined(parts: Sequence[Any]) -> tuple[str, str] | None:
+    """(text, thoughts) of content in parts; None if any part is something else."""
+    text, thoughts = "", ""
+    for part in parts:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind in ("text", "output_text") and isinstance(part.get("text"), str):
+            text += part["text"]
+        elif kind in ("thinking", "reasoning"):
+            inner = part.get("thinking", part.get("text"))
+            thoughts += inner if isinstance(inner, str) else "".join(chat.texts(inner))
+        else:
+            return None
+    return text, thoughts
+
+
+def says(delta: chat.Message) -> bool:
+    """Whether a delta has a text of any kind."""
+    return any(isinstance(delta.get(key), str) and delta[key] for key in TEXTS)
+
+
+def silent(choice: Choice) -> Choice:
+    """The choice without its texts and its role, which have gone out."""
+    delta = chat.part_of(choice)
+    rest = {key: value for key, value in delta.items() if key not in (*TEXTS, "role")}
+    return {**choice, "delta": rest}
+
+
+def opens(choice: Choice) -> bool:
+    """Whether a choice opens a call."""
+    return any(chat.function_of(call).get("name") for call in chat.tool_calls(chat.part_of(choice)))
+
+
+def opening(choice: Choice) -> Choice:
+    """The choice without the arguments of its calls."""
+    delta = chat.part_of(choice)
+    calls = [
+        {**call, "function": {**chat.function_of(call), "arguments": ""}}
+        for call in chat.tool_calls(delta)
+    ]
+    return {**choice, "delta": {**delta, "tool_calls": calls}}
+
+
+def matters(choice: Choice) -> bool:
+    """Whether a choice tells anything that must be handed on."""
+    return bool(choice.get("finish_reason")) or any(
+        value is not None for value in chat.part_of(choice).values()
+    )
+
+
+def with_choices(chunk: chat.Body) -> chat.Body | None:
+    """The chunk with a list of choices; None if it tells nothing at all (a ping)."""
+    listed = chunk.get("choices")
+    if listed is not None:
+        return chunk
+    if not chunk or (chunk.get("type") in ("ping", "keepalive", "heartbeat") and not listed):
+        return None
+    return {**chunk, "choices": []}
+
+
+def usage_inside(chunk: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The usage that a choice reports in the place of the chunk."""
+    listed = chunk.get("choices")
+    for choice in listed if isinstance(listed, list) else ():
+        usage = choice.get("usage") if isinstance(choice, dict) else None
+        if isinstance(usage, dict) and usage:
+            return usage
+    return None

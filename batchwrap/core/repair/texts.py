@@ -1,0 +1,221 @@
+"""Repairs of what a message says: thoughts in the text, leaked calls, marks left over.
+
+Deltas are held only while their text may be markup, and go out as the same objects if it
+is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from batchwrap.core import chat
+from batchwrap.core.repair.count import Ledger
+from batchwrap.core.repair.leaks.dialect import Leak
+from batchwrap.core.repair.leaks.families import Family, prefills_think
+from batchwrap.core.repair.leaks.gates import Gates, Promoted
+from batchwrap.core.repair.leaks.scanner import Found, LeakScanner
+from batchwrap.core.repair.think import Channels, Splitter, ThinkTags
+from batchwrap.options import Repair
+
+_THOUGHTS = ("reasoning_content", "reasoning")
+Choice = dict[str, Any]
+
+
+class TextRepair:
+    """Repairs the texts of one choice.
+
+    Args:
+        options: what to repair.
+        family: what is known of the model.
+        gates: when markup is a call.
+        ledger: where repairs are counted.
+    """
+
+    def __init__(self, options: Repair, family: Family, gates: Gates, ledger: Ledger) -> None:
+        self._gates = gates
+        self._ledger = ledger
+        self._queue: list[Choice] = []
+        self._said = False
+        self._index: Any = 0
+        gated = options.leaked_calls == "gated" and gates.may_call
+        dialects = family.dialects if gated else ()
+        residue = family.residue if options.residue and gates.may_call else ()
+        self._content = LeakScanner(dialects, residue)
+        self._thoughts = LeakScanner([d for d in dialects if not d.whole])
+        self._splitters: list[Splitter] = []
+        if options.think_tags != "off":
+            prefilled = options.think_tags == "prefilled" and prefills_think(gates.model)
+            self._splitters.append(ThinkTags(prefilled=prefilled))
+        if options.leaked_calls == "gated" and family.has_channels:
+            self._splitters.append(Channels())
+        self.is_needed = bool(dialects or residue or self._splitters)
+
+    def passes(self, content: str) -> bool:
+        """Whether a text can go out at once, at a glance; then it has been taken note of."""
+        if self._queue or self._splitters or not self._content.passes(content):
+            return False
+        if content.strip():
+            self._said = True
+        return True
+
+    def delta(self, choice: Choice) -> list[Choice]:
+        """The choices to hand on for one with text; the same object if it is healthy."""
+        self._index = choice.get("index", 0)
+        choice = self._split(choice)
+        delta = chat.part_of(choice)
+        clear = self._feed(delta)
+        if not clear:
+            self._queue.append(choice)
+            return []
+        queue, self._queue = self._queue, []
+        return [*queue, choice]
+
+    def finish(
+        self, finish_reason: object, called: Sequence[tuple[str, str]]
+    ) -> tuple[list[Choice], list[Promoted]]:
+        """What was held, when the choice is complete, and the calls that it turned out to be.
+
+        Args:
+            finish_reason: as the provider says.
+            called: name and arguments of the message's proper calls.
+        """
+        self._flush_splitters()
+        found, scanner = self._content.finish(), self._content
+        if found is None and not self._said:
+            found, scanner = self._thoughts.finish(), self._thoughts
+        promoted: list[Promoted] = []
+        cut = self._left_over(found, called)
+        if cut is None and found is not None and not called:
+            promoted = self._promote(found, finish_reason)
+            cut = found.before if promoted else None
+        elif not called and finish_reason == "length" and self._is_cut:
+            self._ledger.defect("truncated_tool_call", retry="ask_model_again_smaller")
+        return self._release(scanner, cut), promoted
+
+    @property
+    def _is_cut(self) -> bool:
+        return self._content.is_cut or (self._thoughts.is_cut and not self._said)
+
+    def flush(self) -> list[Choice]:
+        """What was held, as it came: the answer is not complete."""
+        self._flush_splitters()
+        return self._release(self._content, None)
+
+    def _feed(self, delta: chat.Message) -> bool:
+        """Let the scanners see a delta; returns whether all that is held can go out."""
+        content, thoughts = delta.get("content"), _thoughts_of(delta)
+        clear = not self._thoughts.held and not self._content.held
+        if thoughts:
+            clear = self._thoughts.feed(thoughts) and not self._content.held
+        if isinstance(content, str) and content:
+            clear = self._content.feed(content)
+            if content.strip():
+                self._said = self._said or clear
+        if self._said and self._thoughts.held:
+            self._thoughts.release()  # the model went on to say something
+        return clear and not self._thoughts.held
+
+    def _left_over(self, found: Found | None, called: Sequence[tuple[str, str]]) -> int | None:
+        """Where the held text ends if the rest is left over beside proper calls."""
+        if not called:
+            return None
+        cut = self._content.residue()
+        if cut is None and found is not None and all(_is_among(c, called) for c in found.calls):
+            cut = found.before
+        if cut is not None:
+            self._ledger.repaired("residue")
+        return cut
+
+    def _promote(self, found: Found, finish_reason: object) -> list[Promoted]:
+        judged = self._gates.judge(found.calls, found.blocks, finish_reason)
+        if isinstance(judged, str):
+            kind = "truncated_tool_call" if judged == "finish_length" else "leaked_call"
+            self._ledger.defect(kind, reason=judged)
+            return []
+        self._ledger.repaired("leaked_calls")
+        return judged
+
+    def _release(self, scanner: LeakScanner, cut: int | None) -> list[Choice]:
+        """The held choices; if cut, one with the text up to there in their place."""
+        queue, self._queue = self._queue, []
+        if cut is not None and queue:
+            queue = _as_one(queue, scanner is self._thoughts, len(scanner.held) - cut)
+        for one in (self._content, self._thoughts):
+            one.release()
+        return queue
+
+    def _split(self, choice: Choice) -> Choice:
+        """The choice with the thoughts in its text where they belong."""
+        delta = chat.part_of(choice)
+        content = delta.get("content")
+        if not self._splitters or not isinstance(content, str) or not content:
+            return choice
+        text, thoughts = content, ""
+        for splitter in self._splitters:
+            text, thought = splitter.feed(text)
+            thoughts += thought
+        if text == content:
+            return choice
+        return _with_texts(choice, text, thoughts)
+
+    def _flush_splitters(self) -> None:
+        """Hand what splitters hold to the scanners, as one more delta."""
+        text, thoughts = "", ""
+        for splitter in self._splitters:
+            passed, thought = splitter.feed(text) if text else ("", "")
+            left, more = splitter.finish()
+            text, thoughts = passed + left, thoughts + thought + more
+        self._splitters = []
+        if text or thoughts:
+            bare: Choice = {"index": self._index, "delta": {}, "finish_reason": None}
+            choice = _with_texts(bare, text, thoughts)
+            self._feed(choice["delta"])
+            self._queue.append(choice)
+
+
+def _thoughts_of(delta: chat.Message) -> str:
+    found = (delta.get(name) for name in _THOUGHTS)
+    return next((text for text in found if isinstance(text, str) and text), "")
+
+
+def _with_texts(choice: Choice, content: str, thoughts: str) -> Choice:
+    """A copy of the choice that says and thinks this."""
+    delta = {k: v for k, v in chat.part_of(choice).items() if k != "content"}
+    if content or "role" in delta:
+        delta["content"] = content
+    if thoughts:
+        delta["reasoning_content"] = _thoughts_of(delta) + thoughts
+    return {**choice, "delta": delta}
+
+
+def _as_one(queue: Sequence[Choice], in_thoughts: bool, less: int) -> list[Choice]:
+    """One choice in the place of several, with so many characters less at the end."""
+    first = queue[0]
+    deltas = [chat.part_of(choice) for choice in queue]
+    content = "".join(str(delta.get("content") or "") for delta in deltas)
+    thoughts = "".join(map(_thoughts_of, deltas))
+    if in_thoughts:
+        thoughts = thoughts[: len(thoughts) - less].rstrip()
+    else:
+        content = content[: len(content) - less].rstrip()
+    role = {k: v for k, v in chat.part_of(first).items() if k == "role"}
+    bare = {**first, "delta": role}
+    if not (content or thoughts or role):
+        return []
+    return [_with_texts(bare, content, thoughts)]
+
+
+def _is_among(leak: Leak, called: Sequence[tuple[str, str]]) -> bool:
+    """Whether a call in the text is one of the proper calls."""
+    return any(leak.name == name and _same(leak.given, text) for name, text in called)
+
+
+def _same(given: str | dict[str, Any], text: str) -> bool:
+    try:
+        wanted = orjson.loads(given) if isinstance(given, str) else given
+        return bool(wanted == orjson.loads(text))
+    except orjson.JSONDecodeError:
+        return False

@@ -1,0 +1,109 @@
+"""Answers in another form than was asked for: parts in a list, a stream, a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from batchwrap.core import chat, sse
+from batchwrap.core.repair.shape import TEXTS
+
+_OF_CHUNKS = ("object", "choices", "usage")
+
+
+def chunks_in(content: bytes) -> list[chat.Body]:
+    """The chunks of a stream that came as one body; empty if it is none."""
+    splitter = sse.Splitter()
+    events = [*splitter.feed(content), splitter.rest()]
+    return list(_chunks(events))
+
+
+def _chunks(events: Sequence[bytes]) -> Iterator[chat.Body]:
+    for event in events:
+        data = sse.data_of(event)
+        if data == sse.DONE:
+            return
+        try:
+            chunk = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(chunk, dict):
+            yield chunk
+
+
+def parts_in(value: object) -> list[chat.Body]:
+    """The completions in a list that are parts of one; empty if they are not."""
+    parts = value if isinstance(value, list) else []
+    if not parts or not all(isinstance(part, dict) and "choices" in part for part in parts):
+        return []
+    ids = {str(part["id"]) for part in parts if part.get("id")}
+    return parts if len(ids) <= 1 else []
+
+
+def joined(parts: Sequence[chat.Body]) -> chat.Body:
+    """One completion for parts, or for the chunks of a stream, that are in shape."""
+    choices: dict[Any, dict[str, Any]] = {}
+    made: chat.Body = {}
+    for part in parts:
+        made |= {key: value for key, value in part.items() if key not in _OF_CHUNKS}
+        if part.get("usage"):
+            made["usage"] = part["usage"]
+        for index, choice in chat.choices(part):
+            _join(choices.setdefault(index, _empty(index)), choice)
+    for choice in choices.values():
+        calls = choice["message"].get("tool_calls")
+        if calls:
+            bare = [{k: v for k, v in call.items() if k != "index"} for call in calls]
+            choice["message"]["tool_calls"] = bare
+    return {**made, "object": "chat.completion", "choices": list(choices.values())}
+
+
+def _empty(index: Any) -> dict[str, Any]:
+    message = {"role": "assistant", "content": None}
+    return {"index": index, "message": message, "finish_reason": None}
+
+
+def _join(whole: dict[str, Any], choice: dict[str, Any]) -> None:
+    message, part = whole["message"], chat.part_of(choice)
+    for key, value in part.items():
+        if key in TEXTS and isinstance(value, str):
+            message[key] = (message.get(key) or "") + value
+        elif key == "tool_calls":
+            _join_calls(message.setdefault("tool_calls", []), chat.tool_calls(part))
+        elif value is not None:
+            message[key] = value
+    own = ("delta", "message", "index", "usage")
+    whole |= {key: value for key, value in choice.items() if value is not None and key not in own}
+
+
+def _join_calls(calls: list[chat.ToolCall], given: Sequence[chat.ToolCall]) -> None:
+    for call in given:
+        index = chat.index_of(call)
+        known = next((c for c in calls if index is not None and c.get("index") == index), None)
+        if known is None:
+            calls.append({**call, "function": dict(chat.function_of(call))})
+            continue
+        text = chat.function_of(call).get("arguments") or ""
+        known["function"]["arguments"] = (known["function"].get("arguments") or "") + text
+
+
+def as_chunks(completion: chat.Body, *, with_usage: bool) -> list[chat.Body]:
+    """A whole completion as the chunks of a stream; usage only where it was asked for."""
+    head = {key: value for key, value in completion.items() if key not in _OF_CHUNKS}
+    head["object"] = "chat.completion.chunk"
+    out: list[chat.Body] = []
+    for index, choice in chat.choices(completion):
+        message = chat.part_of(choice)
+        calls = [{"index": place, **call} for place, call in enumerate(chat.tool_calls(message))]
+        delta = {**message, "tool_calls": calls} if calls else dict(message)
+        if not calls:
+            delta.pop("tool_calls", None)
+        rest = {key: value for key, value in choice.items() if key not in ("message", "index")}
+        said = {"index": index, "delta": delta, "finish_reason": None}
+        out.append({**head, "choices": [said]})
+        out.append({**head, "choices": [{"index": index, "delta": {}, **rest}]})
+    if with_usage and completion.get("usage"):
+        out.append({**head, "choices": [], "usage": completion["usage"]})
+    return out

@@ -1,0 +1,191 @@
+"""Requests are sent as their provider takes them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchwrap.core.repair.request.history import NO_RESULT
+from batchwrap.core.repair.request.mend import mend
+from batchwrap.core.repair.request.profiles import PROFILES, profile_of
+from batchwrap.options import Repair
+from tests.core.harness import Bench, call
+from tests.core.repair.samples import Entry, entries
+
+REQUESTS = entries("request")
+USER = {"role": "user", "content": "go"}
+
+
+def mended(body: dict[str, Any], provider: str, options: Repair | None = None) -> dict[str, Any]:
+    """The body as this provider takes it."""
+    return mend(body, profile_of(provider), options or Repair.all(), lambda _: None)
+
+
+def comparable(body: dict[str, Any]) -> dict[str, Any]:
+    """The body with arguments and results as values: their spacing is free."""
+    made: dict[str, Any] = copy.deepcopy(body)
+    for message in made["messages"]:
+        for one in message.get("tool_calls") or ():
+            one["function"]["arguments"] = json.loads(one["function"]["arguments"])
+        if message["role"] == "tool" and message["content"].startswith("{"):
+            message["content"] = json.loads(message["content"])
+    return made
+
+
+def pairs(body: dict[str, Any]) -> list[tuple[str, str]]:
+    """(id of a call, id in its result), in order."""
+    calls = [one["id"] for m in body["messages"] for one in m.get("tool_calls") or ()]
+    results = [m["tool_call_id"] for m in body["messages"] if m["role"] == "tool"]
+    return list(zip(calls, results, strict=True))
+
+
+WANTED = [entry for entry in REQUESTS if entry["expected_after_repair"]["kind"] == "request"]
+EXACT = [entry for entry in WANTED if "properties" not in entry["expected_after_repair"]["body"]]
+
+
+@pytest.mark.parametrize("entry", EXACT, ids=lambda entry: entry["id"])
+def test_requests(entry: Entry) -> None:
+    """A request becomes what its entry says, and the agent's own stays as it was."""
+    body, provider = entry["sample"]["body"], entry["sample"]["provider"]
+    before = copy.deepcopy(body)
+    made = mended(body, provider)
+    wanted = entry["expected_after_repair"]["body"]
+    allowed = wanted.get("accept_any", [wanted])
+    assert comparable(made) in [comparable(one) for one in allowed]
+    assert body == before
+    assert mended(made, provider) is made, "what is right is the same object"
+    if entry["negative"]:
+        assert made is body
+
+
+@pytest.mark.parametrize("entry", REQUESTS, ids=lambda entry: entry["id"])
+def test_every_profile_is_known(entry: Entry) -> None:
+    """The rules of every provider in the collection are there."""
+    assert entry["sample"]["provider"] in PROFILES
+
+
+def sample(name: str) -> dict[str, Any]:
+    """The body of an entry."""
+    body: dict[str, Any] = next(e["sample"]["body"] for e in REQUESTS if e["id"] == name)
+    return body
+
+
+def test_ids_for_mistral() -> None:
+    """Ids are nine letters and digits, the same in each request, and answer their calls."""
+    made = mended(sample("req.id-mistral-1"), "mistral")
+    [(called, answered)] = pairs(made)
+    assert re.fullmatch("[a-zA-Z0-9]{9}", called) and called == answered
+    assert mended(sample("req.id-mistral-1"), "mistral") == made
+
+
+@given(st.lists(st.text(max_size=8), unique=True, max_size=30))
+def test_ids_never_collide(given_ids: list[str]) -> None:
+    """Whatever ids came, those that are sent differ, and each result answers its call."""
+    messages = [USER]
+    for one in given_ids:
+        messages += [
+            {"role": "assistant", "content": None, "tool_calls": [call(one, "f", {})]},
+            {"role": "tool", "tool_call_id": one, "content": one},
+        ]
+    made = pairs(mended({"model": "m", "messages": messages}, "mistral"))
+    assert all(called == answered for called, answered in made)
+    assert len({called for called, _ in made}) == len(given_ids)
+
+
+def test_ids_that_repeat() -> None:
+    """Ids that come again in a later turn are told apart, each result with its own call."""
+    body = sample("req.id-dup-1")
+    made = mended(body, "any")
+    [first, second] = pairs(made)
+    assert first[0] == first[1] != second[0] == second[1]
+    assert second[0] == "list_dir:1", "in the model's own form"
+    contents = [message.get("content") for message in made["messages"]]
+    assert contents == [message.get("content") for message in body["messages"]]
+
+
+def test_arguments_that_were_cut_off() -> None:
+    """Nothing of them is sent as if it had been done; the result tells of the failure."""
+    made = mended(sample("req.badargs-1"), "any")
+    [one] = made["messages"][1]["tool_calls"]
+    assert one["function"]["arguments"] == "{}"
+    assert made["messages"][2]["content"] == "error: arguments were cut off"
+
+
+def test_thoughts_that_are_missing() -> None:
+    """A provider that wants thoughts beside calls gets empty ones."""
+    assert mended(sample("req.reasoning-1"), "deepseek")["messages"][1]["reasoning_content"] == ""
+
+
+@pytest.mark.parametrize("name", ["hist.failed-1", "hist.failed-3", "ctx.budget-1"])
+def test_left_alone(name: str) -> None:
+    """What only a person can decide is left as it is."""
+    body = sample(name)
+    assert mended(body, "any") is body
+
+
+def test_a_large_output_is_reported() -> None:
+    """Output that is charged in advance is reported where it is large, never lowered."""
+    body = sample("ctx.budget-1")
+    bench = Bench(options_for(Repair(provider="cerebras")))
+    assert bench.request(body) is None
+    assert bench.tally.counts["defects.large_output_budget"] == 1
+
+
+def options_for(repair: Repair) -> Any:
+    """Options with this repair."""
+    from batchwrap.options import Options
+
+    return Options(repair=repair)
+
+
+def test_a_turn_that_goes_on_is_left_open() -> None:
+    """The newest turn may still be waiting for its results."""
+    turn: dict[str, Any] = {"role": "assistant", "content": "x", "tool_calls": [call("c", "f", {})]}
+    body = {"model": "m", "messages": [USER, turn]}
+    assert mended(body, "any") is body
+    after = {**body, "messages": [*body["messages"], USER]}
+    assert mended(after, "any")["messages"][2]["content"] == NO_RESULT
+
+
+@pytest.mark.parametrize("switch", ["history", "fields"])
+def test_switches(switch: str) -> None:
+    """A switch that is off leaves its part alone."""
+    bodies = {"history": sample("req.pair-2"), "fields": sample("req.numstr-1")}
+    options = Repair(**{switch: False})  # type: ignore[arg-type]
+    assert mended(bodies[switch], "any", options) is bodies[switch]
+    assert mended(bodies[switch], "any", Repair()) is not bodies[switch]
+
+
+_values: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=6,
+)
+_messages = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "tool", "system", "developer"]) | _values},
+    optional={
+        "content": _values,
+        "tool_call_id": st.sampled_from(["a", "b"]) | _values,
+        "tool_calls": st.lists(
+            st.fixed_dictionaries(
+                {"id": st.sampled_from(["a", "b"]) | _values},
+                optional={"function": st.fixed_dictionaries({"arguments": _values}) | _values},
+            ),
+            max_size=2,
+        )
+        | _values,
+    },
+)
+
+
+@given(st.lists(_messages, max_size=6), st.sampled_from(sorted(PROFILES)))
+def test_odd_requests(messages: list[Any], provider: str) -> None:
+    """No request makes it fail, and what was mended needs nothing more."""
+    made = mended({"model": "m", "messages": messages, "tools": []}, provider)
+    assert mended(made, provider) == made
