@@ -181,7 +181,7 @@ def test_the_last_settlement_of_a_process(serve: Any, tmp_path: Path, start: str
     """What a worker's last request has used is in the books when the worker has ended."""
     lab = serve(lambda request: MULTI_CALL)
     store = f"sqlite:///{tmp_path / 'budget.db'}"
-    context = multiprocessing.get_context(start)
+    context: Any = multiprocessing.get_context(start)
     for _ in range(3):
         worker = context.Process(target=_ask_once, args=(lab.base_url, store))
         worker.start()

@@ -87,7 +87,7 @@ def test_ids_for_mistral() -> None:
 @given(st.lists(st.text(max_size=8), unique=True, max_size=30))
 def test_ids_never_collide(given_ids: list[str]) -> None:
     """Whatever ids came, those that are sent differ, and each result answers its call."""
-    messages = [USER]
+    messages: list[dict[str, Any]] = [USER]
     for one in given_ids:
         messages += [
             {"role": "assistant", "content": None, "tool_calls": [call(one, "f", {})]},
