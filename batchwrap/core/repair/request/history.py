@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 
 from batchwrap.core import chat
-from batchwrap.core.repair.request.profiles import Profile
+from batchwrap.core.repair.request.profiles import MISTRAL_ID, Profile
+from batchwrap.core.repair.request.right import is_right
 
 Count = Callable[[str], None]
 NO_RESULT = "[no result: the call was interrupted before it finished]"
@@ -46,6 +47,8 @@ def mend(messages: Sequence[chat.Message], profile: Profile, count: Count) -> li
         profile: what the provider wants.
         count: called with ``"history"`` for each thing that was mended.
     """
+    if is_right(messages, profile):
+        return list(messages)
     bare = [_content(message, profile, count) for message in messages]
     kept = [message for message in bare if not _is_nothing(message)]
     if len(kept) < len(bare):
@@ -62,7 +65,7 @@ def _content(message: chat.Message, profile: Profile, count: Count) -> chat.Mess
     if role == "assistant" and calls:
         if content is None and not profile.null_content:
             made = {**made, "content": ""}
-        elif "content" not in message:
+        elif (content == "" and not profile.empty_content) or "content" not in message:
             made = {**made, "content": None}
         right = [_arguments(call) for call in calls]
         if any(new is not old for new, old in zip(right, calls, strict=True)):
@@ -206,7 +209,7 @@ class _Names:
 
     def _formed(self, name: str, tries: int) -> str:
         if self._form == "mistral":
-            fits = len(name) == _MISTRAL_LENGTH and name.isascii() and name.isalnum()
+            fits = MISTRAL_ID.fullmatch(name) is not None
             return name if fits and not tries else _nine(f"{name}/{tries}")
         if not tries:
             return name

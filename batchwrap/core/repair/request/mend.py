@@ -101,6 +101,8 @@ def _without_strict(body: chat.Body) -> chat.Body:
 
 def _roles(messages: Sequence[chat.Message], profile: Profile, count: Count) -> list[chat.Message]:
     """Messages in the roles, and with the fields, that the provider knows."""
+    if profile.developer and profile.reasoning == "keep" and not profile.refused_of_messages:
+        return list(messages)
     made = [_known(message, profile) for message in messages]
     if any(new is not old for new, old in zip(made, messages, strict=True)):
         count("fields")

@@ -6,6 +6,7 @@ templates (what self-hosted servers apply) stand side by side.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ class Profile:
     Attributes:
         developer: takes the role "developer".
         null_content: takes null as the content beside calls.
+        empty_content: takes an empty text there.
         refused: fields of a request that it refuses, and that do not change the answer.
         refused_of_messages: the same for fields of messages.
         reasoning: what becomes of `reasoning_content` in the history: ``"keep"``, ``"drop"``,
@@ -33,6 +35,7 @@ class Profile:
 
     developer: bool = True
     null_content: bool = True
+    empty_content: bool = True
     refused: frozenset[str] = frozenset()
     refused_of_messages: frozenset[str] = frozenset()
     reasoning: str = "keep"
@@ -47,6 +50,7 @@ class Profile:
 
 
 ANY = Profile()
+MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")
 _OPENAI_ONLY = frozenset({"store", "metadata"})
 PROFILES: Mapping[str, Profile] = {
     "any": ANY,
@@ -68,6 +72,7 @@ PROFILES: Mapping[str, Profile] = {
     "kimi-k2": Profile(developer=False),
     "moonshot": Profile(developer=False),
     "no-developer-role": Profile(developer=False),
+    "bedrock": Profile(empty_content=False),
     "no-null-content": Profile(null_content=False),
     "no-stream-options": Profile(stream_options=False),
     "max_tokens-only": Profile(max_field="max_tokens"),
