@@ -61,11 +61,32 @@ class Turnstile:
 _turnstiles: WeakSet[Turnstile] = WeakSet()
 
 
-def _after_fork() -> None:
+# Those that stand still while this thread forks.
+_held: list[Turnstile] = []
+
+
+def _before_fork() -> None:
+    # SQLite in the child would take a transaction that is open here for one of its own.
+    for turnstile in list(_turnstiles):
+        turnstile._lock.acquire()
+        _held.append(turnstile)
+
+
+def _after_in_parent() -> None:
+    while _held:
+        _held.pop()._lock.release()
+
+
+def _after_in_child() -> None:
     # The thread that held a lock does not exist in the child.
+    _held.clear()
     for turnstile in list(_turnstiles):
         turnstile._reset()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_in_parent,
+        after_in_child=_after_in_child,
+    )

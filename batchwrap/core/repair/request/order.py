@@ -85,6 +85,9 @@ def _one_call_each(messages: list[chat.Message]) -> list[chat.Message]:
         while place < len(messages) and messages[place].get("role") == "tool":
             results.setdefault(str(messages[place].get("tool_call_id")), messages[place])
             place += 1
+        if not results:
+            made.append(message)  # it may still be going on
+            continue
         for number, call in enumerate(calls):
             own = message if not number else {"role": "assistant", "content": None}
             made.append({**own, "tool_calls": [call]})
