@@ -9,7 +9,7 @@ LITELLM := .venv-litellm
 # litellm leaves an event loop of its own open; leaks of ours fail in the other environment.
 LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
-.PHONY: demo test test-openai3 test-openai2 lint format coverage build clean benchmark-offer \
+.PHONY: demo test test-openai3 test-openai2 lint format coverage coverage-openai3 coverage-openai2 build clean benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-tokens
 
 demo: $(MAIN)/.ready
@@ -38,11 +38,16 @@ format: $(MAIN)/.ready
 # The share of branches that the tests take, both environments together.
 coverage: $(MAIN)/.ready $(LITELLM)/.ready
 	rm -f .coverage*
-	$(MAIN)/bin/python -m coverage run -m pytest -q
-	$(LITELLM)/bin/python -m coverage run -m pytest -q $(LITELLM_LEAKS)
+	$(MAKE) -j2 --output-sync=target coverage-openai3 coverage-openai2
 	$(MAIN)/bin/python -m coverage combine -q
 	$(MAIN)/bin/python -m coverage report --fail-under=90
 	$(MAIN)/bin/python -m coverage report --include='batchwrap/core/*' --fail-under=95
+
+coverage-openai3: $(MAIN)/.ready
+	$(MAIN)/bin/python -m coverage run -m pytest -q
+
+coverage-openai2: $(LITELLM)/.ready
+	$(LITELLM)/bin/python -m coverage run -m pytest -q $(LITELLM_LEAKS)
 
 # The wheel works in an empty environment, its data files included.
 build: $(MAIN)/.ready
