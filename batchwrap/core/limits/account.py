@@ -81,6 +81,9 @@ def reserve(
             _dequeue(state, ticket)
             return Admission("never", 0.0, index)
     queue = state["queue"]
+    if not queue and _wait(state, meters, needs)[0] <= TICK_S:
+        _admit(state, meters, ticket, needs, lease_ttl_s)
+        return Admission("admitted")
     place = _place_of(queue, ticket)
     if place is None:
         place = sum(other["priority"] <= priority for other in queue)
@@ -91,7 +94,7 @@ def reserve(
     queue[place]["expires"] = state["at"] + min(ticket_ttl_s, MOST)
     wait, limit = _wait(state, meters, queue[0]["amounts"])
     if place == 0 and wait <= TICK_S:
-        _admit(state, meters, queue.pop(0), lease_ttl_s)
+        _admit(state, meters, ticket, queue.pop(0)["amounts"], lease_ttl_s)
         return Admission("admitted")
     if place > 0:
         wait = min(wait, queue[0]["expires"] - state["at"])
@@ -210,15 +213,22 @@ def _advance(state: State, meters: Sequence[Meter], now: float) -> None:
     for meter in meters:
         if meter.name not in state["buckets"]:
             state["buckets"][meter.name] = windows.fresh(meter, t)
+    if state["leases"]:
+        _age(state, meters, t)
+    if state["queue"]:
+        state["queue"] = [ticket for ticket in state["queue"] if ticket["expires"] > t]
+    for meter in meters:
+        windows.turn(state["buckets"][meter.name], meter, t, now)
+        _ebb(state, meter)
+
+
+def _age(state: State, meters: Sequence[Meter], t: float) -> None:
+    """What is long under way has arrived, and what nobody renews is dead."""
     for held in sorted(state["leases"].values(), key=lambda held: held["at"]):
         due = min(held["at"] + ARRIVAL_S, held["expires"])
         if due <= t:
             _arrive(state, meters, held, due)
     state["leases"] = {name: held for name, held in state["leases"].items() if held["expires"] > t}
-    state["queue"] = [ticket for ticket in state["queue"] if ticket["expires"] > t]
-    for meter in meters:
-        windows.turn(state["buckets"][meter.name], meter, t, now)
-        _ebb(state, meter)
 
 
 def _arrive(state: State, meters: Sequence[Meter], held: Held, when: float) -> None:
@@ -248,21 +258,23 @@ def _used(state: State, meter: Meter) -> float:
     return used
 
 
-def _admit(state: State, meters: Sequence[Meter], ticket: Ticket, ttl_s: float) -> None:
+def _admit(
+    state: State, meters: Sequence[Meter], ticket: str, amounts: Amounts, ttl_s: float
+) -> None:
     t, alone = state["at"], not state["leases"]
     held: Held = {
-        "amounts": ticket["amounts"],
+        "amounts": amounts,
         "at": t,
         "expires": t + min(ttl_s, MOST),
         "alone": alone,
         "left": {},
         "low": {},
     }
-    state["leases"][ticket["id"]] = held
+    state["leases"][ticket] = held
     for meter in meters:
         bucket = state["buckets"][meter.name]
         if meter.mode in ("fixed", "rolling"):
-            windows.take(bucket, meter, t, ticket["amounts"].get(meter.name, 0.0))
+            windows.take(bucket, meter, t, amounts.get(meter.name, 0.0))
             held["low"][meter.name] = bucket["used"]
         held["left"][meter.name] = meter.capacity - _used(state, meter) + bucket["learned"]
 

@@ -94,8 +94,9 @@ def fresh(meter: Meter, t: float) -> Bucket:
 def turn(bucket: Bucket, meter: Meter, t: float, now: float) -> None:
     """Give back what time has given back by `t`."""
     if meter.mode == "continuous":
-        bucket["used"] = max(0.0, bucket["used"] - max(0.0, t - bucket["at"]) * meter.rate)
-        bucket["at"] = max(bucket["at"], t)
+        if t > bucket["at"]:
+            bucket["used"] = max(0.0, bucket["used"] - (t - bucket["at"]) * meter.rate)
+            bucket["at"] = t
     elif meter.mode == "fixed" and bucket["until"] - t <= TICK_S:
         _next_period(bucket, meter, t, now)
     elif meter.mode == "rolling":

@@ -145,9 +145,9 @@ local function shortest_wait(state, meters, needs, place)
   end)
 end
 
-local function admit(state, meters, ticket, ttl_s)
+local function admit(state, meters, ticket, amounts, ttl_s)
   local t = state.at
-  local held = {id = ticket.id, amounts = ticket.amounts, at = t, expires = t + ttl_s}
+  local held = {id = ticket, amounts = amounts, at = t, expires = t + ttl_s}
   held.alone, held.left, held.low = #state.leases == 0, {}, {}
   table.insert(state.leases, held)
   for _, meter in ipairs(meters) do
@@ -205,6 +205,10 @@ function operations.reserve(state, asked, now)
       return admission("never", 0, index)
     end
   end
+  if #queue == 0 and wait_of(state, meters, needs) <= TICK_S then
+    admit(state, meters, asked.ticket, needs, asked.lease_ttl_s)
+    return admission("admitted")
+  end
   local place = place_of(queue, asked.ticket)
   if not place then
     place = 1
@@ -219,7 +223,7 @@ function operations.reserve(state, asked, now)
   queue[place].expires = state.at + asked.ticket_ttl_s
   local wait, limit = wait_of(state, meters, queue[1].amounts)
   if place == 1 and wait <= TICK_S then
-    admit(state, meters, table.remove(queue, 1), asked.lease_ttl_s)
+    admit(state, meters, asked.ticket, table.remove(queue, 1).amounts, asked.lease_ttl_s)
     return admission("admitted")
   end
   if place > 1 then wait = math.min(wait, queue[1].expires - state.at) end

@@ -8,12 +8,9 @@ from contextlib import AbstractContextManager
 from math import inf
 from typing import TypeVar
 
-import orjson
-
 from batchwrap.core.limits import account
 from batchwrap.core.limits.state import Admission, Seen, Snapshot, State, empty
 from batchwrap.core.limits.windows import Meter
-from batchwrap.errors import StoreUnavailable
 from batchwrap.throttle.stores.contract import (
     DAY_S,
     DAYS_KEPT_S,
@@ -28,7 +25,7 @@ T = TypeVar("T")
 
 
 class LocalStore(ABC):
-    """A store of JSON texts, one for each account; see `contract.Store` for the methods.
+    """A store with one state for each account; see `contract.Store` for the methods.
 
     Args:
         name: its URL.
@@ -47,10 +44,10 @@ class LocalStore(ABC):
         """All that is done inside is done, or nothing; nobody else comes between."""
 
     @abstractmethod
-    def _load(self, key: str) -> bytes | None: ...
+    def _load(self, key: str) -> State | None: ...
 
     @abstractmethod
-    def _save(self, key: str, state: bytes) -> None: ...
+    def _save(self, key: str, state: State) -> None: ...
 
     @abstractmethod
     def _enter(self, line: Used) -> None: ...
@@ -162,11 +159,7 @@ class LocalStore(ABC):
         with self._atomic():
             # Read in here: who has waited for his turn must not bring an older time along.
             now = self._clock()
-            kept = self._load(key)
-            try:
-                state: State = empty(now) if kept is None else orjson.loads(kept)
-            except orjson.JSONDecodeError as error:
-                raise StoreUnavailable(self.name, f"the account {key!r} is damaged") from error
+            state = self._load(key) or empty(now)
             result = change(state, now)
-            self._save(key, orjson.dumps(state))
+            self._save(key, state)
             return result

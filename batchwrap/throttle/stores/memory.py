@@ -7,8 +7,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple
 
+from batchwrap.core.limits.state import State
 from batchwrap.throttle.stores.contract import Spent, Used
 from batchwrap.throttle.stores.local import LocalStore
+
+# The turnstile lets in one at a time.
+_ALONE = nullcontext()
 
 
 class MemoryStore(LocalStore):
@@ -20,19 +24,19 @@ class MemoryStore(LocalStore):
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         super().__init__("memory", clock)
-        self._accounts: dict[str, bytes] = {}
+        self._accounts: dict[str, State] = {}
         self._books: dict[tuple[str, str, str, int], Used] = {}
 
     def close(self) -> None:
         """Nothing is open."""
 
     def _atomic(self) -> AbstractContextManager[None]:
-        return nullcontext()
+        return _ALONE
 
-    def _load(self, key: str) -> bytes | None:
+    def _load(self, key: str) -> State | None:
         return self._accounts.get(key)
 
-    def _save(self, key: str, state: bytes) -> None:
+    def _save(self, key: str, state: State) -> None:
         self._accounts[key] = state
 
     def _enter(self, line: Used) -> None:

@@ -17,6 +17,9 @@ from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
 
+import orjson
+
+from batchwrap.core.limits.state import State
 from batchwrap.errors import ConfigError, StoreUnavailable
 from batchwrap.throttle.stores.contract import Spent, Used
 from batchwrap.throttle.stores.local import LocalStore
@@ -109,13 +112,18 @@ class SqliteStore(LocalStore):
                     connection.execute("ROLLBACK")
                 raise
 
-    def _load(self, key: str) -> bytes | None:
+    def _load(self, key: str) -> State | None:
         query = "SELECT state FROM accounts WHERE key = ?"
         row = self._connected().execute(query, (key,)).fetchone()
-        return None if row is None else row[0]
+        try:
+            state: State | None = None if row is None else orjson.loads(row[0])
+        except orjson.JSONDecodeError as error:
+            raise StoreUnavailable(self.name, f"the account {key!r} is damaged") from error
+        return state
 
-    def _save(self, key: str, state: bytes) -> None:
-        self._connected().execute("INSERT OR REPLACE INTO accounts VALUES (?, ?)", (key, state))
+    def _save(self, key: str, state: State) -> None:
+        line = (key, orjson.dumps(state))
+        self._connected().execute("INSERT OR REPLACE INTO accounts VALUES (?, ?)", line)
 
     def _enter(self, line: Used) -> None:
         place = (line.span, line.start_unix_s, line.key, line.model)

@@ -37,7 +37,8 @@ class Turnstile:
                 result = operation()
             finally:
                 self._busy = False
-            self._catch_up()
+            if self._late:
+                self._catch_up()
             return result
 
     def run_soon(self, operation: Callable[[], None]) -> None:
