@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from batchwrap.core import chat
+from batchwrap.core.context import Context
 from batchwrap.core.exchange import Exchange
 from batchwrap.core.memory import Memory
 from batchwrap.core.tally import Tally
-from batchwrap.core.views.outgoing import Context
 from batchwrap.directives import Mode
 from batchwrap.models import model_facts
 from batchwrap.modes import current_mode
@@ -54,7 +54,7 @@ class Engine:
         self.budget = Budget(options.throttle)
         self._retries = retries and options.throttle is not None
         self._memory = Memory()
-        self._estimate = Estimator()
+        self._estimator = Estimator()
         # Not secret, only unlikely to meet: a generator of its own keeps a user's
         # `random.seed` from making two processes derive the same ids.
         self._random = random.Random(secrets.randbits(128))
@@ -84,11 +84,11 @@ class Engine:
         exchange = Exchange(
             body,
             context=context,
-            counter=self._estimate if self.budget.counts_tokens(request) else None,
+            counter=self._estimator,
+            limits_tokens=self.budget.counts_tokens(request),
             backoff=retry.backoff(throttle) if self._retries and throttle else retry.never,
             retries=self._retries,
             may_answer=may_answer,
-            estimate=self._estimate,
         )
         return Call(exchange, Gate(self.budget, request), self.ended)
 
@@ -96,7 +96,7 @@ class Engine:
         """Take over what an exchange counted, and pass its events on."""
         self.counters.add(exchange.tally.counts)
         if exchange.estimated and exchange.usage is not None:
-            self._estimate.calibrate(
+            self._estimator.calibrate(
                 exchange.model, exchange.estimated, exchange.usage.prompt_tokens
             )
         for event in exchange.tally.events if self.options.on_event is not None else ():

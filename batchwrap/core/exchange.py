@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from batchwrap.core import chat
+from batchwrap.core.context import Context
 from batchwrap.core.limits import cost
 from batchwrap.core.limits.cost import Cost
 from batchwrap.core.limits.headers import Observation, read_headers
@@ -30,9 +31,7 @@ from batchwrap.core.repair.faults import Broken, Fault, mended_body
 from batchwrap.core.repair.whole import as_chunks
 from batchwrap.core.tally import Tally
 from batchwrap.core.views.deliver import LocalAnswer
-from batchwrap.core.views.outgoing import Context
 from batchwrap.core.views.translate import Translator
-from batchwrap.errors import ContextLimitExceeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +146,11 @@ class Exchange:
     Args:
         body: the agent's request, decoded.
         context: what the translator needs.
-        counter: estimates prompt tokens; None if no tokens are limited.
+        counter: estimates prompt tokens.
+        limits_tokens: whether what the request costs in tokens matters to any limit.
         backoff: seconds to wait after a refusal, None to give up.
         retries: whether refusals are retried at all.
         may_answer: whether the adapter can hand out local answers.
-        estimate: estimates the prompt tokens of a body, for the model's context; None: that
-            is not looked at.
     """
 
     def __init__(
@@ -160,19 +158,18 @@ class Exchange:
         body: chat.Body,
         *,
         context: Context,
-        counter: Counter | None,
+        counter: Counter,
+        limits_tokens: bool,
         backoff: Callable[[Refusal], float | None],
         retries: bool = True,
         may_answer: bool = True,
-        estimate: Callable[[chat.Body], int] | None = None,
     ) -> None:
         self._body = body
         self._provider = context.provider
         self._retries = retries
         self._translator = Translator(context, body)
         self._counter = counter
-        self._estimate = estimate
-        self._too_large: ContextLimitExceeded | None = None
+        self._limits_tokens = limits_tokens
         self._backoff = backoff
         self._may_answer = may_answer
         self._reserved = self._sure = cost.Cost(1)
@@ -196,34 +193,31 @@ class Exchange:
         return bool(self._body.get("stream"))
 
     def start(self) -> Action:
-        """The first thing to do."""
+        """The first thing to do.
+
+        Raises:
+            ContextLimitExceeded: the request is too large to be sent at all.
+        """
         self.tally.add("requests")
         answer = self._translator.local_answer() if self._may_answer else None
         if answer is not None:
             return AnswerLocally(answer)
         self._changed = self._translator.request()
-        if self._estimate is not None:
-            self._too_large = self._translator.too_large(self._estimate)
-            if self._too_large is not None:
-                return Reserve(cost.NOTHING, cost.NOTHING)
+        if self._limits_tokens or self._translator.measures:
+            self._estimate(self._body if self._changed is None else self._changed)
         self._ask_usage()
-        if self._counter is not None:
-            sent = self._body if self._changed is None else self._changed
-            self.estimated = self._counter.raw(sent)
-            prompt = self._counter.calibrated(self.model, self.estimated)
-            rule = self._provider.rule
-            self._reserved = cost.reserve(prompt, sent, rule)
-            self._sure = cost.reserve(prompt, sent, replace(rule, default_output=0))
         return Reserve(self._reserved, self._sure)
 
-    def reserved(self, waited_s: float) -> Action:
-        """The cost was admitted, after so many seconds in the queue.
+    def _estimate(self, sent: chat.Body) -> None:
+        self.estimated = self._counter.raw(sent)
+        prompt = self._counter.calibrated(self.model, self.estimated)
+        self._translator.check_size(prompt)
+        rule = self._provider.rule
+        self._reserved = cost.reserve(prompt, sent, rule)
+        self._sure = cost.reserve(prompt, sent, replace(rule, default_output=0))
 
-        Raises:
-            ContextLimitExceeded: the request is too large to be sent at all.
-        """
-        if self._too_large is not None:
-            raise self._too_large
+    def reserved(self, waited_s: float) -> Action:
+        """The cost was admitted, after so many seconds in the queue."""
         self._count_wait(waited_s)
         return Send(self._changed)
 

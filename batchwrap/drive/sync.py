@@ -72,8 +72,8 @@ def run(
         Exception: whatever `send` raises.
     """
     attempt, incoming = Attempt(exchange, on_end), None
-    action = exchange.start()
     try:
+        action = exchange.start()
         while True:
             match action:
                 case ex.AnswerLocally() as local:

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import pytest
 
+from batchwrap.core.context import Context
 from batchwrap.core.exchange import AnswerLocally, Exchange, Head, Respond
 from batchwrap.core.limits.refusal import Refusal
 from batchwrap.core.memory import Memory
 from batchwrap.core.provider import UNKNOWN
 from batchwrap.core.tally import Tally
-from batchwrap.core.views.outgoing import Context
 from batchwrap.drive import sync, tasks
 from batchwrap.errors import LimitExceeded
 from batchwrap.options import Limit, Options, Throttle
@@ -79,7 +79,9 @@ class Run:
         )
         streams = any(said.chunks is not None for said in case.said)
         asked = {**ASKED, "stream": streams}
-        self.exchange = Exchange(asked, context=context, counter=Estimator(), backoff=case.backoff)
+        self.exchange = Exchange(
+            asked, context=context, counter=Estimator(), limits_tokens=True, backoff=case.backoff
+        )
 
     def next_answer(self, body: Any, api_key: str | None) -> Incoming:
         """Note what is sent, and answer it."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 import orjson
 
 from batchwrap.core import chat
+from batchwrap.core.context import Context
 from batchwrap.core.repair import faults
 from batchwrap.core.repair.answer import AnswerRepair, Asked
 from batchwrap.core.repair.count import Ledger
@@ -18,10 +18,8 @@ from batchwrap.core.repair.request.profiles import profile_of
 from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.core.repair.whole import chunks_in, joined, parts_in
 from batchwrap.core.views.cap import tokens_in
+from batchwrap.core.views.outgoing import Outgoing
 from batchwrap.errors import ContextLimitExceeded
-
-if TYPE_CHECKING:
-    from batchwrap.core.views.outgoing import Context, Outgoing
 
 # Our count of a family's tokens that has no table is at most a few per cent too high.
 _SURELY = 1.1
@@ -56,14 +54,18 @@ class Incoming:
             self._ledger.defect("large_output_budget", requested=most, limit=_LARGE_OUTPUT)
         return mend(body, profile, options, self._ledger.repaired)
 
-    def too_large(self, tokens: int) -> ContextLimitExceeded | None:
-        """Why a request of so many tokens is not sent; None if it is."""
+    def check_size(self, tokens: int) -> None:
+        """Note that a prompt of so many tokens is too large, if it is.
+
+        Raises:
+            ContextLimitExceeded: it is not sent.
+        """
         options, window = self._context.options.repair, window_of(self._context)
         if options is None or window is None or tokens <= window * _SURELY:
-            return None
+            return
         self._ledger.defect("context_overflow", requested=tokens, limit=window)
-        refused = options.preflight == "refuse"
-        return ContextLimitExceeded(requested=tokens, limit=window) if refused else None
+        if options.preflight == "refuse":
+            raise ContextLimitExceeded(requested=tokens, limit=window)
 
     @property
     def measures(self) -> bool:

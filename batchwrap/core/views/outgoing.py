@@ -7,21 +7,19 @@ Only what is new since the conversation's last request is rewritten (`settled`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import orjson
 
 from batchwrap.core import chat
+from batchwrap.core.context import Context
 from batchwrap.core.memory import Memory
-from batchwrap.core.model import UNKNOWN_MODEL, Model
-from batchwrap.core.provider import Provider
 from batchwrap.core.reminders import metering
 from batchwrap.core.reminders.directives import names_of, prepare
 from batchwrap.core.reminders.gates import Facts, Places, asks_to_think
 from batchwrap.core.reminders.schedule import Offered, Walk
-from batchwrap.core.tally import Tally
 from batchwrap.core.views.ahead import kept
 from batchwrap.core.views.cap import outcomes
 from batchwrap.core.views.choice import Choice, choose, start_of
@@ -31,35 +29,7 @@ from batchwrap.core.views.fold import Recall, Segment, fold
 from batchwrap.core.views.kit import Kit, kit_of
 from batchwrap.core.views.offer import offer, wants_one_tool
 from batchwrap.core.views.settled import NOTHING, Settled, keep_settled, taken_in
-from batchwrap.directives import Mode
-from batchwrap.options import Batching, Options, ReadAhead
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """What the translator of one exchange is given from outside.
-
-    Attributes:
-        options: the user's options.
-        random_text: gives so many random characters of ``[A-Za-z0-9]``.
-        memory: what exchanges share and may forget.
-        tally: where counts and events go.
-        provider: what is known of the provider.
-        now_s: the time, in seconds of any clock.
-        model: what is known of the model.
-        mode: the agent's mode, where it was told from outside.
-        clock: tells the time, to measure how fast the model generates; None: it is not.
-    """
-
-    options: Options
-    random_text: Callable[[int], str]
-    memory: Memory
-    tally: Tally
-    provider: Provider
-    now_s: float
-    model: Model = UNKNOWN_MODEL
-    mode: Mode | None = None
-    clock: Callable[[], float] | None = None
+from batchwrap.options import Batching, ReadAhead
 
 
 @dataclass(frozen=True, slots=True)

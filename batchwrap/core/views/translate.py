@@ -8,11 +8,12 @@ What changes nothing returns None, so that the caller can hand on the original b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from batchwrap.core import chat
+from batchwrap.core.context import Context
 from batchwrap.core.memory import Turn
 from batchwrap.core.pace import Pace
 from batchwrap.core.repair.faults import Fault
@@ -22,10 +23,9 @@ from batchwrap.core.views.conflict import Waves
 from batchwrap.core.views.deliver import LocalAnswer, looks_failed, next_calls, turn_of
 from batchwrap.core.views.expand import Expander
 from batchwrap.core.views.gather import Gatherer
-from batchwrap.core.views.outgoing import Context, Outgoing, rewrite
+from batchwrap.core.views.outgoing import Outgoing, rewrite
 from batchwrap.core.views.reader import ChoiceReader, Reads, without_calls
 from batchwrap.core.views.settled import NOTHING, digest, find_settled
-from batchwrap.errors import ContextLimitExceeded
 from batchwrap.options import Batching
 
 
@@ -78,16 +78,22 @@ class Translator:
             self._out = replace(self._out, body=mended)
         return self._out.body
 
-    def too_large(self, count: Callable[[chat.Body], int]) -> ContextLimitExceeded | None:
-        """Why the request is not sent: the model's context cannot hold it.
+    @property
+    def measures(self) -> bool:
+        """Whether the size of the request matters."""
+        return self._understood and self._incoming.measures
+
+    def check_size(self, tokens: int) -> None:
+        """Note that the request is larger than the model's context, if it is.
 
         Args:
-            count: estimates the tokens of a body.
+            tokens: of the prompt.
+
+        Raises:
+            ContextLimitExceeded: so much is not sent.
         """
-        if not (self._understood and self._incoming.measures):
-            return None
-        sent = self._body if self._out.body is None else self._out.body
-        return self._incoming.too_large(count(sent))
+        if self.measures:
+            self._incoming.check_size(tokens)
 
     def refused(self) -> None:
         """The provider did not understand the request: it goes out as the agent wrote it."""

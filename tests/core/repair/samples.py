@@ -13,12 +13,13 @@ import orjson
 
 from batchwrap.adapters.events import EventPipe
 from batchwrap.core import sse
+from batchwrap.core.context import Context
 from batchwrap.core.exchange import Exchange, Head, ReadBody, Resend, Respond, Stream
 from batchwrap.core.memory import Memory
 from batchwrap.core.provider import UNKNOWN
 from batchwrap.core.tally import Tally
-from batchwrap.core.views.outgoing import Context
 from batchwrap.options import Batching, Options, Repair
+from batchwrap.throttle.estimate import Estimator
 
 Entry = dict[str, Any]
 ENTRIES: list[Entry] = json.loads(
@@ -76,7 +77,14 @@ def exchange_for(entry: Entry, options: Repair | None, *, stream: bool) -> Excha
         now_s=0.0,
     )
     body = request_of(entry, stream=stream)
-    exchange = Exchange(body, context=context, counter=None, backoff=lambda _: None, retries=False)
+    exchange = Exchange(
+        body,
+        context=context,
+        counter=Estimator(),
+        limits_tokens=False,
+        backoff=lambda _: None,
+        retries=False,
+    )
     exchange.start()
     exchange.reserved(0.0)
     return exchange
