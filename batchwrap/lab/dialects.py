@@ -88,6 +88,8 @@ class _Cerebras:
 
     def refusal(self, refusal: Refusal, model: str, time_scale: float) -> Answer:
         limit = refusal.limit
+        if limit.kind == "concurrency":
+            return _too_many(refusal, time_scale)
         what, past = ("tokens", "processed") if limit.kind == "tokens" else ("requests", "sent")
         body = {
             "message": f"{what.capitalize()} per {_period(limit)} limit exceeded"
@@ -115,6 +117,8 @@ class _OpenAI:
 
     def refusal(self, refusal: Refusal, model: str, time_scale: float) -> Answer:
         limit = refusal.limit
+        if limit.kind == "concurrency":
+            return _too_many(refusal, time_scale)
         short = {"minute": "min"}.get(_period(limit), _period(limit))
         unit = f"{limit.kind} per {short} ({limit.kind[0].upper()}P{short[0].upper()})"
         asked = f"Limit {limit.amount:.0f}, Requested {refusal.requested:.0f}"
@@ -134,6 +138,16 @@ class _OpenAI:
             headers = _retry_after(wait_s)
         answer = error(429, message, code="rate_limit_exceeded", kind=limit.kind)
         return Answer(answer.status, answer.body, headers)
+
+
+def _too_many(refusal: Refusal, time_scale: float) -> Answer:
+    """Too many requests at a time, as Moonshot says it; the others have no such limit."""
+    message = (
+        f"Your account reached max organization concurrency: {refusal.limit.amount:.0f}, "
+        f"please try again after {refusal.wait_s:g} seconds"
+    )
+    answer = error(429, message, kind="rate_limit_reached_error")
+    return Answer(answer.status, answer.body, _retry_after(refusal.wait_s / time_scale))
 
 
 def _period(limit: RateLimit) -> str:

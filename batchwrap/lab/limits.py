@@ -17,6 +17,8 @@ from batchwrap.errors import ConfigError
 
 # Room for the rounding of floats; far below one token.
 _TOLERANCE = 1e-6
+# Nobody knows when a running request ends, so providers name a round number.
+_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class RateLimit:
     """One limit that the simulated provider enforces.
 
     Args:
-        kind: what is counted: ``"requests"``, or ``"tokens"`` (prompt and output).
+        kind: what is counted: ``"requests"``, ``"tokens"`` (prompt and output), or
+            ``"concurrency"`` (requests that run at the same time; it has no period).
         amount: how many in `per_s`.
         per_s: the period in provider seconds: 60 for "per minute".
         mode: ``"continuous"`` is a bucket that starts full and refills evenly up to
@@ -35,14 +38,14 @@ class RateLimit:
         ConfigError: a value makes no sense.
     """
 
-    kind: Literal["requests", "tokens"]
+    kind: Literal["requests", "tokens", "concurrency"]
     amount: float
-    per_s: float
+    per_s: float = 60.0
     mode: Literal["continuous", "fixed"] = "continuous"
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
-            ("kind", self.kind, ("requests", "tokens")),
+            ("kind", self.kind, ("requests", "tokens", "concurrency")),
             ("mode", self.mode, ("continuous", "fixed")),
         ):
             if value not in allowed:
@@ -129,11 +132,15 @@ class Ledger:
         for bucket, mark in zip(self._buckets, reservation.marks, strict=True):
             if bucket.limit.kind == "tokens":
                 bucket.give_back(now_s, reservation.tokens - tokens, mark)
+            elif bucket.limit.kind == "concurrency":
+                bucket.give_back(now_s, 1.0, mark)
 
     def standings(self, now_s: float) -> list[Standing]:
-        """How each limit stands, in the order in which they were given."""
+        """How each limit with a period stands, in the order in which they were given."""
         return [
-            Standing(b.limit, max(0.0, b.remaining(now_s)), b.reset_s(now_s)) for b in self._buckets
+            Standing(b.limit, max(0.0, b.remaining(now_s)), b.reset_s(now_s))
+            for b in self._buckets
+            if b.limit.kind != "concurrency"
         ]
 
 
@@ -205,9 +212,33 @@ class _Fixed:
         return self.limit.per_s - now_s % self.limit.per_s
 
 
+class _Running:
+    def __init__(self, limit: RateLimit) -> None:
+        self.limit = limit
+        self._running = 0.0
+
+    def remaining(self, now_s: float) -> float:
+        return self.limit.amount - self._running
+
+    def take(self, now_s: float, cost: float) -> int:
+        self._running += cost
+        return 0
+
+    def give_back(self, now_s: float, cost: float, mark: int) -> None:
+        self._running -= cost
+
+    def wait_s(self, now_s: float, cost: float) -> float:
+        return _PAUSE_S
+
+    def reset_s(self, now_s: float) -> float:
+        return 0.0
+
+
 def _bucket(limit: RateLimit) -> _Bucket:
+    if limit.kind == "concurrency":
+        return _Running(limit)
     return _Continuous(limit) if limit.mode == "continuous" else _Fixed(limit)
 
 
 def _cost(limit: RateLimit, tokens: float) -> float:
-    return 1.0 if limit.kind == "requests" else tokens
+    return tokens if limit.kind == "tokens" else 1.0

@@ -53,6 +53,7 @@ class Provider:
     default_output: int
     api_keys: Sequence[str] | None
     gzip: bool
+    counter: Tokens | None = None
     journal: Journal = field(default_factory=Journal)
 
     def __post_init__(self) -> None:
@@ -78,7 +79,7 @@ class Provider:
     @cached_property
     def tokens(self) -> Tokens:
         """Loading the encoding takes 0.1-0.5 s the first time in a process."""
-        return Tokens(self.encoding)
+        return self.counter or Tokens(self.encoding)
 
     def restart(self) -> None:
         """Begin a new run: time 0, and all limits as at the start."""

@@ -12,6 +12,7 @@ from batchwrap.lab.limits import RateLimit
 from batchwrap.lab.loopback import LoopbackServer
 from batchwrap.lab.model import Model
 from batchwrap.lab.provider import IncludeUsage, Provider
+from batchwrap.lab.tokens import Tokens
 from batchwrap.throttle.encodings import EncodingName
 
 
@@ -35,6 +36,7 @@ class Lab:
             refills within a second; generation is faster by the same factor, and times in
             headers are shorter by it.
         encoding: how tokens are counted.
+        tokens: counts them in place of the encoding.
         context_window: tokens; a longer prompt gets a 400, and output ends there.
         chunk_tokens: how many tokens a chunk of a stream carries.
         include_usage: when a stream has a chunk with `usage`.
@@ -56,6 +58,7 @@ class Lab:
         ttft_s: float = 0.2,
         time_scale: float = 1.0,
         encoding: EncodingName = "o200k_base",
+        tokens: Tokens | None = None,
         context_window: int = 131_072,
         chunk_tokens: int = 4,
         include_usage: IncludeUsage = "asked",
@@ -71,6 +74,7 @@ class Lab:
             ttft_s=ttft_s,
             time_scale=time_scale,
             encoding=encoding,
+            counter=tokens,
             context_window=context_window,
             chunk_tokens=chunk_tokens,
             include_usage=include_usage,

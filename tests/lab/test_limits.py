@@ -147,10 +147,23 @@ def test_a_refusal_tells_a_wait_that_suffices(
             admitted(ledger.reserve(now_s, tokens))
 
 
+def test_concurrency_counts_what_runs() -> None:
+    """No more run at the same time than the limit says; who ends makes room, once."""
+    ledger = Ledger([RateLimit("concurrency", 2)])
+    first = admitted(ledger.reserve(0, 100))
+    admitted(ledger.reserve(0, 100))
+    refused(ledger.reserve(1_000, 1))
+    ledger.settle(1_001, first, 5_000)
+    ledger.settle(1_001, first, 5_000)
+    admitted(ledger.reserve(1_002, 100))
+    refused(ledger.reserve(1_002, 1))
+    assert ledger.standings(1_002) == []
+
+
 @pytest.mark.parametrize(
     ("values", "culprit"),
     [
-        (("concurrency", 1, 1), "kind"),
+        (("images", 1, 1), "kind"),
         (("tokens", 0, 1), "amount"),
         (("tokens", math.inf, 1), "amount"),
         (("tokens", 1, -1), "per_s"),
