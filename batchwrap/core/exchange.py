@@ -93,7 +93,10 @@ class ReadFirst:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The attempt was refused. Wait so many seconds, then call `waited`."""
+    """The attempt was refused. Wait so many seconds, then call `waited`.
+
+    After a refusal of the kind ``"bucket"`` the gate waits: call it at once.
+    """
 
     seconds: float
     refusal: Refusal
@@ -400,7 +403,8 @@ class Exchange:
         seconds = None if refusal.kind == "final" else self._backoff(refusal)
         if seconds is None:
             return None
-        self._count_wait(seconds)
+        if refusal.kind != "bucket":
+            self._count_wait(seconds)
         return Wait(seconds, refusal)
 
     def _count_wait(self, seconds: float) -> None:

@@ -32,11 +32,11 @@ class Attempt:
         if self.lease is not None and self.exchange.observations:
             self.lease.learn(self.exchange.observations)
 
-    def refused(self, refusal: Refusal, seconds: float) -> None:
-        """The provider refused the attempt; it comes again after so many seconds."""
-        if self.lease is not None:
-            self.lease.refused(refusal, seconds)
+    def refused(self, refusal: Refusal, seconds: float) -> float:
+        """The provider refused the attempt. How long to sleep before it asks again."""
+        sleep_s = self.lease.refused(refusal, seconds) if self.lease is not None else seconds
         self.settle()
+        return sleep_s
 
     def settle(self) -> None:
         """Replace the reservation by what was spent; the first call counts."""

@@ -92,8 +92,7 @@ def run(
                     action = ex.Send(None)
                 case ex.Wait(seconds, refusal):
                     _drop(sent(incoming))
-                    attempt.refused(refusal, seconds)
-                    time.sleep(seconds)
+                    time.sleep(attempt.refused(refusal, seconds))
                     action = exchange.waited()
                 case ex.ReadFirst():
                     action = exchange.first(sent(incoming).first())

@@ -97,8 +97,7 @@ async def run(
                     action = ex.Send(None)
                 case ex.Wait(seconds, refusal):
                     await _drop(sent(incoming))
-                    attempt.refused(refusal, seconds)
-                    await anyio.sleep(seconds)
+                    await anyio.sleep(attempt.refused(refusal, seconds))
                     action = exchange.waited()
                 case ex.ReadFirst():
                     action = exchange.first(await sent(incoming).first())

@@ -105,12 +105,12 @@ class Budget:
         kinds = {limit.kind for limit in self._limits(request)}
         return not kinds <= {"requests", "concurrency"}
 
-    def ask(self, request: Request, cost: Cost, sure: Cost) -> Ask:
-        """The question whether a request may go."""
+    def ask(self, request: Request, cost: Cost, sure: Cost, *, again: bool = False) -> Ask:
+        """The question whether a request may go; it comes again if it was refused."""
         scope = self._scope(request)
         pace = self._pace.get(request.scope, 1.0)
         accounts, sticks = self._in_order(request)
-        return Ask(scope, accounts, cost, sure, request.priority, sticks, pace)
+        return Ask(scope, accounts, cost, sure, request.priority, sticks, pace, again)
 
     def took(self, request: Request, account: Account) -> None:
         """An account has taken a request; the conversation stays with it."""

@@ -8,7 +8,7 @@ from batchwrap.core.limits.cost import Cost, Usage
 from batchwrap.core.limits.headers import Observation
 from batchwrap.core.limits.refusal import Refusal
 from batchwrap.throttle.budget import Budget, Request
-from batchwrap.throttle.limiter import Grant
+from batchwrap.throttle.limiter import Ask, Grant
 
 
 class Gate:
@@ -17,6 +17,7 @@ class Gate:
     def __init__(self, budget: Budget, request: Request) -> None:
         self._budget = budget
         self._request = request
+        self._comes_again = False
 
     def acquire(self, cost: Cost, sure: Cost) -> Lease:
         """Wait in this thread until the cost is admitted.
@@ -25,14 +26,16 @@ class Gate:
             LimitExceeded: it can never fit, or the wait would be too long.
             StoreUnavailable: the store is down, and nothing takes its place.
         """
-        return self._lease(
-            self._budget.limiter.acquire(self._budget.ask(self._request, cost, sure))
-        )
+        return self._lease(self._budget.limiter.acquire(self._ask(cost, sure)))
 
     async def acquire_async(self, cost: Cost, sure: Cost) -> Lease:
         """Wait in this task until the cost is admitted. Raises as `acquire` does."""
-        ask = self._budget.ask(self._request, cost, sure)
-        return self._lease(await self._budget.limiter.acquire_async(ask))
+        return self._lease(await self._budget.limiter.acquire_async(self._ask(cost, sure)))
+
+    def _ask(self, cost: Cost, sure: Cost) -> Ask:
+        """Who was refused has waited before: he is the first of his priority."""
+        again, self._comes_again = self._comes_again, True
+        return self._budget.ask(self._request, cost, sure, again=again)
 
     def _lease(self, grant: Grant) -> Lease:
         self._budget.took(self._request, grant.account)
@@ -57,9 +60,15 @@ class Lease:
         """Take over what the answer's headers say about limits."""
         self._with_grant(lambda grant: self._budget.learn(self._request, grant, observations))
 
-    def refused(self, refusal: Refusal, seconds: float) -> None:
-        """The provider refused the request; it comes again after so many seconds."""
+    def refused(self, refusal: Refusal, seconds: float) -> float:
+        """The provider refused the request; it comes again after so many seconds.
+
+        Returns:
+            How long to sleep. Not at all where the whole account is closed for so long: who
+            asks again at once is the first when it opens.
+        """
         self._with_grant(lambda grant: self._budget.refused(self._request, grant, refusal, seconds))
+        return 0.0 if refusal.kind == "bucket" else seconds
 
     def settle(self, spent: Cost, usage: Usage | None) -> None:
         """Replace the reservation by what was really spent."""

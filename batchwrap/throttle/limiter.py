@@ -76,6 +76,7 @@ class Ask:
         priority: higher ones go first.
         sticks: whether it waits a little for the first of the accounts.
         pace: below 1, costs count for more: the provider asked for slower growth.
+        again: it was admitted before, and refused: it is the first of its priority.
     """
 
     scope: Scope
@@ -85,6 +86,12 @@ class Ask:
     priority: int = 0
     sticks: bool = False
     pace: float = 1.0
+    again: bool = False
+
+    @property
+    def rank(self) -> int:
+        """Lower ones go first. Between two priorities there is room for those that come again."""
+        return -2 * self.priority - self.again
 
 
 _numbers = count()
@@ -260,7 +267,7 @@ class Limiter:
     def _enter(self, waiter: _Waiter) -> None:
         ask = waiter.ask
         with self._lock:
-            waiter.rank = -ask.priority, next(_numbers)
+            waiter.rank = ask.rank, next(_numbers)
             queue = self._waiting.setdefault(ask.scope.name, [])
             insort(queue, waiter, key=attrgetter("rank"))
             for account in ask.accounts:
@@ -351,7 +358,7 @@ class Limiter:
                 meters,
                 amounts,
                 waiter.ticket,
-                priority=-ask.priority,
+                priority=ask.rank,
                 lease_ttl_s=ttl_s,
                 ticket_ttl_s=ttl_s,
                 max_wait_s=max(0.0, left_s),

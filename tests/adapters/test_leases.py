@@ -277,16 +277,16 @@ async def test_cancelled_in_the_queue(library: Any, serve: Any) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", [httpx, httpx2])
 async def test_cancelled_after_a_refusal(library: Any, serve: Any) -> None:
-    """Cancelled while it waits for another attempt: settled, and there is none."""
+    """Cancelled while it waits for another attempt: out of the queue, and there is none."""
     lab = serve(Raw(429, {**JSON, "retry-after": "60"}, (b"{}",)))
     url = f"{lab.base_url}/chat/completions"
     async with library.AsyncClient(timeout=5) as bare:
         client = batchwrap.wrap(bare, limits=ONE)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(partial(client.post, url, json=ASKED))
-            await anyio.to_thread.run_sync(until, lambda: lab.refusals)
-            await anyio.to_thread.run_sync(until, lambda: settled(client))
+            await anyio.to_thread.run_sync(until, lambda: waiting(client))
             tasks.cancel_scope.cancel()
+        assert settled(client)
         await client.aclose()
     assert len(lab.journal) == 1
     assert batchwrap.stats(client).refusals == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,3 +77,11 @@ class Bench:
     def waiting(self) -> int:
         """How many wait."""
         return sum(s.waiting for _, s in self.limiter.snapshots().values())
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Let other threads run until something is so."""
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)

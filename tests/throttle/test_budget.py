@@ -19,10 +19,14 @@ from batchwrap.throttle.accounts import Origin, accounts_of, name_of
 from batchwrap.throttle.budget import Budget
 from batchwrap.throttle.gate import Gate, Lease
 from batchwrap.throttle.stores import MemoryStore
-from tests.throttle.harness import Bench
+from tests.throttle.harness import Bench, until
 
 MINUTE = Limit("tokens", 100, 60)
 HERE = Origin(host="api.cerebras.ai", api_key="sk-own")
+
+
+def _waiting(budget: Budget) -> int:
+    return sum(now.waiting for _, now in budget.limiter.snapshots().values())
 
 
 def tokens(amount: float) -> Cost:
@@ -139,6 +143,29 @@ def test_headers_correct_a_level() -> None:
     take(budget, 90)
     with pytest.raises(LimitExceeded):
         take(budget, 50)
+
+
+def test_a_refused_request_is_the_next_one() -> None:
+    """When the account opens again it goes before those that came after it."""
+    budget = Budget(Throttle(limits=[Limit("concurrency", 1)]))
+    refused, other, order = gate(budget), gate(budget), list[str]()
+
+    def work(name: str, one: Gate) -> None:
+        lease = one.acquire(tokens(1), tokens(1))
+        order.append(name)
+        lease.settle(NOTHING, None)
+
+    lease = refused.acquire(tokens(1), tokens(1))
+    threads = []
+    for waiting, (name, one) in enumerate((("other", other), ("refused", refused)), 1):
+        threads.append(threading.Thread(target=work, args=(name, one)))
+        threads[-1].start()
+        until(lambda wanted=waiting: _waiting(budget) == wanted)  # type: ignore[misc]
+    assert lease.refused(Refusal(429, retry_after_s=0.1), 0.1) == 0
+    lease.settle(NOTHING, None)
+    for thread in threads:
+        thread.join(5)
+    assert order == ["refused", "other"]
 
 
 def test_growth_is_slowed_down() -> None:

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 
 import anyio
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from batchwrap.core.limits.cost import NOTHING, Cost
 from batchwrap.errors import LimitExceeded
 from batchwrap.options import Limit
-from tests.throttle.harness import Bench
+from tests.throttle.harness import Bench, until
 
 # 1,000 tokens/s, so that real waits stay short.
 FAST = Limit("tokens", 60_000, 60, burst=100)
@@ -46,7 +45,7 @@ def test_a_settlement_wakes_the_head() -> None:
     waited: list[float] = []
     thread = threading.Thread(target=lambda: waited.append(slow.acquire(Cost(1, 90)).waited_s))
     thread.start()
-    _until(lambda: slow.waiting == 1)
+    until(lambda: slow.waiting == 1)
     lease.settle(Cost(1, 5))
     thread.join(5)
     assert waited and waited[0] < 5
@@ -77,7 +76,7 @@ def test_first_come_first_served() -> None:
     for place, tokens in enumerate((100, 1, 2)):
         threads.append(threading.Thread(target=work, args=(tokens,)))
         threads[-1].start()
-        _until(lambda wanted=place + 1: one.waiting + len(order) == wanted)  # type: ignore[misc]
+        until(lambda wanted=place + 1: one.waiting + len(order) == wanted)  # type: ignore[misc]
     for thread in threads:
         thread.join(5)
     assert order == [100, 1, 2]
@@ -157,7 +156,7 @@ async def test_one_budget_for_threads_and_tasks() -> None:
             await anyio.to_thread.run_sync(lease.settle, NOTHING)
     thread = threading.Thread(target=lambda: got.append(one.acquire(Cost(1, 100)).waited_s))
     thread.start()
-    await anyio.to_thread.run_sync(_until, lambda: one.waiting == 1)
+    await anyio.to_thread.run_sync(until, lambda: one.waiting == 1)
     lease.settle(NOTHING)
     await anyio.to_thread.run_sync(thread.join, 5)
     assert len(got) == 2 and max(got) < 5
@@ -173,11 +172,3 @@ def test_many_threads_never_exceed_the_quota() -> None:
     for thread in threads:
         thread.join(10)
     assert time.monotonic() - started >= (20 * 20 - 50) / 1_000 * 0.99
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    """Let other threads run until something is so."""
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
