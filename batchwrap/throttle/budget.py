@@ -127,11 +127,12 @@ class Budget:
                 index,
                 remaining=one.remaining,
                 capacity=one.limit,
-                ends_s=one.reset_s if one.reset_means == "window" else None,
+                # Of a limit that is known to have periods it is the end of one.
+                ends_s=one.reset_s if one.reset_means != "full" else None,
             )
             for one in observations
             for index, limit in enumerate(limits)
-            if (limit.kind, limit.per_s) == (one.kind, one.per_s)
+            if _is_of(one, limit)
         ]
         if seen:
             self.limiter.learn(grant, seen)
@@ -206,6 +207,13 @@ class Budget:
             with self._lock:
                 self._turn = place = (self._turn + 1) % len(accounts)
         return (*accounts[place:], *accounts[:place]), sticks
+
+
+def _is_of(one: Observation, limit: Limit) -> bool:
+    """Whether it is about this limit. Where no period is said, the amount tells."""
+    if one.per_s is None:
+        return (one.kind, one.limit) == (limit.kind, limit.amount)
+    return (one.kind, one.per_s) == (limit.kind, limit.per_s)
 
 
 def _is_no_answer(message: object) -> bool:

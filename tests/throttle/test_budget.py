@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,30 @@ def test_headers_correct_a_level() -> None:
     take(budget, 90)
     with pytest.raises(LimitExceeded):
         take(budget, 50)
+
+
+@pytest.mark.parametrize(("limit", "is_known"), [(1_000, True), (2_000, False)])
+def test_headers_that_name_no_period(limit: float, is_known: bool) -> None:
+    """They are about the limit of that amount, if there is one."""
+    budget = Budget(Throttle(limits=[Limit("tokens", 1_000, 60)], max_wait_s=0))
+    lease = take(budget, 10)
+    lease.learn([replace(observed(limit, remaining=100), per_s=None)])
+    lease.settle(tokens(10), Usage(5, 5))
+    [(_, now)] = budget.limiter.snapshots().values()
+    assert (now.levels[0].free < 200) is is_known
+
+
+@pytest.mark.parametrize(("means", "ends"), [("window", True), (None, True), ("full", False)])
+def test_headers_tell_when_a_period_ends(means: Any, ends: bool) -> None:
+    """A limit of fixed periods takes any reset for the end of one, except a full bucket's."""
+    budget = Budget(Throttle(limits=[Limit("tokens", 100, 86_400, "fixed")], max_wait_s=0))
+    lease = take(budget, 100)
+    told = Observation(
+        kind="tokens", per_s=86_400, limit=100, remaining=0, reset_s=1.5, reset_means=means
+    )
+    lease.learn([told])
+    [(_, now)] = budget.limiter.snapshots().values()
+    assert (now.levels[0].full_s < 2) is ends
 
 
 def test_a_refused_request_is_the_next_one() -> None:
