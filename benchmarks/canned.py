@@ -23,6 +23,7 @@ _HEADERS = {"content-type": "application/json"}
 _EVENTS = {"content-type": "text/event-stream"}
 _LINE = '    self.items["{0}"] = [entry for entry in source if entry.key != {0}]  # keeps order\n'
 _TOKENS_A_LINE = 20
+_DEFAULT = batchwrap.Repair()
 
 
 def http_library() -> Any:
@@ -156,6 +157,18 @@ def _events(deltas: Iterator[Message]) -> list[bytes]:
     return [*(b"data: " + event + b"\n\n" for event in events), b"data: [DONE]\n\n"]
 
 
-def wrapped(client: openai.OpenAI) -> openai.OpenAI:
+def single_call_stream(chunks: int) -> list[bytes]:
+    """A stream of one call that writes a file, whose arguments come in so many pieces."""
+    content = orjson.dumps("x = 1\n" * chunks).decode()[1 : 4 * chunks]
+    text = '{"path":"a.py","content":"' + content.rstrip("\\") + '"}'
+    first: Message = {"id": "call_0", "type": "function", "function": {"name": "write_file"}}
+    parts: list[Message] = [
+        {"function": {"arguments": text[at : at + 4]}} for at in range(0, len(text), 4)
+    ]
+    return _events({"tool_calls": [{"index": 0, **part}]} for part in [first, *parts])
+
+
+def wrapped(client: openai.OpenAI, repair: batchwrap.Repair | None = _DEFAULT) -> openai.OpenAI:
     """The client with batchwrap, its shell declared."""
-    return batchwrap.wrap(client, batching=batchwrap.Batching(tools={"bash": "sequential"}))
+    batching = batchwrap.Batching(tools={"bash": "sequential"})
+    return batchwrap.wrap(client, batching=batching, repair=repair)

@@ -59,6 +59,7 @@ class Scene:
     transport: canned.Canned
     bare: openai.OpenAI
     knowing: openai.OpenAI
+    unrepaired: openai.OpenAI
     messages: list[canned.Message]
 
     @property
@@ -80,7 +81,7 @@ def scene(size: int, tokens: int) -> Scene:
     knowing = canned.wrapped(bare)
     messages = canned.conversation(knowing, transport, size, tokens)
     transport.answer = canned.text_answer()
-    return Scene(transport, bare, knowing, messages)
+    return Scene(transport, bare, knowing, canned.wrapped(bare, None), messages)
 
 
 def requests(size: int, tokens: int) -> str:
@@ -107,7 +108,8 @@ def chunks(name: str, make: Callable[[int], list[bytes]]) -> str:
     """One line of the table of chunks: a long stream less a short one, for each chunk."""
     on = scene(10, 1_000)
     streams = {length: make(length) for length in (_SHORT, _SHORT + _CHUNKS)}
-    taken = {(length, side): Times() for length in streams for side in (on.bare, on.knowing)}
+    sides = (on.bare, on.knowing, on.unrepaired)
+    taken = {(length, side): Times() for length in streams for side in sides}
 
     def each() -> None:
         for (length, client), times in taken.items():
@@ -115,11 +117,10 @@ def chunks(name: str, make: Callable[[int], list[bytes]]) -> str:
             times.measure(partial(_read, client, on.messages))
 
     _repeat(each)
-    least, middle = (
-        [_slope(taken, client, of) for client in (on.bare, on.knowing)] for of in (min, median)
-    )
+    least, middle = ([_slope(taken, client, of) for client in sides] for of in (min, median))
     added = f"{least[1] - least[0]:>9,.1f} {middle[1] - middle[0]:>9,.1f}"
-    return f"{name:<24} |{added}"
+    repair = f"{least[1] - least[2]:>9,.1f} {middle[1] - middle[2]:>9,.1f}"
+    return f"{name:<24} |{added} |{repair}"
 
 
 def _read(client: openai.OpenAI, messages: list[canned.Message]) -> None:
@@ -191,9 +192,11 @@ def main() -> None:
     print(f"{'tokens':>7} {'msgs':>5} {'bare':>9} |{'known':>19} |{'first':>19} |{'next':>19}")
     for tokens, size in SIZES:
         print(requests(size, tokens))
-    print("\nThe same for each chunk of a stream\n")
+    print("\nThe same for each chunk of a stream, and how much of it is repair (all defaults)\n")
+    print(f"{'':<24} |{'added':>19} |{'repair':>19}")
     print(chunks("text", canned.text_stream))
     print(chunks("a multi-call's arguments", canned.multi_call_stream))
+    print(chunks("a call's arguments", canned.single_call_stream))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import orjson
 
 from batchwrap.core import sse
@@ -44,9 +47,9 @@ class EventPipe:
             out = self._end(marked=True)
             return out if self._failed else out + event
         try:
-            chunk = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            return event if data.startswith(b"{") else self._noise(event)
+            chunk = _parsed(data)
+        except ValueError:
+            return self._malformed(event) if data.startswith(b"{") else self._noise(event)
         if not isinstance(chunk, dict):
             return self._noise(event)
         chunks = self._exchange.chunk(chunk)
@@ -54,6 +57,12 @@ class EventPipe:
             return event
         self._waiting[id(chunk)] = chunk, event
         return b"".join(map(self._bytes, chunks))
+
+    def _malformed(self, event: bytes) -> bytes:
+        """An event whose part of the answer is lost; SDKs fail on it, each in its own way."""
+        if not self._exchange.mends:
+            return event
+        return b"".join(map(self._bytes, self._exchange.malformed()))
 
     def _noise(self, event: bytes) -> bytes:
         """An event that tells nothing; clients stumble over all but comments."""
@@ -68,8 +77,8 @@ class EventPipe:
         if not self._exchange.mends or self._ended or data == sse.DONE or sse.is_comment(rest):
             return False
         try:
-            return not isinstance(orjson.loads(data), dict)
-        except orjson.JSONDecodeError:
+            return not isinstance(_parsed(data), dict)
+        except ValueError:
             return True
 
     def _bytes(self, chunk: Body) -> bytes:
@@ -108,13 +117,24 @@ def render_all(chunks: list[Body]) -> bytes:
     return b"".join([*map(_render, chunks), sse.render(sse.DONE)])
 
 
+def _parsed(data: bytes) -> Any:
+    """What an event says; half a surrogate, which orjson refuses, included."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return json.loads(data)
+
+
 def _render(chunk: object) -> bytes:
-    return sse.render(orjson.dumps(chunk))
+    try:
+        return sse.render(orjson.dumps(chunk))
+    except TypeError:
+        return sse.render(json.dumps(chunk).encode())
 
 
 def _object(data: bytes) -> Body | None:
     try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        value = _parsed(data)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -296,6 +296,10 @@ class Exchange:
         """Whether streams are put into shape."""
         return self._translator.mends
 
+    def malformed(self) -> list[chat.Body]:
+        """The chunks to hand out for an event of a stream that is broken JSON."""
+        return self._translator.malformed()
+
     def dropped(self) -> None:
         """Count an event of a stream that was left out, as it told nothing."""
         self.tally.add("repairs.events")

@@ -243,3 +243,25 @@ def test_the_request_is_mended(serve: Any) -> None:
         assert [message["role"] for message in sent] == ["user", "assistant", "tool", "user"]
         assert sent[1]["tool_calls"][0]["id"] == sent[2]["tool_call_id"] != "call_x"
         assert sent[1]["tool_calls"][0]["function"]["arguments"] == "{}"
+
+
+def test_an_event_that_is_broken(caller: Caller, serve: Any) -> None:
+    """A part of the answer is lost: the SDK raises its own error, and nothing follows."""
+    text = event(chunk({"content": "a"}))
+    lab = serve(raw(text + text[:-9] + b"\n\n" + text + event(chunk({}, "stop")) + DONE))
+    stream = caller.each(caller.start(batchwrap.wrap(caller.open(lab)), stream=True))
+    assert next(stream).choices[0].delta.content == "a"
+    with pytest.raises(openai.APIError) as caught:
+        list(stream)
+    assert caught.value.code == "batchwrap_malformed_stream"
+
+
+def test_half_a_surrogate(caller: Caller, serve: Any) -> None:
+    """Characters that are cut in two by their escapes are not broken: JSON has them so."""
+    halves = [
+        event(chunk({"content": "HALF"})).replace(b"HALF", h) for h in (rb"\ud83c", rb"\udf89")
+    ]
+    lab = serve(raw(b"".join(halves) + event(chunk({}, "stop")) + DONE))
+    chunks = caller.ask(batchwrap.wrap(caller.open(lab)), stream=True)
+    text = "".join(one.choices[0].delta.content or "" for one in chunks)
+    assert text.encode("utf-16", "surrogatepass").decode("utf-16") == "🎉"

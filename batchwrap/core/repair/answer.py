@@ -130,6 +130,14 @@ class AnswerRepair:
             out.append({**_head(self._last), "choices": [choice], "usage": self._usage})
         return out
 
+    def malformed(self) -> list[chat.Body]:
+        """The chunks to hand on for one that is broken JSON: a part of the answer is lost.
+
+        Behind the end of the answer nothing can be lost.
+        """
+        finished = any(choice.is_finished for choice in self._choices.values())
+        return [] if self.is_over or finished else self._broken(faults.MALFORMED, None)
+
     def _unfinished(self, marked: bool | None) -> Fault | None:
         """Why a stream is not complete; None if it is."""
         if not self._options.incomplete:

@@ -19,13 +19,16 @@ _CONTEXT = re.compile(
     r"context[ _-]?(length|window|limit|size)|maximum context|prompt is too long"
     r"|too many (input )?tokens"
     r"|(exceed|beyond|over).{0,40}(token limit|context)|input (is |length )?too long"
+    r"|tokens.{0,20}\+.{0,20}max_new_tokens|token count.{0,30}exceeds"
+    r"|range of input length"
     r"|reduce the length of the (messages|prompt|input)|model token limit"
     r"|(prompt|input|request).{0,30}exceeds?.{0,30}(maximum|max|limit).{0,20}token",
     re.IGNORECASE | re.DOTALL,
 )
 _OUTPUT = re.compile(
     r"max(_completion|_output)?_tokens['\"]?\s*(or [^ ]+ )?(is |are |must be |value |)"
-    r"(too large|too big|at most|exceeds|less than)|max_tokens.{0,40}too (large|big)",
+    r"(too large|too big|at most|exceeds|less than)|max_tokens.{0,40}too (large|big)"
+    r"|max(_completion|_output)?_tokens['\"]?:? \d+ ?>",
     re.IGNORECASE,
 )
 _RATE = re.compile(
@@ -67,6 +70,10 @@ _NUMBERS = {
         re.IGNORECASE,
     ),
 }
+# "210000 tokens > 200000 maximum", "(1200000) exceeds the maximum … (1048576)", "Given: 9 … <= 8"
+_OVER = re.compile(
+    r"(\d[\d,]*)\)? ?(?:tokens)? ?(?:>|exceeds?)[^\d]{0,80}\(?(\d[\d,]*)", re.IGNORECASE
+)
 _FIELD = re.compile(r"property '([^']+)' is unsupported|Unrecognized request argument[^:]*: (\w+)")
 _ID_FORM = re.compile(r"tool call id .{0,80}length of 9", re.IGNORECASE)
 CONTEXT_CODE = "context_length_exceeded"
@@ -124,6 +131,11 @@ INCOMPLETE = Fault(
     kind="incomplete_stream",
     retry="same_request",
     message="The provider's stream ended before the answer was complete.",
+)
+MALFORMED = Fault(
+    kind="malformed_stream",
+    retry="same_request",
+    message="The provider's stream holds an event that is broken; a part of the answer is lost.",
 )
 EMPTY = Fault(
     kind="empty_response",
@@ -253,11 +265,15 @@ def _wait_s(words: str, headers: Mapping[str, str]) -> float | None:
 
 def _numbers(words: str) -> dict[str, int]:
     found = {name: pattern.search(words) for name, pattern in _NUMBERS.items()}
-    return {
+    told = {
         name: int(next(group for group in match.groups() if group).replace(",", ""))
         for name, match in found.items()
         if match is not None
     }
+    over = _OVER.search(words)
+    if over is not None and "limit" not in told:
+        told |= {"requested": int(over[1].replace(",", "")), "limit": int(over[2].replace(",", ""))}
+    return told
 
 
 def _hint(words: str) -> str:

@@ -100,6 +100,11 @@ class Incoming:
             self._forgive()
         return made
 
+    def malformed(self, out: Outgoing) -> list[chat.Body]:
+        """The chunks to hand on for one that is broken JSON."""
+        repair = self._of(out)
+        return [] if repair is None else repair.malformed()
+
     def end(self, *, marked: bool | None) -> list[chat.Body]:
         """The chunks to hand on at the end of a stream."""
         if self._repair is None and self._context.options.repair is not None and marked is False:

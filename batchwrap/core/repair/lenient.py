@@ -23,7 +23,7 @@ _WORD = re.compile(r"(?:true|false|null|True|False|None)\b")
 _WORDS = {"True": "true", "False": "false", "None": "null"}
 _STOP = {quote: re.compile(rf'[\\\x00-\x1f"{quote}]') for quote in "\"'"}
 _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
-_FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```\s*", re.DOTALL)
+_FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\r?\n")
 _THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 # What servers leave behind the object: closers that are too many, and their own end marks.
 _AFTER = re.compile(
@@ -69,9 +69,9 @@ def _unwrapped(text: str, *, bold: bool) -> str:
     plain = text.removeprefix("\ufeff")
     thought = _THOUGHT.match(plain) if bold else None
     stripped = (plain[thought.end() :] if thought else plain).lstrip()
-    fence = _FENCE.fullmatch(stripped)
+    fence = _FENCE.match(stripped)
     if fence is not None:
-        return fence[1].strip()
+        return stripped[fence.end() :].strip().removesuffix("```").rstrip()
     return plain if stripped.startswith("{") and thought is None else stripped
 
 

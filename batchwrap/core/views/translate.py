@@ -162,6 +162,10 @@ class Translator:
             return self._seen(chunk)
         return self._each_seen(repaired)
 
+    def malformed(self) -> list[chat.Body]:
+        """The chunks to hand out for one that is broken JSON."""
+        return self._incoming.malformed(self._out)
+
     def _each_seen(self, chunks: list[chat.Body]) -> list[chat.Body]:
         out: list[chat.Body] = []
         for chunk in chunks:
