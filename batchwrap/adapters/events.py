@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-import orjson
-
 from batchwrap.core import sse
 from batchwrap.core.chat import Body
 from batchwrap.core.exchange import Exchange
+from batchwrap.core.parse import parsed, rendered
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -47,7 +43,7 @@ class EventPipe:
             out = self._end(marked=True)
             return out if self._failed else out + event
         try:
-            chunk = _parsed(data)
+            chunk = parsed(data)
         except ValueError:
             return self._malformed(event) if data.startswith(b"{") else self._noise(event)
         if not isinstance(chunk, dict):
@@ -77,7 +73,7 @@ class EventPipe:
         if not self._exchange.mends or self._ended or data == sse.DONE or sse.is_comment(rest):
             return False
         try:
-            return not isinstance(_parsed(data), dict)
+            return not isinstance(parsed(data), dict)
         except ValueError:
             return True
 
@@ -117,24 +113,13 @@ def render_all(chunks: list[Body]) -> bytes:
     return b"".join([*map(_render, chunks), sse.render(sse.DONE)])
 
 
-def _parsed(data: bytes) -> Any:
-    """What an event says; half a surrogate, which orjson refuses, included."""
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return json.loads(data)
-
-
 def _render(chunk: object) -> bytes:
-    try:
-        return sse.render(orjson.dumps(chunk))
-    except TypeError:
-        return sse.render(json.dumps(chunk).encode())
+    return sse.render(rendered(chunk))
 
 
 def _object(data: bytes) -> Body | None:
     try:
-        value = _parsed(data)
+        value = parsed(data)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -27,7 +27,8 @@ from batchwrap.core.limits import cost
 from batchwrap.core.limits.cost import Cost
 from batchwrap.core.limits.headers import Observation, read_headers
 from batchwrap.core.limits.refusal import Refusal, read_refusal, read_stream_error
-from batchwrap.core.repair.faults import Broken, Fault, mended_body
+from batchwrap.core.repair.diagnosis import mended_body
+from batchwrap.core.repair.faults import Broken, Fault
 from batchwrap.core.repair.whole import as_chunks
 from batchwrap.core.tally import Tally
 from batchwrap.core.views.deliver import LocalAnswer

@@ -13,6 +13,7 @@ from batchwrap.core import chat
 from batchwrap.core.repair import faults, shape
 from batchwrap.core.repair.choice import ChoiceRepair
 from batchwrap.core.repair.count import Ledger
+from batchwrap.core.repair.diagnosis import read_fault
 from batchwrap.core.repair.faults import Broken, Fault
 from batchwrap.core.repair.leaks.families import family_of
 from batchwrap.core.repair.leaks.gates import Gates
@@ -76,7 +77,7 @@ class AnswerRepair:
         """
         error = faults.error_in(completion) if self._options.errors else None
         if error is not None and not completion.get("choices"):
-            raise Broken(self._told(faults.read_fault(error)))
+            raise Broken(self._told(read_fault(error)))
         listed = completion.get("choices")
         new = list(listed) if isinstance(listed, list) else []
         places = (place for place, choice in enumerate(new) if isinstance(choice, dict))
@@ -99,7 +100,7 @@ class AnswerRepair:
         if "choices" not in chunk or "error" in chunk:
             error = faults.error_in(chunk) if self._options.errors else None
             if error is not None:
-                return self._broken(faults.read_fault(error), chunk)
+                return self._broken(read_fault(error), chunk)
         made = self._in_shape(chunk)
         if made is None:
             return []

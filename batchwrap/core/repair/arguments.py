@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import orjson
-
+from batchwrap.core.parse import is_object
 from batchwrap.core.repair.lenient import Refused, rewrite
 from batchwrap.core.repair.prefix import HealthyPrefix
 from batchwrap.core.views.schema import required_in, types_of
@@ -61,7 +59,7 @@ def repair_arguments(
             again = repair_arguments(rest, parameters, dangerous=True)
             return again if again.refused else Repaired(again.text, "", True)
         return Repaired(text, refused.reason)
-    return Repaired(made, "", made != text) if _is_object(made) else Repaired(text, "not_json")
+    return Repaired(made, "", made != text) if is_object(made) else Repaired(text, "not_json")
 
 
 def names_not_text(parameters: object) -> frozenset[str]:
@@ -114,7 +112,7 @@ class ArgumentStream:
     @property
     def is_complete(self) -> bool:
         """Whether exactly one object has come."""
-        return _is_object(self.text)
+        return is_object(self.text)
 
     @property
     def may_be_healthy(self) -> bool:
@@ -140,7 +138,7 @@ class ArgumentStream:
         """The rest to hand on when the call is complete, and what became of the arguments."""
         out = self.text[: self.handed_on]
         whole = self.text
-        if self._repeats and self._snapshot and not _is_object(whole):
+        if self._repeats and self._snapshot and not is_object(whole):
             whole = self._snapshot
         made = repair_arguments(whole, parameters, dangerous=dangerous, bold=bold)
         if not self._holds or made.refused or not made.text.startswith(out):
@@ -161,11 +159,3 @@ class ArgumentStream:
             self._snapshot = text
         elif text:
             self._snapshot, self._repeats = None, False
-
-
-def _is_object(text: str) -> bool:
-    try:
-        value: Any = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return False
-    return isinstance(value, dict)

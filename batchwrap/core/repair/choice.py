@@ -12,6 +12,7 @@ from batchwrap.core import chat
 from batchwrap.core.repair import faults, shape
 from batchwrap.core.repair.calls import ID_LENGTH, CallRepair
 from batchwrap.core.repair.count import Ledger
+from batchwrap.core.repair.diagnosis import failed
 from batchwrap.core.repair.leaks.families import Family
 from batchwrap.core.repair.leaks.gates import Gates, Promoted
 from batchwrap.core.repair.texts import TextRepair
@@ -223,9 +224,9 @@ class ChoiceRepair:
     def _ended(self, choice: Choice, promoted: int = 0) -> Choice:
         """The choice with the finish reason that is true."""
         error, reason = choice.get("error"), choice.get("finish_reason")
-        failed = _FAILED.get(reason) if isinstance(reason, str) else None
-        if self._options.errors and (isinstance(error, dict) or failed is not None):
-            raise faults.Broken(faults.failed(error, str(reason), failed))
+        kind = _FAILED.get(reason) if isinstance(reason, str) else None
+        if self._options.errors and (isinstance(error, dict) or kind is not None):
+            raise faults.Broken(failed(error, str(reason), kind))
         self.is_finished = self.is_finished or bool(reason)
         has_called = self._calls.has_called or bool(promoted)
         meant = self._meant(reason, has_called=has_called)

@@ -9,7 +9,7 @@ import orjson
 
 from batchwrap.core import chat
 from batchwrap.core.context import Context
-from batchwrap.core.repair import faults
+from batchwrap.core.repair import diagnosis, faults
 from batchwrap.core.repair.answer import AnswerRepair, Asked
 from batchwrap.core.repair.count import Ledger
 from batchwrap.core.repair.faults import EMPTY, Broken
@@ -122,7 +122,7 @@ class Incoming:
         Raises:
             Broken: it is a page, or a stream that is broken.
         """
-        value = faults.decoded(content)
+        value = diagnosis.decoded(content)
         if isinstance(value, dict):
             return value
         options = self._context.options.repair
@@ -148,7 +148,7 @@ class Incoming:
         if not parts:
             return None
         if "error" in parts[-1]:
-            raise Broken(faults.read_fault(faults.error_in(parts[-1]) or {}, 502))
+            raise Broken(diagnosis.read_fault(faults.error_in(parts[-1]) or {}, 502))
         self._ledger.repaired("whole_answers")
         return joined(parts)
 
@@ -161,7 +161,7 @@ class Incoming:
         messages = self._body.get("messages")
         listed = messages if isinstance(messages, list) else []
         used = sum(tokens_in(message) for message in listed if isinstance(message, dict))
-        fault = faults.read_refused(
+        fault = diagnosis.read_refused(
             status,
             self.said if body is None else body,
             headers,

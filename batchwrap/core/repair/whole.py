@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import orjson
-
 from batchwrap.core import chat, sse
+from batchwrap.core.parse import parsed
 from batchwrap.core.repair.shape import TEXTS
 
 _OF_CHUNKS = ("object", "choices", "usage")
@@ -26,8 +25,8 @@ def _chunks(events: Sequence[bytes]) -> Iterator[chat.Body]:
         if data == sse.DONE:
             return
         try:
-            chunk = orjson.loads(data)
-        except orjson.JSONDecodeError:
+            chunk = parsed(data)
+        except ValueError:
             continue
         if isinstance(chunk, dict):
             yield chunk

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from batchwrap.core.repair.faults import error_in, mended_body, read_fault, read_refused
+from batchwrap.core.repair.diagnosis import mended_body, read_fault, read_refused
+from batchwrap.core.repair.faults import error_in
 
 CONTEXT = [
     "prompt is too long: 210000 tokens > 200000 maximum",

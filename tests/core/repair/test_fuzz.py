@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from batchwrap.adapters.events import EventPipe
 from batchwrap.core.exchange import Head, Stream
 from batchwrap.core.repair.arguments import ArgumentStream, names_not_text, repair_arguments
-from batchwrap.core.repair.faults import decoded, mended_body, read_refused
+from batchwrap.core.repair.diagnosis import decoded, mended_body, read_refused
 from batchwrap.options import Repair
 from tests.core.repair.samples import exchange_for, message_of, read_stream
 from tests.strategies import EDIT_FILE, READ_FILE, cuts, texts

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-import orjson
-
 from batchwrap.core import chat
+from batchwrap.core.parse import is_object
 from batchwrap.core.repair.request.profiles import MISTRAL_ID, Profile
 from batchwrap.core.repair.request.right import is_right
 
@@ -85,18 +84,11 @@ def _arguments(call: chat.ToolCall) -> chat.ToolCall:
     given = function.get("arguments")
     if isinstance(given, dict):
         text = _json(given)
-    elif (isinstance(given, str) and _is_object(given)) or not function:
+    elif (isinstance(given, str) and is_object(given)) or not function:
         return call
     else:
         text = "{}"
     return {**call, "function": {**function, "arguments": text}}
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(orjson.loads(text), dict)
-    except orjson.JSONDecodeError:
-        return False
 
 
 def _json(value: Any) -> str:

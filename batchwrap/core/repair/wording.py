@@ -1,0 +1,117 @@
+"""How providers word their errors: patterns, and the numbers that stand in the words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+CONTEXT = re.compile(
+    r"context[ _-]?(length|window|limit|size)|maximum context|prompt is too long"
+    r"|too many (input )?tokens"
+    r"|(exceed|beyond|over).{0,40}(token limit|context)|input (is |length )?too long"
+    r"|tokens.{0,20}\+.{0,20}max_new_tokens|token count.{0,30}exceeds"
+    r"|range of input length"
+    r"|reduce the length of the (messages|prompt|input)|model token limit"
+    r"|(prompt|input|request).{0,30}exceeds?.{0,30}(maximum|max|limit).{0,20}token",
+    re.IGNORECASE | re.DOTALL,
+)
+OUTPUT = re.compile(
+    r"max(_completion|_output)?_tokens['\"]?\s*(or [^ ]+ )?(is |are |must be |value |)"
+    r"(too large|too big|at most|exceeds|less than)|max_tokens.{0,40}too (large|big)"
+    r"|max(_completion|_output)?_tokens['\"]?:? \d+ ?>",
+    re.IGNORECASE,
+)
+RATE = re.compile(
+    r"rate.?limit|too many requests|per[ _-](minute|hour|day|second)|quota", re.IGNORECASE
+)
+A_MINUTE = re.compile(r"per[ _-]minute|\b[TR]PM\b", re.IGNORECASE)
+TOOL = re.compile(
+    r"tool_use_failed|failed to call a function|not present in the tools list"
+    r"|not in request\.tools|tool call validation failed",
+    re.IGNORECASE,
+)
+BUSY = re.compile(
+    r"overload|capacity|unavailable|insufficient_system_resource|temporarily|bad gateway"
+    r"|internal.?(server.?)?error|upstream|gateway",
+    re.IGNORECASE,
+)
+_MARKED = re.compile(r"\[?\bHTTP(?:/\d\.\d)?[ :]\s*([45]\d\d)\b\]?|status(?: code)?:? ([45]\d\d)\b")
+_WAIT = re.compile(
+    r"(?:try again|retry|wait)(?: in| after| for)? (?:about |at least )?"
+    r"((?:\d+(?:\.\d+)?\s*(?:ms|milliseconds?|h|hours?|m|min|minutes?|s|sec|secs|seconds?)[ ,]*)+)",
+    re.IGNORECASE,
+)
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|milli|h|m(?!s)|s)", re.IGNORECASE)
+_UNITS_S = {"ms": 1e-3, "milli": 1e-3, "h": 3_600.0, "m": 60.0, "s": 1.0}
+_NUMBERS = {
+    "limit": re.compile(
+        r"(?:limit(?: is|:)?|maximum context length(?: is| of)?|maximum of|at most) ?:? ?"
+        r"(\d[\d,]*)",
+        re.IGNORECASE,
+    ),
+    "requested": re.compile(
+        r"(?:requested:?|current length is|you requested|resulted in|requested about) ?\(?"
+        r"(\d[\d,]*)",
+        re.IGNORECASE,
+    ),
+    "input": re.compile(
+        r"(\d[\d,]*) (?:tokens )?in the (?:messages|prompt|input)"
+        r"|(?:has|request has) (\d[\d,]*) input",
+        re.IGNORECASE,
+    ),
+}
+# "210000 tokens > 200000 maximum", "(1200000) exceeds the maximum … (1048576)", "Given: 9 … <= 8"
+_OVER = re.compile(
+    r"(\d[\d,]*)\)? ?(?:tokens)? ?(?:>|exceeds?)[^\d]{0,80}\(?(\d[\d,]*)", re.IGNORECASE
+)
+_FIELD = re.compile(r"property '([^']+)' is unsupported|Unrecognized request argument[^:]*: (\w+)")
+_ID_FORM = re.compile(r"tool call id .{0,80}length of 9", re.IGNORECASE)
+
+
+def status_in(error: Mapping[str, Any], text: str) -> int | None:
+    """The HTTP status that an error names, in a field or in its message."""
+    for name in ("status_code", "status", "code", "http_code"):
+        value = error.get(name)
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            value = int(value)
+        if isinstance(value, int) and 400 <= value < 600:
+            return value
+    marked = _MARKED.search(text)
+    return int(marked[1] or marked[2]) if marked else None
+
+
+def wait_in(words: str, headers: Mapping[str, str]) -> float | None:
+    """Seconds that the provider asks to wait for, in a header or in words."""
+    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        try:
+            return max(0.0, float(headers[name]) * unit)
+        except (KeyError, ValueError):
+            continue
+    found = _WAIT.search(words)
+    if found is None:
+        return None
+    spans = _SPAN.findall(found[1])
+    return round(sum(float(amount) * _UNITS_S[unit.lower()] for amount, unit in spans), 3)
+
+
+def numbers_in(words: str) -> dict[str, int]:
+    """``limit``, ``requested`` and ``input`` (tokens), as far as the words tell them."""
+    found = {name: pattern.search(words) for name, pattern in _NUMBERS.items()}
+    told = {
+        name: int(next(group for group in match.groups() if group).replace(",", ""))
+        for name, match in found.items()
+        if match is not None
+    }
+    over = _OVER.search(words)
+    if over is not None and "limit" not in told:
+        told |= {"requested": int(over[1].replace(",", "")), "limit": int(over[2].replace(",", ""))}
+    return told
+
+
+def hint_in(words: str) -> str:
+    """What would mend the request, where the words tell; else empty."""
+    if _ID_FORM.search(words):
+        return "tool_call_id_format"
+    unknown = _FIELD.search(words)
+    return f"drop_field:{unknown[1] or unknown[2]}" if unknown else ""
