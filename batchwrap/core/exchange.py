@@ -9,7 +9,8 @@ knows no socket, no clock and no SDK. The order of things:
                 |                    +---------(---------------------+ (400, 413, 422: once as
                 |                              |                     |  the agent wrote it)
                 |                              +-> ReadFirst -> first -> Stream -> chunk ... end
-                +---------- waited <- Wait <------------(------------+ (refused)
+                |                                        |     (or Respond: it was an error)
+                +---------- waited <- Wait <-------------+-----------+ (refused)
 
 `Respond(None)` and a chunk that is None mean: as it came. So what batchwrap does not
 change keeps its bytes.
@@ -27,8 +28,8 @@ from batchwrap.core.limits import cost
 from batchwrap.core.limits.cost import Cost
 from batchwrap.core.limits.headers import Observation, read_headers
 from batchwrap.core.limits.refusal import Refusal, read_refusal, read_stream_error
-from batchwrap.core.repair.diagnosis import mended_body
-from batchwrap.core.repair.faults import Broken, Fault
+from batchwrap.core.repair.diagnosis import mended_body, read_fault
+from batchwrap.core.repair.faults import Broken, Fault, error_in
 from batchwrap.core.repair.whole import as_chunks
 from batchwrap.core.tally import Tally
 from batchwrap.core.views.deliver import LocalAnswer
@@ -233,12 +234,11 @@ class Exchange:
         self.observations = read_headers(head.headers, now_unix_s, self._provider.name)
         if not self._accepted:
             return ReadBody()
-        if self._plain:
-            self._translator.give_up()
-        wanted = self.streams or not self._translator.fits_forms
-        if not head.is_stream or not wanted:
-            return ReadBody()
-        return ReadFirst() if self._retries else Stream()
+        streams = head.is_stream and (self.streams or not self._translator.fits_forms)
+        if streams and (self._retries or self._translator.reads_errors):
+            return ReadFirst()
+        self._understood()
+        return Stream() if streams else ReadBody()
 
     def waited(self) -> Action:
         """The wait after a refusal is over."""
@@ -285,12 +285,16 @@ class Exchange:
         return as_chunks(completion, with_usage=with_usage)
 
     def _error(self, body: chat.Body | None, *, gave_up: bool) -> Action:
-        """An answer with an error status, in the shape that SDKs read."""
+        """An answer that is an error, in the shape that SDKs read."""
         fault = self._translator.refusal(self._head.status, self._head.headers, body)
-        if fault is None:
-            return Respond(None, gave_up=gave_up)
+        if fault is None:  # an error in a stream is then handed out as the stream that it is
+            return Stream() if self._head.is_stream else Respond(None, gave_up=gave_up)
         once = fault.retry == "same_request_once" and not gave_up
-        return Respond(mended_body(body, fault), gave_up=gave_up, retry=once)
+        mended = mended_body(body, fault)
+        if not self._head.is_stream:
+            return Respond(mended, gave_up=gave_up, retry=once)
+        told = mended or body or fault.body()
+        return Respond(told, gave_up=gave_up, retry=once, status=self._head.status)
 
     @property
     def mends(self) -> bool:
@@ -308,14 +312,15 @@ class Exchange:
 
     def first(self, chunk: chat.Body | None) -> Action:
         """The first event of a stream is here; None if it is not a JSON object."""
-        refusal = None
-        if chunk is not None:
-            refusal = read_stream_error(chunk, self._now_unix_s, self._provider.name)
-        if refusal is None:
+        error = None if chunk is None else error_in(chunk)
+        if chunk is None or error is None:
+            self._understood()
             return Stream()
-        wait = self._refused(refusal)
-        self._accepted = wait is None  # given up, it is handed out as the stream that it is
-        return wait or Stream()
+        self._accepted = False
+        self._head = replace(self._head, status=read_fault(error).http_status)
+        told = chunk if "error" in chunk else {"error": dict(error)}
+        refusal = read_stream_error(told, self._now_unix_s, self._provider.name)
+        return self._judged(refusal, chunk)
 
     def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
         """The chunks to hand out for one that came; None: as it came."""
@@ -384,6 +389,10 @@ class Exchange:
         refusal = read_refusal(
             self._head.status, self._head.headers, body, self._now_unix_s, self._provider.name
         )
+        return self._judged(refusal, body)
+
+    def _judged(self, refusal: Refusal | None, body: chat.Body | None) -> Action:
+        """What to do about an answer, or the first event of one, that is an error."""
         if refusal is not None:
             return self._refused(refusal) or self._error(body, gave_up=True)
         if self._head.status in _NOT_UNDERSTOOD and self._changed is not None:
@@ -393,6 +402,11 @@ class Exchange:
             self.estimated = 0  # another body than the one that was counted
             return Resend()
         return self._error(body, gave_up=False)
+
+    def _understood(self) -> None:
+        """The provider has taken the request."""
+        if self._plain:
+            self._translator.give_up()
 
     def _refused(self, refusal: Refusal) -> Wait | None:
         """How long to wait after a refusal; None if it is given up."""

@@ -230,7 +230,7 @@ CASES = {
         [Said(chunks=[OVERLOADED]), Said(chunks=CHUNKS)], "exhausted"
     ),
     "giving up on such a stream": Case(
-        [Said(chunks=[OVERLOADED])], "exhausted", backoff=lambda refusal: None
+        [Said(chunks=[OVERLOADED])], "respond", backoff=lambda refusal: None
     ),
     "a refusal that no waiting helps": Case([Said(BROKE, status=429)], "respond"),
     "giving up": Case([REFUSED], "respond", backoff=lambda refusal: None),

@@ -12,6 +12,8 @@ from typing import Any
 from batchwrap.core import chat
 
 CONTEXT_CODE = "context_length_exceeded"
+# Of what came in a stream, without a status of its own; all else is the server's.
+_STATUS = {"context_overflow": 400, "output_budget_too_large": 400, "tool_generation_failed": 400}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,11 @@ class Fault:
         """The fault as the error body that SDKs understand, in a stream or as an answer."""
         code = self.code if self.code is not None else f"batchwrap_{self.kind}"
         return {"error": {"message": self.message, "type": self.kind, "param": None, "code": code}}
+
+    @property
+    def http_status(self) -> int:
+        """The status that an answer with this fault has, or would have had."""
+        return self.status or _STATUS.get(self.kind, 502)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -104,7 +111,7 @@ def as_mapping(value: object) -> Mapping[str, Any]:
 def error_in(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The error that a body or a chunk reports, in whatever shape; None if it reports none."""
     found = body.get("error")
-    if isinstance(found, dict):
+    if isinstance(found, dict) and found:
         return found
     if isinstance(found, str) and found:
         return {"message": found, "code": body.get("code"), "type": body.get("type")}

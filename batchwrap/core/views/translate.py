@@ -147,6 +147,12 @@ class Translator:
         return repair is not None and repair.chunk_shape
 
     @property
+    def reads_errors(self) -> bool:
+        """Whether errors inside of streams are read."""
+        repair = self._context.options.repair
+        return repair is not None and repair.errors
+
+    @property
     def fits_forms(self) -> bool:
         """Whether answers come in the form that was asked for, stream or whole."""
         repair = self._context.options.repair

@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
-from batchwrap.adapters.events import EventPipe
+from batchwrap.adapters.events import EventPipe, FirstEvent
 from batchwrap.core import sse
 from batchwrap.core.context import Context
-from batchwrap.core.exchange import Exchange, Head, ReadBody, Resend, Respond, Stream
+from batchwrap.core.exchange import Exchange, Head, ReadBody, ReadFirst, Resend, Respond, Stream
 from batchwrap.core.memory import Memory
 from batchwrap.core.provider import UNKNOWN
 from batchwrap.core.tally import Tally
@@ -38,13 +38,15 @@ class Seen:
         handed_out: the bytes.
         defects: what was reported, kind by kind.
         counts: all counters.
+        status: of the error, where it came in place of a stream.
     """
 
-    message: dict[str, Any] = field(default_factory=dict)
+    message: dict[str, Any] = field(default_factory=lambda: message_of([]))
     error: dict[str, Any] | None = None
     handed_out: bytes = b""
     defects: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, float] = field(default_factory=dict)
+    status: int | None = None
 
 
 def entries(*formats: str) -> list[Entry]:
@@ -120,7 +122,11 @@ def play(entry: Entry, options: Repair | None, pieces: list[bytes] | None = None
     head = Head(sample.get("status", 200), headers, is_stream)
     action = exchange.received(head, 0.0)
     pieces = chunks_of(sample) if pieces is None else pieces
-    if isinstance(action, Stream):
+    if isinstance(action, ReadFirst):
+        action = exchange.first(first_of(pieces))
+    if isinstance(action, Respond):
+        seen = Seen(error=action.body or {}, status=action.status)
+    elif isinstance(action, Stream):
         seen = _streamed(exchange, pieces)
     else:
         assert isinstance(action, ReadBody)
@@ -128,6 +134,13 @@ def play(entry: Entry, options: Repair | None, pieces: list[bytes] | None = None
     seen.counts = dict(exchange.tally.counts)
     seen.defects = [dict(e.data) for e in exchange.tally.events if e.name == "defect"]
     return seen
+
+
+def first_of(pieces: list[bytes]) -> dict[str, Any] | None:
+    """The first event of a stream that says something; None if it is no JSON object."""
+    looking = FirstEvent()
+    any(map(looking.feed, pieces))
+    return looking.event
 
 
 def _streamed(exchange: Exchange, pieces: list[bytes]) -> Seen:

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwrap.adapters.events import EventPipe
-from batchwrap.core.exchange import Head, Stream
+from batchwrap.core.exchange import Head, ReadFirst, Respond, Stream
 from batchwrap.core.repair.arguments import ArgumentStream, names_not_text, repair_arguments
 from batchwrap.core.repair.diagnosis import decoded, mended_body, read_refused
 from batchwrap.options import Repair
-from tests.core.repair.samples import exchange_for, message_of, read_stream
+from tests.core.repair.samples import exchange_for, first_of, message_of, read_stream
 from tests.strategies import EDIT_FILE, READ_FILE, cuts, texts
 
 MODELS = ["m", "qwen3", "glm-4.6", "kimi-k2", "deepseek-v3", "gpt-oss", "devstral", "llama-3"]
@@ -87,7 +87,12 @@ def exchange_of(model: str, options: Repair, *, stream: bool = True) -> Any:
 def streamed(model: str, options: Repair, pieces: list[bytes]) -> bytes:
     """What is handed out for a stream."""
     exchange = exchange_of(model, options)
-    assert isinstance(exchange.received(Head(200, {}, True), 0.0), Stream)
+    assert isinstance(exchange.received(Head(200, {}, True), 0.0), ReadFirst)
+    action = exchange.first(first_of(pieces))
+    if isinstance(action, Respond):
+        assert action.status is not None and action.status >= 400
+        return b"data: " + orjson.dumps(action.body) + b"\n\n"
+    assert isinstance(action, Stream)
     pipe = EventPipe(exchange)
     return b"".join([*map(pipe.feed, pieces), pipe.finish()])
 
