@@ -284,6 +284,19 @@ def test_a_slow_answer_is_no_slow_network() -> None:
     assert one.free == [pytest.approx(300)]
 
 
+def test_what_one_gives_back_is_no_other_ones() -> None:
+    """An estimate that was too high comes back whole, whoever gave back something before."""
+    one = Account(CONTINUOUS)
+    one.take("a", 300)
+    one.arrived("a")
+    one.now += 16
+    one.take("b", 300)
+    one.arrived("b")
+    one.settle("b", 50)
+    one.settle("a", 100)
+    assert one.free == [550]
+
+
 def test_a_request_that_never_fits() -> None:
     """Above a capacity it is refused at once, with the limit, and leaves the queue."""
     one = Account(Limit("requests", 5), CONTINUOUS)
@@ -364,8 +377,8 @@ def test_who_dies_frees_his_place() -> None:
 def test_who_dies_at_once_has_spent_it_all() -> None:
     """Tokens of a lease that runs out before it is known to have arrived stay spent, too."""
     one = Account(CONTINUOUS)
-    one.take("a", 600, lease_ttl_s=1)
-    one.now += 1
+    one.take("a", 600, lease_ttl_s=ARRIVAL_S / 2)
+    one.now += ARRIVAL_S / 2
     assert one.free == [0]
 
 

@@ -39,7 +39,7 @@ from batchwrap.core.limits.windows import TICK_S, Meter
 # A step back of the clock by more than this is one that somebody has set.
 BACK_S = 1.0
 # A request that is out for so long has reached the provider; what takes longer is the model.
-ARRIVAL_S = 2.0
+ARRIVAL_S = 0.5
 # Nobody is told to ask again sooner than this.
 LEAST_WAIT_S = 0.005
 # What is above, and what is broken, is taken for this; JSON knows no infinity.
@@ -282,10 +282,12 @@ def _admit(
 def _give_back(state: State, meter: Meter, held: Held, amount: float) -> None:
     """Give back what is still taken: an empty bucket has let refills go by since."""
     if meter.mode == "continuous":
-        amount = min(amount, held["low"][meter.name])
+        low = held["low"][meter.name]
+        amount = min(amount, low)
         for other in state["leases"].values():
-            if meter.name in other["low"]:
-                other["low"][meter.name] = max(0.0, other["low"][meter.name] - amount)
+            # There was less in the bucket since this lease came, not before.
+            if (least := other["low"].get(meter.name)) is not None:
+                other["low"][meter.name] = max(least - amount, min(least, low - amount))
     windows.give(state["buckets"][meter.name], meter, amount, held["at"])
 
 

@@ -164,9 +164,11 @@ end
 local function give_back(state, meter, held, amount)
   local name = meter.name
   if meter.mode == "continuous" then
-    amount = math.min(amount, held.low[name])
+    local low = held.low[name]
+    amount = math.min(amount, low)
     for _, other in ipairs(state.leases) do
-      if other.low[name] then other.low[name] = math.max(0, other.low[name] - amount) end
+      local least = other.low[name]
+      if least then other.low[name] = math.max(least - amount, math.min(least, low - amount)) end
     end
   end
   give(state.buckets[name], meter, amount, held.at)
