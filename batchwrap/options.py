@@ -345,6 +345,9 @@ class Repair:
             are taken off.
         leaked_calls: ``"gated"``: calls that the server left in the text become proper calls,
             if nothing speaks against it; ``"off"``: they stay text.
+        refused_calls: ``"gated"``: a call that the provider wrote and then refused to hand out
+            (Groq's `failed_generation`) is handed out, behind the same gates; ``"off"``: it is
+            the provider's error.
         think_tags: ``"tags"``: a block of thoughts that begins the text moves to
             `reasoning_content`; ``"prefilled"``: also where the model's template opened it,
             which holds the text back until its end.
@@ -352,6 +355,12 @@ class Repair:
             that providers take.
         fields: fields of a request that its provider refuses are left out or renamed.
         rearrange: messages are moved, merged or split where the provider's template wants it.
+        thoughts: where the provider wants a turn's thoughts back (DeepSeek) and the agent has
+            dropped them, they are sent as they came; off, an empty text is.
+        fold_failures: of calls that failed in a row in the same way, the last one is sent,
+            with their number.
+        max_output: most output tokens that a request asks for, where the provider charges
+            them in advance (Cerebras); None: as the request says.
         preflight: ``"refuse"``: a request that is larger than the model's context, where
             that is known, is not sent; ``"note"``: an event says so; ``"off"``.
         provider: name of the provider's rules for requests: ``"cerebras"``, ``"mistral"``, …
@@ -372,10 +381,14 @@ class Repair:
     usage: bool = True
     residue: bool = True
     leaked_calls: Literal["off", "gated"] = "off"
+    refused_calls: Literal["off", "gated"] = "off"
     think_tags: Literal["off", "tags", "prefilled"] = "off"
     history: bool = True
     fields: bool = True
     rearrange: bool = False
+    thoughts: bool = False
+    fold_failures: bool = False
+    max_output: int | None = None
     preflight: Literal["refuse", "note", "off"] = "refuse"
     provider: str | None = None
 
@@ -384,8 +397,11 @@ class Repair:
             _one_of(f"Repair.{name}", getattr(self, name), (True, False))
         _one_of("Repair.arguments", self.arguments, ("lossless", "bold", "off"))
         _one_of("Repair.leaked_calls", self.leaked_calls, ("off", "gated"))
+        _one_of("Repair.refused_calls", self.refused_calls, ("off", "gated"))
         _one_of("Repair.think_tags", self.think_tags, ("off", "tags", "prefilled"))
         _one_of("Repair.preflight", self.preflight, ("refuse", "note", "off"))
+        if self.max_output is not None:
+            _whole("Repair.max_output", self.max_output, least=1)
         if self.provider is not None and not isinstance(self.provider, str):
             raise ConfigError("Repair.provider", f"{self.provider!r} is not a name")
 
@@ -396,16 +412,22 @@ class Repair:
             arguments="bold",
             snapshots=True,
             leaked_calls="gated",
+            refused_calls="gated",
             think_tags="prefilled",
             rearrange=True,
+            thoughts=True,
+            fold_failures=True,
+            max_output=_LARGE_OUTPUT,
             provider=provider,
         )
 
 
+# What agents that meet the charge in advance cap their output at.
+_LARGE_OUTPUT = 16_384
 _SWITCHES = (
     *("call_index", "call_id", "call_name", "snapshots", "finish_reason", "empty_answers"),
     *("incomplete", "errors", "chunk_shape", "whole_answers", "usage", "residue"),
-    *("history", "fields", "rearrange"),
+    *("history", "fields", "rearrange", "thoughts", "fold_failures"),
 )
 
 

@@ -140,7 +140,7 @@ Action = Reserve | Send | Resend | ReadBody | ReadFirst | Wait | Respond | Strea
 
 # Refusals that may be due to what we added to the request.
 _NOT_UNDERSTOOD = (400, 413, 422)
-_BAD_GATEWAY = 502
+_OK = 200
 # Less is the time that the call itself takes.
 _WORTH_TELLING_S = 0.001
 
@@ -189,6 +189,7 @@ class Exchange:
         self.estimated = 0  # prompt tokens, raw
         self.observations: list[Observation] = []
         self._broken: Fault | None = None
+        self._is_rebuilt = False  # whether the answer was an error that held a call
         self._is_new = False  # whether the body was put together from another form
         self.tally: Tally = context.tally
 
@@ -246,12 +247,17 @@ class Exchange:
         return Reserve(self._reserved, self._sure)
 
     def read(self, content: bytes) -> chat.Body | None:
-        """The completion that a body holds; None if it is not a JSON object."""
+        """The completion that a body holds; None if it holds none."""
         try:
             body = self._translator.read(content, whole=self._accepted)
         except Broken as broken:
             self._broken = broken.fault
             return None
+        if not self._accepted and (rebuilt := self._translator.rebuilt(body)) is not None:
+            self.tally.add("repairs.refused_calls")
+            self.tally.note("repaired", repair="refused_calls")
+            self._accepted = self._is_new = self._is_rebuilt = True
+            return rebuilt
         self._is_new = body is not None and not content.lstrip().startswith(b"{")
         return body
 
@@ -270,7 +276,8 @@ class Exchange:
             return _failed(broken.fault)
         if seen is None and self._is_new:
             seen = completion
-        return Respond(seen, chunks=self._as_chunks(completion if seen is None else seen))
+        chunks = self._as_chunks(completion if seen is None else seen)
+        return Respond(seen, chunks=chunks, status=_OK if self._is_rebuilt else None)
 
     def _as_chunks(self, completion: chat.Body) -> list[chat.Body] | None:
         """The answer as a stream, where one was asked for."""
@@ -316,6 +323,8 @@ class Exchange:
         if chunk is None or error is None:
             self._understood()
             return Stream()
+        if self._translator.rebuilt(chunk) is not None:
+            return Stream()  # it holds a call, which `chunk` hands out
         self._accepted = False
         self._head = replace(self._head, status=read_fault(error).http_status)
         told = chunk if "error" in chunk else {"error": dict(error)}
@@ -433,4 +442,5 @@ class Exchange:
 
 
 def _failed(fault: Fault) -> Respond:
-    return Respond(fault.body(), status=fault.status or _BAD_GATEWAY)
+    asks = fault.retry.startswith("ask_model")  # the same request would only cost the same
+    return Respond(fault.body(), status=fault.http_status, gave_up=asks)

@@ -27,6 +27,7 @@ _MOST_AGE_S = 24 * 3_600.0
 _MOST_SETTLED = 64
 _MOST_KITS = 64
 _MOST_EMPTIES = 256
+_MOST_THOUGHTS = 1_024
 _MOST_CHOICES = 4_096
 _MOST_PLACES = 16_384  # each request is one
 
@@ -110,6 +111,7 @@ class Memory:
         places: what was known at each place where a model was asked, by digest.
         kits: what follows from a list of tools, by its JSON.
         empties: requests whose answer was empty, by their digest.
+        thoughts: of turns whose provider wants them back, by the id of their first call.
     """
 
     def __init__(self) -> None:
@@ -120,3 +122,4 @@ class Memory:
         self.places: Recent[bytes, Facts] = Recent(_MOST_PLACES)
         self.kits: Recent[bytes, Kit] = Recent(_MOST_KITS)
         self.empties: Recent[bytes, bool] = Recent(_MOST_EMPTIES, _MOST_AGE_S)
+        self.thoughts: Recent[str, str] = Recent(_MOST_THOUGHTS, _MOST_AGE_S)

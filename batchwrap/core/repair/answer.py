@@ -5,19 +5,21 @@ A healthy chunk or completion comes back as the same object, or as None: as it c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from batchwrap.core import chat
 from batchwrap.core.repair import faults, shape
-from batchwrap.core.repair.choice import ChoiceRepair
+from batchwrap.core.repair.choice import ChoiceRepair, call_of
 from batchwrap.core.repair.count import Ledger
 from batchwrap.core.repair.diagnosis import read_fault
 from batchwrap.core.repair.faults import Broken, Fault
 from batchwrap.core.repair.leaks.families import family_of
 from batchwrap.core.repair.leaks.gates import Gates
+from batchwrap.core.repair.leaks.refused import refused_calls
 from batchwrap.core.repair.tools import DeclaredTools
+from batchwrap.core.repair.whole import as_chunks
 from batchwrap.options import Repair
 
 
@@ -100,7 +102,7 @@ class AnswerRepair:
         if "choices" not in chunk or "error" in chunk:
             error = faults.error_in(chunk) if self._options.errors else None
             if error is not None:
-                return self._broken(read_fault(error), chunk)
+                return self._of_error(error, chunk)
         made = self._in_shape(chunk)
         if made is None:
             return []
@@ -138,6 +140,36 @@ class AnswerRepair:
         """
         finished = any(choice.is_finished for choice in self._choices.values())
         return [] if self.is_over or finished else self._broken(faults.MALFORMED, None)
+
+    def rebuilt(self, error: Mapping[str, Any]) -> chat.Body | None:
+        """The completion that an error withholds, if it is calls that may be handed out."""
+        if self._options.refused_calls == "off":
+            return None
+        promoted = refused_calls(error, self._asked.tools, self._family, self._gates)
+        if not promoted:
+            return None
+        calls = [call_of(one, self._random_text) for one in promoted]
+        message = {"role": "assistant", "content": None, "tool_calls": calls}
+        return {
+            "id": f"chatcmpl-bw{self._random_text(24)}",
+            "object": "chat.completion",
+            "created": 0,
+            "model": self._asked.body.get("model"),
+            "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}],
+        }
+
+    def _of_error(self, error: Mapping[str, Any], chunk: chat.Body) -> list[chat.Body]:
+        """The chunks for one that is an error: the calls that it withholds, or the end."""
+        has_called = any(choice.has_called for choice in self._choices.values())
+        withheld = None if has_called else self.rebuilt(error)
+        if withheld is None:
+            return self._broken(read_fault(error), chunk)
+        self._ledger.repaired("refused_calls")
+        out: list[chat.Body] = []
+        for one in as_chunks(withheld, with_usage=False):
+            made = self._repaired(one, one)
+            out += [one] if made is None else made
+        return out
 
     def _unfinished(self, marked: bool | None) -> Fault | None:
         """Why a stream is not complete; None if it is."""

@@ -14,7 +14,7 @@ from typing import Any
 from batchwrap.core import chat
 from batchwrap.core.repair.arguments import ArgumentStream, Repaired, repair_arguments
 from batchwrap.core.repair.count import Ledger
-from batchwrap.core.repair.faults import Broken, malformed_call
+from batchwrap.core.repair.faults import TRUNCATED, Broken, malformed_call
 from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.options import Repair
 
@@ -335,7 +335,7 @@ class CallRepair:
             self._ledger.repaired("arguments")
         elif made.refused == "truncated":
             self.is_cut = True
-            self._ledger.defect("truncated_tool_call", retry="ask_model_again_smaller")
+            self._ledger.defect(TRUNCATED.kind, retry=TRUNCATED.retry)
         elif made.refused and not (made.refused == "not_an_object" and self._tools.is_ours(name)):
             self._ledger.defect("bad_arguments", reason=made.refused, retry="ask_model_again")
 

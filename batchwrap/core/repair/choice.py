@@ -129,7 +129,7 @@ class ChoiceRepair:
         made = self._calls.plain(calls)
         promoted = self._plain_texts(choice, message, made)
         new = promoted[0]
-        made += [_call(one, self._random_text) for one in promoted[1]]
+        made += [call_of(one, self._random_text) for one in promoted[1]]
         if len(made) != len(calls) or any(a is not b for a, b in zip(made, calls, strict=False)):
             new = {**new, "tool_calls": made}
         if new is not message:
@@ -150,6 +150,11 @@ class ChoiceRepair:
         bare = {"index": self._index, "finish_reason": None}
         calls: list[Choice] = [{**bare, "delta": {"tool_calls": rest}}] if rest else []
         return [*waiting, *self._texts.flush(), *calls]
+
+    @property
+    def has_called(self) -> bool:
+        """Whether a proper call has come."""
+        return self._calls.has_called
 
     @property
     def is_open(self) -> bool:
@@ -212,7 +217,7 @@ class ChoiceRepair:
         called = [(name, text) for name, text in self._called]
         texts, promoted = self._texts.finish(choice.get("finish_reason"), called)
         self._heed(texts)
-        calls = [*rest, *(_call(one, self._random_text) for one in promoted)]
+        calls = [*rest, *(call_of(one, self._random_text) for one in promoted)]
         for place, call in enumerate(calls[len(rest) :]):
             call["index"] = place
         ended = self._ended(choice, len(promoted))
@@ -302,7 +307,8 @@ class ChoiceRepair:
             self._called[-1][1] += function["arguments"]
 
 
-def _call(promoted: Promoted, random_text: Callable[[int], str]) -> chat.ToolCall:
+def call_of(promoted: Promoted, random_text: Callable[[int], str]) -> chat.ToolCall:
+    """A promoted call in the form of the API, with an id of its own if it has none."""
     function = {"name": promoted.name, "arguments": promoted.arguments}
     call_id = promoted.call_id or random_text(ID_LENGTH)
     return {"id": call_id, "type": "function", "function": function}

@@ -85,6 +85,12 @@ EMPTY = Fault(
     message="The provider's answer has neither text nor calls.",
     status=502,
 )
+TRUNCATED = Fault(
+    kind="truncated_tool_call",
+    retry="ask_model_again_smaller",
+    message="The model's call was cut off. Allow a longer answer, or ask for less in one call.",
+    status=502,
+)
 NO_ANSWER = Fault(
     kind="server_error",
     retry="backoff",

@@ -12,12 +12,14 @@ from batchwrap.core.context import Context
 from batchwrap.core.repair import diagnosis, faults
 from batchwrap.core.repair.answer import AnswerRepair, Asked
 from batchwrap.core.repair.count import Ledger
-from batchwrap.core.repair.faults import EMPTY, Broken
+from batchwrap.core.repair.faults import EMPTY, Broken, error_in
 from batchwrap.core.repair.request.mend import mend
 from batchwrap.core.repair.request.profiles import profile_of
+from batchwrap.core.repair.thoughts import Thoughts
 from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.core.repair.whole import chunks_in, joined, parts_in
 from batchwrap.core.views.cap import tokens_in
+from batchwrap.core.views.deliver import looks_failed
 from batchwrap.core.views.outgoing import Outgoing
 from batchwrap.errors import ContextLimitExceeded
 
@@ -41,6 +43,7 @@ class Incoming:
         self._body = body
         self._ledger = Ledger(context.tally)
         self._repair: AnswerRepair | None = None
+        self._thoughts: Thoughts | None = None
         self.said: object = None  # a body that is no JSON object
 
     def mended(self, body: chat.Body) -> chat.Body:
@@ -49,10 +52,41 @@ class Incoming:
         if options is None:
             return body
         profile = profile_of(options.provider or self._context.provider.name)
-        most = body.get("max_completion_tokens")
+        if options.thoughts and profile.reasoning == "want":
+            self._thoughts = Thoughts()
+        batching = self._context.options.batching
+        failed = batching.failed if batching is not None else None
+        made = mend(
+            body,
+            profile,
+            options,
+            self._ledger.repaired,
+            recall=self._recall,
+            failed=failed or looks_failed,
+        )
+        most = made.get("max_completion_tokens")
         if profile.reserves_output and isinstance(most, int) and most > _LARGE_OUTPUT:
             self._ledger.defect("large_output_budget", requested=most, limit=_LARGE_OUTPUT)
-        return mend(body, profile, options, self._ledger.repaired)
+        return made
+
+    def _recall(self, call_id: str) -> str | None:
+        """The thoughts of a turn that the agent has dropped; None if nobody kept them."""
+        if self._thoughts is None:
+            return None
+        kept = self._context.memory.thoughts.get(call_id, self._context.now_s)
+        if kept is None:
+            self._ledger.defect("lost_thoughts")
+        return kept
+
+    def _keep_thoughts(self, *bodies: chat.Body) -> None:
+        """Remember what turns with calls think, for a provider that wants it back."""
+        if self._thoughts is None:
+            return
+        for body in bodies:
+            self._thoughts.see(body)
+            if any(choice.get("finish_reason") for _, choice in chat.choices(body)):
+                for call_id, thoughts in self._thoughts.by_call():
+                    self._context.memory.thoughts.put(call_id, thoughts, self._context.now_s)
 
     def check_size(self, tokens: int) -> None:
         """Note that a prompt of so many tokens is too large, if it is.
@@ -90,12 +124,14 @@ class Incoming:
                 self._forgive()
             raise
         self._note_overflow(whole)
+        self._keep_thoughts(whole)
         return whole
 
     def chunk(self, chunk: chat.Body, out: Outgoing) -> list[chat.Body] | None:
         """The chunks to hand on for one that came; None: as it came."""
         repair = self._of(out)
         made = None if repair is None else repair.chunk(chunk)
+        self._keep_thoughts(*([chunk] if made is None else made))
         if made and made[-1].get("error") == EMPTY.body()["error"]:
             self._forgive()
         return made
@@ -170,6 +206,11 @@ class Incoming:
         )
         self._ledger.defect(fault.kind, **fault.facts)
         return fault
+
+    def rebuilt(self, body: chat.Body | None, out: Outgoing) -> chat.Body | None:
+        """The completion that an error withholds, if it is a call that may be handed out."""
+        error, repair = error_in(body or {}), self._of(out)
+        return None if error is None or repair is None else repair.rebuilt(error)
 
     @property
     def is_over(self) -> bool:

@@ -13,6 +13,7 @@ import orjson
 
 from batchwrap.core import chat
 from batchwrap.core.repair.count import Ledger
+from batchwrap.core.repair.faults import TRUNCATED, Broken
 from batchwrap.core.repair.leaks.dialect import Leak
 from batchwrap.core.repair.leaks.families import Family, prefills_think
 from batchwrap.core.repair.leaks.gates import Gates, Promoted
@@ -81,6 +82,9 @@ class TextRepair:
         Args:
             finish_reason: as the provider says.
             called: name and arguments of the message's proper calls.
+
+        Raises:
+            Broken: it ends in half a call.
         """
         self._flush_splitters()
         found, scanner = self._content.finish(), self._content
@@ -91,13 +95,18 @@ class TextRepair:
         if cut is None and found is not None and not called:
             promoted = self._promote(found, finish_reason)
             cut = found.before if promoted else None
-        elif not called and finish_reason == "length" and self._is_cut:
-            self._ledger.defect("truncated_tool_call", retry="ask_model_again_smaller")
+        elif not called and finish_reason == "length":
+            self._refuse_half()
         return self._release(scanner, cut), promoted
 
-    @property
-    def _is_cut(self) -> bool:
-        return self._content.is_cut or (self._thoughts.is_cut and not self._said)
+    def _refuse_half(self) -> None:
+        """Half a call of a tool is no answer, and nobody would run it: that is an error."""
+        cut = [one for one in (self._content, self._thoughts) if one.is_cut]
+        if not cut or (cut[0] is self._thoughts and self._said):
+            return
+        if self._gates.is_half_a_call(cut[0].block):
+            raise Broken(TRUNCATED)
+        self._ledger.defect(TRUNCATED.kind, **TRUNCATED.facts)
 
     def flush(self) -> list[Choice]:
         """What was held, as it came: the answer is not complete."""

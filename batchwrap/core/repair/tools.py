@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -39,6 +39,9 @@ class DeclaredTools:
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name in self._parameters
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
 
     def __bool__(self) -> bool:
         return bool(self._parameters)

@@ -136,6 +136,10 @@ class Translator:
         """
         return self._incoming.read(content, self._out, whole=whole)
 
+    def rebuilt(self, body: chat.Body | None) -> chat.Body | None:
+        """The completion that an error withholds; None if it withholds none."""
+        return self._incoming.rebuilt(body, self._out)
+
     def refusal(self, status: int, headers: Mapping[str, str], body: object) -> Fault | None:
         """What an answer with an error status means; None where errors are left alone."""
         return self._incoming.refusal(status, headers, body)

@@ -15,7 +15,7 @@ from batchwrap.core.repair.request.history import NO_RESULT
 from batchwrap.core.repair.request.mend import mend
 from batchwrap.core.repair.request.profiles import PROFILES, profile_of
 from batchwrap.options import Repair
-from tests.core.harness import Bench, call
+from tests.core.harness import Bench, call, chunk, completion
 from tests.core.repair.samples import Entry, entries
 
 REQUESTS = entries("request")
@@ -126,7 +126,108 @@ def test_thoughts_that_are_missing() -> None:
 def test_left_alone(name: str) -> None:
     """What only a person can decide is left as it is."""
     body = sample(name)
+    assert mended(body, "cerebras", Repair()) is body
+
+
+def test_failures_are_folded() -> None:
+    """Of calls that failed in a row in the same way the last one stays, and tells how many."""
+    body = sample("hist.failed-1")
+    made = mended(body, "any", Repair(fold_failures=True))["messages"]
+    assert [message["role"] for message in made] == ["system", "user", "assistant", "tool", "user"]
+    assert pairs({"messages": made}) == [("c3", "c3")]
+    assert made[3]["content"].startswith("error: old text not found\n")
+    assert "3 times" in made[3]["content"]
+
+
+def attempt(number: int, **changed: Any) -> list[dict[str, Any]]:
+    """A call and its result, as they are in a row of failures."""
+    facts = {"said": None, "name": "edit", "path": "a", "result": "error: no", **changed}
+    made = call(f"c{number}", facts["name"], {"path": facts["path"]})
+    return [
+        {"role": "assistant", "content": facts["said"], "tool_calls": [made]},
+        {"role": "tool", "tool_call_id": f"c{number}", "content": facts["result"]},
+    ]
+
+
+OTHERS: dict[str, list[dict[str, Any]]] = {
+    "another result": attempt(2, result="error: not there"),
+    "a success": attempt(2, result="done"),
+    "other arguments": attempt(2, path="b"),
+    "another tool": attempt(2, name="write"),
+    "a word of the model": attempt(2, said="Once more."),
+    "a word of the user": [USER, *attempt(2)],
+    "two calls": [
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [call("c2", "edit", {}), call("d", "edit", {})],
+        },
+        {"role": "tool", "tool_call_id": "c2", "content": "error: no"},
+        {"role": "tool", "tool_call_id": "d", "content": "error: no"},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_failures_that_differ(name: str) -> None:
+    """What is not the same failure once more stays where it is."""
+    body = {"model": "m", "messages": [USER, *attempt(1), *OTHERS[name]]}
     assert mended(body, "any") is body
+
+
+def test_failures_by_the_users_own_rule() -> None:
+    """What counts as failed is what the user's function says."""
+    body = {
+        "model": "m",
+        "messages": [USER, *attempt(1, result="nope"), *attempt(2, result="nope")],
+    }
+    assert mended(body, "any") is body
+    told: list[str] = []
+    made = mend(body, profile_of("any"), Repair.all(), told.append, failed="nope".__eq__)
+    assert len(made["messages"]) == 3
+    assert told == ["fold_failures"]
+
+
+def test_a_large_output_is_capped() -> None:
+    """Where output is charged in advance, and only there, no more is asked for than wanted."""
+    body = sample("ctx.budget-1")
+    assert mended(body, "cerebras")["max_completion_tokens"] == 16_384
+    assert mended(body, "cerebras", Repair(max_output=100))["max_completion_tokens"] == 100
+    assert mended(body, "cerebras", Repair(max_output=100_000)) is body
+    assert mended(body, "openai") is body
+
+
+THOUGHT = {"role": "assistant", "reasoning_content": "Hm, a.py.", "content": None}
+THOUGHT["tool_calls"] = [call("c1", "read_file", {"path": "a.py"})]  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_thoughts_go_back(streamed: bool) -> None:
+    """Thoughts that the agent drops are sent again; those that nobody kept are reported."""
+    bench = Bench(options_for(Repair(provider="deepseek", thoughts=True)))
+    asked = {"model": "deepseek-v4", "messages": [USER]}
+    if streamed:
+        translator = bench.translator(asked)
+        translator.request()
+        deltas: list[dict[str, Any]] = [
+            {"reasoning_content": "Hm, "},
+            {"reasoning_content": "a.py."},
+        ]
+        deltas += [{"tool_calls": [{**call("c1", "read_file", {"path": "a.py"}), "index": 0}]}]
+        for delta in deltas:
+            translator.chunk(chunk(delta))
+        translator.chunk(chunk({}, "tool_calls"))
+    else:
+        bench.ask(asked, completion(THOUGHT, "tool_calls"))
+    dropped = {key: value for key, value in THOUGHT.items() if key != "reasoning_content"}
+    result = {"role": "tool", "tool_call_id": "c1", "content": "x"}
+    sent = bench.request({**asked, "messages": [USER, dropped, result]})
+    assert sent is not None and sent["messages"][1] == THOUGHT
+    assert "defects.lost_thoughts" not in bench.tally.counts
+    other = {**dropped, "tool_calls": [call("c9", "read_file", {"path": "a.py"})]}
+    sent = bench.request({**asked, "messages": [USER, other, {**result, "tool_call_id": "c9"}]})
+    assert sent is not None and sent["messages"][1]["reasoning_content"] == ""
+    assert bench.tally.counts["defects.lost_thoughts"] == 1
 
 
 def test_a_large_output_is_reported() -> None:

@@ -79,6 +79,11 @@ class Gates:
             return wrong
         return [one for one in made if not isinstance(one, str)]
 
+    def is_half_a_call(self, block: str) -> bool:
+        """Whether markup that breaks off is a call of a tool, and not of somebody else."""
+        names = any(name in block for name in self._tools)
+        return self.may_call and names and not self.stands_earlier([block], [])
+
     def _promoted(self, leak: Leak) -> Promoted | str:
         if leak.name not in self._tools:
             return "tool_name_unknown"

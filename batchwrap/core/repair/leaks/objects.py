@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from batchwrap.core.repair.leaks.dialect import (
     Dialect,
@@ -11,7 +10,6 @@ from batchwrap.core.repair.leaks.dialect import (
     growing,
     json_at,
     named_call,
-    past_space,
 )
 
 _NAME = r"[\w.:-]+"
@@ -101,24 +99,6 @@ def _one(
     if end is not None and closed is None:
         return None
     return [Leak(opened[1], found[0])], closed.end() if closed else found[2]
-
-
-def calls_in(generation: str) -> list[Leak]:
-    """The calls in the text of a failed generation, as Groq hands it out."""
-    text = generation.strip().removesuffix("</function>").removeprefix("<function=")
-    return next((found for found in _generations(text) if found), [])
-
-
-def _generations(text: str) -> Iterator[list[Leak]]:
-    found = json_at(text, 0)
-    if found is not None and past_space(text, found[2]) == len(text):
-        listed = found[1] if isinstance(found[1], list) else [found[1]]
-        calls = [call for call in map(named_call, listed) if call is not None]
-        yield calls if len(calls) == len(listed) else []
-    named = re.match(rf"({_NAME})\s*[>=]?\s*(?=\{{)", text)
-    given = json_at(text, named.end()) if named else None
-    if named is not None and given is not None and past_space(text, given[2]) == len(text):
-        yield [Leak(named[1], given[0])]
 
 
 HERMES = Dialect(

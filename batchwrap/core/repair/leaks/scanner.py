@@ -109,6 +109,11 @@ class LeakScanner:
         return None if left.strip() else self._start
 
     @property
+    def block(self) -> str:
+        """The held text from the first mark on; empty if there is none."""
+        return "" if self._start is None else self.held[self._start :]
+
+    @property
     def is_cut(self) -> bool:
         """Whether a block has begun that is no whole call."""
         return self._start is not None and self.finish() is None and self.residue() is None

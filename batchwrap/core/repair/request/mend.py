@@ -12,18 +12,30 @@ from math import isfinite
 from typing import Any
 
 from batchwrap.core import chat
-from batchwrap.core.repair.request import history, order
+from batchwrap.core.repair.request import failures, history, order
 from batchwrap.core.repair.request.profiles import Profile
+from batchwrap.core.views.deliver import looks_failed
 from batchwrap.options import Repair
 
 Count = Callable[[str], None]
+# The thoughts of a turn, by the id of its first call; None if nobody knows them.
+Recall = Callable[[str], str | None]
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
 _WHOLE = ("max_tokens", "max_completion_tokens", "n", "seed", "top_logprobs", "top_k")
 _REAL = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "min_p")
+_MOST_OUTPUT = ("max_tokens", "max_completion_tokens")
 _NEED_TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
 
 
-def mend(body: chat.Body, profile: Profile, options: Repair, count: Count) -> chat.Body:
+def mend(
+    body: chat.Body,
+    profile: Profile,
+    options: Repair,
+    count: Count,
+    *,
+    recall: Recall = lambda _: None,
+    failed: Callable[[str], bool] = looks_failed,
+) -> chat.Body:
     """The request as its provider takes it; the same object if it is right.
 
     Args:
@@ -31,17 +43,23 @@ def mend(body: chat.Body, profile: Profile, options: Repair, count: Count) -> ch
         profile: what the provider wants.
         options: what to mend.
         count: called with the name of each thing that was mended.
+        recall: finds the thoughts that the agent has dropped.
+        failed: whether a tool's result reads as failed.
     """
     if options.fields:
         body = _fields(body, profile, options, count)
+    if options.max_output is not None and profile.reserves_output:
+        body = _capped(body, options.max_output, count)
     messages = body.get("messages")
     if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
         return body
     mended = list(messages)
     if options.fields:
-        mended = _roles(mended, profile, count)
+        mended = _roles(mended, profile, count, recall)
     if options.history:
         mended = history.mend(mended, profile, count)
+    if options.fold_failures:
+        mended = failures.fold(mended, failed, count)
     if options.rearrange:
         mended = order.arrange(mended, profile, count)
     same = len(mended) == len(messages) and all(
@@ -74,6 +92,15 @@ def _fields(body: chat.Body, profile: Profile, options: Repair, count: Count) ->
     return made
 
 
+def _capped(body: chat.Body, most: int, count: Count) -> chat.Body:
+    """The request with no more output than that, where it names an amount."""
+    over = [n for n in _MOST_OUTPUT if isinstance(body.get(n), int) and body[n] > most]
+    if not over:
+        return body
+    count("max_output")
+    return {**body, **dict.fromkeys(over, most)}
+
+
 def _number(text: str, *, whole: bool) -> Any:
     """The number that a text is exactly; the text if it is none."""
     if not _NUMBER.fullmatch(text):
@@ -99,17 +126,19 @@ def _without_strict(body: chat.Body) -> chat.Body:
     return {**body, "tools": tools}
 
 
-def _roles(messages: Sequence[chat.Message], profile: Profile, count: Count) -> list[chat.Message]:
+def _roles(
+    messages: Sequence[chat.Message], profile: Profile, count: Count, recall: Recall
+) -> list[chat.Message]:
     """Messages in the roles, and with the fields, that the provider knows."""
     if profile.developer and profile.reasoning == "keep" and not profile.refused_of_messages:
         return list(messages)
-    made = [_known(message, profile) for message in messages]
+    made = [_known(message, profile, recall) for message in messages]
     if any(new is not old for new, old in zip(made, messages, strict=True)):
         count("fields")
     return made
 
 
-def _known(message: chat.Message, profile: Profile) -> chat.Message:
+def _known(message: chat.Message, profile: Profile, recall: Recall) -> chat.Message:
     if message.get("role") == "developer" and not profile.developer:
         message = {**message, "role": "system"}
     if not profile.refused_of_messages.isdisjoint(message):
@@ -117,8 +146,10 @@ def _known(message: chat.Message, profile: Profile) -> chat.Message:
     if message.get("role") != "assistant" or profile.reasoning == "keep":
         return message
     if profile.reasoning == "want":
-        missing = bool(chat.tool_calls(message)) and message.get("reasoning_content") is None
-        return {**message, "reasoning_content": ""} if missing else message
+        calls = chat.tool_calls(message)
+        if not calls or message.get("reasoning_content") is not None:
+            return message
+        return {**message, "reasoning_content": recall(str(calls[0].get("id"))) or ""}
     if "reasoning_content" not in message:
         return message
     return {key: value for key, value in message.items() if key != "reasoning_content"}

@@ -1,0 +1,67 @@
+"""Calls that failed again and again: the last one tells it all.
+
+A model that sees the same failed call three times in its history tends to make it a fourth
+time. Only whole pairs of a call and its result go, and only if nothing else stands between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from batchwrap.core import chat
+from batchwrap.core.parse import parsed
+
+Count = Callable[[str], None]
+_TOLD = "[This call was made {} times in a row, with the same result each time.]"
+
+
+def fold(
+    messages: Sequence[chat.Message], failed: Callable[[str], bool], count: Count
+) -> list[chat.Message]:
+    """The messages with one pair in the place of several that failed in the same way.
+
+    Args:
+        messages: of the request, calls and results in order.
+        failed: whether a result reads as failed.
+        count: called with ``"fold_failures"`` if anything was folded.
+    """
+    made: list[chat.Message] = []
+    last: Any = None
+    times = 1
+    place = 0
+    while place < len(messages):
+        pair = messages[place : place + 2]
+        said = _failure(pair, failed)
+        if said is None:
+            made.append(messages[place])
+            last, place = None, place + 1
+            continue
+        if said == last:
+            del made[-2:]
+            times += 1
+            pair = [pair[0], chat.with_text(pair[1], _TOLD.format(times))]
+        else:
+            times = 1
+        made += pair
+        last, place = said, place + 2
+    if len(made) < len(messages):
+        count("fold_failures")
+    return made
+
+
+def _failure(pair: Sequence[chat.Message], failed: Callable[[str], bool]) -> Any:
+    """What a call and its result say, if it is one that failed and nothing else was said."""
+    if len(pair) < 2 or pair[0].get("role") != "assistant" or pair[1].get("role") != "tool":
+        return None
+    calls = chat.tool_calls(pair[0])
+    if len(calls) != 1 or pair[0].get("content"):
+        return None
+    result = pair[1].get("content")
+    if calls[0].get("id") != pair[1].get("tool_call_id") or not isinstance(result, str):
+        return None
+    given = chat.arguments_of(calls[0])
+    with suppress(ValueError):  # else it is the same only to the letter
+        given = parsed(given)
+    return (chat.name_of(calls[0]), given, result) if failed(result) else None
