@@ -12,7 +12,7 @@ import pytest
 
 import batchwrap
 from batchwrap import Batching, BrokenAnswer, ContextLimitExceeded, Repair
-from batchwrap.lab import Lab, Raw
+from batchwrap.lab import Lab, Raw, Reply
 from tests.adapters.callers import Caller, Web
 from tests.adapters.conversation import TOOLS, USER, gather
 from tests.adapters.events import DONE, EVENTS, call_event, event, raw
@@ -265,3 +265,102 @@ def test_half_a_surrogate(caller: Caller, serve: Any) -> None:
     chunks = caller.ask(batchwrap.wrap(caller.open(lab)), stream=True)
     text = "".join(one.choices[0].delta.content or "" for one in chunks)
     assert text.encode("utf-16", "surrogatepass").decode("utf-16") == "🎉"
+
+
+def refused(generation: str, **more: Any) -> dict[str, Any]:
+    """What Groq answers in place of a call that it does not hand out."""
+    said = {"message": "Failed to call a function. See 'failed_generation'.", **more}
+    fields = {"type": "invalid_request_error", "code": "tool_use_failed"}
+    return {"error": {**said, **fields, "failed_generation": generation}}
+
+
+READ = 'read_file{"path": "a.py", "offset": "3"}</function>'
+REBUILD = Repair(refused_calls="gated")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_refused_call_is_rebuilt(caller: Caller, serve: Any, stream: bool) -> None:
+    """The call that a provider wrote and refused is the answer, in the form that was asked for."""
+    body = json.dumps(refused(READ)).encode()
+    lab = serve(Raw(400, {"content-type": "application/json"}, (body,)))
+    client = batchwrap.wrap(caller.open(lab), repair=REBUILD)
+    answer = caller.ask(client, tools=TOOLS, stream=stream)
+    if stream:
+        gathered = gather(answer)
+        called, finish = gathered["calls"], gathered["finish_reason"]
+    else:
+        [choice] = answer.choices
+        made, finish = choice.message.tool_calls[0].function, choice.finish_reason
+        called = [(made.name, json.loads(made.arguments))]
+    assert (called, finish) == ([("read_file", {"path": "a.py", "offset": 3})], "tool_calls")
+    assert len(lab.journal) == 1
+    assert batchwrap.stats(client).repairs == {"refused_calls": 1} | (
+        {"whole_answers": 1} if stream else {}
+    )
+
+
+@pytest.mark.parametrize("text", ["", "Let me look."])
+def test_a_call_that_is_refused_in_a_stream(caller: Caller, serve: Any, text: str) -> None:
+    """An error event that holds a call becomes it, first or behind a text."""
+    said = event(chunk({"content": text})) if text else b""
+    lab = serve(raw(said + b"event: error\n" + event(refused(READ, status_code=400))))
+    client = batchwrap.wrap(caller.open(lab, max_retries=0), repair=REBUILD)
+    gathered = gather(caller.ask(client, tools=TOOLS, stream=True))
+    assert gathered["content"] == text
+    assert gathered["calls"] == [("read_file", {"path": "a.py", "offset": 3})]
+    assert gathered["finish_reason"] == "tool_calls"
+
+
+NOT_REBUILT = {
+    "an unknown tool": 'delete_all{"path": "a.py"}',
+    "cut off": '{"name": "read_file", "arguments": {"path": "a.p',
+    "nothing that is required": '{"name": "read_file", "arguments": {}}',
+    "a text": "Tool use failed: no JSON",
+    "a call and a text": 'read_file{"path": "a.py"} and so on',
+    "what the user said": 'read_file{"path": "echo.py"}',
+}
+
+
+@pytest.mark.parametrize("name", NOT_REBUILT)
+def test_a_refused_call_that_stays_refused(caller: Caller, serve: Any, name: str) -> None:
+    """What does not pass the gates is the provider's error, tried once more by the SDK."""
+    body = json.dumps(refused(NOT_REBUILT[name])).encode()
+    lab = serve(lambda _: Raw(400, {"content-type": "application/json"}, (body,)))
+    client = batchwrap.wrap(caller.open(lab, max_retries=2), repair=REBUILD, batching=None)
+    told = {"role": "user", "content": 'Never call read_file{"path": "echo.py"}'}
+    with pytest.raises(openai.BadRequestError, match="failed_generation"):
+        caller.ask(client, tools=TOOLS, messages=[told])
+    assert len(lab.journal) == 2
+
+
+def test_half_a_leaked_call(caller: Caller, serve: Any) -> None:
+    """A call in the text that the output's limit cuts off is an error, asked for once."""
+    said = '<tool_call>\n{"name": "edit_file", "arguments": {"path": "a'
+    message = {"role": "assistant", "content": said}
+    choice = {"index": 0, "message": message, "finish_reason": "length"}
+    body = json.dumps({"id": "x", "choices": [choice]}).encode()
+    lab = serve(lambda _: Raw(200, {"content-type": "application/json"}, (body,)))
+    bare = caller.open(lab, max_retries=2)
+    client = batchwrap.wrap(bare, repair=Repair(leaked_calls="gated"))
+    with pytest.raises(openai.InternalServerError) as caught:
+        caller.ask(client, tools=TOOLS, model="qwen3")
+    assert caught.value.code == "batchwrap_truncated_tool_call"
+    assert len(lab.journal) == 1, "the same request would be cut off again"
+    assert caller.ask(client, model="qwen3").choices[0].message.content == said, "no tools"
+    quoting = [{"role": "user", "content": f"What is {said}.py?"}]
+    asked = {"tools": TOOLS, "model": "qwen3", "messages": quoting}
+    assert caller.ask(client, **asked).choices[0].message.content == said, "the user's own words"
+
+
+def test_a_stream_that_stalls(caller: Caller, serve: Any) -> None:
+    """The client's own read time-out ends it, with the error that it has without batchwrap."""
+    lab = serve(lambda _: Reply("so much to say"), tokens_per_s=0.02)
+    bare = caller.open(lab, max_retries=0, timeout=0.3)
+    raised = []
+    for client in (bare, batchwrap.wrap(bare)):
+        stream = caller.each(caller.start(client, stream=True))
+        assert next(stream).choices
+        with pytest.raises(Exception, match=r"(?i)timed out|^$") as caught:
+            list(stream)
+        raised.append(caught.type)
+    assert raised[0] is raised[1] and "Timeout" in raised[0].__name__
