@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from batchwrap.core import chat
 from batchwrap.core.context import Context
+from batchwrap.core.endpoints import CHAT, Endpoint
 from batchwrap.core.exchange import Exchange
 from batchwrap.core.memory import Memory
 from batchwrap.core.tally import Tally
@@ -25,6 +26,7 @@ from batchwrap.throttle.accounts import Origin
 from batchwrap.throttle.budget import Budget
 from batchwrap.throttle.estimate import Estimator
 from batchwrap.throttle.gate import Gate
+from batchwrap.throttle.signal import UNCLOSED, Waits
 
 _log = logging.getLogger("batchwrap")
 _ALPHANUMERIC = string.ascii_letters + string.digits
@@ -32,10 +34,18 @@ _ALPHANUMERIC = string.ascii_letters + string.digits
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: its machine, its limits, and whom to tell of its end."""
+    """One request.
+
+    Attributes:
+        exchange: its machine.
+        gate: its limits.
+        is_known: whether it goes to a provider that batchwrap knows.
+        ended: whom to tell of its end.
+    """
 
     exchange: Exchange
     gate: Gate
+    is_known: bool
     ended: Callable[[Exchange], None]
 
 
@@ -54,6 +64,7 @@ class Engine:
         self.budget = Budget(options.throttle)
         self._retries = retries and options.throttle is not None
         self._memory = Memory()
+        self._warned: set[str] = set()
         self._estimator = Estimator()
         # Not secret, only unlikely to meet: a generator of its own keeps a user's
         # `random.seed` from making two processes derive the same ids.
@@ -64,11 +75,25 @@ class Engine:
         body: chat.Body,
         origin: Origin,
         *,
+        endpoint: Endpoint = CHAT,
         may_answer: bool = True,
+        retries: bool = True,
         mode: Mode | None = None,
+        waits: Waits = UNCLOSED,
     ) -> Call:
-        """One request, ready to be driven; `mode` is what the request says."""
-        request = self.budget.request(body, origin)
+        """One request, ready to be driven.
+
+        Args:
+            body: the request.
+            origin: where it goes, and on whose account.
+            endpoint: its endpoint.
+            may_answer: whether the adapter can hand out local answers.
+            retries: whether this request may be retried here.
+            mode: what the request itself says.
+            waits: those of the client that it comes from.
+        """
+        retries = retries and self._retries
+        request = self.budget.request(body, origin, pooled=endpoint.pooled)
         throttle = self.options.throttle
         context = Context(
             options=self.options,
@@ -84,20 +109,22 @@ class Engine:
         exchange = Exchange(
             body,
             context=context,
+            endpoint=endpoint,
             counter=self._estimator,
             limits_tokens=self.budget.counts_tokens(request),
-            backoff=retry.backoff(throttle) if self._retries and throttle else retry.never,
-            retries=self._retries,
+            backoff=retry.backoff(throttle) if retries and throttle else retry.never,
+            retries=retries,
             may_answer=may_answer,
         )
-        return Call(exchange, Gate(self.budget, request), self.ended)
+        gate = Gate(self.budget, request, waits)
+        return Call(exchange, gate, bool(request.provider.name), self.ended)
 
     def ended(self, exchange: Exchange) -> None:
         """Take over what an exchange counted, and pass its events on."""
         self.counters.add(exchange.tally.counts)
         if exchange.estimated and exchange.usage is not None:
             self._estimator.calibrate(
-                exchange.model, exchange.estimated, exchange.usage.prompt_tokens
+                exchange.counted_as, exchange.estimated, exchange.usage.prompt_tokens
             )
         for event in exchange.tally.events if self.options.on_event is not None else ():
             self._tell(event)
@@ -109,6 +136,29 @@ class Engine:
             self.options.on_event(event)
         except Exception:
             _log.exception("on_event failed for the event %r", event.name)
+
+    @property
+    def translates(self) -> bool:
+        """Whether the model is offered or reminded of anything."""
+        return self.options.batching is not None or self.options.reminders is not None
+
+    def warn_once(self, topic: str, message: str, *args: object) -> None:
+        """Warn of something that holds for the whole target, the first time it is met."""
+        if topic not in self._warned:
+            self._warned.add(topic)
+            _log.warning(message, *args)
+
+    def serves(self, endpoint: Endpoint) -> bool:
+        """Whether anything is done for requests to an endpoint; what is not, is warned of once."""
+        if endpoint.gains and self.translates:
+            self.warn_once(
+                endpoint.name,
+                "batching and reminders are inactive for requests to %s: they are throttled, and "
+                "otherwise left as they are. Use chat completions (/chat/completions) to have "
+                "them; wrap with batching=None and reminders=None if this is what you want.",
+                endpoint.suffix,
+            )
+        return endpoint is CHAT or self.options.throttle is not None
 
     def passed_through(self) -> None:
         """Count a request that is none of our business."""

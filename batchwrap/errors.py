@@ -72,6 +72,16 @@ class QuotaExhausted(LimitExceeded):
     """
 
 
+class ClientClosed(BatchwrapError):
+    """The client was closed while a request of it waited.
+
+    Through a wrapped client it is the SDK's own connection error.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the client was closed while the request waited")
+
+
 class StoreUnavailable(BatchwrapError):
     """The place where a shared budget is kept cannot be read or written now.
 

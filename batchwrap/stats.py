@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from threading import RLock
 from typing import Any
 
-_REPAIRS, _DEFECTS = "repairs.", "defects."
+_ONLY_THROTTLED, _REPAIRS, _DEFECTS = "only_throttled.", "repairs.", "defects."
 _DIRECTIVES = "directives\n"  # names of models have all other separators in them
 
 
@@ -17,7 +17,7 @@ class Stats:
     """What batchwrap did.
 
     Attributes:
-        requests: chat requests of the agent.
+        requests: requests of the agent to a model, those that were only throttled included.
         round_trips: requests that reached the provider, refused ones included.
         multi_calls: multi-calls of the model that were expanded.
         items: single calls that they became.
@@ -35,7 +35,9 @@ class Stats:
         completion_tokens: output tokens as the provider counted them.
         failed_open: requests that were refused with what we added, and sent again without.
         not_understood: request bodies of a shape that was passed on untouched.
-        passed_through: requests to other endpoints, untouched.
+        passed_through: requests that are none of our business, untouched.
+        only_throttled: requests to endpoints other than chat completions, by endpoint: held back,
+            retried and settled, but without batches and reminders.
         repairs: how often each repair was needed, by name.
         directives: by model and directive, how often it was `given`, how many of these were
             `judged` since by what the model did at its next chance, and `followed` by a
@@ -63,6 +65,7 @@ class Stats:
     failed_open: int = 0
     not_understood: int = 0
     passed_through: int = 0
+    only_throttled: Mapping[str, int] = field(default_factory=dict)
     repairs: Mapping[str, int] = field(default_factory=dict)
     directives: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     defects: Mapping[str, int] = field(default_factory=dict)
@@ -85,7 +88,7 @@ class Stats:
             for directive, counts in by_directive.items()
             for what, count in counts.items()
         }
-        for group in ("repairs", "defects"):
+        for group in ("only_throttled", "repairs", "defects"):
             counted = rows.pop(group)
             rows |= {f"{group}: {name}": count for name, count in sorted(counted.items())}
         width = max(len(name) for name in rows)
@@ -119,6 +122,7 @@ class Counters:
         known = {item.name: counts[item.name] for item in fields(Stats) if item.name in counts}
         return Stats(
             **known,
+            only_throttled=_under(_ONLY_THROTTLED, counts),
             repairs=_under(_REPAIRS, counts),
             defects=_under(_DEFECTS, counts),
             directives=_by_directive(counts),

@@ -1,10 +1,17 @@
-"""So that a request is translated once, however many layers of ours it passes."""
+"""So that a request is translated once, however many layers of ours it passes.
+
+Within a process a context variable says so. Between processes a header does: what a wrapped
+client has translated, a `batchwrap serve` that it reaches only throttles.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+# Sent with what was translated, but not to providers that are known: they are no layer of ours.
+TRANSLATED_HEADER = "x-batchwrap-translated"
 
 _translated = ContextVar("batchwrap_translated", default=False)
 

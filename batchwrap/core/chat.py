@@ -18,6 +18,15 @@ ToolCall = dict[str, Any]
 _TEXT_OR_NONE = (str, type(None))
 
 
+def decoded(content: bytes) -> Body | None:
+    """The JSON object that these bytes are, or None."""
+    try:
+        body = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
 def is_understood(body: object, known: int = 0) -> bool:
     """Whether a request body has the shape that batchwrap translates.
 

@@ -24,6 +24,7 @@ from typing import Protocol
 
 from batchwrap.core import chat
 from batchwrap.core.context import Context
+from batchwrap.core.endpoints import CHAT, Endpoint, Meter
 from batchwrap.core.limits import cost
 from batchwrap.core.limits.cost import Cost
 from batchwrap.core.limits.headers import Observation, read_headers
@@ -32,6 +33,7 @@ from batchwrap.core.repair.diagnosis import mended_body, read_fault
 from batchwrap.core.repair.faults import Broken, Fault, error_in
 from batchwrap.core.repair.whole import as_chunks
 from batchwrap.core.tally import Tally
+from batchwrap.core.untouched import Untouched
 from batchwrap.core.views.deliver import LocalAnswer
 from batchwrap.core.views.translate import Translator
 
@@ -151,6 +153,7 @@ class Exchange:
     Args:
         body: the agent's request, decoded.
         context: what the translator needs.
+        endpoint: where the request goes; only chat completions are translated.
         counter: estimates prompt tokens.
         limits_tokens: whether what the request costs in tokens matters to any limit.
         backoff: seconds to wait after a refusal, None to give up.
@@ -163,6 +166,7 @@ class Exchange:
         body: chat.Body,
         *,
         context: Context,
+        endpoint: Endpoint = CHAT,
         counter: Counter,
         limits_tokens: bool,
         backoff: Callable[[Refusal], float | None],
@@ -172,7 +176,11 @@ class Exchange:
         self._body = body
         self._provider = context.provider
         self._retries = retries
-        self._translator = Translator(context, body)
+        self._endpoint = endpoint
+        self._translator: Translator | Untouched = (
+            Translator(context, body) if endpoint is CHAT else Untouched(endpoint, context.tally)
+        )
+        self._read_usage = Meter(endpoint)
         self._counter = counter
         self._limits_tokens = limits_tokens
         self._backoff = backoff
@@ -192,6 +200,16 @@ class Exchange:
         self._is_rebuilt = False  # whether the answer was an error that held a call
         self._is_new = False  # whether the body was put together from another form
         self.tally: Tally = context.tally
+
+    @property
+    def is_translated(self) -> bool:
+        """Whether it is translated, or only held back by limits."""
+        return isinstance(self._translator, Translator)
+
+    @property
+    def counted_as(self) -> str:
+        """What estimates are corrected for: the model, and the endpoint of other estimates."""
+        return self.model if self.is_translated else f"{self._endpoint.name}:{self.model}"
 
     @property
     def streams(self) -> bool:
@@ -215,12 +233,18 @@ class Exchange:
         return Reserve(self._reserved, self._sure)
 
     def _estimate(self, sent: chat.Body) -> None:
-        self.estimated = self._counter.raw(sent)
-        prompt = self._counter.calibrated(self.model, self.estimated)
+        """How much the request may cost."""
+        output = sent
+        if self.is_translated:
+            self.estimated = self._counter.raw(sent)
+        else:
+            self.estimated = self._endpoint.prompt_tokens(sent)
+            output = self._endpoint.output(sent)
+        prompt = self._counter.calibrated(self.counted_as, self.estimated)
         self._translator.check_size(prompt)
         rule = self._provider.rule
-        self._reserved = cost.reserve(prompt, sent, rule)
-        self._sure = cost.reserve(prompt, sent, replace(rule, default_output=0))
+        self._reserved = cost.reserve(prompt, output, rule)
+        self._sure = cost.reserve(prompt, output, replace(rule, default_output=0))
 
     def reserved(self, waited_s: float) -> Action:
         """The cost was admitted, after so many seconds in the queue."""
@@ -269,7 +293,7 @@ class Exchange:
             return _failed(self._broken)
         if completion is None:
             return Respond(None)
-        self._usage = cost.usage_of(completion)
+        self._usage = self._read_usage(completion)
         try:
             seen = self._translator.response(completion)
         except Broken as broken:
@@ -333,7 +357,7 @@ class Exchange:
 
     def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
         """The chunks to hand out for one that came; None: as it came."""
-        usage = cost.usage_of(chunk)
+        usage = self._read_usage(chunk)
         self._usage = usage or self._usage  # reported twice, the last one counts
         if usage is not None and self._asked_usage and not chunk.get("choices"):
             self._translator.note(chunk)
@@ -350,7 +374,7 @@ class Exchange:
         """
         out = self._translator.end(self._last_chunk, marked=marked)
         for chunk in out:
-            self._usage = cost.usage_of(chunk) or self._usage
+            self._usage = self._read_usage(chunk) or self._usage
         return out
 
     @property
@@ -388,7 +412,7 @@ class Exchange:
         """Ask for the usage of a stream where the provider is known to take that."""
         sent = self._body if self._changed is None else self._changed
         options = sent.get("stream_options")
-        asks = bool(self._provider.usage_in_streams and sent.get("stream"))
+        asks = self.is_translated and self._provider.usage_in_streams and sent.get("stream")
         if not asks or not isinstance(options, dict | None) or "include_usage" in (options or {}):
             return
         self._asked_usage = True

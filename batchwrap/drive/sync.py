@@ -92,7 +92,7 @@ def run(
                     action = ex.Send(None)
                 case ex.Wait(seconds, refusal):
                     _drop(sent(incoming))
-                    time.sleep(attempt.refused(refusal, seconds))
+                    gate.pause(attempt.refused(refusal, seconds))
                     action = exchange.waited()
                 case ex.ReadFirst():
                     action = exchange.first(sent(incoming).first())

@@ -97,7 +97,7 @@ async def run(
                     action = ex.Send(None)
                 case ex.Wait(seconds, refusal):
                     await _drop(sent(incoming))
-                    await anyio.sleep(attempt.refused(refusal, seconds))
+                    await gate.pause_async(attempt.refused(refusal, seconds))
                     action = exchange.waited()
                 case ex.ReadFirst():
                     action = exchange.first(await sent(incoming).first())

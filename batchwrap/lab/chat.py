@@ -54,12 +54,12 @@ async def complete(exchange: Exchange, provider: Provider, ledger: Ledger) -> No
         exchange.prompt_tokens = counted
         refused = _too_long(exchange, provider) or _admit(exchange, provider, ledger)
     first_s = provider.clock.now() + provider.ttft_s
-    reply = refused or await _ask(exchange, provider)
+    reply = refused or await ask(exchange, provider)
     if isinstance(reply, Answer):
         await exchange.respond(reply)
     elif isinstance(reply, Raw):
         await exchange.wait_until(first_s)
-        await _send_raw(exchange, reply)
+        await send_raw(exchange, reply)
     else:
         turn = _turn(exchange, provider, reply, first_s)
         await (_send_stream if exchange.stream else _send_plain)(exchange, provider, turn)
@@ -88,7 +88,7 @@ def _admit(exchange: Exchange, provider: Provider, ledger: Ledger) -> Answer | N
     return provider.voice.refusal(refusal, _model_name(exchange), provider.time_scale)
 
 
-async def _ask(exchange: Exchange, provider: Provider) -> Reply | Raw | Answer:
+async def ask(exchange: Exchange, provider: Provider) -> Reply | Raw | Answer:
     """The model's reply; where it fails, a 500 that says why and that no SDK retries."""
     try:
         reply = await exchange.in_thread(provider.model, exchange.json)
@@ -174,7 +174,8 @@ async def _send_stream(exchange: Exchange, provider: Provider, turn: _Turn) -> N
     await exchange.finish(b"data: [DONE]\n\n")
 
 
-async def _send_raw(exchange: Exchange, raw: Raw) -> None:
+async def send_raw(exchange: Exchange, raw: Raw) -> None:
+    """Send exactly these bytes."""
     headers = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in raw.headers.items()]
     await exchange.start(raw.status, headers)
     for chunk in raw.chunks[:-1]:

@@ -14,7 +14,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from batchwrap.lab import chat, endpoints
+from batchwrap.lab import chat, endpoints, generating
 from batchwrap.lab.dialects import error
 from batchwrap.lab.exchange import ClientGone, Exchange
 from batchwrap.lab.limits import Ledger
@@ -25,6 +25,9 @@ Handler = Callable[[Exchange, Provider, Ledger], Awaitable[None]]
 _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/v1/chat/completions", chat.complete),
     ("POST", "/v1/embeddings", endpoints.embeddings),
+    ("POST", "/v1/completions", generating.completions),
+    ("POST", "/v1/responses", generating.responses),
+    ("POST", "/v1/messages", generating.messages),
     ("POST", "/v1/echo", endpoints.echo),
     ("GET", "/v1/models", endpoints.models),
     ("POST", "/openai/deployments/{name}/chat/completions", chat.complete),

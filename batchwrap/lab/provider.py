@@ -93,7 +93,8 @@ class Provider:
         """
         key = None
         if self.api_keys is not None:
-            key = headers.get("api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+            bearer = headers.get("authorization", "").removeprefix("Bearer ")
+            key = headers.get("api-key") or headers.get("x-api-key") or bearer
             if key not in self.api_keys:
                 return None
         if key not in self._ledgers:

@@ -41,7 +41,8 @@ class Lab:
         chunk_tokens: how many tokens a chunk of a stream carries.
         include_usage: when a stream has a chunk with `usage`.
         default_output: tokens that a request without an output cap reserves.
-        api_keys: keys that are accepted, as bearer token or in `api-key`; None for any.
+        api_keys: keys that are accepted, as bearer token, in `api-key` or `x-api-key`; None
+            for any.
         gzip: whether responses are compressed for clients that accept it.
 
     Raises:

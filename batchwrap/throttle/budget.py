@@ -80,11 +80,11 @@ class Budget:
         self._turn = 0
         self._lock = Lock()
 
-    def request(self, body: chat.Body, origin: Origin) -> Request:
-        """What matters of a request."""
+    def request(self, body: chat.Body, origin: Origin, *, pooled: bool = True) -> Request:
+        """What matters of a request; `pooled`: whether another key may take it."""
         model = str(body.get("model") or "")
         provider = self._plan.provider if self._plan else provider_of(origin.host or None, model)
-        accounts = accounts_of(self._keys, origin)
+        accounts = accounts_of(self._keys if pooled else None, origin)
         return Request(
             provider=provider,
             model=model,
@@ -220,9 +220,11 @@ def _is_no_answer(message: object) -> bool:
     return not isinstance(message, dict) or message.get("role") != "assistant"
 
 
-def _conversation(body: chat.Body) -> bytes:
-    """What tells a conversation apart: how it begins."""
+def _conversation(body: chat.Body) -> bytes | None:
+    """What tells a conversation apart: how it begins; None: it is none."""
     messages = body.get("messages")
-    start = list(takewhile(_is_no_answer, messages if isinstance(messages, list) else ()))
+    if not isinstance(messages, list):
+        return None
+    start = list(takewhile(_is_no_answer, messages))
     written = orjson.dumps([body.get("model"), start], default=repr)
     return blake2b(written, digest_size=16).digest()

@@ -9,14 +9,22 @@ from batchwrap.core.limits.headers import Observation
 from batchwrap.core.limits.refusal import Refusal
 from batchwrap.throttle.budget import Budget, Request
 from batchwrap.throttle.limiter import Ask, Grant
+from batchwrap.throttle.signal import UNCLOSED, TaskSignal, ThreadSignal, Waits
 
 
 class Gate:
-    """What a driver passes with each attempt of one request."""
+    """What a driver passes with each attempt of one request.
 
-    def __init__(self, budget: Budget, request: Request) -> None:
+    Args:
+        budget: the limits.
+        request: what of the request matters there.
+        waits: those of its client; closing it ends them with `ClientClosed`.
+    """
+
+    def __init__(self, budget: Budget, request: Request, waits: Waits = UNCLOSED) -> None:
         self._budget = budget
         self._request = request
+        self._waits = waits
         self._comes_again = False
 
     def acquire(self, cost: Cost, sure: Cost) -> Lease:
@@ -26,16 +34,25 @@ class Gate:
             LimitExceeded: it can never fit, or the wait would be too long.
             StoreUnavailable: the store is down, and nothing takes its place.
         """
-        return self._lease(self._budget.limiter.acquire(self._ask(cost, sure)))
+        return self._lease(self._budget.limiter.acquire(self._ask(cost, sure), self._waits))
 
     async def acquire_async(self, cost: Cost, sure: Cost) -> Lease:
         """Wait in this task until the cost is admitted. Raises as `acquire` does."""
-        return self._lease(await self._budget.limiter.acquire_async(self._ask(cost, sure)))
+        limiter = self._budget.limiter
+        return self._lease(await limiter.acquire_async(self._ask(cost, sure), self._waits))
 
     def _ask(self, cost: Cost, sure: Cost) -> Ask:
         """Who was refused has waited before: he is the first of his priority."""
         again, self._comes_again = self._comes_again, True
         return self._budget.ask(self._request, cost, sure, again=again)
+
+    def pause(self, seconds: float) -> None:
+        """Wait in this thread for so long."""
+        self._waits.wait(ThreadSignal(), seconds)
+
+    async def pause_async(self, seconds: float) -> None:
+        """Wait in this task for so long."""
+        await self._waits.wait_async(TaskSignal(), seconds)
 
     def _lease(self, grant: Grant) -> Lease:
         self._budget.took(self._request, grant.account)

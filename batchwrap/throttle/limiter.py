@@ -28,7 +28,7 @@ from batchwrap.errors import LimitExceeded, QuotaExhausted, RequestTooLarge, Sto
 from batchwrap.options import Limit
 from batchwrap.throttle.accounts import Account
 from batchwrap.throttle.courier import TTL_S, Courier
-from batchwrap.throttle.signal import TaskSignal, ThreadSignal
+from batchwrap.throttle.signal import UNCLOSED, TaskSignal, ThreadSignal, Waits
 from batchwrap.throttle.stores import MemoryStore, Spent, Store
 
 _log = logging.getLogger("batchwrap")
@@ -168,10 +168,11 @@ class Limiter:
         # asked, so nobody takes it in an event loop if that may block.
         self._door = RLock()
 
-    def acquire(self, ask: Ask) -> Grant:
+    def acquire(self, ask: Ask, waits: Waits = UNCLOSED) -> Grant:
         """Wait in this thread until the request is admitted.
 
         Raises:
+            ClientClosed: the client whose `waits` they are was closed.
             LimitExceeded: it can never fit, or the wait would be above `max_wait_s`.
             StoreUnavailable: the store is down, and nothing takes its place.
         """
@@ -179,20 +180,20 @@ class Limiter:
         waiter = _Waiter(ask, started + self._max_wait_s, signal)
         try:
             while isinstance(found := self._try(waiter), float):
-                signal.wait(found)
+                waits.wait(signal, found)
         except BaseException:
             self._leave(waiter)
             raise
         self._depart(waiter)
         return Grant(ask, *found, waiter.ticket, self._clock() - started)
 
-    async def acquire_async(self, ask: Ask) -> Grant:
+    async def acquire_async(self, ask: Ask, waits: Waits = UNCLOSED) -> Grant:
         """Wait in this task until the request is admitted. Raises as `acquire` does."""
         started, signal = self._clock(), TaskSignal()
         waiter = _Waiter(ask, started + self._max_wait_s, signal)
         try:
             while isinstance(found := await self._try_async(waiter), float):
-                await signal.wait(found)
+                await waits.wait_async(signal, found)
         except BaseException:
             self._leave(waiter)
             raise

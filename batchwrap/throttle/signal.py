@@ -7,12 +7,14 @@ another thread or event loop than the one who waits for them.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+
+from batchwrap.errors import ClientClosed
 
 
 class ThreadSignal:
@@ -56,3 +58,49 @@ class TaskSignal:
 
     def _wake(self) -> None:
         self._event.set()
+
+
+class Waits:
+    """All waits of one client: closing it releases them, from any thread."""
+
+    def __init__(self) -> None:
+        self._signals: set[ThreadSignal | TaskSignal] = set()
+        self._closed = False
+
+    def close(self) -> None:
+        """Release those who wait; nobody waits any more."""
+        self._closed = True
+        for signal in tuple(self._signals):
+            signal.set()
+
+    def wait(self, signal: ThreadSignal, timeout_s: float) -> None:
+        """Wait in this thread for the signal, or so many seconds.
+
+        Raises:
+            ClientClosed: the client is closed.
+        """
+        with self._watched(signal):
+            signal.wait(timeout_s)
+
+    async def wait_async(self, signal: TaskSignal, timeout_s: float) -> None:
+        """Wait in this task. Raises as `wait` does."""
+        with self._watched(signal):
+            await signal.wait(timeout_s)
+
+    @contextmanager
+    def _watched(self, signal: ThreadSignal | TaskSignal) -> Iterator[None]:
+        self._signals.add(signal)
+        try:
+            self._check()  # once the signal is known: a close from now on wakes it
+            yield
+        finally:
+            self._signals.discard(signal)
+        self._check()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ClientClosed
+
+
+# Of what is never closed, such as a decorated function.
+UNCLOSED = Waits()

@@ -92,9 +92,11 @@ class Web:
         """The response to a chat request, read to its end."""
         return self.caller.run(client.post, f"{lab.base_url}/chat/completions", **options)
 
-    def stream(self, client: Any, lab: Lab, **options: Any) -> tuple[Any, bytes]:
-        """The response to a chat request and its body as it is handed out, not decoded."""
-        url = f"{lab.base_url}/chat/completions"
+    def stream(
+        self, client: Any, lab: Lab, where: str = "chat/completions", **options: Any
+    ) -> tuple[Any, bytes]:
+        """The response to a request and its body as it is handed out, not decoded."""
+        url = f"{lab.base_url}/{where}"
         read = _read_async if self.caller.is_async else _read
         pair: tuple[Any, bytes] = self.caller.run(read, client.stream("POST", url, **options))
         return pair

@@ -262,7 +262,7 @@ def test_streamed_upload(web: Web, serve: Any) -> None:
 
 
 def test_other_endpoints(caller: Caller, serve: Any) -> None:
-    """Models, embeddings and unknown paths are not touched, only counted."""
+    """Models and embeddings are not touched, only counted."""
     lab = serve(Reply("yes"))
     bare = caller.open(lab)
     client = batchwrap.wrap(bare)
@@ -274,7 +274,8 @@ def test_other_endpoints(caller: Caller, serve: Any) -> None:
     assert lists_again.headers == lists.headers
     assert embeds_again.headers == embeds.headers
     stats = batchwrap.stats(client)
-    assert (stats.passed_through, stats.requests) == (2, 0)
+    assert (stats.passed_through, stats.requests) == (1, 1)
+    assert stats.only_throttled == {"embeddings": 1}
 
 
 def test_multipart(web: Web, serve: Any) -> None:

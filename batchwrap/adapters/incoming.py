@@ -1,0 +1,169 @@
+"""An answer that is arriving on the wire, read raw so that untouched bodies keep their bytes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, suppress
+from itertools import chain
+from types import ModuleType
+from typing import Any
+
+from batchwrap.adapters.events import EventPipe, FirstEvent
+from batchwrap.core import chat, sse
+from batchwrap.core.chat import Body
+from batchwrap.core.exchange import Exchange, Head
+
+_ABOUT_USAGE = b'"usage"'
+
+
+class Tap:
+    """Looks at a stream that is handed out as it comes, for what it says about usage."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._splitter = sse.Splitter()
+
+    def feed(self, data: bytes) -> bytes:
+        """The bytes themselves, at once."""
+        for event in self._splitter.feed(data):
+            self._look(event)
+        return data
+
+    def finish(self) -> bytes:
+        """Nothing: all was handed out."""
+        self._look(self._splitter.rest())
+        return b""
+
+    def _look(self, event: bytes) -> None:
+        if _ABOUT_USAGE in event and (told := chat.decoded(sse.data_of(event))) is not None:
+            self._exchange.chunk(told)
+
+
+class _Incoming:
+    """A response of the inner transport.
+
+    Args:
+        response: the response.
+        library: httpx or httpx2.
+        exchange: what it is an answer in.
+    """
+
+    def __init__(self, response: Any, library: ModuleType, exchange: Exchange) -> None:
+        self.response = response
+        self.raw: bytes | None = None  # of a plain answer, once it is read
+        self.came: list[bytes] = []  # of a stream whose first event was looked at
+        self.data: Any = None  # the rest of it
+        self._library = library
+        self._exchange = exchange
+
+    @property
+    def head(self) -> Head:
+        """Status and headers."""
+        headers = self.response.headers
+        kind = headers.get("content-type", "").lower()
+        # Some gateways send events under another type, or none; SDKs do not look at it.
+        other = "json" in kind or "html" in kind
+        is_stream = kind.startswith("text/event-stream") or (self._exchange.streams and not other)
+        return Head(self.response.status_code, headers, is_stream)
+
+    @property
+    def is_decoded(self) -> bool:
+        """Whether the library knows the body's encoding; else it stays as it came."""
+        encoding, probe = self.response.headers.get("content-encoding"), b"?"
+        if encoding is None:
+            return True
+        headers = {"content-encoding": encoding}
+        try:
+            return bool(
+                self._library.Response(200, headers=headers, content=probe).content != probe
+            )
+        except self._library.DecodingError:
+            return True
+
+    def _pipe(self, exchange: Exchange) -> EventPipe | Tap | None:
+        if not self.is_decoded:
+            return None
+        return EventPipe(exchange) if exchange.is_translated else Tap(exchange)
+
+    def _decoded(self) -> Body | None:
+        raw = self.raw or b""
+        if "content-encoding" not in self.response.headers:
+            return self._exchange.read(raw)
+        whole = self._library.Response(200, headers=self.response.headers, content=raw)
+        return self._exchange.read(whole.content)
+
+
+class SyncIncoming(_Incoming):
+    """For threads."""
+
+    def read(self) -> Body | None:
+        """The whole body, decoded; None if it is not a JSON object, or a stream's rest."""
+        if self.data is not None:
+            with suppress(self._library.RequestError):
+                deque(self.data, maxlen=0)
+        elif self.raw is None:
+            self.raw = b"".join(self.response.stream)
+        return self._decoded()
+
+    def first(self) -> Body | None:
+        """The first event of a stream, decoded."""
+        looking, self.data = FirstEvent(), self.response.iter_bytes()
+        for data in self.data:
+            self.came.append(data)
+            if looking.feed(data):
+                break
+        return looking.event
+
+    def pieces(self, exchange: Exchange) -> Generator[bytes]:
+        """The stream, each event taken through the exchange."""
+        pipe = self._pipe(exchange)
+        for data in chain(self.came, self.data or self.response.iter_bytes()):
+            if out := pipe.feed(data) if pipe is not None else data:
+                yield out
+        if pipe is not None and (out := pipe.finish()):
+            yield out
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.response.close()
+
+
+class AsyncIncoming(_Incoming):
+    """For tasks."""
+
+    async def read(self) -> Body | None:
+        """The whole body, decoded; None if it is not a JSON object, or a stream's rest."""
+        if self.data is not None:
+            with suppress(self._library.RequestError):
+                async for _ in self.data:
+                    pass
+        elif self.raw is None:
+            self.raw = b"".join([data async for data in self.response.stream])
+        return self._decoded()
+
+    async def first(self) -> Body | None:
+        """The first event of a stream, decoded."""
+        looking, self.data = FirstEvent(), self.response.aiter_bytes()
+        async for data in self.data:
+            self.came.append(data)
+            if looking.feed(data):
+                break
+        return looking.event
+
+    async def pieces(self, exchange: Exchange) -> AsyncGenerator[bytes]:
+        """The stream, each event taken through the exchange."""
+        pipe = self._pipe(exchange)
+        async with aclosing(self.data or self.response.aiter_bytes()) as decoded:
+            for data in self.came:
+                if out := pipe.feed(data) if pipe is not None else data:
+                    yield out
+            async for data in decoded:
+                if out := pipe.feed(data) if pipe is not None else data:
+                    yield out
+        if pipe is not None and (out := pipe.finish()):
+            yield out
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        await self.response.aclose()

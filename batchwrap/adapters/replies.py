@@ -1,0 +1,61 @@
+"""Responses that no provider sent: local answers, and refusals of ours in the provider's form."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import orjson
+
+from batchwrap.adapters.events import render_all
+from batchwrap.core.chat import Body
+from batchwrap.core.repair.faults import CONTEXT_CODE
+from batchwrap.core.views.deliver import LocalAnswer
+from batchwrap.errors import (
+    BatchwrapError,
+    ContextLimitExceeded,
+    LimitExceeded,
+    QuotaExhausted,
+    RequestTooLarge,
+    StoreUnavailable,
+)
+
+_JSON = {"content-type": "application/json"}
+_FINAL = {**_JSON, "x-should-retry": "false"}
+# Status, type and code of each error of ours, as SDKs read them.
+_REFUSALS: dict[type[BatchwrapError], tuple[int, str, str]] = {
+    LimitExceeded: (429, "rate_limit_error", "batchwrap_limit_exceeded"),
+    QuotaExhausted: (429, "rate_limit_error", "batchwrap_quota_exhausted"),
+    RequestTooLarge: (413, "invalid_request_error", "batchwrap_request_too_large"),
+    StoreUnavailable: (503, "server_error", "batchwrap_store_unavailable"),
+}
+
+
+def local(library: ModuleType, answer: LocalAnswer, asked: Body) -> Any:
+    """A local answer in the provider's form, marked by a header of ours."""
+    if asked.get("stream"):
+        options = asked.get("stream_options")
+        with_usage = isinstance(options, dict) and bool(options.get("include_usage"))
+        kind, content = "text/event-stream", render_all(answer.chunks(with_usage=with_usage))
+    else:
+        kind, content = "application/json", orjson.dumps(answer.completion())
+    headers = {"content-type": kind, "x-batchwrap-served": "local"}
+    return library.Response(200, headers=headers, content=content)
+
+
+def refused(library: ModuleType, error: LimitExceeded | StoreUnavailable) -> Any:
+    """A refusal of ours, so that the SDK raises its own error."""
+    status, kind, code = _REFUSALS[type(error)]
+    body = {"error": {"message": str(error), "type": kind, "param": None, "code": code}}
+    headers = dict(_FINAL)
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is not None:
+        headers["retry-after"] = f"{retry_after_s:.3f}"
+    return library.Response(status, headers=headers, content=orjson.dumps(body))
+
+
+def too_large(library: ModuleType, error: ContextLimitExceeded) -> Any:
+    """The same for a request that the model's context cannot hold."""
+    fields = {"message": str(error), "type": "invalid_request_error", "param": "messages"}
+    body = {"error": {**fields, "code": CONTEXT_CODE}}
+    return library.Response(400, headers=_FINAL, content=orjson.dumps(body))

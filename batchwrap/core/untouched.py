@@ -1,0 +1,65 @@
+"""What stands in the translator's place where a request is only held back by limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batchwrap.core import chat
+from batchwrap.core.endpoints import Endpoint
+from batchwrap.core.tally import Tally
+
+
+class Untouched:
+    """Changes nothing: the request goes out, and the answer is handed on, as it came."""
+
+    measures = False
+    mends = False
+    fits_forms = False
+    reads_errors = False
+
+    def __init__(self, endpoint: Endpoint, tally: Tally) -> None:
+        self._endpoint = endpoint
+        self._tally = tally
+
+    def local_answer(self) -> None:
+        """Only the provider answers."""
+
+    def request(self) -> None:
+        """The request stays as it is."""
+        self._tally.add(f"only_throttled.{self._endpoint.name}")
+
+    def check_size(self, tokens: int) -> None:
+        """How large is too large is the provider's to say."""
+
+    def refused(self) -> None:
+        """Nothing was added, so nothing is taken back."""
+
+    def give_up(self) -> None:
+        """Nothing was added, so nothing is switched off."""
+
+    def response(self, completion: chat.Body) -> None:
+        """The answer stays as it is."""
+
+    def read(self, content: bytes, *, whole: bool) -> chat.Body | None:
+        """The answer, to look at; None if it is not a JSON object."""
+        return chat.decoded(content)
+
+    def refusal(self, status: int, headers: Mapping[str, str], body: object) -> None:
+        """Errors are left alone."""
+
+    def rebuilt(self, body: chat.Body | None) -> None:
+        """Errors withhold nothing that could be told."""
+
+    def malformed(self) -> list[chat.Body]:
+        """A broken event stays as it is."""
+        return []
+
+    def chunk(self, chunk: chat.Body) -> None:
+        """The event stays as it is."""
+
+    def note(self, chunk: chat.Body) -> None:
+        """No event is taken out."""
+
+    def end(self, chunk: chat.Body | None, *, marked: bool | None = None) -> list[chat.Body]:
+        """Nothing is added at the end."""
+        return []

@@ -1,0 +1,253 @@
+"""Endpoints that generate text in other forms: completions, responses, Anthropic's messages.
+
+Simulated as far as limits and SDKs go: the model is asked with the request as it came, and
+says its text; tools, pictures and stored conversations are beyond it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import orjson
+
+from batchwrap.lab.chat import ask, send_raw
+from batchwrap.lab.dialects import Answer, error
+from batchwrap.lab.exchange import Exchange
+from batchwrap.lab.limits import Ledger
+from batchwrap.lab.model import Raw
+from batchwrap.lab.provider import Provider
+from batchwrap.lab.wire import random_id
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the model said.
+
+    Attributes:
+        pieces: its text, as it comes in a stream.
+        model: its name.
+        prompt, output: tokens.
+    """
+
+    pieces: Sequence[str]
+    model: str
+    prompt: int
+    output: int
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+
+class _Form(ABC):
+    """One endpoint's form.
+
+    Attributes:
+        prompt: the fields of a request that hold the prompt.
+        cap: the field that caps the output.
+        names_events: whether its events have names, and its streams no other end mark.
+    """
+
+    prompt: Sequence[str]
+    cap: str
+    names_events: bool
+
+    @abstractmethod
+    def whole(self, said: _Said) -> dict[str, Any]:
+        """The answer in one piece."""
+
+    @abstractmethod
+    def events(self, said: _Said) -> Iterator[Event]:
+        """The answer as a stream."""
+
+
+class _Completions(_Form):
+    prompt = ("prompt",)
+    cap = "max_tokens"
+    names_events = False
+
+    def _body(self, said: _Said, text: str, finish: str | None) -> dict[str, Any]:
+        choice = {"index": 0, "text": text, "finish_reason": finish, "logprobs": None}
+        common = {"id": "cmpl-lab", "object": "text_completion", "created": 0, "model": said.model}
+        return {**common, "choices": [choice]}
+
+    def _usage(self, said: _Said) -> dict[str, int]:
+        total = said.prompt + said.output
+        return {
+            "prompt_tokens": said.prompt,
+            "completion_tokens": said.output,
+            "total_tokens": total,
+        }
+
+    def whole(self, said: _Said) -> dict[str, Any]:
+        return {**self._body(said, said.text, "stop"), "usage": self._usage(said)}
+
+    def events(self, said: _Said) -> Iterator[Event]:
+        for piece in said.pieces:
+            yield self._body(said, piece, None)
+        yield {**self._body(said, "", "stop"), "usage": self._usage(said)}
+
+
+class _Responses(_Form):
+    prompt = ("instructions", "input")
+    cap = "max_output_tokens"
+    names_events = True
+
+    def whole(self, said: _Said) -> dict[str, Any]:
+        part = {"type": "output_text", "text": said.text, "annotations": []}
+        message = {
+            "id": random_id("msg_", 24),
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [part],
+        }
+        usage = {
+            "input_tokens": said.prompt,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": said.output,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": said.prompt + said.output,
+        }
+        return {**self._begun(said), "status": "completed", "output": [message], "usage": usage}
+
+    def _begun(self, said: _Said) -> dict[str, Any]:
+        return {
+            "id": "resp_lab",
+            "object": "response",
+            "created_at": 0,
+            "status": "in_progress",
+            "error": None,
+            "incomplete_details": None,
+            "instructions": None,
+            "metadata": {},
+            "model": said.model,
+            "output": [],
+            "parallel_tool_calls": True,
+            "temperature": 1.0,
+            "tool_choice": "auto",
+            "tools": [],
+            "top_p": 1.0,
+            "usage": None,
+        }
+
+    def events(self, said: _Said) -> Iterator[Event]:
+        whole = self.whole(said)
+        [message] = whole["output"]
+        place = {"item_id": message["id"], "output_index": 0, "content_index": 0}
+        events: list[Event] = [
+            {"type": "response.created", "response": self._begun(said)},
+            {
+                "type": "response.output_item.added",
+                "output_index": 0,
+                "item": {**message, "status": "in_progress", "content": []},
+            },
+            {
+                "type": "response.content_part.added",
+                **place,
+                "part": {"type": "output_text", "text": "", "annotations": []},
+            },
+            *(
+                {"type": "response.output_text.delta", **place, "delta": piece, "logprobs": []}
+                for piece in said.pieces
+            ),
+            {"type": "response.completed", "response": whole},
+        ]
+        for number, event in enumerate(events):
+            yield {**event, "sequence_number": number}
+
+
+class _Messages(_Form):
+    prompt = ("system", "messages")
+    cap = "max_tokens"
+    names_events = True
+
+    def _body(self, said: _Said, output: int, *content: dict[str, Any]) -> dict[str, Any]:
+        usage = {
+            "input_tokens": said.prompt,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "output_tokens": output,
+        }
+        return {
+            "id": "msg_lab",
+            "type": "message",
+            "role": "assistant",
+            "model": said.model,
+            "content": list(content),
+            "stop_reason": "end_turn" if content else None,
+            "stop_sequence": None,
+            "usage": usage,
+        }
+
+    def whole(self, said: _Said) -> dict[str, Any]:
+        return self._body(said, said.output, {"type": "text", "text": said.text})
+
+    def events(self, said: _Said) -> Iterator[Event]:
+        yield {"type": "message_start", "message": self._body(said, 1)}
+        block = {"type": "text", "text": ""}
+        yield {"type": "content_block_start", "index": 0, "content_block": block}
+        for piece in said.pieces:
+            delta = {"type": "text_delta", "text": piece}
+            yield {"type": "content_block_delta", "index": 0, "delta": delta}
+        yield {"type": "content_block_stop", "index": 0}
+        ended = {"stop_reason": "end_turn", "stop_sequence": None}
+        yield {"type": "message_delta", "delta": ended, "usage": {"output_tokens": said.output}}
+        yield {"type": "message_stop"}
+
+
+async def _generate(form: _Form, exchange: Exchange, provider: Provider, ledger: Ledger) -> None:
+    body = exchange.json
+    if not isinstance(body, dict):
+        await exchange.respond(error(400, "The body is no JSON object."))
+        return
+    exchange.stream = bool(body.get("stream"))
+    prompt = orjson.dumps([body.get(name) for name in form.prompt]).decode()
+    exchange.prompt_tokens = provider.tokens.count(prompt)
+    cap = body.get(form.cap)
+    output = cap if isinstance(cap, int) else provider.default_output
+    refusal = exchange.admit(ledger, exchange.prompt_tokens + output)
+    model = str(body.get("model") or "lab")
+    if refusal is not None:
+        await exchange.respond(provider.voice.refusal(refusal, model, provider.time_scale))
+        return
+    reply = await ask(exchange, provider)
+    if isinstance(reply, Answer):
+        await exchange.respond(reply)
+    elif isinstance(reply, Raw):
+        await send_raw(exchange, reply)
+    else:
+        pieces = provider.tokens.split(reply.text, provider.chunk_tokens)
+        output = sum(tokens for _, tokens in pieces)
+        said = _Said([text for text, _ in pieces], model, exchange.prompt_tokens, output)
+        await _send(form, said, exchange, provider)
+
+
+async def _send(form: _Form, said: _Said, exchange: Exchange, provider: Provider) -> None:
+    """Send it, the whole at once or piece by piece, at the set speed."""
+    first_s = provider.clock.now() + provider.ttft_s
+    if not exchange.stream:
+        await exchange.wait_until(first_s + said.output / provider.tokens_per_s)
+        exchange.completion_tokens = said.output
+        await exchange.respond(Answer(200, form.whole(said), exchange.limit_headers()))
+        return
+    await exchange.wait_until(first_s)
+    await exchange.start_stream(exchange.limit_headers())
+    a_piece_s = said.output / max(1, len(said.pieces)) / provider.tokens_per_s
+    for number, event in enumerate(form.events(said)):
+        await exchange.wait_until(first_s + min(number, len(said.pieces)) * a_piece_s)
+        name = f"event: {event['type']}\n" if form.names_events else ""
+        await exchange.write(name.encode() + b"data: " + orjson.dumps(event) + b"\n\n")
+    exchange.completion_tokens = said.output
+    await exchange.finish(b"" if form.names_events else b"data: [DONE]\n\n")
+
+
+completions = partial(_generate, _Completions())
+responses = partial(_generate, _Responses())
+messages = partial(_generate, _Messages())
