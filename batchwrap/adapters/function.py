@@ -1,6 +1,7 @@
 """The decorator: the same engine around a completion function, for keyword arguments and objects.
 
-For `litellm.completion`, `acompletion` and any function of that shape.
+For `litellm.completion`, `acompletion`, a Router's and any function of that shape: sync, async,
+a generator, an async generator, or one that turns out to return an awaitable.
 """
 
 from __future__ import annotations
@@ -8,33 +9,37 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
-from itertools import chain, islice
-from typing import Any, Self
-from urllib.parse import urlsplit
+from contextlib import aclosing
+from typing import Any
 
-from batchwrap.adapters.marker import is_translated, translating
-from batchwrap.adapters.objects import ChunkPipe, Rebuilder, Templates, as_dict
+from batchwrap.adapters import failures
+from batchwrap.adapters.hints import Hints, given_to
+from batchwrap.adapters.marker import translating
+from batchwrap.adapters.objects import Templates
+from batchwrap.adapters.request import CallRequest, Signature
+from batchwrap.adapters.results import AsyncResult, SyncResult, is_stream
+from batchwrap.adapters.streams import like, like_local
 from batchwrap.core import chat
 from batchwrap.core.exchange import AnswerLocally, Exchange, Head, Respond
-from batchwrap.core.views.deliver import LocalAnswer
 from batchwrap.drive import sync, tasks
-from batchwrap.drive.answer import sent
-from batchwrap.engine import Engine
-from batchwrap.errors import BrokenAnswer, ConfigError
+from batchwrap.drive.answer import Answer, sent
+from batchwrap.engine import Call, Engine
+from batchwrap.errors import ConfigError
 from batchwrap.options import Options
-from batchwrap.throttle.accounts import Origin
 
 _ENGINE = "__batchwrap__"
 
 
-def batch_function(function: Callable[..., Any], options: Options) -> Callable[..., Any]:
-    """The decorated function."""
+def batch_function(
+    function: Callable[..., Any], options: Options, engine: Engine | None = None
+) -> Callable[..., Any]:
+    """The decorated function, on an engine of its own unless it shares one."""
     if not callable(function):
         raise ConfigError("fn", f"{function!r} is not a function")
-    engine = Engine(options)
-    is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
-    around = _around_async(function, engine) if is_async else _around(function, engine)
-    setattr(around, _ENGINE, engine)
+    target = _Target(function, engine or Engine(options))
+    around = _decorated(target, _bare(function))
+    functools.update_wrapper(around, function)
+    setattr(around, _ENGINE, target.engine)
     return around
 
 
@@ -44,310 +49,193 @@ def engine_of(function: object) -> Engine | None:
     return engine if isinstance(engine, Engine) else None
 
 
-def _around(function: Callable[..., Any], engine: Engine) -> Callable[..., Any]:
-    templates = Templates()
+def _bare(function: Any) -> Any:
+    """What is called in the end: without partials, decorators and callable objects around it."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    return function if inspect.isroutine(function) else type(function).__call__
 
-    @functools.wraps(function)
+
+def _decorated(target: _Target, bare: Any) -> Callable[..., Any]:
+    """The decorated function, of the kind that the bare one is."""
+    if inspect.isgeneratorfunction(bare):
+        return _generator(target)
+    if inspect.isasyncgenfunction(bare):
+        return _async_generator(target)
+    if inspect.iscoroutinefunction(bare):
+        return _coroutine(target)
+    return _function(target)
+
+
+def _function(target: _Target) -> Callable[..., Any]:
     def complete(*args: Any, **kwargs: Any) -> Any:
-        request = _Request.of(function, args, kwargs)
-        if request is None:
-            engine.passed_through()
-            return function(*args, **kwargs)
-
-        def send(body: chat.Body | None, api_key: str | None) -> _SyncResult:
-            try:
-                with translating():
-                    result = function(**request.arguments(body, api_key))
-            except Exception as error:
-                return _SyncResult.refused(error, templates)
-            if inspect.isawaitable(result):
-                raise ConfigError("fn", f"{function!r} returns an awaitable: declare it async")
-            return _SyncResult(result, templates, is_stream=request.is_stream(result))
-
-        may_answer = templates.serve(stream=request.wants_stream)
-        call = engine.call(request.body, request.origin, may_answer=may_answer)
-        answer = sync.run(call.exchange, send, gate=call.gate, on_end=call.ended)
-        if isinstance(answer.outcome, AnswerLocally):
-            return _local(answer.outcome.answer, request, templates, _sync_pieces)
-        incoming = sent(answer.incoming)
-        if isinstance(answer.outcome, Respond):
-            return incoming.out(answer.outcome)
-        templates.stream = incoming.original
-        return _like(incoming.original, answer.outcome)
+        if target.is_async:
+            return _call_async(target, args, kwargs)
+        try:
+            return _call(target, args, kwargs)
+        except _Awaitable:  # so it is an async one, of which nothing has run yet
+            return _call_async(target, args, kwargs)
 
     return complete
 
 
-def _around_async(function: Callable[..., Any], engine: Engine) -> Callable[..., Any]:
-    templates = Templates()
-
-    @functools.wraps(function)
+def _coroutine(target: _Target) -> Callable[..., Any]:
     async def complete(*args: Any, **kwargs: Any) -> Any:
-        request = _Request.of(function, args, kwargs)
-        if request is None:
-            engine.passed_through()
-            return await function(*args, **kwargs)
-
-        async def send(body: chat.Body | None, api_key: str | None) -> _AsyncResult:
-            try:
-                with translating():
-                    result = await function(**request.arguments(body, api_key))
-            except Exception as error:
-                return _AsyncResult.refused(error, templates)
-            return _AsyncResult(result, templates, is_stream=request.is_stream(result))
-
-        may_answer = templates.serve(stream=request.wants_stream)
-        call = engine.call(request.body, request.origin, may_answer=may_answer)
-        answer = await tasks.run(call.exchange, send, gate=call.gate, on_end=call.ended)
-        if isinstance(answer.outcome, AnswerLocally):
-            return _local(answer.outcome.answer, request, templates, _async_pieces)
-        incoming = sent(answer.incoming)
-        if isinstance(answer.outcome, Respond):
-            return incoming.out(answer.outcome)
-        templates.stream = incoming.original
-        return _like(incoming.original, answer.outcome)
+        return await _call_async(target, args, kwargs)
 
     return complete
 
 
-class _Request:
-    """The keyword arguments of a call, and the body that the exchange sees in them."""
+def _generator(target: _Target) -> Callable[..., Any]:
+    target.streams = True
 
-    def __init__(self, arguments: dict[str, Any], messages: list[Any]) -> None:
-        self._arguments = arguments
-        self.body: chat.Body = {**arguments, "messages": [_seen(message) for message in messages]}
+    def complete(*args: Any, **kwargs: Any) -> Generator[Any]:
+        yield from _call(target, args, kwargs)
 
-    @classmethod
-    def of(
-        cls, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> _Request | None:
-        """The request, or None if the call is none of our business."""
-        if is_translated():
-            return None
-        if args:
-            named = _named(function, args)
-            if named is None:
-                return None
-            kwargs = {**named, **kwargs}
-        messages = kwargs.get("messages")
-        return cls(kwargs, messages) if isinstance(messages, list) else None
-
-    def arguments(self, body: chat.Body | None, api_key: str | None) -> dict[str, Any]:
-        """The keyword arguments to call with, for a body of the exchange."""
-        key = {} if api_key is None else {"api_key": api_key}
-        if body is None:
-            return {**self._arguments, **key}
-        changed = {key: value for key, value in body.items() if value is not self.body.get(key)}
-        if "messages" in changed:
-            changed["messages"] = [
-                getattr(message, "original", message) for message in changed["messages"]
-            ]
-        return {**self._arguments, **changed, **key}
-
-    @property
-    def origin(self) -> Origin:
-        """Where it goes, as far as its arguments tell."""
-        url = self._arguments.get("api_base") or self._arguments.get("base_url") or ""
-        key = self._arguments.get("api_key") or ""
-        return Origin(host=urlsplit(str(url)).hostname or "", api_key=str(key))
-
-    @property
-    def wants_stream(self) -> bool:
-        """Whether the caller asked for a stream."""
-        return bool(self._arguments.get("stream"))
-
-    def is_stream(self, result: object) -> bool:
-        """Whether a result is a stream of chunks."""
-        if not self.wants_stream or hasattr(result, "model_dump") or isinstance(result, dict):
-            return False  # a completion, although it can be iterated, too
-        return hasattr(result, "__iter__") or hasattr(result, "__aiter__")
+    return complete
 
 
-class _Seen(dict[str, Any]):
-    """A message object of an SDK as the exchange sees it.
+def _async_generator(target: _Target) -> Callable[..., Any]:
+    target.streams = True
 
-    Agents append such objects to their history. Those that the exchange leaves alone, now or
-    in the requests that follow, go back as the objects that they were.
-    """
+    async def complete(*args: Any, **kwargs: Any) -> AsyncGenerator[Any]:
+        async with aclosing(await _call_async(target, args, kwargs)) as pieces:
+            async for piece in pieces:
+                yield piece
 
-    original: Any
-
-
-def _seen(message: Any) -> chat.Message | None:
-    view = as_dict(message)
-    if view is None or view is message:
-        return view
-    seen = _Seen(view)
-    seen.original = message
-    return seen
+    return complete
 
 
-def _named(function: Callable[..., Any], args: tuple[Any, ...]) -> dict[str, Any] | None:
-    """Positional arguments by their names; None where they have none."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except ValueError:
-        return None
-    taken = parameters[: len(args)]
-    if len(taken) < len(args) or any(p.kind is not p.POSITIONAL_OR_KEYWORD for p in taken):
-        return None
-    return {parameter.name: value for parameter, value in zip(taken, args, strict=True)}
+class _Awaitable(Exception):
+    """A function that did not look like it returned an awaitable."""
 
 
-class _Result:
-    """What the function returned (a completion or a stream), or raised as a refusal."""
+class _Target:
+    """One decorated function, and what its calls have in common."""
 
-    def __init__(
-        self,
-        original: Any,
-        templates: Templates,
-        *,
-        is_stream: bool = False,
-        error: Exception | None = None,
-    ) -> None:
-        self.original = original
-        self._templates = templates
-        self._is_stream = is_stream
-        self._error = error
-        self.came: list[Any] = []  # of a stream whose first chunk was looked at
-        self.source: Any = None  # the rest of it
+    def __init__(self, function: Callable[..., Any], engine: Engine) -> None:
+        self.function = function
+        self.engine = engine
+        self.templates = Templates()
+        self.streams = False  # whatever it is asked for
+        self.is_async = False  # although it does not look it
+        self.hints = Hints(function)
+        self._signature = Signature(function)
+        self._defaults = given_to(function)
 
-    @classmethod
-    def refused(cls, error: Exception, templates: Templates) -> Self:
-        """The answer that an SDK's error stands for; any other error is raised again."""
-        if not isinstance(getattr(error, "status_code", None), int):
+    def request(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
+        """The call as a request; None, and counted, if it is none of our business."""
+        streams, signature = self.streams, self._signature
+        request = CallRequest.of(args, kwargs, self._defaults, signature, streams=streams)
+        if request is None:
+            self.engine.passed_through()
+        return request
+
+    def exchange(self, request: CallRequest) -> Call:
+        """What drives the request."""
+        return self.engine.call(
+            request.body,
+            self.hints.origin(request.body),
+            may_answer=self.templates.serve(stream=request.wants_stream),
+            retries=not request.is_routed,
+        )
+
+    def head(self, request: CallRequest, result: Any) -> Head:
+        """Status and headers of what it returned."""
+        self.hints.learn(request.body, result)
+        headers = self.hints.headers(request.body, result)
+        return Head(200, headers, is_stream(result, wanted=request.wants_stream))
+
+    def refused(self, request: CallRequest, error: Exception) -> Head:
+        """The same of what it raised. An error that no provider sent is raised again."""
+        status = failures.status_of(error)
+        if status is None:
             raise error
-        return cls(None, templates, error=error)
+        beneath = request.retries_beneath or self.hints.retries
+        tries = failures.tries_of(error) + beneath
+        return Head(status, failures.headers_of(error), tries=tries)
 
-    @property
-    def head(self) -> Head:
-        if self._error is not None:
-            return Head(getattr(self._error, "status_code", 0), _headers(self._error))
-        return Head(200, {}, self._is_stream)
+    def refuse_awaitable(self, result: Any) -> None:
+        """Stop where a call has only made an awaitable; it is made anew where it is awaited."""
+        if not inspect.isawaitable(result):
+            return
+        undo = getattr(result, "close", None) or getattr(result, "cancel", None)
+        if undo is None:
+            raise ConfigError("fn", f"{self.function!r} returns an awaitable: declare it async")
+        undo()
+        self.is_async = True
+        raise _Awaitable
 
-    def said(self) -> chat.Body | None:
-        """The answer, or what the error says."""
-        if self._error is None:
-            return as_dict(self.original)
-        body = getattr(self._error, "body", None)
-        if isinstance(body, dict):
-            return body if "error" in body else {"error": body}
-        return {"error": {"message": str(self._error)}}
-
-    def out(self, respond: Respond) -> Any:
-        """What the caller gets.
-
-        Raises:
-            Exception: the SDK's own error, where the retries were used up.
-            BrokenAnswer: the answer cannot be used.
-        """
-        if self._error is not None:
-            raise self._error
-        if respond.status is not None and respond.body is not None:
-            raise BrokenAnswer(respond.body)
-        if respond.body is None:
-            return self.original
-        rebuilder = Rebuilder()
-        rebuilder.see(self.original)
-        self._templates.whole = rebuilder
-        return rebuilder.build(respond.body)
+    def answered(self, request: CallRequest, answer: Answer[Any, Any], *, is_async: bool) -> Any:
+        """What the caller gets."""
+        outcome = answer.outcome
+        if isinstance(outcome, AnswerLocally):
+            if not request.wants_stream:
+                return self.templates.completion(outcome.answer)
+            chunks = self.templates.chunks(outcome.answer, with_usage=request.wants_usage)
+            return like_local(self.templates.stream, chunks, is_async=is_async)
+        incoming = sent(answer.incoming)
+        if isinstance(outcome, Respond):
+            if outcome.chunks is not None and isinstance(incoming.original, dict):
+                return like_local(None, outcome.chunks, is_async=is_async)
+            return incoming.out(outcome)
+        self.templates.stream = incoming.original
+        return like(incoming.original, outcome)
 
 
-class _SyncResult(_Result):
-    def read(self) -> chat.Body | None:
-        return self.said()
+def _call(target: _Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a function through an exchange.
 
-    def first(self) -> chat.Body | None:
-        self.source = iter(self.original)
-        self.came = list(islice(self.source, 1))
-        return as_dict(self.came[0]) if self.came else None
-
-    def pieces(self, exchange: Exchange) -> Generator[Any]:
-        pipe = ChunkPipe(exchange, self._templates)
-        for chunk in chain(self.came, self.source or self.original):
-            yield from pipe.feed(chunk)
-        yield from pipe.finish()
-
-    def close(self) -> None:
-        if self._is_stream and hasattr(self.original, "close"):
-            self.original.close()
-
-
-class _AsyncResult(_Result):
-    async def read(self) -> chat.Body | None:
-        return self.said()
-
-    async def first(self) -> chat.Body | None:
-        self.source = aiter(self.original)
-        async for chunk in self.source:
-            self.came.append(chunk)
-            return as_dict(chunk)
-        return None
-
-    async def pieces(self, exchange: Exchange) -> AsyncGenerator[Any]:
-        pipe = ChunkPipe(exchange, self._templates)
-        for chunk in self.came:
-            for piece in pipe.feed(chunk):
-                yield piece
-        async for chunk in self.source or self.original:
-            for piece in pipe.feed(chunk):
-                yield piece
-        for piece in pipe.finish():
-            yield piece
-
-    async def close(self) -> None:
-        close = getattr(self.original, "aclose", None) or getattr(self.original, "close", None)
-        closing = close() if self._is_stream and close is not None else None
-        if inspect.isawaitable(closing):
-            await closing
-
-
-def _like(original: Any, pieces: Any) -> Any:
-    """The translated stream as an object of the original's type.
-
-    A subclass made for it shares the original's attributes, so `isinstance`, hidden
-    parameters and response headers stay. Generators cannot be subclassed: theirs is `pieces`.
+    Raises:
+        _Awaitable: it returned one, of which nothing has run.
     """
-    kind = type(original)
-    if (
-        inspect.isgenerator(original)
-        or inspect.isasyncgen(original)
-        or not hasattr(original, "__dict__")
-    ):
-        return pieces
-    end = getattr(pieces, "aclose", None) or pieces.close
-    methods: dict[str, Any] = {"close": lambda _: end(), "aclose": lambda _: end()}
-    if hasattr(pieces, "__anext__"):
-        methods |= {"__aiter__": lambda _: pieces, "__anext__": lambda _: anext(pieces)}
-    else:
-        methods |= {"__iter__": lambda _: pieces, "__next__": lambda _: next(pieces)}
-    like: Any = object.__new__(type(kind.__name__, (kind,), methods))
-    like.__dict__ = vars(original)
-    return like
+    request = target.request(args, kwargs)
+    if request is None:
+        return target.function(*args, **kwargs)
+
+    def send(body: chat.Body | None, api_key: str | None) -> SyncResult:
+        try:
+            with translating():
+                result = target.function(**request.arguments(body, api_key))
+                target.refuse_awaitable(result)
+                incoming = SyncResult(result, target.templates, target.head(request, result))
+                if inspect.isgenerator(result):
+                    incoming.start()
+        except Exception as error:
+            return SyncResult(None, target.templates, target.refused(request, error), error)
+        return incoming
+
+    def ended(exchange: Exchange) -> None:
+        if not target.is_async:  # else it is counted where it is awaited
+            call.ended(exchange)
+
+    call = target.exchange(request)
+    answer = sync.run(call.exchange, send, gate=call.gate, on_end=ended)
+    return target.answered(request, answer, is_async=False)
 
 
-def _local(
-    answer: LocalAnswer, request: _Request, templates: Templates, pieces: Callable[..., Any]
-) -> Any:
-    """A local answer as an object of the types that the function returns."""
-    if not request.wants_stream:
-        return templates.completion(answer)
-    options = request.body.get("stream_options")
-    with_usage = isinstance(options, dict) and bool(options.get("include_usage"))
-    chunks = templates.chunks(answer, with_usage=with_usage)
-    return _like(templates.stream, pieces(chunks))
+async def _call_async(target: _Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a function that returns an awaitable, or an async generator, through an exchange."""
+    request = target.request(args, kwargs)
+    if request is None:
+        return await _awaited(target.function(*args, **kwargs))
+
+    async def send(body: chat.Body | None, api_key: str | None) -> AsyncResult:
+        try:
+            with translating():
+                result = await _awaited(target.function(**request.arguments(body, api_key)))
+                incoming = AsyncResult(result, target.templates, target.head(request, result))
+                if inspect.isasyncgen(result):
+                    await incoming.start()
+        except Exception as error:
+            return AsyncResult(None, target.templates, target.refused(request, error), error)
+        return incoming
+
+    call = target.exchange(request)
+    answer = await tasks.run(call.exchange, send, gate=call.gate, on_end=call.ended)
+    return target.answered(request, answer, is_async=True)
 
 
-def _sync_pieces(chunks: list[Any]) -> Generator[Any]:
-    yield from chunks
-
-
-async def _async_pieces(chunks: list[Any]) -> AsyncGenerator[Any]:
-    for chunk in chunks:
-        yield chunk
-
-
-def _headers(error: Exception) -> dict[str, str]:
-    response = getattr(error, "response", None)
-    headers = getattr(error, "litellm_response_headers", None) or getattr(response, "headers", None)
-    return {str(name).lower(): str(value) for name, value in dict(headers or {}).items()}
+async def _awaited(result: Any) -> Any:
+    return await result if inspect.isawaitable(result) else result

@@ -15,6 +15,9 @@ from batchwrap.core.exchange import Exchange
 from batchwrap.core.views.deliver import LocalAnswer
 from batchwrap.errors import BrokenAnswer
 
+_LOCAL = {"x-batchwrap-served": "local"}
+_KEPT = ("custom_llm_provider", "model_id", "api_base")
+
 
 def as_dict(value: object) -> chat.Body | None:
     """The dict form of a dict or of a pydantic model; None for anything else."""
@@ -29,26 +32,26 @@ class Rebuilder:
     """Makes objects of the caller's types for the dicts of one answer."""
 
     def __init__(self) -> None:
-        self._call: Any = None  # any tool call that was seen, as a template
         self._last: Any = None
+        self._seen: chat.Body = {}
 
-    def see(self, original: Any) -> None:
-        """Take note of the types of an object before it is changed."""
-        choices = getattr(original, "choices", None) or ()
-        if choices or isinstance(original, dict):
-            self._last = original
-        for choice in choices:
-            for call in getattr(_part(choice), "tool_calls", None) or ():
-                self._call = call
+    def see(self, original: Any, body: chat.Body) -> None:
+        """Take note of an object and of what the exchange is told of it."""
+        if body.get("choices"):
+            self._last, self._seen = original, body
 
     def build(self, body: chat.Body) -> Any:
-        """An object like the one seen last with the calls and ends that `body` has."""
-        if isinstance(self._last, dict):
+        """An object like the one seen last, with what `body` has."""
+        if not hasattr(self._last, "choices"):
             return body
         built = copy.deepcopy(self._last)
-        choices = {getattr(choice, "index", 0): choice for choice in built.choices}
+        for name, value in body.items():
+            if name != "choices" and value != self._seen.get(name):
+                _set(built, name, value)
+        there = list(built.choices)
+        before = [choice for _, choice in chat.choices(self._seen)]
         built.choices = [
-            self._choice(choices[index], choice) for index, choice in chat.choices(body)
+            _choice(*_nearest(index, there, before), choice) for index, choice in chat.choices(body)
         ]
         return built
 
@@ -57,7 +60,6 @@ class Rebuilder:
         built = self.build(body)
         if isinstance(built, dict):
             return built
-        built.id = body["id"]
         for choice in built.choices:
             _blank(_part(choice), keep=("role", "tool_calls"))
         usage = body.get("usage")
@@ -65,28 +67,7 @@ class Rebuilder:
             _blank(built.usage, keep=())
             for name, value in usage.items():
                 setattr(built.usage, name, value)
-        return built
-
-    def _choice(self, built: Any, choice: dict[str, Any]) -> Any:
-        built.finish_reason = choice.get("finish_reason")
-        part, wanted = _part(built), chat.part_of(choice)
-        for name in ("role", "content", "tool_calls"):
-            if name not in wanted and hasattr(part, name):
-                setattr(part, name, None)
-        if "tool_calls" in wanted:
-            part.tool_calls = [self._tool_call(call) for call in chat.tool_calls(wanted)] or None
-        return built
-
-    def _tool_call(self, call: chat.ToolCall) -> Any:
-        if self._call is None or isinstance(self._call, dict):
-            return call
-        built = copy.deepcopy(self._call)
-        for name in ("id", "index", "type"):
-            if name in call or hasattr(built, name):
-                setattr(built, name, call.get(name))
-        function = chat.function_of(call)
-        built.function.name = function.get("name")
-        built.function.arguments = function.get("arguments")
+        mark_local(built)
         return built
 
 
@@ -129,7 +110,8 @@ class ChunkPipe:
             BrokenAnswer: the answer cannot go on.
         """
         body = as_dict(chunk)
-        self._rebuilder.see(chunk)
+        if body is not None:
+            self._rebuilder.see(chunk, body)
         chunks = None if body is None else self._exchange.chunk(body)
         if body is None or chunks is None:
             yield chunk
@@ -174,3 +156,54 @@ def _blank(part: Any, keep: tuple[str, ...]) -> None:
 def _part(choice: Any) -> Any:
     delta = getattr(choice, "delta", None)
     return getattr(choice, "message", None) if delta is None else delta
+
+
+def _nearest(
+    index: int, there: list[Any], before: list[dict[str, Any]]
+) -> tuple[int, Any, dict[str, Any]]:
+    """A choice to make another of, the one of this index if it is there, and its dict."""
+    indices = [getattr(choice, "index", None) for choice in there]
+    place = indices.index(index) if index in indices else 0
+    return index, copy.deepcopy(there[place]), before[place]
+
+
+def _choice(index: int, built: Any, before: dict[str, Any], choice: dict[str, Any]) -> Any:
+    """The choice `built`, which was told of as `before`, as `choice` tells."""
+    built.index = index
+    built.finish_reason = choice.get("finish_reason")
+    part, was, wanted = _part(built), chat.part_of(before), chat.part_of(choice)
+    for name in {**was, **wanted}:
+        value = wanted.get(name)
+        if name != "tool_calls" and value != was.get(name):
+            setattr(part, name, value)
+    if "tool_calls" in wanted or getattr(part, "tool_calls", None):
+        part.tool_calls = _calls(type(part), chat.tool_calls(wanted)) or None
+    return built
+
+
+def _calls(kind: type[Any], calls: list[chat.ToolCall]) -> list[Any]:
+    """Tool calls as the objects that a message or delta of this type holds."""
+    validate = getattr(kind, "model_validate", None)
+    if validate is None or not calls:
+        return calls
+    try:
+        part = validate({"role": "assistant", "content": None, "tool_calls": calls})
+    except ValueError:  # a shape that the SDK has no type for
+        return calls
+    return list(part.tool_calls)
+
+
+def _set(built: Any, name: str, value: Any) -> None:
+    """Set a field; a dict in place of an object becomes one of its type."""
+    validate = getattr(type(getattr(built, name, None)), "model_validate", None)
+    setattr(built, name, value if validate is None or value is None else validate(value))
+
+
+def mark_local(made: Any) -> None:
+    """Say in what litellm keeps beside an answer that it has cost nothing."""
+    hidden = getattr(made, "_hidden_params", None)
+    if isinstance(hidden, dict):
+        kept = {name: hidden.get(name) for name in _KEPT}
+        made._hidden_params = {**kept, "response_cost": 0.0, "additional_headers": dict(_LOCAL)}
+    if hasattr(made, "_response_headers"):
+        made._response_headers = dict(_LOCAL)

@@ -40,11 +40,15 @@ from batchwrap.core.views.translate import Translator
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Status and headers (lower-case names) of an answer, and whether it is a stream."""
+    """Status and headers (lower-case names) of an answer, and whether it is a stream.
+
+    `tries` is how often it was asked for: layers beneath may have retried by themselves.
+    """
 
     status: int
     headers: Mapping[str, str]
     is_stream: bool = False
+    tries: int = 1
 
 
 class Counter(Protocol):
@@ -427,6 +431,7 @@ class Exchange:
     def _judged(self, refusal: Refusal | None, body: chat.Body | None) -> Action:
         """What to do about an answer, or the first event of one, that is an error."""
         if refusal is not None:
+            refusal = replace(refusal, tries=self._head.tries)
             return self._refused(refusal) or self._error(body, gave_up=True)
         if self._head.status in _NOT_UNDERSTOOD and self._changed is not None:
             # Nothing that we added may fail a request: once as the agent wrote it.

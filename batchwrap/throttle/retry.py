@@ -55,6 +55,7 @@ def backoff(throttle: Throttle) -> Callable[[Refusal], float | None]:
     def wait_after(refusal: Refusal) -> float | None:
         error = Refused(refusal)
         state.set_exception((Refused, error, None))
+        state.attempt_number += refusal.tries - 1
         if not retrying.retry(state) or retrying.stop(state):
             return None
         wait_s = max(_floor_s(refusal) or 0.0, float(retrying.wait(state)))

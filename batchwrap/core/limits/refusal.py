@@ -49,6 +49,7 @@ class Refusal:
         code: the provider's own code, where it has one.
         retry_after_is_window: `retry_after_s` is the length of the limit's period: the bucket
             may have room earlier, never later.
+        tries: how often layers beneath had sent the attempt when it was given up.
     """
 
     status: int
@@ -58,6 +59,7 @@ class Refusal:
     scope: Scope | None = None
     code: str | None = None
     retry_after_is_window: bool = False
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)

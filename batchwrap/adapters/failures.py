@@ -1,0 +1,94 @@
+"""Errors that a completion function raised, read as the refusals that they stand for.
+
+Every SDK has its own: openai's and those built alike carry `status_code`, `body` and `response`,
+litellm's its own headers beside, httpx's and requests' only a response, aiohttp's a `status`.
+They are told by what they carry, so no SDK is imported for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from batchwrap.core import chat
+
+_STATUS = ("status_code", "http_status", "status", "code")
+_HEADERS = ("litellm_response_headers", "headers")
+_RETRIED = "x-stainless-retry-count"  # SDKs made by Stainless say so in each request
+_DEEPEST = 8
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status of an answer with an error that this error stands for; None for others."""
+    for source in (error, getattr(error, "response", None)):
+        for name in _STATUS:
+            status = getattr(source, name, None)
+            if type(status) is int and 400 <= status <= 599:
+                return status
+    return None
+
+
+def is_answer(error: BaseException) -> bool:
+    """Whether an error stands for something that the provider said."""
+    return status_of(error) is not None or isinstance(getattr(error, "body", None), dict)
+
+
+def headers_of(error: BaseException) -> dict[str, str]:
+    """The headers of that answer, with lower-case names; empty where nobody kept them."""
+    for one in _chain(error):
+        for source in (one, getattr(one, "response", None)):
+            for name in _HEADERS:
+                headers = lowered(getattr(source, name, None))
+                if headers:
+                    return headers
+    return {}
+
+
+def body_of(error: BaseException) -> chat.Body:
+    """What that answer said; the error's own words where its body was not kept."""
+    for one in _chain(error):
+        body = getattr(one, "body", None) or _read(getattr(one, "response", None))
+        if isinstance(body, dict) and body:
+            return body if "error" in body else {"error": body}
+    return {"error": {"message": str(error)}}
+
+
+def tries_of(error: BaseException) -> int:
+    """How often the request was sent in all, retries of the layers beneath included."""
+    retries = 0
+    for one in _chain(error):
+        request = getattr(one, "request", None) or getattr(
+            getattr(one, "response", None), "request", None
+        )
+        told = lowered(getattr(request, "headers", None)).get(_RETRIED, "")
+        retries = max(retries, int(told) if told.isdecimal() else 0)
+    again = getattr(error, "num_retries", None)  # litellm's own, around them
+    return 1 + retries + (again if type(again) is int and again > 0 else 0)
+
+
+def lowered(headers: object) -> dict[str, str]:
+    """Headers of any library as a dict with lower-case names."""
+    if not isinstance(headers, Mapping):
+        return {}
+    return {str(name).lower(): str(value) for name, value in headers.items()}
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and those with the same status that it came from."""
+    status, one = status_of(error), error
+    for _ in range(_DEEPEST):
+        if one is error or status_of(one) == status:
+            yield one
+        before = one.__cause__ or one.__context__
+        if before is None:
+            return
+        one = before
+
+
+def _read(response: Any) -> Any:
+    """The JSON body of a response that was read; None for others."""
+    decode = getattr(response, "json", None)
+    try:
+        return decode() if callable(decode) else None
+    except Exception:  # not JSON, or a stream that was never read: each library has its own error
+        return None

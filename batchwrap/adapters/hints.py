@@ -1,0 +1,125 @@
+"""Where the calls of a completion function go, as far as anything tells.
+
+On the wire the host stands in each request. A function tells it by its arguments (`api_base`,
+`base_url`, a model such as ``"cerebras/…"``), by what it is bound to (an SDK's client, litellm's
+Router, a partial's arguments), or, failing all that, by what its answers say they came from.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from batchwrap.adapters.failures import lowered
+from batchwrap.throttle.accounts import Origin
+from batchwrap.throttle.presets import provider_of
+
+_FOREIGN = "llm_provider-"  # litellm's prefix of headers that are the provider's
+
+
+def given_to(function: Callable[..., Any]) -> dict[str, Any]:
+    """What a function takes where the caller names nothing: its defaults, a partial's arguments."""
+    named: dict[str, Any] = {}
+    while isinstance(function, functools.partial):
+        named = {**function.keywords, **named}
+        function = function.func
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return named
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return {name: value for name, value in {**defaults, **named}.items() if value is not None}
+
+
+class Hints:
+    """What is known of where one function's calls go.
+
+    Args:
+        function: as it was decorated.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        while isinstance(function, functools.partial):
+            function = function.func
+        self._bound = getattr(function, "__self__", None)
+        self._came_from: dict[str, str] = {}  # hosts by the request's model
+
+    def origin(self, arguments: Mapping[str, Any]) -> Origin:
+        """Where a call goes, and with which key."""
+        model = str(arguments.get("model") or "")
+        told = {**self._of_router(model), **{k: v for k, v in arguments.items() if v is not None}}
+        client = getattr(self._bound, "_client", None)
+        url = told.get("api_base") or told.get("base_url") or getattr(client, "base_url", None)
+        key = told.get("api_key") or getattr(client, "api_key", None)
+        host = _host(url) or self._known(str(told.get("model") or model), model)
+        return Origin(host=host, api_key=key if isinstance(key, str) else "")
+
+    def headers(self, arguments: Mapping[str, Any], answer: Any) -> dict[str, str]:
+        """What an answer's headers say of the account that it was asked for on.
+
+        Nothing where that is not known: an answer out of a cache, or of one of a router's
+        several deployments.
+        """
+        model = str(arguments.get("model") or "")
+        if is_cached(answer) or len(self._deployments(model)) > 1:
+            return {}
+        return _headers(answer)
+
+    def learn(self, arguments: Mapping[str, Any], answer: Any) -> None:
+        """Remember where an answer came from."""
+        response = getattr(answer, "response", None)
+        url = _hidden(answer).get("api_base") or getattr(response, "url", None)
+        model, host = str(arguments.get("model") or ""), _host(url)
+        if host and len(self._deployments(model)) < 2:
+            self._came_from[model] = host
+
+    @property
+    def retries(self) -> int:
+        """How often a router that the function is bound to tries again by itself."""
+        told = getattr(self._bound, "num_retries", None)
+        return told if type(told) is int else 0
+
+    def _known(self, name: str, model: str) -> str:
+        """The host that answers came from; none where the model's name tells the provider."""
+        return "" if provider_of(model=name).name else self._came_from.get(model, "")
+
+    def _of_router(self, model: str) -> Mapping[str, Any]:
+        """What a router sends to its only deployment of a model."""
+        deployments = self._deployments(model)
+        only = deployments[0] if len(deployments) == 1 else None
+        params = only.get("litellm_params") if isinstance(only, dict) else None
+        return params if isinstance(params, dict) else {}
+
+    def _deployments(self, model: str) -> list[Any]:
+        listed = getattr(self._bound, "get_model_list", None)
+        return (listed(model_name=model) or []) if callable(listed) else []
+
+
+def is_cached(answer: Any) -> bool:
+    """Whether litellm took an answer out of its cache."""
+    return _hidden(answer).get("cache_hit") is True
+
+
+def _hidden(answer: Any) -> Mapping[str, Any]:
+    hidden = getattr(answer, "_hidden_params", None)
+    return hidden if isinstance(hidden, Mapping) else {}
+
+
+def _headers(answer: Any) -> dict[str, str]:
+    own = getattr(answer, "_response_headers", None)
+    response = getattr(answer, "response", None)
+    for headers in (own, getattr(response, "headers", None)):
+        if found := lowered(headers):
+            return found
+    beside = lowered(_hidden(answer).get("additional_headers"))
+    return {name.removeprefix(_FOREIGN): value for name, value in beside.items()}
+
+
+def _host(url: object) -> str:
+    try:
+        return urlsplit(str(url or "")).hostname or ""
+    except ValueError:  # not a URL
+        return ""

@@ -1,0 +1,171 @@
+"""What a completion function returned or raised, as an answer that the drivers can read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from inspect import isasyncgen, isawaitable, isgenerator
+from itertools import chain, islice
+from typing import Any
+
+from batchwrap.adapters import failures
+from batchwrap.adapters.hints import is_cached
+from batchwrap.adapters.objects import ChunkPipe, Rebuilder, Templates, as_dict
+from batchwrap.core import chat
+from batchwrap.core.exchange import Exchange, Head, Respond
+from batchwrap.errors import BrokenAnswer
+
+_FREE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+
+def is_stream(result: object, *, wanted: bool) -> bool:
+    """Whether a result is a stream of chunks; a completion can be iterated, too."""
+    if isgenerator(result) or isasyncgen(result):
+        return True
+    if not wanted or hasattr(result, "model_dump") or isinstance(result, dict | list | str | bytes):
+        return False
+    return hasattr(result, "__iter__") or hasattr(result, "__aiter__")
+
+
+class _Result:
+    """An answer.
+
+    Args:
+        original: what the function returned.
+        templates: takes note of the types.
+        head: status, headers, and whether it is a stream.
+        error: what it raised instead.
+    """
+
+    def __init__(
+        self, original: Any, templates: Templates, head: Head, error: Exception | None = None
+    ) -> None:
+        self.original = original
+        self.head = head
+        self._templates = templates
+        self._error = error
+        self._failed: Exception | None = None  # in place of a stream's first chunk
+        self.came: list[Any] | None = None  # of a stream whose first chunk was looked at
+        self.source: Any = None  # the rest of it
+
+    def said(self) -> chat.Body | None:
+        """The answer, or what the error says."""
+        if self._error is not None:
+            return failures.body_of(self._error)
+        body = as_dict(self.original)
+        # What came out of a cache has cost nothing.
+        return {**body, "usage": _FREE} if body and is_cached(self.original) else body
+
+    def out(self, respond: Respond) -> Any:
+        """What the caller gets.
+
+        Raises:
+            Exception: the SDK's own error, where the retries were used up.
+            BrokenAnswer: the answer cannot be used.
+        """
+        if self._error is not None:
+            raise self._error
+        if respond.status is not None and respond.body is not None:
+            raise BrokenAnswer(respond.body)
+        if respond.body is None:
+            return self.original
+        rebuilder = Rebuilder()
+        rebuilder.see(self.original, self.said() or {})
+        self._templates.whole = rebuilder
+        return rebuilder.build(respond.body)
+
+    def _first(self) -> chat.Body | None:
+        if self._failed is not None:
+            return {**failures.body_of(self._failed), "status_code": self._failed_status}
+        return as_dict(self.came[0]) if self.came else None
+
+    def _fails(self, error: Exception) -> None:
+        """A stream's first chunk is an error, which the exchange may retry."""
+        if not failures.is_answer(error):
+            raise error
+        self._failed = error
+
+    @property
+    def _failed_status(self) -> int | None:
+        return None if self._failed is None else failures.status_of(self._failed)
+
+
+class SyncResult(_Result):
+    """The answer of a function."""
+
+    def read(self) -> chat.Body | None:
+        """The body."""
+        return self.said()
+
+    def start(self) -> None:
+        """Read the first chunk of a stream, so that a generator sends its request now."""
+        if self.came is None:
+            self.source = iter(self.original)
+            self.came = list(islice(self.source, 1))
+
+    def first(self) -> chat.Body | None:
+        """The first chunk of a stream, or the error that came in its place."""
+        try:
+            self.start()
+        except Exception as error:
+            self._fails(error)
+        return self._first()
+
+    def pieces(self, exchange: Exchange) -> Generator[Any]:
+        """The chunks to hand out."""
+        if self._failed is not None:
+            raise self._failed
+        pipe = ChunkPipe(exchange, self._templates)
+        for chunk in chain(self.came or (), self.source or self.original):
+            yield from pipe.feed(chunk)
+        yield from pipe.finish()
+
+    def close(self) -> None:
+        """Close a stream; may be called twice."""
+        if self.head.is_stream and hasattr(self.original, "close"):
+            self.original.close()
+
+
+class AsyncResult(_Result):
+    """The answer of an async function."""
+
+    async def read(self) -> chat.Body | None:
+        """The body."""
+        return self.said()
+
+    async def start(self) -> None:
+        """Read the first chunk of a stream, so that a generator sends its request now."""
+        if self.came is None:
+            self.source = aiter(self.original)
+            self.came = []
+            async for chunk in self.source:
+                self.came.append(chunk)
+                break
+
+    async def first(self) -> chat.Body | None:
+        """The first chunk of a stream, or the error that came in its place."""
+        try:
+            await self.start()
+        except Exception as error:
+            self._fails(error)
+        return self._first()
+
+    async def pieces(self, exchange: Exchange) -> AsyncGenerator[Any]:
+        """The chunks to hand out."""
+        if self._failed is not None:
+            raise self._failed
+        pipe = ChunkPipe(exchange, self._templates)
+        for chunk in self.came or ():
+            for piece in pipe.feed(chunk):
+                yield piece
+        async for chunk in self.source or self.original:
+            for piece in pipe.feed(chunk):
+                yield piece
+        for piece in pipe.finish():
+            yield piece
+
+    async def close(self) -> None:
+        """Close a stream; may be called twice."""
+        close = getattr(self.original, "aclose", None) or getattr(self.original, "close", None)
+        closing = close() if self.head.is_stream and close is not None else None
+        if isawaitable(closing):
+            await closing

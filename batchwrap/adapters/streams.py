@@ -1,0 +1,56 @@
+"""Translated streams as objects of the type that the function returned."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from inspect import isasyncgen, isgenerator
+from typing import Any
+
+from batchwrap.adapters.objects import mark_local
+
+
+def like(original: Any, pieces: Any) -> Any:
+    """The pieces as an object of the original's type.
+
+    A subclass made for it shares the original's attributes, so `isinstance`, hidden
+    parameters and response headers stay. Generators cannot be subclassed: theirs is `pieces`.
+    """
+    return pieces if _is_plain(original) else _made(original, pieces, vars(original))
+
+
+def like_local(original: Any, chunks: list[Any], *, is_async: bool) -> Any:
+    """The chunks of a local answer as a stream of the type of one that came before."""
+    pieces = _each_async(chunks) if is_async else _each(chunks)
+    if _is_plain(original):
+        return pieces
+    made = _made(original, pieces, dict(vars(original)))
+    mark_local(made)
+    if hasattr(made, "chunks"):
+        made.chunks = chunks
+    return made
+
+
+def _is_plain(original: Any) -> bool:
+    return isgenerator(original) or isasyncgen(original) or not hasattr(original, "__dict__")
+
+
+def _made(original: Any, pieces: Any, fields: dict[str, Any]) -> Any:
+    kind = type(original)
+    end = getattr(pieces, "aclose", None) or pieces.close
+    methods: dict[str, Any] = {"close": lambda _: end(), "aclose": lambda _: end()}
+    if hasattr(pieces, "__anext__"):
+        methods |= {"__aiter__": lambda _: pieces, "__anext__": lambda _: anext(pieces)}
+    else:
+        methods |= {"__iter__": lambda _: pieces, "__next__": lambda _: next(pieces)}
+    made: Any = object.__new__(type(kind.__name__, (kind,), methods))
+    made.__dict__ = fields
+    return made
+
+
+def _each(chunks: list[Any]) -> Generator[Any]:
+    yield from chunks
+
+
+async def _each_async(chunks: list[Any]) -> AsyncGenerator[Any]:
+    for chunk in chunks:
+        yield chunk
