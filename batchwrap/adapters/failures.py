@@ -8,6 +8,7 @@ They are told by what they carry, so no SDK is imported for it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from email.message import Message
 from typing import Any
 
 from batchwrap.core import chat
@@ -68,7 +69,7 @@ def tries_of(error: BaseException) -> int:
 
 def lowered(headers: object) -> dict[str, str]:
     """Headers of any library as a dict with lower-case names."""
-    if not isinstance(headers, Mapping):
+    if not isinstance(headers, Mapping | Message):
         return {}
     return {str(name).lower(): str(value) for name, value in headers.items()}
 

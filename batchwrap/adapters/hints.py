@@ -50,12 +50,15 @@ class Hints:
     def origin(self, arguments: Mapping[str, Any]) -> Origin:
         """Where a call goes, and with which key."""
         model = str(arguments.get("model") or "")
-        told = {**self._of_router(model), **{k: v for k, v in arguments.items() if v is not None}}
+        routed = self._of_router(model)
+        told = {**routed, **{name: value for name, value in arguments.items() if value is not None}}
+        name = str(routed.get("model") or model)
         client = getattr(self._bound, "_client", None)
         url = told.get("api_base") or told.get("base_url") or getattr(client, "base_url", None)
         key = told.get("api_key") or getattr(client, "api_key", None)
-        host = _host(url) or self._known(str(told.get("model") or model), model)
-        return Origin(host=host, api_key=key if isinstance(key, str) else "")
+        host = _host(url) or self._known(name, model)
+        key = key if isinstance(key, str) else ""
+        return Origin(host=host, api_key=key, model=name if routed else "")
 
     def headers(self, arguments: Mapping[str, Any], answer: Any) -> dict[str, str]:
         """What an answer's headers say of the account that it was asked for on.
@@ -69,11 +72,11 @@ class Hints:
         return _headers(answer)
 
     def learn(self, arguments: Mapping[str, Any], answer: Any) -> None:
-        """Remember where an answer came from."""
+        """Remember where an answer came from, if that is a provider that is known."""
         response = getattr(answer, "response", None)
         url = _hidden(answer).get("api_base") or getattr(response, "url", None)
         model, host = str(arguments.get("model") or ""), _host(url)
-        if host and len(self._deployments(model)) < 2:
+        if provider_of(host).name and len(self._deployments(model)) < 2:
             self._came_from[model] = host
 
     @property

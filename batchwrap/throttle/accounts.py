@@ -14,10 +14,12 @@ class Origin:
     Attributes:
         host: the provider's host name; empty where nobody knows.
         api_key: empty where nobody knows.
+        model: the provider's name of the model, where the request has an alias.
     """
 
     host: str = ""
     api_key: str = ""
+    model: str = ""
 
     def __repr__(self) -> str:
         return f"Origin(host={self.host!r})"

@@ -83,7 +83,8 @@ class Budget:
     def request(self, body: chat.Body, origin: Origin, *, pooled: bool = True) -> Request:
         """What matters of a request; `pooled`: whether another key may take it."""
         model = str(body.get("model") or "")
-        provider = self._plan.provider if self._plan else provider_of(origin.host or None, model)
+        named = origin.model or model
+        provider = self._plan.provider if self._plan else provider_of(origin.host or None, named)
         accounts = accounts_of(self._keys if pooled else None, origin)
         return Request(
             provider=provider,
