@@ -60,7 +60,7 @@ build: $(MAIN)/.ready
 $(MAIN)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(MAIN)
 	$(MAIN)/bin/python -m pip install -q -U pip
-	$(MAIN)/bin/python -m pip install -q -e '.[cli,httpx,httpx2,lab,plot,redis]' --group openai3 --group test --group lint
+	$(MAIN)/bin/python -m pip install -q -e '.[cli,httpx,httpx2,lab,plot,redis,serve]' --group openai3 --group test --group lint
 	touch $@
 
 $(LITELLM)/.ready: pyproject.toml

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchwrap.throttle.accounts import Origin
@@ -14,12 +14,15 @@ _SCHEME = "bearer "
 Headers = Sequence[tuple[bytes, bytes]]
 
 
+def key_of(headers: Mapping[str, str]) -> str:
+    """The key that a request's headers (by lower-case name) carry, or an empty text."""
+    value = next((text for name in _HEADERS if (text := headers.get(name))), "")
+    return value[len(_SCHEME) :] if value.lower().startswith(_SCHEME) else value
+
+
 def origin_of(request: Any) -> Origin:
     """Where an httpx or httpx2 request goes, and on whose account."""
-    found = (request.headers.get(name) for name in _HEADERS)
-    value = next((text for text in found if text), "")
-    key = value[len(_SCHEME) :] if value.lower().startswith(_SCHEME) else value
-    return Origin(host=request.url.host, api_key=key)
+    return Origin(host=request.url.host, api_key=key_of(request.headers))
 
 
 def with_key(headers: Headers, api_key: str | None) -> list[tuple[bytes, bytes]]:
@@ -30,6 +33,11 @@ def with_key(headers: Headers, api_key: str | None) -> list[tuple[bytes, bytes]]
         (name, _in_form(value, api_key) if name.lower().decode() in _HEADERS else value)
         for name, value in headers
     ]
+
+
+def without_key(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """The headers without any key."""
+    return [pair for pair in headers if pair[0].lower().decode() not in _HEADERS]
 
 
 def _in_form(value: bytes, api_key: str) -> bytes:

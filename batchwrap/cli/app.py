@@ -11,6 +11,7 @@ from batchwrap import __version__
 from batchwrap.cli.demo import demo
 from batchwrap.cli.evaluate import EXIT_CODES, evaluate
 from batchwrap.cli.limits import limits
+from batchwrap.cli.serve import serve
 from batchwrap.errors import BatchwrapError, StoreUnavailable
 
 FAILED, USAGE_ERROR = 1, 2
@@ -66,3 +67,4 @@ app.command(
     epilog="Exit codes: 0 shown; 1 the store cannot be read now; 2 no such provider or store, or"
     " a file is wrong.",
 )(limits)
+app.command("serve", epilog="Exit codes: 0 ended by Ctrl-C or SIGTERM; 2 wrong usage.")(serve)

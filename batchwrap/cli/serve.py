@@ -1,0 +1,133 @@
+"""`batchwrap serve`: the engine as a local endpoint, for agents in any language."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from batchwrap import options as opts
+from batchwrap.errors import ConfigError
+
+if TYPE_CHECKING:
+    from batchwrap.serve import Server, Settings
+
+
+def serve(
+    upstream: Annotated[
+        str,
+        typer.Option(metavar="URL", help="The base URL of the provider, as the agent had it."),
+    ],
+    port: Annotated[
+        int, typer.Option(metavar="N", help="The port to listen at; 0 takes one that is free.")
+    ] = 4141,
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="The address to listen at; one that others can reach needs --token.",
+        ),
+    ] = "127.0.0.1",
+    token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            envvar="BATCHWRAP_TOKEN",
+            help="What agents have to send as their API key. In the environment, other users of"
+            " the machine do not see it.",
+            show_default=False,
+        ),
+    ] = None,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VARIABLE",
+            help="With --token: environment variable with the key that the provider gets.",
+        ),
+    ] = None,
+    limits: Annotated[
+        str,
+        typer.Option(metavar="PRESET", help='Limits to keep, e.g. "cerebras/code-max".'),
+    ] = "auto",
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where the budget is kept, if not in memory: sqlite:///path or redis://host.",
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help='Options by name: "fast" or "careful".')
+    ] = None,
+    offer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOW",
+            help='Multi-tools "alongside" the agent\'s own, "instead" of them, or "never".',
+        ),
+    ] = None,
+    remind_every: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Turns without a batch until the model is reminded."),
+    ] = None,
+) -> None:
+    """Serve an OpenAI-compatible endpoint in front of another, for agents in any language.
+
+    Point the agent's base URL to the address that is printed. Chat completions are batched,
+    held back and repaired as by batchwrap.wrap; everything else goes through untouched.
+    /healthz and /metrics (Prometheus) tell how it goes. Ctrl-C ends it.
+
+    Without --token the agent's own API key goes on to the provider. No key is ever logged.
+
+    \b
+    Examples:
+      batchwrap serve --upstream https://api.cerebras.ai/v1 --limits cerebras/code-max
+      batchwrap serve --upstream http://127.0.0.1:8000/v1 --port 0 --preset fast
+      BATCHWRAP_TOKEN=… batchwrap serve --upstream https://api.groq.com/openai/v1 \\
+          --host 0.0.0.0 --api-key-env GROQ_API_KEY --store sqlite:///budget.db
+    """
+    settings = _settings(upstream, host, port, token, api_key_env)
+    given = {
+        "limits": limits,
+        "preset": preset,
+        "remind_every": remind_every,
+        "batching": _batching(preset, offer),
+        "throttle": opts.Throttle() if store is None else opts.Throttle(store=store),
+    }
+    _run(_server(settings, given), settings)
+
+
+def _settings(
+    upstream: str, host: str, port: int, token: str | None, api_key_env: str | None
+) -> Settings:
+    from batchwrap.serve import Settings
+
+    api_key = None if api_key_env is None else os.environ.get(api_key_env)
+    if api_key_env is not None and not api_key:
+        raise ConfigError("--api-key-env", f"the environment variable {api_key_env} is not set")
+    return Settings(upstream=upstream, host=host, port=port, token=token, api_key=api_key)
+
+
+def _batching(preset: str | None, offer: str | None) -> opts.Batching:
+    """The preset's, but for what is asked for here."""
+    batching: opts.Batching = opts.PRESETS.get(preset or "", {}).get("batching", opts.Batching())
+    return batching if offer is None else replace(batching, offer=offer)  # type: ignore[arg-type]
+
+
+def _server(settings: Settings, options: dict[str, Any]) -> Server:
+    from batchwrap.serve import Server
+
+    return Server(settings, **options)
+
+
+def _run(server: Server, settings: Settings) -> None:
+    typer.echo(f"batchwrap serves {settings.upstream}")
+    typer.echo(f"base URL for agents: {server.base_url}")
+    typer.echo(f"health: {server.url}/healthz  metrics: {server.url}/metrics")
+    # When it has shut down, uvicorn raises the signal again; ending was what it asked for.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, lambda *_: None)
+    server.run()

@@ -1,0 +1,33 @@
+"""The same engine as an OpenAI-compatible endpoint, for agents that are not written in Python.
+
+``batchwrap serve`` on the command line; `Server` in a program. It needs
+``pip install "batchwrap[serve]"``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from batchwrap.errors import MissingExtraError
+from batchwrap.serve.settings import Settings
+
+if TYPE_CHECKING:
+    from batchwrap.serve.server import Server
+
+__all__ = ["Server", "Settings"]
+
+_NEEDED = ("h11", "httpx2", "prometheus_client", "starlette", "uvicorn")
+
+
+def __getattr__(name: str) -> Any:
+    # The one door to the server's libraries: settings can be checked without them.
+    if name != "Server":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from batchwrap.serve.server import Server
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "").partition(".")[0]
+        if package not in _NEEDED:
+            raise
+        raise MissingExtraError(package, "serve") from missing
+    return Server

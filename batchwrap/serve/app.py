@@ -1,0 +1,63 @@
+"""The whole endpoint: health, metrics, and everything else to the upstream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import httpx2
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+import batchwrap
+from batchwrap.serve.access import Access
+from batchwrap.serve.metrics import Metrics
+from batchwrap.serve.relay import Relay
+from batchwrap.serve.settings import Settings
+
+HEALTH, METRICS = "/healthz", "/metrics"
+_CONNECT_WITHIN_S = 30.0
+
+
+def create_app(settings: Settings, **options: Any) -> ASGIApp:
+    """The endpoint as an ASGI application.
+
+    Args:
+        settings: what is behind it, and who may use it; `host` and `port` do not matter here.
+        options: those of `batchwrap.wrap`.
+
+    Raises:
+        ConfigError: an option is wrong.
+    """
+    # How long an answer may take is the caller's business, and so is how many it wants at once.
+    client = httpx2.AsyncClient(
+        timeout=httpx2.Timeout(None, connect=_CONNECT_WITHIN_S),
+        limits=httpx2.Limits(max_connections=None),
+    )
+    client = batchwrap.wrap(client, **options)
+    metrics = Metrics(partial(batchwrap.stats, client))
+    relay = Relay(client, settings)
+
+    async def relayed(scope: Scope, receive: Receive, send: Send) -> None:
+        with metrics.in_progress.track_inprogress():
+            await relay(scope, receive, send)
+
+    async def show_health(request: Request) -> Response:
+        return JSONResponse({"status": "ok", "version": batchwrap.__version__})
+
+    async def show_metrics(request: Request) -> Response:
+        content, kind = metrics.render(request.headers.get("accept", ""))
+        return Response(content, media_type=kind)
+
+    @asynccontextmanager
+    async def lifespan(app: object) -> AsyncIterator[None]:
+        async with client:
+            yield
+
+    routes = [Route(HEALTH, show_health), Route(METRICS, show_metrics)]
+    router = Router(routes, redirect_slashes=False, default=relayed, lifespan=lifespan)
+    return Access(router, settings.token, frozenset({HEALTH}))

@@ -1,0 +1,67 @@
+"""What `batchwrap.stats` counts, in the text format of Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from batchwrap.stats import Stats
+
+_PREFIX = "batchwrap_"
+_HELP = "See batchwrap.Stats"
+_LABELS = {"repairs": "repair", "defects": "defect"}
+
+
+class Metrics(Collector):
+    """The counters of one client, and how many requests are under way.
+
+    Args:
+        stats: the counters as they are now.
+    """
+
+    def __init__(self, stats: Callable[[], Stats]) -> None:
+        self._stats = stats
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        self.in_progress = Gauge(
+            f"{_PREFIX}requests_in_progress", "Requests under way", registry=self._registry
+        )
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """All of them as text, and its content type, as the `Accept` header wants it."""
+        encode, kind = choose_encoder(accept)
+        return encode(self._registry), kind
+
+    def collect(self) -> Iterator[Metric]:
+        """The counters by name."""
+        counted = self._stats().as_dict()
+        yield _directives(counted.pop("directives"))
+        for name, label in _LABELS.items():
+            yield _labelled(name, label, counted.pop(name))
+        for name, value in counted.items():
+            # Prometheus names units in full.
+            full = name.removesuffix("_s") + "_seconds" if name.endswith("_s") else name
+            yield CounterMetricFamily(_PREFIX + full, f"{_HELP}.{name}", value)
+
+
+def _labelled(name: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(_PREFIX + name, f"{_HELP}.{name}", labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family
+
+
+def _directives(counts: Mapping[str, Any]) -> Metric:
+    family = CounterMetricFamily(
+        f"{_PREFIX}directives", f"{_HELP}.directives", labels=["model", "directive", "what"]
+    )
+    for model, by_directive in counts.items():
+        for directive, whats in by_directive.items():
+            for what, count in whats.items():
+                family.add_metric([model, directive, what], count)
+    return family

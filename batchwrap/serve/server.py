@@ -1,0 +1,103 @@
+"""The endpoint on a socket: where it listens, until when it runs."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import ip_address
+from typing import Any
+
+import uvicorn
+
+from batchwrap.errors import ConfigError
+from batchwrap.serve.app import create_app
+from batchwrap.serve.settings import Settings
+
+# Longer than clients keep theirs: who closes first must not be the one that is written to.
+_KEEP_ALIVE_S = 120
+_FINISH_WITHIN_S = 30
+
+
+class Server:
+    """`batchwrap serve` in a program. It listens from the start, and answers while it runs.
+
+    Args:
+        settings: where it listens, what is behind it, and who may use it.
+        options: those of `batchwrap.wrap`.
+
+    Raises:
+        ConfigError: an option is wrong, the port is taken, or the host is open to others
+            and there is no token.
+
+    Example:
+        >>> from batchwrap.serve import Server, Settings
+        >>> server = Server(Settings(upstream="https://api.cerebras.ai/v1"), remind_every=4)
+        >>> server.base_url.endswith("/v1")
+        True
+        >>> server.close()
+    """
+
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        app = create_app(settings, **options)
+        self._settings = settings
+        self._listener = _listen(settings)
+        self._uvicorn = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                http="h11",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,  # both are the upstream's to send
+                date_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=_FINISH_WITHIN_S,
+            )
+        )
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a path."""
+        host, port = self._listener.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @property
+    def base_url(self) -> str:
+        """The base URL that agents use in place of the upstream's."""
+        return self.url + self._settings.base_path
+
+    def run(self) -> None:
+        """Serve until SIGINT, SIGTERM or `stop`; running requests have 30 s to finish."""
+        try:
+            self._uvicorn.run(sockets=[self._listener])
+        finally:
+            self.close()
+
+    def stop(self) -> None:
+        """End a `run` in another thread."""
+        self._uvicorn.should_exit = True
+
+    def close(self) -> None:
+        """Let go of the port."""
+        self._listener.close()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    host, port = settings.host, settings.port
+    # With the protocol named, or asyncio leaves Nagle's algorithm on: 40 ms a response.
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError("host", f"{host!r} is no address of this machine ({error})") from error
+    family, kind, protocol, _, address = found[0]
+    if settings.token is None and not ip_address(str(address[0]).partition("%")[0]).is_loopback:
+        raise ConfigError("host", f"{host} is open to other machines: that needs a token")
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise ConfigError("port", f"cannot listen at {host}:{port}: {error.strerror}") from error
+    return listener
