@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -40,7 +41,7 @@ def local(library: ModuleType, answer: LocalAnswer, asked: Body) -> Any:
     else:
         kind, content = "application/json", orjson.dumps(answer.completion())
     headers = {"content-type": kind, "x-batchwrap-served": "local"}
-    return library.Response(200, headers=headers, content=content)
+    return _response(library, 200, headers, content)
 
 
 def refused(library: ModuleType, error: LimitExceeded | StoreUnavailable) -> Any:
@@ -51,11 +52,17 @@ def refused(library: ModuleType, error: LimitExceeded | StoreUnavailable) -> Any
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
         headers["retry-after"] = f"{retry_after_s:.3f}"
-    return library.Response(status, headers=headers, content=orjson.dumps(body))
+    return _response(library, status, headers, orjson.dumps(body))
 
 
 def too_large(library: ModuleType, error: ContextLimitExceeded) -> Any:
     """The same for a request that the model's context cannot hold."""
     fields = {"message": str(error), "type": "invalid_request_error", "param": "messages"}
     body = {"error": {**fields, "code": CONTEXT_CODE}}
-    return library.Response(400, headers=_FINAL, content=orjson.dumps(body))
+    return _response(library, 400, _FINAL, orjson.dumps(body))
+
+
+def _response(library: ModuleType, status: int, headers: Mapping[str, str], content: bytes) -> Any:
+    """Not yet read, as one from the network: `iter_raw` works."""
+    framed = {**headers, "content-length": str(len(content))}
+    return library.Response(status, headers=framed, stream=library.ByteStream(content))
