@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,6 +70,15 @@ def serve(
             help='Multi-tools "alongside" the agent\'s own, "instead" of them, or "never".',
         ),
     ] = None,
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=KIND",
+            help='What a tool of the agent does, if its shape does not tell: "read", "edit",'
+            ' "write", "read_only", "sequential" or "bookkeeping". May be given again.',
+            show_default=False,
+        ),
+    ] = None,
     remind_every: Annotated[
         int | None,
         typer.Option(metavar="N", help="Turns without a batch until the model is reminded."),
@@ -86,6 +96,7 @@ def serve(
     Examples:
       batchwrap serve --upstream https://api.cerebras.ai/v1 --limits cerebras/code-max
       batchwrap serve --upstream http://127.0.0.1:8000/v1 --port 0 --preset fast
+      batchwrap serve --upstream https://openrouter.ai/api/v1 --tool bash=sequential
       BATCHWRAP_TOKEN=… batchwrap serve --upstream https://api.groq.com/openai/v1 \\
           --host 0.0.0.0 --api-key-env GROQ_API_KEY --store sqlite:///budget.db
     """
@@ -94,7 +105,7 @@ def serve(
         "limits": limits,
         "preset": preset,
         "remind_every": remind_every,
-        "batching": _batching(preset, offer),
+        "batching": _batching(preset, offer, tool or ()),
         "throttle": opts.Throttle() if store is None else opts.Throttle(store=store),
     }
     _run(_server(settings, given), settings)
@@ -111,10 +122,16 @@ def _settings(
     return Settings(upstream=upstream, host=host, port=port, token=token, api_key=api_key)
 
 
-def _batching(preset: str | None, offer: str | None) -> opts.Batching:
+def _batching(preset: str | None, offer: str | None, tools: Sequence[str]) -> opts.Batching:
     """The preset's, but for what is asked for here."""
     batching: opts.Batching = opts.PRESETS.get(preset or "", {}).get("batching", opts.Batching())
-    return batching if offer is None else replace(batching, offer=offer)  # type: ignore[arg-type]
+    kinds: dict[str, Any] = {}
+    for pair in tools:
+        name, found, kinds[name] = pair.partition("=")
+        if not found:
+            raise ConfigError("--tool", f"{pair!r} is not NAME=KIND")
+    chosen: Any = batching.offer if offer is None else offer
+    return replace(batching, offer=chosen, tools=kinds)
 
 
 def _server(settings: Settings, options: dict[str, Any]) -> Server:

@@ -15,7 +15,7 @@ from batchwrap.serve.headers import Headers, end_to_end, for_upstream, readable_
 from batchwrap.serve.settings import Settings
 
 _log = logging.getLogger("batchwrap")
-UNREACHABLE, TIMEOUT = "batchwrap_upstream_unreachable", "batchwrap_upstream_timeout"
+UNREACHABLE = "batchwrap_upstream_unreachable"
 
 
 class Relay:
@@ -57,8 +57,7 @@ class Relay:
 
     async def _request(self, caller: Caller) -> httpx2.Request:
         """The caller's request, as the upstream is to get it."""
-        path = self._base_path + caller.path.removeprefix(self._settings.base_path.encode())
-        target = path + b"?" + caller.query if caller.query else path
+        target = self._target(caller)
         headers = self._keyed(for_upstream(caller.headers.raw))
         if caller.is_json:  # what may be translated has to be whole, and its answer readable
             headers = readable_answer(headers, self._encodings)
@@ -70,6 +69,14 @@ class Relay:
             content=caller.body() if is_upload else await _whole(caller.body()),
             extensions={"target": target},  # to the byte: a URL writes some characters anew
         )
+
+    def _target(self, caller: Caller) -> bytes:
+        """Path and query at the upstream, whose path stands in the place of our base path."""
+        path, ours = caller.path, self._settings.base_path.encode()
+        if path == ours or path.startswith(ours + b"/"):
+            path = path.removeprefix(ours)
+        path = self._base_path + path
+        return path + b"?" + caller.query if caller.query else path
 
     def _keyed(self, headers: Headers) -> Headers:
         """With the upstream's key where the caller had to send our token."""
@@ -84,8 +91,6 @@ class Relay:
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         if caller.answered:
             _log.warning("the answer of %s broke off: %s", upstream, reason)
-        elif isinstance(error, httpx2.TimeoutException):
-            await caller.fail(504, f"{upstream} did not answer in time ({reason})", TIMEOUT)
         else:
             await caller.fail(502, f"{upstream} cannot be reached ({reason})", UNREACHABLE)
 
