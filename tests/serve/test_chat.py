@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +18,7 @@ from batchwrap.serve import Server
 from batchwrap.tools import Workspace
 from tests.adapters.conversation import END, MULTI_CALL, READS, TOOLS, USER, calls_of
 from tests.adapters.test_leases import until
-from tests.adapters.test_waves import BATCH, work
+from tests.adapters.test_waves import BATCH, checked, work
 from tests.adapters.test_waves import END as MENDED
 from tests.adapters.test_waves import workspace as workspace  # a fixture
 from tests.serve.sockets import Message, ask, connect, message, upstream
@@ -63,12 +62,9 @@ def test_an_agent(serve: Any, in_front: InFront, workspace: Workspace, stream: b
     lab = serve(BATCH, MENDED)
     server = in_front(lab.base_url)
     with openai.OpenAI(base_url=server.base_url, api_key="k") as client:
-        work(client.chat.completions.create, workspace, stream=stream)
-    assert (workspace.root / "a.py").read_text() == "x = 3\n"
-    assert (workspace.root / "b.py").read_text() == "new"
-    assert lab.round_trips == 2
-    assert [call["function"]["name"] for call in lab.journal[1].json["messages"][1]["tool_calls"]]
-    assert counter(server, "batchwrap_local_answers_total") > 0
+        history = work(client.chat.completions.create, workspace, stream=stream)
+    checked(history, lab, workspace)
+    assert counter(server, "batchwrap_local_answers_total") == 2
 
 
 def test_a_wrapped_client(serve: Any, in_front: InFront) -> None:
@@ -170,8 +166,10 @@ def test_refusals_pass(serve: Any, in_front: InFront) -> None:
     """A request that a limit can never admit is refused as by the provider."""
     lab = serve(END)
     server = in_front(lab.base_url, limits=[Limit("tokens", 10)])
-    with openai.OpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client:
-        with pytest.raises(openai.APIStatusError) as refused:
-            client.chat.completions.create(**ASK)  # type: ignore[call-overload]
+    with (
+        openai.OpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client,
+        pytest.raises(openai.APIStatusError) as refused,
+    ):
+        client.chat.completions.create(**ASK)  # type: ignore[call-overload]
     assert refused.value.status_code == 413
     assert refused.value.code == "batchwrap_request_too_large"

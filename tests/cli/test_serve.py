@@ -1,0 +1,163 @@
+"""`batchwrap serve`: what it prints, where, with which exit code, and how it ends."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from typer.testing import CliRunner
+
+from batchwrap.cli.app import app
+from batchwrap.lab import Lab, Reply
+
+UP = ["serve", "--upstream", "https://api.example.com/v1"]
+ASK: Any = {"model": "m", "messages": [{"role": "user", "content": "Hi."}]}
+
+
+def refused(*arguments: str, env: dict[str, str] | None = None) -> str:
+    """The one line that wrong usage ends with."""
+    result = CliRunner().invoke(app, arguments, env=env, prog_name="batchwrap")
+    assert (result.exit_code, result.stdout) == (2, "")
+    return result.stderr.removesuffix("\n")
+
+
+@contextmanager
+def serving(*arguments: str, env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command as a process of its own, and the base URL that it prints."""
+    command = [sys.executable, "-W", "error", "-m", "batchwrap", "serve", *arguments]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **env},
+    ) as process:
+        assert process.stdout is not None
+        try:
+            process.stdout.readline()
+            yield process, process.stdout.readline().removeprefix("base URL for agents: ").strip()
+        finally:
+            process.kill()
+
+
+def test_help() -> None:
+    """The help has examples, every option and the exit codes."""
+    result = CliRunner().invoke(app, ["serve", "--help"], prog_name="batchwrap")
+    assert result.exit_code == 0
+    for part in ("Examples:\n    batchwrap serve --upstream", "0 ended by", "2 wrong usage"):
+        assert part in result.stdout
+    for option in ("upstream", "port", "host", "token", "api-key-env", "limits", "store", "preset"):
+        assert f"--{option} " in result.stdout
+    for option in ("offer", "tool", "remind-every"):
+        assert f"--{option} " in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--upstream", "example.com"], "upstream: "),
+        (["--port", "70000"], "port: "),
+        (["--host", "0.0.0.0"], "host: 0.0.0.0 is open to other machines"),
+        (["--api-key-env", "NO_SUCH_KEY"], "--api-key-env: the environment variable NO_SUCH_KEY"),
+        (["--api-key-env", "THE_KEY"], "api_key: needs a token"),
+        (["--limits", "no/plan"], "no/plan"),
+        (["--store", "odd://x"], "Throttle.store: "),
+        (["--preset", "odd"], "preset: "),
+        (["--offer", "odd"], "Batching.offer: "),
+        (["--tool", "bash"], "--tool: 'bash' is not NAME=KIND"),
+        (["--tool", "bash=odd"], "Batching.tools['bash']: "),
+        (["--remind-every", "0"], "Reminders.every: "),
+    ],
+)
+def test_wrong_usage(arguments: list[str], named: str) -> None:
+    """A wrong option is named in one line, without a traceback."""
+    line = refused(*UP, *arguments, env={"THE_KEY": "sk-real"})
+    assert line.startswith("batchwrap: ")
+    assert named in line
+    assert "\n" not in line
+
+
+def test_a_port_in_use() -> None:
+    """A port that is taken is one line, too."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"port: cannot listen at 127.0.0.1:{port}: " in refused(*UP, "--port", port)
+
+
+def test_without_the_extra() -> None:
+    """Without the libraries of the extra the line says what to install."""
+    hidden = (
+        "import sys; sys.modules['prometheus_client'] = None; "
+        "from batchwrap.cli import main; sys.argv[1:] = sys.argv[1:]; main()"
+    )
+    command = [sys.executable, "-c", hidden, *UP]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        "batchwrap: prometheus_client is not installed; it comes with: "
+        'pip install "batchwrap[serve]"\n'
+    )
+
+
+def test_it_starts_and_ends() -> None:
+    """It prints where it is, serves with its own key, finishes what runs, and ends with 0."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def model(request: dict[str, Any]) -> Reply:
+        entered.set()
+        leave.wait(20)
+        return Reply("Hello.")
+
+    lab = Lab(model, tokens_per_s=math.inf, ttft_s=0, api_keys=["sk-real"])
+    env = {"THE_KEY": "sk-real", "BATCHWRAP_TOKEN": "the-token"}
+    options = ["--port", "0", "--api-key-env", "THE_KEY", "--tool", "bash=sequential"]
+    with (
+        lab,
+        serving("--upstream", lab.base_url, *options, env=env) as (process, base_url),
+        openai.OpenAI(base_url=base_url, api_key="the-token", max_retries=0) as client,
+    ):
+        assert httpx.get(base_url.removesuffix("/v1") + "/healthz").json()["status"] == "ok"
+        answers: list[Any] = []
+        ask: Callable[[], None] = lambda: answers.append(client.chat.completions.create(**ASK))  # noqa: E731
+        running = threading.Thread(target=ask)
+        running.start()
+        assert entered.wait(20)
+        process.send_signal(signal.SIGTERM)
+        while _listens(base_url):
+            pass
+        leave.set()
+        running.join(20)
+        assert answers[0].choices[0].message.content == "Hello."
+        out, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
+    for key in ("sk-real", "the-token"):
+        assert key not in out
+
+
+def test_ctrl_c() -> None:
+    """Ctrl-C ends it without a word."""
+    with serving(*UP[1:], "--port", "0", env={}) as (process, base_url):
+        httpx.get(base_url.removesuffix("/v1") + "/healthz")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
+
+
+def _listens(base_url: str) -> bool:
+    host, _, port = base_url.removeprefix("http://").removesuffix("/v1").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True
