@@ -1,5 +1,6 @@
 # make demo   the main job, once with the bare client and once wrapped
 # make test   all tests, with openai 3.x and with openai 2.x and litellm
+# make test-agents   agents in another language behind `batchwrap serve`; needs node and npm
 # make lint   format, lint, types, layers
 # Both environments are made as they are needed; nothing else has to be installed.
 
@@ -9,7 +10,7 @@ LITELLM := .venv-litellm
 # litellm leaves an event loop of its own open; leaks of ours fail in the other environment.
 LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
-.PHONY: demo test test-openai3 test-openai2 lint format coverage coverage-openai3 coverage-openai2 build clean benchmark-offer \
+.PHONY: demo test test-agents test-openai3 test-openai2 lint format coverage coverage-openai3 coverage-openai2 build clean benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-tokens
 
 demo: $(MAIN)/.ready
@@ -24,6 +25,13 @@ test-openai3: $(MAIN)/.ready
 
 test-openai2: $(LITELLM)/.ready
 	$(LITELLM)/bin/python -m pytest -q $(LITELLM_LEAKS)
+
+# Real agents from npm against the simulated provider; where there is no npm they are skipped.
+test-agents: $(MAIN)/.ready
+	mkdir -p build/agents
+	cp tests/serve/agents/package.json build/agents
+	if command -v npm; then cd build/agents && npm install --no-audit --no-fund --loglevel=error; fi
+	BATCHWRAP_TEST_AGENTS=1 $(MAIN)/bin/python -m pytest -q tests/serve/agents
 
 lint: $(MAIN)/.ready
 	$(MAIN)/bin/ruff format --check .
