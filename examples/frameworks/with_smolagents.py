@@ -1,0 +1,28 @@
+"""smolagents' ToolCallingAgent with a wrapped client.
+
+    python examples/frameworks/with_smolagents.py [--stream] "Read a.py and b.py and compare them."
+
+It works in the current folder and talks to whatever OPENAI_BASE_URL, OPENAI_API_KEY and MODEL say.
+"""
+
+import os
+import sys
+
+from file_tools import edit_file, read_file
+from smolagents import OpenAIModel, ToolCallingAgent, tool
+
+import batchwrap
+
+
+def main(task: str, *, stream: bool) -> None:
+    """Run an agent on a task, with the model's answers at once or as streams."""
+    model = OpenAIModel(os.environ["MODEL"])
+    model.client = batchwrap.wrap(model.client)
+    tools = [tool(read_file), tool(edit_file)]
+    agent = ToolCallingAgent(tools, model, stream_outputs=stream)
+    print(agent.run(task))
+    print(batchwrap.stats(model.client))
+
+
+if __name__ == "__main__":
+    main(sys.argv[-1], stream="--stream" in sys.argv)

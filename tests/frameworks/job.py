@@ -1,0 +1,190 @@
+"""One job for every framework: the model batches, the framework runs its own single tools.
+
+Each turn of the scripted model is a multi-call: three reads; three edits, two of them in one
+file, which must not run at the same time; a batch of an edit and a read. Then it says "Done.".
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batchwrap.lab import Call, Entry, Lab, Reply, Script
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "frameworks"
+FILES = {name: f"NAME = '{name}'\nSIZE = 1\n" for name in ("a.py", "b.py", "c.py")}
+AFTER = {
+    "a.py": "TITLE = 'a.py'\nSIZE = 2\n",
+    "b.py": "NAME = 'b.py'\nSIZE = 2\n",
+    "c.py": "NAME = 'c.py'\nSIZE = 2\n",
+}
+TASK = "Rename NAME in a.py to TITLE, and set SIZE to 2 in a.py, b.py and c.py."
+FINAL = Reply("Done.")
+# The model's turns: three multi-calls and the last word.
+ROUND_TRIPS = 4
+
+
+@dataclass(frozen=True)
+class Tools:
+    """How a framework's tools are called; the defaults are those of the examples."""
+
+    read: str = "read_file"
+    edit: str = "edit_file"
+
+    def reading(self, path: str) -> dict[str, Any]:
+        """The arguments that read a file."""
+        return {"path": path}
+
+    def editing(self, path: str, old: str, new: str) -> dict[str, Any]:
+        """The arguments that replace a text."""
+        return {"path": path, "old_string": old, "new_string": new}
+
+    def model(self, final: Reply = FINAL) -> Script:
+        """The scripted model."""
+        reads = [self.reading(path) for path in FILES]
+        edits = [
+            self.editing("a.py", "NAME", "TITLE"),
+            self.editing("a.py", "SIZE = 1", "SIZE = 2"),
+            self.editing("b.py", "SIZE = 1", "SIZE = 2"),
+        ]
+        last = [
+            {"tool": self.edit, "arguments": self.editing("c.py", "SIZE = 1", "SIZE = 2")},
+            {"tool": self.read, "arguments": self.reading("b.py")},
+        ]
+        return Script(
+            Reply(calls=(Call("multi_read", {"files": reads}, id="call_reads"),)),
+            Reply("Now the edits.", calls=(Call("multi_edit", {"files": edits}, id="call_edits"),)),
+            Reply(calls=(Call("batch", {"calls": last}, id="call_batch"),)),
+            final,
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is left of a run.
+
+    Attributes:
+        folder: where it worked.
+        printed: what the example printed.
+        stats: the numbers that it printed last.
+        chats: the requests for chat completions, in order.
+    """
+
+    folder: Path
+    printed: str
+    stats: dict[str, int]
+    chats: list[Entry]
+
+    def files(self) -> dict[str, str]:
+        """The files of the job as they are now."""
+        return {name: (self.folder / name).read_text() for name in FILES}
+
+    def results(self) -> dict[str, str]:
+        """What the last request says of each call: its result, by the call's id."""
+        found: dict[str, str] = {}
+        for message in self.chats[-1].json["messages"]:
+            if message["role"] == "tool":
+                assert message["tool_call_id"] not in found
+                found[message["tool_call_id"]] = text_of(message)
+        return found
+
+    def made(self) -> dict[str, str]:
+        """The calls that the model made, as the last request tells them: name by id."""
+        return {
+            call["id"]: call["function"]["name"]
+            for message in self.chats[-1].json["messages"]
+            for call in message.get("tool_calls") or ()
+        }
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """The text of a message."""
+    content = message["content"]
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+
+
+def prepare(folder: Path) -> None:
+    """Write the files of the job."""
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+
+
+def run_example(
+    name: str,
+    folder: Path,
+    model: Script,
+    *options: str,
+    task: str = TASK,
+    environment: Mapping[str, str] | None = None,
+) -> Run:
+    """Run an example in a process of its own, in a folder with the files of the job."""
+    prepare(folder)
+    with Lab(model, tokens_per_s=math.inf, ttft_s=0) as lab:
+        home = folder / "home"
+        home.mkdir()
+        done = subprocess.run(
+            [sys.executable, EXAMPLES / name, *options, task],
+            cwd=folder,
+            env={
+                **os.environ,
+                "HOME": str(home),
+                "OPENAI_BASE_URL": lab.base_url,
+                "OPENAI_API_KEY": "k",
+                "MODEL": "lab-model",
+                "PYTHONWARNINGS": "ignore",
+                **(environment or {}),
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return Run(folder, done.stdout, numbers(done.stdout), [e for e in lab.journal if e.is_chat])
+
+
+def numbers(printed: str) -> dict[str, int]:
+    """The counters in a printed table of statistics."""
+    rows = (line.rsplit(None, 1) for line in printed.splitlines())
+    found = (row for row in rows if len(row) == 2 and row[1].replace(",", "").isdigit())
+    return {name.strip().replace(" ", "_"): int(value.replace(",", "")) for name, value in found}
+
+
+def check(run: Run, *, stream: bool) -> None:
+    """The multi-calls were offered, expanded, run by the framework's tools, and folded."""
+    assert run.files() == AFTER
+    assert "Done." in run.printed
+    assert [entry.status for entry in run.chats] == [200] * ROUND_TRIPS
+    assert {entry.stream for entry in run.chats} == {stream}
+    for entry in run.chats:
+        offered = {tool["function"]["name"] for tool in entry.json["tools"]}
+        assert offered >= {"multi_read", "multi_edit", "batch"}
+    assert run.stats["multi_calls"] == 3 and run.stats["items"] == 8
+    # The second edit of a.py had to wait for the first, and came without a round trip.
+    assert run.stats["requests"] - run.stats["local_answers"] == ROUND_TRIPS
+    assert run.stats["local_answers"] >= 1
+    check_folded(run)
+
+
+def check_folded(run: Run) -> None:
+    """Each multi-call stands in the last request as the model made it, with one result."""
+    assert run.made() == {
+        "call_reads": "multi_read",
+        "call_edits": "multi_edit",
+        "call_batch": "batch",
+    }
+    results = run.results()
+    assert list(results) == list(run.made())
+    for call, items in (("call_reads", 3), ("call_edits", 3), ("call_batch", 2)):
+        heads = [line for line in results[call].splitlines() if line.startswith("[")]
+        assert [head.split()[0] for head in heads] == [f"[{n + 1}/{items}]" for n in range(items)]
+    for path, text in FILES.items():
+        assert f" {path}" in results["call_reads"] and text.strip() in results["call_reads"]
+    assert AFTER["b.py"].strip() in results["call_batch"]
