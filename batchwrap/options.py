@@ -155,7 +155,9 @@ class Batching:
         mixed: offer `batch`, whose items name their tools, beside the multi-tools of one kind.
         delivery: how the agent gets the calls: ``"parallel"``, ``"serial"`` (one in each
             answer), or ``"auto"``: parallel unless the request says
-            ``parallel_tool_calls: false``. What conflicts waits in any case.
+            ``parallel_tool_calls: false``. What conflicts waits in all of these.
+            ``"at_once"``: nothing waits; for an agent that runs the calls of an answer one
+            after the other itself, or tells them as text in its next request.
         approvals: the agent asks a person before it edits: edits go one by one.
         local_usage: what answers without a round trip report as usage: ``"zero"``, or
             ``"last_prompt"`` for agents that show how full the context is.
@@ -177,7 +179,7 @@ class Batching:
     exclude: Sequence[str] = ()
     mixed: bool = True
     max_items: int = 8
-    delivery: Literal["auto", "parallel", "serial"] = "auto"
+    delivery: Literal["auto", "parallel", "serial", "at_once"] = "auto"
     approvals: bool = False
     local_usage: Literal["zero", "last_prompt"] = "zero"
     on_failure: Literal["stop", "go_on"] = "stop"
@@ -189,7 +191,8 @@ class Batching:
     def __post_init__(self) -> None:
         _one_of("Batching.offer", self.offer, ("alongside", "instead", "never"))
         _one_of("Batching.on_failure", self.on_failure, ("stop", "go_on"))
-        _one_of("Batching.delivery", self.delivery, ("auto", "parallel", "serial"))
+        ways = ("auto", "parallel", "serial", "at_once")
+        _one_of("Batching.delivery", self.delivery, ways)
         _one_of("Batching.local_usage", self.local_usage, ("zero", "last_prompt"))
         _one_of("Batching.coalesce", self.coalesce, ("auto", "always", "never"))
         if self.read_ahead is not None and not isinstance(self.read_ahead, ReadAhead):
@@ -198,6 +201,8 @@ class Batching:
             _whole("Batching.context_tokens", self.context_tokens, least=1)
         _one_of("Batching.mixed", self.mixed, (True, False))
         _one_of("Batching.approvals", self.approvals, (True, False))
+        if self.approvals and self.delivery == "at_once":
+            raise ConfigError("Batching.delivery", "'at_once' leaves no time for approvals")
         if self.failed is not None and not callable(self.failed):
             raise ConfigError("Batching.failed", f"{self.failed!r} cannot be called")
         _whole("Batching.max_items", self.max_items, least=2)

@@ -82,6 +82,7 @@ from tests.strategies import READ_FILE
         (lambda: batchwrap.batched(5), "fn"),  # type: ignore[call-overload]
         (lambda: batchwrap.wrap(object()), "target"),
         (lambda: batchwrap.stats(object()), "target"),
+        (lambda: Batching(approvals=True, delivery="at_once"), "Batching.delivery"),
     ],
 )
 def test_a_wrong_option_names_itself(make: Any, name: str) -> None:

@@ -17,9 +17,11 @@ import batchwrap
 def main(task: str, *, stream: bool) -> None:
     """Run an agent on a task, with the model's answers at once or as streams."""
     model = OpenAIModel(os.environ["MODEL"])
-    model.client = batchwrap.wrap(model.client)
+    # smolagents tells the model as text what it ran, so nothing may wait for a result; with one
+    # thread it runs the calls of a turn one after the other, and edits of one file do not race.
+    model.client = batchwrap.wrap(model.client, batching=batchwrap.Batching(delivery="at_once"))
     tools = [tool(read_file), tool(edit_file)]
-    agent = ToolCallingAgent(tools, model, stream_outputs=stream)
+    agent = ToolCallingAgent(tools, model, stream_outputs=stream, max_tool_threads=1)
     print(agent.run(task))
     print(batchwrap.stats(model.client))
 

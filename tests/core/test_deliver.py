@@ -246,6 +246,17 @@ def test_one_call_at_a_time() -> None:
         assert [len(m["tool_calls"]) for m in history if m["role"] == "assistant"] == [1, 1, 1]
 
 
+def test_all_at_once() -> None:
+    """`delivery="at_once"` holds nothing back, in the model's order, above the cap, too."""
+    options = Batching(delivery="at_once", max_items=2)
+    bench = Bench(Options(reminders=None, batching=options))
+    made = [("a.py", "1"), ("a.py", "2"), ("b.py", "1")]
+    items = [{"path": path, "old_string": "0", "new_string": new} for path, new in made]
+    history = bench.run(REQUEST, {"tool_calls": [call("c", "multi_edit", {"files": items})]})
+    [turn] = [m for m in history if m["role"] == "assistant"]
+    assert edits(turn["tool_calls"]) == made
+
+
 def test_approvals() -> None:
     """Where a person approves edits, they come one by one; reads do not wait."""
     session = Session(approvals=True)

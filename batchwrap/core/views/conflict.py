@@ -65,10 +65,19 @@ class Waves:
         most: most calls in one wave.
         one_by_one: every call waits for the one before it.
         changes_one_by_one: every call that changes something waits for the one before it.
+        at_once: nothing waits at all; there is one wave.
     """
 
-    def __init__(self, most: int, *, one_by_one: bool, changes_one_by_one: bool) -> None:
+    def __init__(
+        self,
+        most: int,
+        *,
+        one_by_one: bool = False,
+        changes_one_by_one: bool = False,
+        at_once: bool = False,
+    ) -> None:
         self._most = most
+        self._at_once = at_once
         self._one_by_one = one_by_one
         self._changes_one_by_one = changes_one_by_one
         self._placed: list[tuple[Effect, int]] = []
@@ -86,6 +95,8 @@ class Waves:
 
     def place(self, effect: Effect) -> int:
         """The wave, from 0, of the next call of the turn."""
+        if self._at_once:
+            return 0
         earliest = [wave + 1 for placed, wave in self._placed if self._waits(effect, placed)]
         wave = max(earliest, default=0)
         while self._sizes[wave] >= self._most:

@@ -267,6 +267,7 @@ class Translator:
             self._out.most,
             one_by_one=serial or batching.delivery == "serial",
             changes_one_by_one=batching.approvals,
+            at_once=batching.delivery == "at_once",
         )
 
     def _ahead(self, turn: Turn) -> Reads:
