@@ -108,6 +108,17 @@ def part_of(choice: dict[str, Any]) -> Message:
     return {}
 
 
+def one_call_each(delta: Message) -> list[Message]:
+    """A delta in parts of at most one call each, the first with all other fields.
+
+    OpenAI sends calls one by one, and some clients read only the first of a delta.
+    """
+    first, *others = delta.get("tool_calls") or [None]
+    if not others:
+        return [delta]
+    return [{**delta, "tool_calls": [first]}, *({"tool_calls": [call]} for call in others)]
+
+
 def function_tools(tools: object) -> Iterator[dict[str, Any]]:
     """The `function` objects of a request's tools that have a name."""
     for tool in tools if isinstance(tools, list) else ():

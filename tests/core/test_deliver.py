@@ -1,5 +1,6 @@
 """What is held back comes next, without a round trip, and only where that is safe."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -213,6 +214,18 @@ def test_the_users_own_word_for_failed() -> None:
         ("Replaced 1 occurrence", False),
         ("", False),
         ("def error(): ...", False),
+        ("An error occurred while running the tool. Please try again.", True),
+        ("Encountered error: no such file", True),
+        ('{"error": "no match", "path": "a.py"}', True),
+        ('{"success": false}', True),
+        ('{"isError": true, "content": []}', True),
+        ('{\n  "returncode": 1,\n  "output": ""\n}', True),
+        ("<returncode>127</returncode>\n<output></output>", True),
+        ('{"content": "x", "error": null}', False),
+        ('{"success": true, "exit_code": 0}', False),
+        ('{"is_error": 1, "returncode": "2"}', False),
+        ("<returncode>0</returncode>\n<output></output>", False),
+        ('{"error": }', False),
     ],
 )
 def test_what_reads_as_failed(result: str, failed: bool) -> None:
@@ -365,6 +378,18 @@ def test_local_answers_are_whole() -> None:
     assert plain["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
     assert gather(local.chunks(with_usage=False))["tool_calls"] == local.calls
     assert [chunk["choices"] for chunk in local.chunks(with_usage=True)][-1] == []
+
+
+def test_a_local_stream_has_one_call_in_a_chunk() -> None:
+    """As OpenAI sends them; some clients read only the first call of a chunk."""
+    session = Session()
+    local = session.next(session.history())
+    assert local is not None
+    local = replace(local, calls=[call(name, "read_file", "{}") for name in "abc"])
+    chunks = local.chunks(with_usage=False)
+    deltas = [each["choices"][0]["delta"] for each in chunks]
+    assert [len(delta.get("tool_calls", ())) for delta in deltas] == [1, 1, 1, 0]
+    assert gather(chunks)["tool_calls"] == local.calls
 
 
 def test_usage_of_the_last_prompt() -> None:

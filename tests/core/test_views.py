@@ -20,7 +20,7 @@ from tests.core.harness import (
     gather,
     ran,
 )
-from tests.strategies import EDIT_FILE, GREP, READ_FILE, cuts, texts, turns
+from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE, cuts, texts, turns
 
 REQUEST: dict[str, Any] = {
     "model": "m",
@@ -321,6 +321,27 @@ def test_items_come_while_the_model_writes() -> None:
     [made] = last[0]["choices"][0]["delta"]["tool_calls"]
     derived = ids.decode(made["id"])
     assert derived is not None and (derived.index, derived.count, made["index"]) == (1, 2, 1)
+
+
+@pytest.mark.parametrize("name", ["multi_read", "multi_write"])
+def test_a_chunk_has_one_call_at_most(name: str) -> None:
+    """Calls that come to light together go out in chunks of their own, as OpenAI sends them."""
+    item = {"path": "a"} if name == "multi_read" else {"path": "a", "content": "x"}
+    items = [{**item, "path": path} for path in "abc"]
+    whole = {
+        "content": "I begin.",
+        "tool_calls": [{"index": 0, **call("c", name, {"files": items})}],
+    }
+    asked = {**REQUEST, "tools": [READ_FILE, WRITE_FILE]}
+    chunks = Bench().ask_streamed(asked, [chunk(whole), chunk({}, "tool_calls")])
+    deltas = [each["choices"][0]["delta"] for each in chunks]
+    assert [len(delta.get("tool_calls", ())) for delta in deltas if delta] in (
+        [1] * 3,
+        [0, 1, 1, 1],
+    )
+    seen = gather(chunks)
+    assert seen["content"] == "I begin." and seen["finish_reason"] == "tool_calls"
+    assert [given["path"] for _, given in ran([{"role": "assistant", **seen}])] == list("abc")
 
 
 def test_each_choice_on_its_own() -> None:

@@ -143,7 +143,7 @@ def run_example(
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=60,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -8,24 +8,53 @@ gets the same wave, and a fork its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from batchwrap.core import chat
 from batchwrap.core.memory import Turn, Turns
 from batchwrap.core.views.cap import tokens_of
 
 # Ways in which tools say that they failed; a user's own function takes their place.
-_FAILED = ("error", "failed", "failure", "permission denied", "traceback (most recent call")
-
-
+_FAILED = (
+    "an error occurred",
+    "encountered error",
+    "error",
+    "failed",
+    "failure",
+    "permission denied",
+    "traceback (most recent call",
+)
+_EXIT_TAG = re.compile(r"\s*<(?:returncode|exit_code)>\s*(?!0\s*<)")
+_EXIT_CODES = ("returncode", "exit_code", "exitCode")
 _HARMLESS = ("read", "read_only", "bookkeeping")
 
 
 def looks_failed(result: str) -> bool:
     """Whether a tool's result reads as failed or denied."""
-    return result.lstrip(" \n<[*_").lower().startswith(_FAILED)
+    if result.lstrip(" \n<[*_").lower().startswith(_FAILED):
+        return True
+    return _EXIT_TAG.match(result) is not None or _object_failed(result.strip())
+
+
+def _object_failed(result: str) -> bool:
+    """Whether a result is a JSON object that says of itself that the call failed."""
+    if not (result.startswith("{") and result.endswith("}")):
+        return False
+    try:
+        told = orjson.loads(result)
+    except orjson.JSONDecodeError:
+        return False
+    return (
+        bool(told.get("error"))
+        or told.get("success") is False
+        or any(told.get(name) is True for name in ("isError", "is_error"))
+        or any(type(told.get(code)) is int and told[code] != 0 for code in _EXIT_CODES)
+    )
 
 
 def turn_of(body: chat.Body, turns: Turns, now_s: float) -> Turn | None:
@@ -116,9 +145,10 @@ class LocalAnswer:
     def chunks(self, *, with_usage: bool) -> list[chat.Body]:
         """The answer as a stream; usage only where it was asked for."""
         numbered = [{"index": index, **call} for index, call in enumerate(self.calls)]
+        whole = {"role": "assistant", "content": None, "tool_calls": numbered}
         head = {"id": self.answer_id, "object": "chat.completion.chunk", **self.turn.head}
         parts: list[tuple[dict[str, Any], str | None]] = [
-            ({"role": "assistant", "content": None, "tool_calls": numbered}, None),
+            *((delta, None) for delta in chat.one_call_each(whole)),
             ({}, "tool_calls"),
         ]
         made = [

@@ -200,7 +200,7 @@ class Translator:
                 new.append(seen)
         if not changed:
             return None
-        return [*before, {**chunk, "choices": new}] if new else before
+        return [*before, *_one_call_each({**chunk, "choices": new})] if new else before
 
     def end(self, chunk: chat.Body | None, *, marked: bool | None) -> list[chat.Body]:
         """What is left at the end of a stream.
@@ -216,11 +216,8 @@ class Translator:
         """The calls of choices that were not finished."""
         left = [(index, reader.finish()) for index, reader in self._readers.items()]
         self._keep_turns()
-        return [
-            _calls_chunk(chunk or {"object": "chat.completion.chunk"}, index, calls)
-            for index, calls in left
-            if calls
-        ]
+        like = chunk or {"object": "chat.completion.chunk"}
+        return [part for index, calls in left for part in _calls_chunks(like, index, calls)]
 
     def note(self, answer: chat.Body) -> None:
         """Remember what local answers repeat of this one."""
@@ -290,11 +287,27 @@ class Translator:
 
 def _calls_before_finish(chunk: chat.Body, index: Any, choice: dict[str, Any]) -> list[chat.Body]:
     """A chunk of its own for calls that came to light with the finish of their choice."""
-    calls = chat.tool_calls(chat.part_of(choice))
-    return [_calls_chunk(chunk, index, calls)] if calls else []
+    return _calls_chunks(chunk, index, chat.tool_calls(chat.part_of(choice)))
 
 
-def _calls_chunk(like: chat.Body, index: Any, calls: list[chat.ToolCall]) -> chat.Body:
+def _calls_chunks(like: chat.Body, index: Any, calls: list[chat.ToolCall]) -> list[chat.Body]:
+    """A chunk for each call."""
     head = {key: value for key, value in like.items() if key not in ("choices", "usage")}
-    choice = {"index": index, "delta": {"tool_calls": calls}, "finish_reason": None}
-    return {**head, "choices": [choice]}
+    deltas = ({"tool_calls": [call]} for call in calls)
+    return [
+        {**head, "choices": [{"index": index, "delta": delta, "finish_reason": None}]}
+        for delta in deltas
+    ]
+
+
+def _one_call_each(chunk: chat.Body) -> list[chat.Body]:
+    """A chunk of one choice in chunks of one call each; the first keeps the other fields."""
+    [choice, *others] = chunk["choices"]
+    first, *more = chat.one_call_each(chat.part_of(choice))
+    if others or not more:
+        return [chunk]
+    calls = [delta["tool_calls"][0] for delta in more]
+    return [
+        {**chunk, "choices": [{**choice, "delta": first}]},
+        *_calls_chunks(chunk, choice.get("index"), calls),
+    ]
