@@ -42,7 +42,7 @@ def effect_of(tool: SingleTool | None, arguments: str) -> Effect:
     if tool.path is not None and tool.kind != "read_only":
         given = orjson.loads(arguments)
         value = given.get(tool.path) if isinstance(given, dict) else None
-        path = _parts(value) if isinstance(value, str) else None
+        path = parts_of(value) if isinstance(value, str) else None
     return Effect(tool.kind, path)
 
 
@@ -114,7 +114,8 @@ class Waves:
         )
 
 
-def _parts(path: str) -> tuple[str, ...]:
+def parts_of(path: str) -> tuple[str, ...]:
+    """The parts of a path by which paths are compared."""
     parts = path.replace("\\", "/").casefold().split("/")
     return tuple(part for part in parts if part not in ("", "."))
 

@@ -1,0 +1,129 @@
+"""What batching could save at most in a recorded session: runs of turns as one turn.
+
+A run is a row of turns of one call each, all of one class of kinds, with no word of the
+user between them; as one request it would save all of its round trips but one. Three rules
+say what a run is, each stricter than the one before:
+
+- *upper* takes every run;
+- *careful* takes only what a model could have known when the run began: nothing after a
+  failed call, and no file that is first named inside the run, except one that the model makes
+  itself. A careful run is what the scripted model of the replay sends as one batch;
+- *safe* also changes nothing that was looked at inside the same batch, since what was seen
+  may be why it is changed, and has so many calls at most. That is the rule by which
+  batchwrap itself rewrites a history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Literal
+
+from batchwrap.analyze.session import Call, Session, Turn
+from batchwrap.core.views.conflict import Effect, conflict, parts_of
+
+READS = frozenset({"read", "multi_read"})
+SEARCHES = frozenset({"search"})
+EDITS = frozenset({"edit", "multi_edit"})
+WRITES = frozenset({"write"})
+SHELL_READS = frozenset({"shell_read", "shell_multiread", "shell_search"})
+SHELL_WRITES = frozenset({"shell_write"})
+CHANGES = EDITS | WRITES | SHELL_WRITES
+
+Rule = Literal["upper", "careful", "safe"]
+RULES: tuple[Rule, ...] = ("upper", "careful", "safe")
+Run = list[Turn]
+ClassOf = Callable[[Turn], Hashable | None]
+Classes = tuple[frozenset[str], ...]
+# Which kinds may be merged with each other, as in the table of the recordings.
+IN_ORDER: Classes = (READS | SEARCHES | SHELL_READS | CHANGES,)
+CLASSES: dict[str, Classes] = {
+    "runs of reads; runs of edits; runs of writes": (READS, EDITS, WRITES),
+    "read-only tools mixed, and edits": (READS | SEARCHES, EDITS | WRITES),
+    "the same with one-file and search shell commands": (READS | SEARCHES | SHELL_READS, CHANGES),
+    "any of these kinds, in order": IN_ORDER,
+}
+
+
+def runs(session: Session, classes: Classes = IN_ORDER, *, careful: bool) -> list[Run]:
+    """The runs of two turns and more, by the upper or the careful rule."""
+    return runs_of(session, by_kind(classes), "careful" if careful else "upper")
+
+
+def runs_of(session: Session, class_of: ClassOf, rule: Rule, most: int = 8) -> list[Run]:
+    """The runs of two turns and more.
+
+    Args:
+        session: where to look.
+        class_of: what tells turns apart that cannot be in one run; None: it can be in none.
+        rule: how strict to be.
+        most: calls in one run, by the safe rule.
+    """
+    found: list[Run] = [[]]
+    for part in session.script:
+        run = found[-1]
+        its_class = class_of(part) if isinstance(part, Turn) else None
+        if not isinstance(part, Turn) or its_class is None:
+            found.append([])
+        elif run and (its_class != class_of(run[-1]) or not _goes_on(part, run, rule)):
+            found.append([part])
+        else:
+            run.append(part)
+    pieces = found if rule != "safe" else [p for run in found for p in _safe_pieces(run, most)]
+    return [run for run in pieces if len(run) > 1]
+
+
+def saved(session: Session, classes: Classes = IN_ORDER, *, careful: bool) -> int:
+    """Round trips that vanish if each run is one."""
+    return sum(len(run) - 1 for run in runs(session, classes, careful=careful))
+
+
+def saved_capped(session: Session, most: int) -> int:
+    """The same, careful, with no more than so many calls in one batch."""
+    return sum(len(run) - -(-len(run) // most) for run in runs(session, careful=True))
+
+
+def by_kind(classes: Classes, *, own: bool = False) -> ClassOf:
+    """Turns of one call, told apart by their kinds; only of tools that batchwrap finds itself."""
+
+    def class_of(turn: Turn) -> int | None:
+        if len(turn.calls) != 1 or (own and not turn.calls[0].own):
+            return None
+        kind = turn.calls[0].kind
+        return next((place for place, kinds in enumerate(classes) if kind in kinds), None)
+
+    return class_of
+
+
+def _goes_on(turn: Turn, run: Run, rule: Rule) -> bool:
+    return rule == "upper" or _foreseen(turn, run)
+
+
+def _foreseen(turn: Turn, run: Sequence[Turn]) -> bool:
+    """Whether the model could have made this turn's call when the run began."""
+    call = turn.calls[0]
+    is_new_file = call.kind in WRITES | SHELL_WRITES
+    known = call.known_from is not None and call.known_from <= run[0].index
+    return (known or call.path is None or is_new_file) and not run[-1].calls[0].failed
+
+
+def _safe_pieces(run: Run, most: int) -> Iterator[Run]:
+    piece: Run = []
+    looked: list[Effect] = []
+    for turn in run:
+        effect = _effect(turn.calls[0])
+        rests = effect.changes and any(conflict(seen, effect) for seen in looked)
+        if rests or len(piece) >= most:
+            yield piece
+            piece, looked = [], []
+        piece.append(turn)
+        looked += [] if effect.changes else [effect]
+    yield piece
+
+
+def _effect(call: Call) -> Effect:
+    kinds = {"read": READS, "edit": EDITS, "write": WRITES | SHELL_WRITES}
+    kind = next((kind for kind, all_of_it in kinds.items() if call.kind in all_of_it), "read_only")
+    if call.kind in SHELL_READS and call.path is not None:
+        kind = "read"
+    named = kind != "read_only" and call.path is not None
+    return Effect(kind, parts_of(call.path) if named and call.path else None)

@@ -1,0 +1,169 @@
+"""Files to records: JSON lines one by one, a JSON document as a whole, either one gzipped.
+
+What is in a file is told by its content. A file that cannot be read, or a line that is no
+JSON, is a problem that is reported; it never stops the rest.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+STDIN = "-"
+Record = dict[str, Any]
+_GZIP = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"
+# A line is held in memory; the longest of real logs are pictures of some 10 MB.
+_LONGEST_LINE = 256 * 2**20
+
+
+class Unreadable(Exception):
+    """A file that is skipped, and why."""
+
+
+@dataclass(slots=True)
+class Source:
+    """One file, or the standard input.
+
+    Args:
+        path: the file; None for the standard input.
+        read: told the bytes that were read, as they are in the file.
+
+    Attributes:
+        broken: lines that were no JSON, and are left out.
+        first_broken: number of the first of them, from 1.
+    """
+
+    path: Path | None
+    read: Callable[[int], object] = field(default=lambda _: None, repr=False)
+    broken: int = 0
+    first_broken: int = 0
+
+    @property
+    def name(self) -> str:
+        """How the file is called in reports."""
+        return STDIN if self.path is None else str(self.path)
+
+    def records(self) -> Iterator[Record]:
+        """The JSON objects of the file, one by one.
+
+        A list of messages is one object with ``messages``; of any other list each item that is
+        an object counts.
+
+        Raises:
+            Unreadable: the file cannot be read, or is no JSON at all.
+        """
+        try:
+            with _opened(self.path, self.read) as lines:
+                for value in self._values(lines):
+                    yield from _objects(value)
+        except (OSError, EOFError, zlib.error) as error:
+            raise Unreadable(f"cannot be read: {error}") from error
+
+    def _values(self, lines: IO[bytes]) -> Iterator[Any]:
+        first = _next_line(lines).removeprefix(_BOM)
+        if b"\0" in first[:4096]:
+            raise Unreadable("is not text")
+        if not first:
+            raise Unreadable("is empty")
+        second = _next_line(lines)
+        if _loads(first) is None and not isinstance(_loads(second), dict):
+            yield self._document(first + second + lines.read())
+            return
+        rest = iter(lambda: _next_line(lines), b"")
+        for number, line in enumerate(chain((first, second), rest), start=1):
+            yield from self._line(line, number)
+
+    def _line(self, line: bytes, number: int) -> Iterator[Any]:
+        if not line.strip():
+            return
+        value = _loads(line)
+        if value is None:
+            self.broken += 1
+            self.first_broken = self.first_broken or number
+        else:
+            yield value
+
+    def _document(self, text: bytes) -> Any:
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise Unreadable(f"is neither JSON nor JSON lines: {error}") from error
+
+
+def sources(paths: Sequence[str], read: Callable[[int], object] = lambda _: None) -> list[Source]:
+    """The files that the user means: a folder is walked, ``-`` is the standard input."""
+    found: dict[str, Source] = {}
+    for given in paths:
+        path = Path(given)
+        inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in [None] if given == STDIN else inside:
+            source = Source(file, read)
+            found.setdefault(source.name, source)
+    return list(found.values())
+
+
+class _Counted(io.RawIOBase):
+    """A file that tells how far it was read."""
+
+    def __init__(self, file: IO[bytes], read: Callable[[int], object]) -> None:
+        self._file, self._read = file, read
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read some bytes."""
+        some = self._file.read(len(buffer))
+        buffer[: len(some)] = some
+        self._read(len(some))
+        return len(some)
+
+    def close(self) -> None:
+        """Close the file below, unless it is not ours."""
+        if self._file is not sys.stdin.buffer:
+            self._file.close()
+        super().close()
+
+
+def _opened(path: Path | None, read: Callable[[int], object]) -> IO[bytes]:
+    file = sys.stdin.buffer if path is None else path.open("rb")
+    plain = io.BufferedReader(_Counted(file, read), 2**16)
+    return gzip.GzipFile(fileobj=plain) if plain.peek(2)[:2] == _GZIP else plain  # type: ignore[return-value]
+
+
+def _next_line(lines: IO[bytes]) -> bytes:
+    line = lines.readline(_LONGEST_LINE)
+    if len(line) == _LONGEST_LINE:
+        raise Unreadable(f"has a line of more than {_LONGEST_LINE // 2**20} MB")
+    return line
+
+
+def _loads(text: bytes) -> Any:
+    """The value of a line; None if it has none that matters."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, (dict, list)) else None
+
+
+def _objects(value: Any) -> Iterator[Record]:
+    if isinstance(value, dict):
+        yield value
+    elif isinstance(value, list):
+        items = [item for item in value if isinstance(item, dict)]
+        if items and all(isinstance(item.get("role"), str) for item in items):
+            yield {"messages": items}
+        else:
+            yield from items

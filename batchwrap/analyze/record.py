@@ -1,0 +1,227 @@
+"""From messages to sessions: turns, what their calls do, what they knew, and how large all is.
+
+Nothing of a text is kept but its size and which names stood in it. Sizes come from the log
+where it says what a request used. Elsewhere they are counted (`throttle.estimate`), without
+what a log does not hold, which is often the system prompt and the tools.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from batchwrap.analyze.kinds import deed_of
+from batchwrap.analyze.said import Said
+from batchwrap.analyze.session import Call, Prompt, Session, Turn
+from batchwrap.core import chat
+from batchwrap.core.limits.cost import Usage
+from batchwrap.core.views.cap import tokens_in, tokens_of
+from batchwrap.core.views.deliver import looks_failed
+from batchwrap.core.views.find import SingleTool, find
+from batchwrap.options import Batching
+from batchwrap.throttle.estimate import Estimator
+
+# Conversations of one log may be mixed; of so many at once each is kept apart.
+_MOST_OPEN = 64
+# Names that are remembered of one conversation; one beyond counts as never named.
+_MOST_NAMES = 200_000
+_NAME = re.compile(r"\w[\w.+@-]{0,80}")
+
+
+def sessions(said: Iterable[Said], file: str, estimate: Estimator) -> Iterator[Session]:
+    """The sessions of a file, each as soon as it is over.
+
+    Args:
+        said: its messages.
+        file: its name.
+        estimate: counts what the log does not.
+    """
+    under_way: OrderedDict[str, _Recorder] = OrderedDict()
+    for one in said:
+        if one.session not in under_way:
+            under_way[one.session] = _Recorder(one.session, one.source, file, estimate)
+            if len(under_way) > _MOST_OPEN:
+                yield from under_way.popitem(last=False)[1].ended()
+        under_way.move_to_end(one.session)
+        under_way[one.session].take(one)
+    for recorder in under_way.values():
+        yield from recorder.ended()
+
+
+@dataclass(slots=True)
+class _Made:
+    """A call whose result may still come."""
+
+    call_id: object
+    name: str
+    kind: str
+    path: str | None
+    own: bool
+    known_from: int | None
+    argument_tokens: int
+    result_tokens: int = 0
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class _Answer:
+    """A turn whose results may still come."""
+
+    key: str | None
+    prompt: Usage
+    estimated: bool
+    model: str
+    text_tokens: int = 0
+    calls: list[_Made] = field(default_factory=list)
+
+
+class _Recorder:
+    """Makes one session of its messages, one after the other."""
+
+    def __init__(self, session: str, source: str, file: str, estimate: Estimator) -> None:
+        self._id, self._source, self._file, self._estimate = session, source, file, estimate
+        self._parts: list[Prompt | _Answer] = []
+        self._last: _Answer | None = None
+        self._turns = 0
+        self._context = 0  # tokens of a request that would be made now
+        self._cached = 0  # tokens of the last request
+        self._measured = False
+        self._names: dict[int, int] = {}
+        self._tools: dict[str, SingleTool] | None = None
+        self._given_tools: object = None
+
+    def take(self, said: Said) -> None:
+        """Take in one message."""
+        if said.tools is not None and said.tools is not self._given_tools:
+            self._take_tools(said)
+        if said.message.get("role") == "assistant":
+            self._take_answer(said)
+        elif said.message.get("role") in ("tool", "function"):
+            self._take_result(said)
+        else:
+            self._take_prompt(said)
+
+    def ended(self) -> Iterator[Session]:
+        """The session, if it has a turn."""
+        if self._turns:
+            yield Session(self._id, self._source, tuple(self._script()), self._file)
+
+    def _take_tools(self, said: Said) -> None:
+        self._given_tools = said.tools
+        self._tools = {tool.name: tool for tool in find(said.tools, Batching())}
+        if not self._turns and not self._measured:
+            self._context += self._estimate.raw({"model": said.model, "tools": said.tools})
+
+    def _take_prompt(self, said: Said) -> None:
+        tokens = self._tokens(said)
+        self._context += tokens
+        self._note(chat.texts(said.message.get("content")), self._turns)
+        self._parts.append(Prompt(str(said.message.get("role")), tokens))
+        self._last = None
+
+    def _take_answer(self, said: Said) -> None:
+        last = self._last
+        if last is None or said.answer is None or said.answer != last.key:
+            estimated = Usage(self._context, 0, min(self._cached, self._context))
+            last = _Answer(said.answer, said.usage or estimated, said.usage is None, said.model)
+            self._last, self._cached = last, last.prompt.prompt_tokens
+            self._parts.append(last)
+            self._turns += 1
+        self._extend(last, said)
+
+    def _extend(self, answer: _Answer, said: Said) -> None:
+        """Add a piece of an answer."""
+        turn, texts = self._turns - 1, list(chat.texts(said.message.get("content")))
+        self._note(texts, turn)
+        made = [self._made(raw, said) for raw in chat.tool_calls(said.message)]
+        answer.calls += made
+        self._note((chat.arguments_of(raw) for raw in chat.tool_calls(said.message)), turn)
+        tokens = self._tokens(said)
+        answer.text_tokens += max(0, tokens - sum(call.argument_tokens for call in made))
+        if said.usage is None:
+            self._context += tokens
+        else:
+            answer.prompt, answer.estimated, self._measured = said.usage, False, True
+            self._context = said.usage.prompt_tokens + said.usage.completion_tokens
+            self._cached = said.usage.prompt_tokens
+
+    def _made(self, raw: chat.ToolCall, said: Said) -> _Made:
+        name, arguments = chat.name_of(raw), chat.arguments_of(raw)
+        deed = deed_of(name, chat.function_of(raw).get("arguments"), self._tools)
+        return _Made(
+            call_id=raw.get("id"),
+            name=name,
+            kind=deed.kind,
+            path=deed.path,
+            own=deed.own and not said.as_text,
+            known_from=self._known_from(deed.path),
+            argument_tokens=tokens_of(arguments),
+        )
+
+    def _take_result(self, said: Said) -> None:
+        content, key = said.message.get("content"), said.message.get("tool_call_id")
+        tokens = self._tokens(said)
+        self._context += tokens
+        self._note(chat.texts(content), self._turns)
+        made = next((call for call in self._calls() if call.call_id == key), None)
+        if made is not None:
+            made.result_tokens += tokens
+            made.failed |= said.failed or looks_failed("".join(chat.texts(content)))
+
+    def _calls(self) -> Iterator[_Made]:
+        """The calls of the last answer; a result of an earlier one changes nothing any more."""
+        yield from self._last.calls if self._last else ()
+
+    def _tokens(self, said: Said) -> int:
+        """The size of a message; roughly where the log says what requests use."""
+        if self._measured or said.usage is not None:
+            return tokens_in(said.message)
+        return self._estimate.raw({"model": said.model, "messages": [said.message]})
+
+    def _note(self, texts: Iterable[str], turn: int) -> None:
+        """Take note of the names that turns from this one on can know."""
+        for text in texts:
+            for found in _NAME.finditer(text):
+                if len(self._names) >= _MOST_NAMES:
+                    return
+                self._names.setdefault(hash(found[0].rstrip(".-+@")), turn)
+
+    def _known_from(self, path: str | None) -> int | None:
+        """The first turn that could know all words of the path's last component."""
+        last = (path or "").replace("\\", "/").rstrip("/").rpartition("/")[2]
+        words = [found[0].rstrip(".-+@") for found in _NAME.finditer(last)]
+        known = [self._names.get(hash(word)) for word in words]
+        if not known or None in known:
+            return None
+        return max(turn for turn in known if turn is not None)
+
+    def _script(self) -> Iterator[Prompt | Turn]:
+        index = number = 0
+        for part in self._parts:
+            if isinstance(part, Prompt):
+                yield part
+                continue
+            calls = tuple(_call(made, number + n, index) for n, made in enumerate(part.calls))
+            usage = part.prompt
+            if part.estimated:
+                said = part.text_tokens + sum(call.argument_tokens for call in calls)
+                usage = Usage(usage.prompt_tokens, said, usage.cached_tokens)
+            yield Turn(index, part.text_tokens, calls, usage, part.estimated, part.model)
+            index, number = index + 1, number + len(calls)
+
+
+def _call(made: _Made, number: int, group: int) -> Call:
+    return Call(
+        number=number,
+        group=group,
+        kind=made.kind,
+        path=made.path,
+        argument_tokens=made.argument_tokens,
+        result_tokens=made.result_tokens,
+        failed=made.failed,
+        known_from=made.known_from,
+        name=made.name,
+        own=made.own,
+    )

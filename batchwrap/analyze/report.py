@@ -1,0 +1,185 @@
+"""Reading all files, and the report of what was found: one object, for people and machines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from batchwrap.analyze.bounds import RULES
+from batchwrap.analyze.count import MOST_ITEMS, OFFER_TOKENS, SCOPES, Totals
+from batchwrap.analyze.files import Source, Unreadable, sources
+from batchwrap.analyze.formats import sessions_in
+from batchwrap.analyze.pressure import Play, Pressure
+from batchwrap.throttle.estimate import Estimator
+
+DECLARED = "with declared tools"
+ITSELF = "by itself"
+_MOST_PROBLEMS = 100
+Watch = Callable[[str, int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file that was skipped, or a part of one, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        totals: the counts.
+        pressure: the plan and what it would do; None where no plan was named.
+        formats: files by their format.
+        problems: what was skipped; the first hundred.
+        skipped: files that were skipped, all of them.
+    """
+
+    totals: Totals
+    pressure: Pressure | None = None
+    formats: Counter[str] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+    skipped: int = 0
+
+    def add_problem(self, file: str, reason: str) -> None:
+        """Take note of something that was skipped."""
+        if len(self.problems) < _MOST_PROBLEMS:
+            self.problems.append(Problem(file, reason))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values; counts are totals over all sessions."""
+        totals = self.totals
+        return {
+            "sessions": totals.sessions,
+            "requests": totals.requests,
+            "requests_with_estimated_tokens": totals.estimated,
+            "prompt_tokens": totals.prompt_tokens,
+            "cached_tokens": totals.cached_tokens,
+            "output_tokens": totals.output_tokens,
+            "sources": dict(totals.sources),
+            "saved": {
+                scope: {rule: asdict(totals.saving(scope, rule)) for rule in RULES}
+                for scope in SCOPES
+            },
+            "tools": {name: asdict(tool) for name, tool in ranked(totals.tools, "calls")},
+            "models": {name: asdict(model) for name, model in ranked(totals.models, "requests")},
+            "lapses": totals.lapses,
+            "worst_lapses": [asdict(lapse) for lapse in sorted(totals.worst, reverse=True)],
+            "batch_sizes": dict(sorted(totals.batch_sizes.items())),
+            "sessions_by_tenths_saved": {n: totals.shares[n] for n in range(10)},
+            "pressure": _pressure(self.pressure),
+            "assumptions": assumptions(self),
+            "formats": dict(self.formats),
+            "skipped_files": self.skipped,
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+
+
+def analyze(
+    paths: Sequence[str],
+    *,
+    plan: str | None = None,
+    tokens_per_s: float = 1_000,
+    most: int = MOST_ITEMS,
+    watch: Watch = lambda file, read: None,
+) -> Report:
+    """Read recorded sessions, and count what batching would have saved in them.
+
+    Args:
+        paths: files and folders; ``-`` is the standard input.
+        plan: whose limits the requests are played against; None for no such thing.
+        tokens_per_s: the speed of the model, for that.
+        most: items that a batch has at most.
+        watch: told, as files are read, which one it is and how many bytes came since.
+
+    Raises:
+        ConfigError: there is no such plan.
+    """
+    pressure = Pressure(plan, tokens_per_s, most) if plan is not None else None
+    report, estimate = Report(Totals(most), pressure), Estimator()
+    for source in sources(paths):
+        source.read = _told(watch, source.name)
+        _read(source, report, estimate)
+    return report
+
+
+def ranked(counts: dict[str, Any], by: str) -> list[tuple[str, Any]]:
+    """Counts by name, the largest first."""
+    return sorted(counts.items(), key=lambda item: (-getattr(item[1], by), item[0]))
+
+
+def assumptions(report: Report) -> list[str]:
+    """What the figures rest on, in sentences."""
+    return list(_assumptions(report))
+
+
+def _told(watch: Watch, file: str) -> Callable[[int], object]:
+    return lambda read: watch(file, read)
+
+
+def _read(source: Source, report: Report, estimate: Estimator) -> None:
+    totals, before = report.totals, report.totals.sessions
+    try:
+        name, sessions = sessions_in(source, estimate)
+        for session in sessions:
+            totals.add(session)
+            if report.pressure is not None:
+                report.pressure.add(session)
+        report.formats[name] += 1
+    except Unreadable as problem:
+        report.skipped += 1
+        report.add_problem(source.name, str(problem))
+        return
+    if source.broken:
+        reason = f"{source.broken} lines are no JSON, the first is line {source.first_broken}"
+        report.add_problem(source.name, reason)
+    if totals.sessions == before:
+        report.add_problem(source.name, "holds no answer of a model")
+
+
+def _pressure(pressure: Pressure | None) -> dict[str, Any] | None:
+    if pressure is None:
+        return None
+    return {
+        "plan": pressure.plan.name,
+        "source": pressure.plan.source,
+        "date": str(pressure.plan.date or ""),
+        "tokens_per_s": pressure.tokens_per_s,
+        **{what: asdict(play) for what, play in pressure.plays.items()},
+    }
+
+
+def waiting_share(play: Play) -> float:
+    """Percent of the time in which a limit was in the way."""
+    return 100 * play.waiting_s / max(1e-9, play.waiting_s + play.working_s)
+
+
+def _assumptions(report: Report) -> Iterator[str]:
+    totals = report.totals
+    if totals.estimated:
+        share = 100 * totals.estimated / max(1, totals.requests)
+        yield (
+            f"The log does not say what {share:.0f} % of the requests used. Their tokens are"
+            " estimated from the texts that it holds (system prompt and tools are often missing),"
+            " and as if a cache kept all of the last prompt."
+        )
+    yield (
+        "'upper' takes every run of single calls; 'careful' stops at a failed call and at a file"
+        " that is first named inside the run; 'safe' also changes nothing that was looked at in"
+        f" the same batch, and has at most {totals.most} calls. What a search looks for may rest"
+        " on what was just read; no rule sees that."
+    )
+    yield (
+        f"Saved tokens are net of {OFFER_TOKENS} tokens that the multi-tools add to each request"
+        " that stays, not of reminders."
+    )
+    if report.pressure is not None:
+        yield (
+            "Rate limits: one agent at a time, tools that take no time, and answers at"
+            f" {report.pressure.tokens_per_s:,.0f} tokens a second; batches by the safe rule."
+        )

@@ -1,0 +1,94 @@
+"""What every reader of a format makes of a log: messages, in the form of chat completions.
+
+A reader only converts. Which messages are turns, what their calls do, and how large all of it
+is, is worked out in one place (`record`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from batchwrap.analyze.files import Record
+from batchwrap.core import chat
+from batchwrap.core.limits.cost import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One message of a recorded conversation.
+
+    Attributes:
+        session: tells conversations of one file apart.
+        message: in the form of chat completions.
+        source: the agent or program that wrote the log.
+        model: the model that said it.
+        usage: of an assistant message: the tokens of its request, if the log says so.
+        answer: of an assistant message: an id that all pieces of one answer share.
+        failed: of a tool message: the log says that the call failed.
+        tools: the request's tools, where the log holds them.
+        as_text: calls are text that the agent reads, and no tool calls of the API.
+    """
+
+    session: str
+    message: chat.Message
+    source: str
+    model: str = ""
+    usage: Usage | None = None
+    answer: str | None = None
+    failed: bool = False
+    tools: object = None
+    as_text: bool = False
+
+
+class Format(Protocol):
+    """A format of logs, recognised by its content."""
+
+    NAME: str
+
+    def recognises(self, record: Record) -> bool:
+        """Whether a record can only be of this format."""
+        ...
+
+
+Reader = Callable[[Iterator[Record], str], Iterator[Said]]
+
+
+def dict_of(value: object, *keys: str) -> dict[str, Any]:
+    """The object under these keys, one inside the other; an empty one if there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def dicts_in(value: object) -> list[dict[str, Any]]:
+    """The objects of a list; none if it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def text_of(value: object) -> str:
+    """A text; empty for anything else."""
+    return value if isinstance(value, str) else ""
+
+
+def count_of(value: object) -> int:
+    """A number of tokens; 0 for anything that is none."""
+    return max(0, int(value)) if isinstance(value, (int, float)) and value == value else 0
+
+
+def call(call_id: object, name: object, arguments: object) -> chat.ToolCall:
+    """A tool call; the arguments as text or parsed."""
+    function = {"name": str(name), "arguments": arguments}
+    return {"id": str(call_id), "type": "function", "function": function}
+
+
+def assistant(text: str, calls: list[chat.ToolCall]) -> chat.Message:
+    """An assistant message."""
+    message: chat.Message = {"role": "assistant", "content": text or None}
+    return {**message, "tool_calls": calls} if calls else message
+
+
+def result(call_id: object, content: object) -> chat.Message:
+    """A tool message."""
+    return {"role": "tool", "tool_call_id": str(call_id), "content": content}
