@@ -82,11 +82,11 @@ def saved_capped(session: Session, most: int) -> int:
     return sum(len(run) - -(-len(run) // most) for run in runs(session, careful=True))
 
 
-def by_kind(classes: Classes, *, own: bool = False) -> ClassOf:
-    """Turns of one call, told apart by their kinds; only of tools that batchwrap finds itself."""
+def by_kind(classes: Classes, among: Callable[[Call], bool] = lambda _: True) -> ClassOf:
+    """Turns of one of these calls, told apart by their kinds."""
 
     def class_of(turn: Turn) -> int | None:
-        if len(turn.calls) != 1 or (own and not turn.calls[0].own):
+        if len(turn.calls) != 1 or not among(turn.calls[0]):
             return None
         kind = turn.calls[0].kind
         return next((place for place, kinds in enumerate(classes) if kind in kinds), None)

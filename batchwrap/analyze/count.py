@@ -8,7 +8,7 @@ new to the model all the same, so they are read at full price by the request beh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heappush, heappushpop
 from itertools import pairwise
@@ -20,6 +20,7 @@ from batchwrap.analyze.bounds import (
     RULES,
     SEARCHES,
     WRITES,
+    Classes,
     ClassOf,
     Rule,
     Run,
@@ -27,20 +28,45 @@ from batchwrap.analyze.bounds import (
     runs_of,
 )
 from batchwrap.analyze.kinds import is_batch
-from batchwrap.analyze.session import Session, Turn
+from batchwrap.analyze.session import Call, Session, Turn
 
 # What the offer of multi-tools adds to each request, in tokens (`make benchmark-offer`).
 OFFER_TOKENS = 500
 # Items that a batch has at most, unless told otherwise.
 MOST_ITEMS = 8
 _FILES = (READS | SEARCHES | EDITS | WRITES,)
-SCOPES: Mapping[str, ClassOf] = {
-    "by itself": by_kind(_FILES, own=True),
-    "with declared tools": by_kind(IN_ORDER),
-}
+ITSELF, DECLARED = "by itself", "with declared tools"
 _LAPSING = READS | EDITS | WRITES
 _MOST_LAPSES = 10
 _MOST_PATHS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which calls are batched.
+
+    Attributes:
+        classes: kinds that may be in one batch.
+        among: tells which calls count at all.
+    """
+
+    classes: Classes
+    among: Callable[[Call], bool]
+
+    @property
+    def class_of(self) -> ClassOf:
+        """Tells turns apart that cannot be in one run."""
+        return by_kind(self.classes, self.among)
+
+    def has(self, call: Call) -> bool:
+        """Whether a call is of a tool that is offered in batches."""
+        return self.among(call) and any(call.kind in kinds for kinds in self.classes)
+
+
+SCOPES: Mapping[str, Scope] = {
+    ITSELF: Scope(_FILES, lambda call: call.own),
+    DECLARED: Scope(IN_ORDER, lambda call: not call.as_text),
+}
 
 
 @dataclass(slots=True)
@@ -83,6 +109,7 @@ class ToolCount:
         failed: how many results read as failed.
         result_tokens: size of its results.
         own: calls in which batchwrap would find the tool by itself.
+        as_text: calls that are text, and no tool calls of the API.
         upper, safe: of its calls, those whose request would vanish, tools declared.
     """
 
@@ -91,6 +118,7 @@ class ToolCount:
     failed: int = 0
     result_tokens: int = 0
     own: int = 0
+    as_text: int = 0
     upper: int = 0
     safe: int = 0
 
@@ -187,9 +215,9 @@ class Totals:
         for turn in turns:
             self._add_turn(turn)
         for (scope, rule), saving in self.savings.items():
-            runs = runs_of(session, SCOPES[scope], rule, self.most)
-            saving.add(_saving(turns, runs))
-            if scope == "with declared tools" and rule in ("upper", "safe"):
+            runs = runs_of(session, SCOPES[scope].class_of, rule, self.most)
+            saving.add(_saving(turns, runs, SCOPES[scope]))
+            if scope == DECLARED and rule in ("upper", "safe"):
                 self._add_runs(runs, rule, len(turns))
         for lapse in lapses(session):
             self._add_lapse(lapse)
@@ -216,6 +244,7 @@ class Totals:
             tool.failed += call.failed
             tool.result_tokens += call.result_tokens
             tool.own += call.own
+            tool.as_text += call.as_text
 
     def _add_runs(self, runs: Iterable[Run], rule: Rule, turns: int) -> None:
         gone = [turn for run in runs for turn in run[1:]]
@@ -278,7 +307,7 @@ def _tool_of(turn: Turn) -> str | None:
     return call.name if call.own and call.path and call.kind in _LAPSING else None
 
 
-def _saving(turns: Sequence[Turn], runs: Sequence[Run]) -> Saving:
+def _saving(turns: Sequence[Turn], runs: Sequence[Run], scope: Scope) -> Saving:
     sizes = list(map(len, runs))
     saving = Saving(sum(sizes) - len(runs), len(runs), sum(sizes), max(sizes, default=0))
     gone = {turn.index for run in runs for turn in run[1:]}
@@ -287,7 +316,8 @@ def _saving(turns: Sequence[Turn], runs: Sequence[Run]) -> Saving:
     for turn in (turn for turn in turns if turn.index in gone):
         saving.prompt_tokens += turn.usage.prompt_tokens
         saving.uncached_tokens += _uncached(before[turn.index], turn, following.get(turn.index))
-    _charge(saving, turns, len(turns) - len(gone))
+    if any(scope.has(call) for turn in turns for call in turn.calls):
+        _charge(saving, turns, len(turns) - len(gone))
     return saving
 
 
@@ -301,9 +331,7 @@ def _uncached(before: Turn, turn: Turn, after: Turn | None) -> int:
 
 
 def _charge(saving: Saving, turns: Sequence[Turn], left: int) -> None:
-    """Take off the offer: it is in every request, where anything can be batched at all."""
-    if not any(call.own for turn in turns for call in turn.calls) and not saving.batches:
-        return
+    """Take off the offer, which is in every request."""
     is_cached = any(turn.usage.cached_tokens for turn in turns)
     saving.prompt_tokens -= OFFER_TOKENS * left
     saving.uncached_tokens -= OFFER_TOKENS * (min(1, left) if is_cached else left)

@@ -75,9 +75,9 @@ class Pressure:
         """Play a session."""
         rule: Rule = "safe"
         self.plays["as recorded"].add(play(session.turns, self.plan, self.tokens_per_s))
-        for scope, class_of in SCOPES.items():
-            turns = without(session, runs_of(session, class_of, rule, self._most))
-            self.plays[scope].add(play(turns, self.plan, self.tokens_per_s))
+        for name, scope in SCOPES.items():
+            turns = without(session, runs_of(session, scope.class_of, rule, self._most))
+            self.plays[name].add(play(turns, self.plan, self.tokens_per_s))
 
 
 def play(turns: Sequence[Turn], plan: Plan, tokens_per_s: float) -> Play:

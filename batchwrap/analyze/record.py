@@ -61,6 +61,7 @@ class _Made:
     own: bool
     known_from: int | None
     argument_tokens: int
+    as_text: bool
     result_tokens: int = 0
     failed: bool = False
 
@@ -158,6 +159,7 @@ class _Recorder:
             own=deed.own and not said.as_text,
             known_from=self._known_from(deed.path),
             argument_tokens=tokens_of(arguments),
+            as_text=said.as_text,
         )
 
     def _take_result(self, said: Said) -> None:
@@ -224,4 +226,5 @@ def _call(made: _Made, number: int, group: int) -> Call:
         known_from=made.known_from,
         name=made.name,
         own=made.own,
+        as_text=made.as_text,
     )

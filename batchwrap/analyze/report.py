@@ -8,14 +8,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from batchwrap.analyze.bounds import RULES
-from batchwrap.analyze.count import MOST_ITEMS, OFFER_TOKENS, SCOPES, Totals
+from batchwrap.analyze.count import DECLARED, ITSELF, MOST_ITEMS, OFFER_TOKENS, SCOPES, Totals
 from batchwrap.analyze.files import Source, Unreadable, sources
 from batchwrap.analyze.formats import sessions_in
 from batchwrap.analyze.pressure import Play, Pressure
 from batchwrap.throttle.estimate import Estimator
 
-DECLARED = "with declared tools"
-ITSELF = "by itself"
 _MOST_PROBLEMS = 100
 Watch = Callable[[str, int], object]
 
@@ -118,6 +116,46 @@ def assumptions(report: Report) -> list[str]:
     return list(_assumptions(report))
 
 
+def asked_of_the_model(report: Report) -> list[str]:
+    """What the model and the user would have to do for the safe figures, in sentences."""
+    return list(_asked(report.totals))
+
+
+def percent(part: float, whole: float) -> float:
+    """A share in percent; 0 of nothing."""
+    return 100 * part / whole if whole else 0.0
+
+
+def _asked(totals: Totals) -> Iterator[str]:
+    own, declared = totals.saving(ITSELF, "safe"), totals.saving(DECLARED, "safe")
+    acting = sum(model.acting for model in totals.models.values())
+    batching = sum(model.batching for model in totals.models.values())
+    yield (
+        f"Today {percent(batching, acting):.0f} % of the answers with calls do several things at"
+        " once."
+    )
+    if own.batches:
+        yield (
+            f"By itself, batchwrap offers what is needed for {own.batches:,} batches in place of"
+            f" {own.calls:,} single calls ({own.calls / own.batches:.1f} in one). The model has to"
+            " take the offer: reminders ask for it, and nothing can make it."
+        )
+    tools = [name for name, tool in ranked(totals.tools, "safe") if tool.safe and not tool.own]
+    more = declared.round_trips - own.round_trips
+    if tools and more > 0:
+        example = f'Batching(tools={{"{tools[0]}": "sequential"}})'
+        yield (
+            f"{more:,} more round trips need tools that only you can declare"
+            f" ({', '.join(tools[:5])}), as in {example}."
+        )
+    texts = sum(tool.as_text for tool in totals.tools.values())
+    if texts:
+        yield (
+            f"{texts:,} calls are text that the agent reads, no tool calls of the API: nothing"
+            " can be batched there."
+        )
+
+
 def _told(watch: Watch, file: str) -> Callable[[int], object]:
     return lambda read: watch(file, read)
 
@@ -164,8 +202,8 @@ def _assumptions(report: Report) -> Iterator[str]:
     if totals.estimated:
         share = 100 * totals.estimated / max(1, totals.requests)
         yield (
-            f"The log does not say what {share:.0f} % of the requests used. Their tokens are"
-            " estimated from the texts that it holds (system prompt and tools are often missing),"
+            f"The logs do not say what {share:.0f} % of the requests used. Their tokens are"
+            " estimated from the texts that they hold (system prompt and tools are often missing),"
             " and as if a cache kept all of the last prompt."
         )
     yield (

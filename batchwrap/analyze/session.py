@@ -28,6 +28,7 @@ class Call:
             the conversation before; None if it stood nowhere.
         name: the tool's name.
         own: whether batchwrap finds the tool by itself; others have to be declared.
+        as_text: it is text that the agent reads, no tool call of the API: nothing for batchwrap.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Call:
     known_from: int | None
     name: str = ""
     own: bool = False
+    as_text: bool = False
 
     @property
     def known(self) -> bool:

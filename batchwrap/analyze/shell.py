@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 
 _READS = frozenset(["bat", "cat", "head", "less", "more", "nl", "open", "sed", "tail", "wc"])
 _SEARCHES = frozenset(
-    ("ag", "dir", "du", "fd", "file", "find", "find_file", "grep", "ls", "pwd", "rg")
-    + ("search_dir", "search_file", "stat", "tree", "which")
-)
+    ("ag", "dir", "du", "fd", "file", "find", "find_file", "grep", "ls", "pwd", "rg", "stat")
+) | {"search_dir", "search_file", "tree", "which"}
 _FILTERS = frozenset(
     ("awk", "cat", "cut", "grep", "head", "nl", "rg", "sed", "sort", "tail", "tr", "uniq", "wc")
 )

@@ -8,6 +8,8 @@ import typer
 from typer.core import TyperGroup
 
 from batchwrap import __version__
+from batchwrap.cli.analyze import EXIT_CODES as ANALYZE_EXIT_CODES
+from batchwrap.cli.analyze import analyze
 from batchwrap.cli.demo import demo
 from batchwrap.cli.evaluate import EXIT_CODES, evaluate
 from batchwrap.cli.limits import limits
@@ -58,6 +60,7 @@ def batchwrap(
     """A layer between an agent and its LLM: fewer round trips, fewer refusals."""
 
 
+app.command("analyze", epilog=ANALYZE_EXIT_CODES)(analyze)
 app.command("eval", epilog=EXIT_CODES)(evaluate)
 app.command("demo", epilog="Exit codes: 0 both arms did the job; 1 one did not; 2 wrong usage.")(
     demo

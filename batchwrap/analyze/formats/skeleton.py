@@ -56,6 +56,7 @@ def _script(turns: list[Any], about: Record) -> Iterator[Prompt | Turn]:
 
 
 def _call(record: Record, number: int, group: int, about: Record) -> Call:
+    as_text = about.get("native") is False
     return Call(
         number=number,
         group=group,
@@ -66,5 +67,6 @@ def _call(record: Record, number: int, group: int, about: Record) -> Call:
         failed=record["err"],
         known_from=0 if record["known"] else None,
         name=str(record.get("n") or ""),
-        own=about.get("native") is not False and is_own(str(record.get("n") or ""), record["k"]),
+        own=not as_text and is_own(str(record.get("n") or ""), record["k"]),
+        as_text=as_text,
     )

@@ -1,0 +1,127 @@
+"""The report as one HTML page that needs nothing else: no script, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from importlib import resources
+from string import Template
+
+from batchwrap.analyze.charts import Bar, bars, columns
+from batchwrap.analyze.count import DECLARED
+from batchwrap.analyze.report import Report, asked_of_the_model, assumptions, percent
+from batchwrap.analyze.tables import TITLES, Table, headline, tables
+
+_MOST_ROWS = 8
+
+
+def page(report: Report) -> str:
+    """The page."""
+    template = Template(resources.files(__package__).joinpath("page.html").read_text("utf-8"))
+    facts = "".join(
+        f"<li><b>{_(said)}</b><span>{_(what)}</span></li>" for said, what in _facts(report)
+    )
+    body = "\n".join(_sections(report))
+    return template.substitute(title=_(headline(report)), facts=facts, body=body)
+
+
+def _(text: str) -> str:
+    return escape(text)
+
+
+def _facts(report: Report) -> Iterator[tuple[str, str]]:
+    totals = report.totals
+    safe = totals.saving(DECLARED, "safe")
+    yield f"{totals.sessions:,}", "sessions"
+    yield f"{totals.requests:,}", "round trips"
+    yield f"{totals.prompt_tokens:,}", "prompt tokens"
+    yield f"{percent(totals.cached_tokens, totals.prompt_tokens):.0f} %", "of these out of a cache"
+    yield f"{percent(safe.round_trips, totals.requests):.1f} %", "round trips saved, safe"
+    yield f"{totals.lapses:,}", "lapses"
+
+
+def _sections(report: Report) -> Iterator[str]:
+    yield f'<h2>Charts</h2><div class="charts">{"".join(_charts(report))}</div>'
+    yield f"<h2>What it takes</h2>{_list(asked_of_the_model(report))}"
+    for table in tables(report):
+        yield f"<h2>{_(table.title)}</h2>{_table(table)}"
+    yield f"<h2>How to read this</h2>{_list(assumptions(report))}"
+    if report.problems:
+        said = [f"{problem.file}: {problem.reason}" for problem in report.problems]
+        yield f"<h2>Skipped</h2>{_list(said)}"
+
+
+def _charts(report: Report) -> Iterator[str]:
+    totals = report.totals
+    yield bars(
+        "Round trips that batching would save: safe (dark), at most (light)", _scopes(report)
+    )
+    models = sorted(totals.models.items(), key=lambda item: -item[1].requests)[:_MOST_ROWS]
+    yield bars(
+        "Share of each model's round trips that would go",
+        [_shares(name, model.safe, model.upper, model.requests) for name, model in models],
+    )
+    tools = [(name, tool) for name, tool in totals.tools.items() if tool.upper]
+    tools.sort(key=lambda item: -item[1].upper)
+    yield bars(
+        "Round trips that would go, by tool",
+        [_amounts(name, tool.safe, tool.upper) for name, tool in tools[:_MOST_ROWS]],
+    )
+    if report.pressure is not None:
+        yield bars(
+            f"Minutes at {report.pressure.plan.name}: answering (blue), held back (red)",
+            [
+                Bar(
+                    TITLES.get(what, what),
+                    [("working", play.working_s), ("waiting", play.waiting_s)],
+                    f"{play.working_s / 60:,.0f} + {play.waiting_s / 60:,.0f} min",
+                )
+                for what, play in report.pressure.plays.items()
+            ],
+        )
+    yield columns(
+        "Sessions by the tenth of their round trips that would go, safe",
+        [(f"{n}0 %", totals.shares[n]) for n in range(10)],
+    )
+    yield columns(
+        "Batches by how many calls they would have, safe",
+        [(str(n), totals.batch_sizes[n]) for n in range(2, totals.most + 1)][:12],
+    )
+
+
+def _scopes(report: Report) -> list[Bar]:
+    totals = report.totals
+    return [
+        _shares(
+            TITLES[scope],
+            totals.saving(scope, "safe").round_trips,
+            totals.saving(scope, "upper").round_trips,
+            totals.requests,
+        )
+        for scope in TITLES
+        if any(known == scope for known, _ in totals.savings)
+    ]
+
+
+def _shares(label: str, safe: int, upper: int, whole: int) -> Bar:
+    low, high = percent(safe, whole), percent(upper, whole)
+    return Bar(label, [("safe", low), ("more", high - low)], f"{low:.1f} – {high:.1f} %")
+
+
+def _amounts(label: str, safe: int, upper: int) -> Bar:
+    return Bar(label, [("safe", safe), ("more", upper - safe)], f"{safe:,} – {upper:,}")
+
+
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{_(title)}</th>" for title in table.columns)
+    rows = "".join(f"<tr>{_cells(row, table)}</tr>" for row in table.rows)
+    return f'<div class="table"><table><tr>{head}</tr>{rows}</table></div>'
+
+
+def _cells(row: Sequence[str], table: Table) -> str:
+    styles = [' class="wide"' if title in table.wide else "" for title in table.columns]
+    return "".join(f"<td{style}>{_(cell)}</td>" for style, cell in zip(styles, row, strict=True))
+
+
+def _list(lines: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{_(line)}</li>' for line in lines)}</ul>"
