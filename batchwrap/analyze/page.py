@@ -35,7 +35,8 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield f"{totals.sessions:,}", "sessions"
     yield f"{totals.requests:,}", "round trips"
     yield f"{totals.prompt_tokens:,}", "prompt tokens"
-    yield f"{percent(totals.cached_tokens, totals.prompt_tokens):.0f} %", "of these out of a cache"
+    cached = "out of a cache, assumed" if totals.estimated else "of these out of a cache"
+    yield f"{percent(totals.cached_tokens, totals.prompt_tokens):.0f} %", cached
     yield f"{percent(safe.round_trips, totals.requests):.1f} %", "round trips saved, safe"
     yield f"{totals.lapses:,}", "lapses"
 
@@ -54,7 +55,7 @@ def _sections(report: Report) -> Iterator[str]:
 def _charts(report: Report) -> Iterator[str]:
     totals = report.totals
     yield bars(
-        "Round trips that batching would save: safe (dark), at most (light)", _scopes(report)
+        "Round trips that batching would save: safe, and at most (fainter)", _scopes(report)
     )
     models = sorted(totals.models.items(), key=lambda item: -item[1].requests)[:_MOST_ROWS]
     yield bars(
@@ -81,7 +82,7 @@ def _charts(report: Report) -> Iterator[str]:
         )
     yield columns(
         "Sessions by the tenth of their round trips that would go, safe",
-        [(f"{n}0 %", totals.shares[n]) for n in range(10)],
+        [(f"{10 * n} %", totals.shares[n]) for n in range(10)],
     )
     yield columns(
         "Batches by how many calls they would have, safe",

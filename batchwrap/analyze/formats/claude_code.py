@@ -25,13 +25,10 @@ def recognises(record: Record) -> bool:
 
 def read(records: Iterator[Record], file: str) -> Iterator[Said]:
     """The messages of a log."""
-    seen: set[str] = set()
     for record in records:
         message = dict_of(record, "message")
-        repeated = record.get("uuid") in seen
-        if not recognises(record) or message.get("model") == _NOBODY or repeated:
+        if not recognises(record) or message.get("model") == _NOBODY:
             continue
-        seen.add(text_of(record.get("uuid"))) if record.get("uuid") else None
         for said, failed in as_chat(message):
             is_answer = said["role"] == "assistant"
             yield Said(

@@ -1,0 +1,176 @@
+"""Each format is recognised by its content, and tells the same story."""
+
+from __future__ import annotations
+
+import gzip
+from copy import deepcopy
+from itertools import pairwise
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchwrap.analyze import FORMATS, analyze
+from batchwrap.analyze.files import Source
+from batchwrap.analyze.formats import sessions_in
+from batchwrap.analyze.session import Session
+from batchwrap.throttle.estimate import Estimator
+from tests.analyze import samples
+
+TEXT_TOOLS = ("codex", "swe_agent")
+ODD = [None, 0, -1, 1.5, True, "", "x", [], {}, [None], {"role": 5}, [[]], "{", float("1e300")]
+
+
+def read(tmp_path: Path, content: bytes, name: str = "some.file") -> tuple[str, list[Session]]:
+    """The format of a file with this content, and its sessions."""
+    file = tmp_path / name
+    file.write_bytes(content)
+    found, sessions = sessions_in(Source(file), Estimator())
+    return found, list(sessions)
+
+
+def whole(session: Session) -> list[tuple[str, str | None, int | None, bool]]:
+    """What the calls of a session did."""
+    return [(call.kind, call.path, call.known_from, call.failed) for call in session.calls]
+
+
+@pytest.mark.parametrize("name", samples.SAMPLES)
+def test_the_same_story(name: str, tmp_path: Path) -> None:
+    """Six turns; what each did, to which file, from when that was known, and what failed."""
+    found, [session] = read(tmp_path, samples.SAMPLES[name]())
+    assert found == samples.FORMATS.get(name, "chat messages")
+    shell = "shell_" if name in TEXT_TOOLS else ""
+    assert len(session.turns) == 6
+    assert whole(session) == [
+        (f"{shell}read", "src/a.py", 0, False),
+        (f"{shell}read", "src/b.py", 0, False),
+        ("shell_write" if shell else "edit", "src/a.py", 0, False),
+        ("shell_other", None, None if name != "skeleton" else 0, True),
+        # A skeleton says only that it was known.
+        (f"{shell}read", "src/c.py", 1 if name != "skeleton" else 0, False),
+    ]
+    assert {turn.model for turn in session.turns} <= {"swift", ""}
+    own = [call.own for call in session.calls]
+    assert own == ([False] * 5 if shell else [True, True, True, False, True])
+    assert all(call.as_text == (name == "swe_agent") for call in session.calls)
+
+
+@pytest.mark.parametrize("name", samples.MEASURED)
+def test_tokens_of_the_log(name: str, tmp_path: Path) -> None:
+    """Where a log says what requests used, that is what counts."""
+    _, [session] = read(tmp_path, samples.SAMPLES[name]())
+    usages = [turn.usage for turn in session.turns]
+    assert [usage.prompt_tokens for usage in usages] == [samples.prompt_tokens(n) for n in range(6)]
+    assert [usage.cached_tokens for usage in usages] == [samples.cached_tokens(n) for n in range(6)]
+    assert {usage.completion_tokens for usage in usages} == {20}
+    assert not any(turn.estimated for turn in session.turns)
+
+
+@pytest.mark.parametrize("name", samples.ESTIMATED)
+def test_tokens_that_are_estimated(name: str, tmp_path: Path) -> None:
+    """Elsewhere they are counted: each prompt is larger, and the last one is in a cache."""
+    _, [session] = read(tmp_path, samples.SAMPLES[name]())
+    usages = [turn.usage for turn in session.turns]
+    prompts = [usage.prompt_tokens for usage in usages]
+    assert prompts[0] >= 10
+    assert all(before < after for before, after in pairwise(prompts))
+    assert [usage.cached_tokens for usage in usages] == [0, *prompts[:-1]]
+    assert all(turn.estimated for turn in session.turns)
+
+
+def test_every_format_has_a_sample() -> None:
+    """No format is without a test."""
+    assert {samples.FORMATS.get(name, "chat messages") for name in samples.SAMPLES} == set(FORMATS)
+
+
+@pytest.mark.parametrize("name", samples.SAMPLES)
+def test_gzipped(name: str, tmp_path: Path) -> None:
+    """A gzipped file is recognised by its content, whatever its name."""
+    _, plain = read(tmp_path, samples.SAMPLES[name](), "same.log")
+    _, packed = read(tmp_path, gzip.compress(samples.SAMPLES[name]()), "same.log")
+    assert plain == packed
+
+
+def test_mixed_requests(tmp_path: Path) -> None:
+    """Requests of several conversations in one log are told apart; a repeated one counts once."""
+    turns = range(len(samples.STEPS) + 1)
+    mixed = [samples.request(turn, name) for turn in turns for name in ("one", "two")]
+    _, found = read(tmp_path, samples.lines(*mixed, mixed[-1]))
+    assert [len(session.turns) for session in found] == [6, 6]
+    assert whole(found[0]) == whole(found[1])
+
+
+def test_a_log_that_begins_in_the_middle(tmp_path: Path) -> None:
+    """The answers in the first request's history count as round trips, too."""
+    last = samples.request(len(samples.STEPS))
+    _, [session] = read(tmp_path, samples.lines(last))
+    assert [turn.estimated for turn in session.turns] == [True] * 5 + [False]
+
+
+def test_blocks_in_messages(tmp_path: Path) -> None:
+    """Messages of content blocks are understood; an error is one without reading it."""
+    call = {"type": "tool_use", "id": "t", "name": "Read", "input": {"file_path": "a.py"}}
+    result = {"type": "tool_result", "tool_use_id": "t", "is_error": True, "content": "no"}
+    messages = [
+        {"role": "user", "content": "a.py"},
+        {"role": "assistant", "content": [call]},
+        {"role": "user", "content": [result, {"type": "text", "text": "Stop."}]},
+        {"role": "assistant", "content": "Yes."},
+    ]
+    _, [session] = read(tmp_path, samples.lines({"messages": messages}))
+    assert whole(session) == [("read", "a.py", 0, True)]
+    assert [type(part).__name__ for part in session.script] == ["Prompt", "Turn", "Prompt", "Turn"]
+
+
+def test_side_chains_are_sessions_of_their_own(tmp_path: Path) -> None:
+    """A subagent's lines in the log of its parent are another conversation."""
+    lines = [orjson.loads(line) for line in samples.claude_code().splitlines()]
+    side = [{**line, "isSidechain": True, "uuid": f"s{n}"} for n, line in enumerate(lines)]
+    mixed = [one for pair in zip(lines, side, strict=True) for one in pair]
+    _, found = read(tmp_path, samples.lines(*mixed))
+    assert sorted(session.id for session in found) == ["claude-1", "claude-1/side chain"]
+    assert [len(session.turns) for session in found] == [6, 6]
+
+
+def test_tools_of_the_request_decide(tmp_path: Path) -> None:
+    """Where the log holds the tools, a tool is found as batchwrap finds it in a request."""
+    body = orjson.loads(samples.conversation())
+    schema = {"type": "object", "properties": {"file_path": {"type": "string"}}}
+    function = {"name": "Read", "parameters": schema}  # nothing is required: not for sure
+    body["tools"] = [{"type": "function", "function": function}]
+    _, [session] = read(tmp_path, samples.lines(body))
+    assert not any(call.own for call in session.calls)
+
+
+@pytest.mark.parametrize("name", samples.SAMPLES)
+@given(data=st.data())
+@settings(max_examples=25)
+def test_odd_logs(name: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whatever stands in a log, it is read or reported, and the next file is read."""
+    text = samples.SAMPLES[name]()
+    records = [orjson.loads(line) for line in text.splitlines()] if b"\n{" in text else None
+    value = records if records is not None and name != "opencode" else None
+    value = value if value is not None else orjson.loads(text)
+    for _ in range(data.draw(st.integers(1, 4))):
+        spoil(value, data)
+    folder = tmp_path_factory.mktemp("odd")
+    broken = samples.lines(*value) if isinstance(value, list) else orjson.dumps(value)
+    (folder / "1").write_bytes(broken)
+    (folder / "2").write_bytes(samples.conversation())
+    report = analyze([str(folder)], plan="cerebras/code-max")
+    assert report.totals.sessions >= 1
+    assert report.as_dict()["requests"] >= 6
+
+
+def spoil(value: object, data: st.DataObject) -> None:
+    """Put something odd anywhere into a value."""
+    while isinstance(value, (dict, list)) and value:
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        key = data.draw(st.sampled_from(keys))
+        inner = value[key]
+        if not isinstance(inner, (dict, list)) or not inner or data.draw(st.booleans()):
+            value[key] = deepcopy(data.draw(st.sampled_from(ODD)))
+            return
+        value = inner
