@@ -42,21 +42,24 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _sections(report: Report) -> Iterator[str]:
-    yield f'<h2>Charts</h2><div class="charts">{"".join(_charts(report))}</div>'
-    yield f"<h2>What it takes</h2>{_list(asked_of_the_model(report))}"
-    for table in tables(report):
-        yield f"<h2>{_(table.title)}</h2>{_table(table)}"
-    yield f"<h2>How to read this</h2>{_list(assumptions(report))}"
+    if report.totals.requests:
+        yield from _findings(report)
     if report.problems:
         said = [f"{problem.file}: {problem.reason}" for problem in report.problems]
         yield f"<h2>Skipped</h2>{_list(said)}"
 
 
+def _findings(report: Report) -> Iterator[str]:
+    yield f'<h2>Charts</h2><div class="charts">{"".join(_charts(report))}</div>'
+    yield f"<h2>What it takes</h2>{_list(asked_of_the_model(report))}"
+    for table in tables(report):
+        yield f"<h2>{_(table.title)}</h2>{_table(table)}"
+    yield f"<h2>How to read this</h2>{_list(assumptions(report))}"
+
+
 def _charts(report: Report) -> Iterator[str]:
     totals = report.totals
-    yield bars(
-        "Round trips that batching would save: safe, and at most (fainter)", _scopes(report)
-    )
+    yield bars("Round trips that batching would save: safe, and at most (fainter)", _scopes(report))
     models = sorted(totals.models.items(), key=lambda item: -item[1].requests)[:_MOST_ROWS]
     yield bars(
         "Share of each model's round trips that would go",

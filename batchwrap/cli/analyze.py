@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,9 +135,9 @@ def _progress() -> Iterator[Watch]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-    screen = Console(stderr=True)
     told = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*told, console=screen, transient=True, disable=not screen.is_terminal) as shown:
+    screen, hidden = Console(stderr=True), not sys.stderr.isatty()
+    with Progress(*told, console=screen, transient=True, disable=hidden) as shown:
         task = shown.add_task("", total=None)
 
         def watch(file: str, read: int) -> None:

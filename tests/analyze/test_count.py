@@ -1,0 +1,183 @@
+"""What is counted: bounds, tokens, tools, models and lapses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchwrap.analyze import Report, analyze
+from batchwrap.analyze.bounds import RULES, Rule, by_kind, runs_of
+from batchwrap.analyze.count import DECLARED, ITSELF, OFFER_TOKENS, Totals, lapses
+from batchwrap.analyze.record import sessions
+from batchwrap.analyze.report import asked_of_the_model, assumptions
+from batchwrap.analyze.said import Said, assistant, call, result
+from batchwrap.analyze.session import Session
+from batchwrap.core.limits.cost import Usage
+from batchwrap.core.reminders.schedule import Offered, Walk
+from batchwrap.core.views.deliver import looks_failed
+from batchwrap.core.views.find import find
+from batchwrap.core.views.multi import multi_tools
+from batchwrap.options import Batching
+from batchwrap.throttle.estimate import Estimator
+from tests.analyze import samples
+
+READ = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
+TOOLS = [{"type": "function", "function": {"name": "read_file", "parameters": READ}}]
+
+
+def recorded(
+    *steps: tuple[str, dict[str, Any], str], prompt: str = "", cached: bool = True
+) -> Session:
+    """A session of one call a turn, where turn n takes 1000 (n + 1) tokens."""
+    said = [Said(session="s", message={"role": "user", "content": prompt}, source="made")]
+    for turn, (name, arguments, answer) in enumerate(steps):
+        usage = Usage(1_000 * (turn + 1), 10, 1_000 * turn if cached else 0)
+        message = assistant("", [call(f"c{turn}", name, arguments)])
+        said.append(Said(session="s", message=message, source="made", usage=usage, model="m"))
+        said.append(Said(session="s", message=result(f"c{turn}", answer), source="made"))
+    [session] = sessions(said, "file", Estimator())
+    return session
+
+
+def read(path: str, answer: str = "ok") -> tuple[str, dict[str, Any], str]:
+    return "read_file", {"path": path}, answer
+
+
+def edit(path: str) -> tuple[str, dict[str, Any], str]:
+    return "edit_file", {"path": path, "old_string": "x", "new_string": "y"}, "ok"
+
+
+def saved(session: Session, rule: Rule, most: int = 8) -> int:
+    runs = runs_of(session, by_kind((frozenset({"read", "edit", "search"}),)), rule, most)
+    return sum(len(run) - 1 for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("steps", "prompt", "by_rule"),
+    [
+        ([read("a"), read("b"), read("c")], "a b c", (2, 2, 2)),
+        ([read("a"), read("b", "see d"), read("d")], "a b", (2, 1, 1)),  # named inside the run
+        ([read("a", "Error: none"), read("b")], "a b", (1, 0, 0)),
+        ([read("a"), edit("a")], "a", (1, 1, 0)),  # what was seen may be why
+        ([edit("a"), read("a"), edit("b")], "a b", (2, 2, 2)),
+        ([read("a")] * 10, "a", (9, 9, 8)),  # eight at most
+        ([("grep", {"pattern": "x"}, "a.py"), edit("b")], "b", (1, 1, 0)),
+    ],
+)
+def test_rules(steps: Any, prompt: str, by_rule: tuple[int, int, int]) -> None:
+    """Each rule takes what it says, and no more."""
+    session = recorded(*steps, prompt=prompt)
+    assert tuple(saved(session, rule) for rule in RULES) == by_rule
+
+
+@given(st.data())
+def test_each_rule_is_stricter(data: st.DataObject) -> None:
+    """Whatever the session, safe saves no more than careful, and careful no more than upper."""
+    step = st.builds(
+        lambda make, path: make(path), st.sampled_from([read, edit]), st.sampled_from("abcde")
+    )
+    steps = data.draw(st.lists(step, min_size=1, max_size=12))
+    session = recorded(*steps, prompt=" ".join(data.draw(st.lists(st.sampled_from("abcde")))))
+    upper, careful, safe = (saved(session, rule, data.draw(st.integers(2, 9))) for rule in RULES)
+    assert 0 <= safe <= careful <= upper == len(steps) - 1
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_saved_tokens(cached: bool) -> None:
+    """Prompts of requests that vanish, less the offer in those that stay."""
+    totals = Totals()
+    totals.add(recorded(read("a"), read("b"), read("c"), edit("d"), prompt="a b c", cached=cached))
+    saving = totals.saving(ITSELF, "safe")
+    assert (saving.round_trips, saving.batches, saving.calls, saving.largest) == (2, 1, 3, 3)
+    assert saving.prompt_tokens == 2_000 + 3_000 - 2 * OFFER_TOKENS
+    # In a cache there is all but what is new, and that is read later all the same.
+    expected = -OFFER_TOKENS if cached else saving.prompt_tokens
+    assert saving.uncached_tokens == expected
+
+
+def sample(tmp_path: Path, name: str, **options: Any) -> Report:
+    (tmp_path / name).write_bytes(samples.SAMPLES[name]())
+    return analyze([str(tmp_path / name)], **options)
+
+
+def test_by_tool_and_model(tmp_path: Path) -> None:
+    """Calls, failures, and what would go, by name."""
+    report = sample(tmp_path, "claude_code").as_dict()
+    assert (report["sessions"], report["requests"]) == (1, 6)
+    tool = report["tools"]["Read"]
+    assert (tool["calls"], tool["alone"], tool["own"], tool["upper"], tool["safe"]) == (
+        3,
+        3,
+        3,
+        1,
+        1,
+    )
+    assert report["tools"]["Bash"]["failed"] == 1
+    model = report["models"]["swift"]
+    assert (model["requests"], model["acting"], model["batching"]) == (6, 5, 0)
+    assert (model["lapses"], model["upper"], model["safe"]) == (1, 2, 1)
+    assert report["requests_with_estimated_tokens"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "declared"),
+    [("claude_code", 2, 2), ("codex", 0, 2), ("swe_agent", 0, 0), ("swe_agent_calls", 2, 2)],
+)
+def test_scopes(name: str, own: int, declared: int, tmp_path: Path) -> None:
+    """A shell has to be declared, and actions that are text cannot be batched at all."""
+    totals = sample(tmp_path, name).totals
+    assert totals.saving(ITSELF, "upper").round_trips == own
+    assert totals.saving(DECLARED, "upper").round_trips == declared
+
+
+def test_honest_words(tmp_path: Path) -> None:
+    """What it takes and what the figures rest on is said, and only where it applies."""
+    shell, text = sample(tmp_path, "codex"), sample(tmp_path, "swe_agent")
+    assert 'Batching(tools={"shell": "sequential"})' in " ".join(asked_of_the_model(shell))
+    assert "5 calls are text" in " ".join(asked_of_the_model(text))
+    assert "estimated" in " ".join(assumptions(text))
+    assert "estimated" not in " ".join(assumptions(shell))
+
+
+def test_the_worst_lapse(tmp_path: Path) -> None:
+    """It names where it is, what was read, and what the requests beyond the first cost."""
+    [lapse] = sample(tmp_path, "claude_code").as_dict()["worst_lapses"]
+    assert lapse["session"] == "claude-1" and lapse["turn"] == 0
+    assert (lapse["tool"], lapse["calls"]) == ("Read", 2)
+    assert lapse["paths"] == ("src/a.py", "src/b.py")
+    assert lapse["prompt_tokens"] == samples.prompt_tokens(1)
+
+
+@given(st.permutations("abcdefg"), st.sets(st.sampled_from("abcdefg")), st.data())
+def test_lapses_are_those_of_reminders(
+    order: list[str], named: set[str], data: st.DataObject
+) -> None:
+    """Where a report sees a lapse, the reminders' walk over the conversation sees the same one."""
+    prompt = " ".join(sorted(f"{name}.py" for name in named)) or "Go on."
+    answers = [
+        data.draw(st.sampled_from(["ok", "Error: x", "see a.py", "see e.py"])) for _ in order
+    ]
+    steps = [read(f"{name}.py", answer) for name, answer in zip(order, answers, strict=True)]
+    seen = [(lapse.turn, lapse.calls) for lapse in lapses(recorded(*steps, prompt=prompt))]
+    assert seen == walked(steps, prompt)
+
+
+def walked(steps: list[tuple[str, dict[str, Any], str]], prompt: str) -> list[tuple[int, int]]:
+    """The lapses that the walk of the reminders sees: the first turn, and how many calls."""
+    multis = {
+        multi.name: multi for multi in multi_tools(find(TOOLS, Batching()), set(), mixed=True)
+    }
+    walk = Walk.begin(Offered(multis=multis, cap=8, failed=looks_failed), None)
+    before: list[Any] = walk.go([{"role": "user", "content": prompt}], "assistant")
+    sizes = []
+    for turn, (name, arguments, answer) in enumerate(steps):
+        before += walk.go([assistant("", [call(turn, name, arguments)])], "tool", before=before)
+        sizes.append(len(walk.lapse))
+        before += walk.go([result(turn, answer)], "assistant", before=before)
+    # A lapse ends where the next one is no longer.
+    ends = [n for n, size in enumerate(sizes) if n + 1 == len(sizes) or sizes[n + 1] <= size]
+    return [(n + 1 - sizes[n], sizes[n]) for n in ends if sizes[n] > 1]

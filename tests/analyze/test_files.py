@@ -1,0 +1,135 @@
+"""Files: walked, streamed, and skipped with a reason where they are broken."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from batchwrap.analyze import analyze
+from batchwrap.analyze.files import Source, Unreadable
+from tests.analyze import samples
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"\0\1\2", "is not text"),
+        (b"plain words\nand more\n", "is neither JSON nor JSON lines"),
+        (b'{"a": 1}\n', "of a known format"),
+        (b"[1, 2]\n", "of a known format"),
+        (b'{"messages": [', "is neither JSON nor JSON lines"),
+        (gzip.compress(samples.conversation())[:-20], "cannot be read"),
+    ],
+)
+def test_what_is_skipped(content: bytes, reason: str, tmp_path: Path) -> None:
+    """The reason is reported, and the next file is read."""
+    (tmp_path / "1.jsonl").write_bytes(content)
+    (tmp_path / "2.jsonl").write_bytes(samples.conversation())
+    report = analyze([str(tmp_path)])
+    assert report.totals.sessions == 1
+    [problem] = report.problems
+    assert problem.file == str(tmp_path / "1.jsonl") and reason in problem.reason
+    assert report.skipped == 1
+
+
+def test_broken_lines(tmp_path: Path) -> None:
+    """Lines that are no JSON are left out and counted, the first one too; the rest is read."""
+    lines = samples.claude_code().splitlines(keepends=True)
+    file = tmp_path / "log"
+    file.write_bytes(
+        b"".join([b'{"cut": \n', *lines[:3], b"nonsense\n", b"\n", *lines[3:], b'{"a'])
+    )
+    report = analyze([str(file)])
+    assert report.totals.requests == 6
+    assert report.problems[0].reason == "3 lines are no JSON, the first is line 1"
+    assert report.skipped == 0
+
+
+def test_a_byte_order_mark(tmp_path: Path) -> None:
+    """It does not make the first line broken."""
+    file = tmp_path / "log"
+    file.write_bytes(b"\xef\xbb\xbf" + samples.conversation())
+    assert not analyze([str(file)]).problems
+
+
+def test_folders_are_walked_once(tmp_path: Path) -> None:
+    """A file counts once, though its folder and the file itself are given."""
+    inner = tmp_path / "in" / "side"
+    inner.mkdir(parents=True)
+    (inner / "log").write_bytes(samples.conversation())
+    report = analyze([str(tmp_path), str(inner), str(inner / "log")])
+    assert (report.totals.sessions, dict(report.formats)) == (1, {"chat messages": 1})
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dash is what is piped in; it is left open."""
+    given = io.TextIOWrapper(io.BytesIO(samples.codex()))
+    monkeypatch.setattr(sys, "stdin", given)
+    assert analyze(["-"]).totals.requests == 6
+    assert not given.buffer.closed
+
+
+def test_a_missing_file() -> None:
+    """It is a problem like others."""
+    assert "cannot be read" in analyze(["/no/such/file"]).problems[0].reason
+
+
+def test_progress(tmp_path: Path) -> None:
+    """Who watches is told each byte of the file once."""
+    (tmp_path / "log").write_bytes(samples.claude_code() * 50)
+    seen: list[int] = []
+    analyze([str(tmp_path)], watch=lambda file, read: seen.append(read))
+    assert sum(seen) == (tmp_path / "log").stat().st_size
+
+
+def test_a_long_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line beyond all measure is refused before it fills the memory."""
+    monkeypatch.setattr("batchwrap.analyze.files._LONGEST_LINE", 1_000)
+    (tmp_path / "log").write_bytes(samples.conversation())
+    with pytest.raises(Unreadable, match="has a line of more than"):
+        list(Source(tmp_path / "log").records())
+
+
+def many(file: Path, copies: int) -> None:
+    """A log with so many sessions, each with results of 100 KB."""
+    with file.open("wb") as log:
+        for copy in range(copies):
+            for line in samples.claude_code().splitlines():
+                log.write(orjson.dumps(_longer(orjson.loads(line), copy)) + b"\n")
+
+
+def _longer(line: samples.Json, copy: int) -> samples.Json:
+    content = line.get("message", {}).get("content")
+    for block in content if isinstance(content, list) else ():
+        if block["type"] == "tool_result":
+            block["content"] += " word.py" * 12_500
+    return {**line, "sessionId": f"session-{copy}"} if "sessionId" in line else line
+
+
+def peak(file: Path) -> Iterator[int]:
+    """The most memory that reading took, in bytes."""
+    tracemalloc.start()
+    try:
+        analyze([str(file)])
+        yield tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    """A log ten times as large takes no more memory."""
+    small, large = tmp_path / "small", tmp_path / "large"
+    many(small, 8)
+    many(large, 80)
+    assert large.stat().st_size > 35_000_000
+    [least], [most] = peak(small), peak(large)
+    assert most < least * 1.2 + 1_000_000
+    assert most < large.stat().st_size / 5
