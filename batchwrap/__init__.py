@@ -5,6 +5,8 @@
 Importing this loads no HTTP library, no tokenizer and no SDK.
 """
 
+import logging
+
 from batchwrap._api import batched, stats, wrap
 from batchwrap._priority import priority
 from batchwrap.directives import DEFAULT_DIRECTIVES, Directive, Marker
@@ -61,3 +63,6 @@ __all__ = [
     "wrap",
 ]
 __version__ = "0.1.0"
+
+# Silent, unless the application says where messages go.
+logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -9,6 +9,7 @@ import string
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from batchwrap.core import chat
 from batchwrap.core.context import Context
@@ -19,7 +20,8 @@ from batchwrap.core.tally import Tally
 from batchwrap.directives import Mode
 from batchwrap.models import model_facts
 from batchwrap.modes import current_mode
-from batchwrap.options import Event, Options
+from batchwrap.observe import Observer
+from batchwrap.options import Options
 from batchwrap.stats import PROCESS, Counters
 from batchwrap.throttle import retry
 from batchwrap.throttle.accounts import Origin
@@ -95,11 +97,12 @@ class Engine:
         retries = retries and self._retries
         request = self.budget.request(body, origin, pooled=endpoint.pooled)
         throttle = self.options.throttle
+        observer = Observer(body, request.provider.name, origin, self.options.on_event)
         context = Context(
             options=self.options,
             random_text=self._random_text,
             memory=self._memory,
-            tally=Tally(),
+            tally=Tally(time.time),
             provider=request.provider,
             now_s=time.monotonic(),
             model=model_facts(str(body.get("model"))),
@@ -115,27 +118,20 @@ class Engine:
             backoff=retry.backoff(throttle) if retries and throttle else retry.never,
             retries=retries,
             may_answer=may_answer,
+            watch=observer,
         )
         gate = Gate(self.budget, request, waits)
-        return Call(exchange, gate, bool(request.provider.name), self.ended)
+        ended = partial(self._ended, observer)
+        return Call(exchange, gate, bool(request.provider.name), ended)
 
-    def ended(self, exchange: Exchange) -> None:
-        """Take over what an exchange counted, and pass its events on."""
+    def _ended(self, observer: Observer, exchange: Exchange) -> None:
+        """Take over what an exchange counted, and what it showed."""
         self.counters.add(exchange.tally.counts)
         if exchange.estimated and exchange.usage is not None:
             self._estimator.calibrate(
                 exchange.counted_as, exchange.estimated, exchange.usage.prompt_tokens
             )
-        for event in exchange.tally.events if self.options.on_event is not None else ():
-            self._tell(event)
-
-    def _tell(self, event: Event) -> None:
-        """Pass an event on. A mistake in the user's own function must not cost the answer."""
-        assert self.options.on_event is not None
-        try:
-            self.options.on_event(event)
-        except Exception:
-            _log.exception("on_event failed for the event %r", event.name)
+        observer.ended(exchange)
 
     @property
     def translates(self) -> bool:

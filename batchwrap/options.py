@@ -20,6 +20,20 @@ LimitKind = Literal[
 ]
 LimitMode = Literal["continuous", "fixed", "rolling"]
 ToolKind = Literal["read", "edit", "write", "read_only", "sequential", "bookkeeping"]
+EventName = Literal[
+    "expanded",
+    "coalesced",
+    "read_ahead",
+    "reminded",
+    "withheld",
+    "judged",
+    "waited",
+    "refused",
+    "repaired",
+    "defect",
+    "failed_open",
+    "ended",
+]
 EventHook = Callable[["Event"], None]
 
 
@@ -294,7 +308,7 @@ class Throttle:
     """
 
     limits: str | Sequence[Limit] = "auto"
-    store: str = "memory"
+    store: str = field(default="memory", repr=False)  # its URL may hold a password
     store_down: Literal["local", "fail"] = "local"
     keys: Sequence[str] | None = field(default=None, repr=False)
     max_wait_s: float = 120.0
@@ -441,15 +455,16 @@ class Event:
     """Something that batchwrap did. Holds counts and names, never contents or keys.
 
     Args:
-        name: ``"expanded"``, ``"coalesced"``, ``"read_ahead"``, ``"reminded"``, ``"withheld"``
-            (a reminder), ``"judged"`` (whether one was followed), ``"waited"``, ``"refused"``,
-            ``"repaired"``, ``"defect"`` (broken, and left so or an error) or
-            ``"failed_open"``.
+        name: what: ``"expanded"``, ``"waited"``, ``"refused"``, …; ``"ended"`` is the last one
+            of each request. `docs/observability.md` lists all of them with their fields.
         data: numbers and names that belong to it; seconds end in ``_s``.
+        at_unix_s: when it happened, in seconds since 1970. The events of a request are told
+            when it is over.
     """
 
-    name: str
+    name: EventName
     data: Mapping[str, Any]
+    at_unix_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

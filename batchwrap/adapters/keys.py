@@ -10,6 +10,7 @@ from batchwrap.throttle.accounts import Origin
 # OpenAI and those like it, Azure, Anthropic.
 _HEADERS = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
 _SCHEME = "bearer "
+_PORTS = {"https": 443, "http": 80}
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -22,7 +23,8 @@ def key_of(headers: Mapping[str, str]) -> str:
 
 def origin_of(request: Any) -> Origin:
     """Where an httpx or httpx2 request goes, and on whose account."""
-    return Origin(host=request.url.host, api_key=key_of(request.headers))
+    port = request.url.port or _PORTS.get(request.url.scheme)
+    return Origin(host=request.url.host, api_key=key_of(request.headers), port=port)
 
 
 def with_key(headers: Headers, api_key: str | None) -> list[tuple[bytes, bytes]]:

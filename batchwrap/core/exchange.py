@@ -36,6 +36,7 @@ from batchwrap.core.tally import Tally
 from batchwrap.core.untouched import Untouched
 from batchwrap.core.views.deliver import LocalAnswer
 from batchwrap.core.views.translate import Translator
+from batchwrap.core.watch import NOBODY, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,7 @@ class Exchange:
         backoff: seconds to wait after a refusal, None to give up.
         retries: whether refusals are retried at all.
         may_answer: whether the adapter can hand out local answers.
+        watch: looks on.
     """
 
     def __init__(
@@ -176,7 +178,9 @@ class Exchange:
         backoff: Callable[[Refusal], float | None],
         retries: bool = True,
         may_answer: bool = True,
+        watch: Watch = NOBODY,
     ) -> None:
+        self.watch = watch
         self._body = body
         self._provider = context.provider
         self._retries = retries
@@ -198,6 +202,7 @@ class Exchange:
         self._now_unix_s = 0.0
         self._asked_usage = False
         self._last_chunk: chat.Body | None = None
+        self._answer: chat.Body = {}
         self.estimated = 0  # prompt tokens, raw
         self.observations: list[Observation] = []
         self._broken: Fault | None = None
@@ -297,10 +302,12 @@ class Exchange:
             return _failed(self._broken)
         if completion is None:
             return Respond(None)
+        self._answer = completion
         self._usage = self._read_usage(completion)
         try:
             seen = self._translator.response(completion)
         except Broken as broken:
+            self._broken = broken.fault
             return _failed(broken.fault)
         if seen is None and self._is_new:
             seen = completion
@@ -350,6 +357,7 @@ class Exchange:
         error = None if chunk is None else error_in(chunk)
         if chunk is None or error is None:
             self._understood()
+            self.watch.began()
             return Stream()
         if self._translator.rebuilt(chunk) is not None:
             return Stream()  # it holds a call, which `chunk` hands out
@@ -367,6 +375,8 @@ class Exchange:
             self._translator.note(chunk)
             return []  # simple agents take the first of the choices without a look
         self._last_chunk = chunk
+        if chunk.get("choices"):
+            self._answer = chunk
         return self._translator.chunk(chunk)
 
     def end(self, *, marked: bool | None = None) -> list[chat.Body]:
@@ -404,6 +414,33 @@ class Exchange:
     def usage(self) -> cost.Usage | None:
         """What the provider reported, if it did."""
         return self._usage
+
+    @property
+    def request(self) -> chat.Body:
+        """The agent's request."""
+        return self._body
+
+    @property
+    def answer(self) -> chat.Body:
+        """The provider's completion, or its newest chunk with choices; empty without one."""
+        return self._answer
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status of the newest answer; None if none came."""
+        return self._head.status or None
+
+    @property
+    def failure(self) -> str | None:
+        """What the answer has failed with: its HTTP status, or the kind of its fault."""
+        if self._broken is not None:
+            return self._broken.kind
+        if self._translator.is_over:
+            kinds = (it.data["kind"] for it in self.tally.events[::-1] if it.name == "defect")
+            return next(kinds, "error")
+        if self._accepted or not self.status:
+            return None
+        return str(self.status) if self.status >= 400 else "refused"
 
     def finish(self) -> None:
         """Count what was used; once, when the answer was handed out."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
-from batchwrap.options import Event
+from batchwrap.options import Event, EventName
 
 
 class Tally:
-    """Counters by the field names of `Stats`, and the events in their order."""
+    """Counters by the field names of `Stats`, and the events in their order.
 
-    def __init__(self) -> None:
+    Args:
+        clock: tells when an event happens, in seconds since 1970.
+    """
+
+    def __init__(self, clock: Callable[[], float] = float) -> None:
+        self._clock = clock
         self.counts: Counter[str] = Counter()
         self.events: list[Event] = []
 
@@ -19,6 +25,6 @@ class Tally:
         """Count something."""
         self.counts[counter] += amount  # type: ignore[assignment]  # seconds are floats
 
-    def note(self, name: str, **data: Any) -> None:
+    def note(self, name: EventName, **data: Any) -> None:
         """Record an event; never contents, never keys."""
-        self.events.append(Event(name=name, data=data))
+        self.events.append(Event(name=name, data=data, at_unix_s=self._clock()))

@@ -13,6 +13,7 @@ class Untouched:
     """Changes nothing: the request goes out, and the answer is handed on, as it came."""
 
     measures = False
+    is_over = False
     mends = False
     fits_forms = False
     reads_errors = False

@@ -43,6 +43,11 @@ class Attempt:
         if self.lease is not None:
             self.lease.settle(self.exchange.spent, self.exchange.usage)
 
+    def stopped(self, error: BaseException) -> None:
+        """The answer was read to its end, or to this error."""
+        if not isinstance(error, (StopIteration, StopAsyncIteration)):
+            self.exchange.watch.failed(error)
+
     def end(self) -> None:
         """Settle and report, once."""
         self.settle()

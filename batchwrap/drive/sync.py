@@ -34,7 +34,8 @@ class Pieces:
     def __next__(self) -> Any:
         try:
             return next(self._source)
-        except BaseException:  # StopIteration, too: either way it is over
+        except BaseException as error:  # StopIteration, too: either way it is over
+            self._attempt.stopped(error)
             self.close()
             raise
 
@@ -83,7 +84,8 @@ def run(
                     attempt.lease = gate.acquire(cost, sure)
                     action = exchange.reserved(attempt.lease.waited_s)
                 case ex.Send(body):
-                    incoming = send(body, attempt.api_key)
+                    with exchange.watch.sending():
+                        incoming = send(body, attempt.api_key)
                     attempt.arrived()
                     action = exchange.received(incoming.head, time.time())
                     attempt.learn()
@@ -108,7 +110,8 @@ def run(
                     return Answer(arriving, pieces)
                 case _:
                     assert_never(action)
-    except BaseException:
+    except BaseException as error:
+        exchange.watch.failed(error)
         _give_up(incoming, attempt)
         raise
 

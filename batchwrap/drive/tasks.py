@@ -38,7 +38,8 @@ class AsyncPieces:
     async def __anext__(self) -> Any:
         try:
             return await anext(self._source)
-        except BaseException:  # StopAsyncIteration, too: either way it is over
+        except BaseException as error:  # StopAsyncIteration, too: either way it is over
+            self._attempt.stopped(error)
             await self.aclose()
             raise
 
@@ -88,7 +89,8 @@ async def run(
                     attempt.lease = await gate.acquire_async(cost, sure)
                     action = exchange.reserved(attempt.lease.waited_s)
                 case ex.Send(body):
-                    incoming = await send(body, attempt.api_key)
+                    with exchange.watch.sending():
+                        incoming = await send(body, attempt.api_key)
                     attempt.arrived()
                     action = exchange.received(incoming.head, time.time())
                     attempt.learn()
@@ -113,7 +115,8 @@ async def run(
                     return Answer(arriving, pieces)
                 case _:
                     assert_never(action)
-    except BaseException:
+    except BaseException as error:
+        exchange.watch.failed(error)
         await _give_up(incoming, attempt)
         raise
 

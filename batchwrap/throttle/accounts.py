@@ -15,11 +15,13 @@ class Origin:
         host: the provider's host name; empty where nobody knows.
         api_key: empty where nobody knows.
         model: the provider's name of the model, where the request has an alias.
+        port: of the host; None where nobody knows.
     """
 
     host: str = ""
     api_key: str = ""
     model: str = ""
+    port: int | None = None
 
     def __repr__(self) -> str:
         return f"Origin(host={self.host!r})"

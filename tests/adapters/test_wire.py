@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 import batchwrap
 from batchwrap.lab import Call, Raw, Reply
-from batchwrap.options import Batching, Event, ReadAhead, Reminders
+from batchwrap.options import Batching, Event, EventName, ReadAhead, Reminders
 from tests.adapters.callers import Caller, Web
 from tests.adapters.conversation import (
     END,
@@ -271,8 +272,20 @@ def test_events_have_no_secrets(caller: Caller, serve: Any) -> None:
 
 
 def test_events_by_name(caller: Caller, serve: Any) -> None:
-    """Each event that `Event` documents comes when it happens, and no other."""
+    """Each event that the documentation lists comes when it happens, with fields listed there."""
     events: list[Event] = []
     conversation(caller, serve, events)
-    seen = {happened.name for happened in events}
-    assert seen == set(re.findall(r'``"(\w+)"``', Event.__doc__ or ""))
+    listed = documented_events()
+    assert {happened.name for happened in events} == set(listed) == set(get_args(EventName))
+    for happened in events:
+        assert set(happened.data) <= listed[happened.name], happened
+        assert happened.at_unix_s > 1e9
+    ends = [place for place, happened in enumerate(events) if happened.name == "ended"]
+    assert ends[-1] == len(events) - 1
+
+
+def documented_events() -> dict[str, set[str]]:
+    """The fields of each event, as the table of the documentation has them."""
+    page = (Path(__file__).parents[2] / "docs/observability.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| .+ \| (?:debug|info|warning) \|$", page, re.M)
+    return {name: set(re.findall(r"`(\w+)`", fields)) for name, fields in rows}

@@ -95,11 +95,16 @@ class Translator:
         if self.measures:
             self._incoming.check_size(tokens)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer has ended in an error."""
+        return self._incoming.is_over
+
     def refused(self) -> None:
         """The provider did not understand the request: it goes out as the agent wrote it."""
         self._out, self._readers = Outgoing(), {}
         self._context.tally.add("failed_open")
-        self._context.tally.note("failed_open", model=self._body.get("model"))
+        self._context.tally.note("failed_open", model=str(self._body.get("model")))
 
     def give_up(self) -> None:
         """The agent's own request was understood: this model gets no more of ours."""

@@ -1,0 +1,102 @@
+"""One request as it is seen from outside: how long it took, how it ended, what it told."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from batchwrap.core import chat
+from batchwrap.core.exchange import Exchange
+from batchwrap.observe.log import tell
+from batchwrap.options import EventHook
+from batchwrap.throttle.accounts import Origin
+
+if TYPE_CHECKING:
+    from batchwrap.observe.spans import Operation
+
+
+class Observer:
+    """Looks on at one request, from the moment when it is made.
+
+    Args:
+        body: the agent's request.
+        provider: the provider's name in the presets; empty for one that is not known.
+        origin: where it goes.
+        hook: the user's function for events.
+    """
+
+    def __init__(
+        self, body: chat.Body, provider: str, origin: Origin, hook: EventHook | None
+    ) -> None:
+        self._provider = provider
+        self._hook = hook
+        self._operation = _operation(body, provider, origin)
+        self._error: BaseException | None = None
+        self._first_s: float | None = None
+        self._started_s = time.perf_counter()
+
+    def sending(self) -> AbstractContextManager[object]:
+        """Spans that are made inside belong to this request's."""
+        return nullcontext() if self._operation is None else self._operation.current()
+
+    def began(self) -> None:
+        """The first event of the stream is here."""
+        self._first_s = self._so_far_s
+
+    def failed(self, error: BaseException) -> None:
+        """The request ends in this error."""
+        self._error = error
+
+    def ended(self, exchange: Exchange) -> None:
+        """Tell of everything, at the end."""
+        facts = self._facts(exchange)
+        exchange.tally.note("ended", **facts)
+        for event in exchange.tally.events:
+            tell(event, self._hook)
+        if self._operation is not None:
+            self._operation.end(exchange, facts)
+
+    @property
+    def _so_far_s(self) -> float:
+        return time.perf_counter() - self._started_s
+
+    def _facts(self, exchange: Exchange) -> dict[str, Any]:
+        counts, usage = exchange.tally.counts, exchange.usage
+        facts = {
+            "model": exchange.model,
+            "provider": self._provider,
+            "stream": exchange.streams,
+            "local": bool(counts["local_answers"]),
+            "status": exchange.status,
+            "error": exchange.failure if self._error is None else _name(self._error),
+            "round_trips": counts["round_trips"],
+            "duration_s": round(self._so_far_s, 6),
+            "first_s": None if self._first_s is None else round(self._first_s, 6),
+            "waited_s": round(counts["waited_s"], 6),
+            "prompt_tokens": None if usage is None else usage.prompt_tokens,
+            "cached_tokens": None if usage is None else usage.cached_tokens,
+            "completion_tokens": None if usage is None else usage.completion_tokens,
+        }
+        return {name: value for name, value in facts.items() if value is not None}
+
+
+def _name(error: BaseException) -> str:
+    kind = type(error)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _operation(body: chat.Body, provider: str, origin: Origin) -> Operation | None:
+    """What shows the request to OpenTelemetry, if the process has loaded that.
+
+    It is not loaded here: who has set up a provider has loaded it, and to all others it would
+    be a cost without a use.
+    """
+    if "opentelemetry.trace" not in sys.modules and "opentelemetry.metrics" not in sys.modules:
+        return None
+    try:
+        from batchwrap.observe.spans import operation
+    except ImportError:  # a version without what is needed, or a part of it only
+        return None
+    return operation(body, provider, origin)

@@ -1,0 +1,254 @@
+"""OpenTelemetry: a span and the metrics of each request. The one door to its API.
+
+By the conventions for generative AI, which moved to a repository of their own in 2026
+(https://github.com/open-telemetry/semantic-conventions-genai): a client span covers the logical
+operation as its caller sees it, from the first wait to the last byte, all retries included.
+Each attempt is the business of the HTTP library's instrumentation, whose spans become children.
+Nothing here is a content: no message, no tool, no stop sequence, no text of an error.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields
+from time import time_ns
+from typing import Any
+
+from opentelemetry import context, metrics, trace
+from opentelemetry.util.types import AttributeValue
+
+from batchwrap.core import chat
+from batchwrap.core.exchange import Exchange
+from batchwrap.stats import Stats
+from batchwrap.throttle.accounts import Origin
+
+_log = logging.getLogger("batchwrap")
+_NAME = "batchwrap"
+# As instrumentations of OpenTelemetry are switched off.
+_OFF = _NAME in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
+_SUPPRESS = "suppress_instrumentation"
+
+# Names of the conventions that are not those of the presets.
+_PROVIDERS = {
+    "": "openai",  # the format that it speaks, where the provider is not known
+    "azure": "azure.ai.openai",
+    "gemini": "gcp.gemini",
+    "mistral": "mistral_ai",
+    "moonshot": "moonshot_ai",
+    "xai": "x_ai",
+}
+_CHAT = ("chat", "text_completion", "generate_content")
+# Numbers of a request, by their attributes.
+_NUMBERS = {
+    "frequency_penalty": "frequency_penalty",
+    "max_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "presence_penalty": "presence_penalty",
+    "seed": "seed",
+    "temperature": "temperature",
+    "top_p": "top_p",
+}
+# Counters of `Stats` that have metrics of the conventions already, or none of their own.
+_COUNTED_ELSEWHERE = ("prompt_tokens", "cached_tokens", "completion_tokens")
+_COUNTERS = tuple(
+    item.name
+    for item in fields(Stats)
+    if item.type in ("int", "float") and item.name not in _COUNTED_ELSEWHERE
+)
+_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+_TOKENS = tuple(4**power for power in range(14))
+
+Attributes = dict[str, AttributeValue]
+
+_tracer = trace.get_tracer(_NAME)
+_meter = metrics.get_meter(_NAME)
+_duration = _meter.create_histogram(
+    "gen_ai.client.operation.duration",
+    unit="s",
+    description="GenAI operation duration.",
+    explicit_bucket_boundaries_advisory=_SECONDS,
+)
+_first = _meter.create_histogram(
+    "gen_ai.client.operation.time_to_first_chunk",
+    unit="s",
+    description="Time until the first chunk of a streamed answer.",
+    explicit_bucket_boundaries_advisory=_SECONDS,
+)
+_usage = _meter.create_histogram(
+    "gen_ai.client.token.usage",
+    unit="{token}",
+    description="Number of input and output tokens used.",
+    explicit_bucket_boundaries_advisory=_TOKENS,
+)
+_counted = {
+    name: _meter.create_counter(
+        f"batchwrap.{name.removesuffix('_s')}", unit="s" if name.endswith("_s") else "1"
+    )
+    for name in _COUNTERS
+}
+_repairs = _meter.create_counter("batchwrap.repairs", unit="1")
+
+
+def operation(body: chat.Body, provider: str, origin: Origin) -> Operation | None:
+    """Begin to show a request; None if it is not to be shown, or cannot be."""
+    if _OFF or context.get_value(_SUPPRESS):
+        return None
+    try:
+        return Operation(body, provider, origin)
+    except Exception:  # a user's sampler or span processor may raise anything
+        _log.debug("OpenTelemetry failed", exc_info=True)
+        return None
+
+
+class Operation:
+    """One request as OpenTelemetry gets to see it.
+
+    Where the caller's span is that of a chat request already, made by an instrumentation of the
+    SDK, there is no second one, nor are there second metrics of the conventions: our own
+    attributes go to that span.
+    """
+
+    def __init__(self, body: chat.Body, provider: str, origin: Origin) -> None:
+        self._common = _common(body, provider, origin)
+        around = trace.get_current_span()
+        self._is_guest = _is_chat(around)
+        self._span = around if self._is_guest else _start(body, self._common)
+
+    def current(self) -> AbstractContextManager[object]:
+        """What is inside belongs to the span."""
+        if self._is_guest or not self._span.get_span_context().is_valid:
+            return nullcontext()
+        inside: AbstractContextManager[object] = trace.use_span(
+            self._span, record_exception=False, set_status_on_exception=False
+        )
+        return inside
+
+    def end(self, exchange: Exchange, facts: Mapping[str, Any]) -> None:
+        """Tell how it ended. Never raises."""
+        try:
+            self._end(exchange, facts)
+        except Exception:  # a user's span processor may raise anything
+            _log.debug("OpenTelemetry failed", exc_info=True)
+
+    def _end(self, exchange: Exchange, facts: Mapping[str, Any]) -> None:
+        if self._span.is_recording():
+            self._describe(exchange, facts)
+        self._measure(exchange, facts)
+        if not self._is_guest:
+            self._span.end()
+
+    def _describe(self, exchange: Exchange, facts: Mapping[str, Any]) -> None:
+        self._span.set_attributes(dict(_own(exchange)))
+        for event in exchange.tally.events:
+            if event.name != "ended":
+                at_ns = int(event.at_unix_s * 1e9) or time_ns()
+                self._span.add_event(f"batchwrap.{event.name}", _plain(event.data), at_ns)
+        if self._is_guest:
+            return
+        self._span.set_attributes(_answered(exchange, facts))
+        if "error" in facts:
+            self._span.set_status(trace.StatusCode.ERROR)
+
+    def _measure(self, exchange: Exchange, facts: Mapping[str, Any]) -> None:
+        common = self._common
+        for name, value in exchange.tally.counts.items():
+            if name in _counted:
+                _counted[name].add(value, common)
+            elif name.startswith("repairs."):
+                _repairs.add(value, {**common, "batchwrap.repair": name.partition(".")[2]})
+        if self._is_guest or facts["local"]:  # what was answered here was asked of no model
+            return
+        model = exchange.answer.get("model")
+        if isinstance(model, str):
+            common = {**common, "gen_ai.response.model": model}
+        for kind, field in (("input", "prompt_tokens"), ("output", "completion_tokens")):
+            if field in facts:
+                _usage.record(facts[field], {**common, "gen_ai.token.type": kind})
+        if "first_s" in facts:
+            _first.record(facts["first_s"], common)
+        failed = {"error.type": facts["error"]} if "error" in facts else {}
+        _duration.record(facts["duration_s"], {**common, **failed})
+
+
+def _start(body: chat.Body, common: Attributes) -> trace.Span:
+    name = f"chat {common.get('gen_ai.request.model', '')}".rstrip()
+    return _tracer.start_span(
+        name, kind=trace.SpanKind.CLIENT, attributes={**common, **_asked(body)}
+    )
+
+
+def _is_chat(span: trace.Span) -> bool:
+    """Whether a span is one of a chat request; only the SDK's own spans can be read."""
+    if not span.is_recording():
+        return False
+    told = getattr(span, "attributes", None)
+    if not isinstance(told, Mapping):
+        return False
+    # OpenInference has a convention of its own.
+    is_llm = told.get("openinference.span.kind") == "LLM"
+    return is_llm or told.get("gen_ai.operation.name") in _CHAT
+
+
+def _common(body: chat.Body, provider: str, origin: Origin) -> Attributes:
+    """What spans and metrics have in common."""
+    told: Attributes = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": _PROVIDERS.get(provider, provider),
+    }
+    if body.get("model"):
+        told["gen_ai.request.model"] = str(body["model"])
+    if origin.host:
+        told["server.address"] = origin.host
+    if origin.host and origin.port:
+        told["server.port"] = origin.port
+    return told
+
+
+def _asked(body: chat.Body) -> Attributes:
+    """What the request asks for, as far as it is a number."""
+    told: Attributes = {}
+    for field, name in _NUMBERS.items():
+        value = body.get(field)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            told[f"gen_ai.request.{name}"] = value
+    choices = body.get("n")
+    if isinstance(choices, int) and choices != 1:
+        told["gen_ai.request.choice.count"] = choices
+    if body.get("stream"):
+        told["gen_ai.request.stream"] = True
+    return told
+
+
+def _answered(exchange: Exchange, facts: Mapping[str, Any]) -> Attributes:
+    answer = exchange.answer
+    reasons = [choice.get("finish_reason") for _, choice in chat.choices(answer)]
+    told: dict[str, Any] = {
+        "gen_ai.response.id": _text(answer.get("id")),
+        "gen_ai.response.model": _text(answer.get("model")),
+        "gen_ai.response.finish_reasons": [it for it in reasons if isinstance(it, str)] or None,
+        "gen_ai.response.time_to_first_chunk": facts.get("first_s"),
+        "gen_ai.usage.input_tokens": facts.get("prompt_tokens"),
+        "gen_ai.usage.output_tokens": facts.get("completion_tokens"),
+        "gen_ai.usage.cache_read.input_tokens": facts.get("cached_tokens"),
+        "http.response.status_code": facts.get("status"),
+        "error.type": facts.get("error"),
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _own(exchange: Exchange) -> Iterator[tuple[str, AttributeValue]]:
+    for name, value in exchange.tally.counts.items():
+        if name in _counted:
+            yield f"batchwrap.{name}", value
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _plain(data: Mapping[str, Any]) -> Attributes:
+    """The data of an event; what is nothing is left out."""
+    return {name: value for name, value in data.items() if value is not None}
