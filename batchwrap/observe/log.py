@@ -17,6 +17,11 @@ _LEVELS: Mapping[EventName, int] = {
 }
 
 
+def hears_all() -> bool:
+    """Whether somebody reads all events in the log."""
+    return _log.isEnabledFor(logging.DEBUG)
+
+
 def tell(event: Event, hook: EventHook | None) -> None:
     """Log an event, and pass it on. A mistake in the user's hook must not cost the answer."""
     level = _LEVELS.get(event.name, logging.DEBUG)

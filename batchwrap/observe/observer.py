@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchwrap.core import chat
 from batchwrap.core.exchange import Exchange
-from batchwrap.observe.log import tell
+from batchwrap.observe.log import hears_all, tell
 from batchwrap.options import EventHook
 from batchwrap.throttle.accounts import Origin
 
@@ -51,11 +51,13 @@ class Observer:
 
     def ended(self, exchange: Exchange) -> None:
         """Tell of everything, at the end."""
-        facts = self._facts(exchange)
-        exchange.tally.note("ended", **facts)
+        facts = None
+        if self._hook is not None or self._operation is not None or hears_all():
+            facts = self._facts(exchange)
+            exchange.tally.note("ended", **facts)
         for event in exchange.tally.events:
             tell(event, self._hook)
-        if self._operation is not None:
+        if self._operation is not None and facts is not None:
             self._operation.end(exchange, facts)
 
     @property
