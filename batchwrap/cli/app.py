@@ -11,6 +11,7 @@ from batchwrap import __version__
 from batchwrap.cli.analyze import EXIT_CODES as ANALYZE_EXIT_CODES
 from batchwrap.cli.analyze import analyze
 from batchwrap.cli.demo import demo
+from batchwrap.cli.doctor import doctor
 from batchwrap.cli.evaluate import EXIT_CODES, evaluate
 from batchwrap.cli.limits import limits
 from batchwrap.cli.serve import serve
@@ -71,3 +72,7 @@ app.command(
     " a file is wrong.",
 )(limits)
 app.command("serve", epilog="Exit codes: 0 ended by Ctrl-C or SIGTERM; 2 wrong usage.")(serve)
+app.command(
+    "doctor",
+    epilog="Exit codes: 0 all that is there works; 1 something does not; 2 wrong usage.",
+)(doctor)

@@ -1,0 +1,188 @@
+"""What `batchwrap doctor` finds out: what is installed, what works, what is known."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import batchwrap
+from batchwrap.errors import ConfigError, MissingExtraError, StoreUnavailable
+
+# The packages that each extra brings, by the names that they are imported by where those differ.
+EXTRAS = {
+    "openai": ("openai",),
+    "httpx": ("httpx",),
+    "httpx2": ("httpx2",),
+    "litellm": ("litellm",),
+    "redis": ("redis",),
+    "otel": ("opentelemetry-api",),
+    "lab": ("starlette", "uvicorn"),
+    "cli": ("typer", "rich"),
+    "plot": ("matplotlib",),
+}
+_OTHER_VERSION = "try another version of the library, and report it with this output"
+_ALWAYS = ("anyio", "orjson", "tenacity", "tiktoken")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        part: what it belongs to: ``"versions"``, ``"adapters"``, ``"model"``, ``"store"`` or
+            ``"host"``.
+        name: what it is.
+        state: ``"ok"``; ``"missing"``: an optional package that is not installed; ``"failed"``.
+        found: what was found, in words.
+        hint: what to do about it; empty where nothing is to be done.
+    """
+
+    part: str
+    name: str
+    state: Literal["ok", "missing", "failed"] = "ok"
+    found: str = ""
+    hint: str = ""
+
+
+def versions() -> Iterator[Finding]:
+    """Python, batchwrap, and the packages that it uses or wraps."""
+    yield Finding(part="versions", name="Python", found=platform.python_version())
+    yield Finding(part="versions", name="batchwrap", found=batchwrap.__version__)
+    for package in _ALWAYS:
+        yield _package(package, "pip install batchwrap", "failed")
+    for extra, packages in EXTRAS.items():
+        for package in packages:
+            yield _package(package, _install(extra), "missing")
+
+
+def _package(name: str, hint: str, without: Literal["missing", "failed"]) -> Finding:
+    try:
+        return Finding(part="versions", name=name, found=version(name))
+    except PackageNotFoundError:
+        return Finding(part="versions", name=name, state=without, found="not installed", hint=hint)
+
+
+def _install(extra: str) -> str:
+    return f'pip install "batchwrap[{extra}]"'
+
+
+def adapters() -> Iterator[Finding]:
+    """Each adapter, tried against the simulated provider with the libraries that are there."""
+    try:
+        from batchwrap.cli.trials import trials
+
+        batchwrap.lab.Lab  # noqa: B018  # opens the door to the server
+    except MissingExtraError as missing:
+        hint = _install(missing.extra)
+        yield Finding(part="adapters", name="all", state="missing", found="not tried", hint=hint)
+        return
+    for name, (package, trial) in trials().items():
+        if find_spec(package) is None:
+            hint = _install(package)
+            found = f"{package} is not installed"
+            yield Finding(part="adapters", name=name, state="missing", found=found, hint=hint)
+        else:
+            yield _tried("adapters", name, trial, _OTHER_VERSION)
+
+
+def _tried(part: str, name: str, trial: Callable[[], str | None], hint: str = "") -> Finding:
+    """The outcome of a trial; libraries may raise anything."""
+    started_s = time.perf_counter()
+    try:
+        said = trial()
+    except ConfigError:  # wrong usage, not a finding
+        raise
+    except Exception as error:
+        hint = _install(error.extra) if isinstance(error, MissingExtraError) else hint
+        found = f"{type(error).__name__}: {error}"
+        return Finding(part=part, name=name, state="failed", found=found, hint=hint)
+    took_ms = (time.perf_counter() - started_s) * 1_000
+    return Finding(part=part, name=name, found=said or f"works ({took_ms:,.0f} ms)")
+
+
+def model(name: str) -> Iterator[Finding]:
+    """The encoding that counts a model's tokens, and what else is known of it."""
+    from batchwrap.models import model_facts
+    from batchwrap.throttle.encodings import load
+    from batchwrap.throttle.estimate import encoding_of
+
+    def counted() -> str:
+        encoding = encoding_of(name)
+        load(encoding)  # checks the table
+        return f"{encoding}, which comes with the package"
+
+    yield _tried("model", "encoding", counted)
+    facts = model_facts(name)
+    thinks = "thinks: it is not told to read ahead" if facts.thinks else "not known to think"
+    yield Finding(part="model", name="thinking", found=thinks)
+    refused = ", ".join(sorted(facts.refuses)) or "nothing known"
+    yield Finding(part="model", name="refuses", found=refused)
+
+
+def store(url: str) -> Iterator[Finding]:
+    """Whether a store can be read now. Nothing is written."""
+    from batchwrap.throttle.stores import open_store
+    from batchwrap.throttle.stores.sqlite import path_of
+
+    def read() -> str:
+        if url.startswith("sqlite:") and not path_of(url).exists():
+            return _not_yet(path_of(url))
+        started_s = time.perf_counter()
+        with closing(open_store(url)) as opened:
+            lines = len(opened.usage())
+        took_ms = (time.perf_counter() - started_s) * 1_000
+        return f"answers in {took_ms:,.1f} ms, {lines:,} lines in its books"
+
+    hint = 'until it is back, Throttle(store_down="local") goes on without it, "fail" does not'
+    yield _tried("store", url.partition(":")[0], read, hint)
+
+
+def _not_yet(path: Path) -> str:
+    if not path.absolute().parent.is_dir():
+        raise StoreUnavailable(str(path), "its folder does not exist")
+    return f"{path} does not exist yet; the first request makes it"
+
+
+def host(base_url: str) -> Iterator[Finding]:
+    """What is known of the host of an endpoint; it is not called."""
+    from batchwrap.throttle.presets import provider_of, sheet
+
+    provider = provider_of(urlsplit(base_url).hostname or "")
+    if not provider.name:
+        found = "no provider that is known: limits only from headers, costs by the usual rule"
+        hint = "give limits=[Limit(…)], or a file of your own: batchwrap limits --help"
+        yield Finding(part="host", name="provider", found=found, hint=hint)
+        return
+    yield Finding(part="host", name="provider", found=provider.name)
+    plans = [plan.name for plan in sheet(provider.name).plans.values()]
+    hint = 'limits="auto" knows no amounts before the first answer: name your plan, limits="…"'
+    yield Finding(
+        part="host", name="plans", found=", ".join(plans) or "none", hint=hint if plans else ""
+    )
+
+
+def call(base_url: str, model_name: str, api_key: str) -> Iterator[Finding]:
+    """One tiny request to a real endpoint: whether it answers, and which limits it names."""
+    from batchwrap.core.limits.headers import read_headers
+    from batchwrap.demo.sdk import client
+    from batchwrap.throttle.presets import provider_of
+
+    def asked() -> str:
+        with client(base_url, api_key) as bare:
+            create = bare.chat.completions.with_raw_response.create
+            said: Any = {"role": "user", "content": "Say ok."}
+            answer = create(model=model_name, messages=[said], max_tokens=16)
+        provider = provider_of(urlsplit(base_url).hostname or "").name
+        seen = read_headers(answer.headers, time.time(), provider)
+        limits = [f"{one.limit:,.0f} {one.kind}" for one in seen if one.limit]
+        return f"answers; limits that it names: {', '.join(limits) or 'none'}"
+
+    yield _tried("host", "call", asked)

@@ -1,0 +1,124 @@
+"""`batchwrap doctor`: what is installed, what works, and what to do about what does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from batchwrap.cli import checks
+from batchwrap.cli.console import console
+from batchwrap.cli.tables import print_table
+from batchwrap.errors import ConfigError
+
+if TYPE_CHECKING:
+    from batchwrap.cli.checkup import Finding
+
+_FAILED = 1
+
+
+def doctor(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Also: how this model's tokens are counted."),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Also: whether this store can be read."),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Also: what is known of this endpoint's host."),
+    ] = None,
+    call: Annotated[
+        bool,
+        typer.Option(
+            "--call", help="With --base-url: send it one tiny request. Costs a few tokens!"
+        ),
+    ] = False,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(metavar="VARIABLE", help="With --call: environment variable with the key."),
+    ] = None,
+) -> None:
+    """Tell what is installed, which adapters work, and what to do about what does not.
+
+    Each adapter is tried with the libraries that are there, against a simulated provider on
+    the loopback. Nothing else is called unless asked.
+
+    \b
+    Examples:
+      batchwrap doctor
+      batchwrap doctor --model qwen-3-coder-480b --base-url https://api.cerebras.ai/v1
+      batchwrap doctor --store redis://localhost
+      batchwrap doctor --base-url http://localhost:8000/v1 --call --model m --api-key-env KEY
+      batchwrap doctor --json | python -m json.tool
+    """
+    found = list(_findings(model, store, base_url, _key(call, base_url, model, api_key_env)))
+    healthy = all(one.state != "failed" for one in found)
+    if as_json:
+        told = {"healthy": healthy, "findings": [asdict(one) for one in found]}
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        _print(found)
+    if not healthy:
+        raise typer.Exit(_FAILED)
+
+
+def _key(
+    call: bool, base_url: str | None, model: str | None, api_key_env: str | None
+) -> str | None:
+    """The key for a call; None if none is asked for."""
+    if base_url is not None:
+        checks.check_base_url(base_url)
+    if call:
+        if base_url is None:
+            raise ConfigError("--call", "needs --base-url, too")
+        return checks.api_key(base_url, model, api_key_env)
+    if api_key_env is not None:
+        raise ConfigError("--api-key-env", "is for a call: give --call, too")
+    return None
+
+
+def _findings(
+    model: str | None, store: str | None, base_url: str | None, key: str | None
+) -> Iterator[Finding]:
+    from batchwrap.cli import checkup
+
+    yield from checkup.versions()
+    yield from checkup.adapters()
+    if model is not None:
+        yield from checkup.model(model)
+    if store is not None:
+        yield from checkup.store(store)
+    if base_url is not None:
+        yield from checkup.host(base_url)
+    if base_url is not None and model is not None and key is not None:
+        yield from checkup.call(base_url, model, key)
+
+
+def _print(found: Iterable[Finding]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table, hints, last = Table(), dict[str, list[str]](), ""
+    for title in ("", "what", "state", "found"):
+        table.add_column(title, overflow="fold")
+    for one in found:
+        if last not in ("", one.part):
+            table.add_section()
+        table.add_row(
+            *map(Text, ("" if one.part == last else one.part, one.name, one.state, one.found))
+        )
+        last = one.part
+        if one.hint:
+            hints.setdefault(one.hint, []).append(one.name)
+    print_table(console(), table)
+    for hint, names in hints.items():
+        typer.echo(f"{', '.join(names)}: {hint}")

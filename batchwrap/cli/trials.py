@@ -1,0 +1,132 @@
+"""Each adapter tried for real: a short conversation with the simulated provider on the loopback.
+
+The model makes a multi-call; the agent must get single calls, and the provider its multi-call
+back. A trial fails with whatever goes wrong, in any library.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import batchwrap
+from batchwrap.lab import Call, Lab, Reply
+
+Body = dict[str, Any]
+Ask = Callable[[Body], Body]
+
+_TOOL: Body = {
+    "type": "function",
+    "function": {
+        "name": "read_file",
+        "description": "Reads a file.",
+        "parameters": {
+            "type": "object",
+            "properties": {"path": {"type": "string"}},
+            "required": ["path"],
+        },
+    },
+}
+_PROMPT: Body = {"role": "user", "content": "Read a.py and b.py."}
+_MULTI_CALL = Call("multi_read", {"files": [{"path": "a.py"}, {"path": "b.py"}]})
+_CHAT = "/chat/completions"
+
+
+class TrialFailed(Exception):
+    """An adapter gives something else than it should."""
+
+
+def trials() -> Mapping[str, tuple[str, Callable[[], None]]]:
+    """What can be tried, by name: the package that it needs, and the trial."""
+    return {
+        "OpenAI": ("openai", partial(_run, _openai)),
+        "AsyncOpenAI": ("openai", partial(_run, _async_openai)),
+        "httpx.Client": ("httpx", partial(_run, partial(_client, "httpx"))),
+        "httpx.AsyncClient": ("httpx", partial(_run, partial(_async_client, "httpx"))),
+        "httpx2.Client": ("httpx2", partial(_run, partial(_client, "httpx2"))),
+        "httpx2.AsyncClient": ("httpx2", partial(_run, partial(_async_client, "httpx2"))),
+        "@batched, litellm.completion": ("litellm", partial(_run, _litellm)),
+    }
+
+
+def _run(opened: Callable[[str, ExitStack], Ask]) -> None:
+    with Lab(_model, tokens_per_s=math.inf, ttft_s=0) as lab, ExitStack() as closing:
+        ask = opened(lab.base_url, closing)
+        body = {"model": "m", "tools": [_TOOL], "messages": [_PROMPT]}
+        message = ask(body)
+        calls = message.get("tool_calls") or []
+        if [call["function"]["name"] for call in calls] != ["read_file"] * 2:
+            raise TrialFailed("the model's multi-call did not become single calls")
+        results = [{"role": "tool", "tool_call_id": call["id"], "content": ""} for call in calls]
+        ask({**body, "messages": [_PROMPT, message, *results]})
+        _, said, *_ = lab.journal[-1].json["messages"]
+        if [call["function"]["name"] for call in said["tool_calls"]] != [_MULTI_CALL.name]:
+            raise TrialFailed("the single calls did not become the model's multi-call again")
+
+
+def _model(request: Body) -> Reply:
+    is_first = request["messages"][-1]["role"] != "tool"
+    return Reply(calls=(_MULTI_CALL,)) if is_first else Reply("Done.")
+
+
+def _openai(base_url: str, closing: ExitStack) -> Ask:
+    from batchwrap.demo.sdk import client
+
+    wrapped = batchwrap.wrap(closing.enter_context(client(base_url, "key", trust_env=False)))
+    return lambda body: _message(wrapped.chat.completions.create(**body))
+
+
+def _async_openai(base_url: str, closing: ExitStack) -> Ask:
+    openai: Any = import_module("openai")
+    call = closing.enter_context(_event_loop())
+    http_client = openai.DefaultAsyncHttpxClient(trust_env=False)
+    bare = openai.AsyncOpenAI(base_url=base_url, api_key="key", http_client=http_client)
+    closing.callback(call, bare.close)
+    create = batchwrap.wrap(bare).chat.completions.create
+    return lambda body: _message(call(partial(create, **body)))
+
+
+def _client(library: str, base_url: str, closing: ExitStack) -> Ask:
+    bare = closing.enter_context(import_module(library).Client(trust_env=False))
+    post = batchwrap.wrap(bare).post
+    return lambda body: _content(post(base_url + _CHAT, json=body))
+
+
+def _async_client(library: str, base_url: str, closing: ExitStack) -> Ask:
+    call = closing.enter_context(_event_loop())
+    bare = import_module(library).AsyncClient(trust_env=False)
+    closing.callback(call, bare.aclose)
+    post = batchwrap.wrap(bare).post
+    return lambda body: _content(call(partial(post, base_url + _CHAT, json=body)))
+
+
+def _litellm(base_url: str, closing: ExitStack) -> Ask:
+    # It would ask the network for prices when it is imported.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    complete = batchwrap.batched(import_module("litellm").completion)
+    there = {"model": "openai/m", "api_base": base_url, "api_key": "key"}
+    return lambda body: _message(complete(**{**body, **there}))
+
+
+@contextmanager
+def _event_loop() -> Iterator[Callable[..., Any]]:
+    """Calls async functions in a loop of their own."""
+    from anyio.from_thread import start_blocking_portal
+
+    with start_blocking_portal() as portal:
+        yield portal.call
+
+
+def _message(completion: Any) -> Body:
+    message: Body = completion.choices[0].message.model_dump(exclude_none=True)
+    return message
+
+
+def _content(response: Any) -> Body:
+    message: Body = response.raise_for_status().json()["choices"][0]["message"]
+    return message
