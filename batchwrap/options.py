@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 from zoneinfo import ZoneInfo
 
 from batchwrap.checks import one_of as _one_of
@@ -287,6 +287,18 @@ def _all_are(option: str, values: object, kind: type) -> None:
             raise ConfigError(option, f"{value!r} is not a {kind.__name__}")
 
 
+class Clock(Protocol):
+    """Time for the limits of one client, in place of the system's; see `Throttle.clock`."""
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Let so many seconds pass. It must not block: tasks call it, too."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Throttle:
     """How requests are held back, and what happens after a refusal.
@@ -305,6 +317,8 @@ class Throttle:
         retry: a tenacity retrying object (`stop`, `wait` and `retry` of it are used) in
             place of the default of 6 attempts with exponential backoff and jitter.
             A `Retry-After` of the provider stays the floor of every wait.
+        clock: the time that waits take, for tests: `batchwrap.testing.ManualClock`. None: the
+            system's. Only with the memory as store.
     """
 
     limits: str | Sequence[Limit] = "auto"
@@ -313,6 +327,7 @@ class Throttle:
     keys: Sequence[str] | None = field(default=None, repr=False)
     max_wait_s: float = 120.0
     retry: BaseRetrying | None = None
+    clock: Clock | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _number("Throttle.max_wait_s", self.max_wait_s, least=0)
@@ -333,6 +348,10 @@ class Throttle:
             callable(getattr(self.retry, part, None)) for part in ("stop", "wait", "retry")
         ):
             raise ConfigError("Throttle.retry", f"{self.retry!r} is not a tenacity retrying object")
+        if self.clock is not None and self.store != "memory":
+            raise ConfigError(
+                "Throttle.clock", 'needs store="memory": others share a store\'s time'
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

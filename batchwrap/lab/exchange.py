@@ -135,7 +135,10 @@ class Exchange:
         """
         clock = self._provider.clock
         delay_s = (due_s - clock.now()) / clock.scale
-        if delay_s < _SHORTEST_SLEEP_S:
+        if clock.skip is not None:
+            clock.skip(max(0.0, delay_s))
+            await asyncio.sleep(0)
+        elif delay_s < _SHORTEST_SLEEP_S:
             await asyncio.sleep(0)
         else:
             try:

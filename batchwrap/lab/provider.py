@@ -15,25 +15,33 @@ from batchwrap.lab.journal import Journal
 from batchwrap.lab.limits import Ledger, RateLimit
 from batchwrap.lab.model import Model
 from batchwrap.lab.tokens import Tokens
+from batchwrap.options import Clock as ManualClock
 from batchwrap.throttle.encodings import EncodingName
 
 IncludeUsage = Literal["asked", "always", "never"]
 
 
 class Clock:
-    """Provider seconds since the start: `scale` of them pass in one second of wall time."""
+    """Provider seconds since the start: `scale` of them pass in one second of wall time.
 
-    def __init__(self, scale: float) -> None:
+    Args:
+        scale: how many.
+        manual: the user's own clock in the place of wall time.
+    """
+
+    def __init__(self, scale: float, manual: ManualClock | None = None) -> None:
         self.scale = scale
+        self._now = time.monotonic if manual is None else manual.now
+        self.skip = None if manual is None else manual.sleep
         self.restart()
 
     def restart(self) -> None:
         """Begin again at 0."""
-        self._started = time.monotonic()
+        self._started = self._now()
 
     def now(self) -> float:
         """Provider seconds since the start."""
-        return (time.monotonic() - self._started) * self.scale
+        return (self._now() - self._started) * self.scale
 
 
 @dataclass(kw_only=True)
@@ -54,6 +62,7 @@ class Provider:
     api_keys: Sequence[str] | None
     gzip: bool
     counter: Tokens | None = None
+    manual_clock: ManualClock | None = None
     journal: Journal = field(default_factory=Journal)
 
     def __post_init__(self) -> None:
@@ -72,7 +81,7 @@ class Provider:
                 raise ConfigError(f"Lab.{name}", f"{getattr(self, name)!r} is below 0 or infinite")
         if isinstance(self.api_keys, str):
             raise ConfigError("Lab.api_keys", "a list of keys, not one text")
-        self.clock = Clock(self.time_scale)
+        self.clock = Clock(self.time_scale, self.manual_clock)
         self.voice = dialects.dialect(self.dialect)
         self._ledgers: dict[str | None, Ledger] = {}
 

@@ -13,6 +13,7 @@ from batchwrap.lab.loopback import LoopbackServer
 from batchwrap.lab.model import Model
 from batchwrap.lab.provider import IncludeUsage, Provider
 from batchwrap.lab.tokens import Tokens
+from batchwrap.options import Clock
 from batchwrap.throttle.encodings import EncodingName
 
 
@@ -44,6 +45,7 @@ class Lab:
         api_keys: keys that are accepted, as bearer token, in `api-key` or `x-api-key`; None
             for any.
         gzip: whether responses are compressed for clients that accept it.
+        clock: the time in the place of wall time: `batchwrap.testing.ManualClock`.
 
     Raises:
         ConfigError: an option is wrong.
@@ -66,6 +68,7 @@ class Lab:
         default_output: int = 1024,
         api_keys: Sequence[str] | None = None,
         gzip: bool = False,
+        clock: Clock | None = None,
     ) -> None:
         self._provider = Provider(
             model=model,
@@ -82,6 +85,7 @@ class Lab:
             default_output=default_output,
             api_keys=api_keys,
             gzip=gzip,
+            manual_clock=clock,
         )
         self._server: LoopbackServer | None = None
         self._connections = 0

@@ -68,11 +68,17 @@ class Budget:
             self._own = tuple(given)
         elif given != "auto":
             self._plan = plan(given)
-        store = open_store(throttle.store if throttle is not None else "memory")
+        clock = self._clock = throttle.clock if throttle is not None else None
+        store = open_store(
+            throttle.store if throttle is not None else "memory",
+            clock=None if clock is None else clock.now,
+        )
         self.limiter = Limiter(
             store,
             max_wait_s=throttle.max_wait_s if throttle is not None else 0.0,
             falls_back=throttle is None or throttle.store_down == "local",
+            clock=time.monotonic if clock is None else clock.now,
+            skip=None if clock is None else clock.sleep,
         )
         self._learned: Recent[str, dict[tuple[str, float], Limit]] = Recent(_MOST_CONVERSATIONS)
         self._sticks: Recent[bytes, str] = Recent(_MOST_CONVERSATIONS)
@@ -158,9 +164,16 @@ class Budget:
                 pace = min(1.0, self._pace[request.scope] * _FASTER)
                 self._pace[request.scope] = pace
 
+    def skips(self, seconds: float) -> bool:
+        """Whether so much time has passed now, on a clock of the user's own."""
+        if self._clock is not None:
+            self._clock.sleep(seconds)
+        return self._clock is not None
+
     def _scope(self, request: Request) -> Scope:
         limits = self._limits(request)
-        return Scope(request.scope, limits, meters_at(limits, time.time()))
+        now_s = time.time() if self._clock is None else self._clock.now()
+        return Scope(request.scope, limits, meters_at(limits, now_s))
 
     def _limits(self, request: Request) -> tuple[Limit, ...]:
         if self._own is not None:

@@ -48,11 +48,13 @@ class Gate:
 
     def pause(self, seconds: float) -> None:
         """Wait in this thread for so long."""
-        self._waits.wait(ThreadSignal(), seconds)
+        if not self._budget.skips(seconds):
+            self._waits.wait(ThreadSignal(), seconds)
 
     async def pause_async(self, seconds: float) -> None:
         """Wait in this task for so long."""
-        await self._waits.wait_async(TaskSignal(), seconds)
+        if not self._budget.skips(seconds):
+            await self._waits.wait_async(TaskSignal(), seconds)
 
     def _lease(self, grant: Grant) -> Lease:
         self._budget.took(self._request, grant.account)

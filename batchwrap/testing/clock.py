@@ -1,0 +1,52 @@
+"""A clock for tests: what would wait moves it on."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from batchwrap.errors import ConfigError
+
+_NEW_YEAR_2026_S = 1_767_225_600.0
+
+
+class ManualClock:
+    """Time that passes only where somebody waits, or when it is told to.
+
+    Give it to a client, ``Throttle(clock=clock)``, and to the lab, ``Lab(…, clock=clock)``. Then
+    a wait for a limit, after a refusal or for generated tokens takes no real time: it moves the
+    clock. Only a wait for another request that is still running is real. Thread-safe.
+
+    Example:
+        >>> clock = ManualClock()
+        >>> clock.sleep(90)
+        >>> clock.passed_s
+        90.0
+
+    Args:
+        start_unix_s: what it shows at first, in seconds since 1970; midnight UTC, so that fixed
+            periods have just begun, unless given.
+    """
+
+    def __init__(self, start_unix_s: float = _NEW_YEAR_2026_S) -> None:
+        self._start_s = self._now_s = float(start_unix_s)
+        self._lock = Lock()
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self._now_s
+
+    @property
+    def passed_s(self) -> float:
+        """Seconds since it was made."""
+        return self._now_s - self._start_s
+
+    def sleep(self, seconds: float) -> None:
+        """Move on by so many seconds, at once.
+
+        Raises:
+            ConfigError: time does not go back.
+        """
+        if not seconds >= 0:
+            raise ConfigError("seconds", f"{seconds!r} is below 0")
+        with self._lock:
+            self._now_s += seconds
