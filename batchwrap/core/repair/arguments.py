@@ -92,6 +92,7 @@ class ArgumentStream:
     Attributes:
         text: all that has come.
         handed_on: how much of it has gone out, in characters.
+        was_repeated: whether fragments turned out to repeat all that came before.
 
     Args:
         not_text: names of parameters that are no texts.
@@ -104,6 +105,7 @@ class ArgumentStream:
     ) -> None:
         self.text = ""
         self.handed_on = 0
+        self.was_repeated = False
         self._holds = holds
         self._snapshot = "" if snapshots else None
         self._repeats = False
@@ -123,6 +125,8 @@ class ArgumentStream:
         """Add a fragment; returns whether all that has come can go out."""
         self._look_for_snapshots(text)
         self.text += text
+        if self._repeats:
+            return False
         if self.may_be_healthy and self._prefix.run(self.text) < len(self.text):
             return False
         if self._holds and not self.may_be_healthy:
@@ -140,8 +144,13 @@ class ArgumentStream:
         whole = self.text
         if self._repeats and self._snapshot and not is_object(whole):
             whole = self._snapshot
+            self.was_repeated = is_object(whole) and whole.startswith(out)
+        if not self._holds:
+            rest = whole[len(out) :] if self.was_repeated else self.text[self.handed_on :]
+            self.handed_on = len(self.text)
+            return rest, Repaired(out + rest)
         made = repair_arguments(whole, parameters, dangerous=dangerous, bold=bold)
-        if not self._holds or made.refused or not made.text.startswith(out):
+        if made.refused or not made.text.startswith(out):
             rest = self.text[self.handed_on :]
             refused = made.refused or ("not_json" if made.changed else "")
             made = Repaired(self.text, refused)

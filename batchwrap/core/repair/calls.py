@@ -190,9 +190,7 @@ class CallRepair:
         if known is not None and not (opens and self._is_another(fragment, known, place)):
             calls.given[index] = known
             return known, False
-        taken = {call.index for call in calls.calls}
-        free = index is not None and index not in taken
-        ours = index if free and index is not None else max(taken, default=-1) + 1
+        ours = len(calls.calls)  # clients keep calls in lists: a gap breaks them
         if not self._options.call_index and index is not None:
             ours = index
         name = str(chat.function_of(fragment).get("name") or "")
@@ -321,13 +319,16 @@ class CallRepair:
             if _NO_NAME.search(name):
                 raise Broken(malformed_call("same_request_non_stream"))
             return [_changed(call.opening, arguments=stream.text)]
-        if self._options.arguments == "off":
+        if self._options.arguments == "off" and stream.handed_on == len(stream.text):
             return []
         if not stream.text and not self._tools.takes_nothing(name):
             self.is_cut |= bool(name)
             return []
         rest, made = stream.finish(self._tools.parameters(name), **self._manner(name))
-        self._judge(made, name)
+        if stream.was_repeated:
+            self._ledger.repaired("snapshots")
+        else:
+            self._judge(made, name)
         return [{"index": call.index, "function": {"arguments": rest}}] if rest else []
 
     def _judge(self, made: Repaired, name: str) -> None:

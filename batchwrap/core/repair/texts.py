@@ -39,7 +39,7 @@ class TextRepair:
         self._gates = gates
         self._ledger = ledger
         self._queue: list[Choice] = []
-        self._said = False
+        self._said = self._has_thought = False
         self._index: Any = 0
         gated = options.leaked_calls == "gated" and gates.may_call
         dialects = family.dialects if gated else ()
@@ -166,9 +166,15 @@ class TextRepair:
         for splitter in self._splitters:
             text, thought = splitter.feed(text)
             thoughts += thought
+        self._note_thoughts(thoughts)
         if text == content:
             return choice
         return _with_texts(choice, text, thoughts)
+
+    def _note_thoughts(self, thoughts: str) -> None:
+        if thoughts and not self._has_thought:
+            self._has_thought = True
+            self._ledger.repaired("think_tags")
 
     def _flush_splitters(self) -> None:
         """Hand what splitters hold to the scanners, as one more delta."""
@@ -178,6 +184,7 @@ class TextRepair:
             left, more = splitter.finish()
             text, thoughts = passed + left, thoughts + thought + more
         self._splitters = []
+        self._note_thoughts(thoughts)
         if text or thoughts:
             bare: Choice = {"index": self._index, "delta": {}, "finish_reason": None}
             choice = _with_texts(bare, text, thoughts)

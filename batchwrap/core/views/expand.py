@@ -201,7 +201,7 @@ class Expander:
             call["function"]["arguments"] += text
         else:
             name = chat.name_of(delta)
-            place, call = self._take_index(), _call(str(delta.get("id") or ""), name, text)
+            place, call = self._take_index(index), _call(str(delta.get("id") or ""), name, text)
             self._passed[index] = place, call
             self.turn.original.append(call)
             effect = self._effect(name, text)
@@ -229,9 +229,12 @@ class Expander:
         name = chat.function_of(call).get("name")
         return self._multis.get(name) if isinstance(name, str) else None
 
-    def _take_index(self) -> int:
-        self._next_index += 1
-        return self._next_index - 1
+    def _take_index(self, own: Any = None) -> int:
+        """The next free index; the provider's own while nothing was taken apart."""
+        kept = isinstance(own, int) and own > self._next_index and not self.turn.nonces
+        place = own if kept else self._next_index
+        self._next_index = place + 1
+        return int(place)
 
 
 def _call(call_id: str, name: str, arguments: str) -> chat.ToolCall:

@@ -11,12 +11,13 @@ from typing import Any
 
 import orjson
 
-from batchwrap.adapters.events import EventPipe, FirstEvent
+from batchwrap.adapters.events import EventPipe, FirstEvent, render_all
 from batchwrap.core import sse
 from batchwrap.core.context import Context
 from batchwrap.core.exchange import Exchange, Head, ReadBody, ReadFirst, Resend, Respond, Stream
 from batchwrap.core.memory import Memory
 from batchwrap.core.provider import UNKNOWN
+from batchwrap.core.repair.diagnosis import decoded
 from batchwrap.core.tally import Tally
 from batchwrap.options import Batching, Options, Repair
 from batchwrap.throttle.estimate import Estimator
@@ -38,7 +39,7 @@ class Seen:
         handed_out: the bytes.
         defects: what was reported, kind by kind.
         counts: all counters.
-        status: of the error, where it came in place of a stream.
+        status: of the error, where it is the whole answer.
     """
 
     message: dict[str, Any] = field(default_factory=lambda: message_of([]))
@@ -69,7 +70,8 @@ def request_of(entry: Entry, *, stream: bool) -> dict[str, Any]:
 def exchange_for(entry: Entry, options: Repair | None, *, stream: bool) -> Exchange:
     """An exchange whose request has been sent."""
     numbers = itertools.count(100_000_000)
-    batching = Batching(context_tokens=entry["request_context"].get("context_limit"))
+    window = entry["request_context"].get("context_limit")
+    batching = None if options is None else Batching(context_tokens=window)
     context = Context(
         options=Options(repair=options, batching=batching),
         random_text=lambda length: f"{next(numbers):0{length}}"[-length:],
@@ -105,8 +107,25 @@ def chunks_of(sample: dict[str, Any]) -> list[bytes]:
     return [sample["body"].encode()]
 
 
-def play(entry: Entry, options: Repair | None, pieces: list[bytes] | None = None) -> Seen:
-    """What the agent gets for a sample.
+@dataclass(frozen=True, slots=True)
+class Out:
+    """What is handed out for a sample, not looked at.
+
+    Attributes:
+        raw: the bytes.
+        status: the HTTP status.
+        is_stream: whether they are a stream's.
+        exchange: what handed them out.
+    """
+
+    raw: bytes
+    status: int
+    is_stream: bool
+    exchange: Exchange
+
+
+def run(entry: Entry, options: Repair | None, pieces: list[bytes] | None = None) -> Out:
+    """Take a sample through an exchange.
 
     Args:
         entry: the entry.
@@ -120,19 +139,40 @@ def play(entry: Entry, options: Repair | None, pieces: list[bytes] | None = None
     kind = "text/event-stream" if is_stream else "application/json"
     headers = {"content-type": kind, **sample.get("headers", {})}
     head = Head(sample.get("status", 200), headers, is_stream)
-    action = exchange.received(head, 0.0)
     pieces = chunks_of(sample) if pieces is None else pieces
-    if isinstance(action, ReadFirst):
-        action = exchange.first(first_of(pieces))
-    if isinstance(action, Respond):
-        seen = Seen(error=action.body or {}, status=action.status)
-    elif isinstance(action, Stream):
-        seen = _streamed(exchange, pieces)
+    raw = b"".join(pieces)
+    action = exchange.received(head, 0.0)
+    while not isinstance(action, Respond | Stream):
+        if isinstance(action, ReadFirst):
+            action = exchange.first(first_of(pieces))
+        elif isinstance(action, ReadBody):
+            action = exchange.body(exchange.read(raw))
+        else:
+            assert isinstance(action, Resend)
+            action = exchange.received(head, 0.0)
+    if isinstance(action, Stream):
+        pipe = EventPipe(exchange)
+        return Out(b"".join([*map(pipe.feed, pieces), pipe.finish()]), head.status, True, exchange)
+    status = action.status or head.status
+    if action.chunks is not None:
+        return Out(render_all(action.chunks), status, True, exchange)
+    return Out(raw if action.body is None else orjson.dumps(action.body), status, False, exchange)
+
+
+def play(entry: Entry, options: Repair | None, pieces: list[bytes] | None = None) -> Seen:
+    """What the agent gets for a sample, and what was told of it; see `run`."""
+    out = run(entry, options, pieces)
+    tally = out.exchange.tally
+    seen = Seen(handed_out=out.raw, counts=dict(tally.counts))
+    seen.defects = [dict(event.data) for event in tally.events if event.name == "defect"]
+    if out.status >= 400:
+        body = decoded(out.raw)
+        seen.error, seen.status = (body if isinstance(body, dict) else {}), out.status
+    elif out.is_stream:
+        chunks, seen.error = read_stream(out.raw)
+        seen.message = message_of(chunks)
     else:
-        assert isinstance(action, ReadBody)
-        seen = _plain(exchange, b"".join(pieces), head)
-    seen.counts = dict(exchange.tally.counts)
-    seen.defects = [dict(e.data) for e in exchange.tally.events if e.name == "defect"]
+        seen.message = message_of([_as_chunk(orjson.loads(out.raw))])
     return seen
 
 
@@ -141,28 +181,6 @@ def first_of(pieces: list[bytes]) -> dict[str, Any] | None:
     looking = FirstEvent()
     any(map(looking.feed, pieces))
     return looking.event
-
-
-def _streamed(exchange: Exchange, pieces: list[bytes]) -> Seen:
-    pipe = EventPipe(exchange)
-    out = b"".join([*map(pipe.feed, pieces), pipe.finish()])
-    chunks, error = read_stream(out)
-    return Seen(message_of(chunks), error, out)
-
-
-def _plain(exchange: Exchange, raw: bytes, head: Head) -> Seen:
-    respond, status = exchange.body(exchange.read(raw)), head.status
-    if isinstance(respond, Resend):
-        exchange.received(head, 0.0)
-        respond = exchange.body(exchange.read(raw))
-    assert isinstance(respond, Respond)
-    if respond.chunks is not None:
-        return Seen(message_of(respond.chunks))
-    body = orjson.loads(raw) if respond.body is None and raw[:1] == b"{" else respond.body
-    if (respond.status or status) >= 400:
-        return Seen(error=body or {})
-    assert isinstance(body, dict)
-    return Seen(message_of([_as_chunk(body)]), handed_out=raw if respond.body is None else b"")
 
 
 def _as_chunk(body: dict[str, Any]) -> dict[str, Any]:
