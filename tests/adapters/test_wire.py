@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -261,12 +262,17 @@ def conversation(caller: Caller, serve: Any, events: list[Event]) -> None:
     assert caller.ask(client, messages=[user], stream=True)
 
 
-def test_events_have_no_secrets(caller: Caller, serve: Any) -> None:
-    """Events are numbers and names: no text, path, argument or key is in them."""
+def test_events_have_no_secrets(
+    caller: Caller, serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Events and the log are numbers and names: no text, path, argument or key is in them."""
+    caplog.set_level(logging.DEBUG, logger="batchwrap")
     events: list[Event] = []
     conversation(caller, serve, events)
     assert events
-    assert "secret" not in repr(events)
+    said = [record.getMessage() for record in caplog.records if record.name == "batchwrap"]
+    assert len(said) == len(events)
+    assert "secret" not in repr((events, said))
     for happened in events:
         json.dumps(dict(happened.data))
 

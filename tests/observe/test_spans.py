@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import batchwrap
 from batchwrap.lab import Lab, Raw, Reply
@@ -21,6 +23,7 @@ from tests.observe.conftest import Telemetry
 REFUSED = Raw(429, {"retry-after": "0.01", "content-type": "application/json"}, (b"{}",))
 HELLO = Reply("hello")
 BODY = {"model": "m", "messages": [USER]}
+FIELDS = ("model", "n", "seed", "temperature", "max_tokens", "base_url", "stop")
 
 
 def test_a_request(web: Web, serve: Any, telemetry: Telemetry) -> None:
@@ -240,6 +243,24 @@ def test_no_contents(caller: Caller, serve: Any, telemetry: Telemetry) -> None:
     for content in ("hush", "a.py", "Read", "text of"):
         assert content not in shown
     assert len(telemetry.spans) == 2
+
+
+ODD = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just({"a": [1]})
+
+
+@given(asked=st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, ODD)), said=ODD)
+def test_odd_shapes(the_telemetry: Telemetry, asked: dict[str, Any], said: Any) -> None:
+    """Whatever fields hold, in the request and the answer, there is a span and no error."""
+    the_telemetry.begin()
+    answer = {"id": said, "model": said, "usage": said, "choices": [{"finish_reason": said}]}
+
+    @batchwrap.batched(repair=None)
+    def complete(**kwargs: Any) -> Any:
+        return answer
+
+    assert complete(messages=[USER], **asked) is answer
+    [span] = the_telemetry.spans
+    assert span.name.startswith("chat")
 
 
 PROBE = """

@@ -6,6 +6,7 @@ import httpx
 from openai import AsyncOpenAI, OpenAI
 
 import batchwrap
+from batchwrap.testing import Lab, ManualClock, Reply, Script, calls_in
 
 
 def planning(client: OpenAI) -> None:
@@ -34,6 +35,14 @@ def bare(**kwargs: Any) -> int:
 async def configured(**kwargs: Any) -> str:
     """Decorated with options."""
     return ""
+
+
+def testing(client: OpenAI) -> None:
+    """A clock of the user's own fits; calls are names and arguments."""
+    clock = ManualClock()
+    batchwrap.wrap(client, throttle=batchwrap.Throttle(clock=clock))
+    assert_type(Lab(Script(Reply("ok")), clock=clock), Lab)
+    assert_type(calls_in([]), list[tuple[str, Any]])
 
 
 async def decorating() -> None:
