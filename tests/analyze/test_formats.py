@@ -6,6 +6,7 @@ import gzip
 from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -20,7 +21,22 @@ from batchwrap.throttle.estimate import Estimator
 from tests.analyze import samples
 
 TEXT_TOOLS = ("codex", "swe_agent")
-ODD = [None, 0, -1, 1.5, True, "", "x", [], {}, [None], {"role": 5}, [[]], "{", float("1e300")]
+ODD: list[Any] = [
+    None,
+    0,
+    -1,
+    1.5,
+    True,
+    "",
+    "x",
+    [],
+    {},
+    [None],
+    {"role": 5},
+    [[]],
+    "{",
+    float("1e300"),
+]
 
 
 def read(tmp_path: Path, content: bytes, name: str = "some.file") -> tuple[str, list[Session]]:

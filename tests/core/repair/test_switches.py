@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from batchwrap.core.repair.request.mend import mend
 from batchwrap.core.repair.request.profiles import profile_of
+from batchwrap.errors import ContextLimitExceeded
 from batchwrap.options import Batching, Options, Repair
 from tests.core.harness import Bench, call, chunk, completion
 from tests.core.repair.samples import ENTRIES, Entry, chunks_of, run
@@ -169,15 +171,21 @@ def test_thoughts(is_on: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "told", "raises"), [("refuse", 1, 1), ("note", 1, 0), ("off", 0, 0)]
+    ("mode", "told", "outcome"),
+    [
+        ("refuse", 1, pytest.raises(ContextLimitExceeded)),
+        ("note", 1, nullcontext()),
+        ("off", 0, nullcontext()),
+    ],
 )
-def test_preflight(mode: Any, told: int, raises: int) -> None:
+def test_preflight(mode: Any, told: int, outcome: AbstractContextManager[object]) -> None:
     """A request that is too large is refused, told of, or neither."""
     batching = Batching(context_tokens=1_000)
     bench = Bench(Options(repair=replace(NONE, preflight=mode), batching=batching))
     translator = bench.translator({"model": "m", "messages": [USER]})
     translator.request()
-    assert (translator.too_large(lambda _: 5_000) is not None) == raises
+    with outcome:
+        translator.check_size(5_000)
     assert bench.tally.counts.get("defects.context_overflow", 0) == told
 
 
