@@ -334,6 +334,7 @@ class Exchange:
         once = fault.retry == "same_request_once" and not gave_up
         mended = mended_body(body, fault)
         if not self._head.is_stream:
+            mended = body if mended is None and self._is_new else mended
             return Respond(mended, gave_up=gave_up, retry=once)
         told = mended or body or fault.body()
         return Respond(told, gave_up=gave_up, retry=once, status=self._head.status)

@@ -182,10 +182,11 @@ class AnswerRepair:
 
     def _in_shape(self, chunk: chat.Body) -> chat.Body | None:
         """The chunk with a list of choices; None if it is to be dropped."""
-        if not self._options.chunk_shape or chunk.get("choices") is not None:
+        if not self._options.chunk_shape or type(chunk.get("choices")) is list:
             return chunk
         made = shape.with_choices(chunk)
-        self._ledger.repaired("chunk_shape")
+        if made is not chunk:
+            self._ledger.repaired("chunk_shape")
         return made
 
     def _repaired(self, made: chat.Body, chunk: chat.Body) -> list[chat.Body] | None:

@@ -14,6 +14,7 @@ from batchwrap.core.repair.lenient import Refused, rewrite
 from batchwrap.core.repair.prefix import HealthyPrefix
 from batchwrap.core.views.schema import required_in, types_of
 
+_NOTHING = ("", "null", "None")
 _NOT_TEXT = frozenset({"array", "object", "integer", "number", "boolean"})
 
 
@@ -48,7 +49,7 @@ def repair_arguments(
         bold: for tools that are not dangerous, also keep the backslash of unknown escapes;
             for all, drop a closed block of thoughts in front.
     """
-    if not text.strip():
+    if text.strip() in _NOTHING:
         return Repaired(text, "empty") if required_in(parameters) else Repaired("{}", "", True)
     try:
         made = rewrite(text, parameters, bold=bold and not dangerous)

@@ -32,6 +32,7 @@ class _Call:
     id: str
     arguments: ArgumentStream
     opening: chat.ToolCall | None = None  # waits until its name is known
+    given_id: Any = None  # the provider's
     place: tuple[int, int] = (0, 0)  # delta, and place in it, of its last fragment
 
 
@@ -184,7 +185,7 @@ class CallRepair:
         with another id opens one, and only if the arguments so far are complete.
         """
         index, calls = chat.index_of(fragment), self._open
-        known = calls.given.get(index, None if index is not None else calls.last)
+        known = calls.given.get(index) if index is not None else self._without_index(fragment)
         if known is None and not opens and self._options.call_index and not fragment.get("id"):
             known = self._only_open(index)
         if known is not None and not (opens and self._is_another(fragment, known, place)):
@@ -199,10 +200,16 @@ class CallRepair:
             holds=self._options.arguments != "off",
             snapshots=self._options.snapshots,
         )
-        made = _Call(ours, name, "", stream)
+        made = _Call(ours, name, "", stream, given_id=fragment.get("id"))
         calls.calls.append(made)
         calls.given[index] = made
         return made, True
+
+    def _without_index(self, fragment: chat.ToolCall) -> _Call | None:
+        """The call that a fragment without an index names by its id; else the last one."""
+        given = fragment.get("id")
+        named = (call for call in self._open.calls if given and call.given_id == given)
+        return next(named, self._open.last)
 
     def _only_open(self, index: int | None) -> _Call | None:
         """The one call that is still being written, for a fragment that names none."""
@@ -359,6 +366,9 @@ class CallRepair:
         if self._options.call_id and (not given or str(given) in self._ids):
             self._ledger.repaired("call_id")
             call = {**call, "id": self._random_text(ID_LENGTH)}
+        elif self._options.call_id and not isinstance(given, str):
+            self._ledger.repaired("call_id")
+            call = {**call, "id": str(given)}
         self._ids.add(str(call.get("id")))
         return call
 

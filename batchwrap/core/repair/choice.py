@@ -37,6 +37,7 @@ _FAILED = {
     "network_error": "server_error",
     "error": "server_error",
     "internal_error": "server_error",
+    "malformed_function_call": "tool_generation_failed",
 }
 _SILENT = frozenset({"role", "tool_calls", "index", "name"})
 _THOUGHTS = _SILENT | {"reasoning", "reasoning_content", "reasoning_details"}
@@ -229,7 +230,7 @@ class ChoiceRepair:
     def _ended(self, choice: Choice, promoted: int = 0) -> Choice:
         """The choice with the finish reason that is true."""
         error, reason = choice.get("error"), choice.get("finish_reason")
-        kind = _FAILED.get(reason) if isinstance(reason, str) else None
+        kind = _FAILED.get(reason.lower()) if isinstance(reason, str) else None
         if self._options.errors and (isinstance(error, dict) or kind is not None):
             raise faults.Broken(failed(error, str(reason), kind))
         self.is_finished = self.is_finished or bool(reason)
@@ -252,7 +253,7 @@ class ChoiceRepair:
         meant = _MEANT.get(reason.lower(), reason.lower() if reason.isupper() else reason)
         if self._has_legacy_call:
             return meant
-        if meant == "stop" and has_called and not self._calls.is_cut:
+        if meant in ("stop", "function_call") and has_called and not self._calls.is_cut:
             return "tool_calls"
         if meant == "tool_calls" and not has_called:
             self._ledger.defect("finish_tool_calls_without_calls")

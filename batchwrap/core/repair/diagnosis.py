@@ -139,4 +139,5 @@ def failed(error: object, reason: str, kind: str | None) -> Fault:
         return read_fault(error)
     message = f"The provider broke off the answer ({reason})."
     status = 503 if kind == "server_overloaded" else 502
-    return Fault(kind=kind or "server_error", retry="backoff", message=message, status=status)
+    retry = "same_request_once" if kind == "tool_generation_failed" else "backoff"
+    return Fault(kind=kind or "server_error", retry=retry, message=message, status=status)

@@ -159,6 +159,8 @@ class Incoming:
             Broken: it is a page, or a stream that is broken.
         """
         value = diagnosis.decoded(content)
+        if not whole and isinstance(value, list) and len(value) == 1:
+            value = value[0]  # Gemini's errors come in a list
         if isinstance(value, dict):
             return value
         options = self._context.options.repair

@@ -50,8 +50,8 @@ def plain(choice: Choice) -> Choice:
 def _part(part: chat.Message) -> chat.Message:
     """A message or delta whose content is a text, and whose thoughts stand there once."""
     content = part.get("content")
-    if isinstance(content, list):
-        split = _joined(content)
+    if isinstance(content, list | dict):
+        split = _joined(content if isinstance(content, list) else [content])
         if split is not None:
             text, thoughts = split
             part = {**part, "content": text}
@@ -115,6 +115,8 @@ def matters(choice: Choice) -> bool:
 def with_choices(chunk: chat.Body) -> chat.Body | None:
     """The chunk with a list of choices; None if it tells nothing at all (a ping)."""
     listed = chunk.get("choices")
+    if isinstance(listed, dict):
+        return {**chunk, "choices": [listed]}
     if listed is not None:
         return chunk
     if not chunk or (chunk.get("type") in ("ping", "keepalive", "heartbeat") and not listed):

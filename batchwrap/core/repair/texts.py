@@ -87,6 +87,10 @@ class TextRepair:
             Broken: it ends in half a call.
         """
         self._flush_splitters()
+        left = self._content.residue() if called else None
+        if left is not None:
+            self._ledger.repaired("residue")
+            return self._release(self._content, left), []
         found, scanner = self._content.finish(), self._content
         if found is None and not self._said:
             found, scanner = self._thoughts.finish(), self._thoughts
@@ -128,15 +132,13 @@ class TextRepair:
         return clear and not self._thoughts.held
 
     def _left_over(self, found: Found | None, called: Sequence[tuple[str, str]]) -> int | None:
-        """Where the held text ends if the rest is left over beside proper calls."""
-        if not called:
+        """Where the held text ends if the rest are the proper calls once more."""
+        if not called or found is None:
             return None
-        cut = self._content.residue()
-        if cut is None and found is not None and all(_is_among(c, called) for c in found.calls):
-            cut = found.before
-        if cut is not None:
-            self._ledger.repaired("residue")
-        return cut
+        if not all(_is_among(call, called) for call in found.calls):
+            return None
+        self._ledger.repaired("residue")
+        return found.before
 
     def _promote(self, found: Found, finish_reason: object) -> list[Promoted]:
         judged = self._gates.judge(found.calls, found.blocks, finish_reason)

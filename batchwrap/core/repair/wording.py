@@ -11,13 +11,13 @@ CONTEXT = re.compile(
     r"|too many (input )?tokens"
     r"|(exceed|beyond|over).{0,40}(token limit|context)|input (is |length )?too long"
     r"|tokens.{0,20}\+.{0,20}max_new_tokens|token count.{0,30}exceeds"
-    r"|range of input length"
+    r"|range of input length|maximum prompt length|prompt exceeds max|request too long: input"
     r"|reduce the length of the (messages|prompt|input)|model token limit"
     r"|(prompt|input|request).{0,30}exceeds?.{0,30}(maximum|max|limit).{0,20}token",
     re.IGNORECASE | re.DOTALL,
 )
 OUTPUT = re.compile(
-    r"max(_completion|_output)?_tokens['\"]?\s*(or [^ ]+ )?(is |are |must be |value |)"
+    r"max(_completion|_output)?_tokens['\"`]?\s*(or [^ ]+ )?(is |are |must be |value |)"
     r"(too large|too big|at most|exceeds|less than)|max_tokens.{0,40}too (large|big)"
     r"|max(_completion|_output)?_tokens['\"]?:? \d+ ?>",
     re.IGNORECASE,

@@ -1,5 +1,6 @@
 """Repairs put broken tool calls right, one by one, and leave healthy ones alone."""
 
+import json
 from typing import Any
 
 import pytest
@@ -130,6 +131,34 @@ def test_healthy_messages_are_the_same_objects() -> None:
     text = completion({"content": "hi"}, "stop")
     assert Stream().repair.whole(text) is text
     assert stream.counted() == {}
+
+
+def test_several_choices() -> None:
+    """Each choice is repaired by itself, however they are mixed."""
+    stream = Stream(leaked_calls="gated")
+    leak = '<tool_call>{"name": "read_file", "arguments": {"path": "y"}}</tool_call>'
+
+    def both(*deltas: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+        listed = enumerate(deltas)
+        choices = [{"index": n, "delta": d, "finish_reason": finish} for n, d in listed]
+        return {**chunk({}), "choices": choices}
+
+    opened = {"id": "a", "function": {"name": "read_file", "arguments": '{"path":'}}
+    rest = {"function": {"arguments": '"x",}'}}
+    given = [both({"tool_calls": [opened]}, {"content": leak[:30]})]
+    given += [both({"tool_calls": [rest]}, {"content": leak[30:]}), both({}, {}, finish="stop")]
+    seen: list[dict[str, Any]] = []
+    for piece in given:
+        made = stream.repair.chunk(piece)
+        seen += [piece] if made is None else made
+    for index, path in enumerate("xy"):
+        own = [
+            {**one, "choices": [c for c in one["choices"] if c["index"] == index]} for one in seen
+        ]
+        message = gather([one for one in own if one["choices"]])
+        [(_, name, arguments)] = calls_of(message)
+        assert (name, json.loads(arguments)) == ("read_file", {"path": path})
+        assert message["finish_reason"] == "tool_calls"
 
 
 @pytest.mark.parametrize("name", ["call_index", "call_id", "finish_reason"])

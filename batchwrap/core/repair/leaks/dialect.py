@@ -87,8 +87,10 @@ def named_call(value: Any) -> Leak | None:
     if not isinstance(value, dict):
         return None
     inner = value.get("function")
-    if isinstance(inner, dict) and set(value) <= {"function", "type", "id"}:
-        return named_call({**inner, **({"id": value["id"]} if "id" in value else {})})
+    if isinstance(inner, dict):
+        outer = {key: value[key] for key in value if key not in ("function", "type")}
+        unsure = not outer.keys() <= {"id", "arguments", "parameters"} - (inner.keys() - {"id"})
+        return None if unsure else named_call({**inner, **outer})
     if isinstance(inner, str) and "name" not in value:
         value = {"name": inner, **{key: value[key] for key in value if key != "function"}}
     if not set(value) <= {"name", "arguments", "parameters", "type", "id"}:

@@ -27,7 +27,8 @@ _HARMONY = re.compile(
     rf"({_NAME}?)\s*(?:<\|channel\|>(?:commentary|analysis))?\s*(?:<\|constrain\|>)?\s*(?:json|code)?"
     r"\s*<\|message\|>\s*(?=\{)"
 )
-_END_OF_CALL = re.compile(r"\s*<\|(?:call|end)\|>")
+# The mark is a stop token, which servers cut off: the object that is closed is then the end.
+_END_OF_CALL = re.compile(r"\s*(?:<\|(?:call|end)\|>|$)")
 _STRIPPED = re.compile(
     rf"\s*(?:commentary|analysis)?\s*to=functions\.({_NAME}?)\s*(?:commentary)?\s*(?:json|code)?\s*"
     r"(?=\{)"
@@ -111,7 +112,7 @@ MISTRAL = Dialect(
     ("[TOOL_CALLS]",),
     re.compile(
         rf"{growing('[TOOL_CALLS]')}|\[TOOL_CALLS\]\s*(?:\[.*|[\w.:-]*\s*"
-        rf"(?:{growing('[ARGS]')}|\[(?:ARGS|CALL_ID)\].*|\{{.*))?",
+        rf"(?:{growing('[ARGS]', '[CALL_ID]')}|\[(?:ARGS|CALL_ID)\].*|\{{.*))?",
         re.DOTALL,
     ),
     ("}", "]"),
@@ -136,7 +137,7 @@ LLAMA_TAG = Dialect(
 BARE_OBJECT = Dialect(
     ('{"', "{ ", "{\n"),
     re.compile(
-        r'\{\s*(?:"(?:t(?:y(?:p(?:e.*)?)?)?|n(?:a(?:m(?:e.*)?)?)?|f(?:u(?:n(?:c.*)?)?)?)?)?',
+        r';\s*(?:\{.*)?|\{\s*(?:"(?:t(?:y(?:p(?:e.*)?)?)?|n(?:a(?:m(?:e.*)?)?)?|f(?:u(?:n(?:c.*)?)?)?)?)?',
         re.DOTALL,
     ),
     ("}",),
@@ -144,13 +145,17 @@ BARE_OBJECT = Dialect(
     whole=True,
 )
 HARMONY = Dialect(
-    ("<|channel|>commentary", "<|start|>assistant to=", "<|channel|>analysis to="),
+    (
+        *("<|channel|>commentary", "<|channel|>analysis to=", "<|start|>assistant to="),
+        "<|start|>assistant<|channel|>commentary",
+        "<|start|>assistant<|channel|>analysis to=",
+    ),
     re.compile(
         rf"{growing('<|start|>assistant', '<|channel|>commentary', '<|channel|>analysis to=')}"
         r"|<\|(?:start|channel)\|>.*",
         re.DOTALL,
     ),
-    ("<|call|>", "<|end|>"),
+    ("<|call|>", "<|end|>", "}"),
     _harmony,
 )
 HARMONY_STRIPPED = Dialect(

@@ -13,6 +13,8 @@ from batchwrap.core.repair.leaks.gates import Gates, Promoted
 from batchwrap.core.repair.leaks.scanner import LeakScanner
 from batchwrap.core.repair.tools import DeclaredTools
 
+_BEFORE = re.compile(r"^\s*(?:<tool[_-]\w+>)?\s*(?:[<(]function=)?\s*")
+_AFTER = re.compile(r"\s*(?:</?function>)?\s*(?:</tool[_-]\w+>)?\s*$")
 _NAMED = re.compile(r"([\w.:|<>-]+?)\s*(?:>|=|,|\[\]|\()?\s*(?=\{)")
 
 
@@ -41,8 +43,7 @@ def _calls_in(generation: str, family: Family) -> list[Leak]:
     found = scanner.finish()
     if found is not None and not generation[: found.before].strip():
         return list(found.calls)
-    text = generation.strip().removeprefix("<tool_call>").removesuffix("</tool_call>").strip()
-    text = text.removeprefix("<function=").removesuffix("</function>").removesuffix(")").strip()
+    text = _AFTER.sub("", _BEFORE.sub("", generation)).removesuffix(")").strip()
     return next((calls for calls in _readings(text) if calls), [])
 
 

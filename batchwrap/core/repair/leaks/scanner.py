@@ -25,6 +25,7 @@ _ENDS = (
     "</s>",
     "</think>",
 )
+_INDENTED = ("    ", "\t")  # markdown shows such lines as they are
 _FENCE = ("```", "~~~")
 _SURE = 200  # so much of a block is more than a head, which need not be looked at again
 
@@ -195,8 +196,10 @@ def _context(paragraph: str, fence: str, text: str) -> tuple[str, str]:
 
 def _is_quotation(paragraph: str) -> bool:
     """Whether what follows in a paragraph is quoted: markdown goes on until a blank line."""
-    quoted = any(line.lstrip().startswith(">") for line in paragraph.split("\n"))
-    return quoted or paragraph.count("`") % 2 == 1
+    lines = paragraph.split("\n")
+    quoted = any(line.lstrip().startswith(">") for line in lines)
+    indented = lines[-1].isspace() and lines[-1].startswith(_INDENTED)
+    return quoted or indented or paragraph.count("`") % 2 == 1
 
 
 def _calls(dialect: Dialect, text: str) -> tuple[list[Leak], list[int]]:

@@ -14,8 +14,9 @@ from typing import Any
 
 from batchwrap.core import chat
 from batchwrap.core.parse import is_object
+from batchwrap.core.repair.arguments import repair_arguments
 from batchwrap.core.repair.request.profiles import MISTRAL_ID, Profile
-from batchwrap.core.repair.request.right import is_right
+from batchwrap.core.repair.request.right import is_content, is_right
 
 Count = Callable[[str], None]
 NO_RESULT = "[no result: the call was interrupted before it finished]"
@@ -58,7 +59,7 @@ def mend(messages: Sequence[chat.Message], profile: Profile, count: Count) -> li
 def _content(message: chat.Message, profile: Profile, count: Count) -> chat.Message:
     """The message with a content, and arguments, of a kind that is taken."""
     role, content, made = message.get("role"), message.get("content"), message
-    if role == "tool" and not isinstance(content, str | list):
+    if role == "tool" and not is_content(content):
         made = {**message, "content": "" if content is None else _json(content)}
     calls = chat.tool_calls(message)
     if role == "assistant" and calls:
@@ -77,8 +78,8 @@ def _content(message: chat.Message, profile: Profile, count: Count) -> chat.Mess
 def _arguments(call: chat.ToolCall) -> chat.ToolCall:
     """The call with arguments that are the JSON text of an object.
 
-    Those that are broken were refused, or never run: nothing of them may stand there as if
-    it had been done. The result tells that the call failed.
+    Those that can be put right without loss were run so. The others were refused, or never
+    run: nothing of them may stand there as if it had been done; the result tells of it.
     """
     function = chat.function_of(call)
     given = function.get("arguments")
@@ -87,7 +88,8 @@ def _arguments(call: chat.ToolCall) -> chat.ToolCall:
     elif (isinstance(given, str) and is_object(given)) or not function:
         return call
     else:
-        text = "{}"
+        made = repair_arguments(given if isinstance(given, str) else "", None, dangerous=True)
+        text = "{}" if made.refused else made.text
     return {**call, "function": {**function, "arguments": text}}
 
 
@@ -108,6 +110,10 @@ def _paired(messages: Sequence[chat.Message], count: Count) -> list[chat.Message
     turn: _Turn | None = None
     for message in messages:
         role = message.get("role")
+        if role == "tool" and turn is not None and not message.get("tool_call_id"):
+            given, message = message, _named(turn, message)
+            if message is not given:
+                count("history")
         if role == "assistant":
             made += _closed(turn, count, last=False)
             turn = _Turn(message)
@@ -116,12 +122,35 @@ def _paired(messages: Sequence[chat.Message], count: Count) -> list[chat.Message
         elif role == "tool":
             assert turn is not None
             turn.between = turn.between or bool(turn.others)
-            turn.results.append(message)
+            _add(turn, message, count)
         elif turn is None:
             made.append(message)
         else:
             turn.others.append(message)
     return made + _closed(turn, count, last=True)
+
+
+def _named(turn: _Turn, result: chat.Message) -> chat.Message:
+    """A result without an id, with that of the only call that waits for one."""
+    answered = [result.get("tool_call_id") for result in turn.results]
+    waiting = [call for call in turn.calls if call.get("id") not in answered]
+    return {**result, "tool_call_id": waiting[0].get("id")} if len(waiting) == 1 else result
+
+
+def _add(turn: _Turn, result: chat.Message, count: Count) -> None:
+    """One result for each call: a later one is added to the first, if it says anything else."""
+    given = result.get("tool_call_id")
+    calls = sum(call.get("id") == given for call in turn.calls)
+    places = [n for n, one in enumerate(turn.results) if one.get("tool_call_id") == given]
+    if len(places) < calls:
+        turn.results.append(result)
+        return
+    count("history")
+    first = turn.results[places[-1]]
+    if result.get("content") != first.get("content"):
+        for text in chat.texts(result.get("content")):
+            first = chat.with_text(first, text)
+        turn.results[places[-1]] = first
 
 
 def _takes(turn: _Turn | None, message: chat.Message) -> bool:

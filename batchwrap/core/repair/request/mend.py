@@ -75,7 +75,7 @@ def _fields(body: chat.Body, profile: Profile, options: Repair, count: Count) ->
         made.pop(name, None)
     if not profile.stream_options and options.rearrange:
         made.pop("stream_options", None)  # usage is then estimated
-    if made.get("tools") == []:
+    if not made.get("tools"):
         for name in _NEED_TOOLS:
             made.pop(name, None)
     for name in (*_WHOLE, *_REAL):

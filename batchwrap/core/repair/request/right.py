@@ -25,7 +25,7 @@ def is_right(messages: Sequence[chat.Message], profile: Profile) -> bool:
             given = message.get("tool_call_id")
             if type(given) is not str or given not in waiting:
                 return False
-            if not isinstance(message.get("content"), str | list):
+            if not is_content(message.get("content")):
                 return False
             waiting.discard(given)
             answered = True
@@ -39,6 +39,14 @@ def is_right(messages: Sequence[chat.Message], profile: Profile) -> bool:
             taken.update(ids)
             waiting, answered = set(ids), not ids
     return not (waiting and answered)
+
+
+def is_content(content: object) -> bool:
+    """Whether a tool's result is a text, or a list of parts as the format has them."""
+    return isinstance(content, str) or (
+        isinstance(content, list)
+        and all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in content)
+    )
 
 
 def _ids(message: chat.Message, profile: Profile) -> list[str] | None:
