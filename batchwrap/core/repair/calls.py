@@ -8,41 +8,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from batchwrap.core import chat
-from batchwrap.core.repair.arguments import ArgumentStream, Repaired, repair_arguments
+from batchwrap.core.repair.arguments import Repaired, repair_arguments
 from batchwrap.core.repair.count import Ledger
 from batchwrap.core.repair.faults import TRUNCATED, Broken, malformed_call
+from batchwrap.core.repair.open_calls import Call, OpenCalls
 from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.options import Repair
 
 # Nine alphanumerics: the one form of an id that every provider takes back (Mistral's rule).
 ID_LENGTH = 9
 _NO_NAME = re.compile(r"[\"'{}\[\]\s]")
-
-
-@dataclass(slots=True)
-class _Call:
-    """A call that is being written."""
-
-    index: int
-    name: str
-    id: str
-    arguments: ArgumentStream
-    opening: chat.ToolCall | None = None  # waits until its name is known
-    given_id: Any = None  # the provider's
-    place: tuple[int, int] = (0, 0)  # delta, and place in it, of its last fragment
-
-
-@dataclass(slots=True)
-class _Open:
-    """The calls of a stream."""
-
-    calls: list[_Call] = field(default_factory=list)
-    given: dict[int | None, _Call] = field(default_factory=dict)  # by the provider's index
-    last: _Call | None = None
 
 
 class CallRepair:
@@ -66,11 +44,10 @@ class CallRepair:
         self._tools = tools
         self._random_text = random_text
         self._ledger = ledger
-        self._open = _Open()
+        self._open = OpenCalls(options, tools)
         self._ids: set[str] = set()
-        self._deltas = 0
         self.has_called = False
-        self._waits: _Call | None = None
+        self._waits: Call | None = None
         self._may_wait = False
         self.is_cut = False
 
@@ -91,7 +68,7 @@ class CallRepair:
             Broken: a fragment could belong to several calls.
         """
         self.has_called |= bool(calls)
-        self._deltas += 1
+        self._open.deltas += 1
         self._may_wait = may_wait and len(calls) == 1
         made = [self._fragment(call, place) for place, call in enumerate(calls)]
         return [call for call in made if call is not None]
@@ -115,7 +92,7 @@ class CallRepair:
         if type(text) is not str or call.opening is not None or not call.name or self._waits:
             return None
         self._open.last = call
-        self._deltas += 1
+        self._open.deltas += 1
         if call.arguments.feed(text):
             return True
         self._waits = call if call.arguments.may_be_healthy else None
@@ -138,7 +115,7 @@ class CallRepair:
         Raises:
             Broken: what came for a call is no call.
         """
-        calls, self._open = self._open.calls, _Open()
+        calls, self._open = self._open.calls, OpenCalls(self._options, self._tools)
         return [rest for call in calls for rest in self._rest(call)]
 
     @property
@@ -170,66 +147,15 @@ class CallRepair:
         fragment = self._with_text(given)
         name = chat.function_of(fragment).get("name")
         opens = isinstance(name, str) and bool(name)
-        call, is_new = self._call_of(fragment, opens, place)
-        self._open.last, call.place = call, (self._deltas, place)
+        call, is_new = self._open.of(fragment, place, opens=opens)
+        self._open.last, call.place = call, (self._open.deltas, place)
         fragment = (self._opened if is_new else self._continued)(call, fragment)
         if self._options.call_index and chat.index_of(fragment) != call.index:
             self._ledger.repaired("call_index")
             fragment = {**fragment, "index": call.index}
         return self._with_arguments(call, fragment)
 
-    def _call_of(self, fragment: chat.ToolCall, opens: bool, place: int) -> tuple[_Call, bool]:
-        """The call that a fragment belongs to, and whether it opens it.
-
-        A delta without a name never opens a call. Under an index in use, only a new name
-        with another id opens one, and only if the arguments so far are complete.
-        """
-        index, calls = chat.index_of(fragment), self._open
-        known = calls.given.get(index) if index is not None else self._without_index(fragment)
-        if known is None and not opens and self._options.call_index and not fragment.get("id"):
-            known = self._only_open(index)
-        if known is not None and not (opens and self._is_another(fragment, known, place)):
-            calls.given[index] = known
-            return known, False
-        ours = len(calls.calls)  # clients keep calls in lists: a gap breaks them
-        if not self._options.call_index and index is not None:
-            ours = index
-        name = str(chat.function_of(fragment).get("name") or "")
-        stream = ArgumentStream(
-            self._tools.not_text(name),
-            holds=self._options.arguments != "off",
-            snapshots=self._options.snapshots,
-        )
-        made = _Call(ours, name, "", stream, given_id=fragment.get("id"))
-        calls.calls.append(made)
-        calls.given[index] = made
-        return made, True
-
-    def _without_index(self, fragment: chat.ToolCall) -> _Call | None:
-        """The call that a fragment without an index names by its id; else the last one."""
-        given = fragment.get("id")
-        named = (call for call in self._open.calls if given and call.given_id == given)
-        return next(named, self._open.last)
-
-    def _only_open(self, index: int | None) -> _Call | None:
-        """The one call that is still being written, for a fragment that names none."""
-        if not self._open.calls:
-            return None
-        waiting = [call for call in self._open.calls if not self._is_complete(call)]
-        if len(waiting) > 1 or index is None:
-            raise Broken(malformed_call("ask_model_again"))
-        return waiting[0] if waiting else self._open.calls[-1]
-
-    def _is_another(self, fragment: chat.ToolCall, known: _Call, place: int) -> bool:
-        """Whether a fragment with a name opens another call than the one under its index."""
-        new_id, index = fragment.get("id"), chat.index_of(fragment)
-        if not self._is_complete(known):
-            return index is None and bool(new_id) and new_id != known.id
-        if known.place[0] == self._deltas and known.place[1] < place:
-            return True  # two members of one list are two calls
-        return new_id != known.id if new_id else index is None
-
-    def _is_cut(self, call: _Call) -> bool:
+    def _is_cut(self, call: Call) -> bool:
         """Whether a call breaks off, as its structure shows."""
         text = call.arguments.text
         if not text.strip():
@@ -237,11 +163,7 @@ class CallRepair:
         manner = self._manner(call.name)
         return repair_arguments(text, None, **manner).refused == "truncated"
 
-    def _is_complete(self, call: _Call) -> bool:
-        empty = not call.arguments.text.strip()
-        return self._tools.takes_nothing(call.name) if empty else call.arguments.is_complete
-
-    def _opened(self, call: _Call, fragment: chat.ToolCall) -> chat.ToolCall:
+    def _opened(self, call: Call, fragment: chat.ToolCall) -> chat.ToolCall:
         """The first fragment of a call, with an id and a name that are its own."""
         if call.name:
             fragment = self._with_id(fragment)
@@ -256,7 +178,7 @@ class CallRepair:
             call.opening = fragment
         return fragment
 
-    def _continued(self, call: _Call, fragment: chat.ToolCall) -> chat.ToolCall:
+    def _continued(self, call: Call, fragment: chat.ToolCall) -> chat.ToolCall:
         """A later fragment, without the id and the name that were told before."""
         function = chat.function_of(fragment)
         said = str(function.get("name") or "")
@@ -273,7 +195,7 @@ class CallRepair:
             fragment = {key: value for key, value in fragment.items() if key != "id"}
         return fragment
 
-    def _opened_late(self, call: _Call, fragment: chat.ToolCall, name: str) -> chat.ToolCall:
+    def _opened_late(self, call: Call, fragment: chat.ToolCall, name: str) -> chat.ToolCall:
         """A call whose name comes after its first fragment."""
         call.name = self._tools.meant_by(name) if self._options.call_name else name
         if not call.id:
@@ -281,7 +203,7 @@ class CallRepair:
             call.id = str(fragment.get("id") or "")
         return fragment if call.name == name else _changed(fragment, name=call.name)
 
-    def _with_opening(self, call: _Call, fragment: chat.ToolCall, said: str) -> chat.ToolCall:
+    def _with_opening(self, call: Call, fragment: chat.ToolCall, said: str) -> chat.ToolCall:
         """The fragment together with the opening that waited for the rest of its name."""
         assert call.opening is not None
         if _NO_NAME.search(call.name):
@@ -293,12 +215,10 @@ class CallRepair:
         opening, call.opening = call.opening, None
         text = str(chat.function_of(fragment).get("arguments") or "")
         before = str(chat.function_of(opening).get("arguments") or "")
-        call.arguments = ArgumentStream(
-            self._tools.not_text(call.name), holds=self._options.arguments != "off"
-        )
+        call.arguments = self._open.stream_for(call.name)
         return _changed(opening, name=call.name, arguments=before + text)
 
-    def _with_arguments(self, call: _Call, fragment: chat.ToolCall) -> chat.ToolCall | None:
+    def _with_arguments(self, call: Call, fragment: chat.ToolCall) -> chat.ToolCall | None:
         text = chat.function_of(fragment).get("arguments")
         if call.opening is not None:
             call.arguments.text += text if isinstance(text, str) else ""
@@ -319,7 +239,7 @@ class CallRepair:
         opens = chat.function_of(fragment).get("name") or fragment.get("id")
         return _changed(fragment, arguments="") if opens else None
 
-    def _rest(self, call: _Call) -> list[chat.ToolCall]:
+    def _rest(self, call: Call) -> list[chat.ToolCall]:
         """The last fragments of a call."""
         stream, name = call.arguments, call.name
         if call.opening is not None:
