@@ -60,6 +60,7 @@ class Scene:
     bare: openai.OpenAI
     knowing: openai.OpenAI
     unrepaired: openai.OpenAI
+    repairing: openai.OpenAI
     messages: list[canned.Message]
 
     @property
@@ -81,7 +82,8 @@ def scene(size: int, tokens: int) -> Scene:
     knowing = canned.wrapped(bare)
     messages = canned.conversation(knowing, transport, size, tokens)
     transport.answer = canned.text_answer()
-    return Scene(transport, bare, knowing, canned.wrapped(bare, None), messages)
+    unrepaired, repairing = (canned.wrapped(bare, one) for one in (None, batchwrap.Repair.all()))
+    return Scene(transport, bare, knowing, unrepaired, repairing, messages)
 
 
 def requests(size: int, tokens: int) -> str:
@@ -108,7 +110,7 @@ def chunks(name: str, make: Callable[[int], list[bytes]]) -> str:
     """One line of the table of chunks: a long stream less a short one, for each chunk."""
     on = scene(10, 1_000)
     streams = {length: make(length) for length in (_SHORT, _SHORT + _CHUNKS)}
-    sides = (on.bare, on.knowing, on.unrepaired)
+    sides = (on.bare, on.knowing, on.unrepaired, on.repairing)
     taken = {(length, side): Times() for length in streams for side in sides}
 
     def each() -> None:
@@ -120,7 +122,8 @@ def chunks(name: str, make: Callable[[int], list[bytes]]) -> str:
     least, middle = ([_slope(taken, client, of) for client in sides] for of in (min, median))
     added = f"{least[1] - least[0]:>9,.1f} {middle[1] - middle[0]:>9,.1f}"
     repair = f"{least[1] - least[2]:>9,.1f} {middle[1] - middle[2]:>9,.1f}"
-    return f"{name:<24} |{added} |{repair}"
+    every = f"{least[3] - least[2]:>9,.1f} {middle[3] - middle[2]:>9,.1f}"
+    return f"{name:<24} |{least[0]:>6,.1f} |{added} |{repair} |{every}"
 
 
 def _read(client: openai.OpenAI, messages: list[canned.Message]) -> None:
@@ -192,8 +195,8 @@ def main() -> None:
     print(f"{'tokens':>7} {'msgs':>5} {'bare':>9} |{'known':>19} |{'first':>19} |{'next':>19}")
     for tokens, size in SIZES:
         print(requests(size, tokens))
-    print("\nThe same for each chunk of a stream, and how much of it is repair (all defaults)\n")
-    print(f"{'':<24} |{'added':>19} |{'repair':>19}")
+    print("\nThe same for each chunk of a stream, and how much of it is repair: defaults, all\n")
+    print(f"{'':<24} |{'bare':>6} |{'added':>19} |{'repair':>19} |{'all repairs':>19}")
     print(chunks("text", canned.text_stream))
     print(chunks("a multi-call's arguments", canned.multi_call_stream))
     print(chunks("a call's arguments", canned.single_call_stream))

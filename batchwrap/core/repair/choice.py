@@ -13,6 +13,7 @@ from batchwrap.core.repair import faults, shape
 from batchwrap.core.repair.calls import ID_LENGTH, CallRepair
 from batchwrap.core.repair.count import Ledger
 from batchwrap.core.repair.diagnosis import failed
+from batchwrap.core.repair.ends import FAILED, MEANT
 from batchwrap.core.repair.leaks.families import Family
 from batchwrap.core.repair.leaks.gates import Gates, Promoted
 from batchwrap.core.repair.texts import TextRepair
@@ -21,24 +22,6 @@ from batchwrap.options import Repair
 
 Choice = dict[str, Any]
 
-# What hosts call the ends that the format names otherwise.
-_ENDS = {
-    "length": "max_tokens max_length model_length length_limit max_output_tokens"
-    " model_context_window_exceeded",
-    "tool_calls": "tool_use tool_call tool-calls tools",
-    "content_filter": "content-filter safety sensitive recitation prohibited_content",
-    "stop": "end eos end_turn eos_token stop_sequence stop_token completed complete finished done"
-    " normal finish_reason_stop",
-}
-_MEANT = {name: end for end, names in _ENDS.items() for name in names.split()}
-_FAILED = {
-    "insufficient_system_resource": "server_overloaded",
-    "overloaded": "server_overloaded",
-    "network_error": "server_error",
-    "error": "server_error",
-    "internal_error": "server_error",
-    "malformed_function_call": "tool_generation_failed",
-}
 _SILENT = frozenset({"role", "tool_calls", "index", "name"})
 _THOUGHTS = _SILENT | {"reasoning", "reasoning_content", "reasoning_details"}
 
@@ -230,7 +213,7 @@ class ChoiceRepair:
     def _ended(self, choice: Choice, promoted: int = 0) -> Choice:
         """The choice with the finish reason that is true."""
         error, reason = choice.get("error"), choice.get("finish_reason")
-        kind = _FAILED.get(reason.lower()) if isinstance(reason, str) else None
+        kind = FAILED.get(reason.lower()) if isinstance(reason, str) else None
         if self._options.errors and (isinstance(error, dict) or kind is not None):
             raise faults.Broken(failed(error, str(reason), kind))
         self.is_finished = self.is_finished or bool(reason)
@@ -250,7 +233,7 @@ class ChoiceRepair:
         """What a finish reason means, beside these calls."""
         if not isinstance(reason, str) or not self._options.finish_reason:
             return reason
-        meant = _MEANT.get(reason.lower(), reason.lower() if reason.isupper() else reason)
+        meant = MEANT.get(reason.lower(), reason.lower() if reason.isupper() else reason)
         if self._has_legacy_call:
             return meant
         if meant in ("stop", "function_call") and has_called and not self._calls.is_cut:
