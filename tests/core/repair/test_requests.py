@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchwrap.core.repair.request import history
 from batchwrap.core.repair.request.history import NO_RESULT
 from batchwrap.core.repair.request.mend import mend
 from batchwrap.core.repair.request.profiles import PROFILES, profile_of
+from batchwrap.core.repair.request.right import is_right
 from batchwrap.options import Repair
 from tests.core.harness import Bench, call, chunk, completion
 from tests.core.repair.samples import Entry, entries
@@ -283,6 +285,17 @@ _messages = st.fixed_dictionaries(
         | _values,
     },
 )
+
+
+@given(st.lists(_messages, max_size=6), st.sampled_from(["any", "mistral", "bedrock"]))
+def test_the_quick_look(messages: list[Any], provider: str) -> None:
+    """What looks right at a glance is right: the long way changes nothing of it."""
+    profile = profile_of(provider)
+    if not is_right(messages, profile):
+        return
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(history, "is_right", lambda *_: False)
+        assert history.mend(messages, profile, pytest.fail) == messages
 
 
 @given(st.lists(_messages, max_size=6), st.sampled_from(sorted(PROFILES)))
