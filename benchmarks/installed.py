@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 
 import batchwrap
+from batchwrap.analyze import analyze
+from batchwrap.analyze.page import page
 from batchwrap.demo.project import create
 from batchwrap.throttle.estimate import Estimator
 from batchwrap.throttle.presets import names
@@ -23,6 +25,7 @@ def main() -> None:
     assert [Estimator()({"model": m, "messages": messages}) for m in ("gpt-4", "m")] == [6, 6]
     with tempfile.TemporaryDirectory() as folder:
         assert len(create(f"{folder}/project").files) == 13
+    assert page(analyze(["no/such/file"])).startswith("<!doctype html>")
     print(f"batchwrap {batchwrap.__version__} works, presets: {', '.join(names())}")
 
 

@@ -9,8 +9,8 @@ say what a run is, each stricter than the one before:
   failed call, and no file that is first named inside the run, except one that the model makes
   itself. A careful run is what the scripted model of the replay sends as one batch;
 - *safe* also changes nothing that was looked at inside the same batch, since what was seen
-  may be why it is changed, and has so many calls at most. That is the rule by which
-  batchwrap itself rewrites a history.
+  may be why it is changed, and has so many calls at most. So batchwrap judges, too, where it
+  rewrites a history.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from batchwrap.analyze.bounds import (
     runs_of,
 )
 from batchwrap.analyze.kinds import is_batch
+from batchwrap.analyze.lapses import Lapse, lapses
 from batchwrap.analyze.session import Call, Session, Turn
 
 # What the offer of multi-tools adds to each request, in tokens (`make benchmark-offer`).
@@ -36,9 +37,7 @@ OFFER_TOKENS = 500
 MOST_ITEMS = 8
 _FILES = (READS | SEARCHES | EDITS | WRITES,)
 ITSELF, DECLARED = "by itself", "with declared tools"
-_LAPSING = READS | EDITS | WRITES
 _MOST_LAPSES = 10
-_MOST_PATHS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,27 +146,6 @@ class ModelCount:
     safe: int = 0
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Lapse:
-    """Single calls of one tool in a row that could have been one.
-
-    Attributes:
-        prompt_tokens: what their requests cost beyond the first.
-        file, session, turn: where it begins.
-        tool: the tool.
-        calls: how many.
-        paths: what they touched; the first few.
-    """
-
-    prompt_tokens: int
-    file: str
-    session: str
-    turn: int
-    tool: str
-    calls: int
-    paths: tuple[str, ...]
-
-
 @dataclass(slots=True)
 class Totals:
     """Everything counted so far; its size does not grow with the sessions.
@@ -267,25 +245,6 @@ class Totals:
         return self.models.setdefault(turn.model or "unknown", ModelCount())
 
 
-def lapses(session: Session) -> list[Lapse]:
-    """The lapses of a session: what reminders would have named (`core.reminders`).
-
-    A lapse is a row of turns with one call each, all of one tool that takes a path; none
-    failed but the last, and each path was named before the first of them. A call that is
-    repeated is none that was missed.
-    """
-    found = []
-    for run in runs_of(session, _tool_of, "careful"):
-        calls = [turn.calls[0] for turn in run]
-        distinct = {(call.path, call.argument_tokens) for call in calls}
-        if len(distinct) > 1:
-            paths = tuple(dict.fromkeys(call.path or "" for call in calls))[:_MOST_PATHS]
-            resent = sum(turn.usage.prompt_tokens for turn in run[1:])
-            where = (session.file, session.id, run[0].index, calls[0].name or calls[0].kind)
-            found.append(Lapse(resent, *where, len(run), paths))
-    return found
-
-
 def without(session: Session, runs: Sequence[Run]) -> list[Turn]:
     """The turns that are left if each run is one: its first, which then says it all."""
     gone = {turn.index for run in runs for turn in run[1:]}
@@ -298,13 +257,6 @@ def without(session: Session, runs: Sequence[Run]) -> list[Turn]:
 def _merged(run: Run) -> Turn:
     output = sum(turn.usage.completion_tokens for turn in run)
     return replace(run[0], usage=replace(run[0].usage, completion_tokens=output))
-
-
-def _tool_of(turn: Turn) -> str | None:
-    if len(turn.calls) != 1:
-        return None
-    call = turn.calls[0]
-    return call.name if call.own and call.path and call.kind in _LAPSING else None
 
 
 def _saving(turns: Sequence[Turn], runs: Sequence[Run], scope: Scope) -> Saving:

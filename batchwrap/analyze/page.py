@@ -9,8 +9,9 @@ from string import Template
 
 from batchwrap.analyze.charts import Bar, bars, columns
 from batchwrap.analyze.count import DECLARED
-from batchwrap.analyze.report import Report, asked_of_the_model, assumptions, percent
+from batchwrap.analyze.report import Report
 from batchwrap.analyze.tables import TITLES, Table, headline, tables
+from batchwrap.analyze.words import asked_of_the_model, assumptions, percent
 
 _MOST_ROWS = 8
 

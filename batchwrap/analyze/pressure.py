@@ -43,6 +43,11 @@ class Play:
     held: int = 0
     too_large: int = 0
 
+    @property
+    def waiting_percent(self) -> float:
+        """The share of the time in which a limit was in the way."""
+        return 100 * self.waiting_s / max(1e-9, self.waiting_s + self.working_s)
+
     def add(self, other: Play) -> None:
         """Take in another one."""
         self.requests += other.requests

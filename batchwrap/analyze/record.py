@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from batchwrap.analyze.files import Unreadable
 from batchwrap.analyze.kinds import deed_of
 from batchwrap.analyze.said import Said
 from batchwrap.analyze.session import Call, Prompt, Session, Turn
@@ -37,15 +38,23 @@ def sessions(said: Iterable[Said], file: str, estimate: Estimator) -> Iterator[S
         said: its messages.
         file: its name.
         estimate: counts what the log does not.
+
+    Raises:
+        Unreadable: the file breaks off; what was read of it comes first.
     """
     under_way: OrderedDict[str, _Recorder] = OrderedDict()
-    for one in said:
-        if one.session not in under_way:
-            under_way[one.session] = _Recorder(one.session, one.source, file, estimate)
-            if len(under_way) > _MOST_OPEN:
-                yield from under_way.popitem(last=False)[1].ended()
-        under_way.move_to_end(one.session)
-        under_way[one.session].take(one)
+    try:
+        for one in said:
+            if one.session not in under_way:
+                under_way[one.session] = _Recorder(one.session, one.source, file, estimate)
+                if len(under_way) > _MOST_OPEN:
+                    yield from under_way.popitem(last=False)[1].ended()
+            under_way.move_to_end(one.session)
+            under_way[one.session].take(one)
+    except Unreadable:
+        for recorder in under_way.values():
+            yield from recorder.ended()
+        raise
     for recorder in under_way.values():
         yield from recorder.ended()
 
@@ -95,7 +104,7 @@ class _Recorder:
 
     def take(self, said: Said) -> None:
         """Take in one message."""
-        if said.tools is not None and said.tools is not self._given_tools:
+        if said.tools is not self._given_tools and any(chat.function_tools(said.tools)):
             self._take_tools(said)
         if said.message.get("role") == "assistant":
             self._take_answer(said)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from batchwrap.analyze.bounds import RULES
-from batchwrap.analyze.count import DECLARED, ITSELF, MOST_ITEMS, OFFER_TOKENS, SCOPES, Totals
+from batchwrap.analyze.count import MOST_ITEMS, SCOPES, Totals
 from batchwrap.analyze.files import Source, Unreadable, sources
 from batchwrap.analyze.formats import sessions_in
-from batchwrap.analyze.pressure import Play, Pressure
+from batchwrap.analyze.pressure import Pressure
+from batchwrap.analyze.words import asked_of_the_model, assumptions, ranked
 from batchwrap.throttle.estimate import Estimator
 
 _MOST_PROBLEMS = 100
@@ -71,6 +72,7 @@ class Report:
             "batch_sizes": dict(sorted(totals.batch_sizes.items())),
             "sessions_by_tenths_saved": {n: totals.shares[n] for n in range(10)},
             "pressure": _pressure(self.pressure),
+            "what_it_takes": asked_of_the_model(self),
             "assumptions": assumptions(self),
             "formats": dict(self.formats),
             "skipped_files": self.skipped,
@@ -106,56 +108,6 @@ def analyze(
     return report
 
 
-def ranked(counts: dict[str, Any], by: str) -> list[tuple[str, Any]]:
-    """Counts by name, the largest first."""
-    return sorted(counts.items(), key=lambda item: (-getattr(item[1], by), item[0]))
-
-
-def assumptions(report: Report) -> list[str]:
-    """What the figures rest on, in sentences."""
-    return list(_assumptions(report))
-
-
-def asked_of_the_model(report: Report) -> list[str]:
-    """What the model and the user would have to do for the safe figures, in sentences."""
-    return list(_asked(report.totals))
-
-
-def percent(part: float, whole: float) -> float:
-    """A share in percent; 0 of nothing."""
-    return 100 * part / whole if whole else 0.0
-
-
-def _asked(totals: Totals) -> Iterator[str]:
-    own, declared = totals.saving(ITSELF, "safe"), totals.saving(DECLARED, "safe")
-    acting = sum(model.acting for model in totals.models.values())
-    batching = sum(model.batching for model in totals.models.values())
-    yield (
-        f"Today {percent(batching, acting):.0f} % of the answers with calls do several things at"
-        " once."
-    )
-    if own.batches:
-        yield (
-            f"By itself, batchwrap offers what is needed for {own.batches:,} batches in place of"
-            f" {own.calls:,} single calls ({own.calls / own.batches:.1f} in one). The model has to"
-            " take the offer: reminders ask for it, and nothing can make it."
-        )
-    tools = [name for name, tool in ranked(totals.tools, "safe") if tool.safe and not tool.own]
-    more = declared.round_trips - own.round_trips
-    if tools and more > 0:
-        example = f'Batching(tools={{"{tools[0]}": "sequential"}})'
-        yield (
-            f"{more:,} more round trips need tools that only you can declare"
-            f" ({', '.join(tools[:5])}), as in {example}."
-        )
-    texts = sum(tool.as_text for tool in totals.tools.values())
-    if texts:
-        yield (
-            f"{texts:,} calls are text that the agent reads, no tool calls of the API: nothing"
-            " can be batched there."
-        )
-
-
 def _told(watch: Watch, file: str) -> Callable[[int], object]:
     return lambda read: watch(file, read)
 
@@ -170,7 +122,7 @@ def _read(source: Source, report: Report, estimate: Estimator) -> None:
                 report.pressure.add(session)
         report.formats[name] += 1
     except Unreadable as problem:
-        report.skipped += 1
+        report.skipped += totals.sessions == before
         report.add_problem(source.name, str(problem))
         return
     if source.broken:
@@ -190,34 +142,3 @@ def _pressure(pressure: Pressure | None) -> dict[str, Any] | None:
         "tokens_per_s": pressure.tokens_per_s,
         **{what: asdict(play) for what, play in pressure.plays.items()},
     }
-
-
-def waiting_share(play: Play) -> float:
-    """Percent of the time in which a limit was in the way."""
-    return 100 * play.waiting_s / max(1e-9, play.waiting_s + play.working_s)
-
-
-def _assumptions(report: Report) -> Iterator[str]:
-    totals = report.totals
-    if totals.estimated:
-        share = 100 * totals.estimated / max(1, totals.requests)
-        yield (
-            f"The logs do not say what {share:.0f} % of the requests used. Their tokens are"
-            " estimated from the texts that they hold (system prompt and tools are often missing),"
-            " and as if a cache kept all of the last prompt."
-        )
-    yield (
-        "'upper' takes every run of single calls; 'careful' stops at a failed call and at a file"
-        " that is first named inside the run; 'safe' also changes nothing that was looked at in"
-        f" the same batch, and has at most {totals.most} calls. What a search looks for may rest"
-        " on what was just read; no rule sees that."
-    )
-    yield (
-        f"Saved tokens are net of {OFFER_TOKENS} tokens that the multi-tools add to each request"
-        " that stays, not of reminders."
-    )
-    if report.pressure is not None:
-        yield (
-            "Rate limits: one agent at a time, tools that take no time, and answers at"
-            f" {report.pressure.tokens_per_s:,.0f} tokens a second; batches by the safe rule."
-        )

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from batchwrap.analyze.bounds import RULES
-from batchwrap.analyze.count import DECLARED, ITSELF, SCOPES, Lapse
-from batchwrap.analyze.report import Report, percent, ranked, waiting_share
+from batchwrap.analyze.count import DECLARED, ITSELF, SCOPES
+from batchwrap.analyze.lapses import Lapse
+from batchwrap.analyze.report import Report
+from batchwrap.analyze.words import percent, ranked
 
 TITLES = {
     "as recorded": "as recorded",
@@ -107,7 +109,7 @@ def _pressure(report: Report) -> Table:
             f"{play.held:,}",
             f"{play.working_s / 60:,.1f}",
             f"{play.waiting_s / 60:,.1f}",
-            f"{waiting_share(play):.0f} %",
+            f"{play.waiting_percent:.0f} %",
             f"{play.too_large:,}",
         )
         for what, play in plays.items()

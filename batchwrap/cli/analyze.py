@@ -102,8 +102,8 @@ def _print(report: Report) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from batchwrap.analyze.report import asked_of_the_model, assumptions
     from batchwrap.analyze.tables import headline, tables
+    from batchwrap.analyze.words import asked_of_the_model, assumptions
 
     typer.echo(headline(report))
     if not report.totals.sessions:

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from batchwrap.analyze import Report, analyze
 from batchwrap.analyze.bounds import RULES, Rule, by_kind, runs_of
-from batchwrap.analyze.count import DECLARED, ITSELF, OFFER_TOKENS, Totals, lapses
+from batchwrap.analyze.count import DECLARED, ITSELF, OFFER_TOKENS, Totals
+from batchwrap.analyze.lapses import lapses
 from batchwrap.analyze.record import sessions
-from batchwrap.analyze.report import asked_of_the_model, assumptions
 from batchwrap.analyze.said import Said, assistant, call, result
 from batchwrap.analyze.session import Session
+from batchwrap.analyze.words import asked_of_the_model, assumptions
 from batchwrap.core.limits.cost import Usage
 from batchwrap.core.reminders.schedule import Offered, Walk
 from batchwrap.core.views.deliver import looks_failed

@@ -17,6 +17,7 @@ from batchwrap.analyze import FORMATS, analyze
 from batchwrap.analyze.files import Source
 from batchwrap.analyze.formats import sessions_in
 from batchwrap.analyze.session import Session
+from batchwrap.core.limits.cost import Usage
 from batchwrap.throttle.estimate import Estimator
 from tests.analyze import samples
 
@@ -158,6 +159,19 @@ def test_tools_of_the_request_decide(tmp_path: Path) -> None:
     body["tools"] = [{"type": "function", "function": function}]
     _, [session] = read(tmp_path, samples.lines(body))
     assert not any(call.own for call in session.calls)
+
+
+def test_requests_of_blocks(tmp_path: Path) -> None:
+    """A log of requests in Anthropic's form, whose tools are no functions, reads like any other."""
+    usage = {"input_tokens": 10, "cache_read_input_tokens": 90, "output_tokens": 5}
+    call = {"type": "tool_use", "id": "t", "name": "Read", "input": {"file_path": "a.py"}}
+    answer = {"type": "message", "role": "assistant", "content": [call], "usage": usage}
+    tools = [{"name": "Read", "input_schema": {"type": "object"}}]
+    body = {"model": "m", "tools": tools, "messages": [{"role": "user", "content": "a.py"}]}
+    _, [session] = read(tmp_path, samples.lines({"request": body, "response": answer}))
+    assert whole(session) == [("read", "a.py", 0, False)]
+    assert [call.own for call in session.calls] == [True]
+    assert session.turns[0].usage == Usage(100, 5, 90)
 
 
 @pytest.mark.parametrize("name", samples.SAMPLES)

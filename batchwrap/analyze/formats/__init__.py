@@ -59,10 +59,11 @@ def sessions_in(source: Source, estimate: Estimator) -> tuple[str, Iterator[Sess
 
 
 def _skeletons(records: Iterator[Record], file: str) -> Iterator[Session]:
+    broken = 0
     for record in records:
-        if not skeleton.recognises(record):
-            continue
         try:
             yield from skeleton.sessions(record, file)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise Unreadable(f"has a session that is not whole: {error!r}") from error
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            broken += 1
+    if broken:
+        raise Unreadable(f"{broken} of its sessions are not whole")

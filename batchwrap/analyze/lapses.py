@@ -1,0 +1,58 @@
+"""Lapses: single calls in a row that could have been one, as the reminders see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batchwrap.analyze.bounds import EDITS, READS, WRITES, runs_of
+from batchwrap.analyze.session import Session, Turn
+
+_LAPSING = READS | EDITS | WRITES
+_MOST_PATHS = 6
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Lapse:
+    """Single calls of one tool in a row that could have been one.
+
+    Attributes:
+        prompt_tokens: what their requests cost beyond the first.
+        file, session, turn: where it begins.
+        tool: the tool.
+        calls: how many.
+        paths: what they touched; the first few.
+    """
+
+    prompt_tokens: int
+    file: str
+    session: str
+    turn: int
+    tool: str
+    calls: int
+    paths: tuple[str, ...]
+
+
+def lapses(session: Session) -> list[Lapse]:
+    """The lapses of a session: what reminders would have named (`core.reminders`).
+
+    A lapse is a row of turns with one call each, all of one tool that takes a path; none
+    failed but the last, and each path was named before the first of them. A call that is
+    repeated is none that was missed.
+    """
+    found = []
+    for run in runs_of(session, _tool_of, "careful"):
+        calls = [turn.calls[0] for turn in run]
+        distinct = {(call.path, call.argument_tokens) for call in calls}
+        if len(distinct) > 1:
+            paths = tuple(dict.fromkeys(call.path or "" for call in calls))[:_MOST_PATHS]
+            resent = sum(turn.usage.prompt_tokens for turn in run[1:])
+            where = (session.file, session.id, run[0].index, calls[0].name or calls[0].kind)
+            found.append(Lapse(resent, *where, len(run), paths))
+    return found
+
+
+def _tool_of(turn: Turn) -> str | None:
+    if len(turn.calls) != 1:
+        return None
+    call = turn.calls[0]
+    return call.name if call.own and call.path and call.kind in _LAPSING else None
