@@ -28,16 +28,38 @@ from batchwrap.throttle.estimate import Estimator
 _MOST_OPEN = 64
 # Names that are remembered of one conversation; one beyond counts as never named.
 _MOST_NAMES = 200_000
+# Answers that are remembered over all files, to tell copies of sessions.
+_MOST_ANSWERS = 1_000_000
 _NAME = re.compile(r"\w[\w.+@-]{0,80}")
 
 
-def sessions(said: Iterable[Said], file: str, estimate: Estimator) -> Iterator[Session]:
+@dataclass(slots=True)
+class Reading:
+    """What the files of one reading have in common.
+
+    Attributes:
+        estimate: counts what a log does not.
+        answers: hash of an answer's id, and the session that had it first. A session that was
+            resumed in a new file brings its old lines along.
+    """
+
+    estimate: Estimator = field(default_factory=Estimator)
+    answers: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    def is_copy(self, answer: str, session: tuple[str, str]) -> bool:
+        """Whether another session had this answer before."""
+        if len(self.answers) >= _MOST_ANSWERS:
+            return self.answers.get(hash(answer), session) != session
+        return self.answers.setdefault(hash(answer), session) != session
+
+
+def sessions(said: Iterable[Said], file: str, reading: Reading) -> Iterator[Session]:
     """The sessions of a file, each as soon as it is over.
 
     Args:
         said: its messages.
         file: its name.
-        estimate: counts what the log does not.
+        reading: what it has in common with other files.
 
     Raises:
         Unreadable: the file breaks off; what was read of it comes first.
@@ -46,7 +68,7 @@ def sessions(said: Iterable[Said], file: str, estimate: Estimator) -> Iterator[S
     try:
         for one in said:
             if one.session not in under_way:
-                under_way[one.session] = _Recorder(one.session, one.source, file, estimate)
+                under_way[one.session] = _Recorder(one.session, one.source, file, reading)
                 if len(under_way) > _MOST_OPEN:
                     yield from under_way.popitem(last=False)[1].ended()
             under_way.move_to_end(one.session)
@@ -90,8 +112,9 @@ class _Answer:
 class _Recorder:
     """Makes one session of its messages, one after the other."""
 
-    def __init__(self, session: str, source: str, file: str, estimate: Estimator) -> None:
-        self._id, self._source, self._file, self._estimate = session, source, file, estimate
+    def __init__(self, session: str, source: str, file: str, reading: Reading) -> None:
+        self._id, self._source, self._file = session, source, file
+        self._reading, self._estimate = reading, reading.estimate
         self._parts: list[Prompt | _Answer] = []
         self._last: _Answer | None = None
         self._turns = 0
@@ -132,6 +155,10 @@ class _Recorder:
         self._last = None
 
     def _take_answer(self, said: Said) -> None:
+        key = said.answer if said.everywhere else None
+        if key is not None and self._reading.is_copy(key, (self._file, self._id)):
+            self._take_copy(said)
+            return
         last = self._last
         if last is None or said.answer is None or said.answer != last.key:
             estimated = Usage(self._context, 0, min(self._cached, self._context))
@@ -140,6 +167,14 @@ class _Recorder:
             self._parts.append(last)
             self._turns += 1
         self._extend(last, said)
+
+    def _take_copy(self, said: Said) -> None:
+        """Take in an answer of another session: it is in the prompt, and no round trip."""
+        self._last = None
+        texts = chat.texts(said.message.get("content"))
+        given = map(chat.arguments_of, chat.tool_calls(said.message))
+        self._note((*texts, *given), self._turns)
+        self._follow(said)
 
     def _extend(self, answer: _Answer, said: Said) -> None:
         """Add a piece of an answer."""
@@ -150,12 +185,17 @@ class _Recorder:
         self._note((chat.arguments_of(raw) for raw in chat.tool_calls(said.message)), turn)
         tokens = self._tokens(said)
         answer.text_tokens += max(0, tokens - sum(call.argument_tokens for call in made))
+        if said.usage is not None:
+            answer.prompt, answer.estimated = said.usage, False
+        self._follow(said, tokens)
+
+    def _follow(self, said: Said, tokens: int | None = None) -> None:
+        """Put an answer into the context."""
         if said.usage is None:
-            self._context += tokens
+            self._context += self._tokens(said) if tokens is None else tokens
         else:
-            answer.prompt, answer.estimated, self._measured = said.usage, False, True
             self._context = said.usage.prompt_tokens + said.usage.completion_tokens
-            self._cached = said.usage.prompt_tokens
+            self._cached, self._measured = said.usage.prompt_tokens, True
 
     def _made(self, raw: chat.ToolCall, said: Said) -> _Made:
         name, arguments = chat.name_of(raw), chat.arguments_of(raw)

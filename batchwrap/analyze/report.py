@@ -12,8 +12,8 @@ from batchwrap.analyze.count import MOST_ITEMS, SCOPES, Totals
 from batchwrap.analyze.files import Source, Unreadable, sources
 from batchwrap.analyze.formats import sessions_in
 from batchwrap.analyze.pressure import Pressure
+from batchwrap.analyze.record import Reading
 from batchwrap.analyze.words import asked_of_the_model, assumptions, ranked
-from batchwrap.throttle.estimate import Estimator
 
 _MOST_PROBLEMS = 100
 Watch = Callable[[str, int], object]
@@ -101,10 +101,10 @@ def analyze(
         ConfigError: there is no such plan.
     """
     pressure = Pressure(plan, tokens_per_s, most) if plan is not None else None
-    report, estimate = Report(Totals(most), pressure), Estimator()
+    report, reading = Report(Totals(most), pressure), Reading()
     for source in sources(paths):
         source.read = _told(watch, source.name)
-        _read(source, report, estimate)
+        _read(source, report, reading)
     return report
 
 
@@ -112,10 +112,10 @@ def _told(watch: Watch, file: str) -> Callable[[int], object]:
     return lambda read: watch(file, read)
 
 
-def _read(source: Source, report: Report, estimate: Estimator) -> None:
+def _read(source: Source, report: Report, reading: Reading) -> None:
     totals, before = report.totals, report.totals.sessions
     try:
-        name, sessions = sessions_in(source, estimate)
+        name, sessions = sessions_in(source, reading)
         for session in sessions:
             totals.add(session)
             if report.pressure is not None:
@@ -129,7 +129,7 @@ def _read(source: Source, report: Report, estimate: Estimator) -> None:
         reason = f"{source.broken} lines are no JSON, the first is line {source.first_broken}"
         report.add_problem(source.name, reason)
     if totals.sessions == before:
-        report.add_problem(source.name, "holds no answer of a model")
+        report.add_problem(source.name, "holds no answer of a model, or only copies")
 
 
 def _pressure(pressure: Pressure | None) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ class Said:
         model: the model that said it.
         usage: of an assistant message: the tokens of its request, if the log says so.
         answer: of an assistant message: an id that all pieces of one answer share.
+        everywhere: no other answer in the world has this id.
         failed: of a tool message: the log says that the call failed.
         tools: the request's tools, where the log holds them.
         as_text: calls are text that the agent reads, and no tool calls of the API.
@@ -37,6 +38,7 @@ class Said:
     model: str = ""
     usage: Usage | None = None
     answer: str | None = None
+    everywhere: bool = False
     failed: bool = False
     tools: object = None
     as_text: bool = False

@@ -13,7 +13,7 @@ from batchwrap.analyze import Report, analyze
 from batchwrap.analyze.bounds import RULES, Rule, by_kind, runs_of
 from batchwrap.analyze.count import DECLARED, ITSELF, OFFER_TOKENS, Totals
 from batchwrap.analyze.lapses import lapses
-from batchwrap.analyze.record import sessions
+from batchwrap.analyze.record import Reading, sessions
 from batchwrap.analyze.said import Said, assistant, call, result
 from batchwrap.analyze.session import Session
 from batchwrap.analyze.words import asked_of_the_model, assumptions
@@ -23,7 +23,6 @@ from batchwrap.core.views.deliver import looks_failed
 from batchwrap.core.views.find import find
 from batchwrap.core.views.multi import multi_tools
 from batchwrap.options import Batching
-from batchwrap.throttle.estimate import Estimator
 from tests.analyze import samples
 
 READ = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
@@ -40,7 +39,7 @@ def recorded(
         message = assistant("", [call(f"c{turn}", name, arguments)])
         said.append(Said(session="s", message=message, source="made", usage=usage, model="m"))
         said.append(Said(session="s", message=result(f"c{turn}", answer), source="made"))
-    [session] = sessions(said, "file", Estimator())
+    [session] = sessions(said, "file", Reading())
     return session
 
 

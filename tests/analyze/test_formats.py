@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from batchwrap.analyze import FORMATS, analyze
 from batchwrap.analyze.files import Source
 from batchwrap.analyze.formats import sessions_in
+from batchwrap.analyze.record import Reading
 from batchwrap.analyze.session import Session
 from batchwrap.core.limits.cost import Usage
-from batchwrap.throttle.estimate import Estimator
 from tests.analyze import samples
 
 TEXT_TOOLS = ("codex", "swe_agent")
@@ -44,7 +44,7 @@ def read(tmp_path: Path, content: bytes, name: str = "some.file") -> tuple[str, 
     """The format of a file with this content, and its sessions."""
     file = tmp_path / name
     file.write_bytes(content)
-    found, sessions = sessions_in(Source(file), Estimator())
+    found, sessions = sessions_in(Source(file), Reading())
     return found, list(sessions)
 
 
@@ -144,11 +144,29 @@ def test_blocks_in_messages(tmp_path: Path) -> None:
 def test_side_chains_are_sessions_of_their_own(tmp_path: Path) -> None:
     """A subagent's lines in the log of its parent are another conversation."""
     lines = [orjson.loads(line) for line in samples.claude_code().splitlines()]
-    side = [{**line, "isSidechain": True, "uuid": f"s{n}"} for n, line in enumerate(lines)]
+    other = samples.claude_code().replace(b"msg_", b"msg_side_").splitlines()
+    side = [{**orjson.loads(line), "isSidechain": True} for line in other]
     mixed = [one for pair in zip(lines, side, strict=True) for one in pair]
     _, found = read(tmp_path, samples.lines(*mixed))
     assert sorted(session.id for session in found) == ["claude-1", "claude-1/side chain"]
     assert [len(session.turns) for session in found] == [6, 6]
+
+
+@pytest.mark.parametrize("name", ["claude_code", "opencode"])
+def test_a_resumed_session(name: str, tmp_path: Path) -> None:
+    """What was copied into a new file counts once; a file of copies alone is named."""
+    old = samples.SAMPLES[name]()
+    new = old.replace(b"claude-1", b"claude-2").replace(b"ses_1", b"ses_2")
+    later = new.replace(b"msg_", b"msg_later_").replace(b"toolu_", b"later_")
+    (tmp_path / "1").write_bytes(old)
+    (tmp_path / "2").write_bytes(new + later if name == "claude_code" else later)
+    (tmp_path / "3").write_bytes(new)
+    report = analyze([str(tmp_path)])
+    assert report.totals.requests == 12
+    assert [problem.reason for problem in report.problems] == [
+        "holds no answer of a model, or only copies"
+    ]
+    assert report.totals.tools["Read" if name == "claude_code" else "read"].calls == 6
 
 
 def test_tools_of_the_request_decide(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from batchwrap.analyze.formats import (
     skeleton,
     swe_agent,
 )
+from batchwrap.analyze.record import Reading
 from batchwrap.analyze.record import sessions as recorded
 from batchwrap.analyze.said import Format, Reader
 from batchwrap.analyze.session import Session
-from batchwrap.throttle.estimate import Estimator
 
 # The particular ones first: many of them have messages, too.
 _READERS: Mapping[Format, Reader] = {
@@ -36,7 +36,7 @@ NAMES = (*(one.NAME for one in _READERS), skeleton.NAME)
 _LOOKED_AT = 50
 
 
-def sessions_in(source: Source, estimate: Estimator) -> tuple[str, Iterator[Session]]:
+def sessions_in(source: Source, reading: Reading) -> tuple[str, Iterator[Session]]:
     """The format of a file, and its sessions, read as they are asked for.
 
     Raises:
@@ -51,7 +51,7 @@ def sessions_in(source: Source, estimate: Estimator) -> tuple[str, Iterator[Sess
         for one, read in _READERS.items():
             if one.recognises(record):
                 said = read(chain(head, records), source.name)
-                return one.NAME, recorded(said, source.name, estimate)
+                return one.NAME, recorded(said, source.name, reading)
         if len(head) >= _LOOKED_AT:
             break
     known = ", ".join(NAMES)

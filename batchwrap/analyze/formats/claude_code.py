@@ -38,6 +38,7 @@ def read(records: Iterator[Record], file: str) -> Iterator[Said]:
                 model=text_of(message.get("model")),
                 usage=usage_of(dict_of(message, "usage")) if is_answer else None,
                 answer=text_of(message.get("id")) or None,
+                everywhere=True,
                 failed=failed,
             )
 

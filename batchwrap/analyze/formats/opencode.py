@@ -62,6 +62,7 @@ def _said(info: _Part, parts: list[_Part], session: str) -> Iterator[Said]:
             model=model,
             usage=_usage(tokens or only),
             answer=f"{info.get('id')}/{place}",
+            everywhere=True,
         )
         for part in tools:
             yield _result(part, session)
