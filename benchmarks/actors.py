@@ -20,7 +20,7 @@ import orjson
 from batchwrap import lab
 from benchmarks import bounds, toolbox
 from benchmarks.filler import FillerTokens
-from benchmarks.sessions import Call, Prompt, Session, Turn, share_of
+from benchmarks.sessions import Call, Prompt, Session, Turn, one_call_a_turn, share_of
 
 # How the agent takes calls: all of an answer; one, and says so in its requests; or it runs
 # and keeps the first call of each answer, whatever came.
@@ -74,7 +74,7 @@ class Play:
 
     def __post_init__(self) -> None:
         parallel = self.style == "parallel"
-        self.session = self.recorded if parallel else self.recorded.one_call_a_turn()
+        self.session = self.recorded if parallel else one_call_a_turn(self.recorded)
         runs = bounds.runs(self.session, careful=self.careful)
         self.run_of = {turn.index: run for run in runs for turn in run}
         self.turns, self.calls = self.session.turns, self.session.calls

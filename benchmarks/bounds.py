@@ -1,21 +1,48 @@
-"""The bounds of what batching could save, as a table over the recorded sessions."""
+"""The bounds of what batching could save in the recorded sessions, as they were published."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from batchwrap.analyze.bounds import (
-    CLASSES,
+    CHANGES,
     EDITS,
     IN_ORDER,
+    READS,
+    SEARCHES,
+    SHELL_READS,
+    WRITES,
     Classes,
-    runs,
-    saved,
-    saved_capped,
+    Run,
+    by_kind,
+    runs_of,
 )
 from batchwrap.analyze.session import Session
 
-__all__ = ["CLASSES", "EDITS", "IN_ORDER", "Classes", "runs", "saved", "saved_capped", "table"]
+__all__ = ["CLASSES", "EDITS", "runs", "saved", "saved_capped", "table"]
+
+# Which kinds may be merged with each other, as in the table of the recordings.
+CLASSES: dict[str, Classes] = {
+    "runs of reads; runs of edits; runs of writes": (READS, EDITS, WRITES),
+    "read-only tools mixed, and edits": (READS | SEARCHES, EDITS | WRITES),
+    "the same with one-file and search shell commands": (READS | SEARCHES | SHELL_READS, CHANGES),
+    "any of these kinds, in order": IN_ORDER,
+}
+
+
+def runs(session: Session, classes: Classes = IN_ORDER, *, careful: bool) -> list[Run]:
+    """The runs of two turns and more."""
+    return runs_of(session, by_kind(classes), "careful" if careful else "upper")
+
+
+def saved(session: Session, classes: Classes = IN_ORDER, *, careful: bool) -> int:
+    """Round trips that vanish if each run is one."""
+    return sum(len(run) - 1 for run in runs(session, classes, careful=careful))
+
+
+def saved_capped(session: Session, most: int) -> int:
+    """The same, careful, with no more than so many calls in one batch."""
+    return sum(len(run) - -(-len(run) // most) for run in runs(session, careful=True))
 
 
 def table(sessions: Sequence[Session], coding: Iterable[str]) -> str:

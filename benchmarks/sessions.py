@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -10,7 +11,18 @@ from batchwrap.analyze.files import Source
 from batchwrap.analyze.formats import skeleton
 from batchwrap.analyze.session import Call, Prompt, Session, Turn
 
-__all__ = ["CODING_CLIS", "DATA", "Call", "Prompt", "Session", "Turn", "load", "sample", "share_of"]
+__all__ = [
+    "CODING_CLIS",
+    "DATA",
+    "Call",
+    "Prompt",
+    "Session",
+    "Turn",
+    "load",
+    "one_call_a_turn",
+    "sample",
+    "share_of",
+]
 
 DATA = Path(__file__).parent / "data"
 CODING_CLIS = ("entire-claude-code", "entire-gemini-cli", "nimbus-opencode")
@@ -35,6 +47,26 @@ def sample(sessions: Sequence[Session], most: int) -> list[Session]:
     return drawn
 
 
+def one_call_a_turn(session: Session) -> Session:
+    """The same session where a turn has one call at most, as in an agent that takes one."""
+    script: list[Prompt | Turn] = []
+    index = 0
+    for part in session.script:
+        pieces = _pieces(part) if isinstance(part, Turn) else [part]
+        for piece in pieces:
+            if isinstance(piece, Turn):
+                piece, index = replace(piece, index=index), index + 1
+            script.append(piece)
+    return replace(session, script=tuple(script))
+
+
 def share_of(text: str) -> float:
     """A number in [0, 1) that follows from the text, and from nothing else."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) / 2**64
+
+
+def _pieces(turn: Turn) -> list[Turn]:
+    if len(turn.calls) < 2:
+        return [turn]
+    first, *rest = turn.calls
+    return [replace(turn, calls=(first,)), *(Turn(0, 0, (call,)) for call in rest)]

@@ -34,19 +34,8 @@ RULES: tuple[Rule, ...] = ("upper", "careful", "safe")
 Run = list[Turn]
 ClassOf = Callable[[Turn], Hashable | None]
 Classes = tuple[frozenset[str], ...]
-# Which kinds may be merged with each other, as in the table of the recordings.
+# Kinds that may all be merged with each other.
 IN_ORDER: Classes = (READS | SEARCHES | SHELL_READS | CHANGES,)
-CLASSES: dict[str, Classes] = {
-    "runs of reads; runs of edits; runs of writes": (READS, EDITS, WRITES),
-    "read-only tools mixed, and edits": (READS | SEARCHES, EDITS | WRITES),
-    "the same with one-file and search shell commands": (READS | SEARCHES | SHELL_READS, CHANGES),
-    "any of these kinds, in order": IN_ORDER,
-}
-
-
-def runs(session: Session, classes: Classes = IN_ORDER, *, careful: bool) -> list[Run]:
-    """The runs of two turns and more, by the upper or the careful rule."""
-    return runs_of(session, by_kind(classes), "careful" if careful else "upper")
 
 
 def runs_of(session: Session, class_of: ClassOf, rule: Rule, most: int = 8) -> list[Run]:
@@ -70,16 +59,6 @@ def runs_of(session: Session, class_of: ClassOf, rule: Rule, most: int = 8) -> l
             run.append(part)
     pieces = found if rule != "safe" else [p for run in found for p in _safe_pieces(run, most)]
     return [run for run in pieces if len(run) > 1]
-
-
-def saved(session: Session, classes: Classes = IN_ORDER, *, careful: bool) -> int:
-    """Round trips that vanish if each run is one."""
-    return sum(len(run) - 1 for run in runs(session, classes, careful=careful))
-
-
-def saved_capped(session: Session, most: int) -> int:
-    """The same, careful, with no more than so many calls in one batch."""
-    return sum(len(run) - -(-len(run) // most) for run in runs(session, careful=True))
 
 
 def by_kind(classes: Classes, among: Callable[[Call], bool] = lambda _: True) -> ClassOf:

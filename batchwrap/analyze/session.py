@@ -5,7 +5,7 @@ Every format is read into this, so memory grows with the number of calls, never 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from batchwrap.core.limits.cost import Usage
 
@@ -109,22 +109,3 @@ class Session:
     def calls(self) -> list[Call]:
         """All calls, by their number."""
         return [call for turn in self.turns for call in turn.calls]
-
-    def one_call_a_turn(self) -> Session:
-        """The same session where a turn has one call at most, as in an agent that takes one."""
-        script: list[Prompt | Turn] = []
-        index = 0
-        for part in self.script:
-            pieces = _pieces(part) if isinstance(part, Turn) else [part]
-            for piece in pieces:
-                if isinstance(piece, Turn):
-                    piece, index = replace(piece, index=index), index + 1
-                script.append(piece)
-        return replace(self, script=tuple(script))
-
-
-def _pieces(turn: Turn) -> list[Turn]:
-    if len(turn.calls) < 2:
-        return [turn]
-    first, *rest = turn.calls
-    return [replace(turn, calls=(first,)), *(Turn(0, 0, (call,)) for call in rest)]
