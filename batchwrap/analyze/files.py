@@ -1,4 +1,4 @@
-"""Files to records: JSON lines one by one, a JSON document as a whole, either one gzipped.
+"""Files to records: JSON lines one by one, JSON documents as a whole, either one gzipped.
 
 What is in a file is told by its content. A file that cannot be read, or a line that is no
 JSON, is a problem that is reported; it never stops the rest.
@@ -10,7 +10,7 @@ import gzip
 import io
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -24,6 +24,8 @@ _GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
 # A line is held in memory; the longest of real logs are pictures of some 10 MB.
 _LONGEST_LINE = 256 * 2**20
+# So often a line that may end a document is tried; then the file's end decides.
+_MOST_TRIES = 20
 
 
 class Unreadable(Exception):
@@ -39,8 +41,8 @@ class Source:
         read: told the bytes that were read, as they are in the file.
 
     Attributes:
-        broken: lines that were no JSON, and are left out.
-        first_broken: number of the first of them, from 1.
+        broken: lines that were no JSON, or documents that break off; they are left out.
+        first_broken: number of the first such line, from 1; 0 where it is a document.
     """
 
     path: Path | None
@@ -76,10 +78,10 @@ class Source:
         if not first:
             raise Unreadable("is empty")
         second = _next_line(lines)
-        if _loads(first) is None and not isinstance(_loads(second), dict):
-            yield self._document(first + second + lines.read())
-            return
         rest = iter(lambda: _next_line(lines), b"")
+        if _loads(first) is None and not isinstance(_loads(second), dict):
+            yield from self._documents(chain((first, second), rest))
+            return
         for number, line in enumerate(chain((first, second), rest), start=1):
             yield from self._line(line, number)
 
@@ -93,11 +95,30 @@ class Source:
         else:
             yield value
 
-    def _document(self, text: bytes) -> Any:
+    def _documents(self, lines: Iterable[bytes]) -> Iterator[Any]:
+        """Documents of several lines each, one behind the other, as some exporters print them."""
+        text, tries, found = bytearray(), 0, False
+        for line in lines:
+            text += line
+            if (
+                line.startswith((b"}", b"]"))
+                and text.startswith((b"{", b"["))
+                and tries < _MOST_TRIES
+            ):
+                value = _loads(text)
+                tries += value is None
+                if value is not None:
+                    yield value
+                    found = True
+                    text.clear()
+        if not text.strip():
+            return
         try:
-            return orjson.loads(text)
+            yield orjson.loads(text)
         except orjson.JSONDecodeError as error:
-            raise Unreadable(f"is neither JSON nor JSON lines: {error}") from error
+            if not found:
+                raise Unreadable(f"is neither JSON nor JSON lines: {error}") from error
+            self.broken += 1
 
 
 def sources(paths: Sequence[str], read: Callable[[int], object] = lambda _: None) -> list[Source]:
@@ -149,7 +170,7 @@ def _next_line(lines: IO[bytes]) -> bytes:
     return line
 
 
-def _loads(text: bytes) -> Any:
+def _loads(text: bytes | bytearray) -> Any:
     """The value of a line; None if it has none that matters."""
     try:
         value = orjson.loads(text)

@@ -126,7 +126,8 @@ def _read(source: Source, report: Report, reading: Reading) -> None:
         report.add_problem(source.name, str(problem))
         return
     if source.broken:
-        reason = f"{source.broken} lines are no JSON, the first is line {source.first_broken}"
+        line = f"{source.broken} lines are no JSON, the first is line {source.first_broken}"
+        reason = line if source.first_broken else "its last document breaks off"
         report.add_problem(source.name, reason)
     if totals.sessions == before:
         report.add_problem(source.name, "holds no answer of a model, or only copies")

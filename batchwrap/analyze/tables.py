@@ -52,10 +52,10 @@ def _range(report: Report, scope: str) -> str:
     """From the safe figure to the upper one, in percent."""
     totals = report.totals
     safe, upper = (
-        percent(saving.round_trips, totals.requests)
+        f"{percent(saving.round_trips, totals.requests):.1f}"
         for saving in (totals.saving(scope, "safe"), totals.saving(scope, "upper"))
     )
-    return f"{safe:.1f} to {upper:.1f} %"
+    return f"{safe} %" if safe == upper else f"{safe} to {upper} %"
 
 
 def tables(report: Report) -> Iterator[Table]:

@@ -185,9 +185,8 @@ def otlp() -> bytes:
 
 def sdk_spans() -> bytes:
     """Spans as the Python SDK prints them."""
-    return lines(
-        *({"name": "chat", "attributes": _attributes(turn)} for turn in range(len(STEPS) + 1))
-    )
+    spans = [{"name": "chat", "attributes": _attributes(turn)} for turn in range(len(STEPS) + 1)]
+    return b"\n".join(orjson.dumps(span, option=orjson.OPT_INDENT_2) for span in spans) + b"\n"
 
 
 def claude_code() -> bytes:

@@ -72,6 +72,14 @@ def test_broken_lines(tmp_path: Path) -> None:
     assert report.skipped == 0
 
 
+def test_documents_that_break_off(tmp_path: Path) -> None:
+    """Of documents one behind the other all but the last one, which was cut, are read."""
+    (tmp_path / "log").write_bytes(samples.sdk_spans()[:-50])
+    report = analyze([str(tmp_path)])
+    assert report.totals.requests == 5
+    assert report.problems[0].reason == "its last document breaks off"
+
+
 def test_a_byte_order_mark(tmp_path: Path) -> None:
     """It does not make the first line broken."""
     file = tmp_path / "log"

@@ -197,15 +197,12 @@ def test_requests_of_blocks(tmp_path: Path) -> None:
 @settings(max_examples=25)
 def test_odd_logs(name: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Whatever stands in a log, it is read or reported, and the next file is read."""
-    text = samples.SAMPLES[name]()
-    records = [orjson.loads(line) for line in text.splitlines()] if b"\n{" in text else None
-    value = records if records is not None and name != "opencode" else None
-    value = value if value is not None else orjson.loads(text)
-    for _ in range(data.draw(st.integers(1, 4))):
-        spoil(value, data)
     folder = tmp_path_factory.mktemp("odd")
-    broken = samples.lines(*value) if isinstance(value, list) else orjson.dumps(value)
-    (folder / "1").write_bytes(broken)
+    (folder / "1").write_bytes(samples.SAMPLES[name]())
+    records = list(Source(folder / "1").records())
+    for _ in range(data.draw(st.integers(1, 4))):
+        spoil(records, data)
+    (folder / "1").write_bytes(samples.lines(*records))
     (folder / "2").write_bytes(samples.conversation())
     report = analyze([str(folder)], plan="cerebras/code-max")
     assert report.totals.sessions >= 1
