@@ -8,7 +8,6 @@ from importlib import resources
 from string import Template
 
 from batchwrap.analyze.charts import Bar, bars, columns
-from batchwrap.analyze.count import DECLARED
 from batchwrap.analyze.report import Report
 from batchwrap.analyze.tables import TITLES, Table, headline, tables
 from batchwrap.analyze.words import asked_of_the_model, assumptions, percent
@@ -32,13 +31,11 @@ def _(text: str) -> str:
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
     totals = report.totals
-    safe = totals.saving(DECLARED, "safe")
     yield f"{totals.sessions:,}", "sessions"
     yield f"{totals.requests:,}", "round trips"
     yield f"{totals.prompt_tokens:,}", "prompt tokens"
     cached = "out of a cache, assumed" if totals.estimated else "of these out of a cache"
     yield f"{percent(totals.cached_tokens, totals.prompt_tokens):.0f} %", cached
-    yield f"{percent(safe.round_trips, totals.requests):.1f} %", "round trips saved, safe"
     yield f"{totals.lapses:,}", "lapses"
 
 
