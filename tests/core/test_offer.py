@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from batchwrap.core.views.find import find
-from batchwrap.core.views.multi import multi_tools
-from batchwrap.core.views.offer import offer
+from batchwrap.core.views.multi import MultiTool, multi_tools
+from batchwrap.core.views.offer import example, offer
 from batchwrap.options import Batching, Options
 from batchwrap.throttle.encodings import load
 from tests.core.harness import Bench, call, completion
@@ -66,6 +66,49 @@ def test_a_parameter_called_description_stays() -> None:
     properties["description"] = {"type": "string", "description": "a note", "title": "T"}
     items = offered(tool)["tools"][-1]["function"]["parameters"]["properties"]["files"]["items"]
     assert items["properties"]["description"] == {"type": "string"}
+
+
+def multi_edit(parameters: dict[str, Any]) -> MultiTool:
+    """The multi-tool for an edit tool with these parameters."""
+    tool = {"type": "function", "function": {"name": "edit", "parameters": parameters}}
+    [multi] = multi_tools(find([tool], Batching(tools={"edit": "edit"})), set(), mixed=False)
+    return multi
+
+
+def test_the_example_has_the_form_of_the_tools_arguments() -> None:
+    """The example in the description would be a valid call: lists are lists, choices are made."""
+    hunk = {
+        "type": "object",
+        "properties": {"oldText": {"type": "string"}, "newText": {"type": "string"}, "note": {}},
+        "required": ["oldText", "newText"],
+    }
+    properties = {
+        "path": {"type": "string"},
+        "edits": {"type": "array", "items": {"$ref": "#/$defs/hunk"}},
+        "dry_run": {"type": "boolean"},
+        "mode": {"type": "string", "enum": ["fast"]},
+        "depth": {"type": ["integer", "null"]},
+    }
+    parameters = {
+        "type": "object",
+        "$defs": {"hunk": hunk},
+        "properties": properties,
+        "required": list(properties),
+    }
+    files = json.loads(example(multi_edit(parameters), ["a.py"]))["files"]
+    item = {"path": "a.py", "edits": [{"oldText": "…", "newText": "…"}]}
+    assert files == [{**item, "dry_run": True, "mode": "fast", "depth": 1}]
+
+
+@pytest.mark.parametrize(
+    "odd", [None, 7, {"$ref": "#/$defs/odd"}, {"type": "array"}, {"type": "object"}, {"enum": []}]
+)
+def test_an_example_of_odd_schemas(odd: Any) -> None:
+    """Whatever a schema holds, there is an example, and it has an end."""
+    again = {"type": "array", "items": {"$ref": "#/$defs/odd"}}
+    properties = {"path": {"type": "string"}, "odd": odd}
+    parameters = {"properties": properties, "required": ["path", "odd"], "$defs": {"odd": again}}
+    assert len(example(multi_edit(parameters), ["a.py"])) < 60
 
 
 def test_definitions_move_to_the_root() -> None:

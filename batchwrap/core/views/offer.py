@@ -18,6 +18,7 @@ import orjson
 
 from batchwrap.core import chat
 from batchwrap.core.views.multi import MultiTool
+from batchwrap.core.views.schema import sample
 from batchwrap.options import Batching
 
 _ONE_TOOL = re.compile(
@@ -123,7 +124,11 @@ def example(multi: MultiTool, paths: Sequence[str]) -> str:
     for path, tool in zip(paths, cycle([first, *short])):
         names = tool.required or tuple(tool.parameters["properties"])[:1]
         named = tool.path or next(iter(names), None)
-        item = {name: path if name == named else "…" for name in names}
+        known = tool.parameters["properties"]
+        item = {
+            name: path if name == named else sample(known.get(name), tool.parameters)
+            for name in names
+        }
         items.append({"tool": tool.name, "arguments": item} if multi.is_mixed else item)
     return orjson.dumps({multi.key: items}).decode()
 

@@ -57,6 +57,30 @@ def types_of(schema: object) -> set[str]:
     return types
 
 
+def sample(schema: object, parameters: dict[str, Any], depth: int = 3) -> Any:
+    """A short value of the form that a schema asks for; texts are left out.
+
+    Args:
+        schema: the schema of one parameter.
+        parameters: the tool's own, where references lead to.
+        depth: how many levels of it are shown.
+    """
+    form = resolved(schema, parameters)
+    types, allowed = types_of(form), form.get("enum")
+    if isinstance(allowed, list) and allowed:
+        return allowed[0]
+    if not types or "string" in types:
+        return "…"
+    if "array" in types:
+        return [sample(form.get("items"), parameters, depth - 1)] if depth else []
+    if "object" in types:
+        known = form.get("properties")
+        inner = known if depth and isinstance(known, dict) else {}
+        names = (name for name in inner if name in required_in(form))
+        return {name: sample(inner[name], parameters, depth - 1) for name in names}
+    return True if "boolean" in types else 1
+
+
 def fits(value: object, schema: object) -> bool:
     """Whether a value has a type, and is one of the values, that a schema allows."""
     allowed = schema.get("enum") if isinstance(schema, dict) else None
