@@ -11,6 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 from batchwrap.serve.headers import Headers as Pairs
 
+_OURS = 500  # from here on it is not the client's fault
+
 
 class ClientGone(Exception):
     """The client hung up before it had sent its whole request."""
@@ -84,7 +86,9 @@ class Caller:
 
     async def fail(self, status: int, message: str, code: str) -> None:
         """Send an error in the form of OpenAI's."""
-        content = error_body(message, code)
+        kind = "server_error" if status >= _OURS else "invalid_request_error"
+        fields = {"message": message, "type": kind, "param": None, "code": code}
+        content = orjson.dumps({"error": fields})
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(content)).encode()),
@@ -92,9 +96,3 @@ class Caller:
         await self.start(status, headers)
         await self.piece(content)
         await self.end()
-
-
-def error_body(message: str, code: str) -> bytes:
-    """An error of ours as a body in the form of OpenAI's."""
-    fields = {"message": message, "type": "server_error", "param": None, "code": code}
-    return orjson.dumps({"error": fields})

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from batchwrap.errors import ConfigError
 
 _HIGHEST_PORT = 65_535
+_ENDPOINT = "/chat/completions"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +63,8 @@ def _check_upstream(upstream: str) -> None:
         raise ConfigError("upstream", f"{_bare(upstream)!r} is not an http:// or https:// address")
     if url.username is not None or url.password is not None:
         raise ConfigError("upstream", "has a name or password in it; use an API key")
+    if url.path.rstrip("/").endswith(_ENDPOINT):
+        raise ConfigError("upstream", f"{upstream!r} is an endpoint; give what stands before it")
     if url.query or url.fragment:
         raise ConfigError("upstream", f"{_bare(upstream)!r} goes on after its path")
 

@@ -56,7 +56,8 @@ def test_a_wrong_token(in_front: InFront, path: bytes, headers: Headers) -> None
         server = in_front(behind.url, token="the-token", api_key="sk-real")
         answer = ask(server.url, b"POST " + path, [*headers, (b"content-length", b"0")])
     assert answer.start.startswith(b"HTTP/1.1 401 ")
-    assert orjson.loads(answer.body)["error"]["code"] == "batchwrap_wrong_token"
+    error = orjson.loads(answer.body)["error"]
+    assert (error["type"], error["code"]) == ("invalid_request_error", "batchwrap_wrong_token")
     assert behind.requests == []
 
 

@@ -17,7 +17,11 @@ UP = "https://api.example.com/v1"
     [
         *("", "api.example.com/v1", "ftp://api.example.com", "http://", "http://[::1"),
         *("http://h:99999", "http://h:0/v1", "https://h/v1?key=pass-word", "https://h/#x"),
-        "https://name:pass-word@h/v1",
+        *(
+            "https://name:pass-word@h/v1",
+            "https://h/v1/chat/completions",
+            "https://h/chat/completions/",
+        ),
     ],
 )
 def test_no_upstream(upstream: str) -> None:
