@@ -15,7 +15,7 @@ from batchwrap.serve.headers import Headers, end_to_end, for_upstream, readable_
 from batchwrap.serve.settings import Settings
 
 _log = logging.getLogger("batchwrap")
-UNREACHABLE = "batchwrap_upstream_unreachable"
+UNREACHABLE, BAD_TARGET = "batchwrap_upstream_unreachable", "batchwrap_bad_target"
 
 
 class Relay:
@@ -52,7 +52,9 @@ class Relay:
             await _hand_out(response, caller)
         except ClientGone:
             pass
-        except httpx2.TransportError as error:
+        except httpx2.InvalidURL as error:
+            await caller.fail(400, f"This is no path that can be sent on: {error}", BAD_TARGET)
+        except httpx2.RequestError as error:
             await self._failed(caller, error)
 
     async def _request(self, caller: Caller) -> httpx2.Request:
@@ -73,6 +75,8 @@ class Relay:
     def _target(self, caller: Caller) -> bytes:
         """Path and query at the upstream, whose path stands in the place of our base path."""
         path, ours = caller.path, self._settings.base_path.encode()
+        if not path.startswith(b"/"):  # a forward proxy would be asked so
+            raise httpx2.InvalidURL("it does not begin with /")
         if path == ours or path.startswith(ours + b"/"):
             path = path.removeprefix(ours)
         path = self._base_path + path
@@ -85,7 +89,7 @@ class Relay:
         key = self._settings.api_key
         return without_key(headers) if key is None else with_key(headers, key)
 
-    async def _failed(self, caller: Caller, error: httpx2.TransportError) -> None:
+    async def _failed(self, caller: Caller, error: httpx2.RequestError) -> None:
         """Tell the caller; in the middle of an answer, only a broken connection tells it."""
         upstream = self._settings.upstream
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

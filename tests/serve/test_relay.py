@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwrap.serve import Server
+from tests.adapters.conversation import USER
 from tests.serve.sockets import Headers, Message, ask, connect, message, receive, upstream
 
 InFront = Callable[..., Server]
@@ -129,12 +130,16 @@ def test_between_neighbours(in_front: InFront) -> None:
     assert fields(answered) == [(b"content-length", b"0"), (b"x-end", b"2")]
 
 
-def test_only_the_upstream_is_asked(in_front: InFront) -> None:
-    """A request that names another server, as to a forward proxy, reaches the upstream only."""
-    with upstream(OK) as behind, upstream(OK) as other:
-        server = in_front(behind.url)
-        ask(server.url, b"GET " + other.url.encode() + b"/x")
-    assert other.requests == []
+@pytest.mark.parametrize("target", [b"*", b"http://127.0.0.1:9/x", b"x"])
+@pytest.mark.parametrize("base", ["", "/v1"])
+def test_no_path(in_front: InFront, base: str, target: bytes) -> None:
+    """What is no path, or names another server, is refused: only the upstream is ever asked."""
+    with upstream(OK) as behind:
+        server = in_front(behind.url + base)
+        answer = ask(server.url, b"OPTIONS " + target)
+    assert answer.start.startswith(b"HTTP/1.1 400 ")
+    assert orjson.loads(answer.body)["error"]["code"] == "batchwrap_bad_target"
+    assert behind.requests == []
 
 
 def test_compressed_answers(in_front: InFront) -> None:
@@ -177,6 +182,20 @@ def test_no_upstream(in_front: InFront) -> None:
     assert answer.start.startswith(b"HTTP/1.1 502 ")
     assert error["code"] == "batchwrap_upstream_unreachable"
     assert gone.url in error["message"]
+
+
+def test_a_broken_compression(in_front: InFront) -> None:
+    """A stream whose compression is broken breaks off, too, and the server goes on."""
+    headers = [(b"content-encoding", b"gzip"), (b"content-type", b"text/event-stream")]
+    broken = message(b"HTTP/1.1 200 OK", [*headers, (b"content-length", b"9")], b"not gzip!")
+    with upstream(broken) as behind:
+        server = in_front(behind.url)
+        kind = (b"content-type", b"application/json")
+        asked = orjson.dumps({"messages": [USER], "stream": True})
+        length = (b"content-length", str(len(asked)).encode())
+        answer = ask(server.url, b"POST /v1/chat/completions", [kind, length], asked)
+        assert ask(server.url, b"GET /healthz").complete
+    assert answer.start.startswith(b"HTTP/1.1 502 ")
 
 
 @pytest.mark.parametrize("framing", [(b"content-length", b"9"), (b"transfer-encoding", b"chunked")])

@@ -13,7 +13,7 @@ from typing import Any
 
 # Where `make test-agents` puts them.
 _COMMANDS = Path(__file__).parents[3] / "build" / "agents" / "node_modules" / ".bin"
-_WITHIN_S = 120
+_WITHIN_S = 240
 _MODEL = "lab-model"
 
 
