@@ -7,7 +7,7 @@ Importing this loads no HTTP library, no tokenizer and no SDK.
 
 import logging
 
-from batchwrap._api import batched, stats, wrap
+from batchwrap._api import batched, install, stats, uninstall, wrap
 from batchwrap._priority import priority
 from batchwrap.directives import DEFAULT_DIRECTIVES, Directive, Marker
 from batchwrap.errors import (
@@ -57,9 +57,11 @@ __all__ = [
     "Throttle",
     "Tool",
     "batched",
+    "install",
     "mode",
     "priority",
     "stats",
+    "uninstall",
     "wrap",
 ]
 __version__ = "0.1.0"

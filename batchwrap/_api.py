@@ -30,7 +30,8 @@ def wrap(
 
     Args:
         target: an `OpenAI`, `AsyncOpenAI` or Azure client, any SDK client built the same
-            way, or an `httpx`/`httpx2` client.
+            way (groq, cerebras, anthropic), an `httpx`/`httpx2` client, or the module
+            `openai` itself for code that uses it as a client.
         limits: short for `Throttle.limits`: ``"auto"``, a preset such as
             ``"cerebras/code-max"``, or a list of `Limit`.
         batching: how calls are batched; None switches it off.
@@ -42,7 +43,8 @@ def wrap(
             here as something else than its default counts before the preset's.
         remind_every: short for `Reminders.every`.
         on_event: called with each `Event`, in the thread or task that made the request.
-        in_place: change the client itself instead of a copy.
+        in_place: change the client itself instead of a copy; the module is always changed
+            itself (``openai.http_client = None`` undoes it).
 
     Returns:
         The wrapped client. Unless `in_place`, the original stays as it was; both share
@@ -134,6 +136,58 @@ def batched(
     if fn is not None:
         return batch_function(fn, options)
     return lambda function: batch_function(function, options)
+
+
+def install(
+    *,
+    limits: str | Sequence[opts.Limit] = "auto",
+    batching: opts.Batching | None = opts.Batching(),
+    reminders: opts.Reminders | None = opts.Reminders(),
+    throttle: opts.Throttle | None = opts.Throttle(),
+    repair: opts.Repair | None = opts.Repair(),
+    preset: str | None = None,
+    remind_every: int | None = None,
+    on_event: opts.EventHook | None = None,
+) -> None:
+    """Wrap every client that is made from now on in this process, with the options of `wrap`.
+
+    For clients that a framework makes for itself and does not hand out. Call it before the
+    framework is imported. Wrapped are the clients of openai (Azure's, too), groq, cerebras
+    and anthropic, and `litellm.completion` and `acompletion`; all of them share one budget.
+    Clients that were made before stay as they are. A second call takes the place of the first.
+
+    Raises:
+        ConfigError: an option is wrong.
+
+    Example:
+        >>> import batchwrap
+        >>> batchwrap.install(remind_every=6)
+        >>> batchwrap.uninstall()
+    """
+    from batchwrap.adapters import process
+
+    process.install(
+        opts.combine(
+            limits=limits,
+            batching=batching,
+            reminders=reminders,
+            throttle=throttle,
+            repair=repair,
+            preset=preset,
+            remind_every=remind_every,
+            on_event=on_event,
+        )
+    )
+
+
+def uninstall() -> None:
+    """Undo `install`: clients made from now on are bare, and those made in between act so.
+
+    Without an installation this does nothing.
+    """
+    from batchwrap.adapters import process
+
+    process.uninstall()
 
 
 def stats(target: object = None) -> Stats:

@@ -56,15 +56,13 @@ class Engine:
 
     Args:
         options: the user's options.
-        retries: whether refusals are retried here; a client with ``max_retries=0`` wants
-            the 429 at once.
     """
 
-    def __init__(self, options: Options, *, retries: bool = True) -> None:
+    def __init__(self, options: Options) -> None:
         self.options = options
         self.counters = Counters(above=PROCESS)
         self.budget = Budget(options.throttle)
-        self._retries = retries and options.throttle is not None
+        self.is_off = False  # everything passes through
         self._memory = Memory()
         self._warned: set[str] = set()
         self._estimator = Estimator()
@@ -90,13 +88,13 @@ class Engine:
             origin: where it goes, and on whose account.
             endpoint: its endpoint.
             may_answer: whether the adapter can hand out local answers.
-            retries: whether this request may be retried here.
+            retries: whether refusals are retried here; a client with ``max_retries=0`` wants
+                the 429 at once.
             mode: what the request itself says.
             waits: those of the client that it comes from.
         """
-        retries = retries and self._retries
         request = self.budget.request(body, origin, pooled=endpoint.pooled)
-        throttle = self.options.throttle
+        throttle = self.options.throttle if retries else None
         observer = Observer(body, request.provider.name, origin, self.options.on_event)
         context = Context(
             options=self.options,
@@ -115,8 +113,8 @@ class Engine:
             endpoint=endpoint,
             counter=self._estimator,
             limits_tokens=self.budget.counts_tokens(request),
-            backoff=retry.backoff(throttle) if retries and throttle else retry.never,
-            retries=retries,
+            backoff=retry.backoff(throttle) if throttle else retry.never,
+            retries=throttle is not None,
             may_answer=may_answer,
             watch=observer,
         )
@@ -146,6 +144,8 @@ class Engine:
 
     def serves(self, endpoint: Endpoint) -> bool:
         """Whether anything is done for requests to an endpoint; what is not, is warned of once."""
+        if self.is_off:
+            return False
         if endpoint.gains and self.translates:
             self.warn_once(
                 endpoint.name,

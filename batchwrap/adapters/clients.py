@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import copy
 import sys
+from collections.abc import Callable
 from functools import cached_property
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from batchwrap.adapters.wire import AsyncWire, SyncWire
 from batchwrap.engine import Engine
@@ -25,27 +26,53 @@ _LIBRARIES = ("httpx", "httpx2")
 
 
 def wrap_client(target: Target, options: Options, *, in_place: bool) -> Target:
-    """A wrapped copy of a client, or the client itself with `in_place`.
+    """A wrapped copy of a client, or the client itself with `in_place`; a module always itself.
 
     Raises:
         ConfigError: the target is not a client that can be wrapped.
     """
+    if _is_openai_module(target):
+        target.http_client = target.http_client or target.DefaultHttpxClient()
+        in_place = True
     http_client = http_client_of(target)
     if http_client is None:
-        raise ConfigError(
-            "target",
-            f"cannot wrap a {type(target).__module__}.{type(target).__qualname__}: it is neither "
-            "an httpx or httpx2 client nor an SDK client built on one (OpenAI, AsyncOpenAI, …)",
-        )
-    retries = options.throttle is not None and getattr(target, "max_retries", None) != 0
-    engine = Engine(options, retries=retries)
+        raise ConfigError("target", _not_a_client(target))
+    engine = Engine(options)
     wrapped_http = http_client if in_place else _copy_http_client(http_client)
-    _install(wrapped_http, engine, retries=retries)
+    _install(wrapped_http, engine, target)
     if http_client is target:
         return wrapped_http  # type: ignore[no-any-return]  # the same type as the target
-    wrapped = target if in_place else _copy_sdk_client(target)
+    if in_place:
+        return target
+    wrapped = _copy_sdk_client(target)
     wrapped._client = wrapped_http  # type: ignore[attr-defined]  # see the module's note
     return wrapped
+
+
+def wrap_new(client: object, engine: Engine) -> None:
+    """Wrap an SDK client that was just made, in place; one around a wrapped client is left."""
+    http_client = http_client_of(client)
+    if http_client is not None and engine_of(http_client) is None:
+        _install(http_client, engine, client)
+
+
+def _not_a_client(target: object) -> str:
+    kind = type(target)
+    named = target if isinstance(target, type) else kind
+    text = (
+        f"cannot wrap a {kind.__module__}.{kind.__qualname__}: it is neither an httpx or httpx2 "
+        "client nor an SDK client built on one (OpenAI, AsyncOpenAI, …)"
+    )
+    if isinstance(target, type):
+        return f"{text}; make a client first: wrap({named.__name__}(…))"
+    if callable(target):
+        return f"{text}; for functions there is @batchwrap.batched"
+    return text
+
+
+def _is_openai_module(target: object) -> TypeGuard[Any]:
+    """The module can be used as a client; it asks its `http_client` for each request."""
+    return isinstance(target, ModuleType) and target.__name__ == "openai"
 
 
 def engine_of(target: object) -> Engine | None:
@@ -57,7 +84,8 @@ def engine_of(target: object) -> Engine | None:
 
 def http_client_of(target: object) -> Any | None:
     """The httpx or httpx2 client that the target is or holds, or None."""
-    for candidate in (target, getattr(target, "_client", None)):
+    held = "http_client" if _is_openai_module(target) else "_client"
+    for candidate in (target, getattr(target, held, None)):
         if _library_of(candidate) is not None:
             return candidate
     return None
@@ -72,8 +100,14 @@ def _library_of(candidate: object) -> ModuleType | None:
     return None
 
 
-def _install(http_client: Any, engine: Engine, *, retries: bool) -> None:
-    """Put our transport around each of the client's own."""
+def _install(http_client: Any, engine: Engine, client: object) -> None:
+    """Put our transport around each of the http client's own.
+
+    Args:
+        http_client: the http client.
+        engine: whose requests they will be.
+        client: the client that holds it; one with ``max_retries=0`` wants refusals at once.
+    """
     library = _library_of(http_client)
     assert library is not None
     if library.__name__ == "httpx":
@@ -83,16 +117,31 @@ def _install(http_client: Any, engine: Engine, *, retries: bool) -> None:
     is_async = isinstance(http_client, library.AsyncClient)
     around = binding.AsyncTransport if is_async else binding.Transport
 
+    retries = engine.options.throttle is not None and getattr(client, "max_retries", None) != 0
+    error = _connection_error_of(client)
+
     def wrapped(transport: Any) -> Any:
         if transport is None:
             return None
         # A client that was wrapped before is translated once, by the newer options.
         inner = transport.inner if isinstance(transport, (SyncWire, AsyncWire)) else transport
-        return around(inner, engine, retries=retries)
+        return around(inner, engine, retries=retries, connection_error=error)
 
     http_client._transport = wrapped(_part(http_client, "_transport"))
     mounts = _part(http_client, "_mounts")
     http_client._mounts = {pattern: wrapped(mount) for pattern, mount in mounts.items()}
+
+
+def _connection_error_of(client: object) -> Callable[..., Exception] | None:
+    """`APIConnectionError` of the SDK that the client's class, or one above it, comes from."""
+    for kind in type(client).__mro__:
+        path = kind.__module__.split(".")
+        for length in range(len(path), 0, -1):
+            module = sys.modules.get(".".join(path[:length]))
+            error = getattr(module, "APIConnectionError", None)
+            if isinstance(error, type) and issubclass(error, Exception):
+                return error
+    return None
 
 
 def _part(http_client: Any, name: str) -> Any:

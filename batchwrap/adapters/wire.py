@@ -7,7 +7,7 @@ are those of the client's own transport, which does the sending.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType, TracebackType
 from typing import Any, Self
@@ -67,14 +67,29 @@ class _Asked:
 
 
 class _Wire:
-    """What both transports share. `library` is httpx or httpx2."""
+    """What both transports share. `library` is httpx or httpx2.
+
+    Args:
+        inner: the client's own transport.
+        engine: whose requests they are.
+        retries: whether refusals are retried here.
+        connection_error: the class that the SDK above raises if it has no connection.
+    """
 
     library: ModuleType
 
-    def __init__(self, inner: Any, engine: Engine, *, retries: bool) -> None:
+    def __init__(
+        self,
+        inner: Any,
+        engine: Engine,
+        *,
+        retries: bool,
+        connection_error: Callable[..., Exception] | None = None,
+    ) -> None:
         self.inner = inner
         self.engine = engine
-        self._retries = retries  # whether refusals are retried here
+        self._retries = retries
+        self._connection_error = connection_error
         self._waits = Waits()
 
     def __getattr__(self, name: str) -> Any:
@@ -151,7 +166,9 @@ class _Wire:
         if isinstance(error, ContextLimitExceeded):
             return replies.too_large(self.library, error)
         if isinstance(error, ClientClosed):
-            raise self.library.ConnectError(str(error), request=request) from error
+            # The SDK's own error passes through it at once; the library's would be tried again.
+            kind = self._connection_error or self.library.ConnectError
+            raise kind(message=str(error), request=request) from error
         raise error
 
     def _response(

@@ -213,7 +213,7 @@ def test_http_clients(web: Web, lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", [object(), "client", None, openai, httpx.URL("http://a"), Caller]
+    "target", [object(), "client", None, httpx, httpx.URL("http://a"), Caller, openai.OpenAI, print]
 )
 def test_not_a_client(target: Any) -> None:
     """What is not a client is refused when it is wrapped, by its name."""

@@ -224,14 +224,15 @@ def test_everything_off(web: Web, serve: Any) -> None:
     both(web, serve(answer, answer), web.open(), content=asked, headers=TYPED, wrapped=off)
 
 
-def test_signed(web: Web, serve: Any) -> None:
-    """A signature covers the body, so a signed request is not touched."""
+def test_signed(web: Web, serve: Any, caplog: Any) -> None:
+    """A signature covers the body, so a signed request is not touched, and a warning says so."""
     answer = Raw(200, JSON, (ANSWER,))
     asked = orjson.dumps({"messages": [USER], "tools": TOOLS})
     signature = {"authorization": "AWS4-HMAC-SHA256 Credential=K/20261121/us/bedrock, Signature=0"}
     lab = serve(answer, answer)
     both(web, lab, web.open(), content=asked, headers={**TYPED, **signature})
     assert lab.journal[1].body == asked
+    assert ["SigV4" in record.getMessage() for record in caplog.records] == [True]
 
 
 def test_compressed_upload(web: Web, serve: Any) -> None:

@@ -1,0 +1,44 @@
+"""Through two layers of ours in two processes a request is translated once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import batchwrap
+from batchwrap.adapters.marker import TRANSLATED_HEADER
+from tests.adapters.callers import Web
+from tests.adapters.conversation import MULTI_CALL, TOOLS, USER
+
+ASKED = {"messages": [USER], "tools": TOOLS}
+
+
+def test_marked(web: Web, serve: Any) -> None:
+    """What was translated says so to hosts that may be a layer of ours, and to no other."""
+    lab = serve(lambda request: MULTI_CALL)
+    client = batchwrap.wrap(web.open())
+    web.post(client, lab, json=ASKED)
+    web.post(client, lab, json={"messages": [USER]})
+    marks = [entry.headers.get(TRANSLATED_HEADER) for entry in lab.journal]
+    assert marks == ["1", None]
+
+
+def test_known_providers_are_not_told(web: Web, serve: Any) -> None:
+    """A provider of the presets gets no header of ours."""
+    lab = serve(lambda request: MULTI_CALL)
+    client = batchwrap.wrap(web.open(), limits="cerebras/code-max")
+    web.post(client, lab, json=ASKED)
+    assert TRANSLATED_HEADER not in lab.journal[0].headers
+
+
+def test_second_layer(web: Web, serve: Any) -> None:
+    """The layer behind throttles what is marked, takes the mark off, and changes nothing."""
+    lab = serve(lambda request: MULTI_CALL)
+    behind = batchwrap.wrap(web.open())
+    answer = web.post(behind, lab, json=ASKED, headers={TRANSLATED_HEADER: "1"})
+    [entry] = lab.journal
+    assert TRANSLATED_HEADER not in entry.headers
+    assert len(entry.json["tools"]) == len(TOOLS)
+    [call] = answer.json()["choices"][0]["message"]["tool_calls"]
+    assert call["function"]["name"] == "multi_read"
+    stats = batchwrap.stats(behind)
+    assert (stats.only_throttled, stats.prompt_tokens) == ({"translated": 1}, entry.prompt_tokens)
