@@ -81,6 +81,12 @@ class _Incoming:
         except self._library.DecodingError:
             return True
 
+    @property
+    def is_recoded(self) -> bool:
+        """Whether a stream is handed out in other bytes than it came in."""
+        encoded = "content-encoding" in self.response.headers
+        return self.is_decoded and (encoded or self._exchange.is_translated)
+
     def _pipe(self, exchange: Exchange) -> EventPipe | Tap | None:
         if not self.is_decoded:
             return None

@@ -197,7 +197,7 @@ class _Wire:
 
     def _stream_response(self, incoming: SyncIncoming | AsyncIncoming, stream: Any) -> Any:
         headers = incoming.response.headers.copy()
-        if incoming.is_decoded:
+        if incoming.is_recoded:
             for name in _ENCODING:
                 headers.pop(name, None)
         return self.library.Response(

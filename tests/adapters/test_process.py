@@ -149,6 +149,7 @@ def test_imported_later() -> None:
     assert ran.stdout == "bare again\n", ran.stderr
 
 
+@pytest.mark.filterwarnings("default")  # litellm warns of itself
 @pytest.mark.skipif(not find_spec("litellm"), reason="litellm lives in the other environment")
 def test_litellm(lab: Lab) -> None:
     """`litellm.completion` is batched, once, on the budget of all others, until `uninstall`."""
