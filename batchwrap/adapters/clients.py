@@ -163,7 +163,8 @@ def _copy_http_client(original: Any) -> Any:
     duplicate = copy.copy(original)
     kind = type(original)
     if hasattr(kind, "__del__"):
-        duplicate.__class__ = type(kind.__name__, (kind,), {"__del__": _keep_open})
+        looks = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+        duplicate.__class__ = type(kind.__name__, (kind,), {**looks, "__del__": _keep_open})
     duplicate._batchwrap_original = original
     return duplicate
 

@@ -28,6 +28,7 @@ class Asked:
     path: str
     headers: tuple[tuple[str, bytes], ...]
     body: bytes
+    peer: object = field(compare=False)
 
 
 @dataclass(slots=True)
@@ -74,7 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
             for name, value in self.headers.items()
             if name.lower() not in _RANDOM_HEADERS
         )
-        recorder.asked.append(Asked(self.command, self.path, headers, _RANDOM.sub(rb"\1-", body)))
+        body_shown = _RANDOM.sub(rb"\1-", body)
+        asked = Asked(self.command, self.path, headers, body_shown, self.client_address)
+        recorder.asked.append(asked)
         if "hang" in self.path or b'"hang"' in body:
             self._hang(recorder)
             return
