@@ -1,5 +1,6 @@
 # make demo   the main job, once with the bare client and once wrapped
 # make test   all tests, with openai 3.x and with openai 2.x and litellm
+# make test-sdks     other SDKs that are wrapped in the same way
 # make test-agents   agents in another language behind `batchwrap serve`; needs node and npm
 # make lint   format, lint, types, layers
 # Both environments are made as they are needed; nothing else has to be installed.
@@ -7,10 +8,11 @@
 PYTHON ?= python3
 MAIN := .venv
 LITELLM := .venv-litellm
+SDKS := .venv-sdks
 # litellm leaves an event loop of its own open; leaks of ours fail in the other environment.
 LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
-.PHONY: demo test test-agents test-openai3 test-openai2 lint format coverage coverage-openai3 coverage-openai2 build clean benchmark-offer \
+.PHONY: demo test test-agents test-openai3 test-openai2 test-sdks lint format coverage coverage-openai3 coverage-openai2 build clean benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-tokens
 
 demo: $(MAIN)/.ready
@@ -32,6 +34,10 @@ test-agents: $(MAIN)/.ready
 	cp tests/serve/agents/package.json build/agents
 	if command -v npm; then cd build/agents && npm install --no-audit --no-fund --loglevel=error; fi
 	BATCHWRAP_TEST_AGENTS=1 $(MAIN)/bin/python -m pytest -q tests/serve/agents
+
+# Other SDKs that are wrapped in the same way, each with its real package.
+test-sdks: $(SDKS)/.ready
+	$(SDKS)/bin/python -m pytest -q tests/sdks
 
 lint: $(MAIN)/.ready
 	$(MAIN)/bin/ruff format --check .
@@ -75,6 +81,12 @@ $(LITELLM)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(LITELLM)
 	$(LITELLM)/bin/python -m pip install -q -U pip
 	$(LITELLM)/bin/python -m pip install -q -e '.[all]' --group openai2 --group test
+	touch $@
+
+$(SDKS)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(SDKS)
+	$(SDKS)/bin/python -m pip install -q -U pip
+	$(SDKS)/bin/python -m pip install -q -e '.[httpx,httpx2,lab]' --group sdks --group test
 	touch $@
 
 # The demo's job several times, bare and wrapped: the figures of the README.

@@ -30,7 +30,10 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/v1/messages", generating.messages),
     ("POST", "/v1/echo", endpoints.echo),
     ("GET", "/v1/models", endpoints.models),
+    # Azure's paths, old and new; the new ones are Groq's, too.
     ("POST", "/openai/deployments/{name}/chat/completions", chat.complete),
+    ("POST", "/openai/v1/chat/completions", chat.complete),
+    ("POST", "/openai/v1/responses", generating.responses),
     ("POST", "/openai/deployments/{name}/embeddings", endpoints.embeddings),
 )
 # Models may block, so each running one has a thread.
