@@ -23,6 +23,8 @@ def wrapping(client: OpenAI, later: AsyncOpenAI, http: httpx.Client) -> None:
     assert_type(batchwrap.wrap(later, limits="cerebras/code-max"), AsyncOpenAI)
     assert_type(batchwrap.wrap(http, throttle=None, in_place=True), httpx.Client)
     assert_type(batchwrap.stats(client), batchwrap.Stats)
+    batchwrap.install(limits=[batchwrap.Limit("requests", 1, 60)], remind_every=None)
+    batchwrap.uninstall()
 
 
 @batchwrap.batched
