@@ -494,8 +494,10 @@ class Exchange:
             scope=refusal.scope,
             retry_after_s=refusal.retry_after_s,
         )
-        # Money, plan, or a size that never fits: no waiting helps.
-        seconds = None if refusal.kind == "final" else self._backoff(refusal)
+        # Money, plan, or a size that never fits: no waiting helps. Nor where a layer in front of
+        # the provider has waited already, or the provider says so itself.
+        hopeless = refusal.kind == "final" or self._head.headers.get("x-should-retry") == "false"
+        seconds = None if hopeless else self._backoff(refusal)
         if seconds is None:
             return None
         if refusal.kind != "bucket":

@@ -6,6 +6,7 @@ from typing import Any
 
 import batchwrap
 from batchwrap.adapters.marker import TRANSLATED_HEADER
+from batchwrap.lab import Raw
 from tests.adapters.callers import Web
 from tests.adapters.conversation import MULTI_CALL, TOOLS, USER
 
@@ -28,6 +29,15 @@ def test_known_providers_are_not_told(web: Web, serve: Any) -> None:
     client = batchwrap.wrap(web.open(), limits="cerebras/code-max")
     web.post(client, lab, json=ASKED)
     assert TRANSLATED_HEADER not in lab.journal[0].headers
+
+
+def test_retries_do_not_multiply(web: Web, serve: Any) -> None:
+    """A refusal that a layer behind has given up is handed on at once."""
+    told = {"x-should-retry": "false", "retry-after": "0", "content-type": "application/json"}
+    lab = serve(lambda request: Raw(429, told, (b"{}",)))
+    client = batchwrap.wrap(web.open())
+    assert web.post(client, lab, json=ASKED).status_code == 429
+    assert len(lab.journal) == 1
 
 
 def test_second_layer(web: Web, serve: Any) -> None:
