@@ -54,17 +54,34 @@ def body_of(error: BaseException) -> chat.Body:
     return {"error": {"message": str(error)}}
 
 
-def tries_of(error: BaseException) -> int:
-    """How often the request was sent in all, retries of the layers beneath included."""
+def event_of(error: BaseException) -> chat.Body:
+    """What the event said that an SDK raised an error for in the middle of a stream.
+
+    The status that the SDK has made up for it says less than the provider's own code.
+    """
+    for one in _causes(error):
+        body = getattr(one, "body", None)
+        if isinstance(body, dict) and body:
+            return {"error": body}
+    return {**body_of(error), "status_code": status_of(error)}
+
+
+def tries_of(error: BaseException, told: int) -> int:
+    """How often the request was sent in all, retries of the layers beneath included.
+
+    Args:
+        error: the last one.
+        told: how often litellm was told to try again, around the SDK's own retries.
+    """
     retries = 0
     for one in _chain(error):
         request = getattr(one, "request", None) or getattr(
             getattr(one, "response", None), "request", None
         )
-        told = lowered(getattr(request, "headers", None)).get(_RETRIED, "")
-        retries = max(retries, int(told) if told.isdecimal() else 0)
-    again = getattr(error, "num_retries", None)  # litellm's own, around them
-    return 1 + retries + (again if type(again) is int and again > 0 else 0)
+        count = lowered(getattr(request, "headers", None)).get(_RETRIED, "")
+        retries = max(retries, int(count) if count.isdecimal() else 0)
+    again = getattr(error, "num_retries", None)  # where litellm says it itself
+    return 1 + retries + max(told, again if type(again) is int else 0)
 
 
 def lowered(headers: object) -> dict[str, str]:
@@ -76,14 +93,16 @@ def lowered(headers: object) -> dict[str, str]:
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """The error and those with the same status that it came from."""
-    status, one = status_of(error), error
+    status = status_of(error)
+    return (one for one in _causes(error) if one is error or status_of(one) == status)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     for _ in range(_DEEPEST):
-        if one is error or status_of(one) == status:
-            yield one
-        before = one.__cause__ or one.__context__
-        if before is None:
+        if error is None:
             return
-        one = before
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _read(response: Any) -> Any:

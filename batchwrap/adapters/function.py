@@ -153,7 +153,7 @@ class _Target:
         if status is None:
             raise error
         beneath = request.retries_beneath or self.hints.retries
-        tries = failures.tries_of(error) + beneath
+        tries = failures.tries_of(error, beneath)
         return Head(status, failures.headers_of(error), tries=tries)
 
     def refuse_awaitable(self, result: Any) -> None:

@@ -148,9 +148,8 @@ def _blank(part: Any, keep: tuple[str, ...]) -> None:
     for name in vars(part):
         if name not in keep:
             setattr(part, name, None)
-    extra = getattr(part, "__pydantic_extra__", None)
-    if extra:
-        extra.clear()
+    extra = getattr(part, "__pydantic_extra__", None) or {}
+    extra.update({name: None for name in extra if name not in keep})
 
 
 def _part(choice: Any) -> Any:

@@ -75,7 +75,7 @@ class _Result:
 
     def _first(self) -> chat.Body | None:
         if self._failed is not None:
-            return {**failures.body_of(self._failed), "status_code": self._failed_status}
+            return failures.event_of(self._failed)
         return as_dict(self.came[0]) if self.came else None
 
     def _fails(self, error: Exception) -> None:
@@ -83,10 +83,6 @@ class _Result:
         if not failures.is_answer(error):
             raise error
         self._failed = error
-
-    @property
-    def _failed_status(self) -> int | None:
-        return None if self._failed is None else failures.status_of(self._failed)
 
 
 class SyncResult(_Result):

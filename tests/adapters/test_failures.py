@@ -168,4 +168,4 @@ def test_odd_errors() -> None:
         assert failures.status_of(error) in (429, None)
         assert isinstance(failures.headers_of(error), dict)
         assert "error" in failures.body_of(error)
-        assert failures.tries_of(error) >= 1
+        assert failures.tries_of(error, 0) >= 1
