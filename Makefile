@@ -2,6 +2,7 @@
 # make test   all tests, with openai 3.x and with openai 2.x and litellm
 # make test-sdks     other SDKs that are wrapped in the same way
 # make test-agents   agents in another language behind `batchwrap serve`; needs node and npm
+# make test-proxy   the hook in a real litellm proxy
 # make lint   format, lint, types, layers
 # Both environments are made as they are needed; nothing else has to be installed.
 
@@ -9,10 +10,11 @@ PYTHON ?= python3
 MAIN := .venv
 LITELLM := .venv-litellm
 SDKS := .venv-sdks
+PROXY := .venv-proxy
 # litellm leaves an event loop of its own open; leaks of ours fail in the other environment.
 LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
-.PHONY: demo test test-agents test-openai3 test-openai2 test-sdks lint format coverage coverage-openai3 coverage-openai2 build clean benchmark-offer \
+.PHONY: demo test test-agents test-openai3 test-openai2 test-proxy test-sdks lint format coverage coverage-openai3 coverage-openai2 build clean benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-tokens
 
 demo: $(MAIN)/.ready
@@ -38,6 +40,10 @@ test-agents: $(MAIN)/.ready
 # Other SDKs that are wrapped in the same way, each with its real package.
 test-sdks: $(SDKS)/.ready
 	$(SDKS)/bin/python -m pytest -q tests/sdks
+
+# litellm's cache needs what only its proxy brings along, so its tests run here whole.
+test-proxy: $(PROXY)/.ready
+	$(PROXY)/bin/python -m pytest -q $(LITELLM_LEAKS) tests/proxy tests/adapters/test_litellm*.py
 
 lint: $(MAIN)/.ready
 	$(MAIN)/bin/ruff format --check .
@@ -87,6 +93,12 @@ $(SDKS)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(SDKS)
 	$(SDKS)/bin/python -m pip install -q -U pip
 	$(SDKS)/bin/python -m pip install -q -e '.[httpx,httpx2,lab]' --group sdks --group test
+	touch $@
+
+$(PROXY)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(PROXY)
+	$(PROXY)/bin/python -m pip install -q -U pip
+	$(PROXY)/bin/python -m pip install -q -e '.[httpx,httpx2,lab,litellm]' --group proxy --group openai2 --group test
 	touch $@
 
 # The demo's job several times, bare and wrapped: the figures of the README.

@@ -21,9 +21,9 @@ _DEEPEST = 8
 
 def status_of(error: BaseException) -> int | None:
     """The HTTP status of an answer with an error that this error stands for; None for others."""
-    for source in (error, getattr(error, "response", None)):
+    for source in (error, field(error, "response")):
         for name in _STATUS:
-            status = getattr(source, name, None)
+            status = field(source, name)
             if type(status) is int and 400 <= status <= 599:
                 return status
     return None
@@ -31,15 +31,15 @@ def status_of(error: BaseException) -> int | None:
 
 def is_answer(error: BaseException) -> bool:
     """Whether an error stands for something that the provider said."""
-    return status_of(error) is not None or isinstance(getattr(error, "body", None), dict)
+    return status_of(error) is not None or isinstance(field(error, "body"), dict)
 
 
 def headers_of(error: BaseException) -> dict[str, str]:
     """The headers of that answer, with lower-case names; empty where nobody kept them."""
     for one in _chain(error):
-        for source in (one, getattr(one, "response", None)):
+        for source in (one, field(one, "response")):
             for name in _HEADERS:
-                headers = lowered(getattr(source, name, None))
+                headers = lowered(field(source, name))
                 if headers:
                     return headers
     return {}
@@ -48,7 +48,7 @@ def headers_of(error: BaseException) -> dict[str, str]:
 def body_of(error: BaseException) -> chat.Body:
     """What that answer said; the error's own words where its body was not kept."""
     for one in _chain(error):
-        body = getattr(one, "body", None) or _read(getattr(one, "response", None))
+        body = field(one, "body") or _read(field(one, "response"))
         if isinstance(body, dict) and body:
             return body if "error" in body else {"error": body}
     return {"error": {"message": str(error)}}
@@ -60,7 +60,7 @@ def event_of(error: BaseException) -> chat.Body:
     The status that the SDK has made up for it says less than the provider's own code.
     """
     for one in _causes(error):
-        body = getattr(one, "body", None)
+        body = field(one, "body")
         if isinstance(body, dict) and body:
             return {"error": body}
     return {**body_of(error), "status_code": status_of(error)}
@@ -75,13 +75,19 @@ def tries_of(error: BaseException, told: int) -> int:
     """
     retries = 0
     for one in _chain(error):
-        request = getattr(one, "request", None) or getattr(
-            getattr(one, "response", None), "request", None
-        )
-        count = lowered(getattr(request, "headers", None)).get(_RETRIED, "")
+        request = field(one, "request") or field(field(one, "response"), "request")
+        count = lowered(field(request, "headers")).get(_RETRIED, "")
         retries = max(retries, int(count) if count.isdecimal() else 0)
-    again = getattr(error, "num_retries", None)  # where litellm says it itself
+    again = field(error, "num_retries")  # where litellm says it itself
     return 1 + retries + max(told, again if type(again) is int else 0)
+
+
+def field(source: object, name: str) -> Any:
+    """An attribute, or None; some libraries' properties raise errors of their own."""
+    try:
+        return getattr(source, name, None)
+    except Exception:  # httpx: a response that was never given its request
+        return None
 
 
 def lowered(headers: object) -> dict[str, str]:
@@ -107,7 +113,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _read(response: Any) -> Any:
     """The JSON body of a response that was read; None for others."""
-    decode = getattr(response, "json", None)
+    decode = field(response, "json")
     try:
         return decode() if callable(decode) else None
     except Exception:  # not JSON, or a stream that was never read: each library has its own error

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from batchwrap.adapters.failures import lowered
+from batchwrap.adapters.failures import field, lowered
 from batchwrap.throttle.accounts import Origin
 from batchwrap.throttle.presets import provider_of
 
@@ -73,8 +73,7 @@ class Hints:
 
     def learn(self, arguments: Mapping[str, Any], answer: Any) -> None:
         """Remember where an answer came from, if that is a provider that is known."""
-        response = getattr(answer, "response", None)
-        url = _hidden(answer).get("api_base") or getattr(response, "url", None)
+        url = _hidden(answer).get("api_base") or field(field(answer, "response"), "url")
         model, host = str(arguments.get("model") or ""), _host(url)
         if provider_of(host).name and len(self._deployments(model)) < 2:
             self._came_from[model] = host

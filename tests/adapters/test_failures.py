@@ -157,7 +157,17 @@ class Odd(Exception):
 
 def odd_errors() -> Iterator[Odd]:
     """Fields that SDKs use, with what they never hold."""
-    for value in (None, True, 99, 1e9, "429", [], object()):
+    for value in (
+        None,
+        True,
+        99,
+        1e9,
+        "429",
+        [],
+        object(),
+        httpx.Response(429),
+        httpx.ReadError(""),
+    ):
         yield Odd(status_code=value, response=value, body=value, headers=value, request=value)
         yield Odd(status_code=429, response=value, body=value, headers=value, num_retries=value)
 
