@@ -14,7 +14,7 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 # The README shows litellm, which lives in an environment of its own (see the Makefile).
 _pages = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
-    patterns=["README.md", "docs/*.md"],
+    patterns=["README.md", "docs/*.md", "docs/guides/*.md"],
     setup=lambda namespace: namespace.update(has_litellm=bool(find_spec("litellm"))),
 )
 _docstrings = Sybil(parsers=[DocTestParser(optionflags=ELLIPSIS)], patterns=["batchwrap/**/*.py"])

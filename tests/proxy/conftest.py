@@ -22,15 +22,8 @@ from batchwrap.lab import Lab, Raw, Reply
 # The proxy has an environment of its own (`make test-proxy`).
 collect_ignore_glob = [] if find_spec("litellm_proxy_extras") else ["test_*.py"]
 
-_CONFIG = """
-model_list:
-  - model_name: m
-    litellm_params: {model: openai/m, api_base: os.environ/LAB, api_key: k}
-litellm_settings:
-  callbacks: batchwrap.litellm.proxy
-callback_settings:
-  batchwrap: {remind_every: 6}
-"""
+_ROOT = Path(__file__).parents[2]
+_CONFIG = _ROOT / "examples" / "litellm_proxy.yaml"
 
 
 class Played:
@@ -61,12 +54,12 @@ def lab(model: Played) -> Iterator[Lab]:
 def proxy(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """A running proxy: its URL and its key."""
     folder, key = tmp_path_factory.mktemp("proxy"), f"sk-{secrets.token_hex(32)}"
-    (folder / "config.yaml").write_text(_CONFIG)
     url, log = f"http://127.0.0.1:{_free_port()}", folder / "log"
-    told = {"LAB": lab.base_url, "LITELLM_MASTER_KEY": key, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    command = [str(Path(sys.executable).with_name("litellm")), "--config", "config.yaml"]
+    told = {"MODEL": "openai/m", "OPENAI_BASE_URL": lab.base_url, "OPENAI_API_KEY": "k"}
+    told |= {"LITELLM_MASTER_KEY": key, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    command = [str(Path(sys.executable).with_name("litellm")), "--config", str(_CONFIG)]
     listen = ["--host", "127.0.0.1", "--port", url.rsplit(":", 1)[1]]
-    environment = {**os.environ, **told, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, **told, "PYTHONPATH": str(_ROOT)}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, *listen], cwd=folder, env=environment, stdout=output, stderr=output

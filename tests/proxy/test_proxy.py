@@ -49,12 +49,12 @@ def _dumped(calls: list[Any]) -> list[tuple[str, str]]:
 def test_plain(ask: Ask, lab: Lab) -> None:
     """The multi-call is expanded for the agent, and folded for the provider."""
     create: Any = ask(MULTI_CALL, END).chat.completions.create
-    first = create(model="m", messages=[USER], tools=TOOLS)
+    first = create(model="coder", messages=[USER], tools=TOOLS)
     message = first.choices[0].message
     assert calls_of(message) == READS
     offered = [tool["function"]["name"] for tool in lab.journal[-1].json["tools"]]
     assert offered == ["read_file", "edit_file", "multi_read", "multi_edit", "batch"]
-    done = create(model="m", messages=answered(message), tools=TOOLS)
+    done = create(model="coder", messages=answered(message), tools=TOOLS)
     assert done.choices[0].message.content == "Both read."
     assert folded(lab.journal[-1].json["messages"])
 
@@ -62,11 +62,11 @@ def test_plain(ask: Ask, lab: Lab) -> None:
 def test_streamed(ask: Ask, lab: Lab) -> None:
     """The same in streams."""
     create: Any = ask(MULTI_CALL, END).chat.completions.create
-    message = gather(list(create(model="m", messages=[USER], tools=TOOLS, stream=True)))
+    message = gather(list(create(model="coder", messages=[USER], tools=TOOLS, stream=True)))
     assert (message["content"], message["calls"]) == ("Let me read.", READS)
     assert message["finish_reason"] == "tool_calls"
     history = history_of(message["ids"], message["calls"])
-    done = gather(list(create(model="m", messages=history, tools=TOOLS, stream=True)))
+    done = gather(list(create(model="coder", messages=history, tools=TOOLS, stream=True)))
     assert done["content"] == "Both read."
     _, assistant, result = lab.journal[-1].json["messages"]
     assert [call["function"]["name"] for call in assistant["tool_calls"]] == ["multi_read"]
@@ -78,14 +78,14 @@ def test_waves(ask: Ask, lab: Lab, stream: bool) -> None:
     """The second edit of a file comes out of the proxy; the provider is not asked."""
     create: Any = ask(EDIT_TWICE).chat.completions.create
     before = lab.round_trips
-    first = create(model="m", messages=[USER], tools=TOOLS)
+    first = create(model="coder", messages=[USER], tools=TOOLS)
     [call] = first.choices[0].message.tool_calls
     history = history_of([call.id], [("edit_file", EDITS[0])])
     if stream:  # no stream came yet whose types a local one could have
         ask(END)
-        list(create(model="m", messages=[USER], stream=True))
+        list(create(model="coder", messages=[USER], stream=True))
         before += 1
-    second = create(model="m", messages=history, tools=TOOLS, stream=stream)
+    second = create(model="coder", messages=history, tools=TOOLS, stream=stream)
     got = gather(list(second))["calls"] if stream else calls_of(second.choices[0].message)
     assert got == [("edit_file", EDITS[1])]
     assert lab.round_trips == before + 1
@@ -95,10 +95,12 @@ def test_a_local_answer_says_so(ask: Ask) -> None:
     """By a header of the proxy's response."""
     client = ask(EDIT_TWICE)
     create: Any = client.chat.completions.create
-    [call] = create(model="m", messages=[USER], tools=TOOLS).choices[0].message.tool_calls
+    [call] = create(model="coder", messages=[USER], tools=TOOLS).choices[0].message.tool_calls
     history: Any = history_of([call.id], [("edit_file", EDITS[0])])
     tools: Any = TOOLS
-    raw = client.chat.completions.with_raw_response.create(model="m", messages=history, tools=tools)
+    raw = client.chat.completions.with_raw_response.create(
+        model="coder", messages=history, tools=tools
+    )
     assert raw.headers["x-batchwrap-served"] == "local"
 
 
@@ -106,7 +108,7 @@ def test_refusals_are_waited_for(ask: Ask, lab: Lab) -> None:
     """More refusals than the proxy's router retries do not reach the agent."""
     create: Any = ask(*[REFUSED] * 4, END).chat.completions.create
     before = lab.refusals
-    done = create(model="m", messages=[USER], tools=TOOLS)
+    done = create(model="coder", messages=[USER], tools=TOOLS)
     assert done.choices[0].message.content == "Both read."
     assert lab.refusals - before == 4
 
@@ -116,4 +118,4 @@ def test_errors_stay_the_proxys(ask: Ask) -> None:
     bad = Raw(400, {"content-type": "application/json"}, (b'{"error": {"message": "odd"}}',))
     create: Any = ask(bad, bad, bad, bad).chat.completions.create
     with pytest.raises(openai.BadRequestError, match="odd"):
-        create(model="m", messages=[USER], tools=TOOLS)
+        create(model="coder", messages=[USER], tools=TOOLS)
