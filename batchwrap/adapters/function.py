@@ -118,7 +118,7 @@ class _Target:
         self.function = function
         self.engine = engine
         self.templates = Templates()
-        self.streams = False  # whatever it is asked for
+        self.streams = False  # where nothing in a call tells
         self.is_async = False  # although it does not look it
         self.hints = Hints(function)
         self._signature = Signature(function)
@@ -145,7 +145,12 @@ class _Target:
         """Status and headers of what it returned."""
         self.hints.learn(request.body, result)
         headers = self.hints.headers(request.body, result)
-        return Head(200, headers, is_stream(result, wanted=request.wants_stream))
+        streams = is_stream(result, wanted=request.wants_stream)
+        if not request.says_stream:
+            self.streams = streams
+        if streams:
+            request.streams()
+        return Head(200, headers, streams)
 
     def refused(self, request: CallRequest, error: Exception) -> Head:
         """The same of what it raised. An error that no provider sent is raised again."""

@@ -6,10 +6,13 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 from batchwrap.adapters.marker import is_translated
 from batchwrap.adapters.objects import as_dict
 from batchwrap.core import chat
 
+_READ = ("messages", "tools", "tool_choice", "model")
 _JSON = (str, int, float, bool, list, dict, type(None))
 # A generator's chunks come without `stream`; nothing is to be asked for that it cannot be told.
 _STREAMS = {"stream": True, "stream_options": {"include_usage": False}}
@@ -66,8 +69,10 @@ class CallRequest:
         seen = {**defaults, **given}
         plain = {name: value for name, value in seen.items() if isinstance(value, _JSON)}
         messages = [_seen(message) for message in seen["messages"]]
-        told = {} if not streams or "stream" in given else _STREAMS
-        self.body: chat.Body = {**plain, **told, "messages": messages}
+        self.body: chat.Body = {**plain, "messages": messages}
+        self.says_stream = "stream" in given
+        if streams and not self.says_stream:
+            self.streams()
 
     @classmethod
     def of(
@@ -83,7 +88,8 @@ class CallRequest:
         named = None if is_translated() else signature.named(args)
         if named is None or not isinstance({**defaults, **named, **kwargs}.get("messages"), list):
             return None
-        return cls({**named, **kwargs}, defaults, signature, streams=streams)
+        request = cls({**named, **kwargs}, defaults, signature, streams=streams)
+        return request if _is_json([request.body.get(name) for name in _READ]) else None
 
     def arguments(self, body: chat.Body | None, api_key: str | None) -> dict[str, Any]:
         """The keyword arguments to call with, for a body of the exchange."""
@@ -95,6 +101,11 @@ class CallRequest:
             if "messages" in given:
                 given["messages"] = [getattr(m, "original", m) for m in given["messages"]]
         return given if api_key is None else {**given, "api_key": api_key}
+
+    def streams(self) -> None:
+        """The answer is a stream, although no argument of the call asks for one."""
+        if not self.wants_stream:
+            self.body |= _STREAMS
 
     @property
     def wants_stream(self) -> bool:
@@ -122,6 +133,15 @@ class CallRequest:
     def _is_new(self, name: str, value: object) -> bool:
         is_changed = name not in self.body or value is not self.body[name]
         return is_changed and self._signature.takes(name)
+
+
+def _is_json(value: object) -> bool:
+    """Whether a value could stand in a request on the wire: its keys are texts, for one."""
+    try:
+        orjson.dumps(value, default=repr)
+    except TypeError:
+        return False
+    return True
 
 
 class _Seen(dict[str, Any]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
-from inspect import isasyncgen, isawaitable, isgenerator
+from inspect import isawaitable
 from itertools import chain, islice
 from typing import Any
 
@@ -18,12 +18,14 @@ _FREE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
 
 def is_stream(result: object, *, wanted: bool) -> bool:
-    """Whether a result is a stream of chunks; a completion can be iterated, too."""
-    if isgenerator(result) or isasyncgen(result):
-        return True
-    if not wanted or hasattr(result, "model_dump") or isinstance(result, dict | list | str | bytes):
+    """Whether a result is a stream of chunks, `wanted` or not.
+
+    Completions can be iterated, too, and so can responses of some HTTP libraries.
+    """
+    if hasattr(result, "model_dump") or isinstance(result, dict | list | str | bytes):
         return False
-    return hasattr(result, "__iter__") or hasattr(result, "__aiter__")
+    names = ("__iter__", "__aiter__") if wanted else ("__next__", "__anext__")
+    return any(hasattr(result, name) for name in names)
 
 
 class _Result:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Iterable
+from contextlib import aclosing
 from inspect import isasyncgen, isgenerator
 from typing import Any
 
@@ -13,25 +14,25 @@ def like(original: Any, pieces: Any) -> Any:
     """The pieces as an object of the original's type.
 
     A subclass made for it shares the original's attributes, so `isinstance`, hidden
-    parameters and response headers stay. Generators cannot be subclassed: theirs is `pieces`.
+    parameters and response headers stay. Generators cannot be subclassed: theirs is a generator.
     """
-    return pieces if _is_plain(original) else _made(original, pieces, vars(original))
+    if isgenerator(original):
+        return _each(pieces)
+    if isasyncgen(original):
+        return _each_async(pieces)
+    return _made(original, pieces, vars(original)) if hasattr(original, "__dict__") else pieces
 
 
 def like_local(original: Any, chunks: list[Any], *, is_async: bool) -> Any:
     """The chunks of a local answer as a stream of the type of one that came before."""
-    pieces = _each_async(chunks) if is_async else _each(chunks)
-    if _is_plain(original):
+    pieces = _chunks_async(chunks) if is_async else _each(chunks)
+    if isgenerator(original) or isasyncgen(original) or not hasattr(original, "__dict__"):
         return pieces
     made = _made(original, pieces, dict(vars(original)))
     mark_local(made)
     if hasattr(made, "chunks"):
         made.chunks = chunks
     return made
-
-
-def _is_plain(original: Any) -> bool:
-    return isgenerator(original) or isasyncgen(original) or not hasattr(original, "__dict__")
 
 
 def _made(original: Any, pieces: Any, fields: dict[str, Any]) -> Any:
@@ -47,10 +48,16 @@ def _made(original: Any, pieces: Any, fields: dict[str, Any]) -> Any:
     return made
 
 
-def _each(chunks: list[Any]) -> Generator[Any]:
-    yield from chunks
+def _each(pieces: Iterable[Any]) -> Generator[Any]:
+    yield from pieces
 
 
-async def _each_async(chunks: list[Any]) -> AsyncGenerator[Any]:
+async def _each_async(pieces: Any) -> AsyncGenerator[Any]:
+    async with aclosing(pieces):
+        async for piece in pieces:
+            yield piece
+
+
+async def _chunks_async(chunks: list[Any]) -> AsyncGenerator[Any]:
     for chunk in chunks:
         yield chunk

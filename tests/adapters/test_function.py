@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Iterator
+from inspect import isasyncgen, isgenerator
 from typing import Any
 
 import openai
@@ -151,9 +152,11 @@ async def test_generators() -> None:
         return async_chunks()
 
     stream = complete(messages=[USER], stream=True)
+    assert isgenerator(stream)
     assert next(stream) is chunk, "an untouched chunk is the same object"
     stream.close()
     streamed = await complete_async(messages=[USER], stream=True)
+    assert isasyncgen(streamed)
     assert await anext(streamed) is chunk
     await streamed.aclose()
     assert closed == ["sync", "async"]

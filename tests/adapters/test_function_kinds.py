@@ -192,3 +192,34 @@ async def test_methods_and_callable_objects(serve: Serve) -> None:
         assert calls_of(done.choices[0].message) == READS
         called = await batchwrap.batched(Agent())(messages=[USER], tools=TOOLS)
         assert calls_of(called.choices[0].message) == READS
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_function_that_streams_by_itself(serve: Serve) -> None:
+    """Where only the function knows that it streams, its streams are translated all the same."""
+    running = serve(*[MULTI_CALL] * 4)
+    with sdk(running) as client:
+
+        @batchwrap.batched
+        def complete(messages: list[Any], tools: list[Any]) -> Any:
+            return client.chat.completions.create(
+                model="m", messages=messages, tools=tools, stream=True
+            )
+
+        for _ in range(2):
+            stream = complete([USER], TOOLS)
+            assert isinstance(stream, openai.Stream)
+            assert gather(list(stream))["calls"] == READS
+    async with sdk_async(running) as later:
+
+        @batchwrap.batched
+        async def complete_async(messages: list[Any], tools: list[Any]) -> Any:
+            return await later.chat.completions.create(
+                model="m", messages=messages, tools=tools, stream=True
+            )
+
+        for _ in range(2):
+            chunks = [chunk async for chunk in await complete_async([USER], TOOLS)]
+            assert gather(chunks)["calls"] == READS
+    assert batchwrap.stats(complete).multi_calls == 2

@@ -173,3 +173,31 @@ def test_headers_of_streams_teach_the_limits(serve: Serve) -> None:
     with pytest.raises(LimitExceeded, match="max_wait_s=0"):
         complete(messages=[USER], stream=True)
     assert running.round_trips == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"messages": [{"role": "user", 5: 1}]},
+        {"messages": [USER], "tools": [{5: 1}]},
+        {"messages": [None, 5, object()]},
+        {"messages": [USER], "model": 2**70},
+        {"messages": [USER], "tools": TOOLS, "logit_bias": {5: 1}},
+        {"messages": [USER], "response_format": int, "stream": "yes"},
+    ],
+)
+@pytest.mark.parametrize(
+    "answer", [None, 5, "text", [], {}, {"choices": 5}, {"choices": [{"message": 5}]}, object()]
+)
+def test_odd_shapes(odd: dict[str, Any], answer: Any) -> None:
+    """What is not understood goes through: the function is called once, its answer comes out."""
+    seen: list[Any] = []
+
+    @batchwrap.batched
+    def complete(**kwargs: Any) -> Any:
+        seen.append(kwargs)
+        return answer
+
+    out = complete(**odd)
+    assert len(seen) == 1 and seen[0].keys() == odd.keys()
+    assert out is answer or odd.get("stream")
