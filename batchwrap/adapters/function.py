@@ -138,7 +138,7 @@ class _Target:
             request.body,
             self.hints.origin(request.body),
             may_answer=self.templates.serve(stream=request.wants_stream),
-            retries=not request.is_routed,
+            retries=self.hints.is_router or not request.is_routed,
         )
 
     def head(self, request: CallRequest, result: Any) -> Head:
@@ -166,9 +166,8 @@ class _Target:
         if not inspect.isawaitable(result):
             return
         undo = getattr(result, "close", None) or getattr(result, "cancel", None)
-        if undo is None:
+        if undo is None or undo() is False:
             raise ConfigError("fn", f"{self.function!r} returns an awaitable: declare it async")
-        undo()
         self.is_async = True
         raise _Awaitable
 

@@ -79,6 +79,11 @@ class Hints:
             self._came_from[model] = host
 
     @property
+    def is_router(self) -> bool:
+        """Whether the function is a router's own."""
+        return callable(getattr(self._bound, "get_model_list", None))
+
+    @property
     def retries(self) -> int:
         """How often a router that the function is bound to tries again by itself."""
         told = getattr(self._bound, "num_retries", None)

@@ -139,12 +139,18 @@ def test_an_awaitable_that_cannot_be_undone() -> None:
         def __await__(self) -> Iterator[Any]:
             yield
 
-    @batchwrap.batched
-    def complete(**kwargs: Any) -> Any:
-        return Later()
+    class Running(Later):
+        def cancel(self) -> bool:
+            """Too late."""
+            return False
 
-    with pytest.raises(ConfigError, match="returns an awaitable: declare it async"):
-        complete(messages=[USER])
+    for made in (Later(), Running()):
+
+        def start(made: Any = made, **kwargs: Any) -> Any:
+            return made
+
+        with pytest.raises(ConfigError, match="returns an awaitable: declare it async"):
+            batchwrap.batched(start)(messages=[USER])
 
 
 @pytest.mark.anyio

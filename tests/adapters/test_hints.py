@@ -102,7 +102,7 @@ def test_a_router() -> None:
     answer = SimpleNamespace(_response_headers={"a": "b"}, response=None)
     origin = hints.origin({"model": "one"})
     assert (origin.host, origin.api_key, origin.model) == ("api.groq.com", "k", "openai/x")
-    assert hints.retries == 3
+    assert (hints.retries, hints.is_router, Hints(nothing).is_router) == (3, True, False)
     assert hints.headers({"model": "one"}, answer) == {"a": "b"}
     assert hints.origin({"model": "two"}).host == hints.origin({"model": "none"}).host == ""
     assert hints.headers({"model": "two"}, answer) == {}
