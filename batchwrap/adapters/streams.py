@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import aclosing
+from functools import lru_cache
 from inspect import isasyncgen, isgenerator
 from typing import Any
 
@@ -36,16 +37,28 @@ def like_local(original: Any, chunks: list[Any], *, is_async: bool) -> Any:
 
 
 def _made(original: Any, pieces: Any, fields: dict[str, Any]) -> Any:
-    kind = type(original)
-    end = getattr(pieces, "aclose", None) or pieces.close
-    methods: dict[str, Any] = {"close": lambda _: end(), "aclose": lambda _: end()}
-    if hasattr(pieces, "__anext__"):
-        methods |= {"__aiter__": lambda _: pieces, "__anext__": lambda _: anext(pieces)}
-    else:
-        methods |= {"__iter__": lambda _: pieces, "__next__": lambda _: next(pieces)}
-    made: Any = object.__new__(type(kind.__name__, (kind,), methods))
+    made: Any = object.__new__(_like_kind(type(original), hasattr(pieces, "__anext__")))
     made.__dict__ = fields
+    made._pieces = pieces  # a slot: among the fields the original would keep its own pieces alive
     return made
+
+
+@lru_cache(maxsize=16)  # bounded: litellm's Router makes a class for each stream
+def _like_kind(kind: Any, is_async: bool) -> type[Any]:
+    """A subclass whose objects iterate over their pieces."""
+
+    def close(self: Any) -> Any:
+        return (getattr(self._pieces, "aclose", None) or self._pieces.close)()
+
+    def pieces(self: Any) -> Any:
+        return self._pieces
+
+    methods: dict[str, Any] = {"__slots__": ("_pieces",), "close": close, "aclose": close}
+    if is_async:
+        methods |= {"__aiter__": pieces, "__anext__": lambda self: anext(self._pieces)}
+    else:
+        methods |= {"__iter__": pieces, "__next__": lambda self: next(self._pieces)}
+    return type(kind.__name__, (kind,), methods)
 
 
 def _each(pieces: Iterable[Any]) -> Generator[Any]:

@@ -11,6 +11,7 @@ import openai
 import pytest
 
 import batchwrap
+from batchwrap.adapters.function import engine_of
 from batchwrap.errors import ConfigError
 from batchwrap.lab import Lab, Raw
 from tests.adapters.conversation import END, MULTI_CALL, READS, TOOLS, USER, calls_of, gather
@@ -229,3 +230,19 @@ async def test_a_function_that_streams_by_itself(serve: Serve) -> None:
             chunks = [chunk async for chunk in await complete_async([USER], TOOLS)]
             assert gather(chunks)["calls"] == READS
     assert batchwrap.stats(complete).multi_calls == 2
+
+
+def test_a_dropped_stream_holds_nothing(serve: Serve) -> None:
+    """A stream that nobody reads to its end gives back what was reserved for it."""
+    with sdk(serve(MULTI_CALL, MULTI_CALL)) as client:
+        limited = batchwrap.batched(limits=[batchwrap.Limit("tokens", 1_000_000, 60)])
+        complete: Any = limited(client.chat.completions.create)
+        budget = engine_of(complete).budget  # type: ignore[union-attr]
+        stream = complete(model="m", messages=[USER], tools=TOOLS, stream=True)
+        next(stream)
+        idle = [budget.is_idle]
+        del stream
+        idle.append(budget.is_idle)
+        with complete(model="m", messages=[USER], tools=TOOLS, stream=True) as opened:
+            next(iter(opened))
+        assert [*idle, budget.is_idle] == [False, True, True]
