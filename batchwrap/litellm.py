@@ -47,11 +47,9 @@ def hook(**options: Any) -> CustomLogger:
         ConfigError: an option is wrong.
         MissingExtraError: litellm is not installed.
     """
-    try:
-        import litellm
-        from litellm.integrations.custom_logger import CustomLogger
-    except ImportError as error:
-        raise MissingExtraError("litellm", extra="litellm") from error
+    litellm = _litellm()
+    from litellm.integrations.custom_logger import CustomLogger
+
     try:
         engine = engine_of(batched(**options)(hook))
     except TypeError as error:
@@ -66,13 +64,20 @@ def hook(**options: Any) -> CustomLogger:
 def __getattr__(name: str) -> Any:
     if name != "proxy":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import litellm
-
-    settings = (litellm.callback_settings or {}).get("batchwrap") or {}
+    settings = (_litellm().callback_settings or {}).get("batchwrap") or {}
     if not isinstance(settings, dict):
         raise ConfigError("callback_settings.batchwrap", f"{settings!r} is no mapping of options")
     globals()[name] = made = hook(**settings)
     return made
+
+
+def _litellm() -> Any:
+    """The package itself."""
+    try:
+        import litellm
+    except ImportError as error:
+        raise MissingExtraError("litellm", extra="litellm") from error
+    return litellm
 
 
 def _install(router_type: Any, engine: Engine) -> None:
@@ -97,8 +102,7 @@ def _install(router_type: Any, engine: Engine) -> None:
 
 def _as_litellms(error: errors.BatchwrapError, model: object) -> Exception:
     """An error of ours as one that the proxy answers with the right status."""
-    import litellm
-
+    litellm = _litellm()
     kinds: dict[type[errors.BatchwrapError], Callable[..., Exception]] = {
         errors.RequestTooLarge: litellm.BadRequestError,
         errors.LimitExceeded: litellm.RateLimitError,

@@ -36,3 +36,14 @@ def test_a_missing_extra_names_itself() -> None:
     )
     message = 'httpx2 is not installed; it comes with: pip install "batchwrap[httpx2]" httpx2'
     assert python(code) == message
+
+
+def test_the_proxys_hook_without_litellm() -> None:
+    """Importing it needs no litellm; using it names the extra."""
+    code = (
+        "import sys; sys.modules['litellm'] = None\n"
+        "import batchwrap.litellm\n"
+        "try: batchwrap.litellm.proxy\n"
+        "except ImportError as error: print(error.extra)"
+    )
+    assert python(code) == "litellm"

@@ -37,7 +37,8 @@ def like_local(original: Any, chunks: list[Any], *, is_async: bool) -> Any:
 
 
 def _made(original: Any, pieces: Any, fields: dict[str, Any]) -> Any:
-    made: Any = object.__new__(_like_kind(type(original), hasattr(pieces, "__anext__")))
+    kind: Any = type(original)
+    made: Any = object.__new__(_like_kind(kind, hasattr(pieces, "__anext__")))
     made.__dict__ = fields
     made._pieces = pieces  # a slot: among the fields the original would keep its own pieces alive
     return made
