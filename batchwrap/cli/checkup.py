@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import batchwrap
 from batchwrap.errors import ConfigError, MissingExtraError, StoreUnavailable
 
-# The packages that each extra brings, by the names that they are imported by where those differ.
+# The packages that each extra brings. Of adapters, the name to import is that to install.
 EXTRAS = {
     "openai": ("openai",),
     "httpx": ("httpx",),

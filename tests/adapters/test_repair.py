@@ -199,7 +199,7 @@ def test_a_request_that_is_noted_only() -> None:
         return {"choices": [{"index": 0, "message": {"content": "ok"}, "finish_reason": "stop"}]}
 
     assert complete(messages=[LONG])["choices"]
-    assert events == ["defect"]
+    assert events == ["defect", "ended"]
 
 
 def test_the_decorator() -> None:
