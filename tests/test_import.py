@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-HEAVY = ("httpx", "httpx2", "openai", "litellm", "redis", "tiktoken", "rich", "typer", "starlette")
+HEAVY = (
+    *("httpx", "httpx2", "openai", "litellm", "redis", "tiktoken", "rich", "typer", "starlette"),
+    "opentelemetry",
+)
 
 
 def python(code: str) -> str:

@@ -78,8 +78,6 @@ def adapters() -> Iterator[Finding]:
     """Each adapter, tried against the simulated provider with the libraries that are there."""
     try:
         from batchwrap.cli.trials import trials
-
-        batchwrap.lab.Lab  # noqa: B018  # opens the door to the server
     except MissingExtraError as missing:
         hint = _install(missing.extra)
         yield Finding(part="adapters", name="all", state="missing", found="not tried", hint=hint)

@@ -375,6 +375,8 @@ class Exchange:
         if usage is not None and self._asked_usage and not chunk.get("choices"):
             self._translator.note(chunk)
             return []  # simple agents take the first of the choices without a look
+        if self._last_chunk is None:
+            self.watch.began()
         self._last_chunk = chunk
         if chunk.get("choices"):
             self._answer = chunk

@@ -14,7 +14,7 @@ class Watch(Protocol):
         ...
 
     def began(self) -> None:
-        """The first event of a stream is here."""
+        """The first event of a stream is here; the first call counts."""
         ...
 
     def failed(self, error: BaseException) -> None:

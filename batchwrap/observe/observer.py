@@ -42,8 +42,9 @@ class Observer:
         return nullcontext() if self._operation is None else self._operation.current()
 
     def began(self) -> None:
-        """The first event of the stream is here."""
-        self._first_s = self._so_far_s
+        """The first event of the stream is here; the first call counts."""
+        if self._first_s is None:
+            self._first_s = self._so_far_s
 
     def failed(self, error: BaseException) -> None:
         """The request ends in this error."""

@@ -46,6 +46,7 @@ def test_a_request(web: Web, serve: Any, telemetry: Telemetry) -> None:
     assert said.pop("gen_ai.response.id").startswith("chatcmpl-")
     assert said.pop("server.port") == int(lab.url.rpartition(":")[2])
     assert said.pop("gen_ai.response.finish_reasons") == ("stop",)
+    said.pop("batchwrap.waited_s", None)  # on a busy machine
     assert {name: value for name, value in said.items() if value != 0} == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
@@ -62,9 +63,11 @@ def test_a_request(web: Web, serve: Any, telemetry: Telemetry) -> None:
     }
 
 
-def test_a_stream(caller: Caller, serve: Any, telemetry: Telemetry) -> None:
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_stream(caller: Caller, serve: Any, telemetry: Telemetry, retries: int) -> None:
     """The span lasts until the stream is over, read to its end or closed before."""
-    client = batchwrap.wrap(caller.open(serve(HELLO, Reply("hello " * 50))))
+    lab = serve(HELLO, Reply("hello " * 50))
+    client = batchwrap.wrap(caller.open(lab, max_retries=retries))
     for early in (False, True):
         telemetry.begin()
         stream = caller.start(client, stream=True)
@@ -90,9 +93,10 @@ def test_retries(caller: Caller, serve: Any, telemetry: Telemetry) -> None:
     [span] = telemetry.spans
     assert span.attributes["batchwrap.round_trips"] == 3
     assert span.attributes["batchwrap.refusals"] == 2
-    names = [event.name for event in span.events]
-    assert names == ["batchwrap.refused", "batchwrap.waited"] * 2
-    assert dict(span.events[0].attributes) == {
+    refused = [event for event in span.events if event.name == "batchwrap.refused"]
+    waited = [event for event in span.events if event.name == "batchwrap.waited"]
+    assert len(refused) == 2 <= len(waited)
+    assert dict(refused[0].attributes) == {
         "kind": "bucket",
         "status": 429,
         "retry_after_s": 0.01,
@@ -196,7 +200,7 @@ def test_a_guest(caller: Caller, serve: Any, telemetry: Telemetry, mark: tuple[s
     assert span.instrumentation_scope.name == "the caller"
     assert span.attributes["batchwrap.retries"] == 1
     assert "gen_ai.request.model" not in span.attributes
-    assert span.events[0].name == "batchwrap.refused"
+    assert "batchwrap.refused" in [event.name for event in span.events]
     assert not any(name.startswith("gen_ai") for name in telemetry.metrics())
 
 
