@@ -9,10 +9,10 @@ from hashlib import blake2b
 from itertools import takewhile
 from threading import Lock
 
-import orjson
 
 from batchwrap._priority import current_priority
 from batchwrap.core import chat
+from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.limits.cost import Cost, Usage
 from batchwrap.core.limits.headers import Observation
 from batchwrap.core.limits.refusal import Refusal
@@ -240,5 +240,5 @@ def _conversation(body: chat.Body) -> bytes | None:
     if not isinstance(messages, list):
         return None
     start = list(takewhile(_is_no_answer, messages))
-    written = orjson.dumps([body.get("model"), start], default=repr)
+    written = fingerprint([body.get("model"), start])
     return blake2b(written, digest_size=16).digest()

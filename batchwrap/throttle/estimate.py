@@ -11,11 +11,12 @@ import re
 from typing import get_args
 
 from batchwrap.core import chat
+from batchwrap.core.fingerprint import fingerprint
 from batchwrap.throttle.encodings import EncodingName
 from batchwrap.throttle.tokens.calibration import Calibration
 from batchwrap.throttle.tokens.counting import Counts
 from batchwrap.throttle.tokens.messages import read_message
-from batchwrap.throttle.tokens.schemas import fingerprint, shown
+from batchwrap.throttle.tokens.schemas import shown
 
 _CL100K = re.compile(r"gpt-4(?![.o])|gpt-3\.?5|text-embedding")
 _OPENAI = re.compile(r"gpt-|chatgpt|codex|o\d")

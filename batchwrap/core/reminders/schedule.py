@@ -13,9 +13,8 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
-import orjson
-
 from batchwrap.core import chat
+from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.model import Refused
 from batchwrap.core.reminders import directives, placement
 from batchwrap.core.reminders.directives import Ready
@@ -170,7 +169,7 @@ class Walk:
         elif message.get("role") == "tool":
             self._result(message)
         if self.options:
-            self._hasher.update(orjson.dumps(message, default=repr))
+            self._hasher.update(fingerprint(message))
             self._mark(marker_in(message, self.options.modes, self._tool_of(message)))
 
     def _turn(self, message: chat.Message, before: Sequence[chat.Message]) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import blake2b
 
-import orjson
-
 from batchwrap.core import chat
 from batchwrap.core.context import Context
+from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.repair import diagnosis, faults
 from batchwrap.core.repair.answer import AnswerRepair, Asked
 from batchwrap.core.repair.count import Ledger
@@ -250,7 +249,7 @@ class Incoming:
         return bool(empties) and empties.get(self._digest(), self._context.now_s) is not None
 
     def _digest(self) -> bytes:
-        return blake2b(orjson.dumps(self._body, default=repr), digest_size=16).digest()
+        return blake2b(fingerprint(self._body), digest_size=16).digest()
 
     def _note_overflow(self, completion: chat.Body) -> None:
         """Some servers cut a request that is too large, and say nothing."""

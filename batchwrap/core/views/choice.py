@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Literal
 
-import orjson
-
 from batchwrap.core import chat
+from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.habits import Habits
 from batchwrap.core.memory import Memory
 from batchwrap.core.views.offer import wants_one_tool
@@ -70,5 +69,5 @@ def start_of(messages: list[chat.Message]) -> int:
 
 
 def _digest(body: chat.Body, start: int) -> bytes:
-    written = orjson.dumps([body.get("model"), body["messages"][:start]], default=repr)
+    written = fingerprint([body.get("model"), body["messages"][:start]])
     return blake2b(written, digest_size=16).digest()

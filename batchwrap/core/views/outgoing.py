@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import orjson
-
 from batchwrap.core import chat
 from batchwrap.core.context import Context
+from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.memory import Memory
 from batchwrap.core.reminders import metering
 from batchwrap.core.reminders.directives import names_of, prepare
@@ -187,7 +186,7 @@ def _judge(messages: Sequence[chat.Message], model: object, state: _State) -> No
 
 def _kit(tools: object, batching: Batching, memory: Memory) -> Kit:
     """The kit for a list of tools, worked out once."""
-    key = orjson.dumps(tools, default=repr)
+    key = fingerprint(tools)
     kit = memory.kits.get(key)
     if kit is None:
         kit = kit_of(tools, batching)

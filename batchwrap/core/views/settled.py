@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-import orjson
-
 from batchwrap.core import chat
+from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.memory import Memory
 from batchwrap.core.reminders.schedule import Walk
 from batchwrap.core.views.choice import Choice
@@ -69,7 +68,7 @@ def digest(body: chat.Body, length: int, settled: Settled) -> bytes:
     known = settled if len(settled.source) <= length else NOTHING
     hasher = taken_in(known.hasher, messages[len(known.source) : length])
     rest = [body.get("model"), body.get("tools"), body.get("tool_choice")]
-    hasher.update(orjson.dumps(rest, default=repr))
+    hasher.update(fingerprint(rest))
     done: bytes = hasher.digest()
     return done
 
@@ -78,7 +77,7 @@ def taken_in(hasher: Any, messages: Sequence[chat.Message]) -> Any:
     """A copy of the hasher that has taken in some more messages."""
     new = hasher.copy()
     for message in messages:
-        new.update(orjson.dumps(message, default=repr))
+        new.update(fingerprint(message))
     return new
 
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
+from batchwrap.core.fingerprint import fingerprint
 
 # Nested deeper than any tool that a model could use.
 _DEEPEST = 24
@@ -36,18 +36,6 @@ def json_text(value: object) -> str:
         return json.dumps(value, ensure_ascii=False, default=repr)
     except (TypeError, ValueError, RecursionError):
         return fingerprint(value).decode(errors="replace")
-
-
-def fingerprint(value: object) -> bytes:
-    """The same bytes for equal values, quickly; empty for what is nested without end."""
-    try:
-        return orjson.dumps(value, default=repr)
-    except TypeError:
-        pass
-    try:
-        return repr(value).encode(errors="replace")
-    except RecursionError:
-        return b""
 
 
 def _namespace(tools: list[Any]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from batchwrap.core import chat
+from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.repair.arguments import repair_arguments
 from batchwrap.core.repair.leaks.dialect import Leak
 from batchwrap.core.repair.leaks.families import MARKERS
@@ -129,7 +130,7 @@ def _foreign(body: chat.Body) -> list[str]:
             content = message.get("content")
             said = "\n".join(chat.texts(content))
             if not said and content:
-                said = orjson.dumps(content, default=repr).decode()
+                said = fingerprint(content).decode(errors="replace")
             found.append(_bare(said))
     return found
 
