@@ -3,6 +3,7 @@
 # make test-sdks     other SDKs that are wrapped in the same way
 # make test-agents   agents in another language behind `batchwrap serve`; needs node and npm
 # make test-proxy   the hook in a real litellm proxy
+# make test-frameworks   real agent frameworks, each through a job with the simulated provider
 # make lint   format, lint, types, layers
 # Both environments are made as they are needed; nothing else has to be installed.
 
@@ -14,7 +15,8 @@ PROXY := .venv-proxy
 # litellm leaves an event loop of its own open; leaks of ours fail in the other environment.
 LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
-.PHONY: demo test test-agents test-openai3 test-openai2 test-proxy test-sdks lint format coverage coverage-openai3 coverage-openai2 build clean benchmark-offer \
+.PHONY: demo test test-agents test-frameworks test-openai3 test-openai2 test-proxy test-sdks lint format coverage \
+	coverage-openai3 coverage-openai2 build clean benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-tokens
 
 demo: $(MAIN)/.ready
@@ -44,6 +46,12 @@ test-sdks: $(SDKS)/.ready
 # litellm's cache needs what only its proxy brings along, so its tests run here whole.
 test-proxy: $(PROXY)/.ready
 	$(PROXY)/bin/python -m pytest -q $(LITELLM_LEAKS) tests/proxy tests/adapters/test_litellm*.py
+# Real frameworks in environments of their own, two at a time: they want different versions of openai.
+test-frameworks:
+	$(MAKE) -j2 --output-sync=target test-frameworks-openai2 test-frameworks-openai3 test-frameworks-litellm
+
+test-frameworks-%: .venv-frameworks-%/.ready
+	.venv-frameworks-$*/bin/python -m pytest -q tests/frameworks
 
 lint: $(MAIN)/.ready
 	$(MAIN)/bin/ruff format --check .
@@ -104,6 +112,12 @@ $(PROXY)/.ready: pyproject.toml
 # The demo's job several times, bare and wrapped: the figures of the README.
 benchmark-round-trips: $(MAIN)/.ready
 	$(MAIN)/bin/python benchmarks/round_trips.py
+
+.venv-frameworks-%/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-frameworks-$*
+	.venv-frameworks-$*/bin/python -m pip install -q -U pip
+	.venv-frameworks-$*/bin/python -m pip install -q -e '.[lab,openai]' --group frameworks-$* --group test
+	touch $@
 
 # Recorded sessions with and without batchwrap: two minutes; --all takes every session.
 benchmark-replay: $(MAIN)/.ready
