@@ -1,6 +1,6 @@
 """code-puppy with a wrapped client, as a model type of its own; its agent and tools as they are.
 
-    python examples/frameworks/with_code_puppy.py [--plain] "Read a.py and b.py and compare them."
+    python examples/frameworks/with_code_puppy.py "Read a.py and b.py and compare them."
 
 It works in the current folder and talks to whatever OPENAI_BASE_URL, OPENAI_API_KEY and MODEL say.
 The two callbacks can also stand in a plugin, ~/.code_puppy/plugins/NAME/register_callbacks.py.
@@ -11,7 +11,6 @@ import sys
 from typing import Any
 
 from code_puppy.callbacks import register_callback
-from code_puppy.config import set_config_value
 from openai import AsyncOpenAI
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -42,7 +41,6 @@ register_callback("load_models_config", models)
 if __name__ == "__main__":
     from code_puppy.main import main_entry
 
-    set_config_value("enable_streaming", str("--plain" not in sys.argv))
     sys.argv[1:] = ["--model", "wrapped", "--prompt", sys.argv[-1]]
     try:
         main_entry()

@@ -51,11 +51,9 @@ class PuppyTools(Tools):
         return {"file_path": path, "replacements": [{"old_str": old, "new_str": new}]}
 
 
-@pytest.mark.parametrize("options", [("--plain",), ()], ids=["plain", "stream"])
-def test_code_puppy(options: tuple[str, ...], tmp_path: Path) -> None:
+def test_code_puppy(tmp_path: Path) -> None:
     """Its command line, with its own tools, runs single calls; the model sees its multi-calls."""
     settings = tmp_path / "home" / ".code_puppy" / "puppy.cfg"
     settings.parent.mkdir(parents=True)
     settings.write_text("[puppy]\npuppy_name = Rex\nowner_name = Me\n")
-    run = run_example("with_code_puppy.py", tmp_path, PuppyTools().model(), *options)
-    check(run, stream=not options)
+    check(run_example("with_code_puppy.py", tmp_path, PuppyTools().model()), stream=True)
