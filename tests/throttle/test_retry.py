@@ -63,3 +63,10 @@ def test_each_request_counts_for_itself() -> None:
 def test_never(asked_s: float | None) -> None:
     """A client without retries gets the refusal at once."""
     assert never(Refusal(429, asked_s)) is None
+
+
+def test_tries_of_layers_beneath() -> None:
+    """What an SDK beneath has sent by itself uses up attempts: two rounds of three are six."""
+    policy = backoff(Throttle())
+    refused = Refusal(429, 0.01, tries=3)
+    assert (policy(refused) is None, policy(refused) is None) == (False, True)
