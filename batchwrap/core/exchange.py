@@ -26,7 +26,7 @@ from batchwrap.core import chat
 from batchwrap.core.context import Context
 from batchwrap.core.endpoints import CHAT, Endpoint, Meter
 from batchwrap.core.limits import cost
-from batchwrap.core.limits.cost import Cost
+from batchwrap.core.limits.cost import NOTHING, Cost
 from batchwrap.core.limits.headers import Observation, read_headers
 from batchwrap.core.limits.refusal import Refusal, read_refusal, read_stream_error
 from batchwrap.core.repair.diagnosis import mended_body, read_fault
@@ -61,6 +61,9 @@ class Counter(Protocol):
     def calibrated(self, model: object, raw: int) -> int:
         """What that means for a model, as its answers so far suggest."""
 
+    def most(self, model: object, raw: int) -> int:
+        """The same with a margin: hardly any request needs more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
@@ -69,10 +72,12 @@ class Reserve:
     Attributes:
         cost: what the provider may count, an answer of unknown length included.
         sure: the part of it that the request itself names; only that can be too large.
+        margin: what it may count beyond, where estimates are not good.
     """
 
     cost: Cost
     sure: Cost
+    margin: Cost = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +199,7 @@ class Exchange:
         self._backoff = backoff
         self._may_answer = may_answer
         self._reserved = self._sure = cost.Cost(1)
+        self._margin = NOTHING
         self._changed: chat.Body | None = None
         self._usage: cost.Usage | None = None
         self._accepted = False
@@ -239,7 +245,7 @@ class Exchange:
         if self._limits_tokens or self._translator.measures:
             self._estimate(self._body if self._changed is None else self._changed)
         self._ask_usage()
-        return Reserve(self._reserved, self._sure)
+        return Reserve(self._reserved, self._sure, self._margin)
 
     def _estimate(self, sent: chat.Body) -> None:
         """How much the request may cost."""
@@ -253,6 +259,8 @@ class Exchange:
         self._translator.check_size(prompt)
         rule = self._provider.rule
         self._reserved = cost.reserve(prompt, output, rule)
+        most = self._counter.most(self.counted_as, self.estimated)
+        self._margin = cost.reserve(most, output, rule) - self._reserved
         self._sure = cost.reserve(prompt, output, replace(rule, default_output=0))
 
     def reserved(self, waited_s: float) -> Action:
@@ -277,7 +285,7 @@ class Exchange:
     def waited(self) -> Action:
         """The wait after a refusal is over."""
         self.tally.add("retries")
-        return Reserve(self._reserved, self._sure)
+        return Reserve(self._reserved, self._sure, self._margin)
 
     def read(self, content: bytes) -> chat.Body | None:
         """The completion that a body holds; None if it holds none."""

@@ -80,8 +80,8 @@ def run(
                 case ex.AnswerLocally() as local:
                     attempt.end()
                     return Answer(None, local)
-                case ex.Reserve(cost, sure):
-                    attempt.lease = gate.acquire(cost, sure)
+                case ex.Reserve(cost, sure, margin):
+                    attempt.lease = gate.acquire(cost, sure, margin)
                     action = exchange.reserved(attempt.lease.waited_s)
                 case ex.Send(body):
                     with exchange.watch.sending():

@@ -85,8 +85,8 @@ async def run(
                 case ex.AnswerLocally() as local:
                     attempt.end()
                     return Answer(None, local)
-                case ex.Reserve(cost, sure):
-                    attempt.lease = await gate.acquire_async(cost, sure)
+                case ex.Reserve(cost, sure, margin):
+                    attempt.lease = await gate.acquire_async(cost, sure, margin)
                     action = exchange.reserved(attempt.lease.waited_s)
                 case ex.Send(body):
                     with exchange.watch.sending():

@@ -13,7 +13,7 @@ from threading import Lock
 from batchwrap._priority import current_priority
 from batchwrap.core import chat
 from batchwrap.core.fingerprint import fingerprint
-from batchwrap.core.limits.cost import Cost, Usage
+from batchwrap.core.limits.cost import NOTHING, Cost, Usage
 from batchwrap.core.limits.headers import Observation
 from batchwrap.core.limits.refusal import Refusal
 from batchwrap.core.limits.state import Seen
@@ -28,6 +28,10 @@ from batchwrap.throttle.stores import Spent, open_store
 
 # A growth limit halves the pace; it comes back within some fifty requests.
 _SLOWER, _FASTER, _SLOWEST = 0.5, 1.02, 0.05
+# A refusal although our books had room: somebody else uses the account, or estimates are poor.
+# So many seconds of refill more are kept free for each, up to the largest; an answer takes some of
+# it back, half within some twenty. In the benchmark that halves the refusals beside a stranger.
+_CAUTION_S, _FADES, _MOST_CAUTION_S = 1.0, 0.97, 12.0
 _MOST_CONVERSATIONS = 4_096
 
 
@@ -83,6 +87,7 @@ class Budget:
         self._learned: Recent[str, dict[tuple[str, float], Limit]] = Recent(_MOST_CONVERSATIONS)
         self._sticks: Recent[bytes, str] = Recent(_MOST_CONVERSATIONS)
         self._pace: dict[str, float] = {}
+        self._caution_s: dict[str, float] = {}
         self._turn = 0
         self._lock = Lock()
 
@@ -112,12 +117,31 @@ class Budget:
         kinds = {limit.kind for limit in self._limits(request)}
         return not kinds <= {"requests", "concurrency"}
 
-    def ask(self, request: Request, cost: Cost, sure: Cost, *, again: bool = False) -> Ask:
+    def ask(
+        self,
+        request: Request,
+        cost: Cost,
+        sure: Cost,
+        margin: Cost = NOTHING,
+        *,
+        again: bool = False,
+    ) -> Ask:
         """The question whether a request may go; it comes again if it was refused."""
         scope = self._scope(request)
         pace = self._pace.get(request.scope, 1.0)
         accounts, sticks = self._in_order(request)
-        return Ask(scope, accounts, cost, sure, request.priority, sticks, pace, again)
+        return Ask(
+            scope,
+            accounts,
+            cost,
+            sure,
+            margin=margin,
+            caution_s=self._caution_s.get(request.scope, 0.0),
+            priority=request.priority,
+            sticks=sticks,
+            pace=pace,
+            again=again,
+        )
 
     def took(self, request: Request, account: Account) -> None:
         """An account has taken a request; the conversation stays with it."""
@@ -148,6 +172,9 @@ class Budget:
         """Take note of a refusal: each of its kinds has a reaction of its own."""
         if refusal.kind == "bucket":
             self.limiter.close_for(grant, seconds)
+            with self._lock:
+                caution_s = self._caution_s.get(request.scope, 0.0) + _CAUTION_S
+                self._caution_s[request.scope] = min(caution_s, _MOST_CAUTION_S)
         elif refusal.kind == "growth":
             with self._lock:
                 pace = self._pace.get(request.scope, 1.0)
@@ -159,10 +186,12 @@ class Budget:
             used = usage or Usage(round(spent.input_tokens), round(spent.output_tokens))
             entry = Spent(1, used.prompt_tokens, used.cached_tokens, used.completion_tokens)
             self.limiter.spend(grant, request.model, entry)
-        if spent.requests and request.scope in self._pace:
+        if spent.requests:
             with self._lock:
-                pace = min(1.0, self._pace[request.scope] * _FASTER)
-                self._pace[request.scope] = pace
+                if request.scope in self._pace:
+                    self._pace[request.scope] = min(1.0, self._pace[request.scope] * _FASTER)
+                if request.scope in self._caution_s:
+                    self._caution_s[request.scope] *= _FADES
 
     def skips(self, seconds: float) -> bool:
         """Whether so much time has passed now, on a clock of the user's own."""

@@ -63,6 +63,10 @@ class Estimator:
         """A raw estimate corrected by what the model's answers so far have shown."""
         return self._calibration.apply(str(model), raw)
 
+    def most(self, model: object, raw: int) -> int:
+        """The same with a margin for what estimates of this model have been off by."""
+        return self._calibration.most(str(model), raw)
+
     def calibrate(self, model: object, raw: int, real: int) -> None:
         """Learn from an answer.
 

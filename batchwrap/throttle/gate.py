@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from batchwrap.core.limits.cost import Cost, Usage
+from batchwrap.core.limits.cost import NOTHING, Cost, Usage
 from batchwrap.core.limits.headers import Observation
 from batchwrap.core.limits.refusal import Refusal
 from batchwrap.throttle.budget import Budget, Request
@@ -27,24 +27,30 @@ class Gate:
         self._waits = waits
         self._comes_again = False
 
-    def acquire(self, cost: Cost, sure: Cost) -> Lease:
+    def acquire(self, cost: Cost, sure: Cost, margin: Cost = NOTHING) -> Lease:
         """Wait in this thread until the cost is admitted.
+
+        Args:
+            cost: what the request may need.
+            sure: the part of it that is certain; only that can be too large.
+            margin: what it may need beyond.
 
         Raises:
             LimitExceeded: it can never fit, or the wait would be too long.
             StoreUnavailable: the store is down, and nothing takes its place.
         """
-        return self._lease(self._budget.limiter.acquire(self._ask(cost, sure), self._waits))
+        ask = self._ask(cost, sure, margin)
+        return self._lease(self._budget.limiter.acquire(ask, self._waits))
 
-    async def acquire_async(self, cost: Cost, sure: Cost) -> Lease:
+    async def acquire_async(self, cost: Cost, sure: Cost, margin: Cost = NOTHING) -> Lease:
         """Wait in this task until the cost is admitted. Raises as `acquire` does."""
-        limiter = self._budget.limiter
-        return self._lease(await limiter.acquire_async(self._ask(cost, sure), self._waits))
+        ask = self._ask(cost, sure, margin)
+        return self._lease(await self._budget.limiter.acquire_async(ask, self._waits))
 
-    def _ask(self, cost: Cost, sure: Cost) -> Ask:
+    def _ask(self, cost: Cost, sure: Cost, margin: Cost) -> Ask:
         """Who was refused has waited before: he is the first of his priority."""
         again, self._comes_again = self._comes_again, True
-        return self._budget.ask(self._request, cost, sure, again=again)
+        return self._budget.ask(self._request, cost, sure, margin, again=again)
 
     def pause(self, seconds: float) -> None:
         """Wait in this thread for so long."""

@@ -21,7 +21,7 @@ from threading import RLock
 
 import anyio.to_thread
 
-from batchwrap.core.limits.cost import Cost
+from batchwrap.core.limits.cost import NOTHING, Cost
 from batchwrap.core.limits.state import Admission, Seen, Snapshot
 from batchwrap.core.limits.windows import Meter
 from batchwrap.errors import LimitExceeded, QuotaExhausted, RequestTooLarge, StoreUnavailable
@@ -41,6 +41,8 @@ _STORE_REST_S = 5.0
 _FOR_EVER_S = 1e9
 # A conversation waits so long for its own account before it takes another one.
 _STICKS_S = 2.0
+# A margin that takes longer to refill costs more than the refusal that it may avoid.
+_MARGIN_S = 1.0
 # Limits of this length and longer are quotas: nobody waits for the next day.
 _QUOTA_S = 3_600.0
 
@@ -73,6 +75,8 @@ class Ask:
         accounts: those that may take it, the preferred one first.
         cost: what it may need.
         sure: the part of it that is certain; only that can be too large.
+        margin: what it may need beyond, where it is estimated.
+        caution_s: what is kept free besides where costs are estimated, in seconds of refill.
         priority: higher ones go first.
         sticks: whether it waits a little for the first of the accounts.
         pace: below 1, costs count for more: the provider asked for slower growth.
@@ -83,10 +87,26 @@ class Ask:
     accounts: Sequence[Account]
     cost: Cost
     sure: Cost
+    margin: Cost = NOTHING
+    caution_s: float = 0.0
     priority: int = 0
     sticks: bool = False
     pace: float = 1.0
     again: bool = False
+
+    @property
+    def amounts(self) -> list[float]:
+        """What is asked for of each limit."""
+        meters, scope = self.scope.meters, self.scope
+        given = map(scope.amounts, (self.cost, self.sure, self.margin))
+        return [self._amount(*of_one) for of_one in zip(meters, *given, strict=True)]
+
+    def _amount(self, meter: Meter, cost: float, sure: float, margin: float) -> float:
+        # Who was refused needs all of it, it seems.
+        beyond = margin if self.again else min(margin, meter.rate * _MARGIN_S)
+        if margin:
+            beyond += meter.rate * self.caution_s
+        return min((cost + beyond) / self.pace, max(sure, meter.capacity))
 
     @property
     def rank(self) -> int:
@@ -362,18 +382,12 @@ class Limiter:
         ask, replies = waiter.ask, list[Admission]()
         left_s = waiter.deadline_s - self._clock()
         meters = ask.scope.meters
-        amounts = [
-            min(amount / ask.pace, max(sure, meter.capacity))
-            for amount, sure, meter in zip(
-                ask.scope.amounts(ask.cost), ask.scope.amounts(ask.sure), meters, strict=True
-            )
-        ]
         ttl_s = TTL_S if store.shared else _FOR_EVER_S
         for account in ask.accounts:
             reply = store.reserve(
                 key_of(account, ask.scope),
                 meters,
-                amounts,
+                ask.amounts,
                 waiter.ticket,
                 priority=ask.rank,
                 lease_ttl_s=ttl_s,

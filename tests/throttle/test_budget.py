@@ -193,6 +193,36 @@ def test_a_refused_request_is_the_next_one() -> None:
     assert order == ["refused", "other"]
 
 
+def test_estimates_that_may_be_too_low() -> None:
+    """A margin is kept free, at most what a second brings back; all of it after a refusal."""
+    budget = Budget(Throttle(limits=[Limit("tokens", 600, 60)]))
+    one, price = gate(budget), tokens(100)
+    [first, again] = [one.acquire(price, price, tokens(50)) for _ in range(2)]
+    [(_, now)] = budget.limiter.snapshots().values()
+    assert now.levels[0].reserved == 110 + 150
+    for lease in (first, again):
+        lease.settle(NOTHING, None)
+
+
+def test_refusals_make_careful() -> None:
+    """After each more is kept free where costs are estimated; answers take it back."""
+    budget = Budget(Throttle(limits=[Limit("tokens", 600, 60)], max_wait_s=0))
+
+    def reserved() -> float:
+        lease = gate(budget).acquire(tokens(100), tokens(100), tokens(1))
+        [(_, now)] = budget.limiter.snapshots().values()
+        lease.settle(tokens(0), None)
+        return now.levels[0].reserved
+
+    before, lease = reserved(), take(budget, 1)
+    lease.refused(Refusal(429, retry_after_s=0), 0.0)
+    lease.settle(NOTHING, None)
+    after = [reserved() for _ in range(20)]
+    assert after[0] == before + 10
+    assert before < after[-1] < before + 6
+    take(budget, 590).settle(NOTHING, None)
+
+
 def test_growth_is_slowed_down() -> None:
     """After a refusal for growing too fast costs count double; each answer takes some back."""
     budget = Budget(Throttle(limits=[MINUTE], max_wait_s=0))

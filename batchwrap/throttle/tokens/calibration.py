@@ -3,6 +3,9 @@
 A provider's tokenizer and chat template differ from ours by a factor that hardly changes
 for one model; so does what it adds itself. The factor is a weighted mean of what the
 answers so far showed, the latest ones counting most.
+
+By how much single answers are off from the factor is learned as well, as TCP does for its
+timeouts: with twice that on top an estimate is hardly ever too low.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ _KEPT = 0.8
 _HALF = 1_000
 # After so many answers a single one is believed only so far from what they showed.
 _SURE, _STEP = 3, 1.25
+# The mean deviation. Before the first answers: as much as the tokenizer of another family is off.
+# It follows an answer by a tenth. Errors that are spread evenly are all within twice their mean.
+_UNKNOWN_SPREAD, _SPREAD_GAIN, _MARGIN = 0.1, 0.1, 2.0
 _MOST_MODELS = 256
 
 
@@ -33,11 +39,13 @@ class Ratio:
         value: the factor, from `LEAST` to `MOST`.
         weight: of the answers that it rests on, which fades.
         answers: how many there were.
+        spread: by what part of the factor a single answer is off, on average.
     """
 
     value: float = 1.0
     weight: float = _PRIOR
     answers: int = 0
+    spread: float = _UNKNOWN_SPREAD
 
     def after(self, estimated: int, real: int) -> Ratio:
         """The ratio after one more answer; both in tokens, above zero."""
@@ -48,7 +56,10 @@ class Ratio:
         seen = max(min(real, most * estimated), least * estimated) / estimated
         kept, new = self.weight * _KEPT, estimated / (estimated + _HALF)
         value = self.value + (seen - self.value) * new / (kept + new)
-        return Ratio(min(max(value, LEAST), MOST), kept + new, self.answers + 1)
+        spread = self.spread
+        if self.answers >= _SURE:  # before, it is the factor that is off
+            spread += (abs(seen / self.value - 1) - spread) * new * _SPREAD_GAIN
+        return Ratio(min(max(value, LEAST), MOST), kept + new, self.answers + 1, spread)
 
 
 class Calibration:
@@ -73,6 +84,13 @@ class Calibration:
 
     def apply(self, model: str, estimated: int) -> int:
         """The estimate as the model's answers so far suggest it, rounded up."""
+        return ceil(estimated * self._ratio(model).value)
+
+    def most(self, model: str, estimated: int) -> int:
+        """What a prompt will hardly have more of."""
+        ratio = self._ratio(model)
+        return ceil(estimated * ratio.value * (1 + _MARGIN * ratio.spread))
+
+    def _ratio(self, model: str) -> Ratio:
         with self._lock:
-            ratio = self._ratios.get(model)
-        return estimated if ratio is None else ceil(estimated * ratio.value)
+            return self._ratios.get(model, Ratio())

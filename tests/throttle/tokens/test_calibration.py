@@ -76,3 +76,23 @@ def test_forgets_the_model_not_used_for_longest() -> None:
         calibration.learn(name, 10_000, 15_000)
     assert calibration.apply("old", 10_000) == 10_000
     assert calibration.apply("kept", 10_000) > 13_000
+
+
+@given(st.lists(st.floats(0.7, 1.3), min_size=40, max_size=40))
+def test_the_margin_follows_the_errors(noise: list[float]) -> None:
+    """It is near twice what single answers are off by, so it fades where estimates are good."""
+    calibration = Calibration()
+    for _ in range(40):
+        calibration.learn("good", 20_000, 20_000)
+    assert calibration.most("good", 10_000) < 10_100
+    for factor in (0.7, 1.3) * 20:
+        calibration.learn("poor", 20_000, round(20_000 * factor))
+    assert calibration.most("poor", 10_000) > 10_000 * 1.3
+    for factor in noise:
+        calibration.learn("any", 20_000, round(20_000 * factor))
+    assert calibration.apply("any", 10_000) <= calibration.most("any", 10_000) < 20_000
+
+
+def test_the_margin_before_the_first_answer() -> None:
+    """A tokenizer that nobody has tried is trusted less than one that proved good."""
+    assert 11_000 < Calibration().most("new", 10_000) < 13_000
