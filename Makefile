@@ -19,7 +19,7 @@ LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
 .PHONY: demo test test-agents test-frameworks test-openai3 test-openai2 test-proxy test-sdks lint format coverage \
 	coverage-openai3 coverage-openai2 build clean benchmark-offer \
-	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-tokens
+	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-throttle benchmark-tokens
 
 demo: $(MAIN)/.ready
 	$(MAIN)/bin/batchwrap demo
@@ -89,7 +89,7 @@ build: $(MAIN)/.ready
 	cd build && wheel/bin/python ../benchmarks/installed.py
 
 # What each environment needs; they are made when they are wanted, and again when that changes.
-$(MAIN)/.ready: NEEDS = -e '.[cli,httpx,httpx2,lab,plot,redis,serve]' --group openai3 --group test --group lint
+$(MAIN)/.ready: NEEDS = -e '.[cli,httpx,httpx2,lab,plot,redis,serve]' --group openai3 --group test --group lint --group bench
 $(LITELLM)/.ready: NEEDS = -e '.[all]' --group openai2 --group test
 $(SDKS)/.ready: NEEDS = -e '.[httpx,httpx2,lab]' --group sdks --group test
 $(PROXY)/.ready: NEEDS = -e '.[httpx,httpx2,lab,litellm]' --group proxy --group openai2 --group test
@@ -118,6 +118,10 @@ benchmark-reminders: $(MAIN)/.ready
 # What a request costs in batchwrap itself; --profile tells where.
 benchmark-overhead: $(MAIN)/.ready
 	$(MAIN)/bin/python -m benchmarks.overhead
+
+# The throttle beside others, on a fast clock: five minutes; --quick, and a few --scene, too.
+benchmark-throttle: $(MAIN)/.ready $(LITELLM)/.ready
+	$(MAIN)/bin/python -m benchmarks.throttle
 
 # What the offer and the reminders cost in tokens.
 benchmark-offer: $(MAIN)/.ready

@@ -1,0 +1,59 @@
+"""A short play of the throttle's benchmark: what holds on a busy machine, too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.crowd import LARGEST, SMALLEST, jobs
+from benchmarks.rates import by_limiter, by_store, store
+from benchmarks.throttle import Outcome, Scene, play, row
+
+FACTOR = 30.0
+
+
+def test_jobs_are_heavy_tailed_and_the_same_again() -> None:
+    """A seed names the requests; the largest tenth of them has a third of all tokens or more."""
+    work = jobs(120, seed=1)
+    sizes = sorted(job.prompt for job in work)
+    assert work == jobs(120, seed=1) != jobs(120, seed=2)
+    assert sizes[0] >= SMALLEST and sizes[-1] <= LARGEST
+    assert sum(sizes[-12:]) > sum(sizes) / 3
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [
+        Scene("continuous", ()),
+        Scene("fixed windows", (), mode="fixed"),
+        Scene("4 processes, SQLite", (), processes=4, store="sqlite"),
+    ],
+    ids=lambda scene: scene.name,
+)
+def test_nothing_is_lost(scene: Scene) -> None:
+    """Hardly anything is refused, every request is answered, and large ones are not starved."""
+    outcome = play(scene, "batchwrap", jobs(50, seed=1), FACTOR)
+    assert (outcome.lost, outcome.failed) == (0, 0)
+    assert outcome.refusals <= 8
+    assert outcome.large < 4
+
+
+def test_the_provider_refuses_who_asks_too_much() -> None:
+    """Without a limiter the same requests meet many refusals."""
+    outcome = play(Scene("continuous", ()), "openai SDK", jobs(50, seed=1), FACTOR)
+    assert outcome.refusals > 20
+
+
+def test_a_row_tells_mean_and_range() -> None:
+    """Of several plays it has the mean, the range, and the comparison with the oracle."""
+    told = Outcome(0.9, 150.0, refusals=2, failed=1, lost=0, p99_s=30.0, large=1.5)
+    line = row("batchwrap", [told, replace(told, of_bound=0.8, refusals=0)], oracle=1.0)
+    assert line.split() == ["batchwrap", "0.850", "0.850", "(0.800", "-", "0.900)", "1.0", "(", "2)", "1.0", "0", "30.0", "1.50"]
+
+
+def test_reserving_is_measured() -> None:
+    """Limiter and stores make hundreds of pairs a second on any machine."""
+    with store("sqlite") as url:
+        assert by_store(url) > 100
+    assert by_limiter() > 100
