@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
 
 from batchwrap.adapters.marker import is_translated
-from batchwrap.adapters.objects import as_dict
 from batchwrap.core import chat
 
 _READ = ("messages", "tools", "tool_choice", "model")
@@ -137,27 +138,10 @@ class CallRequest:
 
 def _is_json(value: object) -> bool:
     """Whether a value could stand in a request on the wire: its keys are texts, for one."""
-    try:
-        orjson.dumps(value, default=repr)
-    except TypeError:
+    with suppress(TypeError):
+        orjson.dumps(value)
+        return True
+    try:  # what orjson does not write: half surrogates, integers beyond 64 bits
+        return bool(json.loads(json.dumps(value)) == value)
+    except (TypeError, ValueError, RecursionError):
         return False
-    return True
-
-
-class _Seen(dict[str, Any]):
-    """A message object of an SDK as the exchange sees it.
-
-    Agents append such objects to their history. Those that the exchange leaves alone, now or
-    in the requests that follow, go back as the objects that they were.
-    """
-
-    original: Any
-
-
-def _seen(message: Any) -> chat.Message | None:
-    view = as_dict(message)
-    if view is None or view is message:
-        return view
-    seen = _Seen(view)
-    seen.original = message
-    return seen

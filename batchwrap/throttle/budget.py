@@ -9,7 +9,6 @@ from hashlib import blake2b
 from itertools import takewhile
 from threading import Lock
 
-
 from batchwrap._priority import current_priority
 from batchwrap.core import chat
 from batchwrap.core.fingerprint import fingerprint
