@@ -139,9 +139,28 @@ class CallRequest:
 def _is_json(value: object) -> bool:
     """Whether a value could stand in a request on the wire: its keys are texts, for one."""
     with suppress(TypeError):
-        orjson.dumps(value)
+        orjson.dumps(value, default=repr)
         return True
     try:  # what orjson does not write: half surrogates, integers beyond 64 bits
         return bool(json.loads(json.dumps(value)) == value)
     except (TypeError, ValueError, RecursionError):
         return False
+
+
+class _Seen(dict[str, Any]):
+    """A message object of an SDK as the exchange sees it.
+
+    Agents append such objects to their history. Those that the exchange leaves alone, now or
+    in the requests that follow, go back as the objects that they were.
+    """
+
+    original: Any
+
+
+def _seen(message: Any) -> chat.Message | None:
+    view = as_dict(message)
+    if view is None or view is message:
+        return view
+    seen = _Seen(view)
+    seen.original = message
+    return seen

@@ -64,8 +64,8 @@ class _Result:
             Exception: the SDK's own error, where the retries were used up.
             BrokenAnswer: the answer cannot be used.
         """
-        if self._error is not None:
-            raise self._error
+        if (error := self._error or self._failed) is not None:
+            raise error
         if respond.status is not None and respond.body is not None:
             raise BrokenAnswer(respond.body)
         if respond.body is None:

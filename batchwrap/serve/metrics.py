@@ -14,7 +14,7 @@ from batchwrap.stats import Stats
 
 _PREFIX = "batchwrap_"
 _HELP = "See batchwrap.Stats"
-_LABELS = {"repairs": "repair", "defects": "defect"}
+_LABELS = {"only_throttled": "endpoint", "repairs": "repair", "defects": "defect"}
 
 
 class Metrics(Collector):

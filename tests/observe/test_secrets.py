@@ -146,7 +146,7 @@ def test_secrets_stay_where_they_are(answers: list[Any], bold: bool) -> None:
             asked = {**ASKED, "messages": messages, "stream": isinstance(answer, list)}
             try:
                 said = complete(**asked)
-                if isinstance(answer, list):
+                if not isinstance(said, dict):  # some stream although nobody asked them to
                     list(said)
             except (BrokenAnswer, Refused):  # the words of the provider, for who asked it
                 pass
