@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from batchwrap.adapters.marker import is_translated
+from batchwrap.adapters.objects import as_dict
 from batchwrap.core import chat
 
 _READ = ("messages", "tools", "tool_choice", "model")
