@@ -11,10 +11,11 @@ from sybil.parsers.rest import DocTestParser
 # litellm would ask the network for prices when it is imported.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
-# The README shows litellm, which lives in an environment of its own (see the Makefile).
+# The README shows litellm, which lives in an environment of its own (see the Makefile). What the
+# guides of frameworks show is run as examples/frameworks, where the frameworks are.
 _pages = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
-    patterns=["README.md", "docs/*.md", "docs/guides/*.md"],
+    patterns=["README.md", "docs/*.md", "docs/guides/litellm.md", "docs/guides/serve.md"],
     setup=lambda namespace: namespace.update(has_litellm=bool(find_spec("litellm"))),
 )
 _docstrings = Sybil(parsers=[DocTestParser(optionflags=ELLIPSIS)], patterns=["batchwrap/**/*.py"])
