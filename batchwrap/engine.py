@@ -13,10 +13,11 @@ from functools import partial
 
 from batchwrap.core import chat
 from batchwrap.core.context import Context
-from batchwrap.core.endpoints import CHAT, Endpoint
+from batchwrap.core.endpoints import CHAT, TRANSLATED, Endpoint
 from batchwrap.core.exchange import Exchange
 from batchwrap.core.memory import Memory
 from batchwrap.core.tally import Tally
+from batchwrap.core.views.offer import is_offered
 from batchwrap.directives import Mode
 from batchwrap.models import model_facts
 from batchwrap.modes import current_mode
@@ -93,6 +94,8 @@ class Engine:
             mode: what the request itself says.
             waits: those of the client that it comes from.
         """
+        if endpoint is CHAT and is_offered(body):
+            endpoint = TRANSLATED  # by a layer in front that could send no mark
         request = self.budget.request(body, origin, pooled=endpoint.pooled)
         throttle = self.options.throttle if retries else None
         observer = Observer(body, request.provider.name, origin, self.options.on_event)

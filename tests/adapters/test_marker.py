@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
+import functools
 from typing import Any
+
+import pytest
 
 import batchwrap
 from batchwrap.adapters.marker import TRANSLATED_HEADER
@@ -52,3 +56,27 @@ def test_second_layer(web: Web, serve: Any) -> None:
     assert call["function"]["name"] == "multi_read"
     stats = batchwrap.stats(behind)
     assert (stats.only_throttled, stats.prompt_tokens) == ({"translated": 1}, entry.prompt_tokens)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_function_behind(stream: bool) -> None:
+    """A decorated function, such as one in a proxy, leaves alone what a layer in front offers."""
+    told: list[Any] = []
+    delta = {"content": "Done."}
+    chunk = {"choices": [{"index": 0, "delta": delta, "finish_reason": "stop"}]}
+
+    @batchwrap.batched
+    def behind(**kwargs: Any) -> Any:
+        told.append(kwargs)
+        return iter([chunk]) if stream else {"choices": [{"index": 0, "message": delta}]}
+
+    def between(**kwargs: Any) -> Any:
+        # In another process; this context would tell.
+        return contextvars.Context().run(functools.partial(behind, **kwargs))
+
+    front = batchwrap.batched(between)
+    answer = front(model="m", messages=[USER], tools=TOOLS, stream=stream)
+    assert not stream or len(list(answer)) == 1
+    names = [tool["function"]["name"] for tool in told[0]["tools"]]
+    assert names == ["read_file", "edit_file", "multi_read", "multi_edit", "batch"]
+    assert batchwrap.stats(behind).only_throttled == {"translated": 1}

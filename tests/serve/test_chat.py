@@ -81,6 +81,35 @@ def test_a_wrapped_client(serve: Any, in_front: InFront) -> None:
     assert counter(server, 'batchwrap_only_throttled_total{endpoint="translated"}') == 1
 
 
+@pytest.mark.parametrize("offer", ["alongside", "instead"])
+def test_a_decorated_function(serve: Any, in_front: InFront, offer: Any) -> None:
+    """So is what a decorated function sends, by its multi-tools: it can send no header."""
+    lab = serve(MULTI_CALL)
+    server = in_front(lab.base_url)
+    with openai.OpenAI(base_url=server.base_url, api_key="k") as bare:
+        decorate = batchwrap.batched(batching=batchwrap.Batching(offer=offer))
+        answer = decorate(bare.chat.completions.create)(**ASK)  # type: ignore[call-overload]
+    assert calls_of(answer.choices[0].message) == READS
+    names = [tool["function"]["name"] for tool in lab.journal[0].json["tools"]]
+    single = ["edit_file", "read_file"] if offer == "alongside" else []
+    assert sorted(names) == ["batch", *single[:1], "multi_edit", "multi_read", *single[1:]]
+    assert counter(server, 'batchwrap_only_throttled_total{endpoint="translated"}') == 1
+
+
+def test_limits_hold_in_the_endpoint(serve: Any, in_front: InFront) -> None:
+    """What is translated in front counts there once; what is refused there is not retried."""
+    lab = serve(MULTI_CALL)
+    server = in_front(lab.base_url, limits=[Limit("requests", 1, 3600)])
+    with openai.OpenAI(base_url=server.base_url, api_key="k") as bare:
+        client = batchwrap.wrap(bare)
+        client.chat.completions.create(**ASK)  # type: ignore[call-overload]
+        with pytest.raises(openai.RateLimitError):
+            client.chat.completions.create(**ASK)  # type: ignore[call-overload]
+    [entry] = lab.journal
+    assert counter(server, "batchwrap_prompt_tokens_total") == entry.prompt_tokens
+    assert counter(server, 'batchwrap_only_throttled_total{endpoint="translated"}') == 2
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_hanging_up(serve: Any, in_front: InFront, stream: bool) -> None:
     """A client that hangs up before the answer ends the request upstream, and holds nothing."""

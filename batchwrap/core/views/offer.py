@@ -26,6 +26,8 @@ _ONE_TOOL = re.compile(
     r"response))\b|\bone tool (at a time )?per (message|turn)\b",
     re.IGNORECASE,
 )
+# How each description ends: a layer of ours behind another one knows by it what that offers.
+_LIMITS = ". Not for dependent calls. E.g. {"
 _NOTES = ("description", "title", "examples", "default", "$comment")
 _NESTED = ("items", "additionalProperties", "not", "if", "then", "else", "contains")
 _NESTED_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
@@ -53,6 +55,12 @@ def offer(
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
         offered["tool_choice"] = _allow(choice, multis)
     return offered
+
+
+def is_offered(body: chat.Body) -> bool:
+    """Whether the request has multi-tools of ours already: another layer translates it."""
+    described = (tool.get("description") for tool in chat.function_tools(body.get("tools")))
+    return any(isinstance(text, str) and _LIMITS in text for text in described)
 
 
 def wants_one_tool(messages: Sequence[chat.Message]) -> bool:
@@ -111,8 +119,8 @@ def _description(multi: MultiTool, *, with_cost: bool, stops: bool) -> str:
     stop = ", up to the first that fails" if stops else ""
     cost = "; each trip resends the whole conversation" if with_cost else ""
     return (
-        f"{of} in one round trip{ordered}{stop}{cost}. Not for dependent calls. "
-        f"E.g. {example(multi, paths)}"
+        f"{of} in one round trip{ordered}{stop}{cost}{_LIMITS}"
+        f"{example(multi, paths).removeprefix('{')}"
     )
 
 
