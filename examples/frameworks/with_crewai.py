@@ -17,8 +17,8 @@ import batchwrap
 
 def main(task: str, *, stream: bool) -> None:
     """Run a crew of one on a task, with the model's answers at once or as streams."""
+    batchwrap.install()  # crewai makes its client itself
     llm = LLM(model=os.environ["MODEL"], provider="openai", stream=stream)
-    client = batchwrap.wrap(llm._get_sync_client(), in_place=True)
     coder = Agent(
         role="Coder",
         goal="Do what the task says",
@@ -28,7 +28,7 @@ def main(task: str, *, stream: bool) -> None:
     )
     work = Task(description=task, expected_output="What was done", agent=coder)
     print(Crew(agents=[coder], tasks=[work]).kickoff())
-    print(batchwrap.stats(client))
+    print(batchwrap.stats())
 
 
 if __name__ == "__main__":
