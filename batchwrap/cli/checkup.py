@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import batchwrap
 from batchwrap.errors import ConfigError, MissingExtraError, StoreUnavailable
 
-# The packages that each extra brings. Of adapters, the name to import is that to install.
+# The packages that each extra brings.
 EXTRAS = {
     "openai": ("openai",),
     "httpx": ("httpx",),
@@ -83,13 +83,20 @@ def adapters() -> Iterator[Finding]:
         hint = _install(missing.extra)
         yield Finding(part="adapters", name="all", state="missing", found="not tried", hint=hint)
         return
-    for name, (package, trial) in trials().items():
-        if find_spec(package) is None:
-            hint = _install(package)
-            found = f"{package} is not installed"
+    for name, trial in trials().items():
+        if _is_there(trial.module):
+            yield _tried("adapters", name, trial.run, _OTHER_VERSION)
+        elif trial.extra is not None:
+            hint = _install(trial.extra)
+            found = f"{trial.module} is not installed"
             yield Finding(part="adapters", name=name, state="missing", found=found, hint=hint)
-        else:
-            yield _tried("adapters", name, trial, _OTHER_VERSION)
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # its package is not there
+        return False
 
 
 def _tried(part: str, name: str, trial: Callable[[], str | None], hint: str = "") -> Finding:

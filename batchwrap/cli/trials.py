@@ -10,8 +10,10 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from threading import Thread
 from typing import Any
 
 import batchwrap
@@ -41,17 +43,41 @@ class TrialFailed(Exception):
     """An adapter gives something else than it should."""
 
 
-def trials() -> Mapping[str, tuple[str, Callable[[], None]]]:
-    """What can be tried, by name: the package that it needs, and the trial."""
-    return {
-        "OpenAI": ("openai", partial(_run, _openai)),
-        "AsyncOpenAI": ("openai", partial(_run, _async_openai)),
-        "httpx.Client": ("httpx", partial(_run, partial(_client, "httpx"))),
-        "httpx.AsyncClient": ("httpx", partial(_run, partial(_async_client, "httpx"))),
-        "httpx2.Client": ("httpx2", partial(_run, partial(_client, "httpx2"))),
-        "httpx2.AsyncClient": ("httpx2", partial(_run, partial(_async_client, "httpx2"))),
-        "@batched, litellm.completion": ("litellm", partial(_run, _litellm)),
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What can be tried.
+
+    Attributes:
+        module: what has to be installed for it.
+        extra: the extra of ours that brings it; None: whoever uses it has it anyway.
+        run: tries it.
+    """
+
+    module: str
+    extra: str | None
+    run: Callable[[], None]
+
+
+def trials() -> Mapping[str, Trial]:
+    """What can be tried, by name."""
+    tried: dict[str, tuple[str, str | None, Callable[[str, ExitStack], Ask]]] = {
+        "OpenAI": ("openai", "openai", _openai),
+        "AsyncOpenAI": ("openai", "openai", _async_openai),
+        "httpx.Client": ("httpx", "httpx", partial(_client, "httpx")),
+        "httpx.AsyncClient": ("httpx", "httpx", partial(_async_client, "httpx")),
+        "httpx2.Client": ("httpx2", "httpx2", partial(_client, "httpx2")),
+        "httpx2.AsyncClient": ("httpx2", "httpx2", partial(_async_client, "httpx2")),
+        "@batched, litellm.completion": ("litellm", "litellm", _litellm),
+        "@batched, litellm.acompletion": ("litellm", "litellm", _async_litellm),
+        "batchwrap serve": ("prometheus_client", "serve", _serve),
+        "Groq": ("groq", None, partial(_sdk, "groq", "Groq")),
+        "Cerebras": ("cerebras.cloud.sdk", None, partial(_sdk, "cerebras.cloud.sdk", "Cerebras")),
     }
+    found = {
+        name: Trial(module, extra, partial(_run, ask))
+        for name, (module, extra, ask) in tried.items()
+    }
+    return {**found, "Anthropic": Trial("anthropic", None, _anthropic)}
 
 
 def _run(opened: Callable[[str, ExitStack], Ask]) -> None:
@@ -106,11 +132,61 @@ def _async_client(library: str, base_url: str, closing: ExitStack) -> Ask:
 
 
 def _litellm(base_url: str, closing: ExitStack) -> Ask:
-    # It would ask the network for prices when it is imported.
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    complete = batchwrap.batched(import_module("litellm").completion)
+    complete = batchwrap.batched(_litellm_itself().completion)
     there = {"model": "openai/m", "api_base": base_url, "api_key": "key"}
     return lambda body: _message(complete(**{**body, **there}))
+
+
+def _async_litellm(base_url: str, closing: ExitStack) -> Ask:
+    call = closing.enter_context(_event_loop())
+    complete = batchwrap.batched(_litellm_itself().acompletion)
+    there = {"model": "openai/m", "api_base": base_url, "api_key": "key"}
+    return lambda body: _message(call(partial(complete, **{**body, **there})))
+
+
+def _litellm_itself() -> Any:
+    # It would ask the network for prices when it is imported.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    return import_module("litellm")
+
+
+def _serve(base_url: str, closing: ExitStack) -> Ask:
+    from batchwrap.serve import Server, Settings
+
+    server = Server(Settings(upstream=base_url))
+    thread = Thread(target=server.run)
+    thread.start()
+    closing.callback(thread.join)
+    closing.callback(server.stop)
+    bare = closing.enter_context(import_module("httpx2").Client(trust_env=False))
+    return lambda body: _content(bare.post(server.base_url + _CHAT, json=body))
+
+
+def _sdk(module: str, kind: str, base_url: str, closing: ExitStack) -> Ask:
+    """An SDK that is built as openai's is; its paths begin at the host."""
+    client = closing.enter_context(_opened(module, kind, base_url))
+    wrapped = batchwrap.wrap(client)
+    return lambda body: _message(wrapped.chat.completions.create(**body))
+
+
+def _opened(module: str, kind: str, base_url: str) -> Any:
+    sdk = import_module(module)
+    http_client = sdk.DefaultHttpxClient(trust_env=False)
+    where = {"base_url": base_url.removesuffix("/v1"), "api_key": "key", "http_client": http_client}
+    quiet = {"warm_tcp_connection": False} if kind == "Cerebras" else {}
+    return getattr(sdk, kind)(**where, **quiet)
+
+
+def _anthropic() -> None:
+    """Its messages are only throttled: they come as they are, and are counted."""
+    with Lab(_model, tokens_per_s=math.inf, ttft_s=0) as lab, ExitStack() as closing:
+        client = closing.enter_context(_opened("anthropic", "Anthropic", lab.base_url))
+        wrapped = batchwrap.wrap(client, batching=None, reminders=None)
+        asked = {"role": "user", "content": "Say done."}
+        wrapped.messages.create(model="m", max_tokens=16, messages=[asked])
+        told = batchwrap.stats(wrapped)
+        if told.only_throttled != {"messages": 1} or told.prompt_tokens == 0:
+            raise TrialFailed("its messages were not counted")
 
 
 @contextmanager

@@ -31,13 +31,15 @@ def findings(*arguments: str, code: int = 0, **options: Any) -> dict[str, dict[s
 def test_adapters() -> None:
     """Each adapter whose library is there works; what is not there is said with its extra."""
     found = findings()
-    for name, (package, _) in trials.trials().items():
-        one = found[f"adapters/{name}"]
-        if find_spec(package):
-            assert one["state"] == "ok" and one["found"].startswith("works (")
-        else:
+    for name, trial in trials.trials().items():
+        one = found.get(f"adapters/{name}", {})
+        if find_spec(trial.module.partition(".")[0]):
+            assert one["state"] == "ok" and one["found"].startswith("works ("), one
+        elif trial.extra is not None:
             assert one["state"] == "missing"
-            assert one["hint"] == f'pip install "batchwrap[{package}]"'
+            assert one["hint"] == f'pip install "batchwrap[{trial.extra}]"'
+        else:
+            assert one == {}, "who does not use an SDK need not hear of it"
     assert found["versions/openai"]["found"][0] in "23"
 
 
