@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batchwrap.cli.checks import check_file
+from batchwrap.cli.checks import check_file, writing
 from batchwrap.cli.console import console
 from batchwrap.cli.tables import print_table
 from batchwrap.errors import ConfigError
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from batchwrap.analyze.report import Watch
 
 EXIT_CODES = (
-    "Exit codes: 0 shown, also if some files were skipped; 1 no session was found; 2 wrong usage."
+    "Exit codes: 0 shown, also if some files were skipped; 1 no session was found; 2 wrong usage;"
+    " 130 interrupted."
 )
 _MOST_PROBLEMS = 10
 
@@ -30,7 +31,7 @@ def analyze(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH…", help="Files and folders; - is the standard input.", show_default=False
+            metavar="PATH", help="Files and folders; - is the standard input.", show_default=False
         ),
     ],
     plan: Annotated[
@@ -80,7 +81,8 @@ def analyze(
     if html is not None:
         from batchwrap.analyze.page import page
 
-        html.write_text(page(report), encoding="utf-8")
+        with writing("--html"):
+            html.write_text(page(report), encoding="utf-8")
     if as_json:
         typer.echo(json.dumps(report.as_dict(), indent=2))
     else:

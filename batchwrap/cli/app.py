@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from batchwrap import __version__
+from batchwrap.cli import checks
 from batchwrap.cli.analyze import EXIT_CODES as ANALYZE_EXIT_CODES
 from batchwrap.cli.analyze import analyze
 from batchwrap.cli.demo import demo
@@ -31,12 +33,17 @@ class Commands(TyperGroup):
             typer.echo(f"batchwrap: {' '.join(str(error).split())}", err=True)
             failed = isinstance(error, StoreUnavailable)
             raise typer.Exit(FAILED if failed else USAGE_ERROR) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # a reader that has seen enough; typer ends quietly
+                raise
+            typer.echo(f"batchwrap: {checks.reason(error)}", err=True)
+            raise typer.Exit(FAILED) from error
 
 
 # Plain help and errors: no boxes, so that they can be searched, copied and wrapped.
 app = typer.Typer(
     cls=Commands,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -49,7 +56,10 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(
+    epilog="Exit codes: 0 it went well; 1 it was tried and failed; 2 wrong usage, or an extra is"
+    " not installed; 130 interrupted. A command's own help says what that means there."
+)
 def batchwrap(
     version: Annotated[
         bool,
@@ -63,16 +73,18 @@ def batchwrap(
 
 app.command("analyze", epilog=ANALYZE_EXIT_CODES)(analyze)
 app.command("eval", epilog=EXIT_CODES)(evaluate)
-app.command("demo", epilog="Exit codes: 0 both arms did the job; 1 one did not; 2 wrong usage.")(
-    demo
-)
+app.command(
+    "demo",
+    epilog="Exit codes: 0 both arms did the job; 1 one did not; 2 wrong usage; 130 interrupted.",
+)(demo)
 app.command(
     "limits",
-    epilog="Exit codes: 0 shown; 1 the store cannot be read now; 2 no such provider or store, or"
-    " a file is wrong.",
+    epilog="Exit codes: 0 shown, also if Ctrl-C ends --watch; 1 the store cannot be read now; 2 no"
+    " such provider or store, or a file is wrong; 130 interrupted.",
 )(limits)
 app.command("serve", epilog="Exit codes: 0 ended by Ctrl-C or SIGTERM; 2 wrong usage.")(serve)
 app.command(
     "doctor",
-    epilog="Exit codes: 0 all that is there works; 1 something does not; 2 wrong usage.",
+    epilog="Exit codes: 0 all that is there works; 1 something does not; 2 wrong usage; 130"
+    " interrupted.",
 )(doctor)

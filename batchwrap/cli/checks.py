@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from batchwrap.errors import ConfigError
 
@@ -29,8 +33,13 @@ def check_base_url(base_url: str) -> None:
     Raises:
         ConfigError: it is none.
     """
-    if not base_url.startswith(("http://", "https://")):
-        raise ConfigError("--base-url", f"{base_url!r} does not begin with http:// or https://")
+    try:
+        url = urlsplit(base_url)
+        known = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise ConfigError("--base-url", f"{base_url!r} is not an http:// or https:// address")
 
 
 def check_limits(limits: str | None) -> str:
@@ -50,7 +59,29 @@ def check_file(option: str, path: Path) -> None:
     """Fail before anything is run, not after it, where a file cannot be written.
 
     Raises:
-        ConfigError: it is a folder, or its folder does not exist.
+        ConfigError: it is a folder, its folder does not exist, or writing is not allowed.
     """
-    if path.is_dir() or not path.absolute().parent.is_dir():
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir():
         raise ConfigError(option, f"{path} cannot be a file: its folder has to exist")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise ConfigError(option, f"{path} cannot be written: {os.strerror(errno.EACCES)}")
+
+
+@contextmanager
+def writing(option: str) -> Iterator[None]:
+    """Names the option where something cannot be written all the same.
+
+    Raises:
+        ConfigError: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(option, reason(error)) from error
+
+
+def reason(error: OSError) -> str:
+    """What went wrong and with which file, without the error's number."""
+    said = error.strerror or str(error) or type(error).__name__
+    return said if error.filename is None else f"{error.filename}: {said}"

@@ -130,10 +130,8 @@ def _warn_of_costs(endpoint: Endpoint) -> None:
 def _projects(folder: Path) -> tuple[Project, Project]:
     from batchwrap.demo.project import create
 
-    try:
+    with checks.writing("--keep"):
         return create(folder / "bare"), create(folder / "wrapped")
-    except OSError as error:
-        raise ConfigError("--keep", str(error)) from error
 
 
 def _run(
@@ -193,7 +191,5 @@ def _save_plot(result: Result, path: Path) -> None:
     if not result.reports_tokens:
         typer.echo(f"{path} was not written: the provider reported no tokens to plot", err=True)
         return
-    try:
+    with checks.writing("--plot"):
         plot.save(result, path)
-    except OSError as error:
-        raise ConfigError("--plot", str(error)) from error

@@ -196,10 +196,8 @@ def _show_estimate(
 def _show(result: Result, order: Order) -> None:
     summary = result.summary
     if order.report is not None:
-        try:
+        with checks.writing("--report"):
             order.report.write_text(report.markdown(result, summary), encoding="utf-8")
-        except OSError as error:
-            raise ConfigError("--report", str(error)) from error
     if order.as_json:
         typer.echo(json.dumps(report.as_dict(result, summary), indent=2))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Sequence
@@ -83,6 +84,10 @@ def serve(
         int | None,
         typer.Option(metavar="N", help="Turns without a batch until the model is reminded."),
     ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print where it serves as one JSON object and nothing else."),
+    ] = False,
 ) -> None:
     """Serve an OpenAI-compatible endpoint in front of another, for agents in any language.
 
@@ -108,7 +113,9 @@ def serve(
         "batching": _batching(preset, offer, tool or ()),
         "throttle": opts.Throttle() if store is None else opts.Throttle(store=store),
     }
-    _run(_server(settings, given), settings)
+    server = _server(settings, given)
+    _tell(server, settings, as_json=as_json)
+    _run(server)
 
 
 def _settings(
@@ -140,10 +147,19 @@ def _server(settings: Settings, options: dict[str, Any]) -> Server:
     return Server(settings, **options)
 
 
-def _run(server: Server, settings: Settings) -> None:
+def _tell(server: Server, settings: Settings, *, as_json: bool) -> None:
+    """Say where it serves, also into a pipe: whoever started it may wait for the address."""
+    health, metrics = f"{server.url}/healthz", f"{server.url}/metrics"
+    if as_json:
+        told = {"upstream": settings.upstream, "base_url": server.base_url}
+        typer.echo(json.dumps({**told, "health": health, "metrics": metrics}))
+        return
     typer.echo(f"batchwrap serves {settings.upstream}")
     typer.echo(f"base URL for agents: {server.base_url}")
-    typer.echo(f"health: {server.url}/healthz  metrics: {server.url}/metrics")
+    typer.echo(f"health: {health}  metrics: {metrics}")
+
+
+def _run(server: Server) -> None:
     # When it has shut down, uvicorn raises the signal again; ending was what it asked for.
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: None)

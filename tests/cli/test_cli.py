@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from rich.console import Console
@@ -63,6 +66,95 @@ def test_help() -> None:
         assert part in result.stdout
     for option in ("plot", "json", "stream", "keep", "base-url", "model", "api-key-env", "limits"):
         assert f"--{option} " in result.stdout
+
+
+@pytest.mark.parametrize("command", ["analyze", "demo", "doctor", "eval", "limits", "serve"])
+def test_what_all_commands_have(command: str) -> None:
+    """Every command has `--json`, examples, documented exit codes, and `-h` for its help."""
+    result = invoke(command, "-h")
+    assert (result.exit_code, result.stderr) == (0, "")
+    said = " ".join(result.stdout.split())
+    for part in ("--json ", "Examples: batchwrap", "Exit codes: 0 ", "2 wrong usage"):
+        assert part in said or (command, part) == ("limits", "2 wrong usage")
+
+
+def test_shell_completion() -> None:
+    """A shell that asks is told the commands; there is a script that makes it ask."""
+    shown = invoke("--show-completion", "bash")
+    assert shown.exit_code == 0
+    asked = {"_BATCHWRAP_COMPLETE": "complete_bash", "COMP_WORDS": "batchwrap d", "COMP_CWORD": "1"}
+    assert invoke(env=asked).stdout.split() == ["demo", "doctor"]
+
+
+def test_a_reader_that_has_seen_enough() -> None:
+    """`batchwrap … | head -1` ends without a word on stderr."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "batchwrap", *FAST], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+def test_a_full_disk() -> None:
+    """Output that cannot be written is one line and exit code 1, without a traceback."""
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "batchwrap", "limits"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[0] == "batchwrap: No space left on device"
+    assert "Traceback" not in ran.stderr
+
+
+def test_ctrl_c() -> None:
+    """A command that is interrupted ends with 130, as programs do, without a traceback."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "batchwrap", "demo", "--time-scale", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("bare")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+
+
+def test_a_narrow_terminal() -> None:
+    """On 60 columns no line of a table is wider than that, and NO_COLOR is obeyed."""
+    pty = pytest.importorskip("pty")
+    here, there = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "batchwrap", "limits", "groq"],
+        stdout=there,
+        stderr=there,
+        env={**os.environ, "COLUMNS": "60", "NO_COLOR": "1", "TERM": "xterm"},
+    ):
+        os.close(there)
+        with os.fdopen(here, "rb") as terminal:
+            shown = _all_of(terminal).decode()
+    table = [line for line in shown.splitlines() if line.startswith(("│", "├", "└"))]
+    assert table
+    assert max(map(len, table)) <= 60
+    assert "\x1b[3" not in shown
+
+
+def _all_of(terminal: BinaryIO) -> bytes:
+    """What a terminal shows until its last program is gone, which Linux tells as an error."""
+    shown = b""
+    with suppress(OSError):
+        while part := terminal.read1():  # type: ignore[attr-defined]
+            shown += part
+    return shown
 
 
 def test_a_demo_in_a_pipe(tmp_path: Path) -> None:
@@ -134,6 +226,9 @@ def test_a_job_that_is_not_done(tmp_path: Path) -> None:
         (["demo", "--limits", "cerebras/code-max"], "--limits: "),
         (["demo", "--base-url", "x.test"], "--base-url: "),
         (["demo", "--base-url", "https://x.test"], "--base-url: "),
+        (["doctor", "--base-url", "https://"], "--base-url: "),
+        (["doctor", "--base-url", "http://[bad"], "--base-url: "),
+        (["eval", "--base-url", "http://x:port", "--model", "m"], "--base-url: "),
         (real("https://x.test"), "THE_KEY is not set"),
         ([*real("https://x.test"), "--time-scale", "9"], "--time-scale: "),
         (["demo", "--time-scale", "nan"], "--time-scale: "),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -33,8 +34,10 @@ def refused(*arguments: str, env: dict[str, str] | None = None) -> str:
 
 
 @contextmanager
-def serving(*arguments: str, env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command as a process of its own, and the base URL that it prints."""
+def serving(
+    *arguments: str, env: dict[str, str], skip: int = 1
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command as a process of its own, and the base URL (or the line) that it prints."""
     command = [sys.executable, "-W", "error", "-m", "batchwrap", "serve", *arguments]
     with subprocess.Popen(
         command,
@@ -45,7 +48,8 @@ def serving(*arguments: str, env: dict[str, str]) -> Iterator[tuple[subprocess.P
     ) as process:
         assert process.stdout is not None
         try:
-            process.stdout.readline()
+            for _ in range(skip):
+                process.stdout.readline()
             yield process, process.stdout.readline().removeprefix("base URL for agents: ").strip()
         finally:
             process.kill()
@@ -143,6 +147,17 @@ def test_it_starts_and_ends() -> None:
     assert (process.returncode, errors) == (0, "")
     for key in ("sk-real", "the-token"):
         assert key not in out
+
+
+def test_json() -> None:
+    """With `--json` the first line is one object with the addresses, for programs that start it."""
+    with serving(*UP[1:], "--port", "0", "--json", env={}, skip=0) as (process, line):
+        told = json.loads(line)
+        assert set(told) == {"upstream", "base_url", "health", "metrics"}
+        assert httpx.get(told["health"]).json()["status"] == "ok"
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=20)
+    assert (process.returncode, out, errors) == (0, "", "")
 
 
 def test_ctrl_c() -> None:
