@@ -219,15 +219,19 @@ def _advance(state: State, meters: Sequence[Meter], now: float) -> None:
         state["queue"] = [ticket for ticket in state["queue"] if ticket["expires"] > t]
     for meter in meters:
         windows.turn(state["buckets"][meter.name], meter, t, now)
-        _ebb(state, meter)
+        if state["leases"]:
+            _ebb(state, meter)
 
 
 def _age(state: State, meters: Sequence[Meter], t: float) -> None:
     """What is long under way has arrived, and what nobody renews is dead."""
-    for held in sorted(state["leases"].values(), key=lambda held: held["at"]):
-        due = min(held["at"] + ARRIVAL_S, held["expires"])
-        if due <= t:
-            _arrive(state, meters, held, due)
+    old = [
+        one for one in state["leases"].values() if min(one["at"] + ARRIVAL_S, one["expires"]) <= t
+    ]
+    if not old:
+        return
+    for held in sorted(old, key=lambda held: held["at"]):
+        _arrive(state, meters, held, min(held["at"] + ARRIVAL_S, held["expires"]))
     state["leases"] = {name: held for name, held in state["leases"].items() if held["expires"] > t}
 
 
@@ -311,8 +315,7 @@ def _wait(state: State, meters: Sequence[Meter], needs: Amounts) -> tuple[float,
     longest, slowest = max(0.0, state["closed"] - state["at"]), None
     for index, meter in enumerate(meters):
         missing = needs.get(meter.name, 0.0) + _used(state, meter) - meter.capacity
-        wait = _wait_for(state, meter, missing)
-        if wait > longest:
+        if missing > 0 and (wait := _wait_for(state, meter, missing)) > longest:
             longest, slowest = wait, index
     return longest, slowest
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from math import inf
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from batchwrap.core.limits import account
 from batchwrap.core.limits.state import Admission, Seen, Snapshot, State, empty
@@ -71,53 +71,45 @@ class LocalStore(ABC):
         max_wait_s: float = inf,
     ) -> Admission:
         """Ask for an amount of each limit."""
-
-        def change(state: State, now: float) -> Admission:
-            return account.reserve(
-                state,
-                meters,
-                amounts,
-                ticket,
-                now=now,
-                priority=priority,
-                lease_ttl_s=lease_ttl_s,
-                ticket_ttl_s=ticket_ttl_s,
-                max_wait_s=max_wait_s,
-            )
-
-        return self._change(key, change)
+        return self._change(
+            key,
+            account.reserve,
+            meters,
+            amounts,
+            ticket,
+            priority=priority,
+            lease_ttl_s=lease_ttl_s,
+            ticket_ttl_s=ticket_ttl_s,
+            max_wait_s=max_wait_s,
+        )
 
     def arrived(self, key: str, meters: Sequence[Meter], lease: str) -> None:
         """The provider has this lease's request."""
-        self._change(key, lambda state, now: account.arrived(state, meters, lease, now=now))
+        self._change(key, account.arrived, meters, lease)
 
     def learn(self, key: str, meters: Sequence[Meter], lease: str, seen: Sequence[Seen]) -> None:
         """Correct the account by an answer's headers."""
-        self._change(key, lambda state, now: account.learn(state, meters, lease, seen, now=now))
+        self._change(key, account.learn, meters, lease, seen)
 
     def settle(self, key: str, meters: Sequence[Meter], lease: str, spent: Sequence[float]) -> None:
         """Replace what is reserved by what was spent."""
-        self._change_soon(
-            key, lambda state, now: account.settle(state, meters, lease, spent, now=now)
-        )
+        self._change_soon(key, account.settle, meters, lease, spent)
 
     def leave(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
         """Give up, admitted or not."""
-        self._change_soon(key, lambda state, now: account.leave(state, meters, ticket, now=now))
+        self._change_soon(key, account.leave, meters, ticket)
 
     def renew(self, key: str, holder: str, ttl_s: float) -> bool:
         """Keep a lease or a ticket alive; False if it is gone."""
-        return self._change(
-            key, lambda state, now: account.renew(state, holder, now=now, ttl_s=ttl_s)
-        )
+        return self._change(key, account.renew, holder, ttl_s=ttl_s)
 
     def close_for(self, key: str, seconds: float) -> None:
         """Admit nothing for so long."""
-        self._change(key, lambda state, now: account.close_for(state, seconds, now=now))
+        self._change(key, account.close_for, seconds)
 
     def snapshot(self, key: str, meters: Sequence[Meter]) -> Snapshot:
         """How full the buckets are."""
-        return self._change(key, lambda state, now: account.snapshot(state, meters, now=now))
+        return self._change(key, account.snapshot, meters)
 
     def spend(self, key: str, model: str, spent: Spent) -> None:
         """Enter into the books what was used, under the present minute and day."""
@@ -149,17 +141,19 @@ class LocalStore(ABC):
     def close(self) -> None:
         """Let go of what is open."""
 
-    def _change(self, key: str, change: Callable[[State, float], T]) -> T:
-        return self._turnstile.run(lambda: self._apply(key, change))
+    def _change(self, key: str, operation: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        return self._turnstile.run(lambda: self._apply(key, operation, args, kwargs))
 
-    def _change_soon(self, key: str, change: Callable[[State, float], None]) -> None:
-        self._turnstile.run_soon(lambda: self._apply(key, change))
+    def _change_soon(self, key: str, operation: Callable[..., None], *args: Any) -> None:
+        self._turnstile.run_soon(lambda: self._apply(key, operation, args, {}))
 
-    def _apply(self, key: str, change: Callable[[State, float], T]) -> T:
+    def _apply(
+        self, key: str, operation: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> T:
         with self._atomic():
             # Read in here: who has waited for his turn must not bring an older time along.
             now = self._clock()
             state = self._load(key) or empty(now)
-            result = change(state, now)
+            result = operation(state, *args, now=now, **kwargs)
             self._save(key, state)
             return result
