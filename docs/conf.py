@@ -28,6 +28,8 @@ nitpick_ignore_regex = [
 ]
 
 html_theme = "furo"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_title = f"batchwrap {release}"
 html_show_sphinx = False
 html_theme_options = {
