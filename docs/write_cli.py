@@ -12,8 +12,8 @@ WIDTH = 92  # what fits on the site without scrolling
 INTRO = """\
 # Command line
 
-`pip install "batchwrap[cli]"` brings the command; `serve` wants `batchwrap[serve]`. This page is what `--help`
-says. Errors are one line on stderr.
+`pip install "batchwrap[cli]"` brings the command; `serve` wants `batchwrap[serve]`.
+This page is what `--help` says. Errors are one line on stderr.
 """
 
 
