@@ -10,47 +10,28 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+from loop import user, work
 from openai import OpenAI
 
 import batchwrap
 from batchwrap import Limit
 from batchwrap.tools import Workspace
 
-
-def work(client: OpenAI, task: str) -> str:
-    """Let the model work on a task until it answers without a tool call."""
-    workspace = Workspace(".")
-    messages = [
-        {"role": "system", "content": "You work on files in the current folder."},
-        {"role": "user", "content": task},
-    ]
-    while True:
-        completion = client.chat.completions.create(
-            model=os.environ.get("MODEL", "gpt-oss-120b"),
-            messages=messages,
-            tools=workspace.schemas(),
-        )
-        message = completion.choices[0].message
-        if not message.tool_calls:
-            return message.content or ""
-        messages.append(message.model_dump(exclude_none=True))
-        for call in message.tool_calls:
-            result = workspace.call(call.function.name, call.function.arguments)
-            messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+# Those of one key; each key has them to itself.
+LIMITS = [Limit("requests", 50, per_s=60), Limit("tokens", 1_000_000, per_s=60)]
 
 
 def main(tasks: list[str]) -> None:
-    """Run all agents. The limits are those of one key; each key has them to itself."""
+    """Run all agents."""
     keys = os.environ["OPENAI_API_KEY"].split(",")
-    limits = [Limit("requests", 50), Limit("tokens", 1_000_000)]
-    throttle = batchwrap.Throttle(limits=limits, keys=keys)
+    throttle = batchwrap.Throttle(limits=LIMITS, keys=keys)
+    workspace = Workspace(".")
     with (
         batchwrap.wrap(OpenAI(api_key=keys[0]), throttle=throttle) as client,
         ThreadPoolExecutor(max_workers=8) as threads,
     ):
-        for task, answer in zip(
-            tasks, threads.map(lambda it: work(client, it), tasks), strict=True
-        ):
+        answers = threads.map(lambda task: work(client, [user(task)], workspace), tasks)
+        for task, answer in zip(tasks, answers, strict=True):
             print(f"{task}\n{answer}")
         print(batchwrap.stats(client))
 
