@@ -22,12 +22,22 @@ from batchwrap.core.views.cap import tokens_of
 # Ways in which tools say that they failed; a user's own function takes their place.
 _FAILED = (
     "an error occurred",
+    "cannot ",
+    "could not ",
     "encountered error",
     "error",
     "failed",
     "failure",
+    "file not found",
+    "found multiple ",  # places for an edit of one
+    "no changes made to ",
+    "no changes to apply",
+    "operation aborted",
+    "operation cancelled",
     "permission denied",
+    "the user rejected",
     "traceback (most recent call",
+    "unable to ",
 )
 _EXIT_TAG = re.compile(r"\s*<(?:returncode|exit_code)>\s*(?!0\s*<)")
 _EXIT_CODES = ("returncode", "exit_code", "exitCode")
