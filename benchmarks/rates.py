@@ -79,7 +79,8 @@ def by_limiter() -> float:
     """Through the limiter, in memory."""
     from batchwrap.core.limits.cost import Cost
     from batchwrap.throttle.accounts import Account
-    from batchwrap.throttle.limiter import Ask, Limiter
+    from batchwrap.throttle.asks import Ask
+    from batchwrap.throttle.limiter import Limiter
     from batchwrap.throttle.stores import MemoryStore
 
     cost, limiter = Cost(1, _COST), Limiter(MemoryStore(), max_wait_s=60)
@@ -90,7 +91,7 @@ def by_limiter() -> float:
 def _scope() -> Any:
     from batchwrap.core.limits.windows import meters
     from batchwrap.options import Limit
-    from batchwrap.throttle.limiter import Scope
+    from batchwrap.throttle.asks import Scope
 
     limits = (Limit("tokens", _PLENTY), Limit("requests", _PLENTY), Limit("concurrency", _PLENTY))
     return Scope("all", limits, meters(limits))

@@ -20,7 +20,8 @@ from batchwrap.adapters.request import CallRequest, Signature
 from batchwrap.adapters.results import AsyncResult, SyncResult, is_stream
 from batchwrap.adapters.streams import like, like_local
 from batchwrap.core import chat
-from batchwrap.core.exchange import AnswerLocally, Exchange, Head, Respond
+from batchwrap.core.actions import AnswerLocally, Head, Respond
+from batchwrap.core.exchange import Exchange
 from batchwrap.drive import sync, tasks
 from batchwrap.drive.answer import Answer, sent
 from batchwrap.engine import Call, Engine

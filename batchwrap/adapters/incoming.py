@@ -11,8 +11,9 @@ from typing import Any
 
 from batchwrap.adapters.events import EventPipe, FirstEvent
 from batchwrap.core import chat, sse
+from batchwrap.core.actions import Head
 from batchwrap.core.chat import Body
-from batchwrap.core.exchange import Exchange, Head
+from batchwrap.core.exchange import Exchange
 
 _ABOUT_USAGE = b'"usage"'
 

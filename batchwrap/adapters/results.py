@@ -11,7 +11,8 @@ from batchwrap.adapters import failures
 from batchwrap.adapters.hints import is_cached
 from batchwrap.adapters.objects import ChunkPipe, Rebuilder, Templates, as_dict
 from batchwrap.core import chat
-from batchwrap.core.exchange import Exchange, Head, Respond
+from batchwrap.core.actions import Head, Respond
+from batchwrap.core.exchange import Exchange
 from batchwrap.errors import BrokenAnswer
 
 _FREE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}

@@ -14,8 +14,8 @@ from batchwrap.core.limits.state import Level, Snapshot
 from batchwrap.errors import ConfigError
 from batchwrap.options import Limit, Throttle
 from batchwrap.throttle.accounts import Account, Origin
+from batchwrap.throttle.asks import Scope, key_of
 from batchwrap.throttle.budget import Budget
-from batchwrap.throttle.limiter import Scope, key_of
 from batchwrap.throttle.presets import plan
 from batchwrap.throttle.stores import Used
 from batchwrap.throttle.stores.contract import DAY_S

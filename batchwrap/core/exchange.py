@@ -18,15 +18,28 @@ change keeps its bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from batchwrap.core import chat
+from batchwrap.core.actions import (
+    Action,
+    AnswerLocally,
+    Head,
+    ReadBody,
+    ReadFirst,
+    Resend,
+    Reserve,
+    Respond,
+    Send,
+    Stream,
+    Wait,
+)
 from batchwrap.core.context import Context
 from batchwrap.core.endpoints import CHAT, Endpoint, Meter
 from batchwrap.core.limits import cost
-from batchwrap.core.limits.cost import NOTHING, Cost
+from batchwrap.core.limits.cost import NOTHING
 from batchwrap.core.limits.headers import Observation, read_headers
 from batchwrap.core.limits.refusal import Refusal, read_refusal, read_stream_error
 from batchwrap.core.repair.diagnosis import mended_body, read_fault
@@ -34,22 +47,8 @@ from batchwrap.core.repair.faults import Broken, Fault, error_in
 from batchwrap.core.repair.whole import as_chunks
 from batchwrap.core.tally import Tally
 from batchwrap.core.untouched import Untouched
-from batchwrap.core.views.deliver import LocalAnswer
 from batchwrap.core.views.translate import Translator
 from batchwrap.core.watch import NOBODY, Watch
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Status and headers (lower-case names) of an answer, and whether it is a stream.
-
-    `tries` is how often it was asked for: layers beneath may have retried by themselves.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    is_stream: bool = False
-    tries: int = 1
 
 
 class Counter(Protocol):
@@ -63,91 +62,6 @@ class Counter(Protocol):
 
     def most(self, model: object, raw: int) -> int:
         """The same with a margin: hardly any request needs more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reserve:
-    """Wait until a cost is admitted, then call `reserved`.
-
-    Attributes:
-        cost: what the provider may count, an answer of unknown length included.
-        sure: the part of it that the request itself names; only that can be too large.
-        margin: what it may count beyond, where estimates are not good.
-    """
-
-    cost: Cost
-    sure: Cost
-    margin: Cost = NOTHING
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send this body, or the agent's own if None, then call `received`."""
-
-    body: chat.Body | None
-
-
-@dataclass(frozen=True, slots=True)
-class Resend:
-    """The provider did not understand the request: send the agent's own, then call `received`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadBody:
-    """Read the whole answer, then call `body`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadFirst:
-    """Read a stream's first event, which may be a refusal, then call `first`.
-
-    Nothing of it is handed out yet, so the request can still be sent again.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """The attempt was refused. Wait so many seconds, then call `waited`.
-
-    After a refusal of the kind ``"bucket"`` the gate waits: call it at once.
-    """
-
-    seconds: float
-    refusal: Refusal
-
-
-@dataclass(frozen=True, slots=True)
-class Respond:
-    """Hand out the answer: this body, or as it came if None.
-
-    Attributes:
-        gave_up: the answer is a refusal that was retried as often as the policy allows;
-            the client above must not retry it again.
-        status: the HTTP status, where it is another than the provider's.
-        retry: the client above may retry it once, although its status says otherwise.
-        chunks: the body as a stream, where one was asked for and none came.
-    """
-
-    body: chat.Body | None
-    gave_up: bool = False
-    status: int | None = None
-    retry: bool = False
-    chunks: list[chat.Body] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """Hand out the answer as it comes, each chunk through `chunk`, and at last `end`."""
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerLocally:
-    """Hand out this answer; the provider is not asked."""
-
-    answer: LocalAnswer
-
-
-Action = Reserve | Send | Resend | ReadBody | ReadFirst | Wait | Respond | Stream | AnswerLocally
 
 
 # Refusals that may be due to what we added to the request.

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from batchwrap.core.actions import AnswerLocally, Head, Respond
 from batchwrap.core.chat import Body
-from batchwrap.core.exchange import AnswerLocally, Exchange, Head, Respond
+from batchwrap.core.exchange import Exchange
 
 
 class Incoming(Protocol):

@@ -7,8 +7,9 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any, TypeVar, assert_never
 
-from batchwrap.core import exchange as ex
+from batchwrap.core import actions
 from batchwrap.core.chat import Body
+from batchwrap.core.exchange import Exchange
 from batchwrap.drive.answer import Answer, Incoming, sent
 from batchwrap.drive.attempt import Attempt
 from batchwrap.throttle.gate import Gate
@@ -53,11 +54,11 @@ class Pieces:
 
 
 def run(
-    exchange: ex.Exchange,
+    exchange: Exchange,
     send: Callable[[Body | None, str | None], In],
     *,
     gate: Gate,
-    on_end: Callable[[ex.Exchange], None],
+    on_end: Callable[[Exchange], None],
 ) -> Answer[In, Pieces]:
     """Obey the exchange until there is an answer to hand out.
 
@@ -77,34 +78,34 @@ def run(
         action = exchange.start()
         while True:
             match action:
-                case ex.AnswerLocally() as local:
+                case actions.AnswerLocally() as local:
                     attempt.end()
                     return Answer(None, local)
-                case ex.Reserve(cost, sure, margin):
+                case actions.Reserve(cost, sure, margin):
                     attempt.lease = gate.acquire(cost, sure, margin)
                     action = exchange.reserved(attempt.lease.waited_s)
-                case ex.Send(body):
+                case actions.Send(body):
                     with exchange.watch.sending():
                         incoming = send(body, attempt.api_key)
                     attempt.arrived()
                     action = exchange.received(incoming.head, time.time())
                     attempt.learn()
-                case ex.Resend():
+                case actions.Resend():
                     _drop(sent(incoming))
-                    action = ex.Send(None)
-                case ex.Wait(seconds, refusal):
+                    action = actions.Send(None)
+                case actions.Wait(seconds, refusal):
                     _drop(sent(incoming))
                     gate.pause(attempt.refused(refusal, seconds))
                     action = exchange.waited()
-                case ex.ReadFirst():
+                case actions.ReadFirst():
                     action = exchange.first(sent(incoming).first())
-                case ex.ReadBody():
+                case actions.ReadBody():
                     action = exchange.body(sent(incoming).read())
-                case ex.Respond() as respond:
+                case actions.Respond() as respond:
                     sent(incoming).close()
                     attempt.end()
                     return Answer(sent(incoming), respond)
-                case ex.Stream():
+                case actions.Stream():
                     arriving = sent(incoming)
                     pieces = Pieces(arriving.pieces(exchange), arriving, attempt)
                     return Answer(arriving, pieces)

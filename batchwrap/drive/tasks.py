@@ -9,8 +9,9 @@ from typing import Any, TypeVar, assert_never
 
 import anyio
 
-from batchwrap.core import exchange as ex
+from batchwrap.core import actions
 from batchwrap.core.chat import Body
+from batchwrap.core.exchange import Exchange
 from batchwrap.drive.answer import Answer, AsyncIncoming, sent
 from batchwrap.drive.attempt import Attempt
 from batchwrap.throttle.gate import Gate
@@ -58,11 +59,11 @@ class AsyncPieces:
 
 
 async def run(
-    exchange: ex.Exchange,
+    exchange: Exchange,
     send: Callable[[Body | None, str | None], Awaitable[In]],
     *,
     gate: Gate,
-    on_end: Callable[[ex.Exchange], None],
+    on_end: Callable[[Exchange], None],
 ) -> Answer[In, AsyncPieces]:
     """Obey the exchange until there is an answer to hand out.
 
@@ -82,34 +83,34 @@ async def run(
         action = exchange.start()
         while True:
             match action:
-                case ex.AnswerLocally() as local:
+                case actions.AnswerLocally() as local:
                     attempt.end()
                     return Answer(None, local)
-                case ex.Reserve(cost, sure, margin):
+                case actions.Reserve(cost, sure, margin):
                     attempt.lease = await gate.acquire_async(cost, sure, margin)
                     action = exchange.reserved(attempt.lease.waited_s)
-                case ex.Send(body):
+                case actions.Send(body):
                     with exchange.watch.sending():
                         incoming = await send(body, attempt.api_key)
                     attempt.arrived()
                     action = exchange.received(incoming.head, time.time())
                     attempt.learn()
-                case ex.Resend():
+                case actions.Resend():
                     await _drop(sent(incoming))
-                    action = ex.Send(None)
-                case ex.Wait(seconds, refusal):
+                    action = actions.Send(None)
+                case actions.Wait(seconds, refusal):
                     await _drop(sent(incoming))
                     await gate.pause_async(attempt.refused(refusal, seconds))
                     action = exchange.waited()
-                case ex.ReadFirst():
+                case actions.ReadFirst():
                     action = exchange.first(await sent(incoming).first())
-                case ex.ReadBody():
+                case actions.ReadBody():
                     action = exchange.body(await sent(incoming).read())
-                case ex.Respond() as respond:
+                case actions.Respond() as respond:
                     await sent(incoming).close()
                     attempt.end()
                     return Answer(sent(incoming), respond)
-                case ex.Stream():
+                case actions.Stream():
                     arriving = sent(incoming)
                     pieces = AsyncPieces(arriving.pieces(exchange), arriving, attempt)
                     return Answer(arriving, pieces)

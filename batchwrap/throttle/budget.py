@@ -20,7 +20,8 @@ from batchwrap.core.provider import Provider
 from batchwrap.core.recent import Recent
 from batchwrap.options import Limit, LimitMode, Throttle
 from batchwrap.throttle.accounts import Account, Origin, accounts_of
-from batchwrap.throttle.limiter import Ask, Grant, Limiter, Scope
+from batchwrap.throttle.asks import Ask, Grant, Scope
+from batchwrap.throttle.limiter import Limiter
 from batchwrap.throttle.periods import meters_at
 from batchwrap.throttle.presets import Plan, plan, provider_of
 from batchwrap.throttle.stores import Spent, open_store

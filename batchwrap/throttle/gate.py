@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from batchwrap.core.limits.cost import NOTHING, Cost, Usage
 from batchwrap.core.limits.headers import Observation
 from batchwrap.core.limits.refusal import Refusal
+from batchwrap.throttle.asks import Ask, Grant
 from batchwrap.throttle.budget import Budget, Request
-from batchwrap.throttle.limiter import Ask, Grant
 from batchwrap.throttle.signal import UNCLOSED, TaskSignal, ThreadSignal, Waits
 
 

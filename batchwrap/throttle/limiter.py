@@ -21,12 +21,11 @@ from threading import RLock
 
 import anyio.to_thread
 
-from batchwrap.core.limits.cost import NOTHING, Cost
+from batchwrap.core.limits.cost import Cost
 from batchwrap.core.limits.state import Admission, Seen, Snapshot
-from batchwrap.core.limits.windows import Meter
-from batchwrap.errors import LimitExceeded, QuotaExhausted, RequestTooLarge, StoreUnavailable
-from batchwrap.options import Limit
+from batchwrap.errors import StoreUnavailable
 from batchwrap.throttle.accounts import Account
+from batchwrap.throttle.asks import Ask, Grant, Scope, key_of, too_large, too_long
 from batchwrap.throttle.courier import TTL_S, Courier
 from batchwrap.throttle.signal import UNCLOSED, TaskSignal, ThreadSignal, Waits
 from batchwrap.throttle.stores import MemoryStore, Spent, Store
@@ -41,77 +40,6 @@ _STORE_REST_S = 5.0
 _FOR_EVER_S = 1e9
 # A conversation waits so long for its own account before it takes another one.
 _STICKS_S = 2.0
-# A margin that takes longer to refill costs more than the refusal that it may avoid.
-_MARGIN_S = 1.0
-# Limits of this length and longer are quotas: nobody waits for the next day.
-_QUOTA_S = 3_600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What shares one set of buckets.
-
-    Attributes:
-        name: tells it apart: the plan, and the model where each has buckets of its own.
-        limits: the limits.
-        meters: the same, as the arithmetic needs them.
-    """
-
-    name: str
-    limits: tuple[Limit, ...]
-    meters: tuple[Meter, ...]
-
-    def amounts(self, cost: Cost) -> list[float]:
-        """What a cost takes of each limit."""
-        return [cost.of(limit.kind) for limit in self.limits]
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A request that wants to be admitted.
-
-    Attributes:
-        scope: the limits that it must pass.
-        accounts: those that may take it, the preferred one first.
-        cost: what it may need.
-        sure: the part of it that is certain; only that can be too large.
-        margin: what it may need beyond, where it is estimated.
-        caution_s: what is kept free besides where costs are estimated, in seconds of refill.
-        priority: higher ones go first.
-        sticks: whether it waits a little for the first of the accounts.
-        pace: below 1, costs count for more: the provider asked for slower growth.
-        again: it was admitted before, and refused: it is the first of its priority.
-    """
-
-    scope: Scope
-    accounts: Sequence[Account]
-    cost: Cost
-    sure: Cost
-    margin: Cost = NOTHING
-    caution_s: float = 0.0
-    priority: int = 0
-    sticks: bool = False
-    pace: float = 1.0
-    again: bool = False
-
-    @property
-    def amounts(self) -> list[float]:
-        """What is asked for of each limit."""
-        meters, scope = self.scope.meters, self.scope
-        given = map(scope.amounts, (self.cost, self.sure, self.margin))
-        return [self._amount(*of_one) for of_one in zip(meters, *given, strict=True)]
-
-    def _amount(self, meter: Meter, cost: float, sure: float, margin: float) -> float:
-        # Who was refused needs all of it, it seems.
-        beyond = margin if self.again else min(margin, meter.rate * _MARGIN_S)
-        if margin:
-            beyond += meter.rate * self.caution_s
-        return min((cost + beyond) / self.pace, max(sure, meter.capacity))
-
-    @property
-    def rank(self) -> int:
-        """Lower ones go first. Between two priorities there is room for those that come again."""
-        return -2 * self.priority - self.again
 
 
 _numbers = count()
@@ -125,35 +53,6 @@ class _Waiter:
     ticket: str = field(default_factory=lambda: secrets.token_hex(8))
     store: Store | None = None
     rank: tuple[int, int] = (0, 0)
-
-
-@dataclass(eq=False, slots=True)
-class Grant:
-    """A reservation that was admitted.
-
-    Attributes:
-        ask: what was asked for.
-        account: whose it is.
-        store: what holds it.
-        lease: its id there.
-        waited_s: how long it waited.
-    """
-
-    ask: Ask
-    account: Account
-    store: Store
-    lease: str
-    waited_s: float
-
-    @property
-    def key(self) -> str:
-        """Its account in the store."""
-        return key_of(self.account, self.ask.scope)
-
-
-def key_of(account: Account, scope: Scope) -> str:
-    """The name of an account's buckets in a store."""
-    return f"{account.name}:{scope.name}"
 
 
 class Limiter:
@@ -353,7 +252,7 @@ class Limiter:
         if self._is_first(waiter):
             return self._look(waiter)
         if left_s <= 0:
-            raise _too_long(waiter.ask, None, inf, self._max_wait_s)
+            raise too_long(waiter.ask, None, inf, self._max_wait_s)
         return left_s
 
     def _look(self, waiter: _Waiter) -> float | tuple[Account, Store]:
@@ -402,11 +301,11 @@ class Limiter:
                 break
         best = min(replies, key=lambda reply: (reply.status != "waiting", reply.wait_s))
         if best.status == "never":
-            raise _too_large(ask, best.limit)
+            raise too_large(ask, best.limit)
         if best.status == "late":
-            raise _too_long(ask, best.limit, best.wait_s, self._max_wait_s)
+            raise too_long(ask, best.limit, best.wait_s, self._max_wait_s)
         if left_s <= 0:
-            raise _too_long(ask, best.limit, inf, self._max_wait_s)
+            raise too_long(ask, best.limit, inf, self._max_wait_s)
         wait_s = min(best.wait_s, _POLL_S) if store.shared else best.wait_s
         return min(wait_s, left_s)
 
@@ -417,34 +316,3 @@ class Limiter:
                 key = key_of(account, waiter.ask.scope)
                 self._release(waiter.ticket, key)
                 store.leave(key, waiter.ask.scope.meters, waiter.ticket)
-
-
-def _limit_of(ask: Ask, index: int | None) -> Limit | None:
-    return None if index is None else ask.scope.limits[index]
-
-
-def _too_large(ask: Ask, index: int | None) -> RequestTooLarge:
-    limit = _limit_of(ask, index)
-    assert limit is not None
-    requested = ask.sure.of(limit.kind)
-    return RequestTooLarge(
-        f"the request needs {requested:,.0f} {limit.kind}, and {limit} never admits more than "
-        f"{limit.capacity:,.0f} at once",
-        limit=str(limit),
-        requested=requested,
-        retry_after_s=None,
-    )
-
-
-def _too_long(ask: Ask, index: int | None, wait_s: float, max_wait_s: float) -> LimitExceeded:
-    limit = _limit_of(ask, index)
-    reason = f" for {limit}" if limit is not None else ""
-    wait = f"about {wait_s:,.0f} s" if wait_s < inf else "longer"
-    is_quota = limit is not None and limit.per_s >= _QUOTA_S and limit.kind != "concurrency"
-    kind = QuotaExhausted if is_quota else LimitExceeded
-    return kind(
-        f"the request would wait {wait}{reason}, above max_wait_s={max_wait_s:g}",
-        limit=str(limit) if limit is not None else "",
-        requested=ask.cost.of(limit.kind) if limit is not None else 0.0,
-        retry_after_s=wait_s if wait_s < inf else None,
-    )

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import pytest
 
+from batchwrap.core.actions import AnswerLocally, Head, Respond
 from batchwrap.core.context import Context
-from batchwrap.core.exchange import AnswerLocally, Exchange, Head, Respond
+from batchwrap.core.exchange import Exchange
 from batchwrap.core.limits.refusal import Refusal
 from batchwrap.core.memory import Memory
 from batchwrap.core.provider import UNKNOWN

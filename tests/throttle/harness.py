@@ -12,7 +12,8 @@ from batchwrap.core.limits.state import Snapshot
 from batchwrap.core.limits.windows import meters
 from batchwrap.options import Limit
 from batchwrap.throttle.accounts import Account
-from batchwrap.throttle.limiter import Ask, Grant, Limiter, Scope
+from batchwrap.throttle.asks import Ask, Grant, Scope
+from batchwrap.throttle.limiter import Limiter
 from batchwrap.throttle.stores import MemoryStore, Store
 
 

@@ -13,8 +13,9 @@ import orjson
 
 from batchwrap.adapters.events import EventPipe, FirstEvent, render_all
 from batchwrap.core import sse
+from batchwrap.core.actions import Head, ReadBody, ReadFirst, Resend, Respond, Stream
 from batchwrap.core.context import Context
-from batchwrap.core.exchange import Exchange, Head, ReadBody, ReadFirst, Resend, Respond, Stream
+from batchwrap.core.exchange import Exchange
 from batchwrap.core.memory import Memory
 from batchwrap.core.provider import UNKNOWN
 from batchwrap.core.repair.diagnosis import decoded

@@ -1,0 +1,148 @@
+"""What is asked of the limiter, what it grants, and how it says no."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+from batchwrap.core.limits.cost import NOTHING, Cost
+from batchwrap.core.limits.windows import Meter
+from batchwrap.errors import LimitExceeded, QuotaExhausted, RequestTooLarge
+from batchwrap.options import Limit
+from batchwrap.throttle.accounts import Account
+from batchwrap.throttle.stores import Store
+
+# A margin that takes longer to refill costs more than the refusal that it may avoid.
+_MARGIN_S = 1.0
+# Limits of this length and longer are quotas: nobody waits for the next day.
+_QUOTA_S = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What shares one set of buckets.
+
+    Attributes:
+        name: tells it apart: the plan, and the model where each has buckets of its own.
+        limits: the limits.
+        meters: the same, as the arithmetic needs them.
+    """
+
+    name: str
+    limits: tuple[Limit, ...]
+    meters: tuple[Meter, ...]
+
+    def amounts(self, cost: Cost) -> list[float]:
+        """What a cost takes of each limit."""
+        return [cost.of(limit.kind) for limit in self.limits]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request that wants to be admitted.
+
+    Attributes:
+        scope: the limits that it must pass.
+        accounts: those that may take it, the preferred one first.
+        cost: what it may need.
+        sure: the part of it that is certain; only that can be too large.
+        margin: what it may need beyond, where it is estimated.
+        caution_s: what is kept free besides where costs are estimated, in seconds of refill.
+        priority: higher ones go first.
+        sticks: whether it waits a little for the first of the accounts.
+        pace: below 1, costs count for more: the provider asked for slower growth.
+        again: it was admitted before, and refused: it is the first of its priority.
+    """
+
+    scope: Scope
+    accounts: Sequence[Account]
+    cost: Cost
+    sure: Cost
+    margin: Cost = NOTHING
+    caution_s: float = 0.0
+    priority: int = 0
+    sticks: bool = False
+    pace: float = 1.0
+    again: bool = False
+
+    @property
+    def amounts(self) -> list[float]:
+        """What is asked for of each limit."""
+        meters, scope = self.scope.meters, self.scope
+        given = map(scope.amounts, (self.cost, self.sure, self.margin))
+        return [self._amount(*of_one) for of_one in zip(meters, *given, strict=True)]
+
+    def _amount(self, meter: Meter, cost: float, sure: float, margin: float) -> float:
+        # Who was refused needs all of it, it seems.
+        beyond = margin if self.again else min(margin, meter.rate * _MARGIN_S)
+        if margin:
+            beyond += meter.rate * self.caution_s
+        return min((cost + beyond) / self.pace, max(sure, meter.capacity))
+
+    @property
+    def rank(self) -> int:
+        """Lower ones go first. Between two priorities there is room for those that come again."""
+        return -2 * self.priority - self.again
+
+
+@dataclass(eq=False, slots=True)
+class Grant:
+    """A reservation that was admitted.
+
+    Attributes:
+        ask: what was asked for.
+        account: whose it is.
+        store: what holds it.
+        lease: its id there.
+        waited_s: how long it waited.
+    """
+
+    ask: Ask
+    account: Account
+    store: Store
+    lease: str
+    waited_s: float
+
+    @property
+    def key(self) -> str:
+        """Its account in the store."""
+        return key_of(self.account, self.ask.scope)
+
+
+def key_of(account: Account, scope: Scope) -> str:
+    """The name of an account's buckets in a store."""
+    return f"{account.name}:{scope.name}"
+
+
+def _limit_of(ask: Ask, index: int | None) -> Limit | None:
+    return None if index is None else ask.scope.limits[index]
+
+
+def too_large(ask: Ask, index: int | None) -> RequestTooLarge:
+    """The error for what one of the limits never admits."""
+    limit = _limit_of(ask, index)
+    assert limit is not None
+    requested = ask.sure.of(limit.kind)
+    return RequestTooLarge(
+        f"the request needs {requested:,.0f} {limit.kind}, and {limit} never admits more than "
+        f"{limit.capacity:,.0f} at once",
+        limit=str(limit),
+        requested=requested,
+        retry_after_s=None,
+    )
+
+
+def too_long(ask: Ask, index: int | None, wait_s: float, max_wait_s: float) -> LimitExceeded:
+    """The error for what would wait longer than it may."""
+    limit = _limit_of(ask, index)
+    reason = f" for {limit}" if limit is not None else ""
+    wait = f"about {wait_s:,.0f} s" if wait_s < inf else "longer"
+    is_quota = limit is not None and limit.per_s >= _QUOTA_S and limit.kind != "concurrency"
+    kind = QuotaExhausted if is_quota else LimitExceeded
+    return kind(
+        f"the request would wait {wait}{reason}, above max_wait_s={max_wait_s:g}",
+        limit=str(limit) if limit is not None else "",
+        requested=ask.cost.of(limit.kind) if limit is not None else 0.0,
+        retry_after_s=wait_s if wait_s < inf else None,
+    )
