@@ -51,9 +51,10 @@ def test_commands_exist(page: str, command: str) -> None:
     """A command on a page has the name and the options that the program knows."""
     name, *words = shlex.split(command, comments=True)[1:]
     group: Any = typer.main.get_command(app)
-    if name == "--version":
-        return
-    found = group.commands[name]
+    if name.startswith("-"):
+        name, words, found = "", [name, *words], group
+    else:
+        found = group.commands[name]
     known = {option for parameter in found.params for option in parameter.opts} | {"--help"}
     assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
 
