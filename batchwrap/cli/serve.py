@@ -114,8 +114,9 @@ def serve(
         "throttle": opts.Throttle() if store is None else opts.Throttle(store=store),
     }
     server = _server(settings, given)
+    _end_by_signals(server)
     _tell(server, settings, as_json=as_json)
-    _run(server)
+    server.run()
 
 
 def _settings(
@@ -159,8 +160,10 @@ def _tell(server: Server, settings: Settings, *, as_json: bool) -> None:
     typer.echo(f"health: {health}  metrics: {metrics}")
 
 
-def _run(server: Server) -> None:
-    # When it has shut down, uvicorn raises the signal again; ending was what it asked for.
+def _end_by_signals(server: Server) -> None:
+    """End well by Ctrl-C or SIGTERM, from before anybody knows that it serves until it has ended.
+
+    While it runs, the signals are uvicorn's, which raises them again when it has shut down.
+    """
     for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, lambda *_: None)
-    server.run()
+        signal.signal(ending, lambda *_: server.stop())

@@ -169,6 +169,14 @@ def test_ctrl_c() -> None:
     assert (process.returncode, errors) == (0, "")
 
 
+def test_ended_at_once() -> None:
+    """Whoever has read the address may end it, even before it has answered anything."""
+    with serving(*UP[1:], "--port", "0", env={}) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
+
+
 def _listens(base_url: str) -> bool:
     host, _, port = base_url.removeprefix("http://").removesuffix("/v1").rpartition(":")
     try:
