@@ -334,3 +334,34 @@ async def test_cancelled_stream_of_the_sdk(serve: Any, anyio_backend: str) -> No
         assert settled(client)
         await anyio.to_thread.run_sync(lab.wait_idle)
     assert lab.journal[0].cancelled
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_crowd(serve: Any, anyio_backend: str) -> None:
+    """Of many streams at once, cut at every point, no place stays taken."""
+    lab = serve(lambda request: LONG)
+    crowd, places = 60, 12
+    async with openai.AsyncOpenAI(base_url=lab.base_url, api_key="k") as bare:
+        client = batchwrap.wrap(bare, limits=[Limit("concurrency", places)])
+
+        async def one(number: int) -> None:
+            with anyio.CancelScope() as scope:
+                stream = await client.chat.completions.create(model="m", stream=True, **ASKED)
+                chunks = 0
+                async for _ in stream:
+                    chunks += 1
+                    if chunks == number and number % 3 == 1:
+                        scope.cancel()
+                    if chunks == number and number % 3 == 2:
+                        await stream.close()
+                        break
+
+        for _ in range(2):
+            async with anyio.create_task_group() as tasks:
+                for number in range(crowd):
+                    tasks.start_soon(one, number)
+            assert settled(client)
+        stats = batchwrap.stats(client)
+        assert (stats.requests, stats.refusals) == (2 * crowd, 0)
+        await anyio.to_thread.run_sync(lab.wait_idle)  # no stream runs on at the provider
