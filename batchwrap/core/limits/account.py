@@ -44,6 +44,7 @@ ARRIVAL_S = 0.5
 LEAST_WAIT_S = 0.005
 # What is above, and what is broken, is taken for this; JSON knows no infinity.
 MOST = 1e15
+_ADMITTED = Admission("admitted")
 
 
 def reserve(
@@ -74,7 +75,7 @@ def reserve(
     """
     _advance(state, meters, now)
     if ticket in state["leases"]:
-        return Admission("admitted")
+        return _ADMITTED
     needs = _named(meters, amounts)
     for index, meter in enumerate(meters):
         if needs[meter.name] > meter.capacity:
@@ -83,7 +84,7 @@ def reserve(
     queue = state["queue"]
     if not queue and _wait(state, meters, needs)[0] <= TICK_S:
         _admit(state, meters, ticket, needs, lease_ttl_s)
-        return Admission("admitted")
+        return _ADMITTED
     place = _place_of(queue, ticket)
     if place is None:
         place = sum(other["priority"] <= priority for other in queue)
@@ -95,7 +96,7 @@ def reserve(
     wait, limit = _wait(state, meters, queue[0]["amounts"])
     if place == 0 and wait <= TICK_S:
         _admit(state, meters, ticket, queue.pop(0)["amounts"], lease_ttl_s)
-        return Admission("admitted")
+        return _ADMITTED
     if place > 0:
         wait = min(wait, queue[0]["expires"] - state["at"])
     return Admission("waiting", max(wait, LEAST_WAIT_S), limit)
