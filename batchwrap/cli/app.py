@@ -17,9 +17,18 @@ from batchwrap.cli.doctor import doctor
 from batchwrap.cli.evaluate import EXIT_CODES, evaluate
 from batchwrap.cli.limits import limits
 from batchwrap.cli.serve import serve
-from batchwrap.errors import BatchwrapError, StoreUnavailable
+from batchwrap.errors import BatchwrapError, ConfigError, StoreUnavailable
 
 FAILED, USAGE_ERROR = 1, 2
+
+# The library's names of options, and what they are called here.
+_TYPED = {
+    "Batching.offer": "--offer",
+    "Reminders.every": "--remind-every",
+    "Throttle.store": "--store",
+    "api_key": "--api-key-env",
+    **{name: f"--{name}" for name in ("host", "limits", "port", "preset", "token", "upstream")},
+}
 
 
 class Commands(TyperGroup):
@@ -30,7 +39,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except BatchwrapError as error:
-            typer.echo(f"batchwrap: {' '.join(str(error).split())}", err=True)
+            typer.echo(f"batchwrap: {' '.join(self._said(ctx, error).split())}", err=True)
             failed = isinstance(error, StoreUnavailable)
             raise typer.Exit(FAILED if failed else USAGE_ERROR) from error
         except OSError as error:
@@ -38,6 +47,14 @@ class Commands(TyperGroup):
                 raise
             typer.echo(f"batchwrap: {checks.reason(error)}", err=True)
             raise typer.Exit(FAILED) from error
+
+    def _said(self, ctx: Any, error: BatchwrapError) -> str:
+        """The error, by the option that was typed where the library has another name for it."""
+        if not isinstance(error, ConfigError) or error.option not in _TYPED:
+            return str(error)
+        typed = _TYPED[error.option]
+        there = {name for it in self.commands[ctx.invoked_subcommand].params for name in it.opts}
+        return str(error).replace(error.option, typed, 1) if typed in there else str(error)
 
 
 # Plain help and errors: no boxes, so that they can be searched, copied and wrapped.

@@ -156,7 +156,7 @@ def test_a_call() -> None:
         (["--base-url", "x.test"], "--base-url: "),
         (["--base-url", "http://x.test", "--call"], "needs --model and --api-key-env"),
         (["--api-key-env", "KEY"], "--api-key-env: "),
-        (["--store", "mongo://x"], "Throttle.store: "),
+        (["--store", "mongo://x"], "--store: "),
     ],
 )
 def test_wrong_usage(arguments: list[str], named: str) -> None:

@@ -70,18 +70,18 @@ def test_help() -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--upstream", "example.com"], "upstream: "),
-        (["--port", "70000"], "port: "),
-        (["--host", "0.0.0.0"], "host: 0.0.0.0 is open to other machines"),
+        (["--upstream", "example.com"], "--upstream: "),
+        (["--port", "70000"], "--port: "),
+        (["--host", "0.0.0.0"], "--host: 0.0.0.0 is open to other machines"),
         (["--api-key-env", "NO_SUCH_KEY"], "--api-key-env: the environment variable NO_SUCH_KEY"),
-        (["--api-key-env", "THE_KEY"], "api_key: needs a token"),
+        (["--api-key-env", "THE_KEY"], "--api-key-env: needs a token"),
         (["--limits", "no/plan"], "no/plan"),
-        (["--store", "odd://x"], "Throttle.store: "),
-        (["--preset", "odd"], "preset: "),
-        (["--offer", "odd"], "Batching.offer: "),
+        (["--store", "odd://x"], "--store: "),
+        (["--preset", "odd"], "--preset: "),
+        (["--offer", "odd"], "--offer: "),
         (["--tool", "bash"], "--tool: 'bash' is not NAME=KIND"),
         (["--tool", "bash=odd"], "Batching.tools['bash']: "),
-        (["--remind-every", "0"], "Reminders.every: "),
+        (["--remind-every", "0"], "--remind-every: "),
     ],
 )
 def test_wrong_usage(arguments: list[str], named: str) -> None:
@@ -96,7 +96,7 @@ def test_a_port_in_use() -> None:
     """A port that is taken is one line, too."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert f"port: cannot listen at 127.0.0.1:{port}: " in refused(*UP, "--port", port)
+        assert f"--port: cannot listen at 127.0.0.1:{port}: " in refused(*UP, "--port", port)
 
 
 def test_without_the_extra() -> None:
