@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,12 +133,11 @@ def _print_problems(report: Report) -> None:
 @contextmanager
 def _progress() -> Iterator[Watch]:
     """Shows which file is read, on a terminal's stderr."""
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
     told = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    screen, hidden = Console(stderr=True), not sys.stderr.isatty()
-    with Progress(*told, console=screen, transient=True, disable=hidden) as shown:
+    screen = console(stderr=True)
+    with Progress(*told, console=screen, transient=True, disable=not screen.is_terminal) as shown:
         task = shown.add_task("", total=None)
 
         def watch(file: str, read: int) -> None:

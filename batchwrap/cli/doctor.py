@@ -60,7 +60,9 @@ def doctor(
       batchwrap doctor --base-url http://localhost:8000/v1 --call --model m --api-key-env KEY
       batchwrap doctor --json | python -m json.tool
     """
-    found = list(_findings(model, store, base_url, _key(call, base_url, model, api_key_env)))
+    key = _key(call, base_url, model, api_key_env)
+    with console(stderr=True).status("trying what is installed"):  # some libraries load slowly
+        found = list(_findings(model, store, base_url, key))
     healthy = all(one.state != "failed" for one in found)
     if as_json:
         told = {"healthy": healthy, "findings": [asdict(one) for one in found]}

@@ -101,3 +101,12 @@ def test_help() -> None:
         assert part in result.stdout
     for option in ("plan", "tokens-per-s", "max-items", "html", "json"):
         assert f"--{option} " in result.stdout
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux")
+def test_a_page_that_cannot_be_written(log: str) -> None:
+    """Where writing fails, the option and the file are named in one line, without a traceback."""
+    result = invoke("analyze", log, "--html", "/proc/page.html")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("batchwrap: --html: /proc/page.html")
+    assert result.stderr.count("\n") == 1

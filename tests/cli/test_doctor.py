@@ -171,3 +171,9 @@ def test_help() -> None:
     shown = invoke("doctor", "--help").stdout
     assert "Examples:\n    batchwrap doctor\n" in shown
     assert "1 something does not" in shown
+
+
+def test_progress_is_for_terminals() -> None:
+    """Nothing is said on stderr while it looks around, unless that is a terminal."""
+    result = invoke("doctor", env={"FORCE_COLOR": "1"})
+    assert (result.exit_code, result.stderr) == (0, "")
