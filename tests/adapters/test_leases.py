@@ -344,10 +344,11 @@ async def test_a_crowd(serve: Any, anyio_backend: str) -> None:
     crowd, places = 60, 12
     async with openai.AsyncOpenAI(base_url=lab.base_url, api_key="k") as bare:
         client = batchwrap.wrap(bare, limits=[Limit("concurrency", places)])
+        asked: Any = {"model": "m", "stream": True, **ASKED}
 
         async def one(number: int) -> None:
             with anyio.CancelScope() as scope:
-                stream = await client.chat.completions.create(model="m", stream=True, **ASKED)
+                stream = await client.chat.completions.create(**asked)
                 chunks = 0
                 async for _ in stream:
                     chunks += 1
