@@ -9,6 +9,7 @@ from typing import Any
 import openai
 import pytest
 
+import batchwrap
 from batchwrap.lab import Call, Lab, Raw, Reply
 from tests.adapters.conversation import (
     END,
@@ -119,3 +120,24 @@ def test_errors_stay_the_proxys(ask: Ask) -> None:
     create: Any = ask(bad, bad, bad, bad).chat.completions.create
     with pytest.raises(openai.BadRequestError, match="odd"):
         create(model="coder", messages=[USER], tools=TOOLS)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_wrapped_client(ask: Ask, lab: Lab, stream: bool) -> None:
+    """What a client in front has translated goes through the proxy as it is."""
+    create: Any = batchwrap.wrap(ask(MULTI_CALL, END)).chat.completions.create
+    asked: Any = {"model": "coder", "tools": TOOLS, "stream": stream}
+    first = create(messages=[USER], **asked)
+    offered = [tool["function"]["name"] for tool in lab.journal[-1].json["tools"]]
+    assert offered == ["read_file", "edit_file", "multi_read", "multi_edit", "batch"]
+    if stream:
+        got = gather(list(first))
+        assert got["calls"] == READS
+        history = history_of(got["ids"], got["calls"])
+    else:
+        assert calls_of(first.choices[0].message) == READS
+        history = answered(first.choices[0].message)
+    last = create(messages=history, **asked)
+    assert not stream or gather(list(last))["content"] == "Both read."
+    _, assistant, *_ = lab.journal[-1].json["messages"]
+    assert [call["function"]["name"] for call in assistant["tool_calls"]] == ["multi_read"]
