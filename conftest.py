@@ -15,7 +15,11 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 # guides of frameworks show is run as examples/frameworks, where the frameworks are.
 _pages = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
-    patterns=["README.md", "docs/*.md", "docs/guides/litellm.md", "docs/guides/serve.md"],
+    patterns=[
+        "README.md",
+        "docs/*.md",
+        *(f"docs/guides/{page}.md" for page in ("README", "litellm", "serve")),
+    ],
     setup=lambda namespace: namespace.update(has_litellm=bool(find_spec("litellm"))),
 )
 _docstrings = Sybil(parsers=[DocTestParser(optionflags=ELLIPSIS)], patterns=["batchwrap/**/*.py"])
