@@ -1,5 +1,6 @@
 """Shared by all tests."""
 
+import signal
 from importlib.util import find_spec
 
 import pytest
@@ -8,6 +9,9 @@ from hypothesis import settings
 # Deadlines would fail on a busy machine, where nothing is wrong.
 settings.register_profile("batchwrap", deadline=None)
 settings.load_profile("batchwrap")
+
+# Some tests send it. What a shell starts in the background ignores it, and so would all children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["asyncio", "trio"])
