@@ -139,7 +139,9 @@ def _litellm(base_url: str, closing: ExitStack) -> Ask:
 
 def _async_litellm(base_url: str, closing: ExitStack) -> Ask:
     call = closing.enter_context(_event_loop())
-    complete = batchwrap.batched(_litellm_itself().acompletion)
+    litellm = _litellm_itself()
+    closing.callback(call, litellm.close_litellm_async_clients)  # before their event loop
+    complete = batchwrap.batched(litellm.acompletion)
     there = {"model": "openai/m", "api_base": base_url, "api_key": "key"}
     return lambda body: _message(call(partial(complete, **{**body, **there})))
 
