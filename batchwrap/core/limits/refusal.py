@@ -17,8 +17,6 @@ from batchwrap.core.limits.headers import Observation, read_headers
 from batchwrap.core.limits.matchers import MATCHERS, Matcher, Reason, RefusalKind, Scope
 from batchwrap.core.limits.resets import number, seconds_in_prose, seconds_until
 
-REFUSED = 429
-
 # What an error says, it says in its first lines; an HTML page is not searched to its end.
 _LONGEST_TEXT, _LONGEST_CODE = 4_000, 200
 
