@@ -1,6 +1,7 @@
 """Items are read out of a multi-call's arguments while they are being written."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from batchwrap.core.views.items import ItemScanner, as_arguments, read_items
 from tests.strategies import cuts, multi_arguments
+from tests.work import assert_linear
 
 
 @given(multi_arguments(least=0), st.data())
@@ -86,3 +88,18 @@ def test_no_meaning(arguments: str) -> None:
 def test_an_items_arguments(item: str, arguments: str | None) -> None:
     """An object that fits stays as it is; a bare path is wrapped; the rest does not fit."""
     assert as_arguments(item, ("path",)) == arguments
+
+
+@pytest.mark.parametrize("filler", ["\\n", "x", "{},"])
+def test_work_grows_with_the_text(filler: str) -> None:
+    """Each character of an item is looked at and kept once, whatever it holds."""
+
+    def steps(size: int) -> Iterator[object]:
+        inner = filler * size
+        text = '{"files": [{"path": "' + inner + '"}]}'
+        scanner = ItemScanner("files")
+        for at in range(0, len(text), 7):
+            yield scanner.feed(text[at : at + 7])
+        assert scanner.closed
+
+    assert_linear(steps, 500)

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from batchwrap.core import chat
+from batchwrap.core.growing import Growing
 from batchwrap.core.memory import Placed, Turn
 from batchwrap.core.tally import Tally
 from batchwrap.core.views import ids, items
@@ -61,12 +62,20 @@ class Expander:
         self._waves = waves
         self._random_text = random_text
         self._tally = tally
-        self.turn = Turn()
+        self._turn = Turn()
         self._next_index = 0
-        self._passed: dict[Any, tuple[int, chat.ToolCall]] = {}  # by the provider's index
+        # By the provider's index: the agent's index, the call, its arguments so far.
+        self._passed: dict[Any, tuple[int, chat.ToolCall, Growing]] = {}
         self._ended: set[Any] = set()  # provider's indexes of calls that were taken whole
         self._open: tuple[Any, _Open] | None = None
         self._later: list[chat.ToolCall] = []
+
+    @property
+    def turn(self) -> Turn:
+        """The calls that have come so far."""
+        for _, call, arguments in self._passed.values():
+            call["function"]["arguments"] = arguments.text
+        return self._turn
 
     def fragment(self, delta: chat.ToolCall) -> list[chat.ToolCall]:
         """The agent's fragments for one streamed fragment; the same object if unchanged."""
@@ -95,11 +104,11 @@ class Expander:
 
     def add_reads(self, reads: Sequence[tuple[SingleTool, str]]) -> list[chat.ToolCall]:
         """The calls of reads that are added to the turn's only call; their ids tell."""
-        origin = str(self.turn.original[0].get("id") or "") if reads else ""
+        origin = str(self._turn.original[0].get("id") or "") if reads else ""
         if not origin:
             return []
         nonce = self._random_text(ids.NONCE_LENGTH)
-        self.turn.nonces.append(nonce)
+        self._turn.nonces.append(nonce)
         calls: list[chat.ToolCall] = []
         for place, (tool, arguments) in enumerate(reads):
             derived = ids.DerivedId(nonce, place, 0, AHEAD, origin)
@@ -142,19 +151,19 @@ class Expander:
         text, multi = opened.scanner.text, opened.multi
         function = {**chat.function_of(opened.call), "arguments": text}
         whole = {**opened.call, "type": "function", "function": function}
-        self.turn.original.append({key: whole[key] for key in whole if key != "index"})
+        self._turn.original.append({key: whole[key] for key in whole if key != "index"})
         if multi is None:
             return self._hold_single(opened, text)
         calls: list[chat.ToolCall] = []
         if not opened.seen:
             calls += self._items(opened, items.read_items(text, multi.key), ended=True)
-        self.turn.counts[opened.origin] = opened.seen
+        self._turn.counts[opened.origin] = opened.seen
         fits = not opened.broken and _is_json(text)
         for index, tool, arguments in opened.pending if fits else ():
             calls += self._place(opened, index, opened.seen, tool, arguments)
         if not opened.out:
             calls += self._raw(opened, multi)
-        self.turn.malformed |= not fits or not opened.seen
+        self._turn.malformed |= not fits or not opened.seen
         self._tally.add("multi_calls")
         self._tally.add("items", opened.out)
         self._tally.note("expanded", tool=multi.name, items=opened.out)
@@ -189,24 +198,24 @@ class Expander:
     ) -> list[chat.ToolCall]:
         call = _call(ids.encode(derived), name, arguments)
         wave = self._waves.place(effect)
-        self.turn.calls.append(Placed(call, wave, effect.kind))
+        self._turn.calls.append(Placed(call, wave, effect.kind))
         return [] if wave else [{"index": self._take_index(), **call}]
 
     def _pass_on(self, index: Any, delta: chat.ToolCall) -> chat.ToolCall:
         """A call, or a part of one, that goes out as it is."""
-        arguments = chat.function_of(delta).get("arguments")
-        text = arguments if isinstance(arguments, str) else ""
+        said = chat.function_of(delta).get("arguments")
+        text = said if isinstance(said, str) else ""
         if index in self._passed:
-            place, call = self._passed[index]
-            call["function"]["arguments"] += text
+            place, _, arguments = self._passed[index]
+            arguments.add(text)
         else:
             name = chat.name_of(delta)
             place, call = self._take_index(index), _call(str(delta.get("id") or ""), name, text)
-            self._passed[index] = place, call
-            self.turn.original.append(call)
+            self._passed[index] = place, call, Growing(text)
+            self._turn.original.append(call)
             effect = self._effect(name, text)
             self._waves.pass_on(effect)
-            self.turn.calls.append(Placed(call, 0, effect.kind))
+            self._turn.calls.append(Placed(call, 0, effect.kind))
         return delta if index in (None, place) else {**delta, "index": place}
 
     def _effect(self, name: str, arguments: str) -> Effect:
@@ -219,11 +228,11 @@ class Expander:
     def _start(self, call: chat.ToolCall, multi: MultiTool | None) -> _Open:
         origin = str(call.get("id") or "")
         # Two calls of one turn with the same id must not share a group.
-        taken = any(origin == made["id"] for made in self.turn.original)
-        if taken or not self.turn.nonces:
-            self.turn.nonces.append(self._random_text(ids.NONCE_LENGTH))
+        taken = any(origin == made["id"] for made in self._turn.original)
+        if taken or not self._turn.nonces:
+            self._turn.nonces.append(self._random_text(ids.NONCE_LENGTH))
         scanner = items.ItemScanner(multi.key if multi else "")
-        return _Open(call, multi, self.turn.nonces[-1], scanner)
+        return _Open(call, multi, self._turn.nonces[-1], scanner)
 
     def _multi_of(self, call: chat.ToolCall) -> MultiTool | None:
         name = chat.function_of(call).get("name")
@@ -231,7 +240,7 @@ class Expander:
 
     def _take_index(self, own: Any = None) -> int:
         """The next free index; the provider's own while nothing was taken apart."""
-        kept = isinstance(own, int) and own > self._next_index and not self.turn.nonces
+        kept = isinstance(own, int) and own > self._next_index and not self._turn.nonces
         place = own if kept else self._next_index
         self._next_index = place + 1
         return int(place)

@@ -12,76 +12,108 @@ from typing import Any
 
 import orjson
 
-# Outside strings only brackets, commas, colons and quotes matter; inside, only the closing
-# quote and escapes. Jumping from one to the next keeps the cost low for long texts.
-_OUTSIDE = re.compile(r'["{}\[\],]')
-_INSIDE = re.compile(r'["\\]')
-_KEY_BEFORE = re.compile(r'"([^"\\]*)"\s*:\s*$')
+from batchwrap.core.growing import Growing
+
+# Outside strings only these marks matter; inside, only the closing quote and escapes. Patterns
+# jump from one mark to the next, and over all escapes at once, without backtracking.
+_OUTSIDE = re.compile(r'[^"{}\[\],:]*+')
+_INSIDE = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
 class ItemScanner:
     """Yields each item of ``{"<key>": [item, …]}`` as soon as it is known to be whole.
 
     Items are slices of the text that was fed, to the character. Any other shape yields
-    nothing: `read_items` reads that when the arguments are complete.
+    nothing: `read_items` reads that when the arguments are complete. Each character is looked
+    at once, and kept once.
     """
 
     def __init__(self, key: str) -> None:
-        self.text = ""
         self.closed = False
         self._key = key
-        self._at = 0
+        self._said = Growing()
+        self._item: Growing | None = None  # the one that is open, as far as it has come
+        self._from = 0  # where it goes on in the piece at hand
         self._depth = 0
         self._in_string = False
-        self._item_start: int | None = None
+        self._is_escaped = False
+        self._is_object: bool | None = None  # whether the text begins with one
+        self._name: str | None = None  # the string before the place, at the first level
+        self._has_colon = False
+
+    @property
+    def text(self) -> str:
+        """All that was fed."""
+        return self._said.text
 
     def feed(self, text: str) -> list[str]:
         """Add arguments; returns the items that they complete."""
-        self.text += text
+        self._said.add(text)
         items: list[str] = []
-        while not self.closed:
-            pattern = _INSIDE if self._in_string else _OUTSIDE
-            match = pattern.search(self.text, self._at)
-            if match is None:
-                self._at = len(self.text)
-                break
-            if match[0] == "\\" and match.end() == len(self.text):
-                self._at = match.start()  # what it escapes has not come yet
-                break
-            self._at = match.end()
-            self._step(match[0], match.start(), items)
+        at = self._from = 0
+        while at < len(text) and not self.closed:
+            at = self._inside(text, at) if self._in_string else self._outside(text, at, items)
+        if self._item is not None and not self.closed:
+            self._item.add(text[self._from :])
         return items
 
-    def _step(self, mark: str, at: int, items: list[str]) -> None:
-        if self._in_string:
-            if mark == "\\":
-                self._at += 1
-            else:
-                self._in_string = False
-        elif mark == '"':
+    def _inside(self, text: str, at: int) -> int:
+        """Go on in a string; returns where it ends, or the piece does."""
+        plain = _INSIDE.match(text, at + self._is_escaped)
+        assert plain is not None
+        end = plain.end()
+        self._is_escaped = text[end : end + 1] == "\\"  # what it escapes has not come yet
+        self._in_string = end == len(text) or self._is_escaped
+        if self._name is not None:
+            self._name = (self._name + text[at:end])[: len(self._key) + 1]
+        return end + 1
+
+    def _outside(self, text: str, at: int, items: list[str]) -> int:
+        """Go on to the next mark between strings; returns the place behind it."""
+        plain = _OUTSIDE.match(text, at)
+        assert plain is not None
+        at = plain.end()
+        if plain[0] and not plain[0].isspace():
+            self._name, self._is_object = None, self._is_object or False
+        if at < len(text):
+            self._step(text, at, items)
+        return at + 1
+
+    def _step(self, text: str, at: int, items: list[str]) -> None:
+        mark = text[at]
+        if self._is_object is None:
+            self._is_object = mark == "{"
+        if mark == '"':
             self._in_string = True
+            seeks = self._depth == 1 and self._item is None
+            self._name, self._has_colon = "" if seeks else None, False
+        elif mark == ":":
+            self._has_colon = True
         elif mark in "{[":
             self._depth += 1
-            if self._item_start is None and self._depth == 2 and mark == "[":
-                self._open(at)
-        elif mark in "}]":
-            if self._item_start is not None and self._depth == 2:
-                self._close_item(at, items)
-                self.closed = True
+            if mark == "[" and self._depth == 2 and self._opens:
+                self._item, self._from = Growing(), at + 1
+        elif self._item is not None and self._depth == 2:
+            self._close_item(text, at, items)
+            self.closed = mark != ","
+        if mark in "}]":
             self._depth -= 1
-        elif self._item_start is not None and self._depth == 2:
-            self._close_item(at, items)
+        if mark not in '":':
+            self._name = None
 
-    def _open(self, at: int) -> None:
-        key = _KEY_BEFORE.search(self.text, 0, at)
-        if key is not None and key[1] == self._key and self.text.lstrip().startswith("{"):
-            self._item_start = at + 1
+    @property
+    def _opens(self) -> bool:
+        """Whether the list that begins here is the one of the items."""
+        named = self._name == self._key and self._has_colon
+        return named and self._item is None and self._is_object is True
 
-    def _close_item(self, at: int, items: list[str]) -> None:
-        item = self.text[self._item_start : at].strip()
+    def _close_item(self, text: str, at: int, items: list[str]) -> None:
+        assert self._item is not None
+        self._item.add(text[self._from : at])
+        item = self._item.text.strip()
         if item:
             items.append(item)
-        self._item_start = at + 1
+        self._item, self._from = Growing(), at + 1
 
 
 def read_items(arguments: str, key: str) -> list[str]:

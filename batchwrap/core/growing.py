@@ -1,0 +1,45 @@
+"""A text that arrives in pieces.
+
+``text += piece`` on an attribute copies all that came before, so a long answer in small pieces
+costs the square of its length. Here each piece costs its own length.
+"""
+
+from __future__ import annotations
+
+# So many pieces become one: a small string takes up fifty bytes more than its characters.
+_PIECES_AT_ONCE = 1_024
+
+
+class Growing:
+    """A text that grows at its end.
+
+    Args:
+        text: how it begins.
+    """
+
+    __slots__ = ("_joined", "_length", "_pieces")
+
+    def __init__(self, text: str = "") -> None:
+        self._joined: list[str] = []
+        self._pieces: list[str] = [text] if text else []
+        self._length = len(text)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def add(self, piece: str) -> None:
+        """Add a piece at the end."""
+        self._pieces.append(piece)
+        self._length += len(piece)
+        if len(self._pieces) == _PIECES_AT_ONCE:
+            self._joined.append("".join(self._pieces))
+            self._pieces.clear()
+
+    @property
+    def text(self) -> str:
+        """All of it. Reading it after each piece would be what this class is there to avoid."""
+        if not self._joined and len(self._pieces) == 1:
+            return self._pieces[0]
+        whole = "".join([*self._joined, *self._pieces])
+        self._joined, self._pieces = [], [whole]
+        return whole
