@@ -13,6 +13,8 @@ import copy
 import sys
 from collections.abc import Callable
 from functools import cached_property
+from importlib import import_module
+from inspect import getattr_static
 from types import ModuleType
 from typing import Any, TypeGuard, TypeVar
 
@@ -23,6 +25,9 @@ from batchwrap.options import Options
 
 Target = TypeVar("Target")
 _LIBRARIES = ("httpx", "httpx2")
+_CLIENTS = ("Client", "AsyncClient")
+# The classes of a library that our bindings derive from.
+_BOUND = ("BaseTransport", "AsyncBaseTransport", "SyncByteStream", "AsyncByteStream")
 
 
 def wrap_client(target: Target, options: Options, *, in_place: bool) -> Target:
@@ -50,10 +55,17 @@ def wrap_client(target: Target, options: Options, *, in_place: bool) -> Target:
 
 
 def wrap_new(client: object, engine: Engine) -> None:
-    """Wrap an SDK client that was just made, in place; one around a wrapped client is left."""
+    """Wrap an SDK client that was just made, in place; one around a wrapped client is left.
+
+    Nobody asked for this client to be wrapped, so one that cannot be stays bare.
+    """
     http_client = http_client_of(client)
-    if http_client is not None and engine_of(http_client) is None:
+    if http_client is None or engine_of(http_client) is not None:
+        return
+    try:
         _install(http_client, engine, client)
+    except ConfigError as error:
+        engine.warn_once("unwrapped", "a client stays as it is: %s", error)
 
 
 def _not_a_client(target: object) -> str:
@@ -86,18 +98,35 @@ def http_client_of(target: object) -> Any | None:
     """The httpx or httpx2 client that the target is or holds, or None."""
     held = "http_client" if _is_openai_module(target) else "_client"
     for candidate in (target, getattr(target, held, None)):
-        if _library_of(candidate) is not None:
+        if _base_of(candidate) is not None:
             return candidate
     return None
 
 
-def _library_of(candidate: object) -> ModuleType | None:
-    """httpx or httpx2, if the candidate is one of its clients; neither is imported for it."""
-    for name in _LIBRARIES:
-        library = sys.modules.get(name)
-        if library is not None and isinstance(candidate, (library.Client, library.AsyncClient)):
-            return library
+def _base_of(candidate: object) -> type | None:
+    """The class of httpx or httpx2 that the candidate is a client by; None if it is none.
+
+    Its own classes say so. What stands in `sys.modules` proves nothing: a test puts stubs
+    there, an import may be half done, and names in it are patched by others.
+    """
+    for base in type(candidate).__mro__:
+        if base.__name__ in _CLIENTS and base.__module__.partition(".")[0] in _LIBRARIES:
+            return base
     return None
+
+
+def _binding_to(name: str) -> ModuleType:
+    """Our transports for a library, which is loaded, as a client of it exists.
+
+    Raises:
+        ConfigError: what stands under its name in this process is something else.
+    """
+    path = f"batchwrap.adapters.{name}"
+    library = sys.modules.get(name)
+    loaded = (isinstance(getattr_static(library, base, None), type) for base in _BOUND)
+    if path not in sys.modules and not all(loaded):
+        raise ConfigError("target", f"the module {name} in this process is a part of it, or a stub")
+    return import_module(path)
 
 
 def _install(http_client: Any, engine: Engine, client: object) -> None:
@@ -108,14 +137,10 @@ def _install(http_client: Any, engine: Engine, client: object) -> None:
         engine: whose requests they will be.
         client: the client that holds it; one with ``max_retries=0`` wants refusals at once.
     """
-    library = _library_of(http_client)
-    assert library is not None
-    if library.__name__ == "httpx":
-        from batchwrap.adapters import httpx as binding
-    else:
-        from batchwrap.adapters import httpx2 as binding  # type: ignore[no-redef]
-    is_async = isinstance(http_client, library.AsyncClient)
-    around = binding.AsyncTransport if is_async else binding.Transport
+    base = _base_of(http_client)
+    assert base is not None
+    binding = _binding_to(base.__module__.partition(".")[0])
+    around = binding.AsyncTransport if base.__name__ == "AsyncClient" else binding.Transport
 
     retries = engine.options.throttle is not None and getattr(client, "max_retries", None) != 0
     error = _connection_error_of(client)
@@ -138,7 +163,7 @@ def _connection_error_of(client: object) -> Callable[..., Exception] | None:
         path = kind.__module__.split(".")
         for length in range(len(path), 0, -1):
             module = sys.modules.get(".".join(path[:length]))
-            error = getattr(module, "APIConnectionError", None)
+            error = getattr_static(module, "APIConnectionError", None)
             if isinstance(error, type) and issubclass(error, Exception):
                 return error
     return None

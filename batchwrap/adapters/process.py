@@ -10,11 +10,14 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
-from types import ModuleType
-from typing import Any
+from inspect import getattr_static
+from types import ModuleType, WrapperDescriptorType
+from typing import Any, TypeGuard
 
 from batchwrap.adapters.clients import wrap_new
 from batchwrap.adapters.function import batch_function
@@ -56,11 +59,13 @@ class Installation:
         self._options = options
         self._engine = Engine(options)
         self._undo: list[Callable[[], None]] = []
-        for name in (*_CLIENTS, *_FUNCTIONS):
-            if name in sys.modules:
-                self._patch(sys.modules[name])
-        self._finder = _AfterImport({*_CLIENTS, *_FUNCTIONS} - set(sys.modules), self._patch)
+        self._patched: list[tuple[Any, str]] = []
+        names = (*_CLIENTS, *_FUNCTIONS)
+        self._finder = _AfterImport(names, self._patch)
         sys.meta_path.insert(0, self._finder)
+        for name in names:
+            if sys.modules.get(name) is not None:
+                self._finder.take(name, import_module(name))  # waits for another thread's import
 
     def remove(self) -> None:
         """Undo it. What somebody has patched since is left in place, and ours does nothing."""
@@ -70,13 +75,22 @@ class Installation:
         for undo in reversed(self._undo):
             undo()
 
-    def _patch(self, module: ModuleType) -> None:
-        for name in _CLIENTS.get(module.__name__, ()):
-            kind = getattr(module, name)
-            self._replace(kind, "__init__", self._wrapping(kind.__init__))
-        for name in _FUNCTIONS.get(module.__name__, ()):
-            function = getattr(module, name)
-            self._replace(module, name, self._batching(function))
+    def _patch(self, name: str, module: ModuleType) -> bool:
+        """Patch what a module has; whether it has all that is looked for.
+
+        A module whose import is not done has not, nor has a stub that a test puts in its place.
+        """
+        # Looked up without running code of the module: this may be in the middle of its import.
+        kinds = [getattr_static(module, kind, None) for kind in _CLIENTS.get(name, ())]
+        classes = [kind for kind in kinds if _is_written(kind)]
+        for kind in classes:
+            self._replace(kind, "__init__", self._wrapping)
+        functions = [
+            one for one in _FUNCTIONS.get(name, ()) if callable(getattr_static(module, one, None))
+        ]
+        for function in functions:
+            self._replace(module, function, self._batching)
+        return len(classes) == len(kinds) and len(functions) == len(_FUNCTIONS.get(name, ()))
 
     def _wrapping(self, init: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(init)
@@ -100,40 +114,74 @@ class Installation:
 
         return complete_async if inspect.iscoroutinefunction(function) else complete
 
-    def _replace(self, owner: Any, name: str, new: Any) -> None:
+    def _replace(
+        self, owner: Any, name: str, made_of: Callable[[Callable[..., Any]], Callable[..., Any]]
+    ) -> None:
+        if any(known is owner and of == name for known, of in self._patched):
+            return
         old = getattr(owner, name)
+        new = made_of(old)
         setattr(owner, name, new)
+        self._patched.append((owner, name))
 
         def undo() -> None:
-            if getattr(owner, name) is new:
+            if getattr(owner, name, None) is new:
                 setattr(owner, name, old)
 
         self._undo.append(undo)
 
 
-class _AfterImport(MetaPathFinder):
-    """Calls a function with each of some modules as soon as it is imported."""
+def _is_written(kind: object) -> TypeGuard[type]:
+    """Whether it is a class whose constructor is written in Python, as all clients of SDKs are."""
+    return isinstance(kind, type) and not isinstance(
+        kind.__init__,  # type: ignore[misc]  # of a class, and not of an instance
+        WrapperDescriptorType,
+    )
 
-    def __init__(self, names: set[str], then: Callable[[ModuleType], None]) -> None:
-        self._names = names
+
+class _AfterImport(MetaPathFinder):
+    """Calls a function with each of some modules as soon as it is imported.
+
+    Args:
+        names: of the modules.
+        then: takes a module's name and the module; says whether all was there that it needs. If
+            not, it is called again whenever something else is imported.
+    """
+
+    def __init__(self, names: Sequence[str], then: Callable[[str, ModuleType], bool]) -> None:
+        self._names = frozenset(names)
         self._then = then
+        self._looking: set[str] = set()
+        self._waiting: dict[str, ModuleType] = {}
+
+    def take(self, name: str, module: ModuleType) -> None:
+        """A module is imported, as far as anybody can tell."""
+        if self._then(name, module):
+            self._waiting.pop(name, None)
+        else:
+            self._waiting[name] = module
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in self._names:
+        for known, module in tuple(self._waiting.items()):
+            self.take(known, module)
+        if name not in self._names or name in self._looking:
             return None
-        self._names.discard(name)  # the search below comes here again
-        spec = find_spec(name)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self._then)
+        self._looking.add(name)  # the search below comes here again
+        try:
+            spec = find_spec(name)
+        finally:
+            self._looking.discard(name)
+        if spec is not None and spec.loader is not None and not isinstance(spec.loader, _Loader):
+            spec.loader = _Loader(spec.loader, partial(self.take, name))
         return spec
 
 
 class _Loader(Loader):
     """A module's own loader, with something to do afterwards."""
 
-    def __init__(self, inner: Loader, then: Callable[[ModuleType], None]) -> None:
+    def __init__(self, inner: Loader, then: Callable[[ModuleType], object]) -> None:
         self._inner = inner
         self._then = then
 

@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import weakref
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import httpx
@@ -210,6 +211,62 @@ def test_http_clients(web: Web, lab: Lab) -> None:
     assert batchwrap.wrap(bare, in_place=True) is bare
     web.caller.run(bare.post, "chat/completions", json=asked)
     assert offered(lab) == ["read_file", "edit_file", "multi_read", "multi_edit", "batch"]
+
+
+STUBS = [None, SimpleNamespace(), SimpleNamespace(Client=print), ModuleType("httpx")]
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpx2"])
+@pytest.mark.parametrize("stub", STUBS, ids=["none", "namespace", "names", "module"])
+def test_stubs(
+    caller: Caller, lab: Lab, monkeypatch: pytest.MonkeyPatch, name: str, stub: Any
+) -> None:
+    """What a test puts in the place of an HTTP library changes nothing for a client that exists."""
+    bare = caller.open(lab)
+    batchwrap.wrap(bare)  # our binding is loaded
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, name, stub)
+        copy = batchwrap.wrap(bare)
+        batchwrap.wrap(bare, in_place=True)
+        assert batchwrap.stats(bare).requests == 0
+    check(caller, copy)
+    check(caller, bare)
+
+
+def test_patched_names(web: Web, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of an HTTP library that somebody has patched are not asked what a client is."""
+    bare = web.open(base_url=lab.base_url)
+    monkeypatch.setattr(web.library, "Client", print)
+    monkeypatch.setattr(web.library, "AsyncClient", None)
+    client = batchwrap.wrap(bare)
+    asked = {"messages": [USER], "tools": TOOLS}
+    web.caller.run(client.post, "chat/completions", json=asked)
+    assert batchwrap.stats(client).multi_calls == 1
+
+
+STUBBED = """
+import sys, types
+import batchwrap, httpx2
+from unittest.mock import MagicMock
+client = httpx2.Client()
+for stub in (types.SimpleNamespace(), MagicMock()):
+    sys.modules["httpx2"] = stub
+    try:
+        batchwrap.wrap(client)
+    except batchwrap.ConfigError as error:
+        print(error)
+sys.modules["httpx2"] = httpx2
+print(type(batchwrap.wrap(client)).__name__)
+"""
+
+
+def test_a_stub_from_the_start() -> None:
+    """A library that cannot be bound to is refused by name, and bound to once it is back."""
+    ran = subprocess.run(
+        [sys.executable, "-c", STUBBED], capture_output=True, text=True, check=False
+    )
+    told = "target: the module httpx2 in this process is a part of it, or a stub\n"
+    assert ran.stdout == f"{told}{told}Client\n", ran.stderr
 
 
 @pytest.mark.parametrize(

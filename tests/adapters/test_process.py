@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import Any
 
 import openai
@@ -147,6 +149,100 @@ def test_imported_later() -> None:
     """Nothing is imported by `install`; what is imported later is wrapped all the same."""
     ran = subprocess.run([sys.executable, "-c", LATER], capture_output=True, text=True, check=False)
     assert ran.stdout == "bare again\n", ran.stderr
+
+
+ODD = {
+    "nothing": SimpleNamespace(),
+    "no module": None,
+    "another class": SimpleNamespace(OpenAI=object, AsyncOpenAI=dict, completion=1),
+    "a function": SimpleNamespace(OpenAI=print, AsyncOpenAI=None, completion=print),
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("name", ["openai", "anthropic", "groq", "cerebras.cloud.sdk", "litellm"])
+def test_stubs(
+    caller: Caller, lab: Lab, monkeypatch: pytest.MonkeyPatch, name: str, odd: Any
+) -> None:
+    """A stub in the place of a package is left alone, and harms no client of the real one."""
+    monkeypatch.setitem(sys.modules, name, odd)
+    batchwrap.install()
+    client = caller.open(lab)
+    import_module("batchwrap.adapters.httpx")  # any import
+    batchwrap.uninstall()
+    caller.ask(client, tools=TOOLS)
+    assert offered(lab) == 0
+
+
+def test_a_stub_of_the_other_library(
+    caller: Caller, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making a client does not fail over a stub that the SDK itself gets along with."""
+    other = "httpx" if openai.__version__ >= "3" else "httpx2"
+    names = ("URL", "Timeout", "Limits", "Response")
+    stub = SimpleNamespace(**{name: type(name, (), {}) for name in names})
+    batchwrap.install()
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, other, stub)
+        client = caller.open(lab)
+    caller.ask(client, tools=TOOLS)
+    assert offered(lab) == 3
+
+
+HALF = """
+import sys, types, batchwrap
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+
+class Finder(MetaPathFinder, Loader):
+    def find_spec(self, name, path=None, target=None):
+        return ModuleSpec(name, self) if name == "anthropic" else None
+    def create_module(self, spec):
+        return None
+    def exec_module(self, module):
+        import openai
+        batchwrap.install()
+        class Anthropic(openai.OpenAI):
+            def __init__(self):
+                super(openai.OpenAI, self).__init__(
+                    version="1", base_url="http://h", max_retries=0, timeout=1,
+                    _strict_response_validation=False,
+                )
+        module.Anthropic = module.AsyncAnthropic = Anthropic
+
+sys.meta_path.insert(0, Finder())
+import anthropic
+import wave  # any other
+print(batchwrap.stats(anthropic.Anthropic()).requests)
+batchwrap.uninstall()
+try:
+    batchwrap.stats(anthropic.Anthropic())
+except batchwrap.ConfigError:
+    print("bare again")
+"""
+
+
+def test_half_imported() -> None:
+    """A package that calls `install` while it is imported is patched once it is whole."""
+    ran = subprocess.run([sys.executable, "-c", HALF], capture_output=True, text=True, check=False)
+    assert ran.stdout == "0\nbare again\n", ran.stderr
+
+
+AGAIN = """
+import sys, batchwrap
+batchwrap.install(batching=None)
+for _ in range(2):
+    import openai
+    print(batchwrap.stats(openai.OpenAI(api_key="k")).requests)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "openai"]:
+        del sys.modules[name]
+"""
+
+
+def test_imported_again() -> None:
+    """A package that is imported anew, as test suites do, is patched anew."""
+    ran = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, check=False)
+    assert ran.stdout == "0\n0\n", ran.stderr
 
 
 @pytest.mark.filterwarnings("default")  # litellm warns of itself
