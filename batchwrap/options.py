@@ -308,7 +308,9 @@ class Throttle:
             until it has named them (no guesses); ``"cerebras/code-max"`` names a preset,
             ``"own.toml#plan"`` one of your own; or a list of `Limit`.
         store: where the budget is kept: ``"memory"`` of this process; ``"sqlite:///path"`` for
-            several processes, and over restarts; ``"redis://host"`` for several hosts.
+            several processes, and over restarts; ``"redis://host"``,
+            ``"redis+cluster://host:7000,host:7001"`` or ``"redis+sentinel://host:26379/name"``
+            for several hosts.
         store_down: while the store cannot be reached: ``"local"`` keeps the limits in each
             process by itself, ``"fail"`` fails requests with `StoreUnavailable`.
         keys: API keys of several accounts, whose limits add up: the one that can admit a

@@ -156,6 +156,11 @@ def store(kind: str) -> Iterator[str]:
 
             with RedisServer(Path(folder)) as server:
                 yield server.url
+        elif kind == "cluster":
+            from tests.throttle.redis_cluster import Cluster
+
+            with Cluster(Path(folder)) as servers:
+                yield servers.url
         else:
             yield kind
 
@@ -163,7 +168,7 @@ def store(kind: str) -> Iterator[str]:
 def table() -> Iterator[str]:
     """The lines, as they come."""
     yield "\nreserve + settle"
-    for kind in ("memory", "sqlite", "redis"):
+    for kind in ("memory", "sqlite", "redis", "cluster"):
         with store(kind) as url:
             yield _ROW.format(f"batchwrap, {kind}", f"{by_store(url):,.0f}")
     yield _ROW.format("batchwrap, memory and queue", f"{by_limiter():,.0f}")

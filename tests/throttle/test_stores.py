@@ -46,16 +46,21 @@ def clock() -> Clock:
     return Clock()
 
 
-KINDS = ["memory", "sqlite", "redis"]
+KINDS = ["memory", "sqlite", "redis", "valkey", "cluster", "sentinel"]
+SERVERS = {
+    "redis": "redis_server",
+    "valkey": "valkey_server",
+    "cluster": "redis_cluster",
+    "sentinel": "watched_redis",
+}
 
 
 def open_kind(kind: str, request: pytest.FixtureRequest, clock: Callable[[], float]) -> Store:
     """An empty store of this kind."""
-    if kind == "redis":
-        redis_url = request.getfixturevalue("redis_url")
-        from batchwrap.throttle.stores.redis import RedisStore
-
-        return RedisStore(redis_url, clock=clock)
+    if kind in SERVERS:
+        servers = request.getfixturevalue(SERVERS[kind])
+        servers.empty()
+        return open_store(servers.url, clock=clock)
     url = request.getfixturevalue("url") if kind == "sqlite" else kind
     return open_store(url, clock=clock)
 
@@ -118,6 +123,14 @@ def test_accounts_are_apart(store: Store) -> None:
     store.reserve("a", TOKENS, [600], "t", **TTL)
     assert store.reserve("b", TOKENS, [600], "t", **TTL).status == "admitted"
     assert store.reserve("a", TOKENS, [1], "u", **TTL).status == "waiting"
+
+
+def test_all_accounts(store: Store) -> None:
+    """A store names the accounts that it holds, whatever they are called."""
+    assert store.accounts() == []
+    for key in ("b:own", "a}b", "a:m"):
+        store.reserve(key, TOKENS, [1], "t", **TTL)
+    assert store.accounts() == ["a:m", "a}b", "b:own"]
 
 
 def test_the_books(store: Store, clock: Clock) -> None:

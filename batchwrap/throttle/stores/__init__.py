@@ -12,7 +12,7 @@ from batchwrap.throttle.stores.memory import MemoryStore
 __all__ = ["MemoryStore", "Spent", "Store", "Used", "open_store"]
 
 
-_REDIS = ("redis://", "rediss://", "unix://")
+_REDIS = ("redis://", "rediss://", "unix://", "redis+", "rediss+")
 
 
 def open_store(url: str, *, clock: Callable[[], float] | None = None) -> Store:

@@ -104,6 +104,10 @@ class Store(Protocol):
         """How full the buckets are. See `account.snapshot`."""
         ...
 
+    def accounts(self) -> list[str]:
+        """The keys of all accounts that are kept, in alphabetical order."""
+        ...
+
     def spend(self, key: str, model: str, spent: Spent) -> None:
         """Enter into the books what was used, under the present minute and day."""
         ...

@@ -50,6 +50,9 @@ class LocalStore(ABC):
     def _save(self, key: str, state: State) -> None: ...
 
     @abstractmethod
+    def _keys(self) -> list[str]: ...
+
+    @abstractmethod
     def _enter(self, line: Used) -> None: ...
 
     @abstractmethod
@@ -124,6 +127,15 @@ class LocalStore(ABC):
                 self._forget("day", now - DAYS_KEPT_S)
 
         self._turnstile.run_soon(enter)
+
+    def accounts(self) -> list[str]:
+        """The keys of all accounts that are kept, in alphabetical order."""
+
+        def read() -> list[str]:
+            with self._atomic():
+                return sorted(self._keys())
+
+        return self._turnstile.run(read)
 
     def usage(self, key: str | None = None) -> list[Used]:
         """The books, of one account or of all, oldest first."""

@@ -39,6 +39,9 @@ class MemoryStore(LocalStore):
     def _save(self, key: str, state: State) -> None:
         self._accounts[key] = state
 
+    def _keys(self) -> list[str]:
+        return list(self._accounts)
+
     def _enter(self, line: Used) -> None:
         place = (line.key, line.model, line.span, line.start_unix_s)
         before = astuple(self._books[place].spent) if place in self._books else (0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Accounts on a Redis server, for several hosts.
+"""Accounts on Redis servers, for several hosts.
 
 Every operation is one script that Redis runs alone, on the server's clock: one round trip.
 The scripts repeat the arithmetic of `core.limits.account`; a property test compares the two.
@@ -17,30 +17,27 @@ from hashlib import sha1
 from importlib.resources import files
 from math import inf
 from threading import local
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from batchwrap.core.limits import account, windows
 from batchwrap.core.limits.state import Admission, Level, Seen, Snapshot
 from batchwrap.core.limits.windows import Meter
-from batchwrap.errors import ConfigError, MissingExtraError, StoreUnavailable
+from batchwrap.errors import StoreUnavailable
 from batchwrap.throttle.stores import contract
 from batchwrap.throttle.stores.contract import Spent, Used
+from batchwrap.throttle.stores.redis_servers import errors, servers_of
 from batchwrap.throttle.stores.turnstile import Turnstile
 
-try:
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-except ImportError as error:
-    raise MissingExtraError("redis", extra="redis") from error
-
-# A limiter that waits longer than this for its store is the slower way to the provider.
-_TIMEOUT_S = 2.0
 # An account outlives the time when it is full by this, with what was learned of its provider.
 _KEEP_S = 3_600.0
 # Redis counts milliseconds in 64 bits; ten years are as good as for ever.
 _MOST_TTL_S = 10 * 365 * 86_400.0
 
+# Losing one of these in a fail-over would admit more than the limits allow. A settlement that is
+# lost gives back less; the lease then ends by itself.
+_LASTING = ("reserve",)
+
+T = TypeVar("T")
 _Span = Literal["minute", "day"]
 
 
@@ -50,9 +47,11 @@ class RedisStore:
     Nothing is sent before the first operation.
 
     Args:
-        url: ``"redis://[[user]:password@]host[:port][/db]"``, ``"rediss://…"`` for TLS, or
-            ``"unix:///path/to/socket"``. The options of redis-py may follow as a query:
-            ``"?socket_timeout=0.5"`` (2 seconds by default).
+        url: ``"redis://[[user]:password@]host[:port][/db]"``, ``"rediss://…"`` for TLS,
+            ``"unix:///path/to/socket"``, ``"redis+cluster://host:7000,host:7001"``, or
+            ``"redis+sentinel://host:26379,host:26379/name[/db]"``. The options of redis-py may
+            follow as a query: ``"?socket_timeout=0.5"`` (2 seconds by default), with a cluster
+            or sentinels ``failover_s`` as well (15 seconds by default).
         clock: seconds, in place of the server's clock; for tests.
 
     Raises:
@@ -62,10 +61,10 @@ class RedisStore:
     shared = True
 
     def __init__(self, url: str, *, clock: Callable[[], float] | None = None) -> None:
-        self._client: Any = _client(url)  # redis-py's types do not tell sync from async
+        self._servers = servers_of(url)
         self._clock = clock
         self._thread = _OfThread()
-        self.name = _name_of(url, self._client)
+        self.name = self._servers.name
 
     def __repr__(self) -> str:
         return f"RedisStore({self.name!r})"
@@ -144,51 +143,67 @@ class RedisStore:
             lambda: self._run(_BOOKS, books, model, self._now(), *astuple(spent))
         )
 
+    def accounts(self) -> list[str]:
+        """The keys of all accounts that are kept, in alphabetical order."""
+        return sorted(self._read(lambda: self._keys(account_key("*"))))
+
     def usage(self, key: str | None = None) -> list[Used]:
         """The books, of one account or of all, oldest first."""
 
         def read() -> list[Used]:
-            with self._errors():
-                keys = [key] if key is not None else self._keys()
-                return [line for one in keys for line in self._lines(one)]
+            keys = [key] if key is not None else self._keys(_book("*", "day"))
+            return [line for one in keys for line in self._lines(one)]
 
         return sorted(
-            self._thread.turnstile.run(read),
-            key=lambda line: (line.start_unix_s, line.span, line.key, line.model),
+            self._read(read), key=lambda line: (line.start_unix_s, line.span, line.key, line.model)
         )
 
     def close(self) -> None:
         """Let go of the connections. A store that is used again opens new ones."""
-        self._client.close()
+        self._servers.close()
 
     def _change(self, operation: str, key: str, meters: Sequence[Meter], **asked: Any) -> Any:
         return self._thread.turnstile.run(lambda: self._apply(operation, key, meters, **asked))
 
     def _apply(self, operation: str, key: str, meters: Sequence[Meter], **asked: Any) -> Any:
         asked["meters"] = [meter._asdict() for meter in meters]
-        return self._run(_ACCOUNT, [account_key(key)], operation, json.dumps(asked), self._now())
+        arguments = operation, json.dumps(asked), self._now()
+        return self._run(_ACCOUNT, [account_key(key)], *arguments, lasting=operation in _LASTING)
 
-    def _run(self, script: _Script, keys: Sequence[str], *arguments: str | int) -> Any:
+    def _run(
+        self, script: _Script, keys: Sequence[str], *arguments: str | int, lasting: bool = False
+    ) -> Any:
+        rest = (len(keys), *keys, *arguments)
         with self._errors():
             try:
-                return self._client.evalsha(script.sha, len(keys), *keys, *arguments)
-            except redis.exceptions.NoScriptError:  # a new server, or one that was restarted
-                return self._client.eval(script.source, len(keys), *keys, *arguments)
+                return self._servers.run(keys[0], "EVALSHA", script.sha, *rest, lasting=lasting)
+            except errors.NoScriptError:  # a new server, or one that was restarted
+                return self._servers.run(keys[0], "EVAL", script.source, *rest, lasting=lasting)
 
     def _now(self) -> str:
         return "" if self._clock is None else repr(self._clock())
 
-    def _keys(self) -> set[str]:
-        """The accounts that have books: a walk through all keys of the server."""
+    def _read(self, operation: Callable[[], T]) -> T:
+        def read() -> T:
+            with self._errors():
+                return operation()
+
+        return self._thread.turnstile.run(read)
+
+    def _keys(self, named: str) -> set[str]:
+        """The accounts with a key of this form: a walk through all keys of the servers."""
+        before, _, after = named.partition("*")
         return {
-            name.removeprefix("batchwrap:{").removesuffix("}:day")
-            for name in self._client.scan_iter(match=_book("*", "day"), count=1_000)
+            name.removeprefix(before).removesuffix(after)
+            for client in self._servers.each()
+            for name in client.scan_iter(match=named, count=1_000)
         }
 
     def _lines(self, key: str) -> Iterator[Used]:
         spans: tuple[_Span, ...] = ("minute", "day")
         for span in spans:
-            for field, counts in self._client.hgetall(_book(key, span)).items():
+            book = _book(key, span)
+            for field, counts in self._servers.run(book, "HGETALL", book).items():
                 start, _, model = field.partition(" ")
                 yield Used(key, model, span, int(start), Spent(*map(int, counts.split())))
 
@@ -196,7 +211,7 @@ class RedisStore:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except redis.exceptions.RedisError as error:
+        except (errors.RedisError, errors.RedisClusterException) as error:
             raise StoreUnavailable(self.name, str(error)) from error
 
 
@@ -239,32 +254,3 @@ def account_key(key: str) -> str:
 
 def _book(key: str, span: _Span) -> str:
     return f"batchwrap:{{{key}}}:{span}"
-
-
-def _client(url: str) -> redis.Redis:
-    try:
-        client = redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=_TIMEOUT_S,
-            socket_connect_timeout=_TIMEOUT_S,
-            # Nothing is sent twice. A connection that was closed meanwhile is made anew anyhow.
-            retry=Retry(NoBackoff(), 0),
-        )
-        pool = client.connection_pool
-        # Made and dropped: an option that does not exist is found now.
-        pool.connection_class(**pool.connection_kwargs)
-    except (ValueError, TypeError) as error:
-        del error  # it may quote the password
-        message = 'is no URL of Redis: "redis://host:6379/0", "rediss://…", "unix:///path"'
-        raise ConfigError("Throttle.store", message) from None
-    return client
-
-
-def _name_of(url: str, client: redis.Redis) -> str:
-    """The URL without user, password and options."""
-    scheme, found = url.partition("://")[0], client.connection_pool.connection_kwargs
-    if "path" in found:
-        return f"{scheme}://{found['path']}"
-    host, port = found.get("host", "localhost"), found.get("port", 6379)
-    return f"{scheme}://{host}:{port}/{found.get('db', 0)}"

@@ -125,6 +125,10 @@ class SqliteStore(LocalStore):
         line = (key, orjson.dumps(state))
         self._connected().execute("INSERT OR REPLACE INTO accounts VALUES (?, ?)", line)
 
+    def _keys(self) -> list[str]:
+        rows = self._connected().execute("SELECT key FROM accounts").fetchall()
+        return [key for (key,) in rows]
+
     def _enter(self, line: Used) -> None:
         place = (line.span, line.start_unix_s, line.key, line.model)
         self._connected().execute(_ENTER, place + astuple(line.spent))
