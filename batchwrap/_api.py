@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, overload
+from collections.abc import Callable
+from inspect import Parameter, signature
+from typing import Any, TypeVar, Unpack, overload
 
-from batchwrap import options as opts
 from batchwrap.errors import ConfigError
+from batchwrap.options import DEFAULT_ARGUMENTS, OptionArguments, combine
 from batchwrap.stats import PROCESS, Stats
 
 Target = TypeVar("Target")
@@ -16,15 +17,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def wrap(
     target: Target,
     *,
-    limits: str | Sequence[opts.Limit] = "auto",
-    batching: opts.Batching | None = opts.Batching(),
-    reminders: opts.Reminders | None = opts.Reminders(),
-    throttle: opts.Throttle | None = opts.Throttle(),
-    repair: opts.Repair | None = opts.Repair(),
-    preset: str | None = None,
-    remind_every: int | None = None,
-    on_event: opts.EventHook | None = None,
     in_place: bool = False,
+    **options: Unpack[OptionArguments],
 ) -> Target:
     """Wrap a client: same type, same methods, fewer round trips and refusals.
 
@@ -62,44 +56,18 @@ def wrap(
     """
     from batchwrap.adapters.clients import wrap_client
 
-    options = opts.combine(
-        limits=limits,
-        batching=batching,
-        reminders=reminders,
-        throttle=throttle,
-        repair=repair,
-        preset=preset,
-        remind_every=remind_every,
-        on_event=on_event,
-    )
-    return wrap_client(target, options, in_place=in_place)
+    return wrap_client(target, combine(**options), in_place=in_place)
 
 
 @overload
 def batched(fn: Function) -> Function: ...
 @overload
 def batched(
-    *,
-    limits: str | Sequence[opts.Limit] = "auto",
-    batching: opts.Batching | None = opts.Batching(),
-    reminders: opts.Reminders | None = opts.Reminders(),
-    throttle: opts.Throttle | None = opts.Throttle(),
-    repair: opts.Repair | None = opts.Repair(),
-    preset: str | None = None,
-    remind_every: int | None = None,
-    on_event: opts.EventHook | None = None,
+    **options: Unpack[OptionArguments],
 ) -> Callable[[Function], Function]: ...
 def batched(
     fn: Any = None,
-    *,
-    limits: str | Sequence[opts.Limit] = "auto",
-    batching: opts.Batching | None = opts.Batching(),
-    reminders: opts.Reminders | None = opts.Reminders(),
-    throttle: opts.Throttle | None = opts.Throttle(),
-    repair: opts.Repair | None = opts.Repair(),
-    preset: str | None = None,
-    remind_every: int | None = None,
-    on_event: opts.EventHook | None = None,
+    **options: Unpack[OptionArguments],
 ) -> Any:
     """Decorate a completion function: bare, or with the options of `wrap`.
 
@@ -123,31 +91,14 @@ def batched(
     """
     from batchwrap.adapters.function import batch_function
 
-    options = opts.combine(
-        limits=limits,
-        batching=batching,
-        reminders=reminders,
-        throttle=throttle,
-        repair=repair,
-        preset=preset,
-        remind_every=remind_every,
-        on_event=on_event,
-    )
+    chosen = combine(**options)
     if fn is not None:
-        return batch_function(fn, options)
-    return lambda function: batch_function(function, options)
+        return batch_function(fn, chosen)
+    return lambda function: batch_function(function, chosen)
 
 
 def install(
-    *,
-    limits: str | Sequence[opts.Limit] = "auto",
-    batching: opts.Batching | None = opts.Batching(),
-    reminders: opts.Reminders | None = opts.Reminders(),
-    throttle: opts.Throttle | None = opts.Throttle(),
-    repair: opts.Repair | None = opts.Repair(),
-    preset: str | None = None,
-    remind_every: int | None = None,
-    on_event: opts.EventHook | None = None,
+    **options: Unpack[OptionArguments],
 ) -> None:
     """Wrap every client that is made from now on in this process, with the options of `wrap`.
 
@@ -166,18 +117,7 @@ def install(
     """
     from batchwrap.adapters import process
 
-    process.install(
-        opts.combine(
-            limits=limits,
-            batching=batching,
-            reminders=reminders,
-            throttle=throttle,
-            repair=repair,
-            preset=preset,
-            remind_every=remind_every,
-            on_event=on_event,
-        )
-    )
+    process.install(combine(**options))
 
 
 def uninstall() -> None:
@@ -207,3 +147,19 @@ def stats(target: object = None) -> Stats:
     if engine is None:
         raise ConfigError("target", f"{target!r} was not wrapped by batchwrap")
     return engine.counters.stats()
+
+
+def _show_options(function: Any) -> None:
+    """Show each option in a function's signature, where `help` and documentation read it."""
+    shown = signature(function)
+    kinds = {name: kind.__forward_arg__ for name, kind in OptionArguments.__annotations__.items()}
+    options = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kinds[name])
+        for name, default in DEFAULT_ARGUMENTS.items()
+    ]
+    own = [one for one in shown.parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
+    function.__signature__ = shown.replace(parameters=[*own, *options])
+
+
+for _function in (wrap, batched, install):
+    _show_options(_function)

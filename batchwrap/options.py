@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, MISSING, Field, dataclass, field, fields, replace
+from difflib import get_close_matches
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, Unpack, cast, get_args
 from zoneinfo import ZoneInfo
 
 from batchwrap.checks import one_of as _one_of
@@ -35,6 +36,24 @@ EventName = Literal[
     "ended",
 ]
 EventHook = Callable[["Event"], None]
+
+
+class _Part:
+    """A part of the options. Only what is not as by default is shown."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        shown = [one for one in fields(cast(Any, self)) if one.repr]
+        given = {one.name: getattr(self, one.name) for one in shown}
+        changed = [
+            f"{one.name}={given[one.name]!r}" for one in shown if given[one.name] != _default(one)
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+
+def _default(one: Field[Any]) -> object:
+    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 def _number(option: str, value: object, *, least: float, above: bool = False) -> None:
@@ -127,8 +146,8 @@ class Tool:
 AheadSource = Literal["prompt", "chunk", "search", "reference"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReadAhead:
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class ReadAhead(_Part):
     """Reads that are added to a single read, so that the next round trip is saved.
 
     Args:
@@ -157,8 +176,8 @@ class ReadAhead:
             _one_of("ReadAhead.sources", source, get_args(AheadSource))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Batching:
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class Batching(_Part):
     """How single tool calls become multi-calls.
 
     Args:
@@ -232,8 +251,8 @@ class Batching:
 Placement = Literal["append", "user", "system"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reminders:
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class Reminders(_Part):
     """When the model is told again to batch, and in which words.
 
     Args:
@@ -299,8 +318,8 @@ class Clock(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Throttle:
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class Throttle(_Part):
     """How requests are held back, and what happens after a refusal.
 
     Args:
@@ -356,8 +375,8 @@ class Throttle:
             )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Repair:
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class Repair(_Part):
     """Which defects of a provider are put right, and which become errors.
 
     What is healthy keeps its bytes in any case. Safe repairs are on; `Repair.all()` switches
@@ -509,17 +528,35 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def combine(
-    *,
-    preset: str | None = None,
-    limits: str | Sequence[Limit],
-    batching: Batching | None,
-    reminders: Reminders | None,
-    throttle: Throttle | None,
-    repair: Repair | None,
-    remind_every: int | None,
-    on_event: EventHook | None,
-) -> Options:
+Preset = Literal["fast", "careful"]
+
+
+class OptionArguments(TypedDict, total=False):
+    """The keyword arguments of `wrap`, `batched` and `install`; `wrap` says what they mean."""
+
+    limits: str | Sequence[Limit]
+    batching: Batching | None
+    reminders: Reminders | None
+    throttle: Throttle | None
+    repair: Repair | None
+    preset: Preset | None
+    remind_every: int | None
+    on_event: EventHook | None
+
+
+DEFAULT_ARGUMENTS: OptionArguments = {
+    "limits": "auto",
+    "batching": Batching(),
+    "reminders": Reminders(),
+    "throttle": Throttle(),
+    "repair": Repair(),
+    "preset": None,
+    "remind_every": None,
+    "on_event": None,
+}
+
+
+def combine(**given: Unpack[OptionArguments]) -> Options:
     """The options that the keyword arguments of `wrap` and `batched` mean together.
 
     `limits` and `remind_every` are short for fields of `Throttle` and `Reminders`. A part
@@ -527,7 +564,15 @@ def combine(
 
     Raises:
         ConfigError: one of them is wrong, or two of them contradict each other.
+        TypeError: there is no such option.
     """
+    for name in given.keys() - DEFAULT_ARGUMENTS.keys():
+        raise TypeError(f"there is no option {name!r}{_nearest(name, DEFAULT_ARGUMENTS)}")
+    chosen: OptionArguments = {**DEFAULT_ARGUMENTS, **given}
+    preset, limits, on_event = chosen["preset"], chosen["limits"], chosen["on_event"]
+    batching, reminders = chosen["batching"], chosen["reminders"]
+    throttle, repair = chosen["throttle"], chosen["repair"]
+    remind_every = chosen["remind_every"]
     if preset is not None:
         _one_of("preset", preset, tuple(PRESETS))
         changed = PRESETS[preset]
@@ -556,3 +601,8 @@ def combine(
         repair=repair,
         on_event=on_event,
     )
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """A question that names the option that was probably meant; empty where none is near."""
+    return "".join(f"; did you mean {near!r}?" for near in get_close_matches(name, known, n=1))

@@ -1,5 +1,6 @@
 """A wrong option fails where it is given, and names itself."""
 
+from inspect import signature
 from typing import Any
 
 import httpx
@@ -126,19 +127,38 @@ def test_a_callback_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     assert "on_event failed for the event 'expanded'" in caplog.text
 
 
-def _combined(**given: Any) -> Any:
-    parts = {"batching": Batching(), "reminders": Reminders(), "throttle": Throttle()}
-    rest = {"limits": "auto", "repair": Repair(), "remind_every": None, "on_event": None}
-    return combine(**{**parts, **rest, **given})
+def test_signatures() -> None:
+    """`help` shows every option of `wrap`, `batched` and `install`, with short defaults."""
+    for function in (batchwrap.wrap, batchwrap.batched, batchwrap.install):
+        shown = str(signature(function))
+        assert (
+            "limits: 'str | Sequence[Limit]' = 'auto', batching: 'Batching | None' = Batching(),"
+            in shown
+        )
+        assert "**" not in shown
+
+
+def test_an_option_that_is_not_there() -> None:
+    """The error names it, and the one that was probably meant."""
+    with pytest.raises(TypeError, match="there is no option 'limit'; did you mean 'limits'"):
+        batchwrap.batched(limit="cerebras/code-max")  # type: ignore[call-overload]
+
+
+def test_parts_show_what_is_changed() -> None:
+    """A part of the options prints as it would be written, without what holds a password."""
+    assert repr(Batching()) == "Batching()"
+    assert repr(Batching(max_items=3, offer="instead")) == "Batching(offer='instead', max_items=3)"
+    assert repr(Throttle(store="redis://:secret@host", max_wait_s=9)) == "Throttle(max_wait_s=9)"
 
 
 def test_presets() -> None:
     """A preset changes the defaults; what is given otherwise counts before it."""
-    fast = _combined(preset="fast")
+    fast: Any = combine(preset="fast")
     assert fast.batching.offer == "instead"
     assert fast.batching.read_ahead == ReadAhead()
-    own = _combined(preset="fast", batching=Batching(max_items=3), remind_every=9)
+    own: Any = combine(preset="fast", batching=Batching(max_items=3), remind_every=9)
     assert own.batching == Batching(max_items=3)
     assert own.reminders.every == 9
-    assert _combined(preset="careful").batching.coalesce == "never"
-    assert _combined(preset="fast", batching=None).batching is None
+    careful: Any = combine(preset="careful")
+    assert careful.batching.coalesce == "never"
+    assert combine(preset="fast", batching=None).batching is None

@@ -127,7 +127,7 @@ def test_patched_by_others(caller: Caller, lab: Lab, monkeypatch: pytest.MonkeyP
 def test_wrong_option() -> None:
     """A wrong option fails where it is given, and nothing is installed."""
     with pytest.raises(ConfigError, match="preset"):
-        batchwrap.install(preset="quick")
+        batchwrap.install(preset="quick")  # type: ignore[arg-type]
 
 
 LATER = """
