@@ -40,7 +40,7 @@ def wrapping(client: OpenAI, later: AsyncOpenAI, azure: AzureOpenAI) -> None:
     batchwrap.wrap(openai)
     batchwrap.install(limits=[Limit("requests", 1, 60)], remind_every=None)
     batchwrap.uninstall()
-    batchwrap.wrap(client, "cerebras/code-max")  # type: ignore[call-arg]  # options have names
+    batchwrap.wrap(client, limit="cerebras/code-max")  # type: ignore[call-arg]  # no such option
 
 
 def wrapping_transports(old: httpx.Client, new: httpx2.Client, later: httpx2.AsyncClient) -> None:
