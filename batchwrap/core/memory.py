@@ -14,6 +14,7 @@ from batchwrap.core import chat
 from batchwrap.core.habits import Habits
 from batchwrap.core.recent import Recent
 from batchwrap.core.views import ids
+from batchwrap.core.views.written import Written
 
 if TYPE_CHECKING:
     from batchwrap.core.reminders.gates import Facts
@@ -32,28 +33,33 @@ _MOST_CHOICES = 4_096
 _MOST_PLACES = 16_384  # each request is one
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Placed:
     """One of the agent's calls.
 
     Attributes:
-        call: the tool call, in the form of the API.
+        written: the tool call, which may still be being written.
         wave: calls of wave 0 go out with the answer, the others when those before them
             have their results.
         kind: the kind of its tool; ``"barrier"`` for one that nobody knows.
     """
 
-    call: chat.ToolCall
+    written: Written
     wave: int
     kind: str
 
+    @property
+    def call(self) -> chat.ToolCall:
+        """The tool call, in the form of the API."""
+        return self.written.call
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, repr=False)
 class Turn:
     """All calls of one assistant message, in the order of the model.
 
     Attributes:
-        original: the model's own calls.
+        said: the model's own calls.
         calls: the agent's calls for them.
         counts: how many items each multi-call has, by the model's id.
         nonces: what names its groups in the derived ids; empty if nothing was expanded.
@@ -65,7 +71,7 @@ class Turn:
         room: tokens that were left in the context; None: nobody knew.
     """
 
-    original: list[chat.ToolCall] = field(default_factory=list)
+    said: list[Written] = field(default_factory=list)
     calls: list[Placed] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     nonces: list[str] = field(default_factory=list)
@@ -75,6 +81,11 @@ class Turn:
     head: chat.Body = field(default_factory=dict)
     usage: Any = None
     room: int | None = None
+
+    @property
+    def original(self) -> list[chat.ToolCall]:
+        """The model's own calls, in the form of the API."""
+        return [written.call for written in self.said]
 
 
 class Turns:

@@ -66,6 +66,7 @@ class Waves:
         one_by_one: every call waits for the one before it.
         changes_one_by_one: every call that changes something waits for the one before it.
         at_once: nothing waits at all; there is one wave.
+        own_wait: whether the model's own single calls wait, too, where they conflict.
     """
 
     def __init__(
@@ -75,11 +76,13 @@ class Waves:
         one_by_one: bool = False,
         changes_one_by_one: bool = False,
         at_once: bool = False,
+        own_wait: bool = True,
     ) -> None:
         self._most = most
         self._at_once = at_once
         self._one_by_one = one_by_one
         self._changes_one_by_one = changes_one_by_one
+        self._own_wait = own_wait
         self._placed: list[tuple[Effect, int]] = []
         self._sizes: Counter[int] = Counter()
 
@@ -88,22 +91,51 @@ class Waves:
         """Whether any call is in a later wave than the first."""
         return any(self._sizes[wave] for wave in self._sizes if wave)
 
-    def pass_on(self, effect: Effect) -> None:
-        """Take note of a call that goes out with the first wave, whatever it conflicts with."""
-        self._placed.append((effect, 0))
-        self._sizes[0] += 1
+    def may_wait(self, effect: Effect) -> bool:
+        """Whether a call of the model's own would have to wait, for all that is known of it."""
+        if self._at_once:
+            return False
+        return self.waiting or (self._own_wait and bool(self._earliest(effect, own=True)))
+
+    def pass_on(self, effect: Effect) -> int:
+        """Take note of a call that goes out with the first wave, whatever it conflicts with.
+
+        Returns the number under which `settle` knows it.
+        """
+        self._take(effect, 0)
+        return len(self._placed) - 1
+
+    def settle(self, number: int, effect: Effect) -> None:
+        """Take note of what a call that was passed on turned out to touch."""
+        self._placed[number] = effect, 0
 
     def place(self, effect: Effect) -> int:
         """The wave, from 0, of the next call of the turn."""
         if self._at_once:
             return 0
-        earliest = [wave + 1 for placed, wave in self._placed if self._waits(effect, placed)]
-        wave = max(earliest, default=0)
+        wave = self._earliest(effect, own=False)
         while self._sizes[wave] >= self._most:
             wave += 1
+        return self._take(effect, wave)
+
+    def place_own(self, effect: Effect) -> int:
+        """The wave of the next call of the turn, where that is one of the model's own."""
+        return self._take(effect, 0 if self._at_once else self._earliest(effect, own=True))
+
+    def _take(self, effect: Effect, wave: int) -> int:
         self._placed.append((effect, wave))
         self._sizes[wave] += 1
         return wave
+
+    def _earliest(self, effect: Effect, *, own: bool) -> int:
+        """The first wave behind all that a call must wait for."""
+        behind = (
+            wave + 1
+            for placed, wave in self._placed
+            if not (own and wave == 0 and not self._one_by_one and _is_unknown(effect, placed))
+            and self._waits(effect, placed)
+        )
+        return max(behind, default=0)
 
     def _waits(self, effect: Effect, placed: Effect) -> bool:
         both_change = effect.changes and placed.changes
@@ -112,6 +144,16 @@ class Waves:
             or (self._changes_one_by_one and both_change)
             or conflict(placed, effect)
         )
+
+
+def _is_unknown(one: Effect, other: Effect) -> bool:
+    """Whether nothing but an unknown tool speaks for a conflict of two calls.
+
+    Where a model calls such tools side by side by itself (subagents, say), an agent without
+    batchwrap would run them so. That is its own business, unless one of them changes a file.
+    """
+    kinds = {one.kind, other.kind}
+    return "barrier" in kinds and kinds.isdisjoint({*_CHANGES, "sequential"})
 
 
 def parts_of(path: str) -> tuple[str, ...]:

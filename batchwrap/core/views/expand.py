@@ -14,39 +14,51 @@ from typing import Any
 import orjson
 
 from batchwrap.core import chat
-from batchwrap.core.growing import Growing
 from batchwrap.core.memory import Placed, Turn
 from batchwrap.core.tally import Tally
 from batchwrap.core.views import ids, items
 from batchwrap.core.views.conflict import Effect, Waves, effect_of
 from batchwrap.core.views.find import SingleTool
 from batchwrap.core.views.multi import AHEAD, SINGLE, MultiTool
+from batchwrap.core.views.written import Written, extras_of
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Open:
-    """One call of the model that is still being written."""
+    """One call of the model that is still being written, and is not handed out as it comes."""
 
-    call: chat.ToolCall
+    index: Any
+    written: Written
     multi: MultiTool | None
-    nonce: str
     scanner: items.ItemScanner
+    is_repeated: bool = False
+    nonce: str = ""
     seen: int = 0
     out: int = 0
     pending: list[tuple[int, SingleTool, str]] = field(default_factory=list)
     broken: bool = False
+    first: tuple[Placed, int | None] | None = None  # its first call, and under which index
 
     @property
     def origin(self) -> str:
-        return str(self.call.get("id") or "")
+        return self.written.call_id
+
+
+@dataclass(slots=True, repr=False)
+class _Passed:
+    """A call of the model that goes out as it comes; `number` is what the waves know it by."""
+
+    place: int
+    placed: Placed
+    number: int
 
 
 class Expander:
     """Expands the tool calls of one assistant message.
 
     Feed it the calls (or their streamed fragments) in the order in which they came. While
-    a multi-call is still open, fragments of later calls wait, so that the agent gets the
-    calls in the model's order.
+    a call is open, fragments of later ones wait, so that the agent gets the calls in the
+    model's order.
     """
 
     def __init__(
@@ -62,38 +74,34 @@ class Expander:
         self._waves = waves
         self._random_text = random_text
         self._tally = tally
-        self._turn = Turn()
+        self.turn = Turn()
         self._next_index = 0
-        # By the provider's index: the agent's index, the call, its arguments so far.
-        self._passed: dict[Any, tuple[int, chat.ToolCall, Growing]] = {}
-        self._ended: set[Any] = set()  # provider's indexes of calls that were taken whole
-        self._open: tuple[Any, _Open] | None = None
-        self._later: list[chat.ToolCall] = []
-
-    @property
-    def turn(self) -> Turn:
-        """The calls that have come so far."""
-        for _, call, arguments in self._passed.values():
-            call["function"]["arguments"] = arguments.text
-        return self._turn
+        # By the provider's index, in the order in which they came.
+        self._passed: dict[Any, _Passed] = {}
+        self._unsettled: list[_Passed] = []  # of these, those that were still being written
+        self._later: dict[Any, Written] = {}
+        self._ended: set[Any] = set()
+        self._open: _Open | None = None
 
     def fragment(self, delta: chat.ToolCall) -> list[chat.ToolCall]:
         """The agent's fragments for one streamed fragment; the same object if unchanged."""
-        index = chat.index_of(delta)
-        if self._open is not None and index != self._open[0]:
-            if not self._open[1].scanner.closed:
-                self._later.append(delta)
-                return []
-            return [*self._close(), *self.fragment(delta)]
+        index, opened = chat.index_of(delta), self._open
         if index in self._ended:
             return []
-        if self._open is None and index not in self._passed:
-            multi = self._multi_of(delta)
-            if multi is not None or self._waves.waiting:
-                self._open = index, self._start(delta, multi)
-        if self._open is not None:
-            return self._feed(self._open[1], chat.function_of(delta).get("arguments"))
-        return [self._pass_on(index, delta)]
+        if index in self._passed:
+            return [self._pass_on(index, delta)]
+        if opened is None:
+            return self._begin(index, delta)
+        if index == opened.index:
+            return self._feed(opened, opened.written.take(delta), extras_of(delta))
+        if index in self._later:
+            self._later[index].take(delta)
+        else:
+            self._later[index] = Written(delta)
+        calls: list[chat.ToolCall] = []
+        while self._later and self._open is not None and self._open.written.is_complete:
+            calls += self._close()
+        return calls
 
     def finish(self) -> list[chat.ToolCall]:
         """What is left when the message is complete."""
@@ -104,20 +112,41 @@ class Expander:
 
     def add_reads(self, reads: Sequence[tuple[SingleTool, str]]) -> list[chat.ToolCall]:
         """The calls of reads that are added to the turn's only call; their ids tell."""
-        origin = str(self._turn.original[0].get("id") or "") if reads else ""
+        origin = self.turn.said[0].call_id if reads else ""
         if not origin:
             return []
         nonce = self._random_text(ids.NONCE_LENGTH)
-        self._turn.nonces.append(nonce)
+        self.turn.nonces.append(nonce)
         calls: list[chat.ToolCall] = []
         for place, (tool, arguments) in enumerate(reads):
             derived = ids.DerivedId(nonce, place, 0, AHEAD, origin)
             calls += self._out(derived, tool.name, arguments, effect_of(tool, arguments))
         return calls
 
-    def _feed(self, opened: _Open, arguments: object) -> list[chat.ToolCall]:
-        found = opened.scanner.feed(arguments) if isinstance(arguments, str) else []
-        return self._items(opened, found, ended=opened.scanner.closed)
+    def _begin(self, index: Any, delta: chat.ToolCall) -> list[chat.ToolCall]:
+        """The first fragment of a call: it goes out as it comes, or the call is opened."""
+        self._settle_passed()
+        multi, name = self._multi_of(delta), chat.name_of(delta)
+        if multi is None and not self._waves.may_wait(self._effect(name, "")):
+            return [self._pass_on(index, delta)]
+        written = Written(delta)
+        # Two calls of one turn with the same id must not share a group.
+        is_repeated = any(delta.get("id") == said.call_id for said in self.turn.said)
+        scanner = items.ItemScanner(multi.key if multi else "")
+        self._open = opened = _Open(index, written, multi, scanner, is_repeated=is_repeated)
+        return self._feed(opened, written.text, {})
+
+    def _feed(self, opened: _Open, text: str, extras: Mapping[str, Any]) -> list[chat.ToolCall]:
+        """Takes in more of the open call; late fields of it follow its first call."""
+        calls: list[chat.ToolCall] = []
+        if extras and opened.first is not None:
+            placed, index = opened.first
+            placed.written.take(extras)
+            calls += [] if index is None else [{"index": index, **extras}]
+        if opened.multi is None or not text:
+            return calls
+        found = opened.scanner.feed(text)
+        return calls + self._items(opened, found, ended=opened.scanner.closed)
 
     def _items(self, opened: _Open, found: list[str], *, ended: bool) -> list[chat.ToolCall]:
         """The calls for items that have come; the last one of all tells their number."""
@@ -138,85 +167,115 @@ class Expander:
     def _close(self) -> list[chat.ToolCall]:
         """Ends the open call and lets those through that waited for it."""
         assert self._open is not None
-        index, opened = self._open
-        self._open = None
-        self._ended.add(index)
+        opened, self._open = self._open, None
+        self._ended.add(opened.index)
         calls = self._end(opened)
-        later, self._later = self._later, []
-        for delta in later:
-            calls += self.fragment(delta)
+        while self._later and self._open is None:
+            index = next(iter(self._later))
+            calls += self._begin(index, {**self._later.pop(index).given, "index": index})
         return calls
 
     def _end(self, opened: _Open) -> list[chat.ToolCall]:
-        text, multi = opened.scanner.text, opened.multi
-        function = {**chat.function_of(opened.call), "arguments": text}
-        whole = {**opened.call, "type": "function", "function": function}
-        self._turn.original.append({key: whole[key] for key in whole if key != "index"})
+        text, multi = opened.written.text, opened.multi
+        self.turn.said.append(opened.written)
         if multi is None:
-            return self._hold_single(opened, text)
+            return self._end_own(opened)
         calls: list[chat.ToolCall] = []
         if not opened.seen:
             calls += self._items(opened, items.read_items(text, multi.key), ended=True)
-        self._turn.counts[opened.origin] = opened.seen
+        self.turn.counts[opened.origin] = opened.seen
         fits = not opened.broken and _is_json(text)
         for index, tool, arguments in opened.pending if fits else ():
             calls += self._place(opened, index, opened.seen, tool, arguments)
         if not opened.out:
             calls += self._raw(opened, multi)
-        self._turn.malformed |= not fits or not opened.seen
+        self.turn.malformed |= not fits or not opened.seen
         self._tally.add("multi_calls")
         self._tally.add("items", opened.out)
         self._tally.note("expanded", tool=multi.name, items=opened.out)
         return calls
 
-    def _hold_single(self, opened: _Open, text: str) -> list[chat.ToolCall]:
-        """A call of its own, after calls that wait: it may have to wait for them, too."""
-        name = chat.name_of(opened.call)
-        derived = ids.DerivedId(opened.nonce, 0, 1, SINGLE, opened.origin)
-        return self._out(derived, name, text, self._effect(name, text))
+    def _end_own(self, opened: _Open) -> list[chat.ToolCall]:
+        """A call of the model's own that may have to wait for others of its turn."""
+        written = opened.written
+        effect = self._effect(chat.name_of(written.call), written.text)
+        wave = self._waves.place_own(effect)
+        if not wave:
+            self.turn.calls.append(Placed(written, wave, effect.kind))
+            return [{**written.given, "index": self._take_index(opened.index)}]
+        derived = ids.DerivedId(self._nonce(opened), 0, 1, SINGLE, opened.origin)
+        held = Written({**written.call, "id": ids.encode(derived)})
+        self.turn.calls.append(Placed(held, wave, effect.kind))
+        return []
 
     def _place(
         self, opened: _Open, index: int, count: int, tool: SingleTool, arguments: str
     ) -> list[chat.ToolCall]:
         assert opened.multi is not None
         opened.out += 1
-        derived = ids.DerivedId(opened.nonce, index, count, opened.multi.kind, opened.origin)
-        return self._out(derived, tool.name, arguments, effect_of(tool, arguments))
+        kind, nonce = opened.multi.kind, self._nonce(opened)
+        derived = ids.DerivedId(nonce, index, count, kind, opened.origin)
+        return self._out(derived, tool.name, arguments, effect_of(tool, arguments), opened)
 
     def _raw(self, opened: _Open, multi: MultiTool) -> list[chat.ToolCall]:
         """The raw arguments as one call, which the agent's own error handling answers."""
         opened.out += 1
-        derived = ids.DerivedId(opened.nonce, 0, 1, multi.kind.upper(), opened.origin)
+        derived = ids.DerivedId(self._nonce(opened), 0, 1, multi.kind.upper(), opened.origin)
         # A tool without required parameters might accept them: the multi-tool's own name,
         # which the agent does not know, is refused for sure.
         refuses = next((tool for tool in multi.tools.values() if tool.required), None)
         name = refuses.name if refuses else multi.name
-        return self._out(derived, name, opened.scanner.text, Effect("barrier", None))
+        text = opened.written.text
+        return self._out(derived, name, text, Effect("barrier", None), opened)
 
     def _out(
-        self, derived: ids.DerivedId, name: str, arguments: str, effect: Effect
+        self,
+        derived: ids.DerivedId,
+        name: str,
+        arguments: str,
+        effect: Effect,
+        opened: _Open | None = None,
     ) -> list[chat.ToolCall]:
-        call = _call(ids.encode(derived), name, arguments)
+        """Places a derived call; the first one of a call carries the fields that it has beside."""
+        is_first = opened is not None and opened.first is None
+        written = Written(_call(ids.encode(derived), name, arguments))
+        if opened is not None and is_first:
+            written.take(opened.written.extras)
         wave = self._waves.place(effect)
-        self._turn.calls.append(Placed(call, wave, effect.kind))
-        return [] if wave else [{"index": self._take_index(), **call}]
+        placed = Placed(written, wave, effect.kind)
+        self.turn.calls.append(placed)
+        index = None if wave else self._take_index()
+        if opened is not None and is_first:
+            opened.first = placed, index
+        return [] if index is None else [{"index": index, **written.given}]
 
     def _pass_on(self, index: Any, delta: chat.ToolCall) -> chat.ToolCall:
         """A call, or a part of one, that goes out as it is."""
-        said = chat.function_of(delta).get("arguments")
-        text = said if isinstance(said, str) else ""
-        if index in self._passed:
-            place, _, arguments = self._passed[index]
-            arguments.add(text)
+        passed = self._passed.get(index)
+        if passed is not None:
+            passed.placed.written.take(delta)
         else:
-            name = chat.name_of(delta)
-            place, call = self._take_index(index), _call(str(delta.get("id") or ""), name, text)
-            self._passed[index] = place, call, Growing(text)
-            self._turn.original.append(call)
-            effect = self._effect(name, text)
-            self._waves.pass_on(effect)
-            self._turn.calls.append(Placed(call, 0, effect.kind))
-        return delta if index in (None, place) else {**delta, "index": place}
+            effect = self._effect(chat.name_of(delta), "")
+            placed = Placed(Written(delta), 0, effect.kind)
+            number = self._waves.pass_on(effect)
+            passed = _Passed(self._take_index(index), placed, number)
+            self._passed[index] = passed
+            self._unsettled.append(passed)
+            self.turn.said.append(placed.written)
+            self.turn.calls.append(placed)
+        return delta if index in (None, passed.place) else {**delta, "index": passed.place}
+
+    def _settle_passed(self) -> None:
+        """Tells the waves what calls touch that went out before their arguments were there."""
+        still = []
+        for passed in self._unsettled:
+            written = passed.placed.written
+            if written.is_complete:
+                effect = self._effect(chat.name_of(written.call), written.text)
+                self._waves.settle(passed.number, effect)
+            else:
+                still.append(passed)
+        self._unsettled = still
 
     def _effect(self, name: str, arguments: str) -> Effect:
         """The effect of a single call; on any path while its arguments are not all there."""
@@ -225,14 +284,13 @@ class Expander:
             return effect_of(tool, arguments)
         return Effect(tool.kind, None)
 
-    def _start(self, call: chat.ToolCall, multi: MultiTool | None) -> _Open:
-        origin = str(call.get("id") or "")
-        # Two calls of one turn with the same id must not share a group.
-        taken = any(origin == made["id"] for made in self._turn.original)
-        if taken or not self._turn.nonces:
-            self._turn.nonces.append(self._random_text(ids.NONCE_LENGTH))
-        scanner = items.ItemScanner(multi.key if multi else "")
-        return _Open(call, multi, self._turn.nonces[-1], scanner)
+    def _nonce(self, opened: _Open) -> str:
+        """What names the groups of this turn; made when the first derived id needs it."""
+        if not opened.nonce:
+            if opened.is_repeated or not self.turn.nonces:
+                self.turn.nonces.append(self._random_text(ids.NONCE_LENGTH))
+            opened.nonce = self.turn.nonces[-1]
+        return opened.nonce
 
     def _multi_of(self, call: chat.ToolCall) -> MultiTool | None:
         name = chat.function_of(call).get("name")
@@ -240,7 +298,7 @@ class Expander:
 
     def _take_index(self, own: Any = None) -> int:
         """The next free index; the provider's own while nothing was taken apart."""
-        kept = isinstance(own, int) and own > self._next_index and not self._turn.nonces
+        kept = isinstance(own, int) and own > self._next_index and not self.turn.nonces
         place = own if kept else self._next_index
         self._next_index = place + 1
         return int(place)

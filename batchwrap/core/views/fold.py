@@ -15,6 +15,7 @@ from batchwrap.core.memory import Turn, Turns
 from batchwrap.core.views import ids
 from batchwrap.core.views.multi import AHEAD, MIXED, SINGLE, name_of, render
 from batchwrap.core.views.results import contents, item, join, label, not_run
+from batchwrap.core.views.written import extras_of
 
 Results = dict[str, list[chat.Message]]
 
@@ -70,16 +71,19 @@ class _Group:
     def call(self) -> chat.ToolCall | None:
         """The model's call, written anew; None for a form that is not known."""
         kind, members = self.first.kind, [self.members[index] for index in sorted(self.members)]
+        if kind == SINGLE:
+            return {**members[0], "id": self.first.origin}
         named = [(chat.name_of(call), chat.arguments_of(call)) for call in members]
-        if kind == SINGLE or kind.isupper():
-            name = named[0][0] if kind == SINGLE else name_of(kind, named[0][0])
-            arguments = named[0][1]
+        if kind.isupper():
+            name, arguments = name_of(kind, named[0][0]), named[0][1]
         else:
             one_tool = len({tool for tool, _ in named}) == 1
             name = name_of(kind, named[0][0]) if one_tool or kind in MIXED else None
             arguments = render(kind, named) if name else ""
+        extras = next((found for call in members if (found := extras_of(call))), {})
         function = {"name": name, "arguments": arguments}
-        return {"id": self.first.origin, "type": "function", "function": function} if name else None
+        made = {"id": self.first.origin, "type": "function", "function": function, **extras}
+        return made if name else None
 
     def result(self, results: Results) -> chat.Message:
         """One tool message with every item's own result under a line that names it."""

@@ -38,6 +38,7 @@ class Translator:
         self._batching = context.options.batching
         self._out = Outgoing()
         self._readers: dict[Any, ChoiceReader] = {}
+        self._judged: set[Any] = set()  # choices of which the model's habits know
         self._head: chat.Body = {}
         self._usage: Any = None
         self._pace = Pace()
@@ -50,7 +51,7 @@ class Translator:
     def local_answer(self) -> LocalAnswer | None:
         """What the agent gets without a round trip: the next wave of a turn, if it is due."""
         batching, memory, now_s = self._batching, self._context.memory, self._context.now_s
-        if batching is None or not self._understood or self._body.get("n") not in (None, 1):
+        if batching is None or not self._answers_locally:
             return None
         turn = turn_of(self._body, memory.turns, now_s)
         if turn is None:
@@ -62,6 +63,12 @@ class Translator:
         self._context.tally.add("local_answers")
         usage = turn.usage if batching.local_usage == "last_prompt" else None
         return LocalAnswer(turn, calls, f"chatcmpl-bw{self._context.random_text(24)}", usage)
+
+    @property
+    def _answers_locally(self) -> bool:
+        """Whether what is held back of this answer can be handed out later."""
+        one_choice = self._body.get("n") in (None, 1)
+        return self._batching is not None and self._understood and one_choice
 
     def request(self) -> chat.Body | None:
         """The request in the provider view; None if it stays as it is."""
@@ -126,7 +133,9 @@ class Translator:
             if seen is not choice:
                 new[place], changed = seen, True
         self.note(completion)
-        self._keep_turns()
+        for index in self._readers:
+            self._commit(index, is_over=True)
+        self._judge()
         return {**completion, "choices": new} if changed else None
 
     def read(self, content: bytes, *, whole: bool) -> chat.Body | None:
@@ -194,6 +203,9 @@ class Translator:
         new, changed = [], False
         for index, choice in chat.choices(chunk):
             seen = self._reader(index).delta(choice)
+            is_over = bool(choice.get("finish_reason"))
+            if is_over or (seen is not choice and chat.tool_calls(chat.part_of(seen or {}))):
+                self._commit(index, is_over=is_over)
             if seen is not choice:
                 changed = True
                 if seen is None and chunk.get("usage"):
@@ -220,7 +232,9 @@ class Translator:
     def _left(self, chunk: chat.Body | None) -> list[chat.Body]:
         """The calls of choices that were not finished."""
         left = [(index, reader.finish()) for index, reader in self._readers.items()]
-        self._keep_turns()
+        for index in self._readers:
+            self._commit(index, is_over=True)
+        self._judge()
         like = chunk or {"object": "chat.completion.chunk"}
         return [part for index, calls in left for part in _calls_chunks(like, index, calls)]
 
@@ -233,22 +247,31 @@ class Translator:
         if self._context.clock is not None:
             self._pace.see(answer, self._context.clock())
 
-    def _keep_turns(self) -> None:
-        """Remember the turns that were taken apart, for folding and for what is held back."""
-        memory, model = self._context.memory, self._body.get("model")
-        if self._out.is_follow_up:  # the prompt could have been cached
-            memory.habits.judge_cache(model, self._usage)
-        if (pace := self._pace.tokens_per_s) is not None:
-            memory.habits.judge_pace(model, pace)
-        for turn in (reader.turn for reader in self._readers.values()):
-            if not turn.nonces:
-                continue
+    def _commit(self, index: Any, *, is_over: bool) -> None:
+        """Remember a turn as far as it has been handed out, for folding and for what waits.
+
+        An agent may stop reading where its message ends, or be cut off before: it never sees
+        the end of the stream, so nothing may wait for that.
+        """
+        turn, memory = self._readers[index].turn, self._context.memory
+        if not turn.nonces:
+            return
+        if not turn.digest:
             turn.length = len(self._body["messages"])
             turn.digest = digest(self._body, turn.length, self._settled)
-            turn.head, turn.usage, turn.room = self._head, self._usage, self._out.room
-            memory.turns.keep(turn, self._context.now_s)
-            if turn.counts:
-                memory.habits.judge_call(model, malformed=turn.malformed)
+        turn.head, turn.usage, turn.room = self._head, self._usage, self._out.room
+        memory.turns.keep(turn, self._context.now_s)
+        if is_over and turn.counts and index not in self._judged:
+            self._judged.add(index)
+            memory.habits.judge_call(self._body.get("model"), malformed=turn.malformed)
+
+    def _judge(self) -> None:
+        """Take note of what a whole answer tells of its model."""
+        habits, model = self._context.memory.habits, self._body.get("model")
+        if self._out.is_follow_up:  # the prompt could have been cached
+            habits.judge_cache(model, self._usage)
+        if (pace := self._pace.tokens_per_s) is not None:
+            habits.judge_pace(model, pace)
 
     def _reader(self, index: Any) -> ChoiceReader:
         if index not in self._readers:
@@ -270,6 +293,7 @@ class Translator:
             one_by_one=serial or batching.delivery == "serial",
             changes_one_by_one=batching.approvals,
             at_once=batching.delivery == "at_once",
+            own_wait=self._answers_locally,
         )
 
     def _ahead(self, turn: Turn) -> Reads:
