@@ -13,7 +13,7 @@ from batchwrap.core.repair import faults, shape
 from batchwrap.core.repair.calls import ID_LENGTH, CallRepair
 from batchwrap.core.repair.count import Ledger
 from batchwrap.core.repair.diagnosis import failed
-from batchwrap.core.repair.ends import FAILED, MEANT
+from batchwrap.core.repair.ends import FAILED, meant_by
 from batchwrap.core.repair.leaks.families import Family
 from batchwrap.core.repair.leaks.gates import Gates, Promoted
 from batchwrap.core.repair.texts import TextRepair
@@ -233,7 +233,7 @@ class ChoiceRepair:
         """What a finish reason means, beside these calls."""
         if not isinstance(reason, str) or not self._options.finish_reason:
             return reason
-        meant = MEANT.get(reason.lower(), reason.lower() if reason.isupper() else reason)
+        meant = meant_by(reason)
         if self._has_legacy_call:
             return meant
         if meant in ("stop", "function_call") and has_called and not self._calls.is_cut:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -82,14 +83,29 @@ class DeclaredTools:
         )
 
 
+# Marks of templates and parsers around a name: special tokens with any kind of bar, Mistral's
+# brackets, tags with their attributes, quotes. Braces and commas are none: there the name holds
+# the arguments, too.
+_MARKS = re.compile(
+    r"<[|｜‖][^<>]{0,60}[|｜‖]>|\[CALL_ID\]\w*|\[/?[A-Z_]{2,20}\]|</?[\w:]*(?:=|\bname=)?|\(\)"
+    r"|[\s\"'`<>|｜‖]+"
+)
+# What else stands there: harmony's channels, the kind of what follows, who speaks.
+_FILLERS = frozenset({"commentary", "analysis", "final", "json", "code", "assistant", "function"})
+_NAMESPACES = re.compile(r"(?:to=|call_|functions?|tools?|default_api)[.:_/=]*")
+_LONGEST_NAME = 300  # characters; no API takes a longer one, residue included
+
+
 @lru_cache(maxsize=1_024)
 def _bare(name: str) -> tuple[str, ...]:
     """What a name may be once markup of models is taken off: channels, namespaces, counters."""
-    cut = name.partition("<|")[0].strip()
-    forms = {cut}
-    for form in (cut, cut.removeprefix("call_")):
-        bare = form.removeprefix("functions").removeprefix("function")
-        if bare != form or form != cut:
-            forms |= {bare, bare.lstrip(".:_/")}
-    forms |= {form.rstrip("0123456789").rstrip(":") for form in tuple(forms)}
-    return tuple(forms - {""})
+    pieces = [piece for piece in _MARKS.split(name[:_LONGEST_NAME]) if piece]
+    if len(pieces) > 1:
+        pieces = [piece for piece in pieces if piece not in _FILLERS]
+    forms: list[str] = []
+    form = pieces[0] if len(pieces) == 1 else ""
+    while form:
+        forms += (form, form.rstrip("0123456789").rstrip(":"))
+        found = _NAMESPACES.match(form)
+        form = form[found.end() :] if found else ""
+    return tuple(forms)

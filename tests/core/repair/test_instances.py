@@ -19,7 +19,7 @@ from batchwrap.core.repair.request.mend import mend
 from batchwrap.core.repair.request.profiles import profile_of
 from batchwrap.options import Repair
 from tests.core.harness import call
-from tests.core.repair.samples import Entry, play, recut
+from tests.core.repair.samples import Entry, chunks_of, play, recut
 from tests.core.repair.test_quirks import check
 
 _DATA = json.loads(
@@ -31,6 +31,8 @@ ENTRIES: list[Entry] = [
 ]
 ANSWERS = [one for one in ENTRIES if one["sample"]["format"] != "args"]
 TEXTS = [one for one in ANSWERS if one["sample"]["format"] == "sse_lines"]
+# Those whose texts may be cut anew; of snapshots the cuts are the defect.
+CUT = [one for one in TEXTS if not one.get("as_it_comes")]
 ARGUMENTS = [one for one in ENTRIES if one["sample"]["format"] == "args"]
 
 
@@ -40,11 +42,32 @@ def test_answers(entry: Entry) -> None:
     check(entry)
 
 
-@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("size", [1, 7])
 @pytest.mark.parametrize("entry", TEXTS, ids=lambda entry: entry["id"])
+def test_cut_by_the_network(entry: Entry, size: int) -> None:
+    """However the network cuts a stream, at every byte or at others, the answer is the same."""
+    whole = b"".join(chunks_of(entry["sample"]))
+    check(entry, [whole[at : at + size] for at in range(0, len(whole), size)])
+
+
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("entry", CUT, ids=lambda entry: entry["id"])
 def test_in_pieces(entry: Entry, size: int) -> None:
     """However the model's text comes, it is read the same."""
     check(entry, recut(entry["sample"], size))
+
+
+@pytest.mark.parametrize(
+    "entry", [one for one in ANSWERS if one.get("healthy")], ids=lambda entry: entry["id"]
+)
+@pytest.mark.parametrize("options", [Repair(), Repair.all()], ids=["default", "all"])
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_healthy(entry: Entry, options: Repair, size: int) -> None:
+    """What only looks like a defect keeps its bytes, with all repairs on, and counts as none."""
+    raw = b"".join(chunks_of(entry["sample"]))
+    seen = play(entry, options, [raw[at : at + size] for at in range(0, len(raw), size)])
+    assert seen.handed_out == raw
+    assert not any(name.startswith("repairs") for name in seen.counts)
 
 
 PLAIN_TEXTS = [one for one in TEXTS if '"tool_calls"' not in "".join(one["sample"]["lines"])]
