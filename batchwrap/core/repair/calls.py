@@ -124,6 +124,8 @@ class CallRepair:
         return any(self._is_cut(call) for call in self._open.calls)
 
     def _whole(self, call: chat.ToolCall) -> chat.ToolCall:
+        if self._options.arguments != "off":
+            call = _with_arguments_named(call)
         call = self._with_text(call)
         name = self._tools.meant_by(chat.name_of(call)) if self._options.call_name else ""
         if name and name != chat.name_of(call):
@@ -206,15 +208,16 @@ class CallRepair:
     def _with_opening(self, call: Call, fragment: chat.ToolCall, said: str) -> chat.ToolCall:
         """The fragment together with the opening that waited for the rest of its name."""
         assert call.opening is not None
-        if _NO_NAME.search(call.name):
-            return fragment
         grown = [name for name in (said, call.name + said) if name.startswith(call.name)]
-        found = next((name for name in grown if name in self._tools), None)
+        meant = map(self._tools.meant_by, grown)
+        found = next((name for name in meant if name in self._tools), None)
+        if found is None and _NO_NAME.search(call.name):
+            return fragment
         self._ledger.repaired("call_name")
         call.name = found or call.name
         opening, call.opening = call.opening, None
         text = str(chat.function_of(fragment).get("arguments") or "")
-        before = str(chat.function_of(opening).get("arguments") or "")
+        before = call.arguments.text
         call.arguments = self._open.stream_for(call.name)
         return _changed(opening, name=call.name, arguments=before + text)
 
@@ -272,12 +275,17 @@ class CallRepair:
         return {"dangerous": self._tools.is_dangerous(name), "bold": bold}
 
     def _with_text(self, call: chat.ToolCall) -> chat.ToolCall:
-        """Arguments that came as an object become the JSON text that they are."""
-        arguments = chat.function_of(call).get("arguments")
-        if not isinstance(arguments, dict) or self._options.arguments == "off":
+        """Arguments that came as an object become the JSON text that they are, null an empty one.
+
+        Clients append what comes to a text, or read it as JSON: both fail on null.
+        """
+        arguments = chat.function_of(call).get("arguments", "")
+        if not isinstance(arguments, dict | None) or self._options.arguments == "off":
             return call
         self._ledger.repaired("arguments")
-        text = json.dumps(arguments, ensure_ascii=False, default=str)
+        text = (
+            json.dumps(arguments, ensure_ascii=False, default=str) if arguments is not None else ""
+        )
         return _changed(call, arguments=text)
 
     def _with_id(self, call: chat.ToolCall) -> chat.ToolCall:
@@ -291,6 +299,12 @@ class CallRepair:
             call = {**call, "id": str(given)}
         self._ids.add(str(call.get("id")))
         return call
+
+
+def _with_arguments_named(call: chat.ToolCall) -> chat.ToolCall:
+    """A whole call that says nothing of its arguments says that they are null."""
+    function = chat.function_of(call)
+    return _changed(call, arguments=None) if function and "arguments" not in function else call
 
 
 def _changed(call: chat.ToolCall, **fields: Any) -> chat.ToolCall:
