@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from batchwrap.core import sse
 from batchwrap.core.chat import Body
 from batchwrap.core.exchange import Exchange
 from batchwrap.core.parse import parsed, rendered
+from batchwrap.core.repair.faults import MALFORMED, OVERSIZED
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class _Came(dict[str, Any]):
+    """A chunk with the bytes that it came in, kept for as long as anybody keeps the chunk."""
+
+    __slots__ = ("event",)
+    event: bytes
 
 
 class EventPipe:
@@ -21,11 +31,14 @@ class EventPipe:
         self._splitter = sse.Splitter()
         self._ended = False
         self._failed = False
-        self._waiting: dict[int, tuple[Body, bytes]] = {}  # by identity
+        self._is_open_ended = False  # whether what comes is handed out unread
 
     def feed(self, data: bytes) -> bytes:
         """The bytes to hand out for bytes that came."""
-        return b"".join(self._event(event) for event in self._splitter.feed(data))
+        if self._is_open_ended:
+            return data
+        out = b"".join(map(self._event, self._splitter.feed(data)))
+        return out + self._oversized() if self._splitter.is_full else out
 
     def finish(self) -> bytes:
         """The bytes to hand out when the stream is over."""
@@ -48,17 +61,27 @@ class EventPipe:
             return self._malformed(event) if data.startswith(b"{") else self._noise(event)
         if not isinstance(chunk, dict):
             return self._noise(event)
-        chunks = self._exchange.chunk(chunk)
+        came = _Came(chunk)
+        chunks = self._exchange.chunk(came)
         if chunks is None:
             return event
-        self._waiting[id(chunk)] = chunk, event
+        came.event = event
         return b"".join(map(self._bytes, chunks))
+
+    def _oversized(self) -> bytes:
+        """What to hand out for an event that is too long: an error, or all as it comes."""
+        if self._exchange.mends and not self._ended:
+            told = b"".join(map(self._bytes, self._exchange.lost(OVERSIZED)))
+            if self._failed:
+                return told
+        self._is_open_ended = not self._failed
+        return self._splitter.rest() if self._is_open_ended else b""
 
     def _malformed(self, event: bytes) -> bytes:
         """An event whose part of the answer is lost; SDKs fail on it, each in its own way."""
         if not self._exchange.mends:
             return event
-        return b"".join(map(self._bytes, self._exchange.malformed()))
+        return b"".join(map(self._bytes, self._exchange.lost(MALFORMED)))
 
     def _noise(self, event: bytes) -> bytes:
         """An event that tells nothing; clients stumble over all but comments."""
@@ -78,11 +101,10 @@ class EventPipe:
             return True
 
     def _bytes(self, chunk: Body) -> bytes:
-        """A chunk as bytes: as it came, if it is one that has waited."""
+        """A chunk as bytes: as it came, if it is one that came."""
         self._failed = self._failed or "error" in chunk
         self._ended = self._ended or self._failed
-        _, event = self._waiting.pop(id(chunk), (None, None))
-        return _render(chunk) if event is None else event
+        return chunk.event if isinstance(chunk, _Came) else _render(chunk)
 
     def _end(self, *, marked: bool) -> bytes:
         if self._ended:
@@ -105,7 +127,7 @@ class FirstEvent:
             if payload:
                 self.event = _object(payload)
                 return True
-        return False
+        return self._splitter.is_full
 
 
 def render_all(chunks: list[Body]) -> bytes:

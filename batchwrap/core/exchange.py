@@ -266,9 +266,9 @@ class Exchange:
         """Whether streams are put into shape."""
         return self._translator.mends
 
-    def malformed(self) -> list[chat.Body]:
-        """The chunks to hand out for an event of a stream that is broken JSON."""
-        return self._translator.malformed()
+    def lost(self, fault: Fault) -> list[chat.Body]:
+        """The chunks to hand out where an event of a stream cannot be read, and why."""
+        return self._translator.lost(fault)
 
     def dropped(self) -> None:
         """Count an event of a stream that was left out, as it told nothing."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 
 DONE = b"[DONE]"
+# No provider sends a hundredth of it; what is longer would only fill the memory.
+MOST_EVENT_BYTES = 64 * 1024 * 1024
+_TAIL = 2  # bytes: as much as a line end has
 
 # Two line ends in a row close an event. The group is atomic: a lone "\r\n" must not be
 # read as "\r" and "\n".
@@ -13,28 +16,62 @@ _DATA = re.compile(rb"^data:[ ]?([^\r\n]*)", re.MULTILINE)
 
 
 class Splitter:
-    """Cuts a byte stream into events; the pieces joined are the input to the byte."""
+    """Cuts a byte stream into events; the pieces joined are the input to the byte.
 
-    def __init__(self) -> None:
-        self._rest = b""
+    Each byte is looked at once, and copied once. An event that is longer than the limit is
+    not collected: `is_full` says so, and nothing more is taken in.
+
+    Args:
+        most: bytes of an event.
+    """
+
+    def __init__(self, most: int = MOST_EVENT_BYTES) -> None:
+        self.is_full = False
+        self._most = most
+        self._pieces: list[bytes] = []  # of the event that is not complete
+        self._size = 0
+        self._tail = b""  # its last bytes, where a line end may be cut in two
 
     def feed(self, data: bytes) -> list[bytes]:
         """Add bytes; returns the events that are complete, each with its blank line."""
-        data = self._rest + data
-        if b"\r" not in data:  # almost always; the pattern takes ten times as long
-            *parts, self._rest = data.split(b"\n\n")
-            return [part + b"\n\n" for part in parts]
-        events, start = [], 0
-        for end in _END.finditer(data):
-            events.append(data[start : end.end()])
-            start = end.end()
-        self._rest = data[start:]
+        if self.is_full:
+            return []
+        tail = self._tail
+        events = _cut(tail + data if tail else data)
+        rest = events.pop()
+        if not events:
+            self._keep(data, rest[-_TAIL:])
+            return []
+        if tail:
+            events[0] = b"".join([*self._pieces, events[0][len(tail) :]])
+        self._pieces, self._size = [], 0
+        self._keep(rest, rest[-_TAIL:])
         return events
 
     def rest(self) -> bytes:
         """What came after the last complete event; empties the splitter."""
-        rest, self._rest = self._rest, b""
+        rest = b"".join(self._pieces)
+        self._pieces, self._size, self._tail = [], 0, b""
         return rest
+
+    def _keep(self, piece: bytes, tail: bytes) -> None:
+        self._tail = tail
+        if piece:
+            self._pieces.append(piece)
+            self._size += len(piece)
+            self.is_full = self._size > self._most
+
+
+def _cut(data: bytes) -> list[bytes]:
+    """The events in some bytes, each with its blank line, and at last what comes after them."""
+    if b"\r" not in data:  # almost always; the pattern takes ten times as long
+        *parts, rest = data.split(b"\n\n")
+        return [*(part + b"\n\n" for part in parts), rest]
+    events, start = [], 0
+    for end in _END.finditer(data):
+        events.append(data[start : end.end()])
+        start = end.end()
+    return [*events, data[start:]]
 
 
 def data_of(event: bytes) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from batchwrap.core import chat
 from batchwrap.core.endpoints import Endpoint
+from batchwrap.core.repair.faults import Fault
 from batchwrap.core.tally import Tally
 
 
@@ -51,8 +52,8 @@ class Untouched:
     def rebuilt(self, body: chat.Body | None) -> None:
         """Errors withhold nothing that could be told."""
 
-    def malformed(self) -> list[chat.Body]:
-        """A broken event stays as it is."""
+    def lost(self, fault: Fault) -> list[chat.Body]:
+        """What cannot be read stays as it is."""
         return []
 
     def chunk(self, chunk: chat.Body) -> None:

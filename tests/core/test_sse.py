@@ -1,11 +1,14 @@
 """Event streams are cut and put together again without losing a byte."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.core import sse
 from tests.strategies import cuts
+from tests.work import assert_linear
 
 lines = st.sampled_from([b"data: x", b"data:{}", b": ping", b"event: e", b"", b"data: [DONE]"])
 ends = st.sampled_from([b"\n", b"\r\n", b"\r"])
@@ -43,3 +46,37 @@ def test_same_events_for_any_cut(payloads: list[bytes], data: st.DataObject) -> 
 def test_payload(event: bytes, payload: bytes) -> None:
     """Data lines are found between other fields, with any line end."""
     assert sse.data_of(event) == payload
+
+
+def test_an_event_in_pieces() -> None:
+    """A long event in small pieces is looked at and copied once."""
+
+    def steps(size: int) -> Iterator[object]:
+        splitter = sse.Splitter()
+        for _ in range(size):
+            yield splitter.feed(b"x" * 100)
+        assert splitter.feed(b"\n\n") == [b"x" * 100 * size + b"\n\n"]
+
+    assert_linear(steps, 500)
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
+@pytest.mark.parametrize("cut", range(1, 8))
+def test_the_end_of_an_event_in_pieces(end: bytes, cut: int) -> None:
+    """The blank line is found wherever it is cut."""
+    stream = b"data: x" + end + b"data: y" + end
+    splitter = sse.Splitter()
+    events = [
+        event for at in range(0, len(stream), cut) for event in splitter.feed(stream[at : at + cut])
+    ]
+    assert [sse.data_of(event) for event in events] == [b"x", b"y"]
+
+
+def test_an_event_without_end() -> None:
+    """What is longer than the limit is not collected any further."""
+    splitter = sse.Splitter(most=1_000)
+    for _ in range(11):
+        assert splitter.feed(b"x" * 100) == []
+    assert splitter.is_full
+    assert splitter.feed(b"x" * 100) == []
+    assert len(splitter.rest()) == 1_100

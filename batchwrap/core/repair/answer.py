@@ -22,6 +22,8 @@ from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.core.repair.whole import as_chunks
 from batchwrap.options import Repair
 
+_SWEEP_AT = 64  # chunks of choices that may wait no longer
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -66,6 +68,7 @@ class AnswerRepair:
         self._gates = Gates(asked.tools, asked.body)
         self._family = family_of(asked.body.get("model"))
         self._chunks: dict[int, chat.Body] = {}  # of choices that wait, by their identity
+        self._sweep_at = _SWEEP_AT
         self._last: chat.Body = {"object": "chat.completion.chunk"}
         self._usage: dict[str, Any] | None = None
         self._has_usage = False
@@ -133,13 +136,13 @@ class AnswerRepair:
             out.append({**_head(self._last), "choices": [choice], "usage": self._usage})
         return out
 
-    def malformed(self) -> list[chat.Body]:
-        """The chunks to hand on for one that is broken JSON: a part of the answer is lost.
+    def lost(self, fault: Fault) -> list[chat.Body]:
+        """The chunks to hand on where an event cannot be read: a part of the answer is lost.
 
         Behind the end of the answer nothing can be lost.
         """
         finished = any(choice.is_finished for choice in self._choices.values())
-        return [] if self.is_over or finished else self._broken(faults.MALFORMED, None)
+        return [] if self.is_over or finished else self._broken(fault, None)
 
     def rebuilt(self, error: Mapping[str, Any]) -> chat.Body | None:
         """The completion that an error withholds, if it is calls that may be handed out."""
@@ -198,7 +201,7 @@ class AnswerRepair:
         for index, choice in given:
             released = self._choice(index).delta(choice)
             if not released:
-                self._chunks[id(choice)] = chunk
+                self._keep(choice, chunk)
                 continue
             out += [self._chunk_of(one, made) for one in released[:-1]]
             new.append(released[-1])
@@ -212,6 +215,15 @@ class AnswerRepair:
             silent = {**given[0][1], "delta": {}}
             return [*out, {**made, "choices": [silent]}]
         return out
+
+    def _keep(self, choice: dict[str, Any], chunk: chat.Body) -> None:
+        """Keep the chunk of a choice that waits; now and then let go of those replaced since."""
+        self._chunks[id(choice)] = chunk
+        if len(self._chunks) < self._sweep_at:
+            return
+        held = {id(one) for choice in self._choices.values() for one in choice.held}
+        self._chunks = {key: kept for key, kept in self._chunks.items() if key in held}
+        self._sweep_at = 2 * len(self._chunks) + _SWEEP_AT
 
     def _chunk_of(self, choice: dict[str, Any], like: chat.Body) -> chat.Body:
         """The chunk of a choice that has waited, or a new one."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from batchwrap.core.growing import Growing
 from batchwrap.core.parse import is_object
+from batchwrap.core.repair.healthy import is_healthy
 from batchwrap.core.repair.lenient import Refused, rewrite
 from batchwrap.core.repair.prefix import HealthyPrefix
 from batchwrap.core.views.schema import required_in, types_of
@@ -51,6 +53,8 @@ def repair_arguments(
     """
     if text.strip() in _NOTHING:
         return Repaired(text, "empty") if required_in(parameters) else Repaired("{}", "", True)
+    if is_healthy(text, parameters):
+        return Repaired(text)
     try:
         made = rewrite(text, parameters, bold=bold and not dangerous)
     except Refused as refused:
@@ -91,8 +95,8 @@ class ArgumentStream:
     """The arguments of one streamed call.
 
     Attributes:
-        text: all that has come.
         handed_on: how much of it has gone out, in characters.
+        is_blank: whether nothing has come but white space.
         was_repeated: whether fragments turned out to repeat all that came before.
 
     Args:
@@ -104,18 +108,32 @@ class ArgumentStream:
     def __init__(
         self, not_text: frozenset[str] = frozenset(), *, holds: bool = True, snapshots: bool = False
     ) -> None:
-        self.text = ""
         self.handed_on = 0
+        self.is_blank = True
         self.was_repeated = False
+        self._said = Growing()
+        self._is_object: bool | None = None  # whether it is one, while nothing more comes
         self._holds = holds
         self._snapshot = "" if snapshots else None
         self._repeats = False
         self._prefix = HealthyPrefix(not_text)
 
+    def __len__(self) -> int:
+        return len(self._said)
+
+    @property
+    def text(self) -> str:
+        """All that has come."""
+        return self._said.text
+
     @property
     def is_complete(self) -> bool:
         """Whether exactly one object has come."""
-        return is_object(self.text)
+        if not self._prefix.is_closed:
+            return False
+        if self._is_object is None:
+            self._is_object = is_object(self.text)
+        return self._is_object
 
     @property
     def may_be_healthy(self) -> bool:
@@ -125,19 +143,24 @@ class ArgumentStream:
     def feed(self, text: str) -> bool:
         """Add a fragment; returns whether all that has come can go out."""
         self._look_for_snapshots(text)
-        self.text += text
-        if self._repeats:
-            return False
-        if self.may_be_healthy and self._prefix.run(self.text) < len(self.text):
-            return False
-        if self._holds and not self.may_be_healthy:
+        is_healthy = self.keep(text)
+        if self._repeats or (self._holds and not is_healthy):
             return False
         self.let_go()
         return True
 
+    def keep(self, text: str) -> bool:
+        """Add a fragment that is not handed on yet; returns whether all is healthy."""
+        self._said.add(text)
+        self.is_blank = self.is_blank and (not text or text.isspace())
+        is_healthy = self._prefix.feed(text)
+        if not self._prefix.is_closed:
+            self._is_object = None
+        return is_healthy
+
     def let_go(self) -> None:
         """Take note that everything went out."""
-        self.handed_on = len(self.text)
+        self.handed_on = len(self)
 
     def finish(self, parameters: object, *, dangerous: bool, bold: bool) -> tuple[str, Repaired]:
         """The rest to hand on when the call is complete, and what became of the arguments."""
@@ -164,7 +187,7 @@ class ArgumentStream:
     def _look_for_snapshots(self, text: str) -> None:
         if self._snapshot is None:
             return
-        if text.startswith(self._snapshot) and (self._snapshot or not self.text):
+        if text.startswith(self._snapshot) and (self._snapshot or not len(self)):
             self._repeats |= bool(self._snapshot)
             self._snapshot = text
         elif text:

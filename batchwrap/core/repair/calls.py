@@ -224,7 +224,7 @@ class CallRepair:
     def _with_arguments(self, call: Call, fragment: chat.ToolCall) -> chat.ToolCall | None:
         text = chat.function_of(fragment).get("arguments")
         if call.opening is not None:
-            call.arguments.text += text if isinstance(text, str) else ""
+            call.arguments.keep(text if isinstance(text, str) else "")
             return None
         if not isinstance(text, str) or not text:
             return fragment
@@ -249,9 +249,9 @@ class CallRepair:
             if _NO_NAME.search(name):
                 raise Broken(malformed_call("same_request_non_stream"))
             return [_changed(call.opening, arguments=stream.text)]
-        if self._options.arguments == "off" and stream.handed_on == len(stream.text):
+        if self._options.arguments == "off" and stream.handed_on == len(stream):
             return []
-        if not stream.text and not self._tools.takes_nothing(name):
+        if not len(stream) and not self._tools.takes_nothing(name):
             self.is_cut |= bool(name)
             return []
         rest, made = stream.finish(self._tools.parameters(name), **self._manner(name))

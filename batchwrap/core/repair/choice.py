@@ -5,10 +5,11 @@ A healthy choice goes through as the same object. Plain is streaming in one piec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from batchwrap.core import chat
+from batchwrap.core.growing import Growing
 from batchwrap.core.repair import faults, shape
 from batchwrap.core.repair.calls import ID_LENGTH, CallRepair
 from batchwrap.core.repair.count import Ledger
@@ -58,8 +59,8 @@ class ChoiceRepair:
         self._texts = TextRepair(options, family, gates, ledger)
         self._reads_text = self._texts.is_needed
         self._waiting: list[Choice] = []
-        self._pieces: list[str] = []
-        self._called: list[list[str]] = []
+        self._content = Growing()
+        self._called: list[tuple[str, Growing]] = []
         self._has_legacy_call = False
         self._index: Any = 0
         self._has_answered = False
@@ -92,7 +93,7 @@ class ChoiceRepair:
             if self._reads_text and not self._texts.passes(content):
                 return None
             self.has_said = self._has_answered = self.has_said or bool(content)
-            self._pieces.append(content)
+            self._content.add(content)
             return True
         calls = delta.get("tool_calls")
         goes_on = self._calls.goes_on(calls) if type(calls) is list else None
@@ -141,6 +142,12 @@ class ChoiceRepair:
         return self._calls.has_called
 
     @property
+    def held(self) -> Iterator[Choice]:
+        """The choices that wait for what follows."""
+        yield from self._waiting
+        yield from self._texts.held
+
+    @property
     def is_open(self) -> bool:
         """Whether a call is still being written."""
         return not self.is_finished and self._calls.unfinished
@@ -148,7 +155,7 @@ class ChoiceRepair:
     def _any_delta(self, choice: Choice) -> list[Choice]:
         self._index = choice.get("index", 0)
         if self._options.chunk_shape:
-            said, called = self._pieces, self._calls.has_called
+            said, called = self._content, self._calls.has_called
             choice = self._shaped(choice, shape.streamed(choice, said, has_called=called))
         delta = chat.part_of(choice)
         self._see(delta)
@@ -198,7 +205,7 @@ class ChoiceRepair:
     def _finish(self, choice: Choice) -> list[Choice]:
         """What comes with the end of a choice."""
         rest = self._calls.finish()
-        called = [(name, text) for name, text in self._called]
+        called = [(name, arguments.text) for name, arguments in self._called]
         texts, promoted = self._texts.finish(choice.get("finish_reason"), called)
         self._heed(texts)
         calls = [*rest, *(call_of(one, self._random_text) for one in promoted)]
@@ -267,7 +274,7 @@ class ChoiceRepair:
     def _see(self, part: chat.Message) -> None:
         content = part.get("content")
         if isinstance(content, str) and content:
-            self._pieces.append(content)
+            self._content.add(content)
         self.has_said = self.has_said or any(
             value for key, value in part.items() if key not in _SILENT
         )
@@ -286,9 +293,9 @@ class ChoiceRepair:
         """Keep name and arguments of the proper calls, to know the same call in the text."""
         function = chat.function_of(call)
         if function.get("name"):
-            self._called.append([str(function["name"]), ""])
+            self._called.append((str(function["name"]), Growing()))
         if self._called and isinstance(function.get("arguments"), str):
-            self._called[-1][1] += function["arguments"]
+            self._called[-1][1].add(function["arguments"])
 
 
 def call_of(promoted: Promoted, random_text: Callable[[int], str]) -> chat.ToolCall:

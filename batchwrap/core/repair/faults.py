@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchwrap.core import chat
+from batchwrap.core.sse import MOST_EVENT_BYTES
 
 CONTEXT_CODE = "context_length_exceeded"
 # Of what came in a stream, without a status of its own; all else is the server's.
@@ -78,6 +79,11 @@ MALFORMED = Fault(
     kind="malformed_stream",
     retry="same_request",
     message="The provider's stream holds an event that is broken; a part of the answer is lost.",
+)
+OVERSIZED = Fault(
+    kind="oversized_event",
+    retry="no",
+    message=f"The provider's stream holds an event of more than {MOST_EVENT_BYTES:,} bytes.",
 )
 EMPTY = Fault(
     kind="empty_response",

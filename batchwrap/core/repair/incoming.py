@@ -135,10 +135,10 @@ class Incoming:
             self._forgive()
         return made
 
-    def malformed(self, out: Outgoing) -> list[chat.Body]:
-        """The chunks to hand on for one that is broken JSON."""
+    def lost(self, fault: faults.Fault, out: Outgoing) -> list[chat.Body]:
+        """The chunks to hand on where a part of a stream is lost."""
         repair = self._of(out)
-        return [] if repair is None else repair.malformed()
+        return [] if repair is None else repair.lost(fault)
 
     def end(self, *, marked: bool | None) -> list[chat.Body]:
         """The chunks to hand on at the end of a stream."""

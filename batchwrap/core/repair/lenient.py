@@ -21,17 +21,23 @@ _COMMENT = re.compile(r"//[^\n]*|#[^\n]*|/\*.*?\*/", re.DOTALL)
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.+-])")
 _WORD = re.compile(r"(?:true|false|null|True|False|None)\b")
 _WORDS = {"True": "true", "False": "false", "None": "null"}
-_STOP = {quote: re.compile(rf'[\\\x00-\x1f"{quote}]') for quote in "\"'"}
-_ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
+_ESCAPE = r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})'
+# As much of a string as stays as it is, by its quote: all escapes in one go.
+_RUN = {
+    '"': re.compile(rf'(?:[^"\\\x00-\x1f]++|{_ESCAPE})*+'),
+    "'": re.compile(rf"(?:[^\"'\\\x00-\x1f]++|{_ESCAPE})*+"),
+}
 _FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\r?\n")
 _THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 # What servers leave behind the object: closers that are too many, and their own end marks.
 _AFTER = re.compile(
     r"(?:[\s}\]]|```|</?tool_calls?>|</function>|</parameter>|</s>|\[/TOOL_CALLS\]|<\|[a-z_]{2,30}\|>"
-    r"|<｜[a-zA-Z▁]{2,30}｜>)*"
+    r"|<｜[a-zA-Z▁]{2,30}｜>)*+"
 )
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d*)")
-_DEEPEST = 60
+DEEPEST = 60
+# Half a second for the worst of texts; what is longer is handed on as it came.
+MOST_CHARACTERS = 1_000_000
 _MOST_ENCODINGS = 3
 
 
@@ -55,6 +61,8 @@ def rewrite(text: str, parameters: object, *, bold: bool = False) -> str:
     Raises:
         Refused: it is cut off, or has no meaning or more than one.
     """
+    if len(text) > MOST_CHARACTERS:
+        raise Refused("too_long" if text.rstrip().endswith("}") else "truncated")
     schema = parameters if isinstance(parameters, dict) else {}
     for _ in range(_MOST_ENCODINGS):
         inner = _unwrapped(text, bold=bold)
@@ -173,7 +181,7 @@ class _Rewriter:
         return "unquoted_key" if quoted else "unquoted_value"
 
     def _value(self, schema: dict[str, Any], depth: int) -> None:
-        if depth > _DEEPEST:
+        if depth > DEEPEST:
             raise Refused("too_deep")
         self._skip()
         mark = self._peek()
@@ -198,25 +206,24 @@ class _Rewriter:
     def _string(self) -> str:
         """The string that begins here, as a JSON string."""
         quote = self._peek()
-        pieces, start = ['"'], self._at + 1
+        pieces, at = ['"'], self._at + 1
         while True:
-            mark = _STOP[quote].search(self._text, start)
-            if mark is None:
+            run = _RUN[quote].match(self._text, at)
+            assert run is not None
+            pieces.append(run[0])
+            mark = self._text[run.end() : run.end() + 1]
+            if not mark:
                 raise Refused("truncated")
-            pieces.append(self._text[start : mark.start()])
-            if mark[0] == quote:
-                self._at = mark.end()
+            if mark == quote:
+                self._at = run.end() + 1
                 return "".join([*pieces, '"'])
-            piece, start = self._inside(mark[0], mark.start(), quote)
+            piece, at = self._inside(mark, run.end(), quote)
             pieces.append(piece)
 
     def _inside(self, mark: str, at: int, quote: str) -> tuple[str, int]:
         """What stands in a JSON string for a mark in this one, and where to go on."""
         if mark != "\\":  # a raw control character, or the other kind of quote
             return (json.dumps(mark)[1:-1], at + 1)
-        escape = _ESCAPE.match(self._text, at)
-        if escape is not None:
-            return escape[0], escape.end()
         following = self._text[at + 1 : at + 2]
         if not following or (following == "u" and len(self._text) < at + 6):
             raise Refused("truncated")

@@ -54,6 +54,8 @@ class OpenCalls:
         self.given: dict[int | None, Call] = {}
         self.last: Call | None = None
         self.deltas = 0
+        self._open: list[Call] = []  # those that are not known to be complete
+        self._by_id: dict[str | int, Call] = {}
         self._options = options
         self._tools = tools
 
@@ -96,19 +98,24 @@ class OpenCalls:
         made = Call(ours, name, "", self.stream_for(name), given_id=fragment.get("id"))
         self.calls.append(made)
         self.given[index] = made
+        self._open.append(made)
+        if isinstance(made.given_id, str | int):
+            self._by_id.setdefault(made.given_id, made)
         return made
 
     def _without_index(self, fragment: chat.ToolCall) -> Call | None:
         """The call that a fragment without an index names by its id; else the last one."""
         given = fragment.get("id")
-        named = (call for call in self.calls if given and call.given_id == given)
-        return next(named, self.last)
+        named = self._by_id.get(given) if isinstance(given, str | int) else None
+        return named or self.last
 
     def _only_open(self, index: int | None) -> Call | None:
         """The one call that is still being written, for a fragment that names none."""
         if not self.calls:
             return None
-        waiting = [call for call in self.calls if not self._is_complete(call)]
+        # What has come to its end gets nothing more, and is not looked at again.
+        self._open = [call for call in self._open if not call.arguments.is_complete]
+        waiting = [call for call in self._open if not self._is_complete(call)]
         if len(waiting) > 1 or index is None:
             raise Broken(malformed_call("ask_model_again"))
         return waiting[0] if waiting else self.calls[-1]
@@ -123,5 +130,6 @@ class OpenCalls:
         return new_id != known.id if new_id else index is None
 
     def _is_complete(self, call: Call) -> bool:
-        empty = not call.arguments.text.strip()
-        return self._tools.takes_nothing(call.name) if empty else call.arguments.is_complete
+        if call.arguments.is_blank:
+            return self._tools.takes_nothing(call.name)
+        return call.arguments.is_complete

@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchwrap.core import chat
+from batchwrap.core.growing import Growing
 
 Choice = dict[str, Any]
 TEXTS = ("content", "reasoning_content", "reasoning")
 
 
-def streamed(choice: Choice, said: Sequence[str], *, has_called: bool) -> Choice:
+def streamed(choice: Choice, said: Growing, *, has_called: bool) -> Choice:
     """A choice of a chunk, with a delta.
 
     Args:
         choice: as it came.
-        said: the text that came before it, in pieces.
+        said: the text that came before it.
         has_called: whether calls came before it.
     """
     delta = choice.get("delta")
@@ -27,7 +28,9 @@ def streamed(choice: Choice, said: Sequence[str], *, has_called: bool) -> Choice
     if not isinstance(message, dict):
         return {**choice, "delta": {}} if delta is None and message is None else choice
     part = dict(_part(message))
-    if said and part.get("content") == "".join(said):
+    content = part.get("content")
+    same_size = isinstance(content, str) and len(content) == len(said) > 0
+    if same_size and content == said.text:
         del part["content"]  # it tells once more what has come piece by piece
         if has_called:
             part.pop("tool_calls", None)

@@ -54,6 +54,11 @@ class TextRepair:
             self._splitters.append(Channels())
         self.is_needed = bool(dialects or residue or self._splitters)
 
+    @property
+    def held(self) -> Sequence[Choice]:
+        """The choices whose text may turn out to be markup."""
+        return self._queue
+
     def passes(self, content: str) -> bool:
         """Whether a text can go out at once, at a glance; then it has been taken note of."""
         if self._queue or self._splitters or not self._content.passes(content):

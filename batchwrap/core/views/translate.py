@@ -186,9 +186,9 @@ class Translator:
             return self._seen(chunk)
         return self._each_seen(repaired)
 
-    def malformed(self) -> list[chat.Body]:
-        """The chunks to hand out for one that is broken JSON."""
-        return self._incoming.malformed(self._out)
+    def lost(self, fault: Fault) -> list[chat.Body]:
+        """The chunks to hand out where a part of a stream is lost."""
+        return self._incoming.lost(fault, self._out)
 
     def _each_seen(self, chunks: list[chat.Body]) -> list[chat.Body]:
         out: list[chat.Body] = []
