@@ -46,7 +46,7 @@ def meant_by(reason: str) -> str:
     if reason.lower() in _REASONS:
         return reason.lower()
     words = {word.lower() for word in _WORD.findall(reason[:_LONGEST])}
-    is_full = words & _FULL and words & _OF_TOKENS or words & _ALONE
+    is_full = (words & _FULL and words & _OF_TOKENS) or words & _ALONE
     if is_full and not words & _OTHER_LIMITS:
         return "length"
     return reason.lower() if reason.isupper() else reason

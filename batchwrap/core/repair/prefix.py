@@ -36,6 +36,7 @@ class HealthyPrefix:
         self._is_escaped = False
         self._is_key = False
         self._is_over = False
+        self._has_more = False  # behind its end
         self._waits = False  # for what follows a comma
         self._key = ""
 
@@ -55,7 +56,7 @@ class HealthyPrefix:
 
         Without that a text is no object, whatever else is wrong with it.
         """
-        return self._is_over
+        return self._is_over and not self._has_more
 
     def _inside(self, text: str, at: int) -> int:
         """Go on in a string; returns how far it is healthy."""
@@ -132,18 +133,18 @@ class HealthyPrefix:
             else:
                 plain = _LOOSE.match(text, at)
                 assert plain is not None
-                self._is_over = self._is_over and (not plain[0] or plain[0].isspace())
                 at = plain.end()
+                blank = at == len(text) and (not plain[0] or plain[0].isspace())
+                self._has_more = self._has_more or (self._is_over and not blank)
                 if at < len(text):
                     self._opens_or_closes(text[at])
             at += 1
 
     def _opens_or_closes(self, mark: str) -> None:
-        ended, self._is_over = self._is_over, False
         if mark == '"':
             self._is_inside = True
         elif mark in "{[":
             self._open.append(mark)
         elif self._open:
             self._open.pop()
-            self._is_over = not self._open and not ended
+            self._is_over = not self._open
