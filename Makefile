@@ -24,7 +24,7 @@ LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
 .PHONY: demo docs docs-cli test test-agents test-frameworks test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
 	coverage-openai3 coverage-openai2 build clean benchmark-offer \
-	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-throttle benchmark-tokens
+	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-throttle benchmark-tokens benchmark-way
 
 demo: $(MAIN)/.ready
 	$(MAIN)/bin/batchwrap demo
@@ -138,6 +138,10 @@ benchmark-reminders: $(MAIN)/.ready
 # What a request costs in batchwrap itself; --profile tells where.
 benchmark-overhead: $(MAIN)/.ready
 	$(MAIN)/bin/python -m benchmarks.overhead
+
+# The calls that a chunk, a request and an admission pass through; --calls names them in order.
+benchmark-way: $(MAIN)/.ready
+	$(MAIN)/bin/python -m benchmarks.way
 
 # The throttle beside others, on a fast clock: five minutes; --quick, and a few --scene, too.
 benchmark-throttle: $(MAIN)/.ready $(LITELLM)/.ready
