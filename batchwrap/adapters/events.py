@@ -7,10 +7,11 @@ from typing import Any
 from batchwrap.core import sse
 from batchwrap.core.chat import Body
 from batchwrap.core.exchange import Exchange
-from batchwrap.core.parse import parsed, rendered
+from batchwrap.core.parse import glued, parsed, rendered
 from batchwrap.core.repair.faults import MALFORMED, OVERSIZED
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_MAY_BE_GLUED = (b"{", b"data:")
 
 
 class _Came(dict[str, Any]):
@@ -58,7 +59,7 @@ class EventPipe:
         try:
             chunk = parsed(data)
         except ValueError:
-            return self._malformed(event) if data.startswith(b"{") else self._noise(event)
+            return self._unread(event, data)
         if not isinstance(chunk, dict):
             return self._noise(event)
         came = _Came(chunk)
@@ -76,6 +77,14 @@ class EventPipe:
                 return told
         self._is_open_ended = not self._failed
         return self._splitter.rest() if self._is_open_ended else b""
+
+    def _unread(self, event: bytes, data: bytes) -> bytes:
+        """An event that is no JSON: several in one, a broken one, or none at all."""
+        parts = glued(data) if self._exchange.mends and data.startswith(_MAY_BE_GLUED) else []
+        if not parts:
+            return self._malformed(event) if data.startswith(b"{") else self._noise(event)
+        self._exchange.taken_apart()
+        return b"".join(self._event(sse.render(part)) for part in parts)
 
     def _malformed(self, event: bytes) -> bytes:
         """An event whose part of the answer is lost; SDKs fail on it, each in its own way."""
@@ -98,7 +107,7 @@ class EventPipe:
         try:
             return not isinstance(parsed(data), dict)
         except ValueError:
-            return True
+            return not glued(data)
 
     def _bytes(self, chunk: Body) -> bytes:
         """A chunk as bytes: as it came, if it is one that came."""
@@ -143,5 +152,5 @@ def _object(data: bytes) -> Body | None:
     try:
         value = parsed(data)
     except ValueError:
-        return None
+        value = next((parsed(part) for part in glued(data) if part != sse.DONE), None)
     return value if isinstance(value, dict) else None

@@ -272,6 +272,13 @@ class Exchange:
 
     def dropped(self) -> None:
         """Count an event of a stream that was left out, as it told nothing."""
+        self._mended_events()
+
+    def taken_apart(self) -> None:
+        """Count an event of a stream that held several."""
+        self._mended_events()
+
+    def _mended_events(self) -> None:
         self.tally.add("repairs.events")
         self.tally.note("repaired", repair="events")
 

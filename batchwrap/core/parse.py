@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
+
+_DECODER = json.JSONDecoder()
+_END_MARK = "[DONE]"
+_GLUE = re.compile(r"[\s,]*(?:data:[\s,]*)*")
 
 
 def parsed(text: str | bytes) -> Any:
@@ -21,6 +26,40 @@ def parsed(text: str | bytes) -> Any:
             return json.loads(text)
         except RecursionError:
             raise ValueError("too deep") from None
+
+
+def glued(data: bytes) -> list[bytes]:
+    """The JSON objects that stand one behind the other in a payload, each as it came.
+
+    Gateways lose the line breaks between events, or write their field name twice. Empty if
+    anything else stands there, or half an object.
+    """
+    parts: list[bytes] = []
+    try:
+        text = data.decode()
+        at = _past_glue(text, 0)
+        while at < len(text):
+            end = _part_end(text, at)
+            parts.append(text[at:end].encode())
+            at = _past_glue(text, end)
+    except (ValueError, RecursionError):
+        return []
+    return parts
+
+
+def _part_end(text: str, at: int) -> int:
+    """Where the object or the end mark ends that begins at a place."""
+    if text.startswith(_END_MARK, at):
+        return at + len(_END_MARK)
+    if text[at] != "{":
+        raise ValueError("something else")
+    return _DECODER.raw_decode(text, at)[1]
+
+
+def _past_glue(text: str, at: int) -> int:
+    glue = _GLUE.match(text, at)
+    assert glue is not None
+    return glue.end()
 
 
 def rendered(value: object) -> bytes:

@@ -126,7 +126,11 @@ class AnswerRepair:
         if fault is not None:
             return self._broken(fault, None)
         try:
-            held = [one for choice in self._choices.values() for one in choice.close()]
+            held = [
+                one
+                for choice in self._choices.values()
+                for one in (choice.conclude() if marked else choice.close())
+            ]
         except Broken as broken:
             return self._broken(broken.fault, None)
         out = [self._chunk_of(one, self._last) for one in held]

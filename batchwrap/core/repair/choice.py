@@ -126,6 +126,25 @@ class ChoiceRepair:
         """The texts that were held, as they came, of an answer that cannot go on; no calls."""
         return self._texts.flush()
 
+    def conclude(self) -> list[Choice]:
+        """The end of an answer that is complete, as the stream's end mark says.
+
+        Where no reason came, it is told by what was said.
+
+        Raises:
+            Broken: it cannot be used.
+        """
+        if self.is_finished or self.is_open or not self._options.finish_reason:
+            return self.close()
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._calls.let_go()
+        self._ledger.repaired("finish_reason")
+        reason = "tool_calls" if self._calls.has_called else "stop"
+        reason = "function_call" if self._has_legacy_call else reason
+        silent = {"index": self._index, "delta": {}, "finish_reason": reason}
+        return [*waiting, *self._finish(silent)]
+
     def close(self) -> list[Choice]:
         """All that was held, of an answer that ended without saying why."""
         waiting, self._waiting = self._waiting, []

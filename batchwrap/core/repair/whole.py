@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from batchwrap.core import chat, sse
-from batchwrap.core.parse import parsed
+from batchwrap.core.parse import glued, parsed
 from batchwrap.core.repair.shape import TEXTS
 
 _OF_CHUNKS = ("object", "choices", "usage")
@@ -20,16 +20,16 @@ def chunks_in(content: bytes) -> list[chat.Body]:
 
 
 def _chunks(events: Sequence[bytes]) -> Iterator[chat.Body]:
-    for event in events:
-        data = sse.data_of(event)
-        if data == sse.DONE:
-            return
-        try:
-            chunk = parsed(data)
-        except ValueError:
-            continue
-        if isinstance(chunk, dict):
-            yield chunk
+    for data in map(sse.data_of, events):
+        for part in glued(data) or [data]:
+            if part == sse.DONE:
+                return
+            try:
+                chunk = parsed(part)
+            except ValueError:
+                continue
+            if isinstance(chunk, dict):
+                yield chunk
 
 
 def parts_in(value: object) -> list[chat.Body]:
