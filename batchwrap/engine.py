@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from batchwrap.core import chat
 from batchwrap.core.context import Context
 from batchwrap.core.endpoints import CHAT, TRANSLATED, Endpoint
 from batchwrap.core.exchange import Exchange
+from batchwrap.core.guard import Guard
 from batchwrap.core.memory import Memory
 from batchwrap.core.tally import Tally
 from batchwrap.core.views.offer import is_offered
@@ -22,7 +24,8 @@ from batchwrap.directives import Mode
 from batchwrap.models import model_facts
 from batchwrap.modes import current_mode
 from batchwrap.observe import Observer
-from batchwrap.options import Options
+from batchwrap.observe.log import tell
+from batchwrap.options import Event, EventName, Options
 from batchwrap.stats import PROCESS, Counters
 from batchwrap.throttle import retry
 from batchwrap.throttle.accounts import Origin
@@ -33,6 +36,14 @@ from batchwrap.throttle.signal import UNCLOSED, Waits
 
 _log = logging.getLogger("batchwrap")
 _ALPHANUMERIC = string.ascii_letters + string.digits
+
+
+_SWITCHED_OFF = (
+    "batching and reminders are inactive for requests to the model %s, and to others that "
+    "stats().switched_off counts: the endpoint refuses requests with what batchwrap adds, and "
+    "takes them without. Wrap with batching=None and reminders=None for such a model, or with "
+    "another `Batching.offer`."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +138,20 @@ class Engine:
 
     def _ended(self, observer: Observer, exchange: Exchange) -> None:
         """Take over what an exchange counted, and what it showed."""
+        with exchange.guard.step("calibrate"):
+            if exchange.estimated and exchange.usage is not None:
+                self._estimator.calibrate(
+                    exchange.counted_as, exchange.estimated, exchange.usage.prompt_tokens
+                )
+        with exchange.guard.step("observe"):
+            observer.ended(exchange)
         self.counters.add(exchange.tally.counts)
-        if exchange.estimated and exchange.usage is not None:
-            self._estimator.calibrate(
-                exchange.counted_as, exchange.estimated, exchange.usage.prompt_tokens
-            )
-        observer.ended(exchange)
+        if exchange.tally.counts["switched_off"]:
+            self.warn_once("switched_off", _SWITCHED_OFF, exchange.model)
+
+    def guard(self) -> Guard:
+        """A guard for what happens to a request outside of its exchange; it reports at once."""
+        return Guard(_Reports(self))
 
     @property
     def translates(self) -> bool:
@@ -165,3 +184,33 @@ class Engine:
 
     def _random_text(self, length: int) -> str:
         return "".join(self._random.choices(_ALPHANUMERIC, k=length))
+
+
+class _Reports:
+    """Counts and events that belong to no exchange.
+
+    Args:
+        engine: whose they are.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, counter: str, amount: float = 1) -> None:
+        """Count something."""
+        self._engine.counters.add({counter: amount})
+
+    def note(self, name: EventName, **data: Any) -> None:
+        """Tell an event."""
+        event = Event(name=name, data=data, at_unix_s=time.time())
+        tell(event, self._engine.options.on_event, Guard(_Nowhere()))
+
+
+class _Nowhere:
+    """Where the mistakes of an `on_event` are reported that was told of a mistake."""
+
+    def add(self, counter: str, amount: float = 1) -> None:
+        """Nothing."""
+
+    def note(self, name: EventName, **data: Any) -> None:
+        """Nothing."""

@@ -33,6 +33,7 @@ EventName = Literal[
     "repaired",
     "defect",
     "failed_open",
+    "internal_error",
     "ended",
 ]
 EventHook = Callable[["Event"], None]

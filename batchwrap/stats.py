@@ -34,6 +34,10 @@ class Stats:
         cached_tokens: those of the prompt tokens that came from the provider's cache.
         completion_tokens: output tokens as the provider counted them.
         failed_open: requests that were refused with what we added, and sent again without.
+        switched_off: requests that were only folded, as the model's endpoint has refused what we
+            add, and taken the same request without it.
+        internal_errors: exceptions in batchwrap's own code, or in a function of yours, that cost
+            no answer: what was not translated was handed on as it was. The log says where.
         not_understood: request bodies of a shape that was passed on untouched.
         passed_through: requests that are none of our business, untouched.
         only_throttled: requests to endpoints other than chat completions, by endpoint: held back,
@@ -63,6 +67,8 @@ class Stats:
     cached_tokens: int = 0
     completion_tokens: int = 0
     failed_open: int = 0
+    switched_off: int = 0
+    internal_errors: int = 0
     not_understood: int = 0
     passed_through: int = 0
     only_throttled: Mapping[str, int] = field(default_factory=dict)

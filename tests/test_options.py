@@ -124,7 +124,7 @@ def test_a_callback_that_fails(caplog: pytest.LogCaptureFixture) -> None:
         return {"choices": [choice]}
 
     assert complete(messages=[{"role": "user", "content": "hi"}], tools=[READ_FILE])["choices"]
-    assert "on_event failed for the event 'expanded'" in caplog.text
+    assert "internal_error step=on_event error=builtins.ZeroDivisionError" in caplog.text
 
 
 def test_signatures() -> None:

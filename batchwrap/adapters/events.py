@@ -33,19 +33,29 @@ class EventPipe:
         self._ended = False
         self._failed = False
         self._is_open_ended = False  # whether what comes is handed out unread
+        self._is_plain = False  # whether each event is handed out as it came
 
     def feed(self, data: bytes) -> bytes:
         """The bytes to hand out for bytes that came."""
         if self._is_open_ended:
             return data
-        out = b"".join(map(self._event, self._splitter.feed(data)))
+        out = b"".join(map(self._guarded, self._splitter.feed(data)))
         return out + self._oversized() if self._splitter.is_full else out
 
     def finish(self) -> bytes:
         """The bytes to hand out when the stream is over."""
         rest = self._splitter.rest()
-        last = self._event(rest) if rest and not self._is_half(rest) else b""
+        last = self._guarded(rest) if rest and not self._is_half(rest) else b""
         return last + self._end(marked=False)
+
+    def _guarded(self, event: bytes) -> bytes:
+        """The bytes to hand out for an event; from the first mistake of ours on, the event's."""
+        if self._is_plain:
+            return event
+        with self._exchange.guard.step("event"):
+            return self._event(event)
+        self._is_plain = self._ended = True
+        return event
 
     def _event(self, event: bytes) -> bytes:
         if self._ended:
@@ -72,7 +82,7 @@ class EventPipe:
     def _oversized(self) -> bytes:
         """What to hand out for an event that is too long: an error, or all as it comes."""
         if self._exchange.mends and not self._ended:
-            told = b"".join(map(self._bytes, self._exchange.lost(OVERSIZED)))
+            told = b"".join(map(self._bytes, self._exchange.lost(OVERSIZED) or ()))
             if self._failed:
                 return told
         self._is_open_ended = not self._failed
@@ -88,9 +98,8 @@ class EventPipe:
 
     def _malformed(self, event: bytes) -> bytes:
         """An event whose part of the answer is lost; SDKs fail on it, each in its own way."""
-        if not self._exchange.mends:
-            return event
-        return b"".join(map(self._bytes, self._exchange.lost(MALFORMED)))
+        chunks = self._exchange.lost(MALFORMED) if self._exchange.mends else None
+        return event if chunks is None else b"".join(map(self._bytes, chunks))
 
     def _noise(self, event: bytes) -> bytes:
         """An event that tells nothing; clients stumble over all but comments."""

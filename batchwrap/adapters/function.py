@@ -22,6 +22,7 @@ from batchwrap.adapters.streams import like, like_local
 from batchwrap.core import chat
 from batchwrap.core.actions import AnswerLocally, Head, Respond
 from batchwrap.core.exchange import Exchange
+from batchwrap.core.views.deliver import LocalAnswer
 from batchwrap.drive import sync, tasks
 from batchwrap.drive.answer import Answer, sent
 from batchwrap.engine import Call, Engine
@@ -125,27 +126,41 @@ class _Target:
         self._signature = Signature(function)
         self._defaults = given_to(function)
 
-    def request(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
-        """The call as a request; None, and counted, if it is none of our business."""
+    def taken(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, may_answer: bool
+    ) -> tuple[CallRequest, Call] | None:
+        """The call as a request, and what drives it; None if it is none of our business."""
         streams, signature = self.streams, self._signature
-        request = CallRequest.of(args, kwargs, self._defaults, signature, streams=streams)
-        if request is None:
-            self.engine.passed_through()
-        return request
+        with self.engine.guard().step("read"):
+            request = CallRequest.of(args, kwargs, self._defaults, signature, streams=streams)
+            if request is not None:
+                return request, self._exchange(request, may_answer=may_answer)
+        self.engine.passed_through()
+        return None
 
-    def exchange(self, request: CallRequest) -> Call:
-        """What drives the request."""
+    def _exchange(self, request: CallRequest, *, may_answer: bool) -> Call:
         return self.engine.call(
             request.body,
             self.hints.origin(request.body),
-            may_answer=self.templates.serve(stream=request.wants_stream),
+            may_answer=may_answer and self.templates.serve(stream=request.wants_stream),
             retries=self.hints.is_router or not request.is_routed,
         )
 
-    def head(self, request: CallRequest, result: Any) -> Head:
+    def arguments(
+        self, request: CallRequest, call: Call, body: chat.Body | None, api_key: str | None
+    ) -> dict[str, Any]:
+        """What to call it with."""
+        with call.exchange.guard.step("encode"):
+            return request.arguments(body, api_key)
+        call.exchange.withdraw()
+        return request.arguments(None, api_key)
+
+    def head(self, request: CallRequest, call: Call, result: Any) -> Head:
         """Status and headers of what it returned."""
-        self.hints.learn(request.body, result)
-        headers = self.hints.headers(request.body, result)
+        headers: dict[str, str] = {}
+        with call.exchange.guard.step("headers"):
+            self.hints.learn(request.body, result)
+            headers = self.hints.headers(request.body, result)
         streams = is_stream(result, wanted=request.wants_stream)
         if not request.says_stream:
             self.streams = streams
@@ -173,73 +188,95 @@ class _Target:
         raise _Awaitable
 
     def answered(self, request: CallRequest, answer: Answer[Any, Any], *, is_async: bool) -> Any:
-        """What the caller gets."""
-        outcome = answer.outcome
+        """What the caller gets; None for a local answer that cannot be made."""
+        outcome, guard = answer.outcome, self.engine.guard()
         if isinstance(outcome, AnswerLocally):
-            if not request.wants_stream:
-                return self.templates.completion(outcome.answer)
-            chunks = self.templates.chunks(outcome.answer, with_usage=request.wants_usage)
-            return like_local(self.templates.stream, chunks, is_async=is_async)
+            with guard.step("local_answer"):
+                return self._local(request, outcome.answer, is_async=is_async)
+            return None
         incoming = sent(answer.incoming)
         if isinstance(outcome, Respond):
             if outcome.chunks is not None and isinstance(incoming.original, dict):
                 return like_local(None, outcome.chunks, is_async=is_async)
             return incoming.out(outcome)
         self.templates.stream = incoming.original
-        return like(incoming.original, outcome)
+        with guard.step("answer"):
+            return like(incoming.original, outcome)
+        return outcome
+
+    def _local(self, request: CallRequest, answer: LocalAnswer, *, is_async: bool) -> Any:
+        if not request.wants_stream:
+            return self.templates.completion(answer)
+        chunks = self.templates.chunks(answer, with_usage=request.wants_usage)
+        return like_local(self.templates.stream, chunks, is_async=is_async)
 
 
-def _call(target: _Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _call(
+    target: _Target, args: tuple[Any, ...], kwargs: dict[str, Any], *, may_answer: bool = True
+) -> Any:
     """Call a function through an exchange.
 
     Raises:
         _Awaitable: it returned one, of which nothing has run.
     """
-    request = target.request(args, kwargs)
-    if request is None:
+    taken = target.taken(args, kwargs, may_answer=may_answer)
+    if taken is None:
         return target.function(*args, **kwargs)
+    request, call = taken
 
     def send(body: chat.Body | None, api_key: str | None) -> SyncResult:
         try:
             with translating():
-                result = target.function(**request.arguments(body, api_key))
+                result = target.function(**target.arguments(request, call, body, api_key))
                 target.refuse_awaitable(result)
-                incoming = SyncResult(result, target.templates, target.head(request, result))
+                head = target.head(request, call, result)
+                incoming = SyncResult(result, target.templates, head, call.exchange.guard)
                 if inspect.isgenerator(result):
                     incoming.start()
         except Exception as error:
-            return SyncResult(None, target.templates, target.refused(request, error), error)
+            head, guard = target.refused(request, error), call.exchange.guard
+            return SyncResult(None, target.templates, head, guard, error)
         return incoming
 
     def ended(exchange: Exchange) -> None:
         if not target.is_async:  # else it is counted where it is awaited
             call.ended(exchange)
 
-    call = target.exchange(request)
     answer = sync.run(call.exchange, send, gate=call.gate, on_end=ended)
-    return target.answered(request, answer, is_async=False)
+    made = target.answered(request, answer, is_async=False)
+    if made is None and isinstance(answer.outcome, AnswerLocally):
+        return _call(target, args, kwargs, may_answer=False)
+    return made
 
 
-async def _call_async(target: _Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+async def _call_async(
+    target: _Target, args: tuple[Any, ...], kwargs: dict[str, Any], *, may_answer: bool = True
+) -> Any:
     """Call a function that returns an awaitable, or an async generator, through an exchange."""
-    request = target.request(args, kwargs)
-    if request is None:
+    taken = target.taken(args, kwargs, may_answer=may_answer)
+    if taken is None:
         return await _awaited(target.function(*args, **kwargs))
+    request, call = taken
 
     async def send(body: chat.Body | None, api_key: str | None) -> AsyncResult:
         try:
             with translating():
-                result = await _awaited(target.function(**request.arguments(body, api_key)))
-                incoming = AsyncResult(result, target.templates, target.head(request, result))
+                given = target.arguments(request, call, body, api_key)
+                result = await _awaited(target.function(**given))
+                head = target.head(request, call, result)
+                incoming = AsyncResult(result, target.templates, head, call.exchange.guard)
                 if inspect.isasyncgen(result):
                     await incoming.start()
         except Exception as error:
-            return AsyncResult(None, target.templates, target.refused(request, error), error)
+            head, guard = target.refused(request, error), call.exchange.guard
+            return AsyncResult(None, target.templates, head, guard, error)
         return incoming
 
-    call = target.exchange(request)
     answer = await tasks.run(call.exchange, send, gate=call.gate, on_end=call.ended)
-    return target.answered(request, answer, is_async=True)
+    made = target.answered(request, answer, is_async=True)
+    if made is None and isinstance(answer.outcome, AnswerLocally):
+        return await _call_async(target, args, kwargs, may_answer=False)
+    return made
 
 
 async def _awaited(result: Any) -> Any:

@@ -27,13 +27,16 @@ class Tap:
 
     def feed(self, data: bytes) -> bytes:
         """The bytes themselves, at once."""
-        for event in self._splitter.feed(data):
-            self._look(event)
+        with self._exchange.guard.step("event"):
+            for event in self._splitter.feed(data):
+                self._look(event)
         return data
 
     def finish(self) -> bytes:
         """Nothing: all was handed out."""
-        if not self._splitter.is_full:
+        if self._splitter.is_full:
+            return b""
+        with self._exchange.guard.step("event"):
             self._look(self._splitter.rest())
         return b""
 

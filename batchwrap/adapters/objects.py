@@ -7,7 +7,7 @@ so what changes is set on a deep copy.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from batchwrap.core import chat
@@ -94,6 +94,9 @@ class Templates:
         return [self.chunk.local(chunk) for chunk in answer.chunks(with_usage=with_usage)]
 
 
+_Made = tuple[list[Any], chat.Body | None]  # what goes out, and the error behind it
+
+
 class ChunkPipe:
     """Takes the chunk objects of a stream through an exchange."""
 
@@ -102,6 +105,7 @@ class ChunkPipe:
         self._templates = templates
         self._rebuilder = Rebuilder()
         self._waiting: dict[int, tuple[chat.Body, Any]] = {}  # by identity
+        self._is_plain = False  # whether what comes is handed out as it is
 
     def feed(self, chunk: Any) -> Iterator[Any]:
         """The chunks to hand out for one that came.
@@ -109,18 +113,7 @@ class ChunkPipe:
         Raises:
             BrokenAnswer: the answer cannot go on.
         """
-        body = as_dict(chunk)
-        if body is not None:
-            self._rebuilder.see(chunk, body)
-        chunks = None if body is None else self._exchange.chunk(body)
-        if body is None or chunks is None:
-            yield chunk
-            return
-        if not chunks:
-            self._waiting[id(body)] = body, chunk
-        for one in chunks:
-            _raise_if_broken(one)
-            yield chunk if one is body else self._built(one)
+        return _each(*self._guarded(lambda: self._seen(chunk), [chunk]))
 
     def finish(self) -> Iterator[Any]:
         """The chunks to hand out when the stream is over.
@@ -128,19 +121,48 @@ class ChunkPipe:
         Raises:
             BrokenAnswer: it was not complete.
         """
+        return _each(*self._guarded(self._rest, []))
+
+    def _guarded(self, do: Callable[[], _Made], plain: list[Any]) -> _Made:
+        """What is made of a chunk; where objects cannot be read or copied, all that came."""
+        if not self._is_plain:
+            with self._exchange.guard.step("chunk"):
+                return do()
+            self._is_plain = True
+            plain = [*(original for _, original in self._waiting.values()), *plain]
+            self._waiting.clear()
+        return plain, None
+
+    def _seen(self, chunk: Any) -> _Made:
+        body = as_dict(chunk)
+        if body is None:
+            return [chunk], None
+        self._rebuilder.see(chunk, body)
+        chunks = self._exchange.chunk(body)
+        if chunks is None:
+            return [chunk], None
+        self._waiting[id(body)] = body, chunk
+        return self._objects(chunks)
+
+    def _rest(self) -> _Made:
         self._templates.chunk = self._rebuilder
-        for chunk in self._exchange.end():
-            yield self._built(chunk)
+        return self._objects(self._exchange.end())
 
-    def _built(self, body: chat.Body) -> Any:
-        _raise_if_broken(body)
-        _, waited = self._waiting.pop(id(body), (None, None))
-        return self._rebuilder.build(body) if waited is None else waited
+    def _objects(self, chunks: list[chat.Body]) -> _Made:
+        """The chunks as objects, those that waited as they came, up to one with an error."""
+        made: list[Any] = []
+        for body in chunks:
+            if body.get("error"):
+                return made, body
+            _, waited = self._waiting.pop(id(body), (None, None))
+            made.append(self._rebuilder.build(body) if waited is None else waited)
+        return made, None
 
 
-def _raise_if_broken(body: chat.Body) -> None:
-    if body.get("error"):
-        raise BrokenAnswer(body)
+def _each(made: list[Any], broken: chat.Body | None) -> Iterator[Any]:
+    yield from made
+    if broken is not None:
+        raise BrokenAnswer(broken)
 
 
 def _blank(part: Any, keep: tuple[str, ...]) -> None:

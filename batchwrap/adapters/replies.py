@@ -10,6 +10,7 @@ import orjson
 
 from batchwrap.adapters.events import render_all
 from batchwrap.core.chat import Body
+from batchwrap.core.parse import rendered
 from batchwrap.core.repair.faults import CONTEXT_CODE
 from batchwrap.core.views.deliver import LocalAnswer
 from batchwrap.errors import (
@@ -39,7 +40,7 @@ def local(library: ModuleType, answer: LocalAnswer, asked: Body) -> Any:
         with_usage = isinstance(options, dict) and bool(options.get("include_usage"))
         kind, content = "text/event-stream", render_all(answer.chunks(with_usage=with_usage))
     else:
-        kind, content = "application/json", orjson.dumps(answer.completion())
+        kind, content = "application/json", rendered(answer.completion())
     headers = {"content-type": kind, "x-batchwrap-served": "local"}
     return _response(library, 200, headers, content)
 

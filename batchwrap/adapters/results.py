@@ -13,6 +13,7 @@ from batchwrap.adapters.objects import ChunkPipe, Rebuilder, Templates, as_dict
 from batchwrap.core import chat
 from batchwrap.core.actions import Head, Respond
 from batchwrap.core.exchange import Exchange
+from batchwrap.core.guard import Guard
 from batchwrap.errors import BrokenAnswer
 
 _FREE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
@@ -36,15 +37,22 @@ class _Result:
         original: what the function returned.
         templates: takes note of the types.
         head: status, headers, and whether it is a stream.
+        guard: of the request; objects of other libraries may raise anything.
         error: what it raised instead.
     """
 
     def __init__(
-        self, original: Any, templates: Templates, head: Head, error: Exception | None = None
+        self,
+        original: Any,
+        templates: Templates,
+        head: Head,
+        guard: Guard,
+        error: Exception | None = None,
     ) -> None:
         self.original = original
         self.head = head
         self._templates = templates
+        self._guard = guard
         self._error = error
         self._failed: Exception | None = None  # in place of a stream's first chunk
         self.came: list[Any] | None = None  # of a stream whose first chunk was looked at
@@ -52,11 +60,13 @@ class _Result:
 
     def said(self) -> chat.Body | None:
         """The answer, or what the error says."""
-        if self._error is not None:
-            return failures.body_of(self._error)
-        body = as_dict(self.original)
-        # What came out of a cache has cost nothing.
-        return {**body, "usage": _FREE} if body and is_cached(self.original) else body
+        with self._guard.step("decode"):
+            if self._error is not None:
+                return failures.body_of(self._error)
+            body = as_dict(self.original)
+            # What came out of a cache has cost nothing.
+            return {**body, "usage": _FREE} if body and is_cached(self.original) else body
+        return None
 
     def out(self, respond: Respond) -> Any:
         """What the caller gets.
@@ -71,15 +81,20 @@ class _Result:
             raise BrokenAnswer(respond.body)
         if respond.body is None:
             return self.original
-        rebuilder = Rebuilder()
-        rebuilder.see(self.original, self.said() or {})
-        self._templates.whole = rebuilder
-        return rebuilder.build(respond.body)
+        with self._guard.step("encode"):
+            rebuilder = Rebuilder()
+            rebuilder.see(self.original, self.said() or {})
+            made = rebuilder.build(respond.body)
+            self._templates.whole = rebuilder
+            return made
+        return self.original
 
     def _first(self) -> chat.Body | None:
-        if self._failed is not None:
-            return failures.event_of(self._failed)
-        return as_dict(self.came[0]) if self.came else None
+        with self._guard.step("decode"):
+            if self._failed is not None:
+                return failures.event_of(self._failed)
+            return as_dict(self.came[0]) if self.came else None
+        return None
 
     def _fails(self, error: Exception) -> None:
         """A stream's first chunk is an error, which the exchange may retry."""

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
-import orjson
-
 from batchwrap.adapters import replies
 from batchwrap.adapters.events import render_all
 from batchwrap.adapters.incoming import AsyncIncoming, SyncIncoming
@@ -22,6 +20,7 @@ from batchwrap.adapters.marker import TRANSLATED_HEADER, is_translated
 from batchwrap.core.actions import AnswerLocally, Respond
 from batchwrap.core.chat import Body, decoded
 from batchwrap.core.endpoints import CHAT, TRANSLATED, Endpoint, endpoint_at
+from batchwrap.core.parse import rendered
 from batchwrap.directives import Mode
 from batchwrap.drive import sync, tasks
 from batchwrap.drive.answer import sent
@@ -98,8 +97,14 @@ class _Wire:
             raise AttributeError(name)
         return getattr(self.inner, name)
 
+    def _taken(self, request: Any, *, may_answer: bool) -> tuple[_Asked, Call] | None:
+        """A request that is our business, and what drives it; else None."""
+        with self.engine.guard().step("read"):
+            asked = self._read(request)
+            return None if asked is None else (asked, self._call(asked, may_answer=may_answer))
+        return None
+
     def _read(self, request: Any) -> _Asked | None:
-        """A request that is our business, read; else None."""
         endpoint = endpoint_at(request.url.path) if request.method == "POST" else None
         body = None
         if endpoint is not None and not is_translated() and self.engine.serves(endpoint):
@@ -133,24 +138,31 @@ class _Wire:
             extensions=request.extensions,
         )
 
-    def _call(self, asked: _Asked) -> Call:
+    def _call(self, asked: _Asked, *, may_answer: bool) -> Call:
         return self.engine.call(
             asked.body,
             origin_of(asked.request),
             endpoint=asked.endpoint,
+            may_answer=may_answer,
             retries=self._retries,
             mode=asked.mode,
             waits=self._waits,
         )
 
     def _request(self, asked: _Asked, call: Call, body: Body | None, api_key: str | None) -> Any:
-        request = asked.request
-        if body is None and api_key is None:
+        request, content = asked.request, None
+        if body is not None:
+            with call.exchange.guard.step("encode"):
+                content = rendered(body)
+            if content is None:
+                call.exchange.withdraw()
+        if content is None and api_key is None:
             return request
         headers = [pair for pair in request.headers.raw if pair[0].lower() not in _RAW_FRAMING]
-        if body is not None and self.engine.translates and not call.is_known:
+        if content is None:
+            content = b"".join(request.stream)
+        elif self.engine.translates and not call.is_known:
             headers.append((TRANSLATED_HEADER.encode(), b"1"))
-        content = b"".join(request.stream) if body is None else orjson.dumps(body)
         return self.library.Request(
             request.method,
             request.url,
@@ -174,26 +186,35 @@ class _Wire:
     def _response(
         self, incoming: SyncIncoming | AsyncIncoming, respond: Respond, request: Any
     ) -> Any:
-        response, body = incoming.response, respond.body
-        headers = response.headers.copy()
-        content = incoming.raw or b""
-        if body is not None or respond.chunks is not None:
+        response, content = incoming.response, self._content(respond)
+        headers, status = response.headers.copy(), response.status_code
+        if content is None:
+            content = incoming.raw or b""
+        else:
             for name in (*_ENCODING, *_FRAMING):
                 headers.pop(name, None)
             kind = "application/json" if respond.chunks is None else "text/event-stream"
             headers["content-type"] = kind
-            content = orjson.dumps(body) if respond.chunks is None else render_all(respond.chunks)
             headers["content-length"] = str(len(content))
+            status = respond.status or status
         if respond.gave_up and self._retries:
             headers["x-should-retry"] = "false"
         elif respond.retry and request.headers.get(_ATTEMPT) == "0":
             headers["x-should-retry"] = "true"
         return self.library.Response(
-            respond.status or response.status_code,
+            status,
             headers=headers,
             stream=self.library.ByteStream(content),
             extensions=response.extensions,
         )
+
+    def _content(self, respond: Respond) -> bytes | None:
+        """The bytes of an answer; None: those that came."""
+        with self.engine.guard().step("encode"):
+            if respond.chunks is not None:
+                return render_all(respond.chunks)
+            return None if respond.body is None else rendered(respond.body)
+        return None
 
     def _stream_response(self, incoming: SyncIncoming | AsyncIncoming, stream: Any) -> Any:
         headers = incoming.response.headers.copy()
@@ -218,21 +239,26 @@ class SyncWire(_Wire):
 
     def handle_request(self, request: Any) -> Any:
         """Send a request, through the exchange if it is our business."""
-        asked = self._read(request)
-        if asked is None:
+        return self._handled(request)
+
+    def _handled(self, request: Any, *, may_answer: bool = True) -> Any:
+        taken = self._taken(request, may_answer=may_answer)
+        if taken is None:
             return self.inner.handle_request(self._bare(request))
+        asked, call = taken
 
         def send(body: Body | None, api_key: str | None) -> SyncIncoming:
             response = self.inner.handle_request(self._request(asked, call, body, api_key))
             return SyncIncoming(response, self.library, call.exchange)
 
-        call = self._call(asked)
         try:
             answer = sync.run(call.exchange, send, gate=call.gate, on_end=call.ended)
         except BatchwrapError as error:
             return self._failed(error, request)
         if isinstance(answer.outcome, AnswerLocally):
-            return replies.local(self.library, answer.outcome.answer, asked.body)
+            with self.engine.guard().step("local_answer"):
+                return replies.local(self.library, answer.outcome.answer, asked.body)
+            return self._handled(request, may_answer=False)
         if isinstance(answer.outcome, Respond):
             return self._response(sent(answer.incoming), answer.outcome, request)
         return self._stream_response(sent(answer.incoming), self.stream_type(answer.outcome))
@@ -263,22 +289,27 @@ class AsyncWire(_Wire):
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send a request, through the exchange if it is our business."""
-        asked = self._read(request)
-        if asked is None:
+        return await self._handled(request)
+
+    async def _handled(self, request: Any, *, may_answer: bool = True) -> Any:
+        taken = self._taken(request, may_answer=may_answer)
+        if taken is None:
             return await self.inner.handle_async_request(self._bare(request))
+        asked, call = taken
 
         async def send(body: Body | None, api_key: str | None) -> AsyncIncoming:
             made = self._request(asked, call, body, api_key)
             response = await self.inner.handle_async_request(made)
             return AsyncIncoming(response, self.library, call.exchange)
 
-        call = self._call(asked)
         try:
             answer = await tasks.run(call.exchange, send, gate=call.gate, on_end=call.ended)
         except BatchwrapError as error:
             return self._failed(error, request)
         if isinstance(answer.outcome, AnswerLocally):
-            return replies.local(self.library, answer.outcome.answer, asked.body)
+            with self.engine.guard().step("local_answer"):
+                return replies.local(self.library, answer.outcome.answer, asked.body)
+            return await self._handled(request, may_answer=False)
         if isinstance(answer.outcome, Respond):
             return self._response(sent(answer.incoming), answer.outcome, request)
         return self._stream_response(sent(answer.incoming), self.stream_type(answer.outcome))

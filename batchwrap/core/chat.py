@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
+from batchwrap.core.parse import parsed_exactly, rendered
 
 Body = dict[str, Any]
 Message = dict[str, Any]
@@ -21,8 +21,8 @@ _TEXT_OR_NONE = (str, type(None))
 def decoded(content: bytes) -> Body | None:
     """The JSON object that these bytes are, or None."""
     try:
-        body = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        body = parsed_exactly(content)
+    except ValueError:
         return None
     return body if isinstance(body, dict) else None
 
@@ -84,7 +84,7 @@ def name_of(call: ToolCall) -> str:
 def arguments_of(call: ToolCall) -> str:
     """The arguments of a call as JSON text, also where they came as an object."""
     arguments = function_of(call).get("arguments")
-    return arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
+    return arguments if isinstance(arguments, str) else rendered(arguments).decode()
 
 
 def choices(body: Body) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -38,15 +38,17 @@ from batchwrap.core.actions import (
 )
 from batchwrap.core.context import Context
 from batchwrap.core.endpoints import CHAT, Endpoint, Meter
+from batchwrap.core.guard import Guard
+from batchwrap.core.guarded import GuardedTranslation, Translation
 from batchwrap.core.limits import cost
 from batchwrap.core.limits.cost import NOTHING
 from batchwrap.core.limits.headers import Observation, read_headers
 from batchwrap.core.limits.refusal import Refusal, read_refusal, read_stream_error
+from batchwrap.core.passthrough import OnlyThrottled
 from batchwrap.core.repair.diagnosis import mended_body, read_fault
 from batchwrap.core.repair.faults import Broken, Fault, error_in
 from batchwrap.core.repair.whole import as_chunks
 from batchwrap.core.tally import Tally
-from batchwrap.core.untouched import Untouched
 from batchwrap.core.views.translate import Translator
 from batchwrap.core.watch import NOBODY, Watch
 
@@ -104,9 +106,15 @@ class Exchange:
         self._provider = context.provider
         self._retries = retries
         self._endpoint = endpoint
-        self._translator: Translator | Untouched = (
-            Translator(context, body) if endpoint is CHAT else Untouched(endpoint, context.tally)
-        )
+        self.guard = Guard(context.tally)
+        self.is_translated = endpoint is CHAT  # else it is only held back by limits
+
+        def translation() -> Translation:
+            if self.is_translated:
+                return Translator(context, body)
+            return OnlyThrottled(endpoint, context.tally)
+
+        self._translator = GuardedTranslation(translation, self.guard)
         self._read_usage = Meter(endpoint)
         self._counter = counter
         self._limits_tokens = limits_tokens
@@ -131,11 +139,6 @@ class Exchange:
         self.tally: Tally = context.tally
 
     @property
-    def is_translated(self) -> bool:
-        """Whether it is translated, or only held back by limits."""
-        return isinstance(self._translator, Translator)
-
-    @property
     def counted_as(self) -> str:
         """What estimates are corrected for: the model, and the endpoint of other estimates."""
         return self.model if self.is_translated else f"{self._endpoint.name}:{self.model}"
@@ -157,9 +160,15 @@ class Exchange:
             return AnswerLocally(answer)
         self._changed = self._translator.request()
         if self._limits_tokens or self._translator.measures:
-            self._estimate(self._body if self._changed is None else self._changed)
+            with self.guard.step("estimate"):
+                self._estimate(self._body if self._changed is None else self._changed)
         self._ask_usage()
         return Reserve(self._reserved, self._sure, self._margin)
+
+    def withdraw(self) -> None:
+        """What was made of the request cannot be sent: the agent's own goes out in its place."""
+        self._translator.withdraw()
+        self._changed, self._asked_usage = None, False
 
     def _estimate(self, sent: chat.Body) -> None:
         """How much the request may cost."""
@@ -187,7 +196,9 @@ class Exchange:
         self.tally.add("round_trips")
         self._head, self._now_unix_s = head, now_unix_s
         self._accepted = head.status < 400
-        self.observations = read_headers(head.headers, now_unix_s, self._provider.name)
+        self.observations = []
+        with self.guard.step("headers"):
+            self.observations = read_headers(head.headers, now_unix_s, self._provider.name)
         if not self._accepted:
             return ReadBody()
         streams = head.is_stream and (self.streams or not self._translator.fits_forms)
@@ -218,6 +229,11 @@ class Exchange:
 
     def body(self, completion: chat.Body | None) -> Action:
         """The whole answer is here; None if it is not a JSON object."""
+        with self.guard.step("response"):
+            return self._body_read(completion)
+        return Respond(None)
+
+    def _body_read(self, completion: chat.Body | None) -> Action:
         if not self._accepted:
             return self._not_accepted(completion)
         if self._broken is not None:
@@ -225,7 +241,8 @@ class Exchange:
         if completion is None:
             return Respond(None)
         self._answer = completion
-        self._usage = self._read_usage(completion)
+        with self.guard.step("usage"):
+            self._usage = self._read_usage(completion)
         try:
             seen = self._translator.response(completion)
         except Broken as broken:
@@ -266,8 +283,8 @@ class Exchange:
         """Whether streams are put into shape."""
         return self._translator.mends
 
-    def lost(self, fault: Fault) -> list[chat.Body]:
-        """The chunks to hand out where an event of a stream cannot be read, and why."""
+    def lost(self, fault: Fault) -> list[chat.Body] | None:
+        """What to hand out for an event that cannot be read, and why; None: the event itself."""
         return self._translator.lost(fault)
 
     def dropped(self) -> None:
@@ -284,6 +301,11 @@ class Exchange:
 
     def first(self, chunk: chat.Body | None) -> Action:
         """The first event of a stream is here; None if it is not a JSON object."""
+        with self.guard.step("response"):
+            return self._first_read(chunk)
+        return Stream()
+
+    def _first_read(self, chunk: chat.Body | None) -> Action:
         error = None if chunk is None else error_in(chunk)
         if chunk is None or error is None:
             self._understood()
@@ -299,17 +321,24 @@ class Exchange:
 
     def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
         """The chunks to hand out for one that came; None: as it came."""
+        with self.guard.step("usage"):
+            if self._tells_usage_only(chunk):
+                self._translator.note(chunk)
+                return []  # simple agents take the first of the choices without a look
+        return self._translator.chunk(chunk)
+
+    def _tells_usage_only(self, chunk: chat.Body) -> bool:
+        """Take note of a chunk; whether it is one that only we have asked for."""
         usage = self._read_usage(chunk)
         self._usage = usage or self._usage  # reported twice, the last one counts
         if usage is not None and self._asked_usage and not chunk.get("choices"):
-            self._translator.note(chunk)
-            return []  # simple agents take the first of the choices without a look
+            return True
         if self._last_chunk is None:
             self.watch.began()
         self._last_chunk = chunk
         if chunk.get("choices"):
             self._answer = chunk
-        return self._translator.chunk(chunk)
+        return False
 
     def end(self, *, marked: bool | None = None) -> list[chat.Body]:
         """The chunks to hand out before a stream's end.
@@ -319,8 +348,9 @@ class Exchange:
                 seen.
         """
         out = self._translator.end(self._last_chunk, marked=marked)
-        for chunk in out:
-            self._usage = self._read_usage(chunk) or self._usage
+        with self.guard.step("usage"):
+            for chunk in out:
+                self._usage = self._read_usage(chunk) or self._usage
         return out
 
     @property
@@ -385,7 +415,7 @@ class Exchange:
         """Ask for the usage of a stream where the provider is known to take that."""
         sent = self._body if self._changed is None else self._changed
         options = sent.get("stream_options")
-        asks = self.is_translated and self._provider.usage_in_streams and sent.get("stream")
+        asks = self._translator.asks_usage and sent.get("stream")
         if not asks or not isinstance(options, dict | None) or "include_usage" in (options or {}):
             return
         self._asked_usage = True
@@ -428,7 +458,10 @@ class Exchange:
         # Money, plan, or a size that never fits: no waiting helps. Nor where a layer in front of
         # the provider has waited already, or the provider says so itself.
         hopeless = refusal.kind == "final" or self._head.headers.get("x-should-retry") == "false"
-        seconds = None if hopeless else self._backoff(refusal)
+        seconds = None
+        if not hopeless:
+            with self.guard.step("retry"):
+                seconds = self._backoff(refusal)
         if seconds is None:
             return None
         if refusal.kind != "bucket":

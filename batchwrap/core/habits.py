@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 from batchwrap.core.views.cap import Cap, Outcome
+
+# What may be made of a request, and switched off by itself; `offer` is all but the others: `fold`
+# is the history alone, and `usage` the question for a stream's usage.
+Rewrite = Literal["offer", "fold", "usage"]
 
 # Malformed multi-calls in a row after which a model is offered one step less.
 _MOST_MALFORMED = 3
@@ -27,7 +31,7 @@ class Habits:
     """By model, since endpoints differ in what they do for each."""
 
     def __init__(self) -> None:
-        self._off: set[str] = set()
+        self._off: set[tuple[str, Rewrite]] = set()
         self._malformed: Counter[str] = Counter()  # in a row
         self._steps: Counter[str] = Counter()
         self._misses: Counter[str] = Counter()
@@ -38,13 +42,13 @@ class Habits:
         self._paces: dict[str, deque[float]] = {}
         self._lock = Lock()
 
-    def switch_off(self, model: object) -> None:
-        """Remember that this model's endpoint does not take what we make of requests."""
-        self._off.add(str(model))
+    def switch_off(self, model: object, rewrite: Rewrite) -> None:
+        """Remember that this model's endpoint does not take what a rewrite makes of requests."""
+        self._off.add((str(model), rewrite))
 
-    def is_off(self, model: object) -> bool:
-        """Whether requests to this model stay as the agent wrote them."""
-        return str(model) in self._off
+    def is_off(self, model: object, rewrite: Rewrite) -> bool:
+        """Whether requests to this model go out without a rewrite."""
+        return (str(model), rewrite) in self._off
 
     def judge_call(self, model: object, *, malformed: bool) -> None:
         """Take note of how a model's multi-call turned out."""

@@ -1,4 +1,4 @@
-"""JSON as providers write it: what orjson refuses although the format allows it is read, too."""
+"""JSON as providers and agents write it, exactly: what orjson refuses or rounds is read, too."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import orjson
 _DECODER = json.JSONDecoder()
 _END_MARK = "[DONE]"
 _GLUE = re.compile(r"[\s,]*(?:data:[\s,]*)*")
+# From here on orjson reads integers as floats, which are rounded.
+_FIRST_ROUNDED = 2.0**63
 
 
 def parsed(text: str | bytes) -> Any:
@@ -23,7 +25,7 @@ def parsed(text: str | bytes) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         try:
-            return json.loads(text)
+            return json.loads(text, parse_constant=_Constant)
         except RecursionError:
             raise ValueError("too deep") from None
 
@@ -62,12 +64,50 @@ def _past_glue(text: str, at: int) -> int:
     return glue.end()
 
 
+def parsed_exactly(text: str | bytes) -> Any:
+    """What orjson reads in a JSON text, with integers of any length.
+
+    Raises:
+        ValueError: it is no JSON, or deeper than anybody reads.
+    """
+    value = orjson.loads(text)
+    if not _has_rounded(value):
+        return value
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("too deep") from None
+
+
 def rendered(value: object) -> bytes:
-    """The JSON of a value that `parsed` has read."""
+    """The JSON of a value that was parsed here.
+
+    Raises:
+        RecursionError: it is nested deeper than Python can walk.
+    """
     try:
         return orjson.dumps(value)
-    except TypeError:  # half a surrogate
+    except TypeError:  # half a surrogate, NaN, an integer beyond 64 bits, nesting beyond 254
         return json.dumps(value).encode()
+
+
+class _Constant(float):
+    """NaN or an infinity as it was written; orjson would write a plain one as null."""
+
+
+def _has_rounded(value: object) -> bool:
+    """Whether a value of orjson's holds a float that may have been an integer beyond 64 bits."""
+    waiting: list[Any] = [[value]]
+    while waiting:
+        one = waiting.pop()
+        for item in one.values() if type(one) is dict else one:
+            kind = type(item)
+            if kind is float:
+                if abs(item) >= _FIRST_ROUNDED:
+                    return True
+            elif kind is dict or kind is list:
+                waiting.append(item)
+    return False
 
 
 def is_object(text: str) -> bool:

@@ -22,26 +22,37 @@ class Attempt:
         """The key to send with; None for the agent's own."""
         return self.lease.api_key if self.lease is not None else None
 
+    @property
+    def waited_s(self) -> float:
+        """How long the attempt waited to be admitted."""
+        return self.lease.waited_s if self.lease is not None else 0.0
+
     def arrived(self) -> None:
         """The provider has the request."""
-        if self.lease is not None:
-            self.lease.arrived()
+        with self.exchange.guard.step("settle"):
+            if self.lease is not None:
+                self.lease.arrived()
 
     def learn(self) -> None:
         """Take over what the answer's headers say about limits."""
-        if self.lease is not None and self.exchange.observations:
-            self.lease.learn(self.exchange.observations)
+        with self.exchange.guard.step("settle"):
+            if self.lease is not None and self.exchange.observations:
+                self.lease.learn(self.exchange.observations)
 
     def refused(self, refusal: Refusal, seconds: float) -> float:
         """The provider refused the attempt. How long to sleep before it asks again."""
-        sleep_s = self.lease.refused(refusal, seconds) if self.lease is not None else seconds
+        sleep_s = seconds
+        with self.exchange.guard.step("settle"):
+            if self.lease is not None:
+                sleep_s = self.lease.refused(refusal, seconds)
         self.settle()
         return sleep_s
 
     def settle(self) -> None:
         """Replace the reservation by what was spent; the first call counts."""
-        if self.lease is not None:
-            self.lease.settle(self.exchange.spent, self.exchange.usage)
+        with self.exchange.guard.step("settle"):
+            if self.lease is not None:
+                self.lease.settle(self.exchange.spent, self.exchange.usage)
 
     def stopped(self, error: BaseException) -> None:
         """The answer was read to its end, or to this error."""

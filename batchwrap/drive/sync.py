@@ -82,8 +82,9 @@ def run(
                     attempt.end()
                     return Answer(None, local)
                 case actions.Reserve(cost, sure, margin):
-                    attempt.lease = gate.acquire(cost, sure, margin)
-                    action = exchange.reserved(attempt.lease.waited_s)
+                    with exchange.guard.step("admit"):
+                        attempt.lease = gate.acquire(cost, sure, margin)
+                    action = exchange.reserved(attempt.waited_s)
                 case actions.Send(body):
                     with exchange.watch.sending():
                         incoming = send(body, attempt.api_key)

@@ -87,8 +87,9 @@ async def run(
                     attempt.end()
                     return Answer(None, local)
                 case actions.Reserve(cost, sure, margin):
-                    attempt.lease = await gate.acquire_async(cost, sure, margin)
-                    action = exchange.reserved(attempt.lease.waited_s)
+                    with exchange.guard.step("admit"):
+                        attempt.lease = await gate.acquire_async(cost, sure, margin)
+                    action = exchange.reserved(attempt.waited_s)
                 case actions.Send(body):
                     with exchange.watch.sending():
                         incoming = await send(body, attempt.api_key)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+from batchwrap.core.guard import Guard
 from batchwrap.options import Event, EventHook, EventName
 
 _log = logging.getLogger("batchwrap")
 # What costs time or shows a fault; everything else is for who debugs.
 _LEVELS: Mapping[EventName, int] = {
     "failed_open": logging.WARNING,
+    "internal_error": logging.WARNING,
     "refused": logging.INFO,
     "waited": logging.INFO,
     "defect": logging.INFO,
@@ -22,15 +24,17 @@ def hears_all() -> bool:
     return _log.isEnabledFor(logging.DEBUG)
 
 
-def tell(event: Event, hook: EventHook | None) -> None:
+def tell(event: Event, hook: EventHook | None, guard: Guard) -> None:
     """Log an event, and pass it on. A mistake in the user's hook must not cost the answer."""
+    log(event)
+    if hook is not None:
+        with guard.step("on_event"):
+            hook(event)
+
+
+def log(event: Event) -> None:
+    """Log an event."""
     level = _LEVELS.get(event.name, logging.DEBUG)
     if _log.isEnabledFor(level):
         fields = " ".join(f"{name}={value}" for name, value in event.data.items())
         _log.log(level, "%s %s", event.name, fields)
-    if hook is None:
-        return
-    try:
-        hook(event)
-    except Exception:
-        _log.exception("on_event failed for the event %r", event.name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchwrap.core import chat
 from batchwrap.core.exchange import Exchange
-from batchwrap.observe.log import hears_all, tell
+from batchwrap.observe.log import hears_all, log, tell
 from batchwrap.options import EventHook
 from batchwrap.throttle.accounts import Origin
 
@@ -52,12 +52,16 @@ class Observer:
 
     def ended(self, exchange: Exchange) -> None:
         """Tell of everything, at the end."""
-        facts = None
+        facts, guard, events = None, exchange.guard, exchange.tally.events
         if self._hook is not None or self._operation is not None or hears_all():
-            facts = self._facts(exchange)
-            exchange.tally.note("ended", **facts)
-        for event in exchange.tally.events:
-            tell(event, self._hook)
+            with guard.step("observe"):
+                facts = self._facts(exchange)
+                exchange.tally.note("ended", **facts)
+        told = len(events)
+        for event in events[:told]:
+            tell(event, self._hook, guard)
+        for event in events[told:]:  # the hook's own mistake, which it does not want to hear of
+            log(event)
         if self._operation is not None and facts is not None:
             self._operation.end(exchange, facts)
 

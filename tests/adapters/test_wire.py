@@ -230,7 +230,7 @@ def conversation(caller: Caller, serve: Any, events: list[Event]) -> None:
 
     A refusal, a repair, a multi-call, a read with others added, parallel reads for the
     agent's own multi-tool, a reminder and what followed, one that was held back, a request
-    sent again plain, a call that is cut off.
+    sent again plain, a call that is cut off, a function of the user's that fails.
     """
     broken = call_event('{"files": [{"path": "secret.py"}]}', name="multi_read")
     broken = broken.replace(b'"index":0,"function"', b'"function"').replace(b'"id":"call_0",', b"")
@@ -239,10 +239,11 @@ def conversation(caller: Caller, serve: Any, events: list[Event]) -> None:
     reads = Reply(calls=(one,)), Reply(calls=(one, other))
     said = [Reply("secret")] * 3
     cut = call_event('{"path": "secret', name="read_file") + event(chunk({}, "length"))
-    lab = serve(REFUSED, raw(broken + ending), *reads, *said, Raw(400), Reply("secret"), raw(cut))
+    replies = REFUSED, raw(broken + ending), *reads, *said, Raw(400), Reply("secret"), raw(cut), END
+    lab = serve(*replies)
     client = batchwrap.wrap(
         caller.open(lab, api_key="sk-secret"),
-        batching=Batching(read_ahead=ReadAhead()),
+        batching=Batching(read_ahead=ReadAhead(), failed=fails),
         reminders=Reminders(every=1),
         on_event=events.append,
     )
@@ -260,6 +261,18 @@ def conversation(caller: Caller, serve: Any, events: list[Event]) -> None:
     for asked in (messages, longer, [system, user], [*longer, *history(message)[1:]]):
         caller.ask(client, tools=TOOLS, messages=asked)
     assert caller.ask(client, messages=[user], stream=True)
+    arguments = {"path": "secret.py", "old_string": "secret", "new_string": ""}
+    edit = {**message, "ids": ["c"], "calls": [("edit_file", arguments)]}
+    denied = {"role": "tool", "tool_call_id": "c", "content": "divide"}
+    edited = [*history(edit)[:2], denied, {"role": "assistant", "content": "secret"}, user]
+    caller.ask(client, model="other", tools=TOOLS, messages=edited)
+
+
+def fails(text: str) -> bool:
+    """A user's function with a mistake that tells of contents."""
+    if text == "divide":
+        raise KeyError("secret")
+    return False
 
 
 def test_events_have_no_secrets(
@@ -271,7 +284,9 @@ def test_events_have_no_secrets(
     conversation(caller, serve, events)
     assert events
     said = [record.getMessage() for record in caplog.records if record.name == "batchwrap"]
-    assert len(said) == len(events)
+    [warning] = [line for line in said if line.startswith("batching and reminders are inactive")]
+    assert len(said) - 1 == len(events)
+    assert warning
     assert "secret" not in repr((events, said))
     for happened in events:
         json.dumps(dict(happened.data))

@@ -11,7 +11,7 @@ import pytest
 
 import batchwrap
 from batchwrap.lab import Raw, Reply
-from batchwrap.observe.log import tell
+from batchwrap.observe.log import log
 from batchwrap.options import Event, EventName
 from tests.adapters.callers import Caller
 
@@ -29,7 +29,7 @@ def test_all_events_have_a_level() -> None:
 def test_levels(name: Any, level: str, caplog: pytest.LogCaptureFixture) -> None:
     """Each event is logged at its level, and not above."""
     caplog.set_level(logging.DEBUG, logger="batchwrap")
-    tell(Event(name=name, data={"seconds_s": 1.5, "kind": "bucket"}), None)
+    log(Event(name=name, data={"seconds_s": 1.5, "kind": "bucket"}))
     [record] = caplog.records
     assert (record.levelname.lower(), record.name) == (level, "batchwrap")
     assert record.getMessage() == f"{name} seconds_s=1.5 kind=bucket"

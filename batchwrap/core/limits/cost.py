@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from batchwrap.core import chat
+
+# What claims to be more tokens than this is no number of tokens; floats take it exactly.
+_MOST_TOKENS = 2**40
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +103,9 @@ def reserve(prompt_tokens: int, body: chat.Body, rule: Rule) -> Cost:
 def most_output(body: chat.Body, rule: Rule) -> int:
     """The most tokens that the answer to a request may have, all its choices together."""
     given = (body.get("max_completion_tokens"), body.get("max_tokens"))
-    most = next((value for value in given if isinstance(value, int)), rule.default_output)
-    answers = body.get("n") if isinstance(body.get("n"), int) else 1
-    return most * max(1, answers or 1)
+    most = next((value for value in given if _is_count(value)), rule.default_output)
+    answers = body.get("n")
+    return most * (max(1, answers) if _is_count(answers) else 1)
 
 
 def usage_of(body: Mapping[str, Any]) -> Usage | None:
@@ -118,7 +121,7 @@ def usage_of(body: Mapping[str, Any]) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not isinstance(prompt, int) or not isinstance(completion, int):
+    if not _is_count(prompt) or not _is_count(completion):
         return None
     return Usage(prompt, completion, min(_cached(usage), prompt))
 
@@ -127,4 +130,9 @@ def _cached(usage: Mapping[str, Any]) -> int:
     details = usage.get("prompt_tokens_details")
     given = details.get("cached_tokens") if isinstance(details, dict) else None
     found = usage.get("prompt_cache_hit_tokens") if given is None else given  # DeepSeek's name
-    return max(0, found) if isinstance(found, int) else 0
+    return found if _is_count(found) else 0
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    """Whether a value can be a number of tokens; no bucket could hold more."""
+    return type(value) is int and 0 <= value <= _MOST_TOKENS

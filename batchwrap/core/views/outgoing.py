@@ -50,15 +50,15 @@ class Outgoing:
     is_follow_up: bool = False
 
 
-def rewrite(body: chat.Body, settled: Settled, context: Context) -> Outgoing:
-    """The request in the provider view."""
+def rewrite(body: chat.Body, settled: Settled, context: Context, *, offers: bool) -> Outgoing:
+    """The request in the provider view; without offers it is only folded."""
     batching = context.options.batching or Batching()
     kit = _kit(body.get("tools"), batching, context.memory)
     reminders = context.options.reminders
     directives = [one.id for one in reminders.directives] if reminders else []
     choice = settled.choice or choose(body, batching, context.memory, directives)
     several = body.get("n") not in (None, 1)  # choices of which only one goes on
-    offers = bool(kit.multis) and choice.offer != "never" and not several
+    offers = offers and bool(kit.multis) and choice.offer != "never" and not several
     if settled.kit is not kit or (settled.walk is not None) != offers:
         settled = NOTHING
     walk = settled.walk

@@ -14,6 +14,7 @@ from typing import Any
 
 from batchwrap.core import chat
 from batchwrap.core.context import Context
+from batchwrap.core.habits import Rewrite
 from batchwrap.core.memory import Turn
 from batchwrap.core.pace import Pace
 from batchwrap.core.repair.faults import Fault
@@ -37,6 +38,7 @@ class Translator:
         self._body = body
         self._batching = context.options.batching
         self._out = Outgoing()
+        self._rewrite: Rewrite = "offer"
         self._readers: dict[Any, ChoiceReader] = {}
         self._judged: set[Any] = set()  # choices of which the model's habits know
         self._head: chat.Body = {}
@@ -75,15 +77,48 @@ class Translator:
         if not self._understood:
             self._context.tally.add("not_understood")
             return None
-        if self._context.memory.habits.is_off(self._body.get("model")):
+        habits, model = self._context.memory.habits, self._body.get("model")
+        if habits.is_off(model, "offer"):
+            self._context.tally.add("switched_off")
+            self._rewrite = "fold"
+        if habits.is_off(model, "fold"):
             return None
         if self._batching is not None:
-            self._out = rewrite(self._body, self._settled, self._context)
+            offers = self._rewrite == "offer"
+            self._out = rewrite(self._body, self._settled, self._context, offers=offers)
         sent = self._body if self._out.body is None else self._out.body
         mended = self._incoming.mended(sent)
         if mended is not sent:
             self._out = replace(self._out, body=mended)
+        if self._out.body is None:
+            self._rewrite = "usage"  # all that the exchange may still change
         return self._out.body
+
+    @property
+    def asks_usage(self) -> bool:
+        """Whether a stream may be asked for its usage."""
+        habits = self._context.memory.habits
+        known = bool(self._context.provider.usage_in_streams)
+        return known and not habits.is_off(self._body.get("model"), "usage")
+
+    def folded(self) -> chat.Body | None:
+        """The request with its earlier batches folded, and nothing else; None if it has none.
+
+        No function of the user's is needed for it.
+        """
+        off = self._context.memory.habits.is_off(self._body.get("model"), "fold")
+        if self._batching is None or not self._understood or off:
+            self.withdraw()
+            return None
+        options = replace(self._context.options, batching=replace(self._batching, failed=None))
+        context = replace(self._context, options=options)
+        self._rewrite = "fold"
+        self._out = rewrite(self._body, NOTHING, context, offers=False)
+        return self._out.body
+
+    def withdraw(self) -> None:
+        """Nothing of what was made of the request goes out: its answer has none of our calls."""
+        self._out, self._readers = Outgoing(), {}
 
     @property
     def measures(self) -> bool:
@@ -109,13 +144,13 @@ class Translator:
 
     def refused(self) -> None:
         """The provider did not understand the request: it goes out as the agent wrote it."""
-        self._out, self._readers = Outgoing(), {}
+        self.withdraw()
         self._context.tally.add("failed_open")
         self._context.tally.note("failed_open", model=str(self._body.get("model")))
 
     def give_up(self) -> None:
-        """The agent's own request was understood: this model gets no more of ours."""
-        self._context.memory.habits.switch_off(self._body.get("model"))
+        """The agent's own request was understood: this model gets no more of that rewrite."""
+        self._context.memory.habits.switch_off(self._body.get("model"), self._rewrite)
 
     def response(self, completion: chat.Body) -> chat.Body | None:
         """A plain completion in the agent view; None if it stays as it is.
@@ -133,8 +168,7 @@ class Translator:
             if seen is not choice:
                 new[place], changed = seen, True
         self.note(completion)
-        for index in self._readers:
-            self._commit(index, is_over=True)
+        self.commit()
         self._judge()
         return {**completion, "choices": new} if changed else None
 
@@ -232,8 +266,7 @@ class Translator:
     def _left(self, chunk: chat.Body | None) -> list[chat.Body]:
         """The calls of choices that were not finished."""
         left = [(index, reader.finish()) for index, reader in self._readers.items()]
-        for index in self._readers:
-            self._commit(index, is_over=True)
+        self.commit()
         self._judge()
         like = chunk or {"object": "chat.completion.chunk"}
         return [part for index, calls in left for part in _calls_chunks(like, index, calls)]
@@ -246,6 +279,11 @@ class Translator:
         self._usage = answer.get("usage") or self._usage
         if self._context.clock is not None:
             self._pace.see(answer, self._context.clock())
+
+    def commit(self) -> None:
+        """Remember all turns as far as they have been handed out."""
+        for index in self._readers:
+            self._commit(index, is_over=True)
 
     def _commit(self, index: Any, *, is_over: bool) -> None:
         """Remember a turn as far as it has been handed out, for folding and for what waits.
@@ -299,7 +337,7 @@ class Translator:
     def _ahead(self, turn: Turn) -> Reads:
         """The reads that are added to a turn: to one single read only."""
         options = self._batching.read_ahead if self._batching else None
-        if options is None or len(turn.calls) != 1 or turn.counts:
+        if options is None or len(turn.calls) != 1 or turn.counts or not self._understood:
             return []
         reads = next_reads(
             self._body["messages"],

@@ -1,4 +1,4 @@
-"""What stands in the translator's place where a request is only held back by limits."""
+"""What stands in the translator's place where nothing is translated."""
 
 from __future__ import annotations
 
@@ -10,25 +10,28 @@ from batchwrap.core.repair.faults import Fault
 from batchwrap.core.tally import Tally
 
 
-class Untouched:
+class Passthrough:
     """Changes nothing: the request goes out, and the answer is handed on, as it came."""
 
+    asks_usage = False
     measures = False
     is_over = False
     mends = False
     fits_forms = False
     reads_errors = False
 
-    def __init__(self, endpoint: Endpoint, tally: Tally) -> None:
-        self._endpoint = endpoint
-        self._tally = tally
-
     def local_answer(self) -> None:
         """Only the provider answers."""
 
-    def request(self) -> None:
+    def request(self) -> chat.Body | None:
         """The request stays as it is."""
-        self._tally.add(f"only_throttled.{self._endpoint.name}")
+        return None
+
+    def folded(self) -> None:
+        """The request stays as it is."""
+
+    def withdraw(self) -> None:
+        """Nothing was added, so nothing is taken back."""
 
     def check_size(self, tokens: int) -> None:
         """How large is too large is the provider's to say."""
@@ -52,9 +55,9 @@ class Untouched:
     def rebuilt(self, body: chat.Body | None) -> None:
         """Errors withhold nothing that could be told."""
 
-    def lost(self, fault: Fault) -> list[chat.Body]:
+    def lost(self, fault: Fault) -> list[chat.Body] | None:
         """What cannot be read stays as it is."""
-        return []
+        return None
 
     def chunk(self, chunk: chat.Body) -> None:
         """The event stays as it is."""
@@ -62,6 +65,22 @@ class Untouched:
     def note(self, chunk: chat.Body) -> None:
         """No event is taken out."""
 
+    def commit(self) -> None:
+        """Nothing was translated, so there is nothing to remember."""
+
     def end(self, chunk: chat.Body | None, *, marked: bool | None = None) -> list[chat.Body]:
         """Nothing is added at the end."""
         return []
+
+
+class OnlyThrottled(Passthrough):
+    """The same for an endpoint whose requests are only held back by limits."""
+
+    def __init__(self, endpoint: Endpoint, tally: Tally) -> None:
+        self._endpoint = endpoint
+        self._tally = tally
+
+    def request(self) -> chat.Body | None:
+        """The request stays as it is, and is counted."""
+        self._tally.add(f"only_throttled.{self._endpoint.name}")
+        return None

@@ -1,0 +1,176 @@
+"""A translation whose own errors fail no request: what is not translated is handed on plain.
+
+On the way out there are three views, each the next one's stand-in: the provider view; the agent's
+request with its earlier batches folded, which needs no function of the user's; and the agent's own
+bytes. On the way back an answer is the provider's, as it came. A stream of which a part was
+translated before the error ends as `salvage` can say it truthfully.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from batchwrap.core import chat
+from batchwrap.core.guard import Guard
+from batchwrap.core.passthrough import Passthrough
+from batchwrap.core.repair.faults import Fault
+from batchwrap.core.salvage import Salvage
+from batchwrap.core.views.deliver import LocalAnswer
+from batchwrap.core.views.translate import Translator
+
+T = TypeVar("T")
+
+
+Translation = Translator | Passthrough
+_PLAIN = Passthrough()
+
+
+class GuardedTranslation:
+    """A translation inside of a guard.
+
+    Args:
+        make: makes the translator.
+        guard: of the request.
+    """
+
+    def __init__(self, make: Callable[[], Translation], guard: Guard) -> None:
+        self._guard = guard
+        self._inner: Translation = _PLAIN
+        self._salvage = Salvage()
+        self._is_broken = False  # whether the translation of a stream was broken off
+        with guard.step("begin"):
+            self._inner = make()
+
+    def _guarded(self, step: str, do: Callable[[Translation], T]) -> T:
+        """What the translator says; what says one that changes nothing if it fails."""
+        with self._guard.step(step):
+            return do(self._inner)
+        return do(_PLAIN)
+
+    def local_answer(self) -> LocalAnswer | None:
+        """What the agent gets without a round trip, if anything is due."""
+        return self._guarded("local_answer", lambda inner: inner.local_answer())
+
+    def request(self) -> chat.Body | None:
+        """The request in the provider view; None if it stays as it is."""
+        with self._guard.step("request"):
+            return self._inner.request()
+        with self._guard.step("fold"):
+            return self._inner.folded()
+        self.withdraw()
+        return None
+
+    def withdraw(self) -> None:
+        """Nothing of what was made of the request goes out."""
+        self._guarded("withdraw", lambda inner: inner.withdraw())
+
+    @property
+    def asks_usage(self) -> bool:
+        """Whether a stream may be asked for its usage."""
+        return self._inner.asks_usage
+
+    @property
+    def measures(self) -> bool:
+        """Whether the size of the request matters."""
+        return self._guarded("size", lambda inner: inner.measures)
+
+    def check_size(self, tokens: int) -> None:
+        """Note that the request is larger than the model's context, if it is.
+
+        Raises:
+            ContextLimitExceeded: so much is not sent.
+        """
+        self._guarded("size", lambda inner: inner.check_size(tokens))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer has ended in an error."""
+        return not self._is_broken and self._inner.is_over
+
+    @property
+    def mends(self) -> bool:
+        """Whether streams are put into shape."""
+        return not self._is_broken and self._inner.mends
+
+    @property
+    def fits_forms(self) -> bool:
+        """Whether answers come in the form that was asked for, stream or whole."""
+        return self._inner.fits_forms
+
+    @property
+    def reads_errors(self) -> bool:
+        """Whether errors inside of streams are read."""
+        return self._inner.reads_errors
+
+    def refused(self) -> None:
+        """The provider did not understand the request: it goes out as the agent wrote it."""
+        self._guarded("refused", lambda inner: inner.refused())
+
+    def give_up(self) -> None:
+        """The agent's own request was understood: this model gets no more of that rewrite."""
+        self._guarded("refused", lambda inner: inner.give_up())
+
+    def response(self, completion: chat.Body) -> chat.Body | None:
+        """A plain completion in the agent view; None if it stays as it is.
+
+        Raises:
+            Broken: it cannot be used.
+        """
+        return self._guarded("response", lambda inner: inner.response(completion))
+
+    def read(self, content: bytes, *, whole: bool) -> chat.Body | None:
+        """The completion that a body holds, in whatever form; None if it holds none.
+
+        Raises:
+            Broken: it cannot be used.
+        """
+        return self._guarded("read", lambda inner: inner.read(content, whole=whole))
+
+    def rebuilt(self, body: chat.Body | None) -> chat.Body | None:
+        """The completion that an error withholds; None if it withholds none."""
+        return self._guarded("refusal", lambda inner: inner.rebuilt(body))
+
+    def refusal(self, status: int, headers: Mapping[str, str], body: object) -> Fault | None:
+        """What an answer with an error status means; None where errors are left alone."""
+        return self._guarded("refusal", lambda inner: inner.refusal(status, headers, body))
+
+    def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
+        """The chunks of the agent view for one chunk of a stream; None if it stays as it is."""
+        if not self._is_broken:
+            with self._guard.step("chunk"):
+                made = self._inner.chunk(chunk)
+                self._salvage.see(chunk, made)
+                return made
+            self._break_off()
+        with self._guard.step("salvage"):
+            return self._salvage.chunk(chunk)
+        return None
+
+    def lost(self, fault: Fault) -> list[chat.Body] | None:
+        """What to hand out for an event that cannot be read; None: the event itself."""
+        if self._is_broken:
+            return None
+        with self._guard.step("chunk"):
+            return self._inner.lost(fault)
+        self._break_off()
+        return None
+
+    def note(self, chunk: chat.Body) -> None:
+        """Remember what local answers repeat of this one."""
+        self._guarded("chunk", lambda inner: inner.note(chunk))
+
+    def end(self, chunk: chat.Body | None, *, marked: bool | None) -> list[chat.Body]:
+        """What is left at the end of a stream."""
+        if not self._is_broken:
+            with self._guard.step("end"):
+                return self._inner.end(chunk, marked=marked)
+            self._break_off()
+        with self._guard.step("salvage"):
+            return self._salvage.end()
+        return []
+
+    def _break_off(self) -> None:
+        """The rest of the stream is not translated; what was handed out is remembered."""
+        self._is_broken = True
+        self._guarded("commit", lambda inner: inner.commit())
