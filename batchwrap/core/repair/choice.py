@@ -225,7 +225,7 @@ class ChoiceRepair:
         """What comes with the end of a choice."""
         rest = self._calls.finish()
         called = [(name, arguments.text) for name, arguments in self._called]
-        texts, promoted = self._texts.finish(choice.get("finish_reason"), called)
+        texts, promoted = self._texts.finish(_reason_of(choice), called)
         self._heed(texts)
         calls = [*rest, *(call_of(one, self._random_text) for one in promoted)]
         for place, call in enumerate(calls[len(rest) :]):
@@ -277,7 +277,7 @@ class ChoiceRepair:
         texts = {key: message[key] for key in shape.TEXTS if isinstance(message.get(key), str)}
         out = self._texts.delta({"delta": texts})
         called = [(chat.name_of(call), chat.arguments_of(call)) for call in calls]
-        held, promoted = self._texts.finish(choice.get("finish_reason"), called)
+        held, promoted = self._texts.finish(_reason_of(choice), called)
         deltas = [chat.part_of(one) for one in (*out, *held)]
         said = {key: "".join(str(delta.get(key) or "") for delta in deltas) for key in shape.TEXTS}
         changed = {key: text for key, text in said.items() if text != (texts.get(key) or "")}
@@ -315,6 +315,12 @@ class ChoiceRepair:
             self._called.append((str(function["name"]), Growing()))
         if self._called and isinstance(function.get("arguments"), str):
             self._called[-1][1].add(function["arguments"])
+
+
+def _reason_of(choice: Choice) -> object:
+    """Why a choice ended, in the words of the format."""
+    reason = choice.get("finish_reason")
+    return meant_by(reason) if isinstance(reason, str) and reason else None
 
 
 def call_of(promoted: Promoted, random_text: Callable[[int], str]) -> chat.ToolCall:

@@ -21,6 +21,7 @@ from batchwrap.core.repair.leaks.scanner import Found, LeakScanner
 from batchwrap.core.repair.think import Channels, Splitter, ThinkTags
 from batchwrap.options import Repair
 
+_COMPLETE = (None, "stop", "tool_calls")  # reasons of an answer that came to its end
 _THOUGHTS = ("reasoning_content", "reasoning")
 Choice = dict[str, Any]
 
@@ -104,18 +105,27 @@ class TextRepair:
         if cut is None and found is not None and not called:
             promoted = self._promote(found, finish_reason)
             cut = found.before if promoted else None
-        elif not called and finish_reason == "length":
-            self._refuse_half()
+        elif not called and finish_reason in (*_COMPLETE, "length"):
+            self._refuse_half(is_cut=finish_reason == "length")
         return self._release(scanner, cut), promoted
 
-    def _refuse_half(self) -> None:
-        """Half a call of a tool is no answer, and nobody would run it: that is an error."""
+    def _refuse_half(self, *, is_cut: bool) -> None:
+        """Half a call of a tool is no answer, and nobody would run it: that is an error.
+
+        Args:
+            is_cut: whether the provider says that the answer was cut; else its structure tells,
+                as routers rewrite the reason.
+        """
         cut = [one for one in (self._content, self._thoughts) if one.is_cut]
         if not cut or (cut[0] is self._thoughts and self._said):
             return
-        if self._gates.is_half_a_call(cut[0].block):
+        is_call = self._gates.is_half_a_call(cut[0].block)
+        if is_call and (is_cut or cut[0].breaks_off):
             raise Broken(TRUNCATED)
-        self._ledger.defect(TRUNCATED.kind, **TRUNCATED.facts)
+        if is_cut:
+            self._ledger.defect(TRUNCATED.kind, **TRUNCATED.facts)
+        elif is_call:
+            self._ledger.defect("leaked_call", reason="not_closed")
 
     def flush(self) -> list[Choice]:
         """What was held, as it came: the answer is not complete."""

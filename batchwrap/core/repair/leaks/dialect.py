@@ -50,6 +50,7 @@ class Dialect:
         closers: one of these stands near the end of each block; empty: it may end anywhere.
         read: reads whole calls.
         whole: it is a call only where it is all that the answer says.
+        holds_json: whether the arguments are JSON, and not texts between tags.
     """
 
     markers: tuple[str, ...]
@@ -57,6 +58,13 @@ class Dialect:
     closers: tuple[str, ...]
     read: Reader
     whole: bool = False
+    holds_json: bool = True
+
+
+# Special tokens have full-width bars (U+FF5C) and blocks (U+2581). Some hosts write ASCII, others
+# a double bar, and newer checkpoints of DeepSeek two bars at each end.
+BARS = ("｜", "｜｜", "|", "||", "‖")
+BAR = "(?:[｜|]{1,2}|‖)"
 
 
 def growing(*literals: str) -> str:

@@ -37,7 +37,7 @@ _FAMILIES: tuple[tuple[re.Pattern[str], Family], ...] = tuple(
         (r"glm", Family((tags.GLM,), _TAGS)),
         (
             r"deepseek",
-            Family((tokens.DEEPSEEK, tags.DSML), ("<｜tool▁calls▁end｜>",)),
+            Family((tokens.DEEPSEEK, tags.DSML), tokens.DEEPSEEK_ENDS),
         ),
         (
             r"minimax",

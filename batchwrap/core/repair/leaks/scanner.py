@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from batchwrap.core.repair.arguments import repair_arguments
 from batchwrap.core.repair.leaks.dialect import Dialect, Leak, past_space
 
 # What servers leave behind the last call.
@@ -22,11 +23,13 @@ _ENDS = (
     "<|end|>",
     "<|endoftext|>",
     "<｜end▁of▁sentence｜>",
+    "<｜｜end▁of▁sentence｜｜>",
     "</s>",
     "</think>",
 )
 _INDENTED = ("    ", "\t")  # markdown shows such lines as they are
 _FENCE = ("```", "~~~")
+_VALUE = re.compile(r"parameter[ =]|arg_value>|minimax\[>\[<(?!tool_call|invoke)")  # begins here
 _SURE = 200  # so much of a block is more than a head, which need not be looked at again
 
 
@@ -118,6 +121,17 @@ class LeakScanner:
     def is_cut(self) -> bool:
         """Whether a block has begun that is no whole call."""
         return self._start is not None and self.finish() is None and self.residue() is None
+
+    @property
+    def breaks_off(self) -> bool:
+        """Whether a block is cut in the middle of a call, and not text that only looks like it."""
+        if self._start is None or not self._begins_line(self._start):
+            return False
+        return any(_breaks_off(one, self.block) for one in self._speakers(self._start))
+
+    def _begins_line(self, place: int) -> bool:
+        """Whether nothing stands in front of a place on its line, as before a model's calls."""
+        return not (self._paragraph + self.held[:place]).rpartition("\n")[2].strip()
 
     def _is_open(self, new: str) -> bool:
         """Whether what is held may still end as calls."""
@@ -222,6 +236,18 @@ def _without_ends(text: str) -> str:
     while (mark := next((end for end in _ENDS if text.startswith(end)), None)) is not None:
         text = text[len(mark) :].lstrip()
     return text
+
+
+def _breaks_off(dialect: Dialect, block: str) -> bool:
+    """Whether a block has an open value at its end, as its structure shows."""
+    if dialect.whole or dialect.head.fullmatch(block) is None:
+        return False
+    if dialect.holds_json:
+        _, brace, rest = block.partition("{")
+        arguments = repair_arguments(brace + rest, None, dangerous=True)
+        return bool(brace) and arguments.refused == "truncated"
+    closed = any(mark in block for mark in dialect.closers)
+    return not closed and _VALUE.search(block) is not None
 
 
 def _has_end(dialects: Sequence[Dialect], block: str, new: str) -> bool:

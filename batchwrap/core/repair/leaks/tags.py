@@ -8,10 +8,19 @@ from typing import Any
 
 import orjson
 
-from batchwrap.core.repair.leaks.dialect import Dialect, Leak, growing, one_newline_less, past_space
+from batchwrap.core.repair.leaks.dialect import (
+    BAR,
+    BARS,
+    Dialect,
+    Leak,
+    growing,
+    one_newline_less,
+    past_space,
+)
 
 _TAG = r"[\w.:-]+"
-_DSML = "｜DSML｜"
+_DSML = f"{BAR}DSML{BAR} ?"
+_CALLS = "(?:(?:tool|function)_)?calls"
 _M3 = re.escape("]<]minimax[>[")
 
 
@@ -46,8 +55,8 @@ _PART = {
 _INVOKED = {"": _pattern(r"\s*</invoke>"), _DSML: _pattern(rf"\s*</{_DSML}invoke>")}
 _MINIMAX = _pattern(r"<minimax:tool_call>")
 _MINIMAX_END = _pattern(r"\s*</minimax:tool_call>")
-_DSML_OPEN = _pattern(rf"(?:<{_DSML}(?:tool|function)_calls>)?")
-_DSML_END = _pattern(rf"(?:\s*</{_DSML}(?:tool|function)_calls>)?")
+_DSML_OPEN = _pattern(rf"(?:<{_DSML}{_CALLS}>)?")
+_DSML_END = _pattern(rf"(?:\s*</{_DSML}{_CALLS}>)?")
 _M3_OPEN = _pattern(rf"{_M3}<tool_call>")
 _M3_INVOKE = _pattern(rf'\s*{_M3}<invoke name="([^"]+)">')
 _M3_INVOKED = _pattern(rf"\s*{_M3}</invoke>")
@@ -170,31 +179,38 @@ QWEN = Dialect(
     ),
     ("</function>", "</tool_call>"),
     _qwen,
+    holds_json=False,
 )
 GLM = Dialect(
     ("<tool_call>",),
     _pattern(rf"{growing('<tool_call>')}|<tool_call>\s*(?:[\w.:-]*|[\w.:-]+\s*(?:<.*)?)"),
     ("</tool_call>",),
     _glm,
+    holds_json=False,
 )
 MINIMAX = Dialect(
     ("<minimax:tool_call>",),
     _pattern(rf"{growing('<minimax:tool_call>')}|<minimax:tool_call>\s*(?:<.*)?"),
     ("</minimax:tool_call>",),
     _minimax,
+    holds_json=False,
 )
 MINIMAX_M3 = Dialect(
     ("]<]minimax[>[<tool_call>",),
     _pattern(rf"{growing(']<]minimax[>[<tool_call>')}|{_M3}<tool_call>\s*(?:\].*)?"),
     ("]<]minimax[>[</tool_call>",),
     _m3,
+    holds_json=False,
 )
+_MARKS = tuple(f"{bar}DSML{bar}{space}" for bar in BARS for space in ("", " "))
+_BLOCKS = ("tool_calls>", "function_calls>", "calls>")
 DSML = Dialect(
-    (f"<{_DSML}tool_calls>", f"<{_DSML}function_calls>", f"<{_DSML}invoke name="),
+    tuple(f"<{bar}DSML{bar}" for bar in BARS),
     _pattern(
-        rf"{growing(f'<{_DSML}tool_calls>', f'<{_DSML}function_calls>', f'<{_DSML}invoke name=')}"
-        rf"|<{_DSML}(?:tool_calls|function_calls)>\s*(?:<.*)?|<{_DSML}invoke name=.*"
+        rf"{growing(*(f'<{mark}' for mark in _MARKS))}"
+        rf"|<{_DSML}(?:{growing(*_BLOCKS, 'invoke name=')}|{_CALLS}>\s*(?:<.*)?|invoke name=.*)"
     ),
-    (f"</{_DSML}invoke>", f"</{_DSML}tool_calls>", f"</{_DSML}function_calls>"),
+    tuple(f"</{mark}{end}" for mark in _MARKS for end in ("invoke>", *_BLOCKS)),
     _dsml,
+    holds_json=False,
 )

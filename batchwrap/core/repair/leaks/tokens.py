@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from batchwrap.core.repair.leaks.dialect import Dialect, Leak, growing
+from batchwrap.core.repair.leaks.dialect import BAR, BARS, Dialect, Leak, growing
 
 _KIMI_OPEN = re.compile(r"(?:null)?(?:<\|tool_calls_section_begin\|>\s*)?")
 _KIMI = re.compile(
@@ -14,12 +14,11 @@ _KIMI = re.compile(
 )
 _KIMI_END = re.compile(r"(?:\s*<\|tool_calls_section_end\|>)*")
 _KIMI_ID = re.compile(r"(?:functions\.)?([\w.-]+):\d+")
-# Bars and blocks are U+FF5C and U+2581 in the real tokens; some hosts write them as ASCII.
-_BAR, _LOW = "[｜|]", "[▁_]"
+_LOW = "[▁_]"
 
 
 def _token(words: str) -> str:
-    return f"<{_BAR}{words.replace(' ', _LOW)}{_BAR}>"
+    return f"<{BAR}{words.replace(' ', _LOW)}{BAR}>"
 
 
 _DEEPSEEK_OPEN = re.compile(rf"(?:{_token('tool calls begin')}\s*)?")
@@ -68,7 +67,8 @@ KIMI = Dialect(
 )
 _DEEPSEEK_MARKERS = tuple(
     f"<{bar}tool{low}{word}{low}begin{bar}>"
-    for bar, low in (("｜", "▁"), ("|", "▁"), ("|", "_"))
+    for bar in BARS
+    for low in "▁_"
     for word in ("calls", "call")
 )
 DEEPSEEK = Dialect(
@@ -81,3 +81,4 @@ DEEPSEEK = Dialect(
     tuple(marker.replace("begin", "end") for marker in _DEEPSEEK_MARKERS),
     _deepseek,
 )
+DEEPSEEK_ENDS = ("<｜tool▁calls▁end｜>", "<｜｜tool▁calls▁end｜｜>")
