@@ -63,7 +63,9 @@ class Turn:
         calls: the agent's calls for them.
         counts: how many items each multi-call has, by the model's id.
         nonces: what names its groups in the derived ids; empty if nothing was expanded.
-        malformed: whether a multi-call had items that did not fit, or none at all.
+        notes: why items of a multi-call did not run, by the model's id and their place.
+        refused: what the model is told of multi-calls of which nothing ran, by its id.
+        readings: how well each multi-call was understood, with the name of its multi-tool.
         length: messages in the request that it answers.
         digest: of that request.
         head: id, model and the like of the answer that it came with.
@@ -75,12 +77,19 @@ class Turn:
     calls: list[Placed] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     nonces: list[str] = field(default_factory=list)
-    malformed: bool = False
+    notes: dict[str, dict[int, str]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    readings: list[tuple[str, str]] = field(default_factory=list)
     length: int = 0
     digest: bytes = b""
     head: chat.Body = field(default_factory=dict)
     usage: Any = None
     room: int | None = None
+
+    @property
+    def malformed(self) -> bool:
+        """Whether a multi-call was not understood, or not all of it."""
+        return any(understood in ("in_part", "not_at_all") for _, understood in self.readings)
 
     @property
     def original(self) -> list[chat.ToolCall]:

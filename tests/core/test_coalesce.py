@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchwrap.core.views import meaning
 from batchwrap.core.views.coalesce import coalesce
 from batchwrap.core.views.deliver import looks_failed
 from batchwrap.core.views.find import find
 from batchwrap.core.views.fold import Segment
-from batchwrap.core.views.items import read_items
+from batchwrap.core.views.items import ItemScanner
 from batchwrap.core.views.multi import MultiTool, multi_tools, render
 from batchwrap.options import Batching, Tool
 from tests.core.harness import call
@@ -46,6 +47,7 @@ FOUND = find([READ_FILE, EDIT_FILE, GREP, BASH, DRAW], Batching(tools=KINDS))
 SINGLES = {single.name: single for single in FOUND}
 MIXED = multi_tools(FOUND, set(), mixed=True)
 OWN = multi_tools(FOUND, set(), mixed=False)
+TOOLBOX = meaning.Toolbox(SINGLES, {})
 BY_NAME = {multi.name: multi for multi in MIXED}
 USER: Message = {"role": "user", "content": "Mend alpha.py, beta.py and gamma.py."}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
@@ -114,7 +116,12 @@ def shape(*turns: list[Message], multis: list[MultiTool] = MIXED, most: int = 8)
 def form(made: dict[str, Any]) -> str:
     """A call's name, and how many items it has if it is a multi-call."""
     name, arguments = made["function"]["name"], made["function"]["arguments"]
-    return f"{name}:{len(read_items(arguments, BY_NAME[name].key))}" if name in BY_NAME else name
+    return f"{name}:{len(items_of(BY_NAME[name], arguments))}" if name in BY_NAME else name
+
+
+def items_of(multi: MultiTool, arguments: str) -> list[str]:
+    """The items of a multi-call."""
+    return ItemScanner(multi.key).feed(arguments)
 
 
 def calls_of(message: Message) -> list[dict[str, Any]]:
@@ -195,13 +202,15 @@ def test_each_call_and_result_once(
             if multi is None:
                 assert made == next(singles)
                 continue
-            listed = read_items(made["function"]["arguments"], multi.key)
+            listed = items_of(multi, made["function"]["arguments"])
             stood = list(islice(singles, len(listed)))
             assert 2 <= len(stood) <= most and multi in multis
             named = [(one["function"]["name"], one["function"]["arguments"]) for one in stood]
             assert made["function"]["arguments"] == render(multi.kind, named)
-            assert [meant for one in listed if (meant := multi.call(one))] == [
-                (SINGLES[name], json.dumps(json.loads(text), separators=(",", ":")))
+            tool = None if multi.is_mixed else multi.single
+            parts = meaning.read([json.loads(one) for one in listed], TOOLBOX, tool)
+            assert parts == [
+                meaning.Meant(SINGLES[name], json.dumps(json.loads(text), separators=(",", ":")))
                 for name, text in named
             ]
             assert made["id"] == stood[0]["id"]

@@ -260,7 +260,7 @@ def test_an_item_that_does_not_fit() -> None:
     bench, history = exchange('{"files": [{"path": "a"}, {"offset": 1}, "c"]}')
     assert ran([history[1]]) == [("read_file", {"path": "a"}), ("read_file", {"path": "c"})]
     content = provider_view(bench, history)[-1]["content"]
-    assert content.split("\n")[2:4] == ["[2/3] not run", "[3/3] read_file c"]
+    assert content.split("\n")[2:4] == ["[2/3] not run: `path` is missing", "[3/3] read_file c"]
 
 
 def test_truncated_in_a_stream() -> None:

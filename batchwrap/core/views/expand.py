@@ -8,7 +8,7 @@ of a multi-call is held until all of it is there and fits: an edit is never run 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -16,10 +16,14 @@ import orjson
 from batchwrap.core import chat
 from batchwrap.core.memory import Placed, Turn
 from batchwrap.core.tally import Tally
-from batchwrap.core.views import ids, items
+from batchwrap.core.views import ids
 from batchwrap.core.views.conflict import Effect, Waves, effect_of
 from batchwrap.core.views.find import SingleTool
+from batchwrap.core.views.kit import Kit
+from batchwrap.core.views.meaning import Meant, decoded, words
 from batchwrap.core.views.multi import AHEAD, SINGLE, MultiTool
+from batchwrap.core.views.offer import example
+from batchwrap.core.views.reading import Reading
 from batchwrap.core.views.written import Written, extras_of
 
 
@@ -30,13 +34,11 @@ class _Open:
     index: Any
     written: Written
     multi: MultiTool | None
-    scanner: items.ItemScanner
+    reading: Reading | None
     is_repeated: bool = False
     nonce: str = ""
     seen: int = 0
     out: int = 0
-    pending: list[tuple[int, SingleTool, str]] = field(default_factory=list)
-    broken: bool = False
     first: tuple[Placed, int | None] | None = None  # its first call, and under which index
 
     @property
@@ -63,14 +65,12 @@ class Expander:
 
     def __init__(
         self,
-        multis: Mapping[str, MultiTool],
-        singles: Mapping[str, SingleTool],
+        kit: Kit,
         waves: Waves,
         random_text: Callable[[int], str],
         tally: Tally,
     ) -> None:
-        self._multis = multis
-        self._singles = singles
+        self._kit = kit
         self._waves = waves
         self._random_text = random_text
         self._tally = tally
@@ -82,6 +82,8 @@ class Expander:
         self._later: dict[Any, Written] = {}
         self._ended: set[Any] = set()
         self._open: _Open | None = None
+        self._unread: list[tuple[_Open, str]] = []  # multi-calls of which nothing ran, and why
+        self.problems: dict[str, str] = {}
 
     def fragment(self, delta: chat.ToolCall) -> list[chat.ToolCall]:
         """The agent's fragments for one streamed fragment; the same object if unchanged."""
@@ -108,7 +110,7 @@ class Expander:
         calls: list[chat.ToolCall] = []
         while self._open is not None:
             calls += self._close()
-        return calls
+        return [*calls, *self._end_unread()]
 
     def add_reads(self, reads: Sequence[tuple[SingleTool, str]]) -> list[chat.ToolCall]:
         """The calls of reads that are added to the turn's only call; their ids tell."""
@@ -126,14 +128,15 @@ class Expander:
     def _begin(self, index: Any, delta: chat.ToolCall) -> list[chat.ToolCall]:
         """The first fragment of a call: it goes out as it comes, or the call is opened."""
         self._settle_passed()
-        multi, name = self._multi_of(delta), chat.name_of(delta)
+        name = chat.name_of(delta)
+        multi = self._kit.multi(chat.function_of(delta).get("name"))
         if multi is None and not self._waves.may_wait(self._effect(name, "")):
             return [self._pass_on(index, delta)]
         written = Written(delta)
         # Two calls of one turn with the same id must not share a group.
         is_repeated = any(delta.get("id") == said.call_id for said in self.turn.said)
-        scanner = items.ItemScanner(multi.key if multi else "")
-        self._open = opened = _Open(index, written, multi, scanner, is_repeated=is_repeated)
+        reading = None if multi is None else Reading(multi, self._kit.toolbox)
+        self._open = opened = _Open(index, written, multi, reading, is_repeated=is_repeated)
         return self._feed(opened, written.text, {})
 
     def _feed(self, opened: _Open, text: str, extras: Mapping[str, Any]) -> list[chat.ToolCall]:
@@ -143,25 +146,14 @@ class Expander:
             placed, index = opened.first
             placed.written.take(extras)
             calls += [] if index is None else [{"index": index, **extras}]
-        if opened.multi is None or not text:
+        if opened.reading is None or not text:
             return calls
-        found = opened.scanner.feed(text)
-        return calls + self._items(opened, found, ended=opened.scanner.closed)
-
-    def _items(self, opened: _Open, found: list[str], *, ended: bool) -> list[chat.ToolCall]:
-        """The calls for items that have come; the last one of all tells their number."""
-        calls: list[chat.ToolCall] = []
-        for place, item in enumerate(found, start=1) if opened.multi else ():
-            assert opened.multi is not None
-            meant = opened.multi.call(item)
-            index, opened.seen = opened.seen, opened.seen + 1
-            if meant is None or index > ids.MOST_ITEMS:
-                opened.broken = True
-            elif opened.pending or effect_of(*meant).changes:
-                opened.pending.append((index, *meant))
-            else:
-                count = opened.seen if ended and place == len(found) else 0
-                calls += self._place(opened, index, count, *meant)
+        found = opened.reading.feed(text)
+        for place, meant in enumerate(found, start=1):
+            is_last = opened.reading.is_closed and place == len(found)
+            count = opened.seen + 1 if is_last else 0  # the last one tells their number
+            calls += self._place(opened, opened.seen, count, meant)
+            opened.seen += 1
         return calls
 
     def _close(self) -> list[chat.ToolCall]:
@@ -176,24 +168,46 @@ class Expander:
         return calls
 
     def _end(self, opened: _Open) -> list[chat.ToolCall]:
-        text, multi = opened.written.text, opened.multi
+        multi, reading = opened.multi, opened.reading
         self.turn.said.append(opened.written)
-        if multi is None:
+        if multi is None or reading is None:
             return self._end_own(opened)
         calls: list[chat.ToolCall] = []
-        if not opened.seen:
-            calls += self._items(opened, items.read_items(text, multi.key), ended=True)
-        self.turn.counts[opened.origin] = opened.seen
-        fits = not opened.broken and _is_json(text)
-        for index, tool, arguments in opened.pending if fits else ():
-            calls += self._place(opened, index, opened.seen, tool, arguments)
-        if not opened.out:
-            calls += self._raw(opened, multi)
-        self.turn.malformed |= not fits or not opened.seen
-        self._tally.add("multi_calls")
-        self._tally.add("items", opened.out)
-        self._tally.note("expanded", tool=multi.name, items=opened.out)
+        parts = reading.finish()
+        count = opened.seen + len(parts)
+        for index, part in enumerate(parts, start=opened.seen):
+            if isinstance(part, Meant):
+                calls += self._place(opened, index, count, part)
+            else:
+                notes = self.turn.notes.setdefault(opened.origin, {})
+                notes[index] = words.why_not(part, self._kit.toolbox)
+        self.turn.counts[opened.origin] = count
+        self.turn.readings.append((multi.name, reading.understood))
+        if opened.out:
+            opened.written.correct(reading.arguments)
+            self._tally.add("multi_calls")
+            self._tally.add("items", opened.out)
+            self._tally.note("expanded", tool=multi.name, items=opened.out)
+        else:
+            right = example(multi, ("a.py", "b.py"))
+            told = words.problem(multi.name, parts, self._kit.toolbox, right)
+            self._unread.append((opened, told))
         return calls
+
+    def _end_unread(self) -> list[chat.ToolCall]:
+        """What becomes of multi-calls of which nothing ran, when the message is complete.
+
+        Beside calls that run, the model is told at the next request. Where there are none, the
+        agent gets something to answer: the raw arguments.
+        """
+        unread, self._unread = self._unread, []
+        if self.turn.calls:
+            for opened, told in unread:
+                self._nonce(opened)
+                self.turn.refused[opened.origin] = told
+            return []
+        self.problems = {opened.origin: told for opened, told in unread}
+        return [call for opened, _ in unread for call in self._raw(opened)]
 
     def _end_own(self, opened: _Open) -> list[chat.ToolCall]:
         """A call of the model's own that may have to wait for others of its turn."""
@@ -208,24 +222,24 @@ class Expander:
         self.turn.calls.append(Placed(held, wave, effect.kind))
         return []
 
-    def _place(
-        self, opened: _Open, index: int, count: int, tool: SingleTool, arguments: str
-    ) -> list[chat.ToolCall]:
+    def _place(self, opened: _Open, index: int, count: int, meant: Meant) -> list[chat.ToolCall]:
         assert opened.multi is not None
         opened.out += 1
+        tool, arguments = meant.tool, meant.arguments
         kind, nonce = opened.multi.kind, self._nonce(opened)
         derived = ids.DerivedId(nonce, index, count, kind, opened.origin)
         return self._out(derived, tool.name, arguments, effect_of(tool, arguments), opened)
 
-    def _raw(self, opened: _Open, multi: MultiTool) -> list[chat.ToolCall]:
-        """The raw arguments as one call, which the agent's own error handling answers."""
-        opened.out += 1
+    def _raw(self, opened: _Open) -> list[chat.ToolCall]:
+        """The raw arguments as one call, which the agent's own error handling answers.
+
+        They go to the tool of that kind only if it is sure to refuse them. Else they keep the
+        name that the model called: the agent has no such tool, as without batchwrap.
+        """
+        multi, text = opened.multi, opened.written.text
+        assert multi is not None
         derived = ids.DerivedId(self._nonce(opened), 0, 1, multi.kind.upper(), opened.origin)
-        # A tool without required parameters might accept them: the multi-tool's own name,
-        # which the agent does not know, is refused for sure.
-        refuses = next((tool for tool in multi.tools.values() if tool.required), None)
-        name = refuses.name if refuses else multi.name
-        text = opened.written.text
+        name = multi.single.name if _is_refused(multi, text) else multi.name
         return self._out(derived, name, text, Effect("barrier", None), opened)
 
     def _out(
@@ -279,7 +293,7 @@ class Expander:
 
     def _effect(self, name: str, arguments: str) -> Effect:
         """The effect of a single call; on any path while its arguments are not all there."""
-        tool = self._singles.get(name)
+        tool = self._kit.singles.get(name)
         if tool is None or _is_json(arguments):
             return effect_of(tool, arguments)
         return Effect(tool.kind, None)
@@ -292,10 +306,6 @@ class Expander:
             opened.nonce = self.turn.nonces[-1]
         return opened.nonce
 
-    def _multi_of(self, call: chat.ToolCall) -> MultiTool | None:
-        name = chat.function_of(call).get("name")
-        return self._multis.get(name) if isinstance(name, str) else None
-
     def _take_index(self, own: Any = None) -> int:
         """The next free index; the provider's own while nothing was taken apart."""
         kept = isinstance(own, int) and own > self._next_index and not self.turn.nonces
@@ -307,6 +317,14 @@ class Expander:
 def _call(call_id: str, name: str, arguments: str) -> chat.ToolCall:
     function = {"name": name, "arguments": arguments}
     return {"id": call_id, "type": "function", "function": function}
+
+
+def _is_refused(multi: MultiTool, arguments: str) -> bool:
+    """Whether some arguments of a multi-call lack what a single call of its tool must have."""
+    if multi.is_mixed or multi.single.kind == "barrier":
+        return False
+    value, required = decoded(arguments), multi.single.required
+    return bool(required) and not (isinstance(value, dict) and value.keys() >= set(required))
 
 
 def _is_json(text: str) -> bool:

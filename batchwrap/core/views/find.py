@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from batchwrap.core import chat
 from batchwrap.options import Batching, Tool, ToolKind
@@ -76,7 +77,7 @@ class SingleTool:
 
     Attributes:
         name: its name in the request.
-        kind: what it does.
+        kind: what it does; ``"barrier"`` for one of which nobody knows.
         path: the parameter that names what it touches; None where nothing does.
         parameters: its JSON schema, as the agent sent it.
         required: names of its required parameters.
@@ -84,7 +85,7 @@ class SingleTool:
     """
 
     name: str
-    kind: ToolKind
+    kind: ToolKind | Literal["barrier"]
     path: str | None
     parameters: dict[str, Any]
     required: tuple[str, ...]
@@ -106,6 +107,22 @@ def find(tools: object, batching: Batching) -> list[SingleTool]:
     return [single for single in found if single is not None]
 
 
+def barriers(tools: object, singles: Mapping[str, SingleTool]) -> dict[str, SingleTool]:
+    """The tools of a request that cannot be batched, by name: each is a barrier.
+
+    Args:
+        tools: the request's tools.
+        singles: those that can be batched, by name.
+    """
+    functions = list(chat.function_tools(tools))
+    names = Counter(function["name"] for function in functions)
+    return {
+        function["name"]: SingleTool(function["name"], "barrier", None, *_takes(function))
+        for function in functions
+        if function["name"] not in singles and names[function["name"]] == 1
+    }
+
+
 def path_in(arguments: object) -> str | None:
     """The path that a call's arguments name, by the names of its parameters."""
     for name, value in arguments.items() if isinstance(arguments, dict) else ():
@@ -121,8 +138,7 @@ def _single(function: dict[str, Any], declared: Tool | ToolKind | None) -> Singl
     properties = parameters.get("properties") if isinstance(parameters, dict) else None
     if not isinstance(parameters, dict) or not isinstance(properties, dict):
         return None
-    listed = parameters.get("required")
-    required = tuple(n for n in listed if isinstance(n, str)) if isinstance(listed, list) else ()
+    required = _required(parameters)
     shape = _Shape({name: role_of(name) for name in properties}, properties, required)
     name, told = function["name"], str(function.get("description") or "")
     if declared is not None:
@@ -134,6 +150,20 @@ def _single(function: dict[str, Any], declared: Tool | ToolKind | None) -> Singl
     return (
         SingleTool(name, _KINDS[kind][1], shape.path, parameters, required, told) if kind else None
     )
+
+
+def _required(parameters: dict[str, Any]) -> tuple[str, ...]:
+    listed = parameters.get("required")
+    return tuple(n for n in listed if isinstance(n, str)) if isinstance(listed, list) else ()
+
+
+def _takes(function: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The schema of a tool's parameters, whatever it sent as one, and the required ones."""
+    given = function.get("parameters")
+    parameters = given if isinstance(given, dict) else {}
+    if not isinstance(parameters.get("properties"), dict):
+        parameters = {**parameters, "type": "object", "properties": {}}
+    return parameters, _required(parameters)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ stays as the agent wrote it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from batchwrap.core import chat
@@ -61,6 +61,7 @@ class _Group:
     first: ids.DerivedId
     members: dict[int, chat.ToolCall] = field(default_factory=dict)
     count: int = 0
+    notes: Mapping[int, str] = field(default_factory=dict)  # why items did not run
 
     def add(self, derived: ids.DerivedId, call: chat.ToolCall) -> None:
         """Take in one of its calls."""
@@ -96,7 +97,7 @@ class _Group:
     def _item(self, index: int, results: Results) -> list[object]:
         call = self.members.get(index)
         if call is None:
-            return not_run(index, self.count)
+            return not_run(index, self.count, self.notes.get(index))
         return item(index, self.count, call, results.get(call["id"], []))
 
 
@@ -140,7 +141,7 @@ def _turn_from(
         else:
             break
         end += 1
-    ours = any(ids.decode(call.get("id")) for call in calls)
+    ours = any(ids.decode(call.get("id")) for call in calls) or mine.lacks_some
     return (end, calls, answers) if ours else (place + 1, [], [])
 
 
@@ -150,6 +151,7 @@ class _Mine:
 
     nonces: set[str]
     calls: set[object]
+    lacks_some: bool = False  # whether the agent never got some of the model's calls
 
     @classmethod
     def of(cls, calls: Sequence[chat.ToolCall], recall: Recall, place: int) -> _Mine:
@@ -158,7 +160,8 @@ class _Mine:
         # Some providers repeat their ids each turn: only the turn of this very place counts.
         known = next((turn for turn in found if nonces or turn.length == place), None)
         placed = [one.call["id"] for one in known.calls] if known else []
-        return cls(nonces, {*placed, *(call.get("id") for call in calls)})
+        lacks_some = known is not None and bool(known.refused)
+        return cls(nonces, {*placed, *(call.get("id") for call in calls)}, lacks_some)
 
     def has(self, call: chat.ToolCall) -> bool:
         derived = ids.decode(call.get("id"))
@@ -229,7 +232,7 @@ def _fold_turn(
     made = parts.made
     if not any(call["id"] in results for call in calls):
         return None
-    known = recall.turn_of(made[0])
+    known = recall.turn_of(made[0] if made else calls[0])
     own = _own_calls(parts.own, known)
     if own is None:
         return None
@@ -251,7 +254,10 @@ def _answers(
     if isinstance(part, _Group):
         if known is not None:
             part.count = max(part.count, known.counts.get(part.first.origin, 0))
+            part.notes = known.notes.get(part.first.origin, {})
         return [part.result(results)]
+    if part is None and known is not None:  # nothing of it ran
+        return [{"role": "tool", "tool_call_id": key, "content": known.refused[key]}]
     answers = results.get(key, [])
     read = [(one, contents(results.get(one["id"], []))) for one in parts.ahead.get(key, ())]
     kept = recall.kept([found for _, found in read])
@@ -269,11 +275,12 @@ def _own_calls(
     parts: dict[str, _Group | chat.ToolCall], known: Turn | None
 ) -> list[chat.ToolCall] | None:
     """The model's own calls: to the byte where they are known, else written anew."""
-    if known is not None and {str(call.get("id")) for call in known.original} == set(parts):
+    there = {*parts, *known.refused} if known is not None else set()
+    if known is not None and {str(call.get("id")) for call in known.original} == there:
         own = []
         for call in known.original:
-            part = parts[str(call.get("id"))]
-            own.append(call if isinstance(part, _Group) else part)
+            part = parts.get(str(call.get("id")))
+            own.append(part if isinstance(part, dict) else call)
         return own
     written = [part.call if isinstance(part, _Group) else part for part in parts.values()]
     return [call for call in written if call is not None] if None not in written else None

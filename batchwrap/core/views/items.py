@@ -1,8 +1,7 @@
 """Reading the items of a multi-call out of its arguments, while they are being written.
 
-Models send more shapes than the schema allows. Whatever has exactly one meaning is
-understood: a list without its wrapper, the list as JSON text, one object in place of a
-list, a bare path in place of an object.
+Only the form that was asked for is read here, since only there an item is known to be whole
+before all is. Every other form is read when the arguments are complete (`meaning`).
 """
 
 from __future__ import annotations
@@ -24,8 +23,11 @@ class ItemScanner:
     """Yields each item of ``{"<key>": [item, …]}`` as soon as it is known to be whole.
 
     Items are slices of the text that was fed, to the character. Any other shape yields
-    nothing: `read_items` reads that when the arguments are complete. Each character is looked
-    at once, and kept once.
+    nothing, nor does one with a field before the list, which may belong to all items. Each
+    character is looked at once, and kept once.
+
+    Attributes:
+        closed: whether the list has ended.
     """
 
     def __init__(self, key: str) -> None:
@@ -40,6 +42,13 @@ class ItemScanner:
         self._is_object: bool | None = None  # whether the text begins with one
         self._name: str | None = None  # the string before the place, at the first level
         self._has_colon = False
+        self._is_first = True  # whether the field at the first level is the first one
+        self._behind = 0  # where the list has ended
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the list has ended, and nothing stands behind it."""
+        return self.closed and self.text[self._behind :].strip() == "}"
 
     @property
     def text(self) -> str:
@@ -96,6 +105,9 @@ class ItemScanner:
         elif self._item is not None and self._depth == 2:
             self._close_item(text, at, items)
             self.closed = mark != ","
+            self._behind = len(self._said) - len(text) + at + 1
+        elif mark == "," and self._depth == 1:
+            self._is_first = False
         if mark in "}]":
             self._depth -= 1
         if mark not in '":':
@@ -104,7 +116,7 @@ class ItemScanner:
     @property
     def _opens(self) -> bool:
         """Whether the list that begins here is the one of the items."""
-        named = self._name == self._key and self._has_colon
+        named = self._name == self._key and self._has_colon and self._is_first
         return named and self._item is None and self._is_object is True
 
     def _close_item(self, text: str, at: int, items: list[str]) -> None:
@@ -116,46 +128,6 @@ class ItemScanner:
         self._item, self._from = Growing(), at + 1
 
 
-def read_items(arguments: str, key: str) -> list[str]:
-    """The items of complete arguments in any shape that has one meaning, as JSON texts.
-
-    Returns an empty list where the shape has no meaning, or the JSON is broken.
-    """
-    value: Any = arguments
-    for _ in range(4):
-        if isinstance(value, str):
-            try:
-                value = orjson.loads(value)
-            except orjson.JSONDecodeError:
-                return []
-        if isinstance(value, dict) and key in value and len(value) == 1:
-            value = value[key]
-        elif isinstance(value, (list, dict)):
-            break
-    if isinstance(value, dict):
-        value = [value]
-    return [as_text(item) for item in value] if isinstance(value, list) else []
-
-
-def as_arguments(item: str, required: tuple[str, ...]) -> str | None:
-    """The single call's arguments for one item, or None if it does not fit the tool.
-
-    An object with the required parameters stays as it is to the byte; a bare text is the
-    tool's one required parameter.
-    """
-    try:
-        value = orjson.loads(item)
-    except orjson.JSONDecodeError:
-        return None
-    if isinstance(value, dict):
-        return item if all(name in value for name in required) else None
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        return as_arguments(value, required)
-    if isinstance(value, str) and len(required) == 1:
-        return as_text({required[0]: value})
-    return None
-
-
 def as_text(value: Any) -> str:
-    """A value as compact JSON; a text that is JSON of an object already stays as it is."""
+    """A value as compact JSON."""
     return orjson.dumps(value).decode()

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from batchwrap.core import chat
-from batchwrap.core.views.find import SingleTool, find
+from batchwrap.core.views.find import SingleTool, barriers, find, words_of
+from batchwrap.core.views.meaning import MIXED, Toolbox
 from batchwrap.core.views.multi import MultiTool, made_up, multi_tools
 from batchwrap.core.views.native import Native, natives
 from batchwrap.options import Batching
+
+_SEVERAL = frozenset({"batch", "bulk", "multi", "multiple", "parallel"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +24,29 @@ class Kit:
         multis: the multi-tools that can be offered for them.
         known: these and those that models make up, by name: models go by habit.
         natives: the agent's own multi-tools, by the name of the tool that they stand for.
+        toolbox: all of the agent's tools, as calls in a batch may mean them.
     """
 
     singles: Mapping[str, SingleTool] = field(default_factory=dict)
     multis: tuple[MultiTool, ...] = ()
     known: Mapping[str, MultiTool] = field(default_factory=dict)
     natives: Mapping[str, Native] = field(default_factory=dict)
+    toolbox: Toolbox = field(default_factory=lambda: Toolbox({}, {}))
+
+    def multi(self, name: object) -> MultiTool | None:
+        """The multi-tool that a call names, offered or not; None for any other tool."""
+        if not isinstance(name, str):
+            return None
+        return self.known.get(name) or self._made_up(name)
+
+    def _made_up(self, name: str) -> MultiTool | None:
+        """A multi-tool under a name that models make up for it."""
+        if self.toolbox.has(name) or _SEVERAL.isdisjoint(words_of(name)):
+            return None
+        target = self.toolbox.resolve(name)
+        if target is MIXED:
+            return self.known.get("batch")
+        return MultiTool("n", {target.tool.name: target.tool}) if target is not None else None
 
 
 def kit_of(tools: object, batching: Batching) -> Kit:
@@ -35,6 +55,7 @@ def kit_of(tools: object, batching: Batching) -> Kit:
     found = find(tools, batching)
     singles = {single.name: single for single in found}
     multis = multi_tools(found, names, mixed=batching.mixed)
-    known = {multi.name: multi for multi in (*made_up(singles, names), *multis)}
+    others = barriers(tools, singles)
+    known = {multi.name: multi for multi in (*made_up(singles, others, names), *multis)}
     own = {} if batching.coalesce == "never" else natives(tools, singles, batching)
-    return Kit(singles, tuple(multis), known, own)
+    return Kit(singles, tuple(multis), known, own, Toolbox(singles, others))

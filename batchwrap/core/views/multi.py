@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import orjson
 
 from batchwrap.core.views.find import SingleTool
-from batchwrap.core.views.items import as_arguments, as_text
+from batchwrap.core.views.items import as_text
 
 # Letter: (name, key of the list). A name with a gap is derived from the single tool's.
 _FORMS = {
@@ -66,22 +63,6 @@ class MultiTool:
         """The tool of the items; of a mixed one, the first of its tools."""
         return next(iter(self.tools.values()))
 
-    def call(self, item: str) -> tuple[SingleTool, str] | None:
-        """The tool and the arguments of the call that an item means; None if it means none."""
-        if not self.is_mixed:
-            arguments = as_arguments(item, self.single.required)
-            return None if arguments is None else (self.single, arguments)
-        try:
-            value = orjson.loads(item)
-        except orjson.JSONDecodeError:
-            return None
-        if not isinstance(value, dict):
-            return None
-        name, given = _named(value)
-        tool = self.tools.get(name)
-        arguments = as_arguments(as_text(given), tool.required) if tool else None
-        return None if tool is None or arguments is None else (tool, arguments)
-
 
 def name_of(kind: str, single_name: str) -> str | None:
     """The name of the multi-tool that a derived id speaks of; None for an unknown letter."""
@@ -121,14 +102,17 @@ def multi_tools(singles: Sequence[SingleTool], taken: set[str], *, mixed: bool) 
     return [multi for multi in multis if multi.name not in taken]
 
 
-def made_up(singles: Mapping[str, SingleTool], taken: set[str]) -> list[MultiTool]:
-    """Mixed multi-tools that models call although nobody offers them."""
-    made = (MultiTool(kind, singles) for kind in ("b", "p")) if singles else ()
+def made_up(
+    singles: Mapping[str, SingleTool], barriers: Mapping[str, SingleTool], taken: set[str]
+) -> list[MultiTool]:
+    """Multi-tools that models call although nobody offers them.
+
+    Args:
+        singles: the tools that can be batched, by name.
+        barriers: the agent's other tools, by name. Each of their calls runs alone.
+        taken: names that the agent uses itself.
+    """
+    tools = {**singles, **barriers}
+    made = [MultiTool("n", {name: tool}) for name, tool in tools.items()]
+    made += [MultiTool(kind, singles or barriers) for kind in ("b", "p") if tools]
     return [multi for multi in made if multi.name not in taken]
-
-
-def _named(value: dict[str, Any]) -> tuple[str, Any]:
-    """Tool and arguments of a mixed item, under the names that models use for them."""
-    name = value.get("tool") or value.get("recipient_name") or value.get("name") or ""
-    given = value.get("arguments", value.get("parameters", {}))
-    return str(name).removeprefix("functions."), given

@@ -25,9 +25,9 @@ def item(place: int, count: int, call: chat.ToolCall, answers: list[chat.Message
     return [line, *(contents(answers) if answers else ["no result"])]
 
 
-def not_run(place: int, count: int) -> list[object]:
-    """The line of a call that never reached the agent."""
-    return [f"[{place + 1}/{count}] not run"]
+def not_run(place: int, count: int, why: str | None = None) -> list[object]:
+    """The line of a call that never reached the agent, and why, where that is known."""
+    return [f"[{place + 1}/{count}] not run" + (f": {why}" if why else "")]
 
 
 def split(text: str) -> list[tuple[str, str]]:

@@ -318,7 +318,7 @@ class Translator:
             gathers = kit.natives and not isinstance(self._body.get("tool_choice"), dict)
             self._readers[index] = ChoiceReader(
                 Gatherer(kit.natives, context.tally) if gathers else None,
-                Expander(kit.known, kit.singles, self._waves(), context.random_text, context.tally),
+                Expander(kit, self._waves(), context.random_text, context.tally),
                 self._ahead,
             )
         return self._readers[index]

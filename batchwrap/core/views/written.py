@@ -93,6 +93,11 @@ class Written:
         """Its arguments, or the input of a custom call, as far as they are written."""
         return self._text.text
 
+    def correct(self, text: str) -> None:
+        """Replace its arguments, where what came of them is no JSON."""
+        if self._has_text and text != self.text:
+            self._text = Growing(text)
+
     @property
     def is_complete(self) -> bool:
         """Whether its arguments are a complete JSON value, so that another call may follow.
