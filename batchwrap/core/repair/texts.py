@@ -135,16 +135,16 @@ class TextRepair:
     def _feed(self, delta: chat.Message) -> bool:
         """Let the scanners see a delta; returns whether all that is held can go out."""
         content, thoughts = delta.get("content"), _thoughts_of(delta)
-        clear = not self._thoughts.held and not self._content.held
+        clear = not self._thoughts.size and not self._content.size
         if thoughts:
-            clear = self._thoughts.feed(thoughts) and not self._content.held
+            clear = self._thoughts.feed(thoughts) and not self._content.size
         if isinstance(content, str) and content:
             clear = self._content.feed(content)
             if content.strip():
                 self._said = self._said or clear
-        if self._said and self._thoughts.held:
+        if self._said and self._thoughts.size:
             self._thoughts.release()  # the model went on to say something
-        return clear and not self._thoughts.held
+        return clear and not self._thoughts.size
 
     def _left_over(self, found: Found | None, called: Sequence[tuple[str, str]]) -> int | None:
         """Where the held text ends if the rest are the proper calls once more."""
@@ -168,7 +168,7 @@ class TextRepair:
         """The held choices; if cut, one with the text up to there in their place."""
         queue, self._queue = self._queue, []
         if cut is not None and queue:
-            queue = _as_one(queue, scanner is self._thoughts, len(scanner.held) - cut)
+            queue = _as_one(queue, scanner is self._thoughts, scanner.size - cut)
         for one in (self._content, self._thoughts):
             one.release()
         return queue

@@ -9,17 +9,21 @@ from __future__ import annotations
 import re
 from typing import Literal, Protocol
 
+from batchwrap.core.growing import Growing
+
 _TAGS = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("[THINK]", "[/THINK]"))
 _GLUED = re.compile(r"\s*analysis(.*)assistantfinal(.*)", re.DOTALL)
 _CHANNEL = re.compile(
     r"\s*(?:<\|start\|>assistant)?<\|channel\|>analysis<\|message\|>(.*?)(?:<\|end\|>|$)", re.DOTALL
 )
 _FINAL = re.compile(
-    r"\s*(?:<\|start\|>assistant)?<\|channel\|>final(?: <\|constrain\|>\w+)?<\|message\|>(.*?)"
-    r"(?:<\|return\|>|<\|end\|>)?\s*",
-    re.DOTALL,
+    r"\s*(?:<\|start\|>assistant)?<\|channel\|>final(?: <\|constrain\|>\w+)?<\|message\|>"
 )
+_ENDS = ("<|return|>", "<|end|>")
 _CHANNEL_STARTS = ("analysis", "<|channel|>", "<|start|>assistant")
+_LONGEST_START = max(map(len, (*_CHANNEL_STARTS, *(start for start, _ in _TAGS))))
+# Nobody thinks longer; without a limit a text whose end mark never comes would be held for ever.
+MOST_HELD = 1_000_000
 
 
 _State = Literal["start", "inside", "after"]
@@ -35,6 +39,37 @@ class Splitter(Protocol):
         """(text, thoughts) that were held, when the answer is complete."""
 
 
+class _Beginning:
+    """What is held while nobody knows what a text begins with.
+
+    Attributes:
+        start: the first characters behind white space, as many as any mark has.
+        tail: the last characters.
+    """
+
+    def __init__(self) -> None:
+        self.start = ""
+        self.tail = ""
+        self._held = Growing()
+
+    def add(self, text: str) -> None:
+        """Add what came."""
+        self._held.add(text)
+        self.start = (self.start + text if self.start else text.lstrip())[:_LONGEST_START]
+        self.tail = (self.tail + text)[-len(text) - _LONGEST_START :]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is longer than anything that is waited for."""
+        return len(self._held) > MOST_HELD
+
+    def release(self) -> str:
+        """All that is held; empties it."""
+        text = self._held.text
+        self.start, self.tail, self._held = "", "", Growing()
+        return text
+
+
 class ThinkTags:
     """Splits at tags.
 
@@ -46,6 +81,7 @@ class ThinkTags:
     def __init__(self, *, prefilled: bool) -> None:
         self._state: _State = "start"
         self._prefilled = prefilled
+        self._beginning = _Beginning()
         self._held = ""
         self._end = ""
 
@@ -53,38 +89,41 @@ class ThinkTags:
         """(text, thoughts) to hand on for text that came."""
         if self._state == "after":
             return text, ""
-        self._held += text
-        state = self._open() if self._state == "start" else self._state
-        self._state = state
-        if state == "inside":
-            return self._inside()
-        if state == "start":
+        if self._state == "inside":
+            return self._inside(text)
+        self._beginning.add(text)
+        self._state = self._open()
+        if self._state == "start":
             return "", ""
-        held, self._held = self._held, ""
-        return held, ""
+        begun = self._beginning.release()
+        if self._state == "after":
+            return begun, ""
+        start = next((start for start, _ in _TAGS if begun.lstrip().startswith(start)), "")
+        return self._inside(begun.lstrip()[len(start) :] if start else begun)
 
     def finish(self) -> tuple[str, str]:
         """(text, thoughts) that were held; a block that is not closed is thoughts."""
         held, self._held = self._held, ""
-        return ("", held) if self._state == "inside" else (held, "")
+        return ("", held) if self._state == "inside" else (self._beginning.release(), "")
 
     def _open(self) -> _State:
         """What the text turns out to begin with."""
-        begun = self._held.lstrip()
+        begun = self._beginning.start
         for start, end in _TAGS:
             if begun.startswith(start):
-                self._end, self._held = end, begun[len(start) :]
+                self._end = end
                 return "inside"
-        may_open = any(start.startswith(begun) for start, _ in _TAGS)
-        if may_open:
-            return "start"
+        if any(start.startswith(begun) for start, _ in _TAGS):
+            return "after" if self._beginning.is_full else "start"
         if not self._prefilled:
             return "after"
         self._end = "</think>"
-        return "inside" if self._end in self._held else "start"
+        if self._end in self._beginning.tail:
+            return "inside"
+        return "after" if self._beginning.is_full else "start"
 
-    def _inside(self) -> tuple[str, str]:
-        thoughts, found, rest = self._held.partition(self._end)
+    def _inside(self, text: str) -> tuple[str, str]:
+        thoughts, found, rest = (self._held + text).partition(self._end)
         if found:
             self._state, self._held = "after", ""
             return rest, thoughts
@@ -101,28 +140,31 @@ class Channels:
     """Splits what gpt-oss wrote into channels, where the server left them in the text."""
 
     def __init__(self) -> None:
-        self._held: str | None = ""
+        self._beginning = _Beginning()
+        self._is_open = True
 
     def feed(self, text: str) -> tuple[str, str]:
         """(text, thoughts) to hand on; text that begins with a channel is held to the end."""
-        if self._held is None:
+        if not self._is_open:
             return text, ""
-        self._held += text
-        begun = self._held.lstrip()
-        if any(s.startswith(begun) or begun.startswith(s) for s in _CHANNEL_STARTS):
+        self._beginning.add(text)
+        begun = self._beginning.start
+        is_channel = any(s.startswith(begun) or begun.startswith(s) for s in _CHANNEL_STARTS)
+        if is_channel and not self._beginning.is_full:
             return "", ""
-        held, self._held = self._held, None
-        return held, ""
+        self._is_open = False
+        return self._beginning.release(), ""
 
     def finish(self) -> tuple[str, str]:
         """(text, thoughts) that were held."""
-        held, self._held = self._held or "", None
+        held, self._is_open = self._beginning.release(), False
         glued = _GLUED.fullmatch(held) if held.count("assistantfinal") == 1 else None
         if glued is not None:
             return glued[2], glued[1]
         thought = _CHANNEL.match(held)
         rest = held[thought.end() :] if thought else held
-        final = _FINAL.fullmatch(rest)
+        final = _FINAL.match(rest)
         if final is not None:
-            return final[1], thought[1] if thought else ""
+            rest = rest[final.end() :].rstrip()
+            rest = next((rest.removesuffix(end) for end in _ENDS if rest.endswith(end)), rest)
         return rest, thought[1] if thought else ""

@@ -192,7 +192,7 @@ def test_nothing_waits_for_long() -> None:
     scanner = LeakScanner(family_of("qwen3").dialects)
     for character in text:
         scanner.feed(character)
-        assert len(scanner.held) <= 30
+        assert scanner.size <= 30
 
 
 def test_tool_choice_none() -> None:

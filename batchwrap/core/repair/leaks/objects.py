@@ -15,23 +15,25 @@ from batchwrap.core.repair.leaks.dialect import (
 _NAME = r"[\w.:-]+"
 _TAGGED = re.compile(r"<tool_call>\s*(?=\{)")
 _END_OF_TAG = re.compile(r"\s*</tool_call>")
-_MISTRAL = re.compile(rf"\[TOOL_CALLS\]\s*({_NAME})\s*(?:\[CALL_ID\](\w+))?(?:\[ARGS\])?\s*(?=\{{)")
+_MISTRAL = re.compile(
+    rf"\[TOOL_CALLS\]\s*({_NAME})\s*+(?:\[CALL_ID\](\w+))?(?:\[ARGS\])?\s*+(?=\{{)"
+)
 _LIST = re.compile(r"\[TOOL_CALLS\]\s*(?=\[\s*\{)")
 _END_OF_LIST = re.compile(r"\s*\[/TOOL_CALLS\]")
-_PYTHON_TAG = re.compile(r"(?:<\|python_tag\|>)?\s*(?=\{)")
-_BETWEEN = re.compile(r"\s*;\s*(?=\{)")
+_PYTHON_TAG = re.compile(r"(?:<\|python_tag\|>)?\s*+(?=\{)")
+_BETWEEN = re.compile(r"\s*+;\s*+(?=\{)")
 _LLAMA_TAG = re.compile(rf"<function=({_NAME})>\s*(?=\{{)")
 _END_OF_FUNCTION = re.compile(r"\s*</function>")
 _HARMONY = re.compile(
-    r"(?:<\|start\|>assistant)?\s*(?:<\|channel\|>(?:commentary|analysis))?\s*to=functions\."
-    rf"({_NAME}?)\s*(?:<\|channel\|>(?:commentary|analysis))?\s*(?:<\|constrain\|>)?\s*(?:json|code)?"
-    r"\s*<\|message\|>\s*(?=\{)"
+    r"(?:<\|start\|>assistant)?\s*+(?:<\|channel\|>(?:commentary|analysis))?\s*+to=functions\."
+    rf"({_NAME}?)\s*+(?:<\|channel\|>(?:commentary|analysis))?\s*+(?:<\|constrain\|>)?\s*+"
+    r"(?:json|code)?\s*+<\|message\|>\s*+(?=\{)"
 )
 # The mark is a stop token, which servers cut off: the object that is closed is then the end.
 _END_OF_CALL = re.compile(r"\s*(?:<\|(?:call|end)\|>|$)")
 _STRIPPED = re.compile(
-    rf"\s*(?:commentary|analysis)?\s*to=functions\.({_NAME}?)\s*(?:commentary)?\s*(?:json|code)?\s*"
-    r"(?=\{)"
+    rf"\s*+(?:commentary|analysis)?\s*+to=functions\.({_NAME}?)\s*+(?:commentary)?\s*+(?:json|code)?"
+    r"\s*+(?=\{)"
 )
 
 
@@ -111,7 +113,7 @@ HERMES = Dialect(
 MISTRAL = Dialect(
     ("[TOOL_CALLS]",),
     re.compile(
-        rf"{growing('[TOOL_CALLS]')}|\[TOOL_CALLS\]\s*(?:\[.*|[\w.:-]*\s*"
+        rf"{growing('[TOOL_CALLS]')}|\[TOOL_CALLS\]\s*+(?:\[.*|[\w.:-]*+\s*+"
         rf"(?:{growing('[ARGS]', '[CALL_ID]')}|\[(?:ARGS|CALL_ID)\].*|\{{.*))?",
         re.DOTALL,
     ),

@@ -14,8 +14,8 @@ from batchwrap.core.repair.leaks.scanner import LeakScanner
 from batchwrap.core.repair.tools import DeclaredTools
 
 _BEFORE = re.compile(r"^\s*(?:<tool[_-]\w+>)?\s*(?:[<(]function=)?\s*")
-_AFTER = re.compile(r"\s*(?:</?function>)?\s*(?:</tool[_-]\w+>)?\s*$")
-_NAMED = re.compile(r"([\w.:|<>-]+?)\s*(?:>|=|,|\[\]|\()?\s*(?=\{)")
+_AFTER = re.compile(r"</tool[_-]\w+>$")
+_NAMED = re.compile(r"([\w.:|<>-]+?)\s*+(?:>|=|,|\[\]|\()?\s*+(?=\{)")
 
 
 def refused_calls(
@@ -43,7 +43,9 @@ def _calls_in(generation: str, family: Family) -> list[Leak]:
     found = scanner.finish()
     if found is not None and not generation[: found.before].strip():
         return list(found.calls)
-    text = _AFTER.sub("", _BEFORE.sub("", generation)).removesuffix(")").strip()
+    text = _AFTER.sub("", _BEFORE.sub("", generation).rstrip()).rstrip()
+    text = text.removesuffix("</function>").removesuffix("<function>").rstrip()
+    text = text.removesuffix(")").strip()
     return next((calls for calls in _readings(text) if calls), [])
 
 

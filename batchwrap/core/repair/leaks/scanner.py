@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from batchwrap.core.growing import Growing
 from batchwrap.core.repair.arguments import repair_arguments
 from batchwrap.core.repair.leaks.dialect import Dialect, Leak, past_space
+from batchwrap.core.repair.leaks.passage import Passage
 
 # What servers leave behind the last call.
 _ENDS = (
@@ -27,10 +29,12 @@ _ENDS = (
     "</s>",
     "</think>",
 )
-_INDENTED = ("    ", "\t")  # markdown shows such lines as they are
-_FENCE = ("```", "~~~")
 _VALUE = re.compile(r"parameter[ =]|arg_value>|minimax\[>\[<(?!tool_call|invoke)")  # begins here
 _SURE = 200  # so much of a block is more than a head, which need not be looked at again
+_AGAIN = 1.25  # a call that is not complete is read again when it has grown by so much
+_LONGEST_RESIDUE = 500
+# No call is longer; without a limit an answer that begins like one would be held to its end.
+MOST_HELD = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class Found:
 
 
 class LeakScanner:
-    """Watches one text of one answer.
+    """Watches one text of one answer. What is held is kept once, and read a few times at most.
 
     Args:
         dialects: the markup to look for.
@@ -57,21 +61,28 @@ class LeakScanner:
     """
 
     def __init__(self, dialects: Sequence[Dialect], residue: Sequence[str] = ()) -> None:
-        self.held = ""
         self._dialects = dialects
         self._residue = residue
         self._starts = _Starts(
             [marker for dialect in dialects for marker in dialect.markers] + [*residue]
         )
         self._said = False
-        self._paragraph = ""
-        self._fence = ""
-        self._start: int | None = None
+        self._passage = Passage()
+        self._held = Growing()
+        self._before = 0  # characters that are held, too, and cannot belong to a call
+        self._quoted_to = 0  # how much of `_held` the passage has taken in
+        self._is_block = False  # whether a block begins what is held
         self._looked = 0
+        self._readings: list[_Reading] = []
+
+    @property
+    def size(self) -> int:
+        """How many characters are held."""
+        return self._before + len(self._held)
 
     def passes(self, text: str) -> bool:
         """Whether nothing is held, and nothing can begin in a text, which then goes out."""
-        if self.held or self._starts.may_begin(text):
+        if self.size or self._starts.may_begin(text):
             return False
         self._pass_on(text)
         return True
@@ -80,90 +91,105 @@ class LeakScanner:
         """Add text; returns whether all that is held can go out."""
         if self.passes(text):
             return True
-        self.held += text
-        if self._is_open(text):
+        self._held.add(text)
+        if self.size <= MOST_HELD and self._is_open(text):
             return False
         self.release()
         return True
 
     def release(self) -> None:
         """Take note that what is held goes out."""
-        self._pass_on(self.held)
-        self.held, self._start, self._looked = "", None, 0
+        text = self._held.text
+        self._said = self._said or bool(text.strip())
+        self._passage.take(text[self._quoted_to :])
+        self._held, self._before, self._quoted_to = Growing(), 0, 0
+        self._is_block, self._looked, self._readings = False, 0, []
 
     def finish(self) -> Found | None:
         """The calls that end the text, if it ends with nothing else."""
-        if self._start is None:
+        if not self._is_block:
             return None
-        block = self.held[self._start :]
-        for dialect in self._speakers(self._start):
-            calls, ends = _calls(dialect, block)
+        block = self.block
+        for reading in self._readings:
+            calls, ends = _calls(reading.dialect, block)
             if calls and not _without_ends(block[ends[-1] :]):
                 blocks = tuple(block[a:b] for a, b in pairwise([0, *ends]))
-                return Found(self._start, blocks, tuple(calls))
+                return Found(self._before, blocks, tuple(calls))
         return None
 
     def residue(self) -> int | None:
         """How many held characters stand before marks that are all that is left over."""
-        if self._start is None:
+        if not self._is_block:
             return None
-        left = self.held[self._start :]
+        left = self.block
         for mark in sorted(self._residue, key=len, reverse=True):
             left = left.replace(mark, "")
-        return None if left.strip() else self._start
+        return None if left.strip() else self._before
 
     @property
     def block(self) -> str:
         """The held text from the first mark on; empty if there is none."""
-        return "" if self._start is None else self.held[self._start :]
+        return self._held.text if self._is_block else ""
 
     @property
     def is_cut(self) -> bool:
         """Whether a block has begun that is no whole call."""
-        return self._start is not None and self.finish() is None and self.residue() is None
+        return self._is_block and self.finish() is None and self.residue() is None
 
     @property
     def breaks_off(self) -> bool:
         """Whether a block is cut in the middle of a call, and not text that only looks like it."""
-        if self._start is None or not self._begins_line(self._start):
+        if not self._is_block or not self._passage.begins_line:
             return False
-        return any(_breaks_off(one, self.block) for one in self._speakers(self._start))
-
-    def _begins_line(self, place: int) -> bool:
-        """Whether nothing stands in front of a place on its line, as before a model's calls."""
-        return not (self._paragraph + self.held[:place]).rpartition("\n")[2].strip()
+        return any(_breaks_off(reading.dialect, self.block) for reading in self._readings)
 
     def _is_open(self, new: str) -> bool:
         """Whether what is held may still end as calls."""
-        if self._start is not None and self._may_go_on(new):
-            return True
-        while (place := self._starts.find(self.held, self._looked)) is not None:
-            self._start, self._looked = place, place + 1
-            if not self._is_quoted(place) and self._may_go_on(""):
+        if self._is_block:
+            if self._goes_on(new):
                 return True
-        self._start = None
-        tail = self._starts.tail(self.held, self._looked)
+            self._give_up()
+        while (place := self._starts.find(self._held.text, self._looked)) is not None:
+            self._looked = place + 1
+            if self._is_quoted(place):
+                continue
+            self._begin(place)
+            if self._goes_on(""):
+                return True
+            self._give_up()
+        tail = self._starts.tail(self._held.text, self._looked)
         if tail is None or self._is_quoted(tail):
             return False
         self._looked = tail
         return True
 
-    def _may_go_on(self, new: str) -> bool:
-        assert self._start is not None
-        block = self.held[self._start :]
-        if new and len(block) - len(new) > _SURE and not _has_end(self._dialects, block, new):
-            return True
-        for dialect in self._speakers(self._start):
-            calls, ends = _calls(dialect, block)
-            rest = _without_ends(block[ends[-1] :] if ends else block)
-            if (calls and not rest) or dialect.head.fullmatch(rest if calls else block):
-                return True
-            if calls and any(mark.startswith(rest) for mark in (*_ENDS, *dialect.closers)):
-                return True
-        return self._may_be_residue(block)
+    def _begin(self, place: int) -> None:
+        """A block may begin here; what stands before it is counted, and kept no longer."""
+        self._said = self._said or past_space(self._held.text, 0) < place
+        block = self._held.text[place:]
+        self._held, self._before, self._quoted_to = Growing(block), self._before + place, 0
+        self._is_block = True
+        self._readings = [
+            _Reading(dialect, block)
+            for dialect in self._dialects
+            if block.startswith(dialect.markers) and not (self._said and dialect.whole)
+        ]
 
-    def _may_be_residue(self, block: str) -> bool:
-        at = 0
+    def _give_up(self) -> None:
+        """The block does not end the text. No other one begins inside of a call that was read."""
+        self._looked = max([1, *(reading.end for reading in self._readings)])
+        self._is_block, self._readings = False, []
+
+    def _goes_on(self, new: str) -> bool:
+        """Whether a block may still become calls, or marks that are left over."""
+        # All of them take in what is new, even if the first one says yes.
+        going = [reading.goes_on(new) for reading in self._readings]
+        return any(going) or self._may_be_residue()
+
+    def _may_be_residue(self) -> bool:
+        if len(self._held) > _LONGEST_RESIDUE:
+            return False
+        block, at = self.block, 0
         while at < len(block):
             mark = next((mark for mark in self._residue if block.startswith(mark, at)), None)
             if mark is None:
@@ -172,48 +198,68 @@ class LeakScanner:
             at = past_space(block, at + len(mark))
         return True
 
-    def _speakers(self, start: int) -> list[Dialect]:
-        """The dialects in which a block can begin at this place."""
-        fresh = not self._said and not self.held[:start].strip()
-        return [
-            dialect
-            for dialect in self._dialects
-            if self.held.startswith(dialect.markers, start) and (fresh or not dialect.whole)
-        ]
-
     def _is_quoted(self, place: int) -> bool:
         """Whether a place stands in a code fence, in a quotation or between backticks."""
-        paragraph, fence = _context(self._paragraph, self._fence, self.held[:place])
-        return bool(fence) or _is_quotation(paragraph)
+        self._passage.take(self._held.text[self._quoted_to : place])
+        self._quoted_to = place
+        return self._passage.is_quoted
 
     def _pass_on(self, text: str) -> None:
         self._said = self._said or bool(text.strip())
-        if "\n" in text:
-            self._paragraph, self._fence = _context(self._paragraph, self._fence, text)
-        else:
-            self._paragraph += text
+        self._passage.take(text)
 
 
-def _context(paragraph: str, fence: str, text: str) -> tuple[str, str]:
-    """The paragraph that a text leaves off in, and the fence that is open there."""
-    *done, line = (paragraph + text).split("\n")
-    kept: list[str] = []
-    for whole in done:
-        mark = whole.lstrip()[:3]
-        if mark in _FENCE and (not fence or mark == fence):
-            fence = "" if fence else mark
-            kept = []
-        else:
-            kept = [*kept, whole] if whole.strip() else []
-    return "\n".join([*kept, line]), fence
+class _Reading:
+    """One dialect's reading of a block that grows: whole calls are read once.
 
+    Attributes:
+        dialect: the dialect.
+        end: where the last whole call of the block ends.
 
-def _is_quotation(paragraph: str) -> bool:
-    """Whether what follows in a paragraph is quoted: markdown goes on until a blank line."""
-    lines = paragraph.split("\n")
-    quoted = any(line.lstrip().startswith(">") for line in lines)
-    indented = lines[-1].isspace() and lines[-1].startswith(_INDENTED)
-    return quoted or indented or paragraph.count("`") % 2 == 1
+    Args:
+        dialect: the dialect.
+        block: the block as far as it has come.
+    """
+
+    def __init__(self, dialect: Dialect, block: str) -> None:
+        self.dialect = dialect
+        self.end = 0
+        self._rest = Growing(block)  # what stands behind the whole calls
+        self._length = len(block)
+        self._tail = ""
+        self._longest = max(map(len, dialect.closers), default=1)
+        self._has_end = True
+        self._again_at = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def goes_on(self, new: str) -> bool:
+        """Whether the block, with what is new, may still become calls that end the text."""
+        self._rest.add(new)
+        self._length += len(new)
+        tail = self._tail + new
+        self._has_end = self._has_end or any(end in tail for end in self.dialect.closers)
+        self._tail = tail[-self._longest :]
+        size = len(self._rest)
+        if size - len(new) > _SURE and not (self._has_end and size >= self._again_at):
+            return True
+        return self._read()
+
+    def _read(self) -> bool:
+        rest, dialect = self._rest.text, self.dialect
+        if self.end:  # what closes a block may come behind the call
+            rest = _without_ends(rest, dialect.closers)
+        _, ends = _calls(dialect, rest)
+        if ends:
+            self.end = len(self) - len(rest) + ends[-1]
+            rest = _without_ends(rest[ends[-1] :], dialect.closers)
+        if self.end:
+            self._rest = Growing(rest)
+        self._has_end, self._again_at = False, int(_AGAIN * len(rest))
+        if (self.end and not rest) or dialect.head.fullmatch(rest):
+            return True
+        return bool(self.end) and any(mark.startswith(rest) for mark in (*_ENDS, *dialect.closers))
 
 
 def _calls(dialect: Dialect, text: str) -> tuple[list[Leak], list[int]]:
@@ -230,12 +276,12 @@ def _calls(dialect: Dialect, text: str) -> tuple[list[Leak], list[int]]:
     return calls, ends
 
 
-def _without_ends(text: str) -> str:
+def _without_ends(text: str, closers: Sequence[str] = ()) -> str:
     """The text without white space and end marks before anything else."""
-    text = text.lstrip()
-    while (mark := next((end for end in _ENDS if text.startswith(end)), None)) is not None:
-        text = text[len(mark) :].lstrip()
-    return text
+    marks, at = (*_ENDS, *closers), past_space(text, 0)
+    while (mark := next((end for end in marks if text.startswith(end, at)), None)) is not None:
+        at = past_space(text, at + len(mark))
+    return text[at:]
 
 
 def _breaks_off(dialect: Dialect, block: str) -> bool:
@@ -248,12 +294,6 @@ def _breaks_off(dialect: Dialect, block: str) -> bool:
         return bool(brace) and arguments.refused == "truncated"
     closed = any(mark in block for mark in dialect.closers)
     return not closed and _VALUE.search(block) is not None
-
-
-def _has_end(dialects: Sequence[Dialect], block: str, new: str) -> bool:
-    longest = max((len(end) for dialect in dialects for end in dialect.closers), default=1)
-    tail = block[-(len(new) + longest) :]
-    return any(end in tail for dialect in dialects for end in dialect.closers)
 
 
 class _Starts:

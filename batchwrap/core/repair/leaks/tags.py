@@ -35,7 +35,7 @@ _QWEN_PART = _pattern(
 _QWEN_END = _pattern(r"\s*</function>(?:\s*</tool_call>)?")
 _GLM = _pattern(rf"<tool_call>\s*({_TAG})\s*(?=<)")
 _GLM_PART = _pattern(
-    r"\s*<arg_key>([^<]*)</arg_key>\s*(?:<arg_value>)?(.*?)</arg_value>"
+    r"\s*<arg_key>([^<]*)</arg_key>\s*+(?:<arg_value>)?+(.*?)</arg_value>"
     r"(?=\s*(?:<arg_key>|</tool_call>))"
 )
 _GLM_END = _pattern(r"\s*</tool_call>")

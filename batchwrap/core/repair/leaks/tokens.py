@@ -8,7 +8,7 @@ from batchwrap.core.repair.leaks.dialect import BAR, BARS, Dialect, Leak, growin
 
 _KIMI_OPEN = re.compile(r"(?:null)?(?:<\|tool_calls_section_begin\|>\s*)?")
 _KIMI = re.compile(
-    r"\s*<\|tool_call_begin\|>\s*([^\s<>|]+)\s*<\|tool_call_argument_begin\|>\s*(\{.*?)\s*"
+    r"\s*<\|tool_call_begin\|>\s*([^\s<>|]+)\s*<\|tool_call_argument_begin\|>\s*(\{.*?)"
     r"<\|tool_call_end\|>",
     re.DOTALL,
 )
@@ -24,8 +24,8 @@ def _token(words: str) -> str:
 _DEEPSEEK_OPEN = re.compile(rf"(?:{_token('tool calls begin')}\s*)?")
 _DEEPSEEK = re.compile(
     rf"\s*{_token('tool call begin')}\s*(?:"
-    rf"function\s*{_token('tool sep')}\s*([\w.:-]+)\s*```(?:json)?\s*(\{{.*?)\s*```"
-    rf"|([\w.:-]+)\s*{_token('tool sep')}\s*(\{{.*?))\s*{_token('tool call end')}",
+    rf"function\s*{_token('tool sep')}\s*([\w.:-]+)\s*```(?:json)?\s*(\{{.*?)```\s*"
+    rf"|([\w.:-]+)\s*{_token('tool sep')}\s*(\{{.*?)){_token('tool call end')}",
     re.DOTALL,
 )
 _DEEPSEEK_END = re.compile(rf"(?:\s*{_token('tool calls end')})*")
@@ -37,7 +37,7 @@ def _kimi(text: str, at: int) -> tuple[list[Leak], int] | None:
     at = opened.end() if opened else at
     while (found := _KIMI.match(text, at)) is not None:
         named = _KIMI_ID.fullmatch(found[1])
-        calls.append(Leak(named[1] if named else "", found[2], found[1]))
+        calls.append(Leak(named[1] if named else "", found[2].rstrip(), found[1]))
         at = found.end()
     closed = _KIMI_END.match(text, at)
     return (calls, closed.end()) if calls and closed else None
@@ -48,7 +48,7 @@ def _deepseek(text: str, at: int) -> tuple[list[Leak], int] | None:
     calls: list[Leak] = []
     at = opened.end() if opened else at
     while (found := _DEEPSEEK.match(text, at)) is not None:
-        calls.append(Leak(found[1] or found[3], found[2] or found[4]))
+        calls.append(Leak(found[1] or found[3], (found[2] or found[4]).rstrip()))
         at = found.end()
     closed = _DEEPSEEK_END.match(text, at)
     return (calls, closed.end()) if calls and closed else None
@@ -59,7 +59,7 @@ KIMI = Dialect(
     (*_KIMI_MARKERS, *(f"null{marker}" for marker in _KIMI_MARKERS)),
     re.compile(
         rf"(?:null)?(?:{growing(*_KIMI_MARKERS)}|<\|tool_calls_section_begin\|>\s*(?:<.*)?"
-        rf"|<\|tool_call_begin\|>\s*[\w.:-]*\s*(?:<.*)?)",
+        rf"|<\|tool_call_begin\|>\s*+[\w.:-]*+\s*+(?:<.*)?)",
         re.DOTALL,
     ),
     ("<|tool_call_end|>", "<|tool_calls_section_end|>"),
@@ -75,7 +75,7 @@ DEEPSEEK = Dialect(
     _DEEPSEEK_MARKERS,
     re.compile(
         rf"{growing(*_DEEPSEEK_MARKERS)}|{_token('tool calls begin')}\s*(?:<.*)?"
-        rf"|{_token('tool call begin')}\s*[\w.:-]*\s*(?:<.*)?",
+        rf"|{_token('tool call begin')}\s*+[\w.:-]*+\s*+(?:<.*)?",
         re.DOTALL,
     ),
     tuple(marker.replace("begin", "end") for marker in _DEEPSEEK_MARKERS),
