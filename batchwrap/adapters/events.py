@@ -7,6 +7,7 @@ from typing import Any
 from batchwrap.core import sse
 from batchwrap.core.chat import Body
 from batchwrap.core.exchange import Exchange
+from batchwrap.core.guard import Guard
 from batchwrap.core.parse import glued, parsed, rendered
 from batchwrap.core.repair.faults import MALFORMED, OVERSIZED
 
@@ -33,7 +34,6 @@ class EventPipe:
         self._ended = False
         self._failed = False
         self._is_open_ended = False  # whether what comes is handed out unread
-        self._is_plain = False  # whether each event is handed out as it came
 
     def feed(self, data: bytes) -> bytes:
         """The bytes to hand out for bytes that came."""
@@ -44,17 +44,21 @@ class EventPipe:
 
     def finish(self) -> bytes:
         """The bytes to hand out when the stream is over."""
-        rest = self._splitter.rest()
-        last = self._guarded(rest) if rest and not self._is_half(rest) else b""
-        return last + self._end(marked=False)
+        rest, last = self._splitter.rest(), b""
+        with self._exchange.guard.step("event"):
+            last = rest if rest and not self._is_half(rest) else b""
+        last = self._guarded(last) if last else b""
+        with self._exchange.guard.step("event"):
+            last += self._end(marked=False)
+        return last
 
     def _guarded(self, event: bytes) -> bytes:
-        """The bytes to hand out for an event; from the first mistake of ours on, the event's."""
-        if self._is_plain:
-            return event
+        """The bytes to hand out for an event; after a mistake of ours nothing is translated."""
         with self._exchange.guard.step("event"):
             return self._event(event)
-        self._is_plain = self._ended = True
+        self._exchange.break_off()
+        with self._exchange.guard.step("event"):
+            return self._event(event)
         return event
 
     def _event(self, event: bytes) -> bytes:
@@ -134,7 +138,8 @@ class EventPipe:
 class FirstEvent:
     """Looks for the first event of a stream that says something."""
 
-    def __init__(self) -> None:
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
         self.event: Body | None = None
         self._splitter = sse.Splitter()
 
@@ -143,7 +148,8 @@ class FirstEvent:
         for event in self._splitter.feed(data):
             payload = sse.data_of(event)
             if payload:
-                self.event = _object(payload)
+                with self._guard.step("event"):
+                    self.event = _object(payload)
                 return True
         return self._splitter.is_full
 

@@ -119,7 +119,7 @@ class SyncIncoming(_Incoming):
 
     def first(self) -> Body | None:
         """The first event of a stream, decoded."""
-        looking, self.data = FirstEvent(), self.response.iter_bytes()
+        looking, self.data = FirstEvent(self._exchange.guard), self.response.iter_bytes()
         for data in self.data:
             self.came.append(data)
             if looking.feed(data):
@@ -155,7 +155,7 @@ class AsyncIncoming(_Incoming):
 
     async def first(self) -> Body | None:
         """The first event of a stream, decoded."""
-        looking, self.data = FirstEvent(), self.response.aiter_bytes()
+        looking, self.data = FirstEvent(self._exchange.guard), self.response.aiter_bytes()
         async for data in self.data:
             self.came.append(data)
             if looking.feed(data):

@@ -150,19 +150,19 @@ class _Wire:
         )
 
     def _request(self, asked: _Asked, call: Call, body: Body | None, api_key: str | None) -> Any:
-        request, content = asked.request, None
-        if body is not None:
-            with call.exchange.guard.step("encode"):
-                content = rendered(body)
-            if content is None:
-                call.exchange.withdraw()
-        if content is None and api_key is None:
-            return request
+        """The request to send; the agent's own if nothing is changed, or it cannot be."""
+        if body is None and api_key is None:
+            return asked.request
+        with call.exchange.guard.step("encode"):
+            return self._changed(asked.request, call, body, api_key)
+        call.exchange.withdraw()
+        return asked.request
+
+    def _changed(self, request: Any, call: Call, body: Body | None, api_key: str | None) -> Any:
         headers = [pair for pair in request.headers.raw if pair[0].lower() not in _RAW_FRAMING]
-        if content is None:
-            content = b"".join(request.stream)
-        elif self.engine.translates and not call.is_known:
+        if body is not None and self.engine.translates and not call.is_known:
             headers.append((TRANSLATED_HEADER.encode(), b"1"))
+        content = b"".join(request.stream) if body is None else rendered(body)
         return self.library.Request(
             request.method,
             request.url,

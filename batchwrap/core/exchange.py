@@ -19,6 +19,7 @@ change keeps its bytes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Protocol
 
@@ -286,6 +287,16 @@ class Exchange:
     def lost(self, fault: Fault) -> list[chat.Body] | None:
         """What to hand out for an event that cannot be read, and why; None: the event itself."""
         return self._translator.lost(fault)
+
+    def break_off(self) -> None:
+        """Translate nothing more of a stream; what comes now is handed out as it is."""
+        self._translator.break_off()
+
+    def sending(self) -> AbstractContextManager[object]:
+        """What each attempt to send is made inside of."""
+        with self.guard.step("observe"):
+            return self.watch.sending()
+        return nullcontext()
 
     def dropped(self) -> None:
         """Count an event of a stream that was left out, as it told nothing."""

@@ -32,6 +32,11 @@ class GuardedTranslation:
     Args:
         make: makes the translator.
         guard: of the request.
+
+    Attributes:
+        mends: whether streams are put into shape.
+        fits_forms: whether answers come in the form that was asked for, stream or whole.
+        reads_errors: whether errors inside of streams are read.
     """
 
     def __init__(self, make: Callable[[], Translation], guard: Guard) -> None:
@@ -39,8 +44,11 @@ class GuardedTranslation:
         self._inner: Translation = _PLAIN
         self._salvage = Salvage()
         self._is_broken = False  # whether the translation of a stream was broken off
+        self.mends = self.fits_forms = self.reads_errors = False
         with guard.step("begin"):
-            self._inner = make()
+            self._inner = inner = make()
+            self.mends, self.fits_forms = inner.mends, inner.fits_forms
+            self.reads_errors = inner.reads_errors
 
     def _guarded(self, step: str, do: Callable[[Translation], T]) -> T:
         """What the translator says; what says one that changes nothing if it fails."""
@@ -68,7 +76,7 @@ class GuardedTranslation:
     @property
     def asks_usage(self) -> bool:
         """Whether a stream may be asked for its usage."""
-        return self._inner.asks_usage
+        return self._guarded("request", lambda inner: inner.asks_usage)
 
     @property
     def measures(self) -> bool:
@@ -86,22 +94,7 @@ class GuardedTranslation:
     @property
     def is_over(self) -> bool:
         """Whether the answer has ended in an error."""
-        return not self._is_broken and self._inner.is_over
-
-    @property
-    def mends(self) -> bool:
-        """Whether streams are put into shape."""
-        return not self._is_broken and self._inner.mends
-
-    @property
-    def fits_forms(self) -> bool:
-        """Whether answers come in the form that was asked for, stream or whole."""
-        return self._inner.fits_forms
-
-    @property
-    def reads_errors(self) -> bool:
-        """Whether errors inside of streams are read."""
-        return self._inner.reads_errors
+        return not self._is_broken and self._guarded("end", lambda inner: inner.is_over)
 
     def refused(self) -> None:
         """The provider did not understand the request: it goes out as the agent wrote it."""
@@ -139,22 +132,31 @@ class GuardedTranslation:
         """The chunks of the agent view for one chunk of a stream; None if it stays as it is."""
         if not self._is_broken:
             with self._guard.step("chunk"):
-                made = self._inner.chunk(chunk)
-                self._salvage.see(chunk, made)
-                return made
-            self._break_off()
+                return self._accounted(chunk, self._inner.chunk(chunk))
+            self.break_off()
         with self._guard.step("salvage"):
             return self._salvage.chunk(chunk)
         return None
 
+    def _accounted(self, chunk: chat.Body, made: list[chat.Body] | None) -> list[chat.Body] | None:
+        """What was made of a chunk, once it is known to be handed out."""
+        with self._guard.step("salvage"):
+            self._salvage.see(chunk, made)
+        return made
+
     def lost(self, fault: Fault) -> list[chat.Body] | None:
         """What to hand out for an event that cannot be read; None: the event itself."""
-        if self._is_broken:
-            return None
-        with self._guard.step("chunk"):
-            return self._inner.lost(fault)
-        self._break_off()
+        if not self._is_broken:
+            with self._guard.step("chunk"):
+                return self._inner.lost(fault)
+            self.break_off()
         return None
+
+    def break_off(self) -> None:
+        """Translate nothing more of a stream; what was handed out of it is remembered."""
+        if not self._is_broken:
+            self._is_broken, self.mends = True, False
+            self._guarded("commit", lambda inner: inner.commit())
 
     def note(self, chunk: chat.Body) -> None:
         """Remember what local answers repeat of this one."""
@@ -165,12 +167,7 @@ class GuardedTranslation:
         if not self._is_broken:
             with self._guard.step("end"):
                 return self._inner.end(chunk, marked=marked)
-            self._break_off()
+            self.break_off()
         with self._guard.step("salvage"):
             return self._salvage.end()
         return []
-
-    def _break_off(self) -> None:
-        """The rest of the stream is not translated; what was handed out is remembered."""
-        self._is_broken = True
-        self._guarded("commit", lambda inner: inner.commit())

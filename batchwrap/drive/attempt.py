@@ -61,6 +61,8 @@ class Attempt:
 
     def end(self) -> None:
         """Settle and report, once."""
+        if not self._on_end:
+            return
         self.settle()
         try:
             on_end = self._on_end.pop()  # one of several threads that end it gets it

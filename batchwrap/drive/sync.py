@@ -86,7 +86,7 @@ def run(
                         attempt.lease = gate.acquire(cost, sure, margin)
                     action = exchange.reserved(attempt.waited_s)
                 case actions.Send(body):
-                    with exchange.watch.sending():
+                    with exchange.sending():
                         incoming = send(body, attempt.api_key)
                     attempt.arrived()
                     action = exchange.received(incoming.head, time.time())

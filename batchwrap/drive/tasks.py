@@ -91,7 +91,7 @@ async def run(
                         attempt.lease = await gate.acquire_async(cost, sure, margin)
                     action = exchange.reserved(attempt.waited_s)
                 case actions.Send(body):
-                    with exchange.watch.sending():
+                    with exchange.sending():
                         incoming = await send(body, attempt.api_key)
                     attempt.arrived()
                     action = exchange.received(incoming.head, time.time())

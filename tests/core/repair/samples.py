@@ -16,6 +16,7 @@ from batchwrap.core import sse
 from batchwrap.core.actions import Head, ReadBody, ReadFirst, Resend, Respond, Stream
 from batchwrap.core.context import Context
 from batchwrap.core.exchange import Exchange
+from batchwrap.core.guard import Guard
 from batchwrap.core.memory import Memory
 from batchwrap.core.provider import UNKNOWN
 from batchwrap.core.repair.diagnosis import decoded
@@ -179,7 +180,7 @@ def play(entry: Entry, options: Repair | None, pieces: list[bytes] | None = None
 
 def first_of(pieces: list[bytes]) -> dict[str, Any] | None:
     """The first event of a stream that says something; None if it is no JSON object."""
-    looking = FirstEvent()
+    looking = FirstEvent(Guard(Tally()))
     any(map(looking.feed, pieces))
     return looking.event
 

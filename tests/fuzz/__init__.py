@@ -1,0 +1,1 @@
+"""Bodies that nobody has thought of, and mistakes at any place."""

@@ -1,0 +1,52 @@
+"""An exception at the n-th call of a function of batchwrap's."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from types import FrameType
+from typing import Any
+
+# What obeys the guard, drives, or cuts bytes into events; everything else may fail at any place.
+_FRAME = {
+    *(f"batchwrap.core.{name}" for name in ("actions", "exchange", "guard", "guarded", "sse")),
+    *(f"batchwrap.core.{name}" for name in ("passthrough", "salvage", "tally")),
+    *(f"batchwrap.drive.{name}" for name in ("answer", "attempt", "sync")),
+    *(f"batchwrap.adapters.{name}" for name in ("events", "incoming", "wire")),
+    *("batchwrap._api", "batchwrap.engine", "batchwrap.observe.log", "batchwrap.stats"),
+}
+
+
+class Mistake(Exception):
+    """What is wrong with batchwrap here."""
+
+
+class MistakeAt:
+    """Raises `Mistake` in place of the n-th call that is made inside of the block.
+
+    Attributes:
+        function: the function that has failed; None: there are fewer calls.
+    """
+
+    def __init__(self, call: int) -> None:
+        self._left = call
+        self.function: str | None = None
+
+    def __enter__(self) -> MistakeAt:
+        sys.setprofile(self._look)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+
+    def _look(self, frame: FrameType, what: str, _: Any) -> None:
+        code, module = frame.f_code, str(frame.f_globals.get("__name__"))
+        # A generator is entered to be closed, too, where nobody could catch anything.
+        if what != "call" or code.co_flags & inspect.CO_GENERATOR:
+            return
+        if not module.startswith("batchwrap.") or module in _FRAME:
+            return
+        self._left -= 1
+        if self._left == 0:
+            self.function = f"{module}.{code.co_qualname}"
+            raise Mistake("secret")
