@@ -19,6 +19,7 @@ from batchwrap.errors import (
     MissingExtraError,
     QuotaExhausted,
     RequestTooLarge,
+    StoreRefused,
     StoreUnavailable,
 )
 from batchwrap.modes import mode
@@ -53,6 +54,7 @@ __all__ = [
     "Repair",
     "RequestTooLarge",
     "Stats",
+    "StoreRefused",
     "StoreUnavailable",
     "Throttle",
     "Tool",

@@ -94,6 +94,16 @@ class StoreUnavailable(BatchwrapError):
         self.store = store
 
 
+class StoreRefused(StoreUnavailable):
+    """The place where a shared budget is kept refuses for good: no waiting helps.
+
+    A wrong password, a command that the user may not run, a cluster of which a single node was
+    named, a file that may not be written, an account that is damaged. It is raised whatever
+    `Throttle.store_down` says: a budget of its own for each process would hide a mistake.
+    Through a wrapped client it has the code ``batchwrap_store_refused``.
+    """
+
+
 class BrokenAnswer(BatchwrapError):
     """The provider's answer is broken, or reports an error, and cannot be put right.
 

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, fields
 from threading import RLock
 from typing import Any
 
+from batchwrap._forks import renew_in_child
+
 _ONLY_THROTTLED, _REPAIRS, _DEFECTS = "only_throttled.", "repairs.", "defects."
 _DIRECTIVES = "directives\n"  # names of models have all other separators in them
 
@@ -113,6 +115,11 @@ class Counters:
         self._counts: Counter[str] = Counter()
         self._lock = RLock()  # a dropped stream may be counted by the garbage collector
         self._above = above
+        renew_in_child(self)
+
+    def after_fork(self) -> None:
+        """Another thread may have been counting."""
+        self._lock = RLock()
 
     def add(self, counts: Mapping[str, float]) -> None:
         """Add these counts."""

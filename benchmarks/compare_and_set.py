@@ -31,7 +31,6 @@ from tests.throttle.redis_server import RedisServer
 
 _PLENTY = 10**9
 _METERS = meters((Limit("tokens", _PLENTY), Limit("requests", _PLENTY), Limit("concurrency", 999)))
-_TTL = {"lease_ttl_s": 60.0, "ticket_ttl_s": 60.0}
 _PAIRS, _VERSION = 400, 8
 _ROW = "{:<28} {:>14} {:>18} {:>12}"
 _WRITE = """
@@ -84,12 +83,12 @@ def pairs(kind: str, url: str, key: str, held: int) -> tuple[float, float]:
     """Pairs a second and tries an operation, with so many leases out."""
     store, mine = STORES[kind](url), secrets.token_hex(4)
     for number in range(held):
-        store.reserve(key, _METERS, [1_000, 1, 1], f"{mine} held {number}", **_TTL)
+        store.reserve(key, _METERS, [1_000, 1, 1], f"{mine} held {number}", owner="me")
     if isinstance(store, CompareAndSet):
         store.tries = 0
     started_s = time.perf_counter()
     for number in range(_PAIRS):
-        store.reserve(key, _METERS, [1_000, 1, 1], f"{mine} {number}", **_TTL)
+        store.reserve(key, _METERS, [1_000, 1, 1], f"{mine} {number}", owner="me")
         store.settle(key, _METERS, f"{mine} {number}", [500, 1, 1])
     rate = _PAIRS / (time.perf_counter() - started_s)
     return rate, getattr(store, "tries", 2 * _PAIRS) / (2 * _PAIRS)

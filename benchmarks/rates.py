@@ -66,7 +66,7 @@ def by_store(url: str) -> float:
 
     def pair() -> None:
         ticket = f"t{next(tickets)}"
-        store.reserve("a", scope.meters, [_COST, 1, 1], ticket, lease_ttl_s=60, ticket_ttl_s=60)
+        store.reserve("a", scope.meters, [_COST, 1, 1], ticket, owner="me")
         store.settle("a", scope.meters, ticket, [_COST // 2, 1, 1])
 
     try:

@@ -19,6 +19,7 @@ from batchwrap.errors import (
     LimitExceeded,
     QuotaExhausted,
     RequestTooLarge,
+    StoreRefused,
     StoreUnavailable,
 )
 
@@ -30,6 +31,7 @@ _REFUSALS: dict[type[BatchwrapError], tuple[int, str, str]] = {
     QuotaExhausted: (429, "rate_limit_error", "batchwrap_quota_exhausted"),
     RequestTooLarge: (413, "invalid_request_error", "batchwrap_request_too_large"),
     StoreUnavailable: (503, "server_error", "batchwrap_store_unavailable"),
+    StoreRefused: (503, "server_error", "batchwrap_store_refused"),
 }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
 
 from batchwrap.analyze.bounds import Rule, runs_of
 from batchwrap.analyze.count import SCOPES, without
@@ -94,7 +93,7 @@ def play(turns: Sequence[Turn], plan: Plan, tokens_per_s: float) -> Play:
         amounts = _amounts(usage, plan)
         arrived = now
         while (got := account.reserve(
-            state, limits, amounts, str(turn.index), now=now, lease_ttl_s=inf, ticket_ttl_s=inf
+            state, limits, amounts, str(turn.index), now=now
         )).status == "waiting":  # fmt: skip
             now += got.wait_s
         if got.status != "admitted":

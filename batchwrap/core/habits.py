@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from threading import Lock
 from typing import Any, Literal
 
+from batchwrap._forks import renew_in_child
 from batchwrap.core.views.cap import Cap, Outcome
 
 # What may be made of a request, and switched off by itself; `offer` is all but the others: `fold`
@@ -40,6 +41,11 @@ class Habits:
         self._reminders: Counter[tuple[str, str]] = Counter()  # judged
         self._followed: Counter[tuple[str, str]] = Counter()
         self._paces: dict[str, deque[float]] = {}
+        self._lock = Lock()
+        renew_in_child(self)
+
+    def after_fork(self) -> None:
+        """The thread that held the lock does not exist in a child."""
         self._lock = Lock()
 
     def switch_off(self, model: object, rewrite: Rewrite) -> None:

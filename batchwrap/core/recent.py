@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from threading import Lock
+from threading import RLock
 from typing import Generic, TypeVar
+
+from batchwrap._forks import renew_in_child
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -23,7 +25,12 @@ class Recent(Generic[Key, Value]):
         self._most = most
         self._most_age_s = most_age_s
         self._kept: OrderedDict[Key, tuple[float, Value]] = OrderedDict()
-        self._lock = Lock()
+        self._lock = RLock()  # the garbage collector may settle a stream while this is held
+        renew_in_child(self)
+
+    def after_fork(self) -> None:
+        """The thread that held the lock does not exist in a child."""
+        self._lock = RLock()
 
     def __len__(self) -> int:
         return len(self._kept)

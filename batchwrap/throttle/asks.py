@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
+from os import getpid
 
 from batchwrap.core.limits.cost import NOTHING, Cost
 from batchwrap.core.limits.windows import Meter
@@ -86,7 +87,7 @@ class Ask:
         return -2 * self.priority - self.again
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Grant:
     """A reservation that was admitted.
 
@@ -96,6 +97,7 @@ class Grant:
         store: what holds it.
         lease: its id there.
         waited_s: how long it waited.
+        pid: the process to which it was granted; a fork of it has no part in it.
     """
 
     ask: Ask
@@ -103,6 +105,7 @@ class Grant:
     store: Store
     lease: str
     waited_s: float
+    pid: int = field(default_factory=getpid)
 
     @property
     def key(self) -> str:
@@ -115,13 +118,14 @@ def key_of(account: Account, scope: Scope) -> str:
     return f"{account.name}:{scope.name}"
 
 
-def _limit_of(ask: Ask, index: int | None) -> Limit | None:
+def limit_of(ask: Ask, index: int | None) -> Limit | None:
+    """The limit with this index, if it is one."""
     return None if index is None else ask.scope.limits[index]
 
 
 def too_large(ask: Ask, index: int | None) -> RequestTooLarge:
     """The error for what one of the limits never admits."""
-    limit = _limit_of(ask, index)
+    limit = limit_of(ask, index)
     assert limit is not None
     requested = ask.sure.of(limit.kind)
     return RequestTooLarge(
@@ -135,7 +139,7 @@ def too_large(ask: Ask, index: int | None) -> RequestTooLarge:
 
 def too_long(ask: Ask, index: int | None, wait_s: float, max_wait_s: float) -> LimitExceeded:
     """The error for what would wait longer than it may."""
-    limit = _limit_of(ask, index)
+    limit = limit_of(ask, index)
     reason = f" for {limit}" if limit is not None else ""
     wait = f"about {wait_s:,.0f} s" if wait_s < inf else "longer"
     is_quota = limit is not None and limit.per_s >= _QUOTA_S and limit.kind != "concurrency"

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import takewhile
-from threading import Lock
+from threading import RLock
 
+from batchwrap._forks import renew_in_child
 from batchwrap._priority import current_priority
 from batchwrap.core import chat
 from batchwrap.core.fingerprint import fingerprint
@@ -32,7 +33,9 @@ _SLOWER, _FASTER, _SLOWEST = 0.5, 1.02, 0.05
 # So many seconds of refill more are kept free for each, up to the largest; an answer takes some of
 # it back, half within some twenty. In the benchmark that halves the refusals beside a stranger.
 _CAUTION_S, _FADES, _MOST_CAUTION_S = 1.0, 0.97, 12.0
-_MOST_CONVERSATIONS = 4_096
+_MOST_CONVERSATIONS = _MOST_SCOPES = 4_096
+# Names of models are kept in stores, with each account; longer ones are cut.
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +87,21 @@ class Budget:
             clock=time.monotonic if clock is None else clock.now,
             skip=None if clock is None else clock.sleep,
         )
-        self._learned: Recent[str, dict[tuple[str, float], Limit]] = Recent(_MOST_CONVERSATIONS)
+        self._learned: Recent[str, dict[tuple[str, float], Limit]] = Recent(_MOST_SCOPES)
         self._sticks: Recent[bytes, str] = Recent(_MOST_CONVERSATIONS)
-        self._pace: dict[str, float] = {}
-        self._caution_s: dict[str, float] = {}
+        self._pace: Recent[str, float] = Recent(_MOST_SCOPES)
+        self._caution_s: Recent[str, float] = Recent(_MOST_SCOPES)
         self._turn = 0
-        self._lock = Lock()
+        self._lock = RLock()  # the garbage collector may settle a stream while this is held
+        renew_in_child(self)
+
+    def after_fork(self) -> None:
+        """Another thread may have held a lock."""
+        self._lock = RLock()
 
     def request(self, body: chat.Body, origin: Origin, *, pooled: bool = True) -> Request:
         """What matters of a request; `pooled`: whether another key may take it."""
-        model = str(body.get("model") or "")
+        model = _name_of(body.get("model"))
         named = origin.model or model
         provider = self._plan.provider if self._plan else provider_of(origin.host or None, named)
         accounts = accounts_of(self._keys if pooled else None, origin)
@@ -128,7 +136,7 @@ class Budget:
     ) -> Ask:
         """The question whether a request may go; it comes again if it was refused."""
         scope = self._scope(request)
-        pace = self._pace.get(request.scope, 1.0)
+        pace = self._pace.get(request.scope) or 1.0
         accounts, sticks = self._in_order(request)
         return Ask(
             scope,
@@ -136,7 +144,7 @@ class Budget:
             cost,
             sure,
             margin=margin,
-            caution_s=self._caution_s.get(request.scope, 0.0),
+            caution_s=self._caution_s.get(request.scope) or 0.0,
             priority=request.priority,
             sticks=sticks,
             pace=pace,
@@ -173,12 +181,12 @@ class Budget:
         if refusal.kind == "bucket":
             self.limiter.close_for(grant, seconds)
             with self._lock:
-                caution_s = self._caution_s.get(request.scope, 0.0) + _CAUTION_S
-                self._caution_s[request.scope] = min(caution_s, _MOST_CAUTION_S)
+                caution_s = (self._caution_s.get(request.scope) or 0.0) + _CAUTION_S
+                self._caution_s.put(request.scope, min(caution_s, _MOST_CAUTION_S))
         elif refusal.kind == "growth":
             with self._lock:
-                pace = self._pace.get(request.scope, 1.0)
-                self._pace[request.scope] = max(_SLOWEST, pace * _SLOWER)
+                pace = self._pace.get(request.scope) or 1.0
+                self._pace.put(request.scope, max(_SLOWEST, pace * _SLOWER))
 
     def spent(self, request: Request, grant: Grant, spent: Cost, usage: Usage | None) -> None:
         """Take note of what a request has used up."""
@@ -188,10 +196,10 @@ class Budget:
             self.limiter.spend(grant, request.model, entry)
         if spent.requests:
             with self._lock:
-                if request.scope in self._pace:
-                    self._pace[request.scope] = min(1.0, self._pace[request.scope] * _FASTER)
-                if request.scope in self._caution_s:
-                    self._caution_s[request.scope] *= _FADES
+                if (pace := self._pace.get(request.scope)) is not None:
+                    self._pace.put(request.scope, min(1.0, pace * _FASTER))
+                if (caution_s := self._caution_s.get(request.scope)) is not None:
+                    self._caution_s.put(request.scope, caution_s * _FADES)
 
     def skips(self, seconds: float) -> bool:
         """Whether so much time has passed now, on a clock of the user's own."""
@@ -250,6 +258,15 @@ class Budget:
             with self._lock:
                 self._turn = place = (self._turn + 1) % len(accounts)
         return (*accounts[place:], *accounts[:place]), sticks
+
+
+def _name_of(model: object) -> str:
+    """A model's name as every store can keep it, whatever a request has in its place."""
+    name = str(model or "").encode(errors="backslashreplace").decode()
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = blake2b(name.encode(), digest_size=8).hexdigest()
+    return f"{name[:_LONGEST_NAME]}…{digest}"
 
 
 def _is_of(one: Observation, limit: Limit) -> bool:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from weakref import ref
 
 import anyio
 import anyio.lowlevel
@@ -19,6 +20,9 @@ from batchwrap.errors import ClientClosed
 
 class ThreadSignal:
     """Wakes a waiting thread."""
+
+    # A thread that waits cannot be gone.
+    is_closed = is_gone = False
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -39,11 +43,23 @@ class TaskSignal:
     def __init__(self) -> None:
         self._event = anyio.Event()
         token: Any = anyio.lowlevel.current_token().native_token
+        # Trio ends all tasks when it ends; asyncio's loops can be stopped, or closed, before.
+        self._loop: Any = token if hasattr(token, "is_closed") else None
         # asyncio's loop and trio's token name the same thing differently; anyio's own
         # bridge would block the thread that calls.
         self._call_soon: Callable[[Callable[[], None]], object] = (
             token.run_sync_soon if hasattr(token, "run_sync_soon") else token.call_soon_threadsafe
         )
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the waiter will never run again."""
+        return self._loop is not None and self._loop.is_closed()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the waiter cannot run now: its event loop is closed, or does not run."""
+        return self._loop is not None and (self._loop.is_closed() or not self._loop.is_running())
 
     def set(self) -> None:
         """Wake the waiter; from any thread."""
@@ -64,14 +80,17 @@ class Waits:
     """All waits of one client: closing it releases them, from any thread."""
 
     def __init__(self) -> None:
-        self._signals: set[ThreadSignal | TaskSignal] = set()
+        # Weakly, since a task whose event loop was closed never comes back to take its signal out.
+        self._signals: dict[int, ref[ThreadSignal | TaskSignal]] = {}
         self._closed = False
 
     def close(self) -> None:
         """Release those who wait; nobody waits any more."""
         self._closed = True
-        for signal in tuple(self._signals):
-            signal.set()
+        for known in tuple(self._signals.values()):
+            signal = known()
+            if signal is not None:
+                signal.set()
 
     def wait(self, signal: ThreadSignal, timeout_s: float) -> None:
         """Wait in this thread for the signal, or so many seconds.
@@ -89,12 +108,12 @@ class Waits:
 
     @contextmanager
     def _watched(self, signal: ThreadSignal | TaskSignal) -> Iterator[None]:
-        self._signals.add(signal)
+        self._signals[id(signal)] = ref(signal)
         try:
             self._check()  # once the signal is known: a close from now on wakes it
             yield
         finally:
-            self._signals.discard(signal)
+            self._signals.pop(id(signal), None)
         self._check()
 
     def _check(self) -> None:

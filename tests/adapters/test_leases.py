@@ -161,7 +161,7 @@ def test_stream_that_is_dropped(serve: Any) -> None:
     assert lab.journal[0].cancelled
 
 
-@pytest.mark.parametrize("busy", ["limiter", "counters"])
+@pytest.mark.parametrize("busy", ["waiters", "door", "worker", "budget", "counters"])
 def test_dropped_at_a_bad_moment(serve: Any, busy: str) -> None:
     """The collector may drop a stream while its very thread holds a lock of ours."""
     lab = serve(lambda request: ENDLESS, tokens_per_s=2_000)
@@ -169,7 +169,14 @@ def test_dropped_at_a_bad_moment(serve: Any, busy: str) -> None:
         client = batchwrap.wrap(bare, limits=MANY)
         engine = engine_of(client)
         assert engine is not None
-        lock = engine.budget.limiter._lock if busy == "limiter" else engine.counters._lock
+        limiter = engine.budget.limiter
+        lock = {
+            "waiters": limiter._waiters.lock,
+            "door": limiter._door,
+            "worker": limiter._worker._lock,
+            "budget": engine.budget._lock,
+            "counters": engine.counters._lock,
+        }[busy]
         url, asked = f"{lab.base_url}/chat/completions", {**ASKED, "stream": True}
         # Straight from the transport: a client's response hangs in a cycle of its own.
         request = client.build_request("POST", url, json=asked)

@@ -256,7 +256,7 @@ def test_accounts_without_a_plan(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path / 'budget.db'}")
     limits = meters([Limit("concurrency", 1)])
     for ticket in ("runs", "waits"):
-        store.reserve("a:\x1b[2Jm", limits, [1], ticket, lease_ttl_s=60, ticket_ttl_s=60)
+        store.reserve("a:\x1b[2Jm", limits, [1], ticket)
     store.close_for("b:own", 3_600)
     [one, two] = json.loads(invoke("limits", "--store", store.name, "--json").stdout)["others"]
     assert one == {"account": "a:\x1b[2Jm", "running": 1, "waiting": 1, "closed_s": 0}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from hypothesis import strategies as st
@@ -42,7 +43,6 @@ class Account:
 
     def reserve(self, ticket: str, *amounts: float, **options: Any) -> Admission:
         """Ask for these amounts; a single one is for each limit."""
-        options = {"lease_ttl_s": 1e6, "ticket_ttl_s": 1e6} | options
         given = list(amounts) * (len(self.meters) if len(amounts) == 1 else 1)
         admission: Admission = self._keep(
             lambda state: account.reserve(
@@ -68,12 +68,9 @@ class Account:
         """Give up."""
         self._keep(lambda state: account.leave(state, self.meters, ticket, now=self.now))
 
-    def renew(self, holder: str, ttl_s: float) -> bool:
+    def renew(self, owner: str, *holders: str) -> None:
         """A heartbeat."""
-        known: bool = self._keep(
-            lambda state: account.renew(state, holder, now=self.now, ttl_s=ttl_s)
-        )
-        return known
+        self._keep(lambda state: account.renew(state, self.meters, owner, holders, now=self.now))
 
     def close_for(self, seconds: float) -> None:
         """The provider wants no more for a while."""
@@ -111,21 +108,15 @@ STEPS = st.lists(
 class Told:
     """What was admitted, as the test has seen it: when it counts, and what it came to."""
 
-    def __init__(self, ttl_s: float) -> None:
-        self.ttl_s = ttl_s
+    def __init__(self) -> None:
         self.open: dict[str, dict[str, float]] = {}
         self.done: list[dict[str, float]] = []
 
     def admitted(self, ticket: str, amount: float, at: float) -> None:
         """A lease begins."""
-        arrives = min(at + ARRIVAL_S, at + self.ttl_s)
-        lease = {"at": at, "arrives": arrives, "ends": at + self.ttl_s, "amount": amount}
+        lease = {"at": at, "arrives": at + ARRIVAL_S, "ends": inf, "amount": amount}
         self.open[ticket] = lease
         self.done.append(self.open[ticket])
-
-    def expire(self, at: float) -> None:
-        """Leases end that nobody renewed."""
-        self.open = {ticket: one for ticket, one in self.open.items() if one["ends"] > at}
 
     def arrived(self, ticket: str, at: float) -> None:
         """It is with the provider from now on."""
@@ -138,15 +129,14 @@ class Told:
         self.open.pop(ticket).update(amount=spent, ends=at)
 
 
-def run(one: Account, steps: list[tuple[str, int, int, float]], ttl_s: float = 50.0) -> Told:
+def run(one: Account, steps: list[tuple[str, int, int, float]]) -> Told:
     """Do all this, and keep a record of it. Nobody spends more than he has reserved."""
-    told, number, names = Told(ttl_s), 0, [f"t{index}" for index in range(5)]
+    told, number, names = Told(), 0, [f"t{index}" for index in range(5)]
     for action, who, amount, passed in steps:
         one.now += passed
         ticket = names[who]
         one.snapshot()
         at = one.state["at"]
-        told.expire(at)
         if action == "reserve":
             waiting = {other["id"]: other["amounts"] for other in one.state["queue"]}
             asked = float(amount)
@@ -154,7 +144,7 @@ def run(one: Account, steps: list[tuple[str, int, int, float]], ttl_s: float = 5
                 asked = max(waiting[ticket].values())
             given = [1.0 if meter.mode == "concurrency" else asked for meter in one.meters]
             known = ticket in told.open
-            admission = one.reserve(ticket, *given, lease_ttl_s=ttl_s, ticket_ttl_s=ttl_s)
+            admission = one.reserve(ticket, *given)
             if admission.status == "admitted" and not known:
                 told.admitted(ticket, asked, at)
             assert len(told.open) == one.snapshot().running
@@ -169,6 +159,4 @@ def run(one: Account, steps: list[tuple[str, int, int, float]], ttl_s: float = 5
             told.arrived(ticket, at)
         elif action == "leave" and ticket not in told.open:
             one.leave(ticket)
-        elif action == "renew" and one.renew(ticket, ttl_s) and ticket in told.open:
-            told.open[ticket]["ends"] = at + ttl_s
     return told

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwrap.core.limits.account import ARRIVAL_S, LEAST_WAIT_S
-from batchwrap.core.limits.state import Admission, Seen
+from batchwrap.core.limits.account import ARRIVAL_S, LEAST_WAIT_S, TTL_S
+from batchwrap.core.limits.state import Admission, Place, Seen
 from batchwrap.core.limits.windows import meters
 from batchwrap.options import Limit
 from tests.core.accounts import (
@@ -345,41 +345,87 @@ def test_a_long_queue_takes_several_periods(limit: Limit) -> None:
 
 
 def test_concurrency() -> None:
-    """Who ends lets the next one in; at the latest when its lease runs out."""
+    """Who ends lets the next one in; nobody knows when that will be."""
     one = Account(RUNNING)
     for ticket in "abc":
-        one.take(ticket, 1, lease_ttl_s=30)
-    assert one.reserve("d", 1, lease_ttl_s=30) == Admission("waiting", 30.0, 0)
-    assert one.reserve("e", 1, lease_ttl_s=30, max_wait_s=0).status == "waiting"
+        one.take(ticket, 1)
+    assert one.reserve("d", 1) == Admission("waiting", math.inf, 0, math.inf)
+    assert one.reserve("e", 1, max_wait_s=0).status == "waiting"
     one.settle("b", 1)
     assert one.reserve("e", 1).status == "waiting"
     one.take("d", 1)
     one.now += 31
-    one.take("e", 1)
+    assert one.reserve("e", 1).status == "waiting"
 
 
 def test_who_dies_frees_his_place() -> None:
-    """A lease that runs out frees its place; its tokens stay spent; settling it does nothing."""
+    """A silent owner's leases free their places; tokens stay spent; settling does nothing."""
     one = Account(Limit("concurrency", 1), FIXED)
     one.now = 64 * 20_000.0
-    one.take("a", 1, 400, lease_ttl_s=30)
-    one.now += 20
-    assert one.renew("a", 30)
-    one.now += 29
-    assert one.reserve("b", 1, 100).status == "waiting"
-    one.now += 2
-    assert not one.renew("a", 30)
-    one.take("b", 1, 100)
+    one.take("a", 1, 400, owner="dead")
+    poll(one, 2, "b", 1, 100)
+    one.renew("dead", "a")
+    assert poll(one, 2.4, "b", 1, 100) == "waiting"
+    assert poll(one, 0.2, "b", 1, 100) == "admitted"
     one.settle("a", 0)
     assert one.free == [0, 100]
+
+
+def test_silence_counts_while_others_are_heard() -> None:
+    """Nobody is taken for dead since the store was away, a machine slept or a clock was set."""
+    one = Account(Limit("concurrency", 1))
+    one.take("a", 1, owner="alive")
+    for passed in (30.0, 1e5, -1e5, 3.0):
+        one.now += passed
+        assert one.reserve("b", 1, owner="other").status == "waiting"
+    one.renew("alive", "a")
+    assert one.snapshot().running == 1
+    assert poll(one, 3, "b", 1) == "admitted"
+
+
+def test_what_an_owner_does_not_name_is_dropped() -> None:
+    """Whatever went wrong when it should have been given back; others' is left alone."""
+    one = Account(Limit("concurrency", 3), Limit("tokens", 600, 1e6))
+    for ticket, owner in (("a", "me"), ("b", "me"), ("c", "you")):
+        one.take(ticket, 1, 100, owner=owner)
+    for ticket, owner in (("d", "me"), ("e", "you"), ("f", "me")):
+        one.reserve(ticket, 1, 0, owner=owner)
+    one.renew("me", "a", "f")
+    assert set(one.state["leases"]) == {"a", "c"}
+    assert [ticket["id"] for ticket in one.state["queue"]] == ["e", "f"]
+    assert one.free[1] == 300
+
+
+def test_an_owner_that_comes_back() -> None:
+    """Who was silent for long and asks before anybody has noticed has lost nothing."""
+    one = Account(Limit("concurrency", 1), CONTINUOUS)
+    one.take("a", 1, 100, owner="me")
+    one.reserve("b", 1, 100, owner="me")
+    for _ in range(4):
+        one.now += 0.5
+        one.close_for(0)
+    one.now += 10
+    assert one.reserve("b", 1, 100, owner="me").status == "waiting"
+    assert one.snapshot().running == 1
+
+
+def poll(one: Account, seconds: float, ticket: str, *amounts: float) -> str:
+    """Ask ten times a second, and say how it went."""
+    status = "waiting"
+    for _ in range(round(seconds * 10)):
+        one.now += 0.1
+        status = one.reserve(ticket, *amounts, owner="poller").status
+    return status
 
 
 def test_who_dies_at_once_has_spent_it_all() -> None:
     """Tokens of a lease that runs out before it is known to have arrived stay spent, too."""
     one = Account(CONTINUOUS)
-    one.take("a", 600, lease_ttl_s=ARRIVAL_S / 2)
+    one.take("a", 600, owner="me")
     one.now += ARRIVAL_S / 2
+    one.renew("me")
     assert one.free == [0]
+    assert one.snapshot().running == 0
 
 
 def test_a_dead_ticket_holds_nobody_up() -> None:
@@ -387,14 +433,12 @@ def test_a_dead_ticket_holds_nobody_up() -> None:
     one = Account(CONTINUOUS)
     one.take("a", 600)
     one.arrived("a")
-    for ticket, amount in (("dead", 600), ("b", 600), ("c", 10)):
-        one.reserve(ticket, amount, ticket_ttl_s=5)
-    one.now += 4
-    assert one.reserve("b", 600, ticket_ttl_s=5).wait_s == 1
-    assert one.renew("c", 5)
-    one.now += 2
-    assert one.reserve("c", 10).status == "waiting"
+    one.reserve("dead", 600, owner="dead")
+    assert one.reserve("b", 600, owner="poller").wait_s == TTL_S
+    assert poll(one, 2.4, "b", 600) == "waiting"
     assert one.snapshot().waiting == 2
+    poll(one, 0.2, "b", 600)
+    assert one.snapshot().waiting == 1
     one.leave("b")
     one.take("c", 10)
 
@@ -434,7 +478,7 @@ def test_closed() -> None:
     one = Account(CONTINUOUS)
     one.close_for(40)
     one.close_for(10)
-    assert one.reserve("a", 1) == Admission("waiting", 40.0, None)
+    assert one.reserve("a", 1) == Admission("waiting", 40.0, None, 40.0)
     assert one.reserve("b", 1, max_wait_s=39).status == "late"
     assert one.snapshot().closed_s == 40
     one.now += 40
@@ -520,13 +564,25 @@ def test_limits_that_others_do_not_know() -> None:
 def test_snapshot() -> None:
     """Capacity, what is free, what is reserved, and how long until it is full."""
     one = Account(CONTINUOUS, RUNNING)
-    one.take("a", 300, 1, lease_ttl_s=90)
-    one.reserve("b", 400, 1)
+    one.take("a", 300, 1)
+    one.reserve("b", 400, 1, owner="me")
+    one.now += 0.25
     shot = one.snapshot()
     assert shot.levels[0][:3] == (600, 300, 300)
     assert shot.levels[0].full_s == pytest.approx(32)
-    assert list(shot.levels[1]) == [3, 2, 1, 90]
+    assert list(shot.levels[1]) == [3, 2, 1, math.inf]
     assert (shot.running, shot.waiting, shot.closed_s) == (1, 1, 0)
+    assert shot.queue == [Place("me", 0.25, (400, 1))]
+
+
+def test_the_expected_wait() -> None:
+    """Who enters the queue is told how long it takes if time alone gives something back."""
+    one = Account(CONTINUOUS)
+    one.take("a", 600)
+    one.arrived("a")
+    assert one.reserve("b", 300).expected_s == pytest.approx(32)
+    assert one.reserve("b", 300).expected_s == 0
+    assert one.reserve("c", 600).expected_s == pytest.approx(96)
 
 
 @given(st.lists(st.sampled_from([math.nan, -5.0, 10**400, math.inf, 7.0]), min_size=1, max_size=6))

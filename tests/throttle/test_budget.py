@@ -318,9 +318,7 @@ def test_the_books(tmp_path: Path) -> None:
         budget = Budget(Throttle(limits=[MINUTE], store=url))
         lease = take(budget, 10, model="m1")
         lease.settle(tokens(7), Usage(4, 3, 1))
-        courier = budget.limiter._courier
-        assert courier is not None
-        courier.flush(5)
+        budget.limiter._worker.flush(5)
         lines = budget.limiter.store.usage()
     day = [line for line in lines if line.span == "day" and line.model == "m1"]
     assert {line.key for line in lines} == {name_of("sk-own")}
@@ -337,3 +335,15 @@ def test_one_file_for_two_budgets(tmp_path: Path) -> None:
     with pytest.raises(LimitExceeded):
         take(other, 80)
     take(other, 80, origin=Origin(api_key="sk-other"))
+
+
+@pytest.mark.parametrize("model", ["\ud800", "m" * 10_000, "\0 'x'", {"no": "name"}])
+def test_names_that_no_store_expects(model: Any, tmp_path: Path) -> None:
+    """Whatever a request has for a model, it is held back and settled like any other."""
+    budget = Budget(Throttle(limits=[MINUTE], store=f"sqlite:///{tmp_path / 'budget.db'}"))
+    take(budget, 90, model=model).settle(tokens(50), Usage(40, 10))
+    take(budget, 50, model=model).settle(tokens(50), Usage(40, 10))
+    budget.limiter._worker.flush(5)
+    day = [line for line in budget.limiter.store.usage() if line.span == "day"]
+    assert [line.spent.prompt_tokens for line in day] == [80]
+    assert len(day[0].model) < 250

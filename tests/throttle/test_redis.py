@@ -43,7 +43,6 @@ LIMITS = (
     Limit("concurrency", 3),
 )
 CONTINUOUS = meters([LIMITS[0]])
-TTL: dict[str, Any] = {"lease_ttl_s": 1e4, "ticket_ttl_s": 1e4}
 
 MOST_LIMITS = 3
 
@@ -62,30 +61,28 @@ SEEN = st.builds(
     st.sampled_from([None, *[1.0] * 3, 5 / 4]),
     st.none() | st.none() | st.floats(0, 66) | st.just(math.nan),
 )
-TTLS = st.sampled_from([0.0, 0.75, 2.0, 31.25, *[1e4] * 6])
+OWNERS = st.sampled_from(["", "one", "other", "third"])
 HOLDERS = st.sampled_from("abcde")
 VALUES = {
     "amounts": st.lists(SHARES, min_size=MOST_LIMITS, max_size=MOST_LIMITS),
     "spent": st.lists(SPENT, min_size=MOST_LIMITS, max_size=MOST_LIMITS),
     "ticket": HOLDERS,
     "lease": HOLDERS,
-    "holder": HOLDERS,
+    "owner": OWNERS,
+    "holders": st.lists(HOLDERS, max_size=3),
     "priority": st.integers(-1, 1),
-    "lease_ttl_s": TTLS,
-    "ticket_ttl_s": TTLS,
-    "ttl_s": TTLS,
     "max_wait_s": st.sampled_from([0.0, 0.5, 3.0, 30.0, 100.0, *[math.inf] * 6]),
     "seconds": st.sampled_from([0.0, 0.5, 3.0, 30.0]),
     "seen": st.lists(SEEN, min_size=1, max_size=3),
 }
-TAKEN = ("amounts", "ticket", "priority", "lease_ttl_s", "ticket_ttl_s", "max_wait_s")
+TAKEN = ("amounts", "ticket", "priority", "owner", "max_wait_s")
 # Each operation with its arguments, as often as it is wanted.
 OPERATIONS = [
     *[("reserve", TAKEN)] * 12,
     *[("arrived", ("lease",))] * 3,
     *[("settle", ("lease", "spent"))] * 3,
     ("leave", ("ticket",)),
-    ("renew", ("holder", "ttl_s")),
+    *[("renew", ("owner", "holders"))] * 2,
     ("close_for", ("seconds",)),
     *[("learn", ("lease", "seen"))] * 6,
     ("snapshot", ()),
@@ -152,14 +149,14 @@ def numbers(value: Any) -> Any:
         return {name: numbers(one) for name, one in value.items()}
     if isinstance(value, list):
         return [numbers(one) for one in value]
-    return float(value[1:]) if isinstance(value, str) and value[0] == "#" else value
+    return float(value[1:]) if isinstance(value, str) and value[:1] == "#" else value
 
 
 def by_python(
     state: State, used: Sequence[Meter], name: str, asked: dict[str, Any], now: float
 ) -> Any:
     """The reply of the operation in Python."""
-    with_meters = () if name in ("renew", "close_for") else (used,)
+    with_meters = () if name == "close_for" else (used,)
     return getattr(account, name)(state, *with_meters, now=now, **asked)
 
 
@@ -167,15 +164,15 @@ def by_redis(
     store: RedisStore, key: str, used: Sequence[Meter], name: str, asked: dict[str, Any]
 ) -> Any:
     """The reply of the same operation in Lua."""
-    with_meters = () if name in ("renew", "close_for") else (used,)
+    with_meters = () if name == "close_for" else (used,)
     return getattr(store, name)(key, *with_meters, **asked)
 
 
 # Tokens come back by a header: seldom found by chance.
 ALL_IS_LEFT = [
-    (0.0, None, "reserve", {"amounts": [0.25], "ticket": "a", **TTL}),
+    (0.0, None, "reserve", {"amounts": [0.25], "ticket": "a"}),
     (0.0, None, "settle", {"lease": "a", "spent": [0.5]}),
-    (0.0, None, "reserve", {"amounts": [0.125], "ticket": "b", **TTL}),
+    (0.0, None, "reserve", {"amounts": [0.125], "ticket": "b"}),
     (0.0, None, "learn", {"lease": "b", "seen": [Seen(0, 1.0, None)]}),
     (0.0, None, "learn", {"lease": "b", "seen": [Seen(0, 1.0, 1.0)]}),
 ]
@@ -226,11 +223,11 @@ def in_amounts(shares: dict[str, Any], used: Sequence[Meter]) -> dict[str, Any]:
 
 def test_one_round_trip(store: RedisStore, raw: Any) -> None:
     """A reservation is one command; so is a settlement. The script is sent once."""
-    store.reserve("k", CONTINUOUS, [1], "a", **TTL)
+    store.reserve("k", CONTINUOUS, [1], "a")
     raw.script_flush()
     raw.config_resetstat()
     for ticket in "bcd":
-        store.reserve("k", CONTINUOUS, [1], ticket, **TTL)
+        store.reserve("k", CONTINUOUS, [1], ticket)
         store.settle("k", CONTINUOUS, ticket, [1])
     sent = raw.info("commandstats")
     assert sent["cmdstat_evalsha"]["calls"] == 6
@@ -241,7 +238,7 @@ def test_one_round_trip(store: RedisStore, raw: Any) -> None:
 def test_the_time_is_the_servers(store: RedisStore, raw: Any) -> None:
     """No host's clock matters."""
     before = seconds(raw.time())
-    store.reserve("k", CONTINUOUS, [1], "a", **TTL)
+    store.reserve("k", CONTINUOUS, [1], "a")
     assert before <= state_of(raw, "k")["at"] <= seconds(raw.time())
 
 
@@ -252,10 +249,10 @@ def seconds(told: tuple[int, int]) -> float:
 
 def test_nothing_but_names(store: RedisStore, raw: Any) -> None:
     """All that is kept stands under the account's own name."""
-    store.reserve("k", CONTINUOUS, [1], "a", **TTL)
+    store.reserve("k", CONTINUOUS, [1], "a")
     store.spend("k", "m", Spent(1))
     assert set(raw.keys()) == {
-        "batchwrap:{k}:account:1",
+        "batchwrap:{k}:account:2",
         "batchwrap:{k}:minute",
         "batchwrap:{k}:day",
     }
@@ -263,21 +260,19 @@ def test_nothing_but_names(store: RedisStore, raw: Any) -> None:
 
 def test_an_account_goes_by_itself(store: RedisStore, raw: Any) -> None:
     """It is forgotten when it has been full for an hour, and not before."""
-    store.reserve("k", CONTINUOUS, [600], "a", lease_ttl_s=1, ticket_ttl_s=1)
+    store.reserve("k", CONTINUOUS, [600], "a")
     assert 3_660 < raw.pttl(account_key("k")) / 1000 <= 3_668
-    store.reserve("k", meters([Limit("concurrency", 3)]), [1], "b", lease_ttl_s=1, ticket_ttl_s=1)
+    store.reserve("k", meters([Limit("concurrency", 3)]), [1], "b")
     assert 3_660 < raw.pttl(account_key("k")) / 1000 <= 3_668
     store.close_for("k", 500)
     assert 4_090 < raw.pttl(account_key("k")) / 1000 <= 4_100
-    store.reserve("k", CONTINUOUS, [1], "c", lease_ttl_s=900, ticket_ttl_s=900)
-    assert 4_490 < raw.pttl(account_key("k")) / 1000 <= 4_500
 
 
 def test_an_account_that_is_never_full_again(store: RedisStore, raw: Any) -> None:
     """A broken count blocks an account for years, and breaks nothing else."""
-    store.reserve("k", CONTINUOUS, [1], "a", **TTL)
+    store.reserve("k", CONTINUOUS, [1], "a")
     store.settle("k", CONTINUOUS, "a", [math.inf])
-    assert store.reserve("k", CONTINUOUS, [1], "b", **TTL).status == "waiting"
+    assert store.reserve("k", CONTINUOUS, [1], "b").status == "waiting"
     assert raw.ttl(account_key("k")) > 10**8
 
 
@@ -310,7 +305,7 @@ def test_many_at_once(store: RedisStore) -> None:
     """A long queue behind many leases is still one step."""
     limits = meters([Limit("concurrency", 200)])
     for number in range(300):
-        store.reserve("k", limits, [1], f"t{number}", **TTL)
+        store.reserve("k", limits, [1], f"t{number}")
     shot = store.snapshot("k", limits)
     assert (shot.running, shot.waiting) == (200, 100)
 
@@ -318,7 +313,7 @@ def test_many_at_once(store: RedisStore) -> None:
 def test_in_a_cluster(start_redis: StartRedis, store: RedisStore, raw: Any) -> None:
     """All keys of an account are in one slot, and accounts in different ones."""
     for key in ("a:m", "b:m", "a}b"):
-        store.reserve(key, CONTINUOUS, [1], "t", **TTL)
+        store.reserve(key, CONTINUOUS, [1], "t")
         store.spend(key, "m", Spent(1))
     server = start_redis("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     with redis.Redis.from_url(server.url) as client:
@@ -330,24 +325,24 @@ def test_after_a_restart(start_redis: StartRedis) -> None:
     """A server that is away is an error; one that is back works, though it has lost everything."""
     server = start_redis()
     with closing(RedisStore(server.url)) as store:
-        assert store.reserve("k", CONTINUOUS, [600], "a", **TTL).status == "admitted"
+        assert store.reserve("k", CONTINUOUS, [600], "a").status == "admitted"
         server.kill()
         for _ in range(2):
             with pytest.raises(StoreUnavailable) as caught:
-                store.reserve("k", CONTINUOUS, [600], "b", **TTL)
+                store.reserve("k", CONTINUOUS, [600], "b")
         assert caught.value.store == store.name == f"{server.url}/0"
         server.start()
-        assert store.reserve("k", CONTINUOUS, [600], "b", **TTL).status == "admitted"
-        assert not store.renew("k", "a", 9)
+        assert store.reserve("k", CONTINUOUS, [600], "b").status == "admitted"
+        store.renew("k", CONTINUOUS, "me", ["a"])
 
 
 def test_flushed_in_between(store: RedisStore, raw: Any) -> None:
     """Who empties the server empties the accounts, and no more than that."""
-    store.reserve("k", CONTINUOUS, [600], "a", **TTL)
+    store.reserve("k", CONTINUOUS, [600], "a")
     raw.flushall()
     store.settle("k", CONTINUOUS, "a", [600])
     assert store.snapshot("k", CONTINUOUS).levels[0].free == 600
-    assert store.reserve("k", CONTINUOUS, [600], "b", **TTL).status == "admitted"
+    assert store.reserve("k", CONTINUOUS, [600], "b").status == "admitted"
 
 
 @pytest.mark.parametrize(
@@ -378,7 +373,7 @@ def refused(url: str, message: str) -> None:
     """Every operation on that store is an error of its own."""
     with closing(RedisStore(url)) as store:
         for operation in (
-            lambda: store.reserve("k", CONTINUOUS, [1], "a", **TTL),
+            lambda: store.reserve("k", CONTINUOUS, [1], "a"),
             lambda: store.settle("k", CONTINUOUS, "a", [1]),
             lambda: store.spend("k", "m", Spent(1)),
         ):
@@ -392,12 +387,12 @@ def test_a_server_that_hangs(start_redis: StartRedis) -> None:
     """It is given up after the timeout; when it goes on, so does the store."""
     server = start_redis()
     with closing(RedisStore(f"{server.url}?socket_timeout=0.1")) as store:
-        store.reserve("k", CONTINUOUS, [1], "a", **TTL)
+        store.reserve("k", CONTINUOUS, [1], "a")
         server.process.send_signal(signal.SIGSTOP)
         with pytest.raises(StoreUnavailable, match=r"(?i)timeout"):
-            store.reserve("k", CONTINUOUS, [1], "b", **TTL)
+            store.reserve("k", CONTINUOUS, [1], "b")
         server.process.send_signal(signal.SIGCONT)
-        assert store.reserve("k", CONTINUOUS, [1], "b", **TTL).status == "admitted"
+        assert store.reserve("k", CONTINUOUS, [1], "b").status == "admitted"
 
 
 @pytest.mark.parametrize("damage", [b"no state", b"\x81\xa2at\xa1x"])
@@ -471,7 +466,7 @@ from batchwrap.throttle.stores.redis import RedisStore
 METERS = meters([Limit("requests", 3, 1e9)])
 store = RedisStore(sys.argv[1])
 def take(name):
-    return store.reserve(sys.argv[2], METERS, [1], name, lease_ttl_s=1e6, ticket_ttl_s=1e6).status
+    return store.reserve(sys.argv[2], METERS, [1], name).status
 before = take("before")
 child = os.fork()
 if child == 0:
@@ -501,11 +496,11 @@ METERS = meters([Limit("requests", 200, 1e9), Limit("concurrency", 1)])
 store, taken = RedisStore(sys.argv[1]), 0
 def ask(ticket):
     return store.reserve(
-        sys.argv[2], METERS, [1, 1], ticket, lease_ttl_s=1, ticket_ttl_s=1, max_wait_s=60
+        sys.argv[2], METERS, [1, 1], ticket, owner=str(os.getpid()), max_wait_s=60
     )
 for number in count():
     ticket = f"{os.getpid()} {number}"
-    while (reply := ask(ticket)).status == "waiting" and reply.wait_s < 60:
+    while (reply := ask(ticket)).status == "waiting" and reply.limit != 0:
         time.sleep(min(reply.wait_s, 0.005))
     if reply.status != "admitted":
         store.leave(sys.argv[2], METERS, ticket)
@@ -529,7 +524,7 @@ def test_processes(redis_server: RedisServer) -> None:
         others = [python(TAKER, redis_server.url, key) for _ in range(3)]
         os.kill(victim.pid, signal.SIGKILL)
     told = [one.communicate(timeout=60) for one in others]
-    assert time.monotonic() - held > 0.9
+    assert time.monotonic() - held > 2
     assert [errors for _, errors in told] == [""] * 3
     assert sum(int(taken) for taken, _ in told) == 199
     shot = RedisStore(redis_server.url).snapshot(key, meters([Limit("requests", 200, 1e9)]))

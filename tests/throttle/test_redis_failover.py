@@ -28,7 +28,6 @@ if not REQUIRED:
 
 from batchwrap.throttle.stores.redis import account_key
 
-TTL: dict[str, Any] = {"lease_ttl_s": 1e4, "ticket_ttl_s": 1e4}
 # A budget that does not come back while the test runs.
 MOST = 300
 ONCE = meters([Limit("requests", MOST, 1e9)])
@@ -54,7 +53,7 @@ store, taken = open_store(sys.argv[1]), 0
 for number in count():
     ticket = f"{os.getpid()} {number}"
     reply = store.reserve(
-        sys.argv[2], METERS, [1], ticket, lease_ttl_s=1e4, ticket_ttl_s=1e4, max_wait_s=0
+        sys.argv[2], METERS, [1], ticket, max_wait_s=0
     )
     if reply.status != "admitted":
         break
@@ -86,18 +85,18 @@ def test_what_no_replica_has_does_not_count(tmp_path: Path) -> None:
     """What only a dying master knew of is not admitted before its replica knows of it, too."""
     with Watched(tmp_path) as servers, closing(open_store(servers.url)) as store:
         key = uuid4().hex
-        assert store.reserve(key, ONCE, [1], "first", **TTL).status == "admitted"
+        assert store.reserve(key, ONCE, [1], "first").status == "admitted"
         master = servers.masters()[0]
         replica = servers.servers[servers.replica_of(master)]
         os.kill(replica.process.pid, signal.SIGSTOP)
         with ThreadPoolExecutor(1) as threads:
-            asked = threads.submit(store.reserve, key, ONCE, [MOST - 1], "second", **TTL)
+            asked = threads.submit(store.reserve, key, ONCE, [MOST - 1], "second")
             wait_until(lambda: open_running(servers.servers[master].url, key) == 2)
             servers.servers[master].kill()
             assert not asked.done()
             os.kill(replica.process.pid, signal.SIGCONT)
             assert asked.result(timeout=60).status == "admitted"
-        assert store.reserve(key, ONCE, [1], "third", **TTL).status == "waiting"
+        assert store.reserve(key, ONCE, [1], "third").status == "waiting"
 
 
 def open_running(url: str, key: str) -> int:
@@ -113,7 +112,7 @@ def test_a_lone_master_waits_for_nobody(tmp_path: Path) -> None:
         servers.servers[servers.replica_of(master)].kill()
         wait_until(lambda: not servers.role(master)[2])
         for number in range(20):
-            assert store.reserve("k", ONCE, [1], f"t{number}", **TTL).status == "admitted"
+            assert store.reserve("k", ONCE, [1], f"t{number}").status == "admitted"
         commands = servers.servers[master].ask("INFO", "commandstats")
         assert "cmdstat_wait" not in commands
 
@@ -123,11 +122,11 @@ def test_nobody_takes_over(tmp_path: Path) -> None:
     with Cluster(tmp_path) as servers:
         url = f"{servers.url}?failover_s=0.2"
         with closing(open_store(url)) as store:
-            assert store.reserve("k", ONCE, [1], "a", **TTL).status == "admitted"
+            assert store.reserve("k", ONCE, [1], "a").status == "admitted"
             for server in servers.servers.values():
                 server.kill()
             with pytest.raises(StoreUnavailable) as caught:
-                store.reserve("k", ONCE, [1], "b", **TTL)
+                store.reserve("k", ONCE, [1], "b")
         assert caught.value.store == store.name == servers.url
 
 
@@ -135,7 +134,7 @@ def test_a_slot_moves(tmp_path: Path) -> None:
     """An account whose slot is on its way to another node is found in either."""
     with Cluster(tmp_path) as servers, closing(open_store(servers.url)) as store:
         name = account_key("k")
-        assert store.reserve("k", ONCE, [MOST - 1], "a", **TTL).status == "admitted"
+        assert store.reserve("k", ONCE, [MOST - 1], "a").status == "admitted"
         source = servers.master_of(name)
         target = next(port for port in servers.masters() if port != source)
         ask = {port: servers.servers[port].ask for port in (source, target)}
@@ -144,12 +143,12 @@ def test_a_slot_moves(tmp_path: Path) -> None:
         ask[target]("CLUSTER", "SETSLOT", slot, "IMPORTING", its[source])
         ask[source]("CLUSTER", "SETSLOT", slot, "MIGRATING", its[target])
         ask[source]("MIGRATE", "127.0.0.1", str(target), name, "0", "5000")
-        assert store.reserve("k", ONCE, [2], "b", **TTL).status == "waiting"
+        assert store.reserve("k", ONCE, [2], "b").status == "waiting"
         store.leave("k", ONCE, "b")
-        assert store.reserve("k", ONCE, [1], "c", **TTL).status == "admitted"
+        assert store.reserve("k", ONCE, [1], "c").status == "admitted"
         for port in servers.masters():
             servers.servers[port].ask("CLUSTER", "SETSLOT", slot, "NODE", its[target])
-        assert store.reserve("k", ONCE, [1], "d", **TTL).status == "waiting"
+        assert store.reserve("k", ONCE, [1], "d").status == "waiting"
         assert store.snapshot("k", ONCE).running == 2
 
 
@@ -205,7 +204,7 @@ def test_nobody_there(scheme: str) -> None:
     """Servers that nobody can reach are an error that names the store and not its password."""
     url = scheme.format(f"127.0.0.1:{free_port()}") + "?failover_s=0"
     operations: list[Callable[[Any], object]] = [
-        lambda store: store.reserve("k", ONCE, [1], "a", **TTL),
+        lambda store: store.reserve("k", ONCE, [1], "a"),
         lambda store: store.usage(),
     ]
     with closing(open_store(url)) as store:

@@ -26,7 +26,6 @@ from tests.core.accounts import CONTINUOUS, FIXED, ROLLING, RUNNING, START, STEP
 LIMITS = (RUNNING, CONTINUOUS, FIXED, ROLLING)
 METERS = meters(LIMITS)
 TOKENS = meters([FIXED])
-TTL: dict[str, Any] = {"lease_ttl_s": 1e6, "ticket_ttl_s": 1e6}
 
 
 class Clock:
@@ -90,14 +89,14 @@ def test_the_arithmetic(
     one.now = clock.now
     store.close_for(key, 0)
     one.close_for(0)
-    ttl: dict[str, Any] = {"lease_ttl_s": 50.0, "ticket_ttl_s": 40.0, "max_wait_s": 90.0}
+    own: dict[str, Any] = {"owner": "me", "max_wait_s": 90.0}
     for step, (action, who, amount, passed) in enumerate(steps):
         clock.now += passed
         one.now = clock.now
         ticket, amounts = f"t{who}", [float(amount > 0), *[float(amount)] * 3]
         if action == "reserve":
-            wanted = one.reserve(ticket, *amounts, priority=step % 3, **ttl)
-            assert store.reserve(key, METERS, amounts, ticket, priority=step % 3, **ttl) == wanted
+            wanted = one.reserve(ticket, *amounts, priority=step % 3, **own)
+            assert store.reserve(key, METERS, amounts, ticket, priority=step % 3, **own) == wanted
         elif action == "settle":
             one.settle(ticket, *amounts)
             store.settle(key, METERS, ticket, amounts)
@@ -113,23 +112,24 @@ def test_the_arithmetic(
             one.close_for(amount / 100)
             store.close_for(key, amount / 100)
         else:
-            assert store.renew(key, ticket, 60.0) == one.renew(ticket, 60.0)
+            one.renew("me", ticket)
+            store.renew(key, METERS, "me", [ticket])
         assert store.snapshot(key, METERS) == one.snapshot()
     clock.now = START
 
 
 def test_accounts_are_apart(store: Store) -> None:
     """What is spent under one key is not spent under another."""
-    store.reserve("a", TOKENS, [600], "t", **TTL)
-    assert store.reserve("b", TOKENS, [600], "t", **TTL).status == "admitted"
-    assert store.reserve("a", TOKENS, [1], "u", **TTL).status == "waiting"
+    store.reserve("a", TOKENS, [600], "t")
+    assert store.reserve("b", TOKENS, [600], "t").status == "admitted"
+    assert store.reserve("a", TOKENS, [1], "u").status == "waiting"
 
 
 def test_all_accounts(store: Store) -> None:
     """A store names the accounts that it holds, whatever they are called."""
     assert store.accounts() == []
     for key in ("b:own", "a}b", "a:m"):
-        store.reserve(key, TOKENS, [1], "t", **TTL)
+        store.reserve(key, TOKENS, [1], "t")
     assert store.accounts() == ["a:m", "a}b", "b:own"]
 
 
@@ -171,7 +171,7 @@ def test_threads(store: Store) -> None:
     def work(name: str) -> None:
         for number in range(40):
             ticket = f"{name}-{number}"
-            if store.reserve("k", TOKENS, [10], ticket, max_wait_s=0, **TTL).status == "admitted":
+            if store.reserve("k", TOKENS, [10], ticket, max_wait_s=0).status == "admitted":
                 store.settle("k", TOKENS, ticket, [10])
                 admitted.append(ticket)
 
@@ -188,10 +188,10 @@ def test_threads(store: Store) -> None:
 
 def test_closed_and_used_again(store: Store) -> None:
     """Closing loses nothing that was kept."""
-    store.reserve("a", TOKENS, [600], "t", **TTL)
+    store.reserve("a", TOKENS, [600], "t")
     store.close()
     store.close()
-    assert store.reserve("a", TOKENS, [600], "t", **TTL).status == "admitted"
+    assert store.reserve("a", TOKENS, [600], "t").status == "admitted"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -205,10 +205,10 @@ def test_settled_from_inside(kind: str, request: pytest.FixtureRequest) -> None:
         return START
 
     with closing(open_kind(kind, request, clock)) as store:
-        store.reserve("k", TOKENS, [600], "a", **TTL)
+        store.reserve("k", TOKENS, [600], "a")
         inside.append(lambda: store.settle("k", TOKENS, "a", [0]))
-        assert store.reserve("k", TOKENS, [600], "b", **TTL).status == "waiting"
-        assert store.reserve("k", TOKENS, [600], "b", **TTL).status == "admitted"
+        assert store.reserve("k", TOKENS, [600], "b").status == "waiting"
+        assert store.reserve("k", TOKENS, [600], "b").status == "admitted"
         inside.append(lambda: store.snapshot("k", TOKENS))
         with pytest.raises(RuntimeError, match="busy in the same thread"):
             store.snapshot("k", TOKENS)
@@ -225,7 +225,7 @@ def test_no_such_store(wrong: str) -> None:
 def test_over_a_restart(url: str) -> None:
     """A quota that was used stays used, in another process, too."""
     with closing(open_store(url)) as store:
-        store.reserve("k", TOKENS, [500], "a", **TTL)
+        store.reserve("k", TOKENS, [500], "a")
         store.spend("k", "m", Spent(1, 7))
     with closing(open_store(url)) as again:
         assert again.snapshot("k", TOKENS).running == 1
@@ -277,7 +277,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_a_damaged_account(url: str, tmp_path: Path) -> None:
     """What cannot be read is an error that names the store; other accounts go on."""
     with closing(open_store(url)) as store:
-        store.reserve("k", TOKENS, [1], "a", **TTL)
+        store.reserve("k", TOKENS, [1], "a")
         with closing(sqlite3.connect(tmp_path / "limits.db", isolation_level=None)) as raw:
             raw.execute("UPDATE accounts SET state = '{'")
         with pytest.raises(StoreUnavailable) as caught:
@@ -305,10 +305,10 @@ def test_held_by_somebody_else(url: str, tmp_path: Path) -> None:
         with closing(sqlite3.connect(tmp_path / "limits.db", isolation_level=None)) as raw:
             raw.execute("BEGIN IMMEDIATE")
             with pytest.raises(StoreUnavailable, match="locked"):
-                store.reserve("k", TOKENS, [1], "a", **TTL)
+                store.reserve("k", TOKENS, [1], "a")
             with pytest.raises(StoreUnavailable, match="locked"):
                 SqliteStore(url, timeout_s=0.01)
-        assert store.reserve("k", TOKENS, [1], "a", **TTL).status == "admitted"
+        assert store.reserve("k", TOKENS, [1], "a").status == "admitted"
 
 
 # Takes one at a time and says so each time, until there are no more. After so many as it is
@@ -328,7 +328,7 @@ while True:
         sys.stdin.readline()
     number += 1
     ticket = f"{os.getpid()} {number}"
-    admission = store.reserve("k", METERS, [1, 1], ticket, lease_ttl_s=1e6, ticket_ttl_s=1e6)
+    admission = store.reserve("k", METERS, [1, 1], ticket)
     if admission.status != "admitted":
         store.leave("k", METERS, ticket)
         break
@@ -396,7 +396,7 @@ from batchwrap.throttle.stores import open_store
 
 METERS = meters([Limit("requests", 3, 1e9)])
 store, unused = open_store(sys.argv[1]), open_store(sys.argv[1])
-take = lambda: store.reserve("k", METERS, [1], str(os.getpid()), lease_ttl_s=1e6, ticket_ttl_s=1e6)
+take = lambda: store.reserve("k", METERS, [1], str(os.getpid()))
 with store._turnstile._lock:  # as if another thread were inside
     child = os.fork()
 if child == 0:

@@ -5,12 +5,18 @@ state, names the time, and makes each operation atomic; a store that cannot run 
 repeats this module and `windows`. How it goes for a request:
 
     reserve (again and again, until admitted) ─► arrived ─► learn ─► settle
-        └─► leave (gave up)                        renew, every now and then, until settled
+        └─► leave (gave up)
 
 Only the head of the queue may take, and takes from all limits or from none, so a large
-request is never starved by small ones. Who dies holds nothing up for longer than its ttl:
-its ticket leaves the queue, and its lease frees its place among those that run; the tokens
-that it had reserved stay spent, for nobody knows.
+request is never starved by small ones.
+
+Tickets and leases have an owner: a process, which says every now and then that it lives, and
+what it holds (`renew`). What it does not name is dropped: whatever went wrong when it should
+have been given back, it is given back now. An owner that is silent for `TTL_S` is taken for
+dead. Its tickets leave the queue, and its leases free their places among those that run; the
+tokens that they had reserved stay spent, for nobody knows. Of the time between two operations
+only `STEP_S` counts as silence: nobody is taken for dead because the store was away, the
+machine slept, or a clock was set, when nobody could have been heard.
 
 Time: an account has a clock of its own, which follows the store's but never goes back. If
 the store's clock goes back a little, as between hosts, time stands still until it has caught
@@ -20,7 +26,7 @@ refilled by that, and nothing waits for a time that was never right.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 
 from batchwrap.core.limits import windows
@@ -29,6 +35,7 @@ from batchwrap.core.limits.state import (
     Amounts,
     Held,
     Level,
+    Place,
     Seen,
     Snapshot,
     State,
@@ -40,6 +47,10 @@ from batchwrap.core.limits.windows import TICK_S, Meter
 BACK_S = 1.0
 # A request that is out for so long has reached the provider; what takes longer is the model.
 ARRIVAL_S = 0.5
+# An owner that was not heard of for so long is taken for dead.
+TTL_S = 2.5
+# So much of the time between two operations counts as silence.
+STEP_S = 0.5
 # Nobody is told to ask again sooner than this.
 LEAST_WAIT_S = 0.005
 # What is above, and what is broken, is taken for this; JSON knows no infinity.
@@ -55,8 +66,7 @@ def reserve(
     *,
     now: float,
     priority: int = 0,
-    lease_ttl_s: float,
-    ticket_ttl_s: float,
+    owner: str = "",
     max_wait_s: float = inf,
 ) -> Admission:
     """Ask for an amount of each limit. A ticket that waits asks again, and keeps its place.
@@ -68,12 +78,12 @@ def reserve(
         ticket: an id of the caller's making. Asking for one that was admitted says so again.
         now: the store's clock.
         priority: lower ones go first; first come, first served within one.
-        lease_ttl_s: an admitted one that is not renewed for so long is taken for dead.
-        ticket_ttl_s: a waiting one that does not ask for so long loses its place.
+        owner: the process that asks, which is heard of by that; empty for one that cannot die
+            alone.
         max_wait_s: it does not enter the queue if it would wait longer than this, even if
             all that is reserved came back.
     """
-    _advance(state, meters, now)
+    _advance(state, meters, now, heard_of=owner)
     if ticket in state["leases"]:
         return _ADMITTED
     needs = _named(meters, amounts)
@@ -81,25 +91,32 @@ def reserve(
         if needs[meter.name] > meter.capacity:
             _dequeue(state, ticket)
             return Admission("never", 0.0, index)
-    queue = state["queue"]
+    queue, expected_s = state["queue"], 0.0
     if not queue and _wait(state, meters, needs)[0] <= TICK_S:
-        _admit(state, meters, ticket, needs, lease_ttl_s)
+        _admit(state, meters, ticket, needs, owner)
         return _ADMITTED
     place = _place_of(queue, ticket)
     if place is None:
         place = sum(other["priority"] <= priority for other in queue)
-        wait, limit = _shortest_wait(state, meters, needs, place)
+        wait, limit = _wait_at(state, meters, needs, place, all_comes_back=True)
         if wait > max_wait_s:
             return Admission("late", wait, limit)
-        queue.insert(place, {"id": ticket, "priority": priority, "expires": 0.0, "amounts": needs})
-    queue[place]["expires"] = state["at"] + min(ticket_ttl_s, MOST)
+        expected_s, _ = _wait_at(state, meters, needs, place, all_comes_back=False)
+        entry: Ticket = {
+            "id": ticket,
+            "owner": owner,
+            "priority": priority,
+            "since": state["at"],
+            "amounts": needs,
+        }
+        queue.insert(place, entry)
     wait, limit = _wait(state, meters, queue[0]["amounts"])
     if place == 0 and wait <= TICK_S:
-        _admit(state, meters, ticket, queue.pop(0)["amounts"], lease_ttl_s)
+        _admit(state, meters, ticket, queue.pop(0)["amounts"], owner)
         return _ADMITTED
     if place > 0:
-        wait = min(wait, queue[0]["expires"] - state["at"])
-    return Admission("waiting", max(wait, LEAST_WAIT_S), limit)
+        wait = min(wait, TTL_S)  # those before it may be dead by then
+    return Admission("waiting", max(wait, LEAST_WAIT_S), limit, expected_s)
 
 
 def arrived(state: State, meters: Sequence[Meter], lease: str, *, now: float) -> None:
@@ -142,17 +159,13 @@ def leave(state: State, meters: Sequence[Meter], ticket: str, *, now: float) -> 
     _dequeue(state, ticket)
 
 
-def renew(state: State, holder: str, *, now: float, ttl_s: float) -> bool:
-    """Let a lease or a ticket live for `ttl_s` from now. False if it is not known (any more)."""
-    t = _tick(state, now)
-    found: Held | Ticket | None = state["leases"].get(holder)
-    place = _place_of(state["queue"], holder)
-    if place is not None:
-        found = state["queue"][place]
-    if found is None or found["expires"] <= t:
-        return False
-    found["expires"] = t + min(ttl_s, MOST)
-    return True
+def renew(
+    state: State, meters: Sequence[Meter], owner: str, holders: Iterable[str], *, now: float
+) -> None:
+    """An owner lives, and holds these tickets and leases; what else it had is dropped."""
+    _advance(state, meters, now, heard_of=owner)
+    known = set(holders)
+    _drop(state, meters, lambda one, name: one["owner"] == owner and name not in known)
 
 
 def close_for(state: State, seconds: float, *, now: float) -> None:
@@ -196,7 +209,26 @@ def snapshot(state: State, meters: Sequence[Meter], *, now: float) -> Snapshot:
         reserved = _sum(state["leases"].values(), meter.name)
         levels.append(Level(meter.capacity, meter.capacity - used, reserved, full_s))
     closed_s = max(0.0, state["closed"] - state["at"])
-    return Snapshot(levels, len(state["leases"]), len(state["queue"]), closed_s)
+    queue = [
+        Place(
+            ticket["owner"],
+            state["at"] - ticket["since"],
+            tuple(ticket["amounts"].get(meter.name, 0.0) for meter in meters),
+        )
+        for ticket in state["queue"]
+    ]
+    return Snapshot(levels, len(state["leases"]), queue, closed_s)
+
+
+def over_s(state: State, meters: Sequence[Meter]) -> float:
+    """In how many seconds nothing of the account matters any more, as far as these limits tell."""
+    seconds = state["closed"] - state["at"]
+    if state["leases"] or state["queue"]:
+        seconds = max(seconds, TTL_S)
+    for meter in meters:
+        if meter.mode != "concurrency":
+            seconds = max(seconds, _wait_for(state, meter, _used(state, meter)))
+    return max(0.0, seconds)
 
 
 def _tick(state: State, now: float) -> float:
@@ -204,20 +236,25 @@ def _tick(state: State, now: float) -> float:
     behind = state["at"] - (now + state["skew"])
     if behind > BACK_S:
         state["skew"] += behind
-    state["at"] = max(state["at"], now + state["skew"])
+    before = state["at"]
+    state["at"] = max(before, now + state["skew"])
+    if state["owners"]:
+        state["heard"] += min(state["at"] - before, STEP_S)
     return state["at"]
 
 
-def _advance(state: State, meters: Sequence[Meter], now: float) -> None:
-    """Bring the account up to this time."""
+def _advance(state: State, meters: Sequence[Meter], now: float, heard_of: str = "") -> None:
+    """Bring the account up to this time, when something was heard of this owner."""
     t = _tick(state, now)
+    if heard_of:
+        state["owners"][heard_of] = state["heard"] + TTL_S
     for meter in meters:
         if meter.name not in state["buckets"]:
             state["buckets"][meter.name] = windows.fresh(meter, t)
     if state["leases"]:
         _age(state, meters, t)
-    if state["queue"]:
-        state["queue"] = [ticket for ticket in state["queue"] if ticket["expires"] > t]
+    if state["owners"]:
+        _bury(state, meters)
     for meter in meters:
         windows.turn(state["buckets"][meter.name], meter, t, now)
         if state["leases"]:
@@ -225,15 +262,34 @@ def _advance(state: State, meters: Sequence[Meter], now: float) -> None:
 
 
 def _age(state: State, meters: Sequence[Meter], t: float) -> None:
-    """What is long under way has arrived, and what nobody renews is dead."""
-    old = [
-        one for one in state["leases"].values() if min(one["at"] + ARRIVAL_S, one["expires"]) <= t
-    ]
-    if not old:
-        return
-    for held in sorted(old, key=lambda held: held["at"]):
-        _arrive(state, meters, held, min(held["at"] + ARRIVAL_S, held["expires"]))
-    state["leases"] = {name: held for name, held in state["leases"].items() if held["expires"] > t}
+    """What is long under way has arrived."""
+    due = t - ARRIVAL_S
+    for held in state["leases"].values():  # in the order of their admission
+        if held["at"] <= due:
+            _arrive(state, meters, held, held["at"] + ARRIVAL_S)
+
+
+def _bury(state: State, meters: Sequence[Meter]) -> None:
+    """Drop what belongs to owners that were silent for too long."""
+    owners, heard = state["owners"], state["heard"]
+    dead = [owner for owner, until in owners.items() if until <= heard]
+    if dead:
+        for owner in dead:
+            del owners[owner]
+        _drop(state, meters, lambda one, _: one["owner"] != "" and one["owner"] not in owners)
+
+
+def _drop(
+    state: State,
+    meters: Sequence[Meter],
+    is_gone: Callable[[Held | Ticket, str], bool],
+) -> None:
+    """Take out of the account what nobody holds any more. Reserved tokens stay spent."""
+    for name, held in list(state["leases"].items()):
+        if is_gone(held, name):
+            _arrive(state, meters, held, state["at"])
+            del state["leases"][name]
+    state["queue"] = [one for one in state["queue"] if not is_gone(one, one["id"])]
 
 
 def _arrive(state: State, meters: Sequence[Meter], held: Held, when: float) -> None:
@@ -264,13 +320,13 @@ def _used(state: State, meter: Meter) -> float:
 
 
 def _admit(
-    state: State, meters: Sequence[Meter], ticket: str, amounts: Amounts, ttl_s: float
+    state: State, meters: Sequence[Meter], ticket: str, amounts: Amounts, owner: str
 ) -> None:
     t, alone = state["at"], not state["leases"]
     held: Held = {
+        "owner": owner,
         "amounts": amounts,
         "at": t,
-        "expires": t + min(ttl_s, MOST),
         "alone": alone,
         "left": {},
         "low": {},
@@ -324,26 +380,26 @@ def _wait(state: State, meters: Sequence[Meter], needs: Amounts) -> tuple[float,
 def _wait_for(state: State, meter: Meter, missing: float) -> float:
     if meter.mode != "concurrency" or missing <= 0:
         return windows.wait_s(state["buckets"][meter.name], meter, state["at"], missing)
-    # Nobody knows when a request ends; at the latest its holder is taken for dead.
-    t = until = state["at"]
-    for held in sorted(state["leases"].values(), key=lambda one: one["expires"]):
-        if missing > 0:
-            missing -= held["amounts"].get(meter.name, 0.0)
-            until = held["expires"]
-    return until - t
+    return inf  # nobody knows when a request ends
 
 
-def _shortest_wait(
-    state: State, meters: Sequence[Meter], needs: Amounts, place: int
+def _wait_at(
+    state: State, meters: Sequence[Meter], needs: Amounts, place: int, *, all_comes_back: bool
 ) -> tuple[float, int | None]:
-    """The shortest wait there can be at this place: everything that is reserved comes back."""
+    """The wait at this place of the queue, and which limit has room last.
+
+    It is the shortest that there can be if all that is reserved comes back; what nobody can
+    know then, the end of other requests, does not count. Else only time gives something back.
+    """
     longest, slowest = max(0.0, state["closed"] - state["at"]), None
     for index, meter in enumerate(meters):
-        if meter.mode == "concurrency":
+        if meter.mode == "concurrency" and all_comes_back:
             continue
-        ahead = _sum(state["queue"][:place], meter.name) + needs[meter.name]
-        back = _sum(state["leases"].values(), meter.name)
-        wait = _wait_for(state, meter, ahead + _used(state, meter) - back - meter.capacity)
+        missing = _sum(state["queue"][:place], meter.name) + needs[meter.name]
+        missing += _used(state, meter) - meter.capacity
+        if all_comes_back:
+            missing -= _sum(state["leases"].values(), meter.name)
+        wait = _wait_for(state, meter, missing)
         if wait > longest:
             longest, slowest = wait, index
     return longest, slowest

@@ -13,9 +13,9 @@ class Held(TypedDict):
     """A lease.
 
     Attributes:
+        owner: the process that holds it; empty for one that cannot die alone.
         amounts: what is reserved, by the name of the limit.
         at: when.
-        expires: when its holder is taken for dead.
         alone: whether no other lease was out when it was admitted.
         left: what was left then, plus all that had been learned by then; by limit.
         low: the least that was used at any time since the amount came into the bucket, by
@@ -23,20 +23,29 @@ class Held(TypedDict):
             is under way to the provider, and one of concurrency always.
     """
 
+    owner: str
     amounts: Amounts
     at: float
-    expires: float
     alone: bool
     left: Amounts
     low: Amounts
 
 
 class Ticket(TypedDict):
-    """A place in the queue."""
+    """A place in the queue.
+
+    Attributes:
+        id: an id of the waiter's making.
+        owner: the process that waits; empty for one that cannot die alone.
+        priority: lower ones go first.
+        since: when it came.
+        amounts: what it needs, by the name of the limit.
+    """
 
     id: str
+    owner: str
     priority: int
-    expires: float
+    since: float
     amounts: Amounts
 
 
@@ -47,6 +56,8 @@ class State(TypedDict):
         at: its own time.
         skew: its own time, less the store's clock.
         closed: nothing is admitted before this time.
+        heard: seconds in which somebody was heard of, so far; see `account`.
+        owners: until when, by `heard`, each process counts as alive that holds or waits.
         buckets: by the name of the limit.
         leases: by id.
         queue: in the order in which they will be admitted.
@@ -55,6 +66,8 @@ class State(TypedDict):
     at: float
     skew: float
     closed: float
+    heard: float
+    owners: dict[str, float]
     buckets: dict[str, Bucket]
     leases: dict[str, Held]
     queue: list[Ticket]
@@ -69,11 +82,14 @@ class Admission(NamedTuple):
             capacity; both are not in the queue.
         wait_s: seconds until it makes sense to ask again (0 if admitted or never).
         limit: the index of the limit that is in the way, if it is one.
+        expected_s: when a ticket enters the queue: seconds until it would be admitted if time
+            alone gave something back; infinite where only the end of another request does.
     """
 
     status: Literal["admitted", "waiting", "late", "never"]
     wait_s: float = 0.0
     limit: int | None = None
+    expected_s: float = 0.0
 
 
 class Seen(NamedTuple):
@@ -108,22 +124,50 @@ class Level(NamedTuple):
     full_s: float
 
 
+class Place(NamedTuple):
+    """A place in the queue, as it is now.
+
+    Attributes:
+        owner: the process that waits; empty for one that cannot die alone.
+        waited_s: for how long.
+        amounts: what it needs of each limit.
+    """
+
+    owner: str
+    waited_s: float
+    amounts: tuple[float, ...]
+
+
 class Snapshot(NamedTuple):
     """An account as it is now.
 
     Attributes:
         levels: of each limit, in their order.
         running: how many leases are out.
-        waiting: how many tickets are in the queue.
+        queue: who waits, in the order in which they will be admitted.
         closed_s: for how many seconds nothing is admitted.
     """
 
     levels: list[Level]
     running: int
-    waiting: int
+    queue: list[Place]
     closed_s: float
+
+    @property
+    def waiting(self) -> int:
+        """How many tickets are in the queue."""
+        return len(self.queue)
 
 
 def empty(now: float) -> State:
     """An account of which nothing is used."""
-    return {"at": now, "skew": 0.0, "closed": now, "buckets": {}, "leases": {}, "queue": []}
+    return {
+        "at": now,
+        "skew": 0.0,
+        "closed": now,
+        "heard": 0.0,
+        "owners": {},
+        "buckets": {},
+        "leases": {},
+        "queue": [],
+    }

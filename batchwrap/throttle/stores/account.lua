@@ -25,14 +25,6 @@ local function remove(list, id)
   return place and table.remove(list, place)
 end
 
-local function alive(list, t)
-  local kept = {}
-  for _, one in ipairs(list) do
-    if one.expires > t then table.insert(kept, one) end
-  end
-  return kept
-end
-
 local function named(meters, amounts)
   local made = {}
   for index, meter in ipairs(meters) do
@@ -54,7 +46,9 @@ end
 local function tick(state, now)
   local behind = state.at - (now + state.skew)
   if behind > BACK_S then state.skew = state.skew + behind end
-  state.at = math.max(state.at, now + state.skew)
+  local before = state.at
+  state.at = math.max(before, now + state.skew)
+  if next(state.owners) then state.heard = state.heard + math.min(state.at - before, STEP_S) end
   return state.at
 end
 
@@ -79,16 +73,44 @@ local function arrive(state, meters, held, when)
   end
 end
 
-local function advance(state, meters, now)
+-- What `is_gone` says of is gone; its reserved tokens stay spent.
+local function drop(state, meters, is_gone)
+  local leases, queue = {}, {}
+  for _, held in ipairs(state.leases) do
+    if is_gone(held) then
+      arrive(state, meters, held, state.at)
+    else
+      table.insert(leases, held)
+    end
+  end
+  for _, ticket in ipairs(state.queue) do
+    if not is_gone(ticket) then table.insert(queue, ticket) end
+  end
+  state.leases, state.queue = leases, queue
+end
+
+local function bury(state, meters)
+  local owners, died = state.owners, false
+  for owner, last in pairs(owners) do
+    if last <= state.heard then
+      owners[owner], died = nil, true
+    end
+  end
+  if died then
+    drop(state, meters, function(one) return one.owner ~= "" and not owners[one.owner] end)
+  end
+end
+
+local function advance(state, meters, now, heard_of)
   local t = tick(state, now)
+  if heard_of and heard_of ~= "" then state.owners[heard_of] = state.heard + TTL_S end
   for _, meter in ipairs(meters) do
     state.buckets[meter.name] = state.buckets[meter.name] or fresh(meter, t)
   end
   for _, held in ipairs(state.leases) do
-    local due = math.min(held.at + ARRIVAL_S, held.expires)
-    if due <= t then arrive(state, meters, held, due) end
+    if held.at <= t - ARRIVAL_S then arrive(state, meters, held, held.at + ARRIVAL_S) end
   end
-  state.leases, state.queue = alive(state.leases, t), alive(state.queue, t)
+  bury(state, meters)
   for _, meter in ipairs(meters) do
     turn(state.buckets[meter.name], meter, t, now)
     ebb(state, meter)
@@ -107,15 +129,7 @@ local function wait_for(state, meter, missing)
   if meter.mode ~= "concurrency" or missing <= 0 then
     return wait_s(state.buckets[meter.name], meter, state.at, missing)
   end
-  local order, ends = alive(state.leases, state.at), state.at
-  table.sort(order, function(one, other) return one.expires < other.expires end)
-  for _, held in ipairs(order) do
-    if missing > 0 then
-      missing = missing - (held.amounts[meter.name] or 0)
-      ends = held.expires
-    end
-  end
-  return ends - state.at
+  return math.huge
 end
 
 -- The longest of the waits, and the place of its limit. `missing` says how much is missing of
@@ -136,18 +150,19 @@ local function wait_of(state, meters, needs)
   end)
 end
 
-local function shortest_wait(state, meters, needs, place)
+local function wait_at(state, meters, needs, place, all_comes_back)
   return longest(state, meters, function(meter)
-    if meter.mode == "concurrency" then return nil end
-    local ahead = sum(state.queue, meter.name, place - 1) + needs[meter.name]
-    local back = sum(state.leases, meter.name, #state.leases)
-    return ahead + used_of(state, meter) - back - meter.capacity
+    if meter.mode == "concurrency" and all_comes_back then return nil end
+    local missing = sum(state.queue, meter.name, place - 1) + needs[meter.name]
+    missing = missing + (used_of(state, meter) - meter.capacity)
+    if all_comes_back then missing = missing - sum(state.leases, meter.name, #state.leases) end
+    return missing
   end)
 end
 
-local function admit(state, meters, ticket, amounts, ttl_s)
+local function admit(state, meters, ticket, amounts, owner)
   local t = state.at
-  local held = {id = ticket, amounts = amounts, at = t, expires = t + ttl_s}
+  local held = {id = ticket, owner = owner, amounts = amounts, at = t}
   held.alone, held.left, held.low = #state.leases == 0, {}, {}
   table.insert(state.leases, held)
   for _, meter in ipairs(meters) do
@@ -189,16 +204,16 @@ local function correct(state, meter, held, remaining, same)
   bucket.learned = bucket.learned + (bucket.used - before)
 end
 
-local function admission(status, wait, limit)
-  return {status, text(wait or 0), limit and text(limit - 1) or ""}
+local function admission(status, wait, limit, expected)
+  return {status, text(wait or 0), limit and text(limit - 1) or "", text(expected or 0)}
 end
 
 local operations = {}
 
 function operations.reserve(state, asked, now)
   local meters = asked.meters
-  advance(state, meters, now)
-  local queue = state.queue
+  advance(state, meters, now, asked.owner)
+  local queue, expected = state.queue, 0
   if place_of(state.leases, asked.ticket) then return admission("admitted") end
   local needs = named(meters, asked.amounts)
   for index, meter in ipairs(meters) do
@@ -208,7 +223,7 @@ function operations.reserve(state, asked, now)
     end
   end
   if #queue == 0 and wait_of(state, meters, needs) <= TICK_S then
-    admit(state, meters, asked.ticket, needs, asked.lease_ttl_s)
+    admit(state, meters, asked.ticket, needs, asked.owner)
     return admission("admitted")
   end
   local place = place_of(queue, asked.ticket)
@@ -217,19 +232,20 @@ function operations.reserve(state, asked, now)
     for _, other in ipairs(queue) do
       if other.priority <= asked.priority then place = place + 1 end
     end
-    local wait, limit = shortest_wait(state, meters, needs, place)
+    local wait, limit = wait_at(state, meters, needs, place, true)
     if wait > asked.max_wait_s then return admission("late", wait, limit) end
-    local ticket = {id = asked.ticket, priority = asked.priority, amounts = needs}
+    expected = wait_at(state, meters, needs, place, false)
+    local ticket = {id = asked.ticket, owner = asked.owner, priority = asked.priority}
+    ticket.since, ticket.amounts = state.at, needs
     table.insert(queue, place, ticket)
   end
-  queue[place].expires = state.at + asked.ticket_ttl_s
   local wait, limit = wait_of(state, meters, queue[1].amounts)
   if place == 1 and wait <= TICK_S then
-    admit(state, meters, asked.ticket, table.remove(queue, 1).amounts, asked.lease_ttl_s)
+    admit(state, meters, asked.ticket, table.remove(queue, 1).amounts, asked.owner)
     return admission("admitted")
   end
-  if place > 1 then wait = math.min(wait, queue[1].expires - state.at) end
-  return admission("waiting", math.max(wait, LEAST_WAIT_S), limit)
+  if place > 1 then wait = math.min(wait, TTL_S) end
+  return admission("waiting", math.max(wait, LEAST_WAIT_S), limit, expected)
 end
 
 function operations.arrived(state, asked, now)
@@ -262,16 +278,10 @@ function operations.leave(state, asked, now)
 end
 
 function operations.renew(state, asked, now)
-  local t = tick(state, now)
-  local place = place_of(state.queue, asked.holder)
-  local found = place and state.queue[place]
-  if not found then
-    place = place_of(state.leases, asked.holder)
-    found = place and state.leases[place]
-  end
-  if not found or found.expires <= t then return {"no"} end
-  found.expires = t + asked.ttl_s
-  return {"yes"}
+  advance(state, asked.meters, now, asked.owner)
+  local known = {}
+  for _, holder in ipairs(asked.holders) do known[holder] = true end
+  drop(state, asked.meters, function(one) return one.owner == asked.owner and not known[one.id] end)
 end
 
 function operations.close_for(state, asked, now)
@@ -297,6 +307,13 @@ function operations.snapshot(state, asked, now)
   advance(state, asked.meters, now)
   local closed_s = math.max(0, state.closed - state.at)
   local reply = {text(#state.leases), text(#state.queue), text(closed_s)}
+  for _, ticket in ipairs(state.queue) do
+    table.insert(reply, ticket.owner)
+    table.insert(reply, text(state.at - ticket.since))
+    for _, meter in ipairs(asked.meters) do
+      table.insert(reply, text(ticket.amounts[meter.name] or 0))
+    end
+  end
   for _, meter in ipairs(asked.meters) do
     local used = used_of(state, meter)
     table.insert(reply, text(meter.capacity))
@@ -309,15 +326,14 @@ end
 
 -- In how many seconds nothing of the account matters any more, as far as these limits tell.
 local function over_s(state, meters)
-  local over = state.closed
-  for _, list in ipairs({state.leases, state.queue}) do
-    for _, one in ipairs(list) do over = math.max(over, one.expires) end
-  end
-  local seconds = over - state.at
+  local seconds = state.closed - state.at
+  if #state.leases + #state.queue > 0 then seconds = math.max(seconds, TTL_S) end
   for _, meter in ipairs(meters) do
-    seconds = math.max(seconds, wait_for(state, meter, used_of(state, meter)))
+    if meter.mode ~= "concurrency" then
+      seconds = math.max(seconds, wait_for(state, meter, used_of(state, meter)))
+    end
   end
-  return seconds
+  return math.max(0, seconds)
 end
 
 local key, asked, now = KEYS[1], cjson.decode(ARGV[2]), tonumber(ARGV[3])
@@ -327,7 +343,7 @@ if not now then
 end
 local kept = redis.call("GET", key)
 local state = kept and cmsgpack.unpack(kept)
-  or {at = now, skew = 0, closed = now, buckets = {}, leases = {}, queue = {}}
+  or {at = now, skew = 0, closed = now, heard = 0, owners = {}, buckets = {}, leases = {}, queue = {}}
 local reply = operations[ARGV[1]](state, asked, now)
 
 -- Another process may have limits that are full later; so the time to live never gets shorter.

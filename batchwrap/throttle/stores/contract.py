@@ -69,8 +69,7 @@ class Store(Protocol):
         ticket: str,
         *,
         priority: int = 0,
-        lease_ttl_s: float,
-        ticket_ttl_s: float,
+        owner: str = "",
         max_wait_s: float = ...,
     ) -> Admission:
         """Ask for an amount of each limit. See `account.reserve`."""
@@ -92,8 +91,8 @@ class Store(Protocol):
         """Give up, admitted or not. See `account.leave`."""
         ...
 
-    def renew(self, key: str, holder: str, ttl_s: float) -> bool:
-        """Keep a lease or a ticket alive; False if it is gone. See `account.renew`."""
+    def renew(self, key: str, meters: Sequence[Meter], owner: str, holders: Sequence[str]) -> None:
+        """An owner lives, and holds these and nothing else. See `account.renew`."""
         ...
 
     def close_for(self, key: str, seconds: float) -> None:

@@ -37,17 +37,26 @@ class LocalStore(ABC):
     def __init__(self, name: str, clock: Callable[[], float]) -> None:
         self.name = name
         self._clock = clock
-        self._turnstile = Turnstile()
+        self._minute = 0  # the last one of the books
+        self._turnstile = Turnstile(before_fork=self._let_go)
 
     @abstractmethod
     def _atomic(self) -> AbstractContextManager[None]:
         """All that is done inside is done, or nothing; nobody else comes between."""
 
     @abstractmethod
+    def _let_go(self) -> None:
+        """This process forks; nothing runs here, and what is open would be open in both."""
+
+    @abstractmethod
+    def _attend(self, state: State) -> None:
+        """Take note of which owners live, where that can be seen."""
+
+    @abstractmethod
     def _load(self, key: str) -> State | None: ...
 
     @abstractmethod
-    def _save(self, key: str, state: State) -> None: ...
+    def _save(self, key: str, state: State, meters: Sequence[Meter]) -> None: ...
 
     @abstractmethod
     def _keys(self) -> list[str]: ...
@@ -69,50 +78,52 @@ class LocalStore(ABC):
         ticket: str,
         *,
         priority: int = 0,
-        lease_ttl_s: float,
-        ticket_ttl_s: float,
+        owner: str = "",
         max_wait_s: float = inf,
     ) -> Admission:
         """Ask for an amount of each limit."""
         return self._change(
             key,
-            account.reserve,
             meters,
+            account.reserve,
             amounts,
             ticket,
             priority=priority,
-            lease_ttl_s=lease_ttl_s,
-            ticket_ttl_s=ticket_ttl_s,
+            owner=owner,
             max_wait_s=max_wait_s,
         )
 
     def arrived(self, key: str, meters: Sequence[Meter], lease: str) -> None:
         """The provider has this lease's request."""
-        self._change(key, account.arrived, meters, lease)
+        self._change(key, meters, account.arrived, lease)
 
     def learn(self, key: str, meters: Sequence[Meter], lease: str, seen: Sequence[Seen]) -> None:
         """Correct the account by an answer's headers."""
-        self._change(key, account.learn, meters, lease, seen)
+        self._change(key, meters, account.learn, lease, seen)
 
     def settle(self, key: str, meters: Sequence[Meter], lease: str, spent: Sequence[float]) -> None:
         """Replace what is reserved by what was spent."""
-        self._change_soon(key, account.settle, meters, lease, spent)
+        self._change_soon(key, meters, account.settle, lease, spent)
 
     def leave(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
         """Give up, admitted or not."""
-        self._change_soon(key, account.leave, meters, ticket)
+        self._change_soon(key, meters, account.leave, ticket)
 
-    def renew(self, key: str, holder: str, ttl_s: float) -> bool:
-        """Keep a lease or a ticket alive; False if it is gone."""
-        return self._change(key, account.renew, holder, ttl_s=ttl_s)
+    def renew(self, key: str, meters: Sequence[Meter], owner: str, holders: Sequence[str]) -> None:
+        """An owner lives, and holds these and nothing else."""
+        self._change(key, meters, account.renew, owner, holders)
 
     def close_for(self, key: str, seconds: float) -> None:
         """Admit nothing for so long."""
-        self._change(key, account.close_for, seconds)
+
+        def close(state: State, _: Sequence[Meter], *, now: float) -> None:
+            account.close_for(state, seconds, now=now)
+
+        self._change(key, (), close)
 
     def snapshot(self, key: str, meters: Sequence[Meter]) -> Snapshot:
         """How full the buckets are."""
-        return self._change(key, account.snapshot, meters)
+        return self._change(key, meters, account.snapshot)
 
     def spend(self, key: str, model: str, spent: Spent) -> None:
         """Enter into the books what was used, under the present minute and day."""
@@ -123,8 +134,10 @@ class LocalStore(ABC):
                 minute, day = int(now // MINUTE_S * MINUTE_S), int(now // DAY_S * DAY_S)
                 self._enter(Used(key, model, "minute", minute, spent))
                 self._enter(Used(key, model, "day", day, spent))
-                self._forget("minute", now - MINUTES_KEPT_S)
-                self._forget("day", now - DAYS_KEPT_S)
+                if minute != self._minute:  # only then has anything become old
+                    self._minute = minute
+                    self._forget("minute", now - MINUTES_KEPT_S)
+                    self._forget("day", now - DAYS_KEPT_S)
 
         self._turnstile.run_soon(enter)
 
@@ -153,19 +166,34 @@ class LocalStore(ABC):
     def close(self) -> None:
         """Let go of what is open."""
 
-    def _change(self, key: str, operation: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        return self._turnstile.run(lambda: self._apply(key, operation, args, kwargs))
+    def _change(
+        self,
+        key: str,
+        meters: Sequence[Meter],
+        operation: Callable[..., T],
+        *args: Any,
+        **options: Any,
+    ) -> T:
+        return self._turnstile.run(lambda: self._apply(key, meters, operation, args, options))
 
-    def _change_soon(self, key: str, operation: Callable[..., None], *args: Any) -> None:
-        self._turnstile.run_soon(lambda: self._apply(key, operation, args, {}))
+    def _change_soon(
+        self, key: str, meters: Sequence[Meter], operation: Callable[..., None], *args: Any
+    ) -> None:
+        self._turnstile.run_soon(lambda: self._apply(key, meters, operation, args, {}))
 
     def _apply(
-        self, key: str, operation: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        key: str,
+        meters: Sequence[Meter],
+        operation: Callable[..., T],
+        args: tuple[Any, ...],
+        options: dict[str, Any],
     ) -> T:
         with self._atomic():
             # Read in here: who has waited for his turn must not bring an older time along.
             now = self._clock()
             state = self._load(key) or empty(now)
-            result = operation(state, *args, now=now, **kwargs)
-            self._save(key, state)
+            self._attend(state)
+            result = operation(state, meters, *args, now=now, **options)
+            self._save(key, state, meters)
             return result

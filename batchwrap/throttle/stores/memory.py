@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple
 
+from batchwrap._forks import renew_in_child
+from batchwrap.core.limits import account
 from batchwrap.core.limits.state import State
+from batchwrap.core.limits.windows import Meter
 from batchwrap.throttle.stores.contract import Spent, Used
 from batchwrap.throttle.stores.local import LocalStore
 
 # The turnstile lets in one at a time.
 _ALONE = nullcontext()
+# With more accounts than this, those are dropped of which nothing matters any more.
+_MANY = 1_024
 
 
 class MemoryStore(LocalStore):
-    """One budget for all threads and tasks of a process. A child process begins with a copy.
+    """One budget for all threads and tasks of a process.
+
+    A child process begins with a copy of what was spent, and without reservations.
 
     Args:
         clock: seconds since 1970.
@@ -24,7 +31,9 @@ class MemoryStore(LocalStore):
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         super().__init__("memory", clock)
-        self._accounts: dict[str, State] = {}
+        self._accounts: dict[str, tuple[State, Sequence[Meter]]] = {}
+        self._sweep_at = _MANY
+        renew_in_child(self)
         self._books: dict[tuple[str, str, str, int], Used] = {}
 
     def close(self) -> None:
@@ -33,11 +42,35 @@ class MemoryStore(LocalStore):
     def _atomic(self) -> AbstractContextManager[None]:
         return _ALONE
 
-    def _load(self, key: str) -> State | None:
-        return self._accounts.get(key)
+    def after_fork(self) -> None:
+        """What the parent has reserved is nobody's here."""
+        for state, _ in self._accounts.values():
+            state["leases"], state["queue"] = {}, []
 
-    def _save(self, key: str, state: State) -> None:
-        self._accounts[key] = state
+    def _let_go(self) -> None:
+        """Nothing is open."""
+
+    def _attend(self, state: State) -> None:
+        """Nobody dies in a process without the process."""
+
+    def _load(self, key: str) -> State | None:
+        kept = self._accounts.get(key)
+        return None if kept is None else kept[0]
+
+    def _save(self, key: str, state: State, meters: Sequence[Meter]) -> None:
+        if not meters and key in self._accounts:  # who closes an account knows no limits
+            meters = self._accounts[key][1]
+        self._accounts[key] = state, meters
+        if len(self._accounts) > self._sweep_at:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Drop the accounts that are as good as new. The next time comes after as many again."""
+        now = self._clock()
+        for key, (state, meters) in list(self._accounts.items()):
+            if now + state["skew"] - state["at"] > account.over_s(state, meters):
+                del self._accounts[key]
+        self._sweep_at = max(_MANY, 2 * len(self._accounts))
 
     def _keys(self) -> list[str]:
         return list(self._accounts)

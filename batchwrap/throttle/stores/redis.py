@@ -20,9 +20,9 @@ from threading import local
 from typing import Any, Literal, TypeVar
 
 from batchwrap.core.limits import account, windows
-from batchwrap.core.limits.state import Admission, Level, Seen, Snapshot
+from batchwrap.core.limits.state import Admission, Level, Place, Seen, Snapshot
 from batchwrap.core.limits.windows import Meter
-from batchwrap.errors import StoreUnavailable
+from batchwrap.errors import StoreRefused, StoreUnavailable
 from batchwrap.throttle.stores import contract
 from batchwrap.throttle.stores.contract import Spent, Used
 from batchwrap.throttle.stores.redis_servers import errors, servers_of
@@ -77,23 +77,22 @@ class RedisStore:
         ticket: str,
         *,
         priority: int = 0,
-        lease_ttl_s: float,
-        ticket_ttl_s: float,
+        owner: str = "",
         max_wait_s: float = inf,
     ) -> Admission:
         """Ask for an amount of each limit."""
-        status, wait_s, limit = self._change(
+        status, wait_s, limit, expected_s = self._change(
             "reserve",
             key,
             meters,
             amounts=list(amounts),
             ticket=ticket,
             priority=priority,
-            lease_ttl_s=lease_ttl_s,
-            ticket_ttl_s=ticket_ttl_s,
+            owner=owner,
             max_wait_s=max_wait_s,
         )
-        return Admission(status, float(wait_s), int(limit) if limit else None)
+        place = int(limit) if limit else None
+        return Admission(status, float(wait_s), place, float(expected_s))
 
     def arrived(self, key: str, meters: Sequence[Meter], lease: str) -> None:
         """The provider has this lease's request."""
@@ -117,10 +116,9 @@ class RedisStore:
         """Give up, admitted or not."""
         self._thread.turnstile.run_soon(lambda: self._apply("leave", key, meters, ticket=ticket))
 
-    def renew(self, key: str, holder: str, ttl_s: float) -> bool:
-        """Keep a lease or a ticket alive; False if it is gone."""
-        [known] = self._change("renew", key, (), holder=holder, ttl_s=ttl_s)
-        return bool(known == "yes")
+    def renew(self, key: str, meters: Sequence[Meter], owner: str, holders: Sequence[str]) -> None:
+        """An owner lives, and holds these and nothing else."""
+        self._change("renew", key, meters, owner=owner, holders=list(holders))
 
     def close_for(self, key: str, seconds: float) -> None:
         """Admit nothing for so long."""
@@ -128,13 +126,12 @@ class RedisStore:
 
     def snapshot(self, key: str, meters: Sequence[Meter]) -> Snapshot:
         """How full the buckets are."""
-        running, waiting, closed_s, *levels = map(float, self._change("snapshot", key, meters))
-        return Snapshot(
-            [Level(*levels[place : place + 4]) for place in range(0, len(levels), 4)],
-            int(running),
-            int(waiting),
-            closed_s,
-        )
+        running, waiting, closed_s, *rest = self._change("snapshot", key, meters)
+        width = 2 + len(meters)
+        cut = int(waiting) * width
+        queue = [_place(rest[at : at + width]) for at in range(0, cut, width)]
+        levels = [Level(*map(float, rest[at : at + 4])) for at in range(cut, len(rest), 4)]
+        return Snapshot(levels, int(running), queue, float(closed_s))
 
     def spend(self, key: str, model: str, spent: Spent) -> None:
         """Enter into the books what was used, under the present minute and day."""
@@ -212,7 +209,13 @@ class RedisStore:
         try:
             yield
         except (errors.RedisError, errors.RedisClusterException) as error:
-            raise StoreUnavailable(self.name, str(error)) from error
+            kind = StoreRefused if self._servers.is_refusal(error) else StoreUnavailable
+            raise kind(self.name, str(error)) from error
+
+
+def _place(told: Sequence[str]) -> Place:
+    owner, waited_s, *amounts = told
+    return Place(owner, float(waited_s), tuple(map(float, amounts)))
 
 
 class _OfThread(local):
@@ -234,7 +237,7 @@ def _constants() -> Iterator[str]:
     """The constants that the scripts share with Python."""
     names = {
         windows: ("TICK_S", "DUST", "SLICES", "ROUNDING_S"),
-        account: ("BACK_S", "ARRIVAL_S", "LEAST_WAIT_S", "MOST"),
+        account: ("BACK_S", "ARRIVAL_S", "TTL_S", "STEP_S", "LEAST_WAIT_S", "MOST"),
         contract: ("MINUTE_S", "DAY_S", "MINUTES_KEPT_S", "DAYS_KEPT_S"),
     }
     for module, wanted in names.items():
@@ -249,7 +252,7 @@ _BOOKS = _Script("books.lua")
 
 def account_key(key: str) -> str:
     """Where an account is kept. The number is that of the format."""
-    return f"batchwrap:{{{key}}}:account:1"
+    return f"batchwrap:{{{key}}}:account:2"
 
 
 def _book(key: str, span: _Span) -> str:

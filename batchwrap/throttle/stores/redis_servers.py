@@ -16,13 +16,16 @@ over for it.
 
 from __future__ import annotations
 
+import ssl
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
+from batchwrap._forks import renew_in_child
 from batchwrap.errors import ConfigError, MissingExtraError
 
 try:
@@ -62,8 +65,25 @@ _CHANGING = (
     errors.TryAgainError,
     errors.RedisClusterException,
 )
-# Those among them that will not pass.
-_FINAL = (errors.AuthenticationError, errors.AuthorizationError)
+# What a server refuses does not pass, unless it says why with one of these.
+_PASSING = (
+    errors.ReadOnlyError,
+    errors.ClusterDownError,
+    errors.MasterDownError,
+    errors.TryAgainError,
+    errors.OutOfMemoryError,
+    errors.MovedError,
+    errors.AskError,
+)
+_PASSING_CODES = ("BUSY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY")
+# No connection comes about, and never will.
+_NEVER = (
+    errors.AuthenticationError,
+    errors.AuthorizationError,
+    errors.InvalidResponse,
+    ssl.SSLCertVerificationError,
+)
+_NO_CLUSTER = ("cluster mode is not enabled", "cluster support disabled")
 
 
 class Servers(ABC):
@@ -93,13 +113,21 @@ class Servers(ABC):
         while True:
             try:
                 return self._run(key, command, lasting)
-            except _FINAL:
-                raise
             except _CHANGING as error:
-                if time.monotonic() >= until_s:
-                    raise errors.ConnectionError(str(error)) from error
+                if self.is_refusal(error) or time.monotonic() >= until_s:
+                    raise
                 time.sleep(_AGAIN_S)
                 self._look_again()
+
+    def is_refusal(self, error: BaseException) -> bool:
+        """Whether the servers refuse for good; what they do not answer may pass."""
+        parts = list(_chain(error))
+        if any(isinstance(one, _NEVER) for one in parts):
+            return True
+        if any(words in str(one).lower() for one in parts for words in _NO_CLUSTER):
+            return True
+        refused = isinstance(error, errors.ResponseError) and not isinstance(error, _PASSING)
+        return refused and str(error).partition(" ")[0] not in _PASSING_CODES
 
     @abstractmethod
     def each(self) -> list[Any]:
@@ -145,6 +173,10 @@ class OneServer(Servers):
     def _look_again(self) -> None:
         pass  # there is no other one
 
+    def is_refusal(self, error: BaseException) -> bool:
+        """The node of a cluster that was named alone will always send us to others."""
+        return isinstance(error, errors.MovedError) or super().is_refusal(error)
+
 
 class SentinelServers(Servers):
     """The master that sentinels name. A new connection asks them which server that is."""
@@ -189,6 +221,11 @@ class ClusterServers(Servers):
         self._url = url
         self._replicas = Replicas()
         self._known: Any = None
+        self._lock = Lock()
+        renew_in_child(self)
+
+    def after_fork(self) -> None:
+        """The thread that held the lock does not exist in a child."""
         self._lock = Lock()
 
     def each(self) -> list[Any]:
@@ -343,6 +380,13 @@ def servers_of(url: str) -> Servers:
     except (ValueError, TypeError) as error:
         del error  # it may quote the password
         raise ConfigError("Throttle.store", _NO_URL) from None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it came from."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _host(text: str, port: int) -> tuple[str, int]:

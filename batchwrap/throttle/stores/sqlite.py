@@ -2,39 +2,62 @@
 
 The file is in WAL mode, every operation is one transaction that takes the write lock at
 once, and what was committed survives the death of any process. There is one connection in
-a process: writers come one after the other anyway. The file must be on a local disk.
+a process: writers come one after the other anyway. It is closed before the process forks, since
+SQLite must not be carried into a child. The file must be on a local disk.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
+from math import inf
 from pathlib import Path
+from typing import Any
 
 import orjson
 
+from batchwrap.core.limits import account
+from batchwrap.core.limits.account import TTL_S
 from batchwrap.core.limits.state import State
-from batchwrap.errors import ConfigError, StoreUnavailable
-from batchwrap.throttle.stores.contract import Spent, Used
+from batchwrap.core.limits.windows import Meter
+from batchwrap.errors import ConfigError, StoreRefused, StoreUnavailable
+from batchwrap.throttle.presence import is_alive
+from batchwrap.throttle.stores.contract import DAYS_KEPT_S, Spent, Used
 from batchwrap.throttle.stores.local import LocalStore
 
 APPLICATION_ID = 0x62777270  # "bwrp"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _RETRY_S = 0.01
+# An account outlives the time when it is full by this, with what was learned of its provider.
+_KEEP_S = 3_600.0
+# So often, in operations, the accounts are dropped of which nothing matters any more.
+_SWEEP = 1_024
+# Whether another process lives is looked up again after so long.
+_LOOK_S = 0.25
+_MOST_OWNERS = 1_024
 
+# What does not pass by itself: a file that may not be written, or that is damaged.
+_FINAL = ("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_CORRUPT", "SQLITE_NOTADB")
+
+# `over`: when nothing of the account matters any more, as far as anybody knows its limits.
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS accounts (key TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS accounts (
+    key TEXT PRIMARY KEY, state BLOB NOT NULL, over REAL NOT NULL DEFAULT 0
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS books (
     span TEXT NOT NULL, start INTEGER NOT NULL, key TEXT NOT NULL, model TEXT NOT NULL,
     requests INTEGER NOT NULL, prompt INTEGER NOT NULL, cached INTEGER NOT NULL,
     output INTEGER NOT NULL, PRIMARY KEY (span, start, key, model)
 ) WITHOUT ROWID
+"""
+_SAVE = """
+INSERT INTO accounts VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET state = excluded.state, over = max(over, excluded.over)
 """
 _ENTER = """
 INSERT INTO books VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
@@ -66,7 +89,8 @@ class SqliteStore(LocalStore):
         self._timeout_s = timeout_s
         self._connection: sqlite3.Connection | None = None
         self._closer: weakref.finalize[..., SqliteStore] | None = None
-        _stores.add(self)
+        self._saved = 0
+        self._seen: dict[str, tuple[float, bool | None]] = {}  # when looked, and who lives
         with self._errors():
             self._connected()
 
@@ -85,19 +109,34 @@ class SqliteStore(LocalStore):
             self._closer = weakref.finalize(self, self._connection.close)
         return self._connection
 
-    def _abandon(self) -> None:
-        if self._connection is not None and self._closer is not None:
-            self._closer.detach()
-            # Never dropped: that would close it.
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
-        self._connection = self._closer = None
+    def _let_go(self) -> None:
+        self._disconnect()
+
+    def _attend(self, state: State) -> None:
+        """The system knows of processes of this machine whether they live."""
+        for owner, until in state["owners"].items():
+            alive = self._lives(owner)
+            if alive is not None:
+                state["owners"][owner] = max(until, state["heard"] + TTL_S) if alive else 0.0
+
+    def _lives(self, owner: str) -> bool | None:
+        now_s = time.monotonic()
+        looked_s, alive = self._seen.get(owner, (-inf, None))
+        if now_s - looked_s > _LOOK_S:
+            if len(self._seen) > _MOST_OWNERS:
+                self._seen.clear()
+            alive = is_alive(owner)
+            self._seen[owner] = now_s, alive
+        return alive
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            raise StoreUnavailable(self.name, str(error)) from error
+            code = str(getattr(error, "sqlite_errorname", ""))
+            kind = StoreRefused if code.startswith(_FINAL) else StoreUnavailable
+            raise kind(self.name, str(error)) from error
 
     @contextmanager
     def _atomic(self) -> Iterator[None]:
@@ -118,12 +157,26 @@ class SqliteStore(LocalStore):
         try:
             state: State | None = None if row is None else orjson.loads(row[0])
         except orjson.JSONDecodeError as error:
-            raise StoreUnavailable(self.name, f"the account {key!r} is damaged") from error
+            raise self._damaged(key) from error
         return state
 
-    def _save(self, key: str, state: State) -> None:
-        line = (key, orjson.dumps(state))
-        self._connected().execute("INSERT OR REPLACE INTO accounts VALUES (?, ?)", line)
+    def _damaged(self, key: str) -> StoreRefused:
+        return StoreRefused(self.name, f"the account {key!r} is damaged")
+
+    def _apply(self, key: str, *how: Any) -> Any:
+        try:
+            return super()._apply(key, *how)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            # The arithmetic fails on nothing but a state that it has not written.
+            raise self._damaged(key) from error
+
+    def _save(self, key: str, state: State, meters: Sequence[Meter]) -> None:
+        now = self._clock()
+        over = now + account.over_s(state, meters) + _KEEP_S
+        self._connected().execute(_SAVE, (key, orjson.dumps(state), over))
+        self._saved += 1
+        if self._saved % _SWEEP == 0:
+            self._connected().execute("DELETE FROM accounts WHERE over < ?", (now,))
 
     def _keys(self) -> list[str]:
         rows = self._connected().execute("SELECT key FROM accounts").fetchall()
@@ -144,19 +197,6 @@ class SqliteStore(LocalStore):
             Used(owner, model, span, start, Spent(*counts))
             for span, start, owner, model, *counts in rows
         ]
-
-
-_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    # A connection must neither be used nor closed in a child process.
-    for store in list(_stores):
-        store._abandon()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def path_of(url: str) -> Path:
@@ -209,7 +249,7 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
         raise ConfigError("Throttle.store", f"{path} is not a SQLite file") from error
     if tables and application != APPLICATION_ID:
         raise ConfigError("Throttle.store", f"{path} belongs to another program")
-    if tables and version != SCHEMA_VERSION:
+    if tables and not 1 <= version <= SCHEMA_VERSION:
         raise ConfigError("Throttle.store", f"{path} was made by another version of batchwrap")
 
 
@@ -228,8 +268,21 @@ def _use_wal(connection: sqlite3.Connection, timeout_s: float) -> None:
 
 def _make_tables(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
+    if connection.execute("PRAGMA user_version").fetchone() == (1,):
+        _upgrade(connection)
     for statement in _SCHEMA.split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Take over what was spent from the first version, without its reservations."""
+    connection.execute("ALTER TABLE accounts ADD COLUMN over REAL NOT NULL DEFAULT 0")
+    for key, kept in connection.execute("SELECT key, state FROM accounts").fetchall():
+        state = orjson.loads(kept)
+        state |= {"heard": 0.0, "owners": {}, "leases": {}, "queue": []}
+        # It is not known when it is over; it is, as soon as it is used again.
+        line = (orjson.dumps(state), state["at"] + DAYS_KEPT_S, key)
+        connection.execute("UPDATE accounts SET state = ?, over = ? WHERE key = ?", line)

@@ -1,0 +1,37 @@
+"""What a forked child makes anew: locks that other threads held, threads, connections.
+
+A fork copies the locks of a process as they are, but of its threads only the one that forks:
+what another thread held is never released in the child. So whoever has a lock, or a thread of
+its own, enters itself here, and begins anew in the child.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+from weakref import WeakSet
+
+
+class Forked(Protocol):
+    """Something that must not be used in a child as it was in the parent."""
+
+    def after_fork(self) -> None:
+        """Begin anew; called in the child, where only this thread exists."""
+        ...
+
+
+_known: WeakSet[Forked] = WeakSet()
+
+
+def renew_in_child(one: Forked) -> None:
+    """Call `after_fork` of this object in every child process, as long as it lives."""
+    _known.add(one)
+
+
+def _after_in_child() -> None:
+    for one in list(_known):
+        one.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_in_child)

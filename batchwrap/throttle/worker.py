@@ -1,0 +1,192 @@
+"""The settlement worker: one thread that does what may block, in order, and looks after the rest.
+
+Settling must not make an event loop wait for a database, nor fail a request that has its
+answer. What a store could not take is kept and tried again for a while; whatever else goes wrong
+is logged, and stops nothing that comes after it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakMethod, WeakSet
+
+from batchwrap._forks import renew_in_child
+from batchwrap.errors import StoreRefused, StoreUnavailable
+
+_log = logging.getLogger("batchwrap")
+# How often the worker looks after what is held and who waits, while anything is.
+BEAT_S = 0.5
+# A worker with nothing to do ends after so long.
+_IDLE_S = 2.0
+# What a store could not take is tried again so often, and given up after so long: by then
+# everything that was held there has been given up as well.
+_AGAIN_S, _GIVE_UP_S = 5.0, 60.0
+# At the end of the process, what is still to be settled gets so long.
+_LAST_S = 2.0
+
+Operation = Callable[[], object]
+
+
+class Worker:
+    """Runs operations in a thread of its own, which lives as long as there is something to do.
+
+    Args:
+        beat: a method that is called every now and then in between; it says whether it wants to
+            be called again. Its object may be dropped.
+    """
+
+    def __init__(self, beat: Callable[[], bool]) -> None:
+        self._beat = WeakMethod(beat)
+        self._lock = threading.RLock()  # a finaliser may come in by the thread that holds it
+        self._begin()
+        renew_in_child(self)
+        _workers.add(self)
+
+    def _begin(self) -> None:
+        self._todo: queue.SimpleQueue[Operation] = queue.SimpleQueue()
+        self._late: deque[tuple[float, Operation]] = deque()  # when it failed first, and what
+        self._again_at_s = 0.0
+        self._thread: threading.Thread | None = None
+
+    def after_fork(self) -> None:
+        """A child has no thread yet, and nothing to settle: its parent will do that."""
+        self._lock = threading.RLock()
+        self._begin()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a thread now."""
+        return self._thread is not None
+
+    def send(self, operation: Operation) -> None:
+        """Have an operation done soon; those that were sent before come first."""
+        self._todo.put(operation)
+        self.watch()
+
+    def settle(self, operation: Operation) -> None:
+        """The same for one that must not be lost while the store cannot be reached."""
+        self.send(lambda: self._keep(operation))
+
+    def watch(self) -> None:
+        """Begin to call the beat."""
+        if self._thread is None:
+            with self._lock:
+                self._start()
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until everything that was sent is done, at most so long."""
+        done = threading.Event()
+        if self._thread is not None:
+            self.send(done.set)
+            done.wait(timeout_s)
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="batchwrap-worker", daemon=True)
+        if self._thread is None:
+            self._thread = thread
+            thread.start()
+            _flush_at_end()
+
+    def _run(self) -> None:
+        beat_at_s = time.monotonic() + BEAT_S
+        idle_from_s = beat_at_s
+        while True:
+            try:
+                self._do(self._todo.get(timeout=max(0.0, beat_at_s - time.monotonic())))
+                idle_from_s = time.monotonic()
+            except queue.Empty:
+                pass
+            # By the clock, not when the queue is empty: under steady work it never is.
+            if (now_s := time.monotonic()) >= beat_at_s:
+                beat_at_s = now_s + BEAT_S
+                if self._goes_on():
+                    idle_from_s = time.monotonic()
+                elif now_s - idle_from_s >= _IDLE_S and self._ends():
+                    return
+
+    def _goes_on(self) -> bool:
+        """One beat. Whether there is something left to look after."""
+        self._try_again()
+        wanted: list[bool] = []
+        beat = self._beat()
+        if beat is not None:
+            self._do(lambda: wanted.append(beat()))
+        return bool(self._late) or wanted == [True]
+
+    def _ends(self) -> bool:
+        """Whether this thread ends: not if something was sent while it made up its mind."""
+        me, self._thread = self._thread, None
+        if self._todo.empty():
+            return True
+        with self._lock:
+            if self._thread is None:
+                self._thread = me
+            return self._thread is not me
+
+    def _do(self, operation: Operation) -> None:
+        try:
+            operation()
+        except StoreUnavailable as error:
+            _log.warning("%s", error)
+        except Exception:
+            _log.exception("the settlement worker goes on after an error")
+
+    def _keep(self, operation: Operation) -> None:
+        """Do it now, or after those that the store could not take."""
+        if not self._late:
+            try:
+                operation()
+                return
+            except StoreRefused:
+                raise
+            except StoreUnavailable as error:
+                _log.warning("%s; it is tried again for %g s", error, _GIVE_UP_S)
+            self._again_at_s = time.monotonic() + _AGAIN_S
+        self._late.append((time.monotonic(), operation))
+
+    def _try_again(self) -> None:
+        now_s = time.monotonic()
+        while self._late and now_s >= self._again_at_s:
+            since_s, operation = self._late[0]
+            try:
+                if now_s - since_s <= _GIVE_UP_S:
+                    operation()
+            except StoreRefused as error:
+                _log.warning("%s", error)
+            except StoreUnavailable:
+                self._again_at_s = now_s + _AGAIN_S
+                return
+            except Exception:
+                _log.exception("the settlement worker goes on after an error")
+            self._late.popleft()
+
+
+_workers: WeakSet[Worker] = WeakSet()
+_flushes_of: set[int] = set()  # the processes in which they are flushed at the end
+
+
+def _flush_at_end() -> None:
+    """Flush when the process ends; children of multiprocessing end in a way of their own."""
+    if os.getpid() in _flushes_of:
+        return
+    _flushes_of.add(os.getpid())
+    atexit.unregister(_flush_all)
+    atexit.register(_flush_all)
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, _flush_all, exitpriority=1)
+
+
+def _flush_all() -> None:
+    until_s = time.monotonic() + _LAST_S
+    for worker in list(_workers):
+        worker.flush(max(0.0, until_s - time.monotonic()))
