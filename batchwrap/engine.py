@@ -28,7 +28,7 @@ from batchwrap.observe.log import tell
 from batchwrap.options import Event, EventName, Options
 from batchwrap.stats import PROCESS, Counters
 from batchwrap.throttle import retry
-from batchwrap.throttle.accounts import Origin
+from batchwrap.throttle.accounts import Origin, name_of
 from batchwrap.throttle.budget import Budget
 from batchwrap.throttle.estimate import Estimator
 from batchwrap.throttle.gate import Gate
@@ -113,7 +113,7 @@ class Engine:
         context = Context(
             options=self.options,
             random_text=self._random_text,
-            memory=self._memory,
+            memory=self._memory.of(name_of(origin.api_key)),
             tally=Tally(time.time),
             provider=request.provider,
             now_s=time.monotonic(),

@@ -127,6 +127,15 @@ def function_tools(tools: object) -> Iterator[dict[str, Any]]:
             yield function
 
 
+def tool_names(tools: object) -> Iterator[str]:
+    """The names of a request's tools, of whatever form they are."""
+    for tool in tools if isinstance(tools, list) else ():
+        form = tool.get(str(tool.get("type"))) if isinstance(tool, dict) else None
+        name = form.get("name") if isinstance(form, dict) else None
+        if isinstance(name, str):
+            yield name
+
+
 def texts(content: object) -> Iterator[str]:
     """The texts of a message's content, which is a string or a list of parts."""
     if isinstance(content, str):
@@ -138,10 +147,15 @@ def texts(content: object) -> Iterator[str]:
 
 
 def with_text(message: Message, text: str) -> Message:
-    """A copy of the message with a text added at the end of its content."""
+    """A copy of the message with a text added at the end of its content.
+
+    The text is the same whether the content is a text or a list of parts.
+    """
     content = message.get("content")
     if isinstance(content, list):
-        added: object = [*content, {"type": "text", "text": text}]
+        last = content[-1] if content else None
+        gap = "\n\n" if isinstance(last, dict) and last.get("text") else ""
+        added: object = [*content, {"type": "text", "text": gap + text}]
     elif isinstance(content, str) and content:
         added = f"{content}\n\n{text}"
     else:

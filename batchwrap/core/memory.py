@@ -7,13 +7,18 @@ they are forgotten, the model is told that they were not run, and asks again.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Set
+from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from batchwrap.core import chat
+from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.habits import Habits
 from batchwrap.core.recent import Recent
-from batchwrap.core.views import ids
+from batchwrap.core.views.sameness import canonical_call
 from batchwrap.core.views.written import Written
 
 if TYPE_CHECKING:
@@ -23,6 +28,8 @@ if TYPE_CHECKING:
     from batchwrap.core.views.settled import Settled
 
 _MOST_TURNS = 4_096
+# Turns at one place of one conversation, with the same first call.
+_MOST_ALIKE = 16
 _MOST_AGE_S = 24 * 3_600.0
 # A settled conversation holds its messages: half a megabyte at 128k tokens.
 _MOST_SETTLED = 64
@@ -54,6 +61,23 @@ class Placed:
         return self.written.call
 
 
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """What a request must have in common with the one that a turn answers, to get what waits.
+
+    Attributes:
+        conversation: the digest of its messages.
+        model: the model.
+        tools: names of its tools.
+        tool_choice: as it stood there.
+    """
+
+    conversation: bytes
+    model: object
+    tools: Set[str]
+    tool_choice: object
+
+
 @dataclass(slots=True, repr=False)
 class Turn:
     """All calls of one assistant message, in the order of the model.
@@ -61,13 +85,13 @@ class Turn:
     Attributes:
         said: the model's own calls.
         calls: the agent's calls for them.
+        later: ids of the calls that were handed out after the answer, wave by wave.
         counts: how many items each multi-call has, by the model's id.
         nonces: what names its groups in the derived ids; empty if nothing was expanded.
         notes: why items of a multi-call did not run, by the model's id and their place.
         refused: what the model is told of multi-calls of which nothing ran, by its id.
         readings: how well each multi-call was understood, with the name of its multi-tool.
-        length: messages in the request that it answers.
-        digest: of that request.
+        asked: the request that it answers, as far as a local answer depends on it.
         head: id, model and the like of the answer that it came with.
         usage: what that answer reported.
         room: tokens that were left in the context; None: nobody knew.
@@ -75,13 +99,13 @@ class Turn:
 
     said: list[Written] = field(default_factory=list)
     calls: list[Placed] = field(default_factory=list)
+    later: list[tuple[str, ...]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     nonces: list[str] = field(default_factory=list)
     notes: dict[str, dict[int, str]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     readings: list[tuple[str, str]] = field(default_factory=list)
-    length: int = 0
-    digest: bytes = b""
+    asked: TurnRequest | None = None
     head: chat.Body = field(default_factory=dict)
     usage: Any = None
     room: int | None = None
@@ -96,28 +120,67 @@ class Turn:
         """The model's own calls, in the form of the API."""
         return [written.call for written in self.said]
 
+    def hand_out(self, wave: tuple[str, ...]) -> None:
+        """Take note of calls, by their ids, that were handed out after the answer."""
+        if wave not in self.later:
+            self.later.append(wave)
+
+    @property
+    def deliveries(self) -> list[list[Placed]]:
+        """What was handed out so far, answer by answer."""
+        by_id = {placed.written.call_id: placed for placed in self.calls}
+        first = [placed for placed in self.calls if not placed.wave]
+        return [first, *([by_id[one] for one in wave] for wave in self.later)]
+
+    @property
+    def delivered(self) -> set[str]:
+        """Ids of the calls that were handed out."""
+        return {placed.written.call_id for wave in self.deliveries for placed in wave}
+
 
 class Turns:
-    """Turns that were taken apart, by nonce, and by the ids of calls that went out as they were."""
+    """Turns that were taken apart, by their nonces, and by the place where they belong.
 
-    def __init__(self) -> None:
-        self._kept: Recent[str, Turn] = Recent(_MOST_TURNS, _MOST_AGE_S)
+    Providers repeat their ids, and prompts are sent twice, so several turns may have the same
+    place. Whoever looks one up compares its calls.
+    """
+
+    def __init__(self, kept: Recent[Hashable, tuple[Turn, ...]] | None = None) -> None:
+        self._kept = Recent(_MOST_TURNS, _MOST_AGE_S) if kept is None else kept
+
+    def of(self, owner: str) -> Turns:
+        """The turns of one account."""
+        return Turns(self._kept.of(owner))
 
     def keep(self, turn: Turn, now_s: float) -> None:
-        """Remember a turn."""
-        own = {str(call.get("id")) for call in turn.original}
-        passed_on = (placed.call["id"] for placed in turn.calls if placed.call["id"] in own)
-        for key in (*turn.nonces, *passed_on):
-            self._kept.put(key, turn, now_s)
+        """Remember a turn, as far as it has come."""
+        keys: list[Hashable] = [*turn.nonces]
+        if turn.asked is not None:
+            keys.append(_place(turn.asked.conversation, turn.calls[0].call))
+        for key in keys:
+            self._kept.change(key, partial(_with, turn), now_s)
 
-    def get(self, key: str, now_s: float) -> Turn | None:
-        """The turn, or None if it is forgotten."""
-        return self._kept.get(key, now_s)
+    def named(self, nonce: str, now_s: float) -> tuple[Turn, ...]:
+        """The turns whose derived ids have a nonce, the newest first."""
+        return self._kept.get(nonce, now_s) or ()
 
-    def of(self, call: chat.ToolCall, now_s: float) -> Turn | None:
-        """The turn that one of the agent's calls belongs to, if it is known."""
-        derived = ids.decode(call.get("id"))
-        return self.get(derived.nonce if derived else str(call.get("id")), now_s)
+    def at(self, conversation: bytes, first: chat.ToolCall, now_s: float) -> tuple[Turn, ...]:
+        """The turns that began with a call at a place of a conversation, the newest first."""
+        return self._kept.get(_place(conversation, first), now_s) or ()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+def _with(turn: Turn, known: tuple[Turn, ...] | None) -> tuple[Turn, ...]:
+    others = (other for other in known or () if other is not turn)
+    return (turn, *others)[:_MOST_ALIKE]
+
+
+def _place(conversation: bytes, first: chat.ToolCall) -> bytes:
+    """Where a turn stands, and what it begins with."""
+    written = fingerprint(canonical_call(first))
+    return blake2b(written, key=conversation, digest_size=16).digest()
 
 
 class Memory:
@@ -131,7 +194,8 @@ class Memory:
         places: what was known at each place where a model was asked, by digest.
         kits: what follows from a list of tools, by its JSON.
         empties: requests whose answer was empty, by their digest.
-        thoughts: of turns whose provider wants them back, by the id of their first call.
+        thoughts: of turns whose provider wants them back, by a digest of the conversation
+            before them and of their first call.
     """
 
     def __init__(self) -> None:
@@ -142,4 +206,15 @@ class Memory:
         self.places: Recent[bytes, Facts] = Recent(_MOST_PLACES)
         self.kits: Recent[bytes, Kit] = Recent(_MOST_KITS)
         self.empties: Recent[bytes, bool] = Recent(_MOST_EMPTIES, _MOST_AGE_S)
-        self.thoughts: Recent[str, str] = Recent(_MOST_THOUGHTS, _MOST_AGE_S)
+        self.thoughts: Recent[bytes, str] = Recent(_MOST_THOUGHTS, _MOST_AGE_S)
+
+    def of(self, owner: str) -> Memory:
+        """What was kept for one account. What models do, and what tools are, all share."""
+        own = copy(self)
+        own.turns = self.turns.of(owner)
+        own.choices = self.choices.of(owner)
+        own.settled = self.settled.of(owner)
+        own.places = self.places.of(owner)
+        own.empties = self.empties.of(owner)
+        own.thoughts = self.thoughts.of(owner)
+        return own

@@ -110,6 +110,15 @@ def _has_rounded(value: object) -> bool:
     return False
 
 
+def is_json(text: str) -> bool:
+    """Whether a text is JSON of any kind that can go into other JSON as it is."""
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
 def is_object(text: str) -> bool:
     """Whether a text is the JSON of exactly one object, as every provider reads it."""
     try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from copy import copy
 from threading import RLock
 from typing import Generic, TypeVar
 
@@ -22,36 +23,64 @@ class Recent(Generic[Key, Value]):
     """
 
     def __init__(self, most: int, most_age_s: float = float("inf")) -> None:
+        self._kept: _Kept[Key, Value] = _Kept(most, most_age_s)
+        self._owner = ""
+
+    def __len__(self) -> int:
+        return len(self._kept.entries)
+
+    def of(self, owner: str) -> Recent[Key, Value]:
+        """The entries of one owner: nobody else finds them. All share the same bounds."""
+        own = copy(self)
+        own._owner = owner
+        return own
+
+    def put(self, key: Key, value: Value, now_s: float = 0.0) -> None:
+        """Keep a value, and let go of those that are too many or too old."""
+        with self._kept.lock:
+            self._kept.put((self._owner, key), value, now_s)
+
+    def get(self, key: Key, now_s: float = 0.0) -> Value | None:
+        """The value, or None if it is forgotten; being asked for keeps it longer."""
+        with self._kept.lock:
+            return self._kept.get((self._owner, key), now_s)
+
+    def change(self, key: Key, change: Callable[[Value | None], Value], now_s: float = 0.0) -> None:
+        """Put in place of a value what a function makes of it; nobody comes in between."""
+        own = self._owner, key
+        with self._kept.lock:
+            self._kept.put(own, change(self._kept.get(own, now_s)), now_s)
+
+
+class _Kept(Generic[Key, Value]):
+    """The entries of all owners. Whoever calls holds the lock."""
+
+    def __init__(self, most: int, most_age_s: float) -> None:
+        self.entries: OrderedDict[tuple[str, Key], tuple[float, Value]] = OrderedDict()
+        self.lock = RLock()  # the garbage collector may settle a stream while this is held
         self._most = most
         self._most_age_s = most_age_s
-        self._kept: OrderedDict[Key, tuple[float, Value]] = OrderedDict()
-        self._lock = RLock()  # the garbage collector may settle a stream while this is held
         renew_in_child(self)
 
     def after_fork(self) -> None:
         """The thread that held the lock does not exist in a child."""
-        self._lock = RLock()
+        self.lock = RLock()
 
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def put(self, key: Key, value: Value, now_s: float = 0.0) -> None:
+    def put(self, key: tuple[str, Key], value: Value, now_s: float) -> None:
         """Keep a value, and let go of those that are too many or too old."""
-        with self._lock:
-            self._kept[key] = now_s, value
-            self._kept.move_to_end(key)
-            while len(self._kept) > self._most or self._is_old(next(iter(self._kept)), now_s):
-                self._kept.popitem(last=False)
+        self.entries[key] = now_s, value
+        self.entries.move_to_end(key)
+        while len(self.entries) > self._most or self._is_old(next(iter(self.entries)), now_s):
+            self.entries.popitem(last=False)
 
-    def get(self, key: Key, now_s: float = 0.0) -> Value | None:
-        """The value, or None if it is forgotten; being asked for keeps it longer."""
-        with self._lock:
-            if key not in self._kept or self._is_old(key, now_s):
-                return None
-            value = self._kept[key][1]
-            self._kept[key] = now_s, value
-            self._kept.move_to_end(key)
-            return value
+    def get(self, key: tuple[str, Key], now_s: float) -> Value | None:
+        """The value, or None if it is forgotten."""
+        if key not in self.entries or self._is_old(key, now_s):
+            return None
+        value = self.entries[key][1]
+        self.entries[key] = now_s, value
+        self.entries.move_to_end(key)
+        return value
 
-    def _is_old(self, key: Key, now_s: float) -> bool:
-        return now_s - self._kept[key][0] > self._most_age_s
+    def _is_old(self, key: tuple[str, Key], now_s: float) -> bool:
+        return now_s - self.entries[key][0] > self._most_age_s

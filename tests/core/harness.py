@@ -102,6 +102,7 @@ class Bench:
                 seen = {**seen, "tool_calls": seen["tool_calls"][:1]}
             texts = {made["id"]: results(made) for made in seen.get("tool_calls") or ()}
             history += answer(seen, texts)
+            assert len(history) < 10_000, "what is handed out comes again and again"
             local = self.translator({**body, "messages": history}).local_answer()
             if local is None:
                 return history

@@ -393,14 +393,15 @@ def test_turns_without_text() -> None:
 
 
 def test_images_and_parts_survive() -> None:
-    """Parts of texts and results stay parts, in their order."""
+    """Images stay parts, in their order; texts between them are one."""
     first = turn(1, read("alpha.py"), said=[part("Look.")], results=[[part("a"), IMAGE]])
     second = turn(2, read("beta.py"), said="And here.")
     message, result = merge(plain([USER, *first, *second, USER]))[0][1].messages
     assert message["content"] == [part("Look."), part("And here.")]
     assert result["content"] == [
-        *(part("[1/2] read_file alpha.py"), part("a"), IMAGE),
-        *(part("[2/2] read_file beta.py"), part("<2-0>")),
+        part("[1/2] read_file alpha.py\na"),
+        IMAGE,
+        part("[2/2] read_file beta.py\n<2-0>"),
     ]
 
 

@@ -101,7 +101,6 @@ def test_after_the_last_wave() -> None:
     [
         [{"role": "user", "content": "Stop!"}],
         [{"role": "user", "content": "Sum up the conversation so far."}],
-        [{"role": "system", "content": "Be brief."}],
         [{"role": "assistant", "content": "I think I am done."}],
     ],
 )

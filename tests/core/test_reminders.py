@@ -231,7 +231,8 @@ def test_any_content(content: Any, before: list[str]) -> None:
     [*_, last] = remind(messages, Reminders(every=1))[0]
     if isinstance(content, list):
         assert last["content"][:-1] == content
-        assert last["content"][-1]["text"].startswith("[Reminder:")
+        # As in a text, so that the prompt stays the same whether it comes as text or as parts.
+        assert last["content"][-1]["text"].startswith("\n\n[Reminder:" if before else "[Reminder:")
     else:
         assert last["content"].split("\n\n")[:-1] == before
 

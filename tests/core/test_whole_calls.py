@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchwrap.core.views import ids
 from batchwrap.options import Batching, Options
 from tests.core.harness import Bench, answer, call, chunk, completion, gather, ran
 from tests.core.test_deliver import REQUEST, USER, edit
@@ -155,7 +156,9 @@ def test_a_reader_that_stops_at_the_finish(cut: bool) -> None:
     history = [USER, *answer({"role": "assistant", **seen})]
     local = bench.translator({**REQUEST, "messages": history}).local_answer()
     assert (local is None) is cut
-    assert (bench.memory.turns.of(seen["tool_calls"][0], 0.0) is None) is False
+    derived = ids.decode(seen["tool_calls"][0]["id"])
+    assert derived is not None
+    assert bench.memory.turns.named(derived.nonce, 0.0)
 
 
 @given(st.data(), texts)

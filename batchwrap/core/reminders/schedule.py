@@ -10,11 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from hashlib import blake2b
 from typing import Any
 
 from batchwrap.core import chat
-from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.model import Refused
 from batchwrap.core.reminders import directives, placement
 from batchwrap.core.reminders.directives import Ready
@@ -24,6 +22,7 @@ from batchwrap.core.reminders.turns import Made, Single, could_be_one
 from batchwrap.core.views import cap
 from batchwrap.core.views.find import SingleTool
 from batchwrap.core.views.multi import MultiTool
+from batchwrap.core.views.sameness import Conversation
 from batchwrap.directives import DirectiveKind, Marker, Mode
 from batchwrap.options import Reminders
 
@@ -101,7 +100,7 @@ class Walk:
     _waiting: Ready | None = None  # given, and not judged yet
     _calls: Sequence[chat.ToolCall] = ()
     _open: Set[object] = frozenset()  # ids of calls without a result
-    _hasher: Any = field(default_factory=lambda: blake2b(digest_size=16))
+    _said: Conversation = field(default_factory=Conversation)
 
     @classmethod
     def begin(cls, offered: Offered, options: Reminders | None) -> Walk:
@@ -116,7 +115,7 @@ class Walk:
             lapse=list(self.lapse),
             given=self.given.copy(),
             costs=self.costs.copy(),
-            _hasher=self._hasher.copy(),
+            _said=self._said.copy(),
         )
 
     @property
@@ -169,7 +168,7 @@ class Walk:
         elif message.get("role") == "tool":
             self._result(message)
         if self.options:
-            self._hasher.update(fingerprint(message))
+            self._said.take(message)
             self._mark(marker_in(message, self.options.modes, self._tool_of(message)))
 
     def _turn(self, message: chat.Message, before: Sequence[chat.Message]) -> None:
@@ -233,7 +232,7 @@ class Walk:
         options = self.options
         assert options is not None
         self.latest, self.withheld = None, ()
-        facts = places.at(self._hasher.digest(), is_last=following is None)
+        facts = places.at(self._said.digest, is_last=following is None)
         due = self._due(facts) if placement.takes(message) else None
         if due is None:
             return [message]

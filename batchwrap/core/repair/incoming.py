@@ -14,12 +14,13 @@ from batchwrap.core.repair.count import Ledger
 from batchwrap.core.repair.faults import EMPTY, Broken, error_in
 from batchwrap.core.repair.request.mend import mend
 from batchwrap.core.repair.request.profiles import profile_of
-from batchwrap.core.repair.thoughts import Thoughts
+from batchwrap.core.repair.thoughts import Thoughts, thoughts_key
 from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.core.repair.whole import chunks_in, joined, parts_in
 from batchwrap.core.views.cap import tokens_in
 from batchwrap.core.views.deliver import looks_failed
 from batchwrap.core.views.outgoing import Outgoing
+from batchwrap.core.views.sameness import Conversation, Prefixes
 from batchwrap.errors import ContextLimitExceeded
 
 # Our count of a family's tokens that has no table is at most a few per cent too high.
@@ -43,6 +44,7 @@ class Incoming:
         self._ledger = Ledger(context.tally)
         self._repair: AnswerRepair | None = None
         self._thoughts: Thoughts | None = None
+        self._sent = Prefixes([], 0, Conversation())
         self.said: object = None  # a body that is no JSON object
 
     def mended(self, body: chat.Body) -> chat.Body:
@@ -53,6 +55,7 @@ class Incoming:
         profile = profile_of(options.provider or self._context.provider.name)
         if options.thoughts and profile.reasoning == "want":
             self._thoughts = Thoughts()
+            self._sent = Prefixes(body["messages"], 0, Conversation())
         batching = self._context.options.batching
         failed = batching.failed if batching is not None else None
         made = mend(
@@ -68,11 +71,15 @@ class Incoming:
             self._ledger.defect("large_output_budget", requested=most, limit=_LARGE_OUTPUT)
         return made
 
-    def _recall(self, call_id: str) -> str | None:
-        """The thoughts of a turn that the agent has dropped; None if nobody kept them."""
+    def _recall(self, place: int, call: chat.ToolCall) -> str | None:
+        """The thoughts of a turn that the agent has dropped; None if nobody kept them.
+
+        They are told only to the conversation that they came from.
+        """
         if self._thoughts is None:
             return None
-        kept = self._context.memory.thoughts.get(call_id, self._context.now_s)
+        key = thoughts_key(self._sent.before(place), call)
+        kept = self._context.memory.thoughts.get(key, self._context.now_s)
         if kept is None:
             self._ledger.defect("lost_thoughts")
         return kept
@@ -84,8 +91,10 @@ class Incoming:
         for body in bodies:
             self._thoughts.see(body)
             if any(choice.get("finish_reason") for _, choice in chat.choices(body)):
-                for call_id, thoughts in self._thoughts.by_call():
-                    self._context.memory.thoughts.put(call_id, thoughts, self._context.now_s)
+                whole = self._sent.before(len(self._sent))
+                for call, thoughts in self._thoughts.by_call():
+                    key = thoughts_key(whole, call)
+                    self._context.memory.thoughts.put(key, thoughts, self._context.now_s)
 
     def check_size(self, tokens: int) -> None:
         """Note that a prompt of so many tokens is too large, if it is.

@@ -8,15 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 from batchwrap.core import chat
+from batchwrap.core.fingerprint import fingerprint
+from batchwrap.core.views.sameness import Conversation, canonical_call
+from batchwrap.core.views.written import Written
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Turn:
     said: list[str] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
+    first: Written | None = None
+    index: int | None = None
+
+    def take(self, call: chat.ToolCall) -> None:
+        """Take in a call, or a fragment: the first one tells which turn it is."""
+        if self.first is None:
+            self.first, self.index = Written(call), chat.index_of(call)
+        elif chat.index_of(call) == self.index is not None:
+            self.first.take(call)
 
 
 class Thoughts:
@@ -32,10 +44,20 @@ class Thoughts:
             thought = part.get("reasoning_content") or part.get("reasoning")
             if isinstance(thought, str) and thought:
                 turn.said.append(thought)
-            turn.ids += [str(call["id"]) for call in chat.tool_calls(part) if call.get("id")]
+            for call in chat.tool_calls(part):
+                turn.take(call)
 
-    def by_call(self) -> Iterator[tuple[str, str]]:
-        """(id of a turn's first call, its thoughts) of all turns that have both."""
+    def by_call(self) -> Iterator[tuple[chat.ToolCall, str]]:
+        """(a turn's first call, its thoughts) of all turns that have both."""
         for turn in self._turns.values():
-            if turn.ids and turn.said:
-                yield turn.ids[0], "".join(turn.said)
+            if turn.first is not None and turn.said:
+                yield turn.first.call, "".join(turn.said)
+
+
+def thoughts_key(before: Conversation, call: chat.ToolCall) -> bytes:
+    """What tells a turn: the conversation before it, and its first call.
+
+    An id alone would not do: some providers count anew in each turn, or for each user.
+    """
+    written = fingerprint([call.get("id"), canonical_call(call)])
+    return blake2b(written, key=before.digest, digest_size=16).digest()

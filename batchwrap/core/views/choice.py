@@ -16,6 +16,7 @@ from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.habits import Habits
 from batchwrap.core.memory import Memory
 from batchwrap.core.views.offer import wants_one_tool
+from batchwrap.core.views.sameness import Conversation
 from batchwrap.options import Batching
 
 Offer = Literal["alongside", "instead", "never"]
@@ -69,5 +70,7 @@ def start_of(messages: list[chat.Message]) -> int:
 
 
 def _digest(body: chat.Body, start: int) -> bytes:
-    written = fingerprint([body.get("model"), body["messages"][:start]])
-    return blake2b(written, digest_size=16).digest()
+    said = Conversation()
+    for message in body["messages"][:start]:
+        said.take(message)
+    return blake2b(fingerprint(body.get("model")), key=said.digest, digest_size=16).digest()

@@ -9,15 +9,18 @@ gets the same wave, and a fork its own.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from batchwrap.core import chat
-from batchwrap.core.memory import Turn, Turns
+from batchwrap.core.memory import Placed, Turn, TurnRequest
+from batchwrap.core.views import ids
 from batchwrap.core.views.cap import tokens_of
+from batchwrap.core.views.sameness import is_system, says_nothing
+from batchwrap.core.views.spoken import Spoken
 
 # Ways in which tools say that they failed; a user's own function takes their place.
 _FAILED = (
@@ -67,25 +70,58 @@ def _object_failed(result: str) -> bool:
     )
 
 
-def turn_of(body: chat.Body, turns: Turns, now_s: float) -> Turn | None:
-    """The turn that a request goes on with, if it is known."""
-    newest = (m for m in reversed(body["messages"]) if m.get("role") != "tool")
-    message: chat.Message = next(newest, {})
-    found = (turns.of(call, now_s) for call in chat.tool_calls(message))
-    return next((turn for turn in found if turn is not None), None)
+def request_of(body: chat.Body, conversation: bytes) -> TurnRequest:
+    """What a later request must have in common with this one, to get what waits."""
+    tools = frozenset(chat.tool_names(body.get("tools")))
+    return TurnRequest(conversation, body.get("model"), tools, body.get("tool_choice"))
+
+
+def goes_on(body: chat.Body, asked: TurnRequest) -> bool:
+    """Whether a request goes on with the work of an earlier one, its messages apart.
+
+    Tools may have been added, and a choice of tools that was forced upon the first answer is
+    mostly taken back. Another model, a tool that is gone, or a choice that is new is another
+    matter.
+    """
+    choice = body.get("tool_choice")
+    return (
+        body.get("model") == asked.model
+        and asked.tools <= frozenset(chat.tool_names(body.get("tools")))
+        and choice in (None, "auto", asked.tool_choice)
+    )
+
+
+def open_turn(messages: Sequence[chat.Message], last: Spoken | None) -> Turn | None:
+    """The turn that a conversation stands in the middle of; None if it goes on otherwise.
+
+    Its calls must stand there as they were handed out, and nothing else may have been said
+    since. A system message is a note of the agent's own.
+    """
+    if last is None or last.known is None or not last.is_same:
+        return None
+    since = [*last.others, *messages[last.end :]]
+    is_quiet = all(is_system(message) or says_nothing(message) for message in since)
+    return last.known if is_quiet and all(one.is_unchanged for one in last.members) else None
 
 
 def next_calls(
-    turn: Turn, body: chat.Body, failed: Callable[[str], bool], *, go_on: bool
+    turn: Turn, spoken: Spoken, failed: Callable[[str], bool], *, go_on: bool, serial: bool
 ) -> list[chat.ToolCall] | None:
     """The calls that come next; None if the request is the provider's.
 
-    That is: everything has its result; something else than results was added; all that is
-    left stands behind a call that changes something and failed; the results so far take up
-    the room in the context; or a call was repeated or left out in a way that nobody meant.
+    That is: everything has its result; all that is left stands behind a call that changes
+    something and failed; the results so far take up the room in the context; or a call was
+    repeated or left out in a way that nobody meant.
+
+    Args:
+        turn: the turn.
+        spoken: the same as it stands in the history.
+        failed: whether a tool's result reads as failed.
+        go_on: whether commands go on after one that failed.
+        serial: whether the agent takes one call at a time.
     """
-    results = _results(turn, body["messages"][turn.length :])
-    if results is None or _is_full(turn, results):
+    results = _results(spoken)
+    if _is_full(turn, results):
         return None
     answered = [placed for placed in turn.calls if placed.call["id"] in results]
     stops = (placed for placed in answered if _stops(placed.kind, go_on=go_on))
@@ -96,11 +132,24 @@ def next_calls(
     if not waiting or not answered:
         return None
     reached = max(placed.wave for placed in answered)
-    if any(placed.wave <= reached for placed in waiting):
-        # The agent answered a part of a wave: it takes one call at a time.
-        return [waiting[0].call]
+    if serial or any(placed.wave <= reached for placed in waiting):
+        # The agent takes one call at a time, says so or answered a part of a wave.
+        return _signed(turn, [waiting[0]])
     wave = min(placed.wave for placed in waiting)
-    return [placed.call for placed in waiting if placed.wave == wave]
+    return _signed(turn, [placed for placed in waiting if placed.wave == wave])
+
+
+def _signed(turn: Turn, calls: Sequence[Placed]) -> list[chat.ToolCall]:
+    """Calls that go out in a message of their own, the first with the fields of the model's.
+
+    Gemini wants its signature in each message with calls, also where the agent's own history
+    is sent as it is.
+    """
+    first, *rest = (placed.call for placed in calls)
+    derived = ids.decode(first.get("id"))
+    said = (it for it in turn.said if derived and ids.short(it.call_id) == derived.origin)
+    extras = next((it.extras for it in said), {})
+    return [{**first, **extras}, *rest]
 
 
 def _stops(kind: str, *, go_on: bool) -> bool:
@@ -113,23 +162,17 @@ def _is_full(turn: Turn, results: dict[str, str]) -> bool:
     return turn.room is not None and sum(map(tokens_of, results.values())) >= turn.room
 
 
-def _results(turn: Turn, messages: list[chat.Message]) -> dict[str, str] | None:
-    """The results by call id, if the messages are nothing but the turn's calls and results."""
-    known = {placed.call["id"] for placed in turn.calls}
+def _results(spoken: Spoken) -> dict[str, str]:
+    """The text of each result, by the id under which its call was handed out."""
+    handed_out = {one.call_id: str(one.placed.call["id"]) for one in spoken.members if one.placed}
     results: dict[str, str] = {}
-    for message in messages:
-        if message.get("role") == "assistant":
-            if not all(call.get("id") in known for call in chat.tool_calls(message)):
-                return None
-        elif message.get("role") == "tool" and message.get("tool_call_id") in known:
-            text = "".join(chat.texts(message.get("content")))
-            results.setdefault(message["tool_call_id"], text)
-        else:
-            return None
+    for message in spoken.answers:
+        text = "".join(chat.texts(message.get("content")))
+        results.setdefault(handed_out[str(message.get("tool_call_id"))], text)
     return results
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LocalAnswer:
     """A complete, valid answer that hands out calls without a round trip.
 

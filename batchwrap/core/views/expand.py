@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from batchwrap.core import chat
 from batchwrap.core.memory import Placed, Turn
+from batchwrap.core.parse import is_json
 from batchwrap.core.tally import Tally
 from batchwrap.core.views import ids
 from batchwrap.core.views.conflict import Effect, Waves, effect_of
@@ -179,9 +178,9 @@ class Expander:
             if isinstance(part, Meant):
                 calls += self._place(opened, index, count, part)
             else:
-                notes = self.turn.notes.setdefault(opened.origin, {})
+                notes = self.turn.notes.setdefault(ids.short(opened.origin), {})
                 notes[index] = words.why_not(part, self._kit.toolbox)
-        self.turn.counts[opened.origin] = count
+        self.turn.counts[ids.short(opened.origin)] = count
         self.turn.readings.append((multi.name, reading.understood))
         if opened.out:
             opened.written.correct(reading.arguments)
@@ -204,7 +203,7 @@ class Expander:
         if self.turn.calls:
             for opened, told in unread:
                 self._nonce(opened)
-                self.turn.refused[opened.origin] = told
+                self.turn.refused[ids.short(opened.origin)] = told
             return []
         self.problems = {opened.origin: told for opened, told in unread}
         return [call for opened, _ in unread for call in self._raw(opened)]
@@ -294,7 +293,7 @@ class Expander:
     def _effect(self, name: str, arguments: str) -> Effect:
         """The effect of a single call; on any path while its arguments are not all there."""
         tool = self._kit.singles.get(name)
-        if tool is None or _is_json(arguments):
+        if tool is None or is_json(arguments):
             return effect_of(tool, arguments)
         return Effect(tool.kind, None)
 
@@ -325,11 +324,3 @@ def _is_refused(multi: MultiTool, arguments: str) -> bool:
         return False
     value, required = decoded(arguments), multi.single.required
     return bool(required) and not (isinstance(value, dict) and value.keys() >= set(required))
-
-
-def _is_json(text: str) -> bool:
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return False
-    return True

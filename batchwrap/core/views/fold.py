@@ -7,20 +7,34 @@ stays as the agent wrote it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from batchwrap.core import chat
-from batchwrap.core.memory import Turn, Turns
+from batchwrap.core.memory import Placed, Turn
+from batchwrap.core.parse import is_json
 from batchwrap.core.views import ids
 from batchwrap.core.views.multi import AHEAD, MIXED, SINGLE, name_of, render
-from batchwrap.core.views.results import contents, item, join, label, not_run
-from batchwrap.core.views.written import extras_of
+from batchwrap.core.views.results import (
+    CUT_OFF,
+    NOT_RUN,
+    NOT_SEEN,
+    UNKNOWN,
+    answer,
+    contents,
+    item,
+    label,
+    missing,
+)
+from batchwrap.core.views.spoken import Member, Reader, Spoken
+from batchwrap.core.views.written import Written, extras_of
 
-Results = dict[str, list[chat.Message]]
+# Tells for the contents of added reads, in order, which of them are shown.
+Kept = Callable[[Sequence[Sequence[object]]], Sequence[bool]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Segment:
     """Messages of the agent view that belong together, and what they become.
 
@@ -35,155 +49,60 @@ class Segment:
     is_folded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Recall:
-    """What folding may look up.
-
-    Attributes:
-        turns: turns that were taken apart.
-        now_s: the time.
-        kept: tells for the contents of added reads, in order, which of them are shown.
-    """
-
-    turns: Turns
-    now_s: float
-    kept: Callable[[Sequence[Sequence[object]]], Sequence[bool]]
-
-    def turn_of(self, call: chat.ToolCall) -> Turn | None:
-        """The turn that one of the agent's calls belongs to, if it is known."""
-        return self.turns.of(call, self.now_s)
-
-
-@dataclass(slots=True)
-class _Group:
-    """The calls that came from one call of the model, by their index in it."""
-
-    first: ids.DerivedId
-    members: dict[int, chat.ToolCall] = field(default_factory=dict)
-    count: int = 0
-    notes: Mapping[int, str] = field(default_factory=dict)  # why items did not run
-
-    def add(self, derived: ids.DerivedId, call: chat.ToolCall) -> None:
-        """Take in one of its calls."""
-        self.members.setdefault(derived.index, call)
-        self.count = max(self.count, derived.count, derived.index + 1)
-
-    @property
-    def call(self) -> chat.ToolCall | None:
-        """The model's call, written anew; None for a form that is not known."""
-        kind, members = self.first.kind, [self.members[index] for index in sorted(self.members)]
-        if kind == SINGLE:
-            return {**members[0], "id": self.first.origin}
-        named = [(chat.name_of(call), chat.arguments_of(call)) for call in members]
-        if kind.isupper():
-            name, arguments = name_of(kind, named[0][0]), named[0][1]
-        else:
-            one_tool = len({tool for tool, _ in named}) == 1
-            name = name_of(kind, named[0][0]) if one_tool or kind in MIXED else None
-            arguments = render(kind, named) if name else ""
-        extras = next((found for call in members if (found := extras_of(call))), {})
-        function = {"name": name, "arguments": arguments}
-        made = {"id": self.first.origin, "type": "function", "function": function, **extras}
-        return made if name else None
-
-    def result(self, results: Results) -> chat.Message:
-        """One tool message with every item's own result under a line that names it."""
-        if self.first.kind == SINGLE or self.first.kind.isupper():
-            content = join([contents(results.get(self.members[0]["id"], []))])
-        else:
-            content = join([self._item(index, results) for index in range(self.count)])
-        return {"role": "tool", "tool_call_id": self.first.origin, "content": content}
-
-    def _item(self, index: int, results: Results) -> list[object]:
-        call = self.members.get(index)
-        if call is None:
-            return not_run(index, self.count, self.notes.get(index))
-        return item(index, self.count, call, results.get(call["id"], []))
-
-
-def fold(messages: Sequence[chat.Message], start: int, recall: Recall) -> list[Segment]:
+def fold(messages: Sequence[chat.Message], start: int, reader: Reader, kept: Kept) -> list[Segment]:
     """The conversation from a place on, in the provider view.
 
     Messages that do not take part are the same objects as in `messages`.
     """
     segments: list[Segment] = []
     place = start
-    while place < len(messages):
-        end, calls, answers = _turn_from(messages, place, recall)
-        turn = _fold_turn(messages[place], calls, answers, recall) if calls else None
-        if turn is None:
-            segments += [Segment(1, [message]) for message in messages[place:end]]
-        else:
-            segments.append(Segment(end - place, turn, is_folded=True))
-        place = end
-    return segments
+    for spoken in reader.spoken(start):
+        turn = _Folding(messages[spoken.start], spoken, kept).messages()
+        if turn is not None:
+            segments += [Segment(1, [message]) for message in messages[place : spoken.start]]
+            segments.append(Segment(spoken.end - spoken.start, turn, is_folded=True))
+            place = spoken.end
+    return [*segments, *(Segment(1, [message]) for message in messages[place:])]
 
 
-def _turn_from(
-    messages: Sequence[chat.Message], place: int, recall: Recall
-) -> tuple[int, list[chat.ToolCall], list[chat.Message]]:
-    """Where the turn that begins here ends, its calls, and their results.
+@dataclass(slots=True, repr=False)
+class _Group:
+    """The calls that came from one call of the model, by their index in it."""
 
-    Assistant messages that hold nothing but calls of the same turn belong to it: they are
-    its waves. No calls: the message is not a turn of ours.
-    """
-    if messages[place].get("role") != "assistant":
-        return place + 1, [], []
-    calls = chat.tool_calls(messages[place])
-    mine = _Mine.of(calls, recall, place)
-    end, answers = place + 1, list[chat.Message]()
-    while calls and end < len(messages):
-        message = messages[end]
-        if message.get("role") == "tool":
-            answers.append(message)
-        elif _goes_on(message, mine, calls):
-            calls += chat.tool_calls(message)
-        else:
-            break
-        end += 1
-    ours = any(ids.decode(call.get("id")) for call in calls) or mine.lacks_some
-    return (end, calls, answers) if ours else (place + 1, [], [])
+    first: ids.DerivedId
+    members: dict[int, Member] = field(default_factory=dict)
+    count: int = 0
 
+    def add(self, derived: ids.DerivedId, member: Member) -> bool:
+        """Take in one of its calls; False if it has that item already."""
+        self.count = max(self.count, derived.count, derived.index + 1)
+        return self.members.setdefault(derived.index, member) is member
 
-@dataclass(frozen=True, slots=True)
-class _Mine:
-    """What tells that a call belongs to a turn: its nonce, or its id, or that of its read."""
+    @property
+    def is_one_piece(self) -> bool:
+        """Whether it is a call that went out in one piece."""
+        return self.first.kind == SINGLE or self.first.kind.isupper()
 
-    nonces: set[str]
-    calls: set[object]
-    lacks_some: bool = False  # whether the agent never got some of the model's calls
-
-    @classmethod
-    def of(cls, calls: Sequence[chat.ToolCall], recall: Recall, place: int) -> _Mine:
-        nonces = {derived.nonce for call in calls if (derived := ids.decode(call.get("id")))}
-        found = (turn for call in calls if (turn := recall.turn_of(call)))
-        # Some providers repeat their ids each turn: only the turn of this very place counts.
-        known = next((turn for turn in found if nonces or turn.length == place), None)
-        placed = [one.call["id"] for one in known.calls] if known else []
-        lacks_some = known is not None and bool(known.refused)
-        return cls(nonces, {*placed, *(call.get("id") for call in calls)}, lacks_some)
-
-    def has(self, call: chat.ToolCall) -> bool:
-        derived = ids.decode(call.get("id"))
-        if derived is None:
-            return call.get("id") in self.calls
-        added = derived.kind == AHEAD and derived.origin in self.calls
-        return added or derived.nonce in self.nonces or call.get("id") in self.calls
+    def rewritten(self, call_id: str, waiting: dict[int, chat.ToolCall]) -> chat.ToolCall | None:
+        """The model's call, written from its items; None for a form that is not known."""
+        calls = {**waiting, **{index: it.call for index, it in self.members.items()}}
+        listed = [calls[index] for index in sorted(calls)]
+        kind = self.first.kind
+        if kind == SINGLE:
+            return {**listed[0], "id": call_id}
+        named = [(chat.name_of(call), chat.arguments_of(call)) for call in listed]
+        is_readable = kind.isupper() or all(is_json(given) for _, given in named)
+        is_one_tool = len({tool for tool, _ in named}) == 1
+        name = name_of(kind, named[0][0]) if is_one_tool or kind in MIXED else None
+        if name is None or not is_readable:
+            return None
+        arguments = named[0][1] if kind.isupper() else render(kind, named)
+        extras = next((found for call in listed if (found := extras_of(call))), {})
+        function = {"name": name, "arguments": arguments}
+        return {"id": call_id, "type": "function", "function": function, **extras}
 
 
-def _goes_on(message: chat.Message, mine: _Mine, before: Sequence[chat.ToolCall]) -> bool:
-    """Whether a message holds nothing but calls of a turn that were not handed out before."""
-    calls = chat.tool_calls(message)
-    known = {call.get("id") for call in before}
-    return (
-        message.get("role") == "assistant"
-        and bool(calls)
-        and not any(chat.texts(message.get("content")))
-        and all(mine.has(call) and call.get("id") not in known for call in calls)
-    )
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Parts:
     """The agent's calls of one turn, by what they came from.
 
@@ -194,93 +113,178 @@ class _Parts:
     """
 
     groups: dict[tuple[str, str, str], _Group] = field(default_factory=dict)
-    own: dict[str, _Group | chat.ToolCall] = field(default_factory=dict)
-    ahead: dict[str, list[chat.ToolCall]] = field(default_factory=dict)
+    own: dict[str, _Group | Member] = field(default_factory=dict)
+    ahead: dict[str, list[Member]] = field(default_factory=dict)
 
-    def take(self, call: chat.ToolCall) -> bool:
+    def take(self, member: Member) -> bool:
         """Take in a call; False if the model's id stands for two: nobody could tell which."""
-        derived = ids.decode(call.get("id"))
+        derived = member.derived
         if derived is None:
-            self.own.setdefault(str(call.get("id")), call)
-            return True
+            origin = member.placed.written.call_id if member.placed else member.call_id
+            return self.own.setdefault(ids.short(origin), member) is member
         if derived.kind == AHEAD:
-            self.ahead.setdefault(derived.origin, []).append(call)
+            self.ahead.setdefault(derived.origin, []).append(member)
             return True
         group = self.groups.setdefault(derived.group, _Group(derived))
-        group.add(derived, call)
-        return self.own.setdefault(derived.origin, group) is group
-
-    @property
-    def made(self) -> list[chat.ToolCall]:
-        """The calls that the model does not know."""
-        members = [call for group in self.groups.values() for call in group.members.values()]
-        return [*members, *(call for calls in self.ahead.values() for call in calls)]
+        is_new = group.add(derived, member)
+        return is_new and self.own.setdefault(derived.origin, group) is group
 
 
-def _fold_turn(
-    message: chat.Message,
-    calls: list[chat.ToolCall],
-    answers: list[chat.Message],
-    recall: Recall,
-) -> list[chat.Message] | None:
-    parts = _Parts()
-    if not all(map(parts.take, calls)) or not parts.ahead.keys() <= parts.own.keys():
-        return None
-    results: Results = {}
-    for answer in answers:
-        results.setdefault(str(answer.get("tool_call_id")), []).append(answer)
-    made = parts.made
-    if not any(call["id"] in results for call in calls):
-        return None
-    known = recall.turn_of(made[0] if made else calls[0])
-    own = _own_calls(parts.own, known)
-    if own is None:
-        return None
-    folded: list[chat.Message] = [{**message, "tool_calls": own}]
-    for call in own:
-        folded += _answers(parts, call, results, known, recall)
-    taken = {id(answer) for answer in folded}
-    mine = {call["id"] for call in made} | parts.ahead.keys()
-    left = (a for a in answers if id(a) not in taken and a.get("tool_call_id") not in mine)
-    return [*folded, *left]
+class _Folding:
+    """One turn of the history on its way into the provider view."""
+
+    def __init__(self, message: chat.Message, spoken: Spoken, kept: Kept) -> None:
+        self._message = message
+        self._spoken = spoken
+        self._kept = kept
+        self._parts = _Parts()
+        self._results: dict[str, list[chat.Message]] = {}
+        for result in spoken.answers:
+            self._results.setdefault(str(result.get("tool_call_id")), []).append(result)
+
+    def messages(self) -> list[chat.Message] | None:
+        """The turn as the model made it, with a result for each of its calls.
+
+        None where it cannot be rebuilt, or nothing of it was answered.
+        """
+        parts = self._parts
+        if not self._results or not all(map(parts.take, self._spoken.members)):
+            return None
+        if not parts.ahead.keys() <= parts.own.keys():
+            return None
+        said = self._said()
+        waiting = [key for key in said if key not in parts.own and self._never_came(key)]
+        order = [key for key in said if key in parts.own or key in waiting] or list(parts.own)
+        calls = [self._call(key, said.get(key)) for key in order]
+        made = [call for call in calls if call is not None]
+        if len(made) < len(calls):
+            return None
+        results = [
+            result
+            for key, call in zip(order, made, strict=True)
+            for result in self._results_of(key, call)
+        ]
+        return [{**self._message, "tool_calls": made}, *results, *self._spoken.others]
+
+    def _said(self) -> dict[str, Written]:
+        """The model's own calls, if they are known, by what derived ids keep of their ids."""
+        known = self._spoken.known
+        if known is None:
+            return {}
+        said = {ids.short(written.call_id): written for written in known.said}
+        is_clear = len(said) == len(known.said) and self._parts.own.keys() <= said.keys()
+        return said if is_clear else {}
+
+    def _never_came(self, key: str) -> bool:
+        """Whether a call of the model waits as a whole, in this conversation."""
+        known = self._spoken.known
+        if known is None or not self._spoken.is_same:
+            return False
+        delivered = known.delivered
+        came = (one.written.call_id in delivered for one in _placed(known, key).values())
+        return not any(came)
+
+    def _call(self, key: str, said: Written | None) -> chat.ToolCall | None:
+        """One of the model's own calls: to the byte where that is known, else written anew.
+
+        What stands in the history counts, where somebody has edited it. What does not stand
+        there is told only to the conversation that it came from.
+        """
+        part, spoken = self._parts.own.get(key), self._spoken
+        if part is None:
+            return said.call if said is not None else None
+        if isinstance(part, Member):
+            return part.call
+        placed = _placed(spoken.known, key)
+        is_unchanged = all(member.is_unchanged for member in part.members.values())
+        count = spoken.known.counts.get(key) if spoken.known is not None else None
+        is_whole = part.is_one_piece or len(part.members) == len(placed) == count
+        if said is not None and is_unchanged and (spoken.is_same or is_whole):
+            return said.call
+        waiting = {i: it.call for i, it in placed.items()} if spoken.is_same else {}
+        return part.rewritten(said.call_id if said is not None else part.first.origin, waiting)
+
+    def _results_of(self, key: str, call: chat.ToolCall) -> Iterator[chat.Message]:
+        """The results of one of the model's own calls."""
+        part, call_id = self._parts.own.get(key), str(call.get("id"))
+        if isinstance(part, Member):
+            yield from self._own_results(key, part)
+        elif part is not None and part.is_one_piece:
+            given = self._results.get(part.members[0].call_id, [])
+            yield answer(call_id, [contents(given)], given)
+        else:
+            yield self._listed(key, part, call_id)
+
+    def _listed(self, key: str, group: _Group | None, call_id: str) -> chat.Message:
+        """The results of all items of a multi-call; of one that never came, that it was not run."""
+        known = self._spoken.known
+        members = group.members if group is not None else {}
+        count = max(known.counts.get(key, 0) if known else 0, group.count if group else 0)
+        if group is None and (not count or (known and key in known.refused)):
+            told = known.refused.get(key, NOT_RUN) if known else NOT_RUN
+            return answer(call_id, [[told]], [])
+        parts: list[list[object]] = []
+        given: list[chat.Message] = []
+        at, why = 0, self._why(key, members)
+        for index in (*sorted(members), count):
+            for reason, gap in groupby(range(at, index), why):
+                parts += missing(list(gap), count, reason)
+            if index < count:
+                results = self._results.get(members[index].call_id, [])
+                parts.append(item(index, count, members[index].call, results))
+                given += results
+            at = index + 1
+        return answer(call_id, parts, given)
+
+    def _why(self, key: str, members: Mapping[int, Member]) -> Callable[[int], str]:
+        """Says of an item that is not in the history why that is so.
+
+        It was not run only if it is known not to have been handed out. Where nobody knows, a
+        history that has the first item was not cut off before the turn, so what is missing
+        came later, if at all.
+        """
+        known = self._spoken.known
+        if known is None:
+            unknown = NOT_SEEN if 0 in members else UNKNOWN
+            return lambda _: unknown
+        placed, delivered = _placed(known, key), known.delivered
+        came = {index for index, it in placed.items() if it.written.call_id in delivered}
+        notes = known.notes.get(key, {})
+
+        def why(index: int) -> str:
+            if index in came:
+                return CUT_OFF
+            return f"{NOT_RUN}: {notes[index]}" if index in notes else NOT_RUN
+
+        return why
+
+    def _own_results(self, key: str, member: Member) -> list[chat.Message]:
+        """The results of a call that went out as it was, and of the reads that were added."""
+        given = self._results.get(member.call_id, [])
+        read = [
+            (one.call, contents(self._results.get(one.call_id, [])))
+            for one in self._parts.ahead.get(key, ())
+        ]
+        kept = self._kept([found for _, found in read])
+        added = [
+            [f"[read ahead] {label(call)}", *found]
+            for (call, found), keep in zip(read, kept, strict=True)
+            if keep
+        ]
+        if not given or not added:
+            return given
+        whole = answer(member.call_id, [contents(given), *added], given)
+        return [{**given[0], **whole}]
 
 
-def _answers(
-    parts: _Parts, call: chat.ToolCall, results: Results, known: Turn | None, recall: Recall
-) -> list[chat.Message]:
-    """The results of one of the model's own calls."""
-    key = str(call.get("id"))
-    part = parts.own.get(key)
-    if isinstance(part, _Group):
-        if known is not None:
-            part.count = max(part.count, known.counts.get(part.first.origin, 0))
-            part.notes = known.notes.get(part.first.origin, {})
-        return [part.result(results)]
-    if part is None and known is not None:  # nothing of it ran
-        return [{"role": "tool", "tool_call_id": key, "content": known.refused[key]}]
-    answers = results.get(key, [])
-    read = [(one, contents(results.get(one["id"], []))) for one in parts.ahead.get(key, ())]
-    kept = recall.kept([found for _, found in read])
-    added = [
-        [f"[read ahead] {label(one)}", *found]
-        for (one, found), keep in zip(read, kept, strict=True)
-        if keep
-    ]
-    if not answers or not added:
-        return answers
-    return [{**answers[0], "content": join([contents(answers), *added])}]
-
-
-def _own_calls(
-    parts: dict[str, _Group | chat.ToolCall], known: Turn | None
-) -> list[chat.ToolCall] | None:
-    """The model's own calls: to the byte where they are known, else written anew."""
-    there = {*parts, *known.refused} if known is not None else set()
-    if known is not None and {str(call.get("id")) for call in known.original} == there:
-        own = []
-        for call in known.original:
-            part = parts.get(str(call.get("id")))
-            own.append(part if isinstance(part, dict) else call)
-        return own
-    written = [part.call if isinstance(part, _Group) else part for part in parts.values()]
-    return [call for call in written if call is not None] if None not in written else None
+def _placed(turn: Turn | None, key: str) -> dict[int, Placed]:
+    """The calls that a turn made of one call of the model, by their index in it."""
+    found: dict[int, Placed] = {}
+    for placed in turn.calls if turn is not None else ():
+        call_id = placed.written.call_id
+        derived = ids.decode(call_id)
+        if derived is None and ids.short(call_id) == key:
+            found[0] = placed
+        elif derived is not None and derived.origin == key and derived.kind != AHEAD:
+            found[derived.index] = placed
+    return found

@@ -1,31 +1,45 @@
 """Derived tool call ids: all that folding needs travels in the id itself.
 
 A saved, compacted or moved conversation still folds, since nothing has to be remembered.
-Layout (12 characters, then the provider's own id, escaped):
+Layout (11 characters, then the provider's own id, escaped):
 
-    bw  NNNN  ii  cc  k  s  <provider id>
-    tag nonce index count kind checksum
+    bw  NNNN   k    iii    s  <provider id>
+    tag nonce kind item checksum
 
-At most 40 characters (OpenAI's limit) for a provider id of 28. Index and count are two
-base64url digits. The count stands only in the last item: items are handed out while the
-model is still writing, when nobody knows yet how many there will be. The nonce keeps the
-groups apart, since some providers repeat their ids each turn.
+An id has at most 40 characters (OpenAI's limit), so that the agent's own history is always a
+valid request. 29 are left for the provider's id, which is as long as OpenAI's are; of a longer
+one the beginning and a digest are kept. The three digits of the item hold its index, and the
+number of items where that is known: items are handed out while the model is still writing.
+The nonce keeps the groups apart, since some providers repeat their ids each turn.
+
+The first nine characters are letters and digits, and differ between the calls of a turn:
+some agents keep no more of an id (Mistral takes nine).
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import re
 from dataclasses import dataclass
+from hashlib import blake2b
 
-_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _VALUE = {digit: value for value, digit in enumerate(_DIGITS)}
-_FORM = re.compile(r"bw([\w-]{4})([\w-]{2})([\w-]{2})([a-zA-Z])([\w-])([\w-]*)", re.ASCII)
+_BASE = len(_DIGITS)
+_FORM = re.compile(r"bw([A-Za-z0-9]{4})([A-Za-z])([A-Za-z0-9]{3})([A-Za-z0-9])([\w-]*)", re.ASCII)
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_]")
+_UNSAFE_TEXT = re.compile(r"\W+", re.ASCII)
 _ESCAPE = re.compile(rb"-([0-9a-f]{2})")
+# An escape never begins with two of them.
+_CUT = "--"
 
 NONCE_LENGTH = 4
-MOST_ITEMS = 64 * 64 - 1
+# As many as three digits tell apart, with and without the number of items.
+MOST_ITEMS = 688
+MOST_LENGTH = 40
+_ROOM = 29
+_KEPT = 19  # of a provider's id that is too long, beside eight digits of a digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +49,9 @@ class DerivedId:
     Attributes:
         nonce: four characters that name the group.
         index: position of the item in the multi-call, from 0.
-        count: number of items, in the last item's id only; 0 elsewhere.
+        count: number of items; 0 where it was not known yet.
         kind: one letter: which multi-tool (see `multi_tool`).
-        origin: the provider's own id of the multi-call.
+        origin: the provider's own id of the multi-call, as `short` gives it.
     """
 
     nonce: str
@@ -54,14 +68,18 @@ class DerivedId:
 
 def encode(derived: DerivedId) -> str:
     """The tool call id that the agent sees."""
-    head = f"{derived.nonce}{_two(derived.index)}{_two(derived.count)}{derived.kind}"
-    tail = _UNSAFE.sub(lambda byte: b"-%02x" % byte[0][0], derived.origin.encode()).decode()
+    head = f"{derived.nonce}{derived.kind}{_item(derived.index, derived.count)}"
+    tail = _tail(derived.origin)
     return f"bw{head}{_checksum(head + tail)}{tail}"
 
 
 def decode(call_id: object) -> DerivedId | None:
-    """The parts of a derived id, or None for an id that is not ours."""
-    return _decode(call_id) if isinstance(call_id, str) else None
+    """The parts of a derived id, or None for an id that is not ours.
+
+    A capital letter and an ``s`` stand for a whole call: such an id has one item.
+    """
+    is_possible = isinstance(call_id, str) and len(call_id) <= MOST_LENGTH
+    return _decode(call_id) if is_possible else None
 
 
 @functools.lru_cache(maxsize=65_536)  # each request brings the whole conversation's ids again
@@ -69,22 +87,63 @@ def _decode(call_id: str) -> DerivedId | None:
     match = _FORM.fullmatch(call_id)
     if match is None:
         return None
-    nonce, index, count, kind, checksum, tail = match.groups()
-    if checksum != _checksum(f"{nonce}{index}{count}{kind}{tail}"):
+    nonce, kind, item, checksum, tail = match.groups()
+    if checksum != _checksum(f"{nonce}{kind}{item}{tail}"):
         return None
+    origin, place = _origin(tail), _place(item)
+    if origin is None or place is None or (_is_whole(kind) and place != (0, 1)):
+        return None
+    return DerivedId(nonce, *place, kind, origin)
+
+
+def short(origin: str) -> str:
+    """A provider's id as it comes back out of a derived id: the same, unless it is too long."""
+    return _origin(_tail(origin)) or ""
+
+
+def _is_whole(kind: str) -> bool:
+    return kind.isupper() or kind == "s"
+
+
+def _tail(origin: str) -> str:
+    raw = origin.encode(errors="surrogatepass")
+    tail = _UNSAFE.sub(lambda byte: b"-%02x" % byte[0][0], raw).decode()
+    if len(tail) <= _ROOM and (raw.isascii() or _is_utf8(raw)):
+        return tail
+    return f"{_CUT}{_UNSAFE_TEXT.sub('', origin)[:_KEPT]}{blake2b(raw, digest_size=4).hexdigest()}"
+
+
+def _origin(tail: str) -> str | None:
+    if tail.startswith(_CUT):
+        return tail.removeprefix(_CUT)
     try:
-        origin = _ESCAPE.sub(lambda code: bytes.fromhex(code[1].decode()), tail.encode()).decode()
+        return _ESCAPE.sub(lambda code: bytes.fromhex(code[1].decode()), tail.encode()).decode()
     except UnicodeDecodeError:
         return None
-    return DerivedId(nonce, _number(index), _number(count), kind, origin)
 
 
-def _two(value: int) -> str:
-    return _DIGITS[value // 64] + _DIGITS[value % 64]
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:  # half a surrogate
+        return False
+    return True
 
 
-def _number(digits: str) -> int:
-    return _VALUE[digits[0]] * 64 + _VALUE[digits[1]]
+def _item(index: int, count: int) -> str:
+    """Three digits for the place of an item among so many; 0 for a number that is not known."""
+    code = index if not count else MOST_ITEMS + count * (count - 1) // 2 + index
+    return "".join(_DIGITS[code // _BASE**place % _BASE] for place in range(3))
+
+
+def _place(item: str) -> tuple[int, int] | None:
+    """Index and count that three digits stand for; None for digits that nobody makes."""
+    code = sum(_VALUE[digit] * _BASE**place for place, digit in enumerate(item))
+    if code < MOST_ITEMS:
+        return code, 0
+    code -= MOST_ITEMS
+    count = (1 + math.isqrt(1 + 8 * code)) // 2
+    return (code - count * (count - 1) // 2, count) if count <= MOST_ITEMS else None
 
 
 def _checksum(text: str) -> str:
@@ -92,4 +151,4 @@ def _checksum(text: str) -> str:
     total = 0
     for place, character in enumerate(text, start=1):
         total += place * ord(character)
-    return _DIGITS[total % 64]
+    return _DIGITS[total % _BASE]

@@ -24,10 +24,12 @@ from batchwrap.core.views.cap import outcomes
 from batchwrap.core.views.choice import Choice, choose, start_of
 from batchwrap.core.views.coalesce import coalesce
 from batchwrap.core.views.deliver import looks_failed
-from batchwrap.core.views.fold import Recall, Segment, fold
+from batchwrap.core.views.fold import Kept, Segment, fold
 from batchwrap.core.views.kit import Kit, kit_of
 from batchwrap.core.views.offer import offer, wants_one_tool
-from batchwrap.core.views.settled import NOTHING, Settled, keep_settled, taken_in
+from batchwrap.core.views.sameness import Prefixes
+from batchwrap.core.views.settled import NOTHING, Settled, keep_settled
+from batchwrap.core.views.spoken import Reader
 from batchwrap.options import Batching, ReadAhead
 
 
@@ -50,8 +52,18 @@ class Outgoing:
     is_follow_up: bool = False
 
 
-def rewrite(body: chat.Body, settled: Settled, context: Context, *, offers: bool) -> Outgoing:
-    """The request in the provider view; without offers it is only folded."""
+def rewrite(
+    body: chat.Body, settled: Settled, prefixes: Prefixes, context: Context, *, offers: bool
+) -> Outgoing:
+    """The request in the provider view.
+
+    Args:
+        body: the agent's request.
+        settled: what of it was sent before.
+        prefixes: the digests of its conversation.
+        context: what the translator is given.
+        offers: whether anything is offered; else it is only folded.
+    """
     batching = context.options.batching or Batching()
     kit = _kit(body.get("tools"), batching, context.memory)
     reminders = context.options.reminders
@@ -65,7 +77,8 @@ def rewrite(body: chat.Body, settled: Settled, context: Context, *, offers: bool
     if offers and walk is None:
         walk = Walk.begin(_offered(body, kit, choice, batching, context), reminders)
     places = Places(_facts(body, context), context.memory.places)
-    messages, walk = _messages(body, settled, _State(kit, choice, walk, batching, context, places))
+    state = _State(kit, choice, walk, batching, context, places, prefixes)
+    messages, walk = _messages(body, settled, state)
     is_follow_up = any(message.get("role") == "assistant" for message in messages)
     if walk is None:
         if kit.multis and directives and not is_follow_up and wants_one_tool(messages):
@@ -96,6 +109,7 @@ class _State:
     batching: Batching
     context: Context
     places: Places
+    prefixes: Prefixes
 
 
 def _messages(
@@ -103,7 +117,8 @@ def _messages(
 ) -> tuple[list[chat.Message], Walk | None]:
     """The messages in the provider view; what will not change any more is remembered."""
     source, context, start = body["messages"], state.context, len(settled.source)
-    segments = fold(source, start, _recall(state.batching, context))
+    reader = Reader(source, state.prefixes, context.memory.turns, context.now_s)
+    segments = fold(source, start, reader, _shown(state.batching))
     context.tally.add("folds", sum(one.is_folded for one in segments))
     pending = 0
     if state.walk is not None and _coalesces(state.batching, context, body.get("model")):
@@ -122,10 +137,9 @@ def _messages(
     if done:
         upto = start + sum(segment.taken for segment in segments[:done])
         added = source[start:upto]
-        hasher = taken_in(settled.hasher, added)
         _judge(new, body.get("model"), state)
-        whole = [*settled.source, *added]
-        kept = Settled(whole, made, hasher, state.kit, state.choice, walk)
+        whole, said = [*settled.source, *added], state.prefixes.before(upto).copy()
+        kept = Settled(whole, made, said, state.kit, state.choice, walk)
         keep_settled(kept, context.memory, context.now_s)
     return _reminded(walk, made, rest, state.places, None)
 
@@ -144,11 +158,10 @@ def _reminded(
     return [*made, *walk.go(new, following, before=made, places=places)], walk
 
 
-def _recall(batching: Batching, context: Context) -> Recall:
-    """What folding may look up; added reads are shown as far as the budget goes."""
+def _shown(batching: Batching) -> Kept:
+    """Tells which added reads are shown: as far as the budget goes."""
     options, failed = batching.read_ahead or ReadAhead(), batching.failed or looks_failed
-    shown = partial(kept, max_tokens=options.max_tokens, failed=failed)
-    return Recall(context.memory.turns, context.now_s, shown)
+    return partial(kept, max_tokens=options.max_tokens, failed=failed)
 
 
 def _coalesces(batching: Batching, context: Context, model: object) -> bool:

@@ -8,6 +8,7 @@ What changes nothing returns None, so that the caller can hand on the original b
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,12 +22,21 @@ from batchwrap.core.repair.faults import Fault
 from batchwrap.core.repair.incoming import Incoming
 from batchwrap.core.views.ahead import next_reads
 from batchwrap.core.views.conflict import Waves
-from batchwrap.core.views.deliver import LocalAnswer, looks_failed, next_calls, turn_of
+from batchwrap.core.views.deliver import (
+    LocalAnswer,
+    goes_on,
+    looks_failed,
+    next_calls,
+    open_turn,
+    request_of,
+)
 from batchwrap.core.views.expand import Expander
 from batchwrap.core.views.gather import Gatherer
 from batchwrap.core.views.outgoing import Outgoing, rewrite
 from batchwrap.core.views.reader import ChoiceReader, Reads, without_calls
-from batchwrap.core.views.settled import NOTHING, digest, find_settled
+from batchwrap.core.views.sameness import Prefixes
+from batchwrap.core.views.settled import NOTHING, find_settled
+from batchwrap.core.views.spoken import Reader
 from batchwrap.options import Batching
 
 
@@ -49,19 +59,32 @@ class Translator:
             self._settled = find_settled(body, context.memory, context.now_s)
         self._incoming = Incoming(context, body)
         self._understood = chat.is_understood(body, len(self._settled.source))
+        messages = body["messages"] if self._understood else []
+        self._prefixes = Prefixes(messages, len(self._settled.source), self._settled.said)
 
     def local_answer(self) -> LocalAnswer | None:
         """What the agent gets without a round trip: the next wave of a turn, if it is due."""
-        batching, memory, now_s = self._batching, self._context.memory, self._context.now_s
+        batching, memory = self._batching, self._context.memory
         if batching is None or not self._answers_locally:
             return None
-        turn = turn_of(self._body, memory.turns, now_s)
-        if turn is None:
+        messages = self._body["messages"]
+        reader = Reader(messages, self._prefixes, memory.turns, self._context.now_s)
+        [last] = deque(reader.spoken(len(self._settled.source)), maxlen=1) or [None]
+        turn = open_turn(messages, last)
+        if turn is None or last is None or turn.asked is None:
             return None
-        go_on = batching.on_failure == "go_on"
-        calls = next_calls(turn, self._body, batching.failed or looks_failed, go_on=go_on)
-        if calls is None or digest(self._body, turn.length, self._settled) != turn.digest:
+        if not goes_on(self._body, turn.asked):
             return None
+        calls = next_calls(
+            turn,
+            last,
+            batching.failed or looks_failed,
+            go_on=batching.on_failure == "go_on",
+            serial=self._is_serial,
+        )
+        if calls is None:
+            return None
+        turn.hand_out(tuple(str(call["id"]) for call in calls))
         self._context.tally.add("local_answers")
         usage = turn.usage if batching.local_usage == "last_prompt" else None
         return LocalAnswer(turn, calls, f"chatcmpl-bw{self._context.random_text(24)}", usage)
@@ -85,7 +108,9 @@ class Translator:
             return None
         if self._batching is not None:
             offers = self._rewrite == "offer"
-            self._out = rewrite(self._body, self._settled, self._context, offers=offers)
+            self._out = rewrite(
+                self._body, self._settled, self._prefixes, self._context, offers=offers
+            )
         sent = self._body if self._out.body is None else self._out.body
         mended = self._incoming.mended(sent)
         if mended is not sent:
@@ -113,7 +138,7 @@ class Translator:
         options = replace(self._context.options, batching=replace(self._batching, failed=None))
         context = replace(self._context, options=options)
         self._rewrite = "fold"
-        self._out = rewrite(self._body, NOTHING, context, offers=False)
+        self._out = rewrite(self._body, NOTHING, self._prefixes, context, offers=False)
         return self._out.body
 
     def withdraw(self) -> None:
@@ -294,9 +319,9 @@ class Translator:
         turn, memory = self._readers[index].turn, self._context.memory
         if not turn.nonces:
             return
-        if not turn.digest:
-            turn.length = len(self._body["messages"])
-            turn.digest = digest(self._body, turn.length, self._settled)
+        if turn.asked is None:
+            whole = self._prefixes.before(len(self._body["messages"]))
+            turn.asked = request_of(self._body, whole.digest)
         turn.head, turn.usage, turn.room = self._head, self._usage, self._out.room
         memory.turns.keep(turn, self._context.now_s)
         if is_over and turn.counts and index not in self._judged:
@@ -323,12 +348,18 @@ class Translator:
             )
         return self._readers[index]
 
+    @property
+    def _is_serial(self) -> bool:
+        """Whether the agent takes one call at a time."""
+        delivery = self._batching.delivery if self._batching is not None else "at_once"
+        told = self._body.get("parallel_tool_calls") is False
+        return delivery == "serial" or (told and delivery == "auto")
+
     def _waves(self) -> Waves:
         batching = self._batching or Batching()
-        serial = self._body.get("parallel_tool_calls") is False and batching.delivery == "auto"
         return Waves(
             self._out.most,
-            one_by_one=serial or batching.delivery == "serial",
+            one_by_one=self._is_serial,
             changes_one_by_one=batching.approvals,
             at_once=batching.delivery == "at_once",
             own_wait=self._answers_locally,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -18,8 +19,8 @@ from batchwrap.core.views.deliver import looks_failed
 from batchwrap.options import Repair
 
 Count = Callable[[str], None]
-# The thoughts of a turn, by the id of its first call; None if nobody knows them.
-Recall = Callable[[str], str | None]
+# The thoughts of a turn, by its place and its first call; None if nobody knows them.
+Recall = Callable[[int, chat.ToolCall], str | None]
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
 _WHOLE = ("max_tokens", "max_completion_tokens", "n", "seed", "top_logprobs", "top_k")
 _REAL = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "min_p")
@@ -33,7 +34,7 @@ def mend(
     options: Repair,
     count: Count,
     *,
-    recall: Recall = lambda _: None,
+    recall: Recall = lambda *_: None,
     failed: Callable[[str], bool] = looks_failed,
 ) -> chat.Body:
     """The request as its provider takes it; the same object if it is right.
@@ -132,13 +133,17 @@ def _roles(
     """Messages in the roles, and with the fields, that the provider knows."""
     if profile.developer and profile.reasoning == "keep" and not profile.refused_of_messages:
         return list(messages)
-    made = [_known(message, profile, recall) for message in messages]
+    made = [
+        _known(message, profile, partial(recall, place)) for place, message in enumerate(messages)
+    ]
     if any(new is not old for new, old in zip(made, messages, strict=True)):
         count("fields")
     return made
 
 
-def _known(message: chat.Message, profile: Profile, recall: Recall) -> chat.Message:
+def _known(
+    message: chat.Message, profile: Profile, recall: Callable[[chat.ToolCall], str | None]
+) -> chat.Message:
     if message.get("role") == "developer" and not profile.developer:
         message = {**message, "role": "system"}
     if not profile.refused_of_messages.isdisjoint(message):
@@ -149,7 +154,7 @@ def _known(message: chat.Message, profile: Profile, recall: Recall) -> chat.Mess
         calls = chat.tool_calls(message)
         if not calls or message.get("reasoning_content") is not None:
             return message
-        return {**message, "reasoning_content": recall(str(calls[0].get("id"))) or ""}
+        return {**message, "reasoning_content": recall(calls[0]) or ""}
     if "reasoning_content" not in message:
         return message
     return {key: value for key, value in message.items() if key != "reasoning_content"}
