@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,8 @@ from batchwrap.errors import ConfigError
 
 if TYPE_CHECKING:
     from batchwrap.serve import Server, Settings
+
+_FILES = 65_536  # open at once, at most
 
 
 def serve(
@@ -48,6 +51,15 @@ def serve(
         typer.Option(
             metavar="VARIABLE",
             help="With --token: environment variable with the key that the provider gets.",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A host name by which others than this machine's programs may reach it without a"
+            ' token, e.g. "host.docker.internal". May be given again.',
+            show_default=False,
         ),
     ] = None,
     limits: Annotated[
@@ -105,7 +117,14 @@ def serve(
       BATCHWRAP_TOKEN=… batchwrap serve --upstream https://api.groq.com/openai/v1 \\
           --host 0.0.0.0 --api-key-env GROQ_API_KEY --store sqlite:///budget.db
     """
-    settings = _settings(upstream, host, port, token, api_key_env)
+    settings = _settings(
+        upstream=upstream,
+        host=host,
+        port=port,
+        token=token,
+        api_key=_key_in(api_key_env),
+        allow_hosts=tuple(allow_host or ()),
+    )
     given = {
         "limits": limits,
         "preset": preset,
@@ -113,21 +132,25 @@ def serve(
         "batching": _batching(preset, offer, tool or ()),
         "throttle": opts.Throttle() if store is None else opts.Throttle(store=store),
     }
+    _allow_files()
     server = _server(settings, given)
     _end_by_signals(server)
     _tell(server, settings, as_json=as_json)
     server.run()
 
 
-def _settings(
-    upstream: str, host: str, port: int, token: str | None, api_key_env: str | None
-) -> Settings:
+def _settings(**given: Any) -> Settings:
     from batchwrap.serve import Settings
 
-    api_key = None if api_key_env is None else os.environ.get(api_key_env)
-    if api_key_env is not None and not api_key:
-        raise ConfigError("--api-key-env", f"the environment variable {api_key_env} is not set")
-    return Settings(upstream=upstream, host=host, port=port, token=token, api_key=api_key)
+    return Settings(**given)
+
+
+def _key_in(variable: str | None) -> str | None:
+    """The provider's key, as the environment has it."""
+    key = None if variable is None else os.environ.get(variable)
+    if variable is not None and not key:
+        raise ConfigError("--api-key-env", f"the environment variable {variable} is not set")
+    return key
 
 
 def _batching(preset: str | None, offer: str | None, tools: Sequence[str]) -> opts.Batching:
@@ -146,6 +169,19 @@ def _server(settings: Settings, options: dict[str, Any]) -> Server:
     from batchwrap.serve import Server
 
     return Server(settings, **options)
+
+
+def _allow_files() -> None:
+    """As many open files as the system lets this process have: a client needs two of them."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _tell(server: Server, settings: Settings, *, as_json: bool) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,10 +18,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import batchwrap
 from batchwrap.serve.access import Access
+from batchwrap.serve.hosts import HostCheck
 from batchwrap.serve.metrics import Metrics
 from batchwrap.serve.relay import Relay
 from batchwrap.serve.settings import Settings
 
+_log = logging.getLogger("batchwrap")
 HEALTH, METRICS = "/healthz", "/metrics"
 _CONNECT_WITHIN_S = 30.0
 
@@ -55,9 +60,21 @@ def create_app(settings: Settings, **options: Any) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_exception_handler(_report)
         async with client:
             yield
 
     routes = [Route(HEALTH, show_health), Route(METRICS, show_metrics)]
     router = Router(routes, redirect_slashes=False, default=relayed, lifespan=lifespan)
-    return Access(router, settings.token, frozenset({HEALTH}))
+    if settings.token is not None:
+        return Access(router, settings.token, frozenset({HEALTH}))
+    return HostCheck(router, [settings.host, *settings.allow_hosts])
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody has caught; that no file is left for a new connection is one line of it."""
+    error = context.get("exception")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        _log.error("no new connection for a second: %s", error.strerror)
+    else:
+        loop.default_exception_handler(context)

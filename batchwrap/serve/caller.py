@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import anyio
 import orjson
@@ -11,7 +11,16 @@ from starlette.types import Receive, Scope, Send
 
 from batchwrap.serve.headers import Headers as Pairs
 
+BODY_WITHIN_S = 60.0  # between two pieces
 _OURS = 500  # from here on it is not the client's fault
+
+
+class TooLarge(Exception):
+    """The client's body is larger than it may be."""
+
+
+class TooSlow(Exception):
+    """The client has stopped in the middle of its body."""
 
 
 class ClientGone(Exception):
@@ -45,6 +54,16 @@ class Caller:
         return "content-length" in self.headers or "transfer-encoding" in self.headers
 
     @property
+    def is_smuggled(self) -> bool:
+        """Whether two headers say where the body ends: the next server may believe the other."""
+        return "content-length" in self.headers and "transfer-encoding" in self.headers
+
+    @property
+    def wants_websocket(self) -> bool:
+        """Whether the client asks for another protocol."""
+        return self.headers.get("upgrade", "").lower() == "websocket"
+
+    @property
     def is_json(self) -> bool:
         """Whether the body is JSON, as the headers say."""
         return self.has_body and "json" in self.headers.get("content-type", "").lower()
@@ -54,16 +73,37 @@ class Caller:
 
         Raises:
             ClientGone: the client hung up in the middle of it.
+            TooSlow: nothing more came of it for `BODY_WITHIN_S`.
         """
         more = True
         while more:
-            message = await self._receive()
+            with anyio.move_on_after(BODY_WITHIN_S) as waiting:
+                message = await self._receive()
+            if waiting.cancelled_caught:
+                raise TooSlow
             if message["type"] == "http.disconnect":
                 raise ClientGone
             more = message.get("more_body", False)
             if data := message.get("body", b""):
                 yield data
         self._read.set()
+
+    async def whole_body(self, limit: int) -> bytes:
+        """The body in one piece.
+
+        Raises:
+            TooLarge: it has more bytes than the limit.
+        """
+        announced = self.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > limit:
+            raise TooLarge
+        pieces, size = [], 0
+        async for data in self.body():
+            size += len(data)
+            if size > limit:
+                raise TooLarge
+            pieces.append(data)
+        return b"".join(pieces)
 
     async def gone(self) -> None:
         """Return when the client has hung up; its body has to be read first, by `body`."""
@@ -84,15 +124,22 @@ class Caller:
         """The body is complete."""
         await self._send({"type": "http.response.body"})
 
-    async def fail(self, status: int, message: str, code: str) -> None:
-        """Send an error in the form of OpenAI's."""
-        kind = "server_error" if status >= _OURS else "invalid_request_error"
-        fields = {"message": message, "type": kind, "param": None, "code": code}
-        content = orjson.dumps({"error": fields})
-        headers = [
+    async def fail(
+        self, status: int, message: str, code: str, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
+        """Send an error in the form of the APIs."""
+        content = error_content(status, message, code)
+        framing = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(content)).encode()),
         ]
-        await self.start(status, headers)
+        await self.start(status, [*framing, *headers])
         await self.piece(content)
         await self.end()
+
+
+def error_content(status: int, message: str, code: str) -> bytes:
+    """An error as OpenAI's clients read it, and Anthropic's, which look at the outer type."""
+    kind = "server_error" if status >= _OURS else "invalid_request_error"
+    fields = {"message": message, "type": kind, "param": None, "code": code}
+    return orjson.dumps({"type": "error", "error": fields})

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+import re
+import traceback
 
 import anyio
 import httpx2
 from starlette.types import Receive, Scope, Send
 
 from batchwrap.adapters.keys import with_key, without_key
-from batchwrap.serve.caller import Caller, ClientGone
+from batchwrap.serve.caller import Caller, ClientGone, TooLarge, TooSlow
 from batchwrap.serve.headers import Headers, end_to_end, for_upstream, readable_answer
+from batchwrap.serve.protocol import MALFORMED, TOO_SLOW
 from batchwrap.serve.settings import Settings
 
 _log = logging.getLogger("batchwrap")
 UNREACHABLE, BAD_TARGET = "batchwrap_upstream_unreachable", "batchwrap_bad_target"
+BAD_ANSWER, INTERNAL = "batchwrap_upstream_malformed", "batchwrap_internal_error"
+BODY_TOO_LARGE, NO_WEBSOCKETS = "batchwrap_body_too_large", "batchwrap_no_websockets"
+_VERSION, _OF_ANTHROPIC = b"/v1", b"/messages"
+_ENDS_IN_VERSION = re.compile(rb"/v\d[^/]*$")
+_CLOSE = [(b"connection", b"close")]
+_USE_HTTP = [(b"connection", b"upgrade"), (b"upgrade", b"HTTP/1.1")]
+_STATUSES = range(200, 600)
+
+
+def target_path(base: bytes, path: bytes) -> bytes:
+    """A path at an upstream with this base path.
+
+    OpenAI's base URLs end in a version and Anthropic's in front of it, and people write either
+    for both, so `/v1` in front of a path says nothing.
+    """
+    bare = path
+    while bare.startswith(_VERSION + b"/") or bare == _VERSION:
+        bare = bare.removeprefix(_VERSION)
+    if bare.startswith(_OF_ANTHROPIC) and bare[len(_OF_ANTHROPIC) :][:1] in (b"", b"/"):
+        return base + bare if _ENDS_IN_VERSION.search(base) else base + _VERSION + bare
+    return base + bare if base or bare == path else _VERSION + bare
 
 
 class Relay:
@@ -47,15 +70,32 @@ class Relay:
             tasks.cancel_scope.cancel()
 
     async def _serve(self, caller: Caller) -> None:
+        if caller.wants_websocket:
+            message = "There are no WebSockets here; use HTTP."
+            await caller.fail(426, message, NO_WEBSOCKETS, _USE_HTTP)
+        elif caller.is_smuggled:
+            message = "The request has content-length and transfer-encoding."
+            await caller.fail(400, message, MALFORMED, _CLOSE)
+        else:
+            await self._relay(caller)
+
+    async def _relay(self, caller: Caller) -> None:
         try:
             response = await self._client.send(await self._request(caller), stream=True)
-            await _hand_out(response, caller)
+            await self._hand_out(response, caller)
         except ClientGone:
             pass
+        except TooLarge:
+            message = f"The request has more than {self._settings.max_body_bytes:,} bytes."
+            await caller.fail(413, message, BODY_TOO_LARGE)
+        except TooSlow:
+            await caller.fail(408, "The body of the request stopped.", TOO_SLOW, _CLOSE)
         except httpx2.InvalidURL as error:
             await caller.fail(400, f"This is no path that can be sent on: {error}", BAD_TARGET)
         except httpx2.RequestError as error:
             await self._failed(caller, error)
+        except Exception as error:  # the outermost door: whatever it is, the client is answered
+            await self._broken(caller, error)
 
     async def _request(self, caller: Caller) -> httpx2.Request:
         """The caller's request, as the upstream is to get it."""
@@ -68,18 +108,16 @@ class Relay:
             caller.method,
             self._upstream.copy_with(raw_path=target),
             headers=headers,
-            content=caller.body() if is_upload else await _whole(caller.body()),
+            content=caller.body() if is_upload else await self._whole(caller),
             extensions={"target": target},  # to the byte: a URL writes some characters anew
         )
 
     def _target(self, caller: Caller) -> bytes:
         """Path and query at the upstream, whose path stands in the place of our base path."""
-        path, ours = caller.path, self._settings.base_path.encode()
+        path = caller.path
         if not path.startswith(b"/"):  # a forward proxy would be asked so
             raise httpx2.InvalidURL("it does not begin with /")
-        if path == ours or path.startswith(ours + b"/"):
-            path = path.removeprefix(ours)
-        path = self._base_path + path
+        path = target_path(self._base_path, path)
         return path + b"?" + caller.query if caller.query else path
 
     def _keyed(self, headers: Headers) -> Headers:
@@ -98,17 +136,29 @@ class Relay:
         else:
             await caller.fail(502, f"{upstream} cannot be reached ({reason})", UNREACHABLE)
 
+    async def _broken(self, caller: Caller, error: Exception) -> None:
+        """An error of ours: told to the client, and where it happened to the log."""
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{place.filename}:{place.lineno}"
+        _log.error("a request failed with %s at %s", type(error).__name__, where)
+        if not caller.answered:
+            await caller.fail(500, f"batchwrap failed ({type(error).__name__})", INTERNAL)
 
-async def _whole(body: AsyncIterator[bytes]) -> bytes:
-    return b"".join([data async for data in body])
+    async def _whole(self, caller: Caller) -> bytes:
+        return await caller.whole_body(self._settings.max_body_bytes)
 
-
-async def _hand_out(response: httpx2.Response, caller: Caller) -> None:
-    try:
-        await caller.start(response.status_code, end_to_end(response.headers.raw))
-        async for data in response.aiter_raw():
-            await caller.piece(data)
-        await caller.end()
-    finally:
-        with anyio.CancelScope(shield=True):
-            await response.aclose()
+    async def _hand_out(self, response: httpx2.Response, caller: Caller) -> None:
+        try:
+            if response.status_code not in _STATUSES:
+                message = (
+                    f"{self._settings.upstream} answered with the status {response.status_code}"
+                )
+                await caller.fail(502, message, BAD_ANSWER)
+                return
+            await caller.start(response.status_code, end_to_end(response.headers.raw))
+            async for data in response.aiter_raw():
+                await caller.piece(data)
+            await caller.end()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await response.aclose()

@@ -10,11 +10,13 @@ import uvicorn
 
 from batchwrap.errors import ConfigError
 from batchwrap.serve.app import create_app
+from batchwrap.serve.protocol import Protocol
 from batchwrap.serve.settings import Settings
 
 # Longer than clients keep theirs: who closes first must not be the one that is written to.
 _KEEP_ALIVE_S = 120
 _FINISH_WITHIN_S = 30
+_MAX_HEAD_BYTES = 64 * 1024
 
 
 class Server:
@@ -43,7 +45,8 @@ class Server:
         self._uvicorn = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=Protocol,
+                h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
                 ws="none",
                 log_config=None,
                 access_log=False,

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
@@ -63,7 +63,7 @@ def test_help() -> None:
         assert part in result.stdout
     for option in ("upstream", "port", "host", "token", "api-key-env", "limits", "store", "preset"):
         assert f"--{option} " in result.stdout
-    for option in ("offer", "tool", "remind-every"):
+    for option in ("offer", "tool", "remind-every", "allow-host"):
         assert f"--{option} " in result.stdout
 
 
@@ -158,6 +158,32 @@ def test_json() -> None:
         process.send_signal(signal.SIGTERM)
         out, errors = process.communicate(timeout=20)
     assert (process.returncode, out, errors) == (0, "", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets the limit of another process")
+@pytest.mark.parametrize("files", [80, 20])
+def test_too_many_open_files(files: int) -> None:
+    """Clients above what the open files are enough for are answered or wait: no traceback."""
+    import resource
+
+    with serving(*UP[1:], "--port", "0", env={}) as (process, base_url), ExitStack() as open_:
+        health = base_url.removesuffix("/v1") + "/healthz"
+        httpx.get(health)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (files, files))
+        host, _, port = base_url.removeprefix("http://").removesuffix("/v1").rpartition(":")
+        for _ in range(40):
+            open_.enter_context(socket.create_connection((host, int(port)), timeout=20))
+        if files > 40:
+            with socket.create_connection((host, int(port)), timeout=20) as sock:
+                sock.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                assert b"batchwrap_busy" in b"".join(iter(lambda: sock.recv(10_000), b""))
+        open_.close()
+        while httpx.get(health, timeout=20).status_code != 200:
+            pass
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
 
 
 def test_ctrl_c() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -21,7 +22,8 @@ def in_front(closing: ExitStack) -> Callable[..., Server]:
     """Starts an endpoint in front of a base URL, with settings and options of `wrap`."""
 
     def start(upstream: str, **given: Any) -> Server:
-        settings = {name: given.pop(name) for name in ("token", "api_key") if name in given}
+        known = {field.name for field in fields(Settings)}
+        settings = {name: given.pop(name) for name in tuple(given) if name in known}
         server = Server(Settings(upstream=upstream, **settings), **given)
         thread = threading.Thread(target=server.run)
         thread.start()

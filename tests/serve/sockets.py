@@ -117,8 +117,17 @@ def connect(url: str) -> socket.socket:
     return socket.create_connection((host, int(port)), timeout=20)
 
 
+HOST = (b"Host", b"localhost")
+
+
 def ask(url: str, start: bytes, headers: Headers = [], body: bytes = b"") -> Message:  # noqa: B006
     """Send one request as it is and read the answer."""
     with connect(url) as sock:
-        sock.sendall(message(start + b" HTTP/1.1", [(b"Host", b"serve"), *headers], body))
+        sock.sendall(
+            message(
+                start + b" HTTP/1.1",
+                [*([] if any(n.lower() == b"host" for n, _ in headers) else [HOST]), *headers],
+                body,
+            )
+        )
         return receive(sock, no_body=start.startswith(b"HEAD "))

@@ -36,7 +36,7 @@ PIECE = 2**16
 def posted(sock: socket.socket, **body: Any) -> None:
     """Send a request for a chat completion."""
     content = orjson.dumps({**ASK, **body})
-    headers = [(b"host", b"x"), JSON, (b"content-length", str(len(content)).encode())]
+    headers = [(b"host", b"localhost"), JSON, (b"content-length", str(len(content)).encode())]
     sock.sendall(message(b"POST /v1/chat/completions HTTP/1.1", headers, content))
 
 
@@ -186,7 +186,7 @@ def test_a_slow_reader(in_front: InFront, path: str, huge: int) -> None:
         server = in_front(behind.url + "/v1")
         with connect(server.url) as sock:
             content = orjson.dumps({**ASK, "stream": True})
-            headers = [(b"host", b"x"), JSON, (b"content-length", b"%d" % len(content))]
+            headers = [(b"host", b"localhost"), JSON, (b"content-length", b"%d" % len(content))]
             sock.sendall(message(b"POST /v1" + path.encode() + b" HTTP/1.1", headers, content))
             assert held.wait(20)
             assert sum(sent) < BUFFERS

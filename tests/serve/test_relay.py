@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwrap.serve import Server
+from batchwrap.serve.relay import target_path
 from tests.adapters.conversation import USER
 from tests.serve.sockets import Headers, Message, ask, connect, message, receive, upstream
 
@@ -104,7 +105,8 @@ def test_answers_pass(in_front: InFront) -> None:
         ("/openai/v1", b"/v1/models", b"/openai/v1/models"),
         ("/openai/v1", b"/models", b"/openai/v1/models"),
         ("/v1beta/openai/", b"/v1/models", b"/v1beta/openai/models"),
-        ("/v1", b"/v1/v1/x", b"/v1/v1/x"),
+        ("/v1", b"/v1/v1/x", b"/v1/x"),
+        ("", b"/v1/v1/models", b"/v1/models"),
         ("/v1", b"/v1beta/x", b"/v1/v1beta/x"),
         ("", b"/v1/models", b"/v1/models"),
         ("/", b"/openai/deployments/d?api-version=1", b"/openai/deployments/d?api-version=1"),
@@ -116,6 +118,52 @@ def test_where_it_goes(in_front: InFront, base: str, target: bytes, arrives: byt
         server = in_front(behind.url + base)
         ask(server.url, b"GET " + target)
     assert behind.requests[0].start == b"GET " + arrives + b" HTTP/1.1"
+
+
+@pytest.mark.parametrize("written", [b"", b"/v1", b"/v1/v1"])
+@pytest.mark.parametrize("asked", [b"/messages", b"/messages/count_tokens", b"/messages/batches"])
+@pytest.mark.parametrize(
+    ("base", "arrives"),
+    [
+        ("", b"/v1"),
+        ("/", b"/v1"),
+        ("/v1", b"/v1"),
+        ("/v1/", b"/v1"),
+        ("/api/anthropic", b"/api/anthropic/v1"),
+        ("/api/v1", b"/api/v1"),
+    ],
+)
+def test_where_messages_go(
+    in_front: InFront, base: str, arrives: bytes, asked: bytes, written: bytes
+) -> None:
+    """Anthropic's clients reach its endpoint whether or not a base URL ends in `/v1`."""
+    with upstream(OK) as behind:
+        server = in_front(behind.url + base)
+        ask(server.url, b"GET " + written + asked)
+    assert behind.requests[0].start == b"GET " + arrives + asked + b" HTTP/1.1"
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "arrives"),
+    [
+        (b"/v1", b"/v1/threads/t/messages", b"/v1/threads/t/messages"),
+        (b"/v1", b"/v1/messagesx", b"/v1/messagesx"),
+        (b"", b"/v1", b"/v1"),
+        (b"/v1", b"/v1", b"/v1"),
+        (b"", b"/messages", b"/v1/messages"),
+        (b"", b"/chat/completions", b"/chat/completions"),
+    ],
+)
+def test_paths(base: bytes, path: bytes, arrives: bytes) -> None:
+    """Other paths are no business of Anthropic's."""
+    assert target_path(base, path) == arrives
+
+
+@given(st.sampled_from([b"", b"/v1", b"/api", b"/openai/v1", b"/v1beta/openai"]), TARGETS)
+def test_no_version_twice(base: bytes, path: bytes) -> None:
+    """No path at the upstream has its version twice, however often the client writes it."""
+    for written in (b"/", b"/v1/", b"/v1/v1/", b"/v1/v1/v1/"):
+        assert b"/v1/v1/" not in target_path(base, written + path)
 
 
 def test_between_neighbours(in_front: InFront) -> None:
@@ -164,7 +212,7 @@ def test_an_upload_streams(in_front: InFront) -> None:
     with upstream(OK) as behind:
         server = in_front(behind.url)
         with connect(server.url) as sock:
-            headers = [(b"host", b"x"), (b"content-length", b"8"), KIND]
+            headers = [(b"host", b"localhost"), (b"content-length", b"8"), KIND]
             sock.sendall(message(b"POST /files HTTP/1.1", headers, b"half"))
             assert behind.begun.wait(20)
             sock.sendall(b"half")
