@@ -33,6 +33,8 @@ EventName = Literal[
     "repaired",
     "defect",
     "failed_open",
+    "malformed",
+    "asked_again",
     "internal_error",
     "ended",
 ]

@@ -11,7 +11,8 @@ from typing import Any
 from batchwrap._forks import renew_in_child
 
 _ONLY_THROTTLED, _REPAIRS, _DEFECTS = "only_throttled.", "repairs.", "defects."
-_DIRECTIVES = "directives\n"  # names of models have all other separators in them
+# Names of models have all other separators in them.
+_DIRECTIVES, _MALFORMED = "directives\n", "malformed\n"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +41,10 @@ class Stats:
             add, and taken the same request without it.
         internal_errors: exceptions in batchwrap's own code, or in a function of yours, that cost
             no answer: what was not translated was handed on as it was. The log says where.
+        asked_again: multi-calls that meant nothing, of which the model was told inside of the same
+            request, so that the agent never saw them; each is a round trip more.
+        malformed: by model, how many of its multi-calls were not in the form that was asked for:
+            understood `tolerantly` all the same, `in_part`, or `not_at_all`.
         not_understood: request bodies of a shape that was passed on untouched.
         passed_through: requests that are none of our business, untouched.
         only_throttled: requests to endpoints other than chat completions, by endpoint: held back,
@@ -71,9 +76,11 @@ class Stats:
     failed_open: int = 0
     switched_off: int = 0
     internal_errors: int = 0
+    asked_again: int = 0
     not_understood: int = 0
     passed_through: int = 0
     only_throttled: Mapping[str, int] = field(default_factory=dict)
+    malformed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     repairs: Mapping[str, int] = field(default_factory=dict)
     directives: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     defects: Mapping[str, int] = field(default_factory=dict)
@@ -95,6 +102,11 @@ class Stats:
             for model, by_directive in sorted(directives.items())
             for directive, counts in by_directive.items()
             for what, count in counts.items()
+        }
+        rows |= {
+            f"malformed ({model}): understood {how}": count
+            for model, counts in sorted(rows.pop("malformed").items())
+            for how, count in counts.items()
         }
         for group in ("only_throttled", "repairs", "defects"):
             counted = rows.pop(group)
@@ -139,12 +151,27 @@ class Counters:
             repairs=_under(_REPAIRS, counts),
             defects=_under(_DEFECTS, counts),
             directives=_by_directive(counts),
+            malformed=_by_model(counts),
         )
 
 
 def directive_counter(model: object, directive: str, what: str) -> str:
     """The name of a counter that belongs to a directive."""
     return f"{_DIRECTIVES}{model}\n{directive}\n{what}"
+
+
+def malformed_counter(model: object, understood: str) -> str:
+    """The name of a counter for multi-calls that were not in the form that was asked for."""
+    return f"{_MALFORMED}{model}\n{understood}"
+
+
+def _by_model(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for name, count in counts.items():
+        if name.startswith(_MALFORMED):
+            model, understood = name.removeprefix(_MALFORMED).rsplit("\n", 1)
+            found.setdefault(model, {})[understood] = count
+    return found
 
 
 def _by_directive(counts: Mapping[str, int]) -> dict[str, dict[str, dict[str, int]]]:

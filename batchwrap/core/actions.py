@@ -55,6 +55,11 @@ class Resend:
 
 
 @dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Nobody gets this answer, since it was not understood: let go of it, call `ask_again`."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReadBody:
     """Read the whole answer, then call `body`."""
 
@@ -99,7 +104,11 @@ class Respond:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Hand out the answer as it comes, each chunk through `chunk`, and at last `end`."""
+    """Hand out the answer as it comes, each chunk through `chunk`, and at last `end`.
+
+    Nothing goes out while the exchange `may_ask_again`; if it then `asks_again`, the stream is
+    let go of, as with `AskAgain`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,4 +118,15 @@ class AnswerLocally:
     answer: LocalAnswer
 
 
-Action = Reserve | Send | Resend | ReadBody | ReadFirst | Wait | Respond | Stream | AnswerLocally
+Action = (
+    Reserve
+    | Send
+    | Resend
+    | AskAgain
+    | ReadBody
+    | ReadFirst
+    | Wait
+    | Respond
+    | Stream
+    | AnswerLocally
+)

@@ -11,6 +11,8 @@ knows no socket, no clock and no SDK. The order of things:
                 |                              +-> ReadFirst -> first -> Stream -> chunk ... end
                 |                                        |     (or Respond: it was an error)
                 +---------- waited <- Wait <-------------+-----------+ (refused)
+                +------- ask_again <- AskAgain <---------------------+ (not understood; once,
+                                                                        from a stream, too)
 
 `Respond(None)` and a chunk that is None mean: as it came. So what batchwrap does not
 change keeps its bytes.
@@ -27,6 +29,7 @@ from batchwrap.core import chat
 from batchwrap.core.actions import (
     Action,
     AnswerLocally,
+    AskAgain,
     Head,
     ReadBody,
     ReadFirst,
@@ -127,6 +130,8 @@ class Exchange:
         self._usage: cost.Usage | None = None
         self._accepted = False
         self._plain = False
+        self._unasked: chat.Body | None = None  # what was sent before the model was asked again
+        self._has_asked = False
         self._head = Head(0, {})
         self._now_unix_s = 0.0
         self._asked_usage = False
@@ -249,10 +254,38 @@ class Exchange:
         except Broken as broken:
             self._broken = broken.fault
             return _failed(broken.fault)
+        if self.asks_again:
+            return AskAgain()
         if seen is None and self._is_new:
             seen = completion
         chunks = self._as_chunks(completion if seen is None else seen)
         return Respond(seen, chunks=chunks, status=_OK if self._is_rebuilt else None)
+
+    @property
+    def may_ask_again(self) -> bool:
+        """Whether what came of a stream must not be handed out yet."""
+        return self._translator.may_ask_again
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether the answer was not understood, and the model is asked again."""
+        return self._translator.asks_again
+
+    def ask_again(self) -> Action:
+        """The answer was let go of: ask again, with what was wrong; as before, if that failed."""
+        self._count_usage()
+        if self._has_asked:
+            self._changed = self._unasked
+        else:
+            self._unasked, self._has_asked = self._changed, True
+            self._changed = self._translator.ask_again()
+            self._ask_usage()
+        self._usage, self._answer, self._last_chunk = None, {}, None
+        self._accepted = self._is_new = self._is_rebuilt = False
+        if self._limits_tokens:
+            with self.guard.step("estimate"):
+                self._estimate(self._body if self._changed is None else self._changed)
+        return Reserve(self._reserved, self._sure, self._margin)
 
     def _as_chunks(self, completion: chat.Body) -> list[chat.Body] | None:
         """The answer as a stream, where one was asked for."""
@@ -417,6 +450,9 @@ class Exchange:
 
     def finish(self) -> None:
         """Count what was used; once, when the answer was handed out."""
+        self._count_usage()
+
+    def _count_usage(self) -> None:
         if self._usage is not None:
             self.tally.add("prompt_tokens", self._usage.prompt_tokens)
             self.tally.add("completion_tokens", self._usage.completion_tokens)
@@ -443,7 +479,10 @@ class Exchange:
         if refusal is not None:
             refusal = replace(refusal, tries=self._head.tries)
             return self._refused(refusal) or self._error(body, gave_up=True)
-        if self._head.status in _NOT_UNDERSTOOD and self._changed is not None:
+        not_understood = self._head.status in _NOT_UNDERSTOOD
+        if not_understood and self._has_asked and self._changed is not self._unasked:
+            return AskAgain()
+        if not_understood and self._changed is not None:
             # Nothing that we added may fail a request: once as the agent wrote it.
             self._translator.refused()
             self._changed, self._plain, self._asked_usage = None, True, False

@@ -83,6 +83,21 @@ class GuardedTranslation:
         """Whether the size of the request matters."""
         return self._guarded("size", lambda inner: inner.measures)
 
+    @property
+    def may_ask_again(self) -> bool:
+        """Whether the model can still be asked again: the agent has got nothing of the answer."""
+        return not self._is_broken and self._inner.may_ask_again
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether the answer was not understood, and the model is to be asked again."""
+        return not self._is_broken and self._inner.again is not None
+
+    def ask_again(self) -> chat.Body | None:
+        """The request that asks again, in the provider view; None: the agent's own."""
+        self._salvage = Salvage()
+        return self._guarded("again", lambda inner: inner.ask_again())
+
     def check_size(self, tokens: int) -> None:
         """Note that the request is larger than the model's context, if it is.
 

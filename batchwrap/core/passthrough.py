@@ -19,6 +19,8 @@ class Passthrough:
     mends = False
     fits_forms = False
     reads_errors = False
+    may_ask_again = False
+    again = None
 
     def local_answer(self) -> None:
         """Only the provider answers."""
@@ -32,6 +34,10 @@ class Passthrough:
 
     def withdraw(self) -> None:
         """Nothing was added, so nothing is taken back."""
+
+    def ask_again(self) -> chat.Body | None:
+        """Nothing was read, so nothing was misunderstood."""
+        return None
 
     def check_size(self, tokens: int) -> None:
         """How large is too large is the provider's to say."""

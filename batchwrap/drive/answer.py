@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from batchwrap.core.actions import AnswerLocally, Head, Respond
@@ -53,6 +54,42 @@ class AsyncIncoming(Protocol):
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+
+
+# Pieces without a word in them (comments that keep a connection open) that may wait.
+MOST_HELD = 1_000
+
+
+@dataclass(slots=True)
+class Held:
+    """The beginning of a stream, which waited until it was sure that it is handed out.
+
+    Attributes:
+        pieces: what came.
+        error: what came behind them; it is raised where the reader of the stream comes to it.
+    """
+
+    pieces: deque[Any] = field(default_factory=deque)
+    error: Exception | None = None
+
+    def waits(self, exchange: Exchange) -> bool:
+        """Whether the next piece has to wait, too."""
+        is_open = self.error is None and len(self.pieces) < MOST_HELD
+        return is_open and exchange.may_ask_again
+
+    def take(self) -> Any:
+        """The next piece; bytes that have waited go out together.
+
+        Raises:
+            Exception: what came behind them.
+        """
+        if not self.pieces and self.error is not None:
+            raise self.error
+        if all(isinstance(piece, bytes) for piece in self.pieces):
+            whole = b"".join(self.pieces)
+            self.pieces.clear()
+            return whole
+        return self.pieces.popleft()
 
 
 @dataclass(frozen=True, slots=True)

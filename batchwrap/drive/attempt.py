@@ -48,6 +48,11 @@ class Attempt:
         self.settle()
         return sleep_s
 
+    def asks_again(self) -> None:
+        """The attempt has ended, and another one follows."""
+        self.settle()
+        self.lease = None
+
     def settle(self) -> None:
         """Replace the reservation by what was spent; the first call counts."""
         with self.exchange.guard.step("settle"):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, assert_never
 from batchwrap.core import actions
 from batchwrap.core.chat import Body
 from batchwrap.core.exchange import Exchange
-from batchwrap.drive.answer import Answer, Incoming, sent
+from batchwrap.drive.answer import Answer, Held, Incoming, sent
 from batchwrap.drive.attempt import Attempt
 from batchwrap.throttle.gate import Gate
 
@@ -24,16 +24,21 @@ class Pieces:
     the reservation settled.
     """
 
-    def __init__(self, source: Generator[Any], incoming: Incoming, attempt: Attempt) -> None:
+    def __init__(
+        self, source: Generator[Any], incoming: Incoming, attempt: Attempt, held: Held
+    ) -> None:
         self._source = source
         self._incoming = incoming
         self._attempt = attempt
+        self._held = held
 
     def __iter__(self) -> Pieces:
         return self
 
     def __next__(self) -> Any:
         try:
+            if self._held.pieces or self._held.error is not None:
+                return self._held.take()
             return next(self._source)
         except BaseException as error:  # StopIteration, too: either way it is over
             self._attempt.stopped(error)
@@ -53,7 +58,7 @@ class Pieces:
         self._attempt.end()
 
 
-def run(
+def run(  # noqa: C901  # one case for each action
     exchange: Exchange,
     send: Callable[[Body | None, str | None], In],
     *,
@@ -98,6 +103,10 @@ def run(
                     _drop(sent(incoming))
                     gate.pause(attempt.refused(refusal, seconds))
                     action = exchange.waited()
+                case actions.AskAgain():
+                    sent(incoming).close()
+                    attempt.asks_again()
+                    action = exchange.ask_again()
                 case actions.ReadFirst():
                     action = exchange.first(sent(incoming).first())
                 case actions.ReadBody():
@@ -108,14 +117,33 @@ def run(
                     return Answer(sent(incoming), respond)
                 case actions.Stream():
                     arriving = sent(incoming)
-                    pieces = Pieces(arriving.pieces(exchange), arriving, attempt)
-                    return Answer(arriving, pieces)
+                    source = arriving.pieces(exchange)
+                    held = _beginning(source, exchange)
+                    if exchange.asks_again:
+                        source.close()
+                        action = actions.AskAgain()
+                    else:
+                        pieces = Pieces(source, arriving, attempt, held)
+                        return Answer(arriving, pieces)
                 case _:
                     assert_never(action)
     except BaseException as error:
         exchange.watch.failed(error)
         _give_up(incoming, attempt)
         raise
+
+
+def _beginning(source: Generator[Any], exchange: Exchange) -> Held:
+    """What has to wait of a stream, since the model may have to be asked again."""
+    held = Held()
+    while held.waits(exchange):
+        try:
+            held.pieces.append(next(source))
+        except StopIteration:
+            break
+        except Exception as error:
+            held.error = error
+    return held
 
 
 def _give_up(incoming: Incoming | None, attempt: Attempt) -> None:

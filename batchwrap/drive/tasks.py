@@ -12,7 +12,7 @@ import anyio
 from batchwrap.core import actions
 from batchwrap.core.chat import Body
 from batchwrap.core.exchange import Exchange
-from batchwrap.drive.answer import Answer, AsyncIncoming, sent
+from batchwrap.drive.answer import Answer, AsyncIncoming, Held, sent
 from batchwrap.drive.attempt import Attempt
 from batchwrap.throttle.gate import Gate
 
@@ -27,17 +27,20 @@ class AsyncPieces:
     """
 
     def __init__(
-        self, source: AsyncGenerator[Any], incoming: AsyncIncoming, attempt: Attempt
+        self, source: AsyncGenerator[Any], incoming: AsyncIncoming, attempt: Attempt, held: Held
     ) -> None:
         self._source = source
         self._incoming = incoming
         self._attempt = attempt
+        self._held = held
 
     def __aiter__(self) -> AsyncPieces:
         return self
 
     async def __anext__(self) -> Any:
         try:
+            if self._held.pieces or self._held.error is not None:
+                return self._held.take()
             return await anext(self._source)
         except BaseException as error:  # StopAsyncIteration, too: either way it is over
             self._attempt.stopped(error)
@@ -58,7 +61,7 @@ class AsyncPieces:
         self._attempt.end()
 
 
-async def run(
+async def run(  # noqa: C901  # one case for each action
     exchange: Exchange,
     send: Callable[[Body | None, str | None], Awaitable[In]],
     *,
@@ -103,6 +106,10 @@ async def run(
                     await _drop(sent(incoming))
                     await gate.pause_async(attempt.refused(refusal, seconds))
                     action = exchange.waited()
+                case actions.AskAgain():
+                    await sent(incoming).close()
+                    attempt.asks_again()
+                    action = exchange.ask_again()
                 case actions.ReadFirst():
                     action = exchange.first(await sent(incoming).first())
                 case actions.ReadBody():
@@ -113,14 +120,33 @@ async def run(
                     return Answer(sent(incoming), respond)
                 case actions.Stream():
                     arriving = sent(incoming)
-                    pieces = AsyncPieces(arriving.pieces(exchange), arriving, attempt)
-                    return Answer(arriving, pieces)
+                    source = arriving.pieces(exchange)
+                    held = await _beginning(source, exchange)
+                    if exchange.asks_again:
+                        await source.aclose()
+                        action = actions.AskAgain()
+                    else:
+                        pieces = AsyncPieces(source, arriving, attempt, held)
+                        return Answer(arriving, pieces)
                 case _:
                     assert_never(action)
     except BaseException as error:
         exchange.watch.failed(error)
         await _give_up(incoming, attempt)
         raise
+
+
+async def _beginning(source: AsyncGenerator[Any], exchange: Exchange) -> Held:
+    """What has to wait of a stream, since the model may have to be asked again."""
+    held = Held()
+    while held.waits(exchange):
+        try:
+            held.pieces.append(await anext(source))
+        except StopAsyncIteration:
+            break
+        except Exception as error:
+            held.error = error
+    return held
 
 
 async def _give_up(incoming: AsyncIncoming | None, attempt: Attempt) -> None:

@@ -48,6 +48,7 @@ class Run:
         refusals: requests that were answered with status 429.
         failed_open: requests that were refused with what batchwrap added.
         multi_calls: multi-calls of the model.
+        malformed: multi-calls that were not in the form that was asked for.
         items: single calls that they became.
         reminders: reminders that stood in requests, counted in each request again.
         wall_s: from the first request to the last answer.
@@ -71,6 +72,7 @@ class Run:
     refusals: int = 0
     failed_open: int = 0
     multi_calls: int = 0
+    malformed: int = 0
     items: int = 0
     reminders: int = 0
     wall_s: float = 0.0

@@ -22,6 +22,7 @@ MEASURES: tuple[tuple[str, str, Callable[[Run], float | None]], ...] = (
     ("tool_errors", "tool calls failed", lambda run: run.tool_errors),
     ("refusals", "refused (429)", lambda run: run.refusals),
     ("failed_open", "sent again as it was", lambda run: run.failed_open),
+    ("malformed", "malformed multi-calls", lambda run: run.malformed),
     ("wall_s", "wall time, s", lambda run: run.wall_s),
     ("waiting_s", "waiting, s", lambda run: run.waiting_s),
 )

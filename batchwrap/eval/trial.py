@@ -179,6 +179,7 @@ class _Trial:
             "refusals": book.refusals,
             "failed_open": stats.failed_open,
             "multi_calls": stats.multi_calls,
+            "malformed": sum(sum(counts.values()) for counts in stats.malformed.values()),
             "items": stats.items,
             "reminders": stats.reminders,
             "wall_s": round(wall_s, 3),

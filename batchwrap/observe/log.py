@@ -13,6 +13,7 @@ _log = logging.getLogger("batchwrap")
 _LEVELS: Mapping[EventName, int] = {
     "failed_open": logging.WARNING,
     "internal_error": logging.WARNING,
+    "asked_again": logging.INFO,
     "refused": logging.INFO,
     "waited": logging.INFO,
     "defect": logging.INFO,

@@ -41,6 +41,7 @@ class Metrics(Collector):
         """The counters by name."""
         counted = self._stats().as_dict()
         yield _directives(counted.pop("directives"))
+        yield _malformed(counted.pop("malformed"))
         for name, label in _LABELS.items():
             yield _labelled(name, label, counted.pop(name))
         for name, value in counted.items():
@@ -64,4 +65,14 @@ def _directives(counts: Mapping[str, Any]) -> Metric:
         for directive, whats in by_directive.items():
             for what, count in whats.items():
                 family.add_metric([model, directive, what], count)
+    return family
+
+
+def _malformed(counts: Mapping[str, Mapping[str, int]]) -> Metric:
+    family = CounterMetricFamily(
+        f"{_PREFIX}malformed", f"{_HELP}.malformed", labels=["model", "understood"]
+    )
+    for model, by_outcome in counts.items():
+        for understood, count in by_outcome.items():
+            family.add_metric([model, understood], count)
     return family

@@ -230,7 +230,8 @@ def conversation(caller: Caller, serve: Any, events: list[Event]) -> None:
 
     A refusal, a repair, a multi-call, a read with others added, parallel reads for the
     agent's own multi-tool, a reminder and what followed, one that was held back, a request
-    sent again plain, a call that is cut off, a function of the user's that fails.
+    sent again plain, a call that is cut off, a function of the user's that fails, a batch
+    that means nothing.
     """
     broken = call_event('{"files": [{"path": "secret.py"}]}', name="multi_read")
     broken = broken.replace(b'"index":0,"function"', b'"function"').replace(b'"id":"call_0",', b"")
@@ -239,8 +240,9 @@ def conversation(caller: Caller, serve: Any, events: list[Event]) -> None:
     reads = Reply(calls=(one,)), Reply(calls=(one, other))
     said = [Reply("secret")] * 3
     cut = call_event('{"path": "secret', name="read_file") + event(chunk({}, "length"))
-    replies = REFUSED, raw(broken + ending), *reads, *said, Raw(400), Reply("secret"), raw(cut), END
-    lab = serve(*replies)
+    misread = Reply(calls=(Call("batch", {"secret": 1}),))
+    replies = raw(broken + ending), *reads, *said, Raw(400), Reply("secret"), raw(cut), END
+    lab = serve(REFUSED, *replies, misread, END)
     client = batchwrap.wrap(
         caller.open(lab, api_key="sk-secret"),
         batching=Batching(read_ahead=ReadAhead(), failed=fails),
@@ -266,6 +268,7 @@ def conversation(caller: Caller, serve: Any, events: list[Event]) -> None:
     denied = {"role": "tool", "tool_call_id": "c", "content": "divide"}
     edited = [*history(edit)[:2], denied, {"role": "assistant", "content": "secret"}, user]
     caller.ask(client, model="other", tools=TOOLS, messages=edited)
+    caller.ask(client, model="third", tools=TOOLS, messages=[user])
 
 
 def fails(text: str) -> bool:

@@ -71,6 +71,14 @@ class Incoming:
             self._ledger.defect("large_output_budget", requested=most, limit=_LARGE_OUTPUT)
         return made
 
+    def again(self, body: chat.Body) -> chat.Body:
+        """The request that asks again, as its provider takes it; another answer is coming."""
+        self._repair, self.said = None, None
+        sent = self._sent
+        made = self.mended(body)
+        self._sent = sent  # the next request knows nothing of what was asked in between
+        return made
+
     def _recall(self, place: int, call: chat.ToolCall) -> str | None:
         """The thoughts of a turn that the agent has dropped; None if nobody kept them.
 

@@ -5,7 +5,7 @@ gather (native multi-tools) -> expand -> read ahead
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from batchwrap.core import chat
@@ -47,6 +47,11 @@ class ChoiceReader:
     def turn(self) -> Turn:
         """The calls that have come so far."""
         return self._expander.turn
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """What is wrong with its calls, by their ids, where none of them was understood."""
+        return self._expander.problems
 
     def plain(self, choice: dict[str, Any]) -> dict[str, Any]:
         """A choice of a plain completion; the same object if it stays as it is."""

@@ -20,6 +20,7 @@ from batchwrap.core.memory import Turn
 from batchwrap.core.pace import Pace
 from batchwrap.core.repair.faults import Fault
 from batchwrap.core.repair.incoming import Incoming
+from batchwrap.core.views.again import asked_again, says_something
 from batchwrap.core.views.ahead import next_reads
 from batchwrap.core.views.conflict import Waves
 from batchwrap.core.views.deliver import (
@@ -38,6 +39,7 @@ from batchwrap.core.views.sameness import Prefixes
 from batchwrap.core.views.settled import NOTHING, find_settled
 from batchwrap.core.views.spoken import Reader
 from batchwrap.options import Batching
+from batchwrap.stats import malformed_counter
 
 
 class Translator:
@@ -51,6 +53,9 @@ class Translator:
         self._rewrite: Rewrite = "offer"
         self._readers: dict[Any, ChoiceReader] = {}
         self._judged: set[Any] = set()  # choices of which the model's habits know
+        self._may_ask = False  # whether the model may be asked again, if it is not understood
+        self._has_said = False  # whether the agent has got a part of the answer
+        self.again: chat.Body | None = None
         self._head: chat.Body = {}
         self._usage: Any = None
         self._pace = Pace()
@@ -111,6 +116,7 @@ class Translator:
             self._out = rewrite(
                 self._body, self._settled, self._prefixes, self._context, offers=offers
             )
+            self._may_ask = self._answers_locally
         sent = self._body if self._out.body is None else self._out.body
         mended = self._incoming.mended(sent)
         if mended is not sent:
@@ -143,7 +149,44 @@ class Translator:
 
     def withdraw(self) -> None:
         """Nothing of what was made of the request goes out: its answer has none of our calls."""
-        self._out, self._readers = Outgoing(), {}
+        self._out, self._readers, self._may_ask = Outgoing(), {}, False
+
+    @property
+    def may_ask_again(self) -> bool:
+        """Whether the model can still be asked again: the agent has got nothing of the answer."""
+        return self._may_ask and not self._has_said and self.again is None
+
+    def _consider_asking(self, choice: dict[str, Any], said: object) -> None:
+        """Prepare to ask again, where an answer is nothing but multi-calls that mean nothing.
+
+        What the agent gets otherwise is made all the same: whether it is asked again is for the
+        exchange to say. A model that ran out of output tokens would only do so again.
+        """
+        reader = next(iter(self._readers.values()))
+        is_cut = choice.get("finish_reason") == "length"
+        if self.may_ask_again and reader.problems and not is_cut:
+            sent = self._body if self._out.body is None else self._out.body
+            self.again = asked_again(sent, said, reader.turn.original, reader.problems)
+
+    def ask_again(self) -> chat.Body | None:
+        """The request that asks again. Whatever comes next is the answer to it, and counts."""
+        assert self.again is not None
+        body = self._incoming.again(self.again)
+        self.again, self._may_ask, self._readers, self._judged = None, False, {}, set()
+        self._head, self._usage, self._pace = {}, None, Pace()
+        self._out = replace(self._out, body=body)
+        self._context.tally.add("asked_again")
+        self._context.tally.note("asked_again", model=str(self._body.get("model")))
+        return body
+
+    def _count_readings(self, turn: Turn) -> None:
+        """Count how well a model's multi-calls were understood, where they were not as wanted."""
+        model, tally = self._body.get("model"), self._context.tally
+        self._context.memory.habits.judge_call(model, malformed=turn.malformed)
+        for tool, understood in turn.readings:
+            if understood != "exactly":
+                tally.add(malformed_counter(model, understood))
+                tally.note("malformed", model=str(model), tool=tool, understood=understood)
 
     @property
     def measures(self) -> bool:
@@ -190,6 +233,7 @@ class Translator:
         places = (place for place, choice in enumerate(new) if isinstance(choice, dict))
         for place, (index, choice) in zip(places, chat.choices(completion), strict=True):
             seen = self._reader(index).plain(choice)
+            self._consider_asking(choice, chat.part_of(choice).get("content"))
             if seen is not choice:
                 new[place], changed = seen, True
         self.note(completion)
@@ -241,9 +285,11 @@ class Translator:
         A chunk with an ``error`` is the last one.
         """
         repaired = self._incoming.chunk(chunk, self._out)
-        if repaired is None:
-            return self._seen(chunk)
-        return self._each_seen(repaired)
+        out = self._seen(chunk) if repaired is None else self._each_seen(repaired)
+        if self._may_ask and not self._has_said:
+            handed = [chunk] if out is None else out
+            self._has_said = any(says_something(one.get("choices") or ()) for one in handed)
+        return out
 
     def lost(self, fault: Fault) -> list[chat.Body]:
         """The chunks to hand out where a part of a stream is lost."""
@@ -263,6 +309,8 @@ class Translator:
         for index, choice in chat.choices(chunk):
             seen = self._reader(index).delta(choice)
             is_over = bool(choice.get("finish_reason"))
+            if is_over:
+                self._consider_asking(choice, None)
             if is_over or (seen is not choice and chat.tool_calls(chat.part_of(seen or {}))):
                 self._commit(index, is_over=is_over)
             if seen is not choice:
@@ -291,6 +339,8 @@ class Translator:
     def _left(self, chunk: chat.Body | None) -> list[chat.Body]:
         """The calls of choices that were not finished."""
         left = [(index, reader.finish()) for index, reader in self._readers.items()]
+        if left:
+            self._consider_asking({}, None)
         self.commit()
         self._judge()
         like = chunk or {"object": "chat.completion.chunk"}
@@ -326,7 +376,7 @@ class Translator:
         memory.turns.keep(turn, self._context.now_s)
         if is_over and turn.counts and index not in self._judged:
             self._judged.add(index)
-            memory.habits.judge_call(self._body.get("model"), malformed=turn.malformed)
+            self._count_readings(turn)
 
     def _judge(self) -> None:
         """Take note of what a whole answer tells of its model."""
