@@ -17,9 +17,9 @@ from batchwrap.analyze.kinds import deed_of
 from batchwrap.analyze.said import Said
 from batchwrap.analyze.session import Call, Prompt, Session, Turn
 from batchwrap.core import chat
+from batchwrap.core.failures import looks_failed
 from batchwrap.core.limits.cost import Usage
 from batchwrap.core.views.cap import tokens_in, tokens_of
-from batchwrap.core.views.deliver import looks_failed
 from batchwrap.core.views.find import SingleTool, find
 from batchwrap.options import Batching
 from batchwrap.throttle.estimate import Estimator
@@ -219,7 +219,7 @@ class _Recorder:
         made = next((call for call in self._calls() if call.call_id == key), None)
         if made is not None:
             made.result_tokens += tokens
-            made.failed |= said.failed or looks_failed("".join(chat.texts(content)))
+            made.failed |= said.failed or looks_failed(chat.text_of(content))
 
     def _calls(self) -> Iterator[_Made]:
         """The calls of the last answer; a result of an earlier one changes nothing any more."""

@@ -146,6 +146,11 @@ def texts(content: object) -> Iterator[str]:
                 yield part["text"]
 
 
+def text_of(content: object) -> str:
+    """The texts of a message's content as one, part under part."""
+    return "\n".join(texts(content))
+
+
 def with_text(message: Message, text: str) -> Message:
     """A copy of the message with a text added at the end of its content.
 

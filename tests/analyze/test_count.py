@@ -17,9 +17,9 @@ from batchwrap.analyze.record import Reading, sessions
 from batchwrap.analyze.said import Said, assistant, call, result
 from batchwrap.analyze.session import Session
 from batchwrap.analyze.words import asked_of_the_model, assumptions
+from batchwrap.core.failures import looks_failed
 from batchwrap.core.limits.cost import Usage
 from batchwrap.core.reminders.schedule import Offered, Walk
-from batchwrap.core.views.deliver import looks_failed
 from batchwrap.core.views.find import find
 from batchwrap.core.views.multi import multi_tools
 from batchwrap.options import Batching

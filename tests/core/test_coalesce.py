@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchwrap.core.failures import looks_failed
 from batchwrap.core.views import meaning
 from batchwrap.core.views.coalesce import coalesce
-from batchwrap.core.views.deliver import looks_failed
 from batchwrap.core.views.find import find
 from batchwrap.core.views.fold import Segment
 from batchwrap.core.views.items import ItemScanner

@@ -7,7 +7,7 @@ import pytest
 
 from batchwrap.core.memory import Memory
 from batchwrap.core.views.conflict import Waves, conflict, effect_of
-from batchwrap.core.views.deliver import LocalAnswer, looks_failed
+from batchwrap.core.views.deliver import LocalAnswer
 from batchwrap.core.views.find import find
 from batchwrap.options import Batching, Options
 from tests.core.harness import Bench, answer, call, completion, gather, ran
@@ -205,37 +205,32 @@ def test_the_users_own_word_for_failed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "failed"),
+    "result",
     [
-        ("Error: no match", True),
-        ("<error>denied</error>", True),
-        ("Permission denied by the user", True),
-        ("Could not find oldString in the file. It must match exactly, …", True),
-        ("Found multiple matches for oldString. Provide more context.", True),
-        ("No changes to apply: oldString and newString are identical.", True),
-        ("The user rejected permission to use this specific tool call.", True),
-        ("[Operation Cancelled] Reason: …", True),
-        ("Replaced 1 occurrence", False),
-        ("Found 3 matches", False),
-        ("", False),
-        ("def error(): ...", False),
-        ("An error occurred while running the tool. Please try again.", True),
-        ("Encountered error: no such file", True),
-        ('{"error": "no match", "path": "a.py"}', True),
-        ('{"success": false}', True),
-        ('{"isError": true, "content": []}', True),
-        ('{\n  "returncode": 1,\n  "output": ""\n}', True),
-        ("<returncode>127</returncode>\n<output></output>", True),
-        ('{"content": "x", "error": null}', False),
-        ('{"success": true, "exit_code": 0}', False),
-        ('{"is_error": 1, "returncode": "2"}', False),
-        ("<returncode>0</returncode>\n<output></output>", False),
-        ('{"error": }', False),
+        "Error: no match",
+        "User rejected the tool call for `edit_file` with id call_1",
+        "Tool execution was not approved.",
+        "The tool call was denied.",
+        "<tool_use_error>String to replace not found in file.\nString: 1</tool_use_error>",
+        '{"isError": true, "content": []}',
+        "Wall time: 3 s\nProcess exited with code 1\nOutput:\n",
     ],
 )
-def test_what_reads_as_failed(result: str, failed: bool) -> None:
-    """Common ways in which tools say that they failed."""
-    assert looks_failed(result) is failed
+def test_what_waits_behind_a_failure(result: str) -> None:
+    """An edit that failed or was denied cancels those behind it, as a text and as parts."""
+    session = Session()
+    history = session.history(result, "done")
+    assert session.next(history) is None
+    texts = ("[edit_file]", result)
+    history[-2] = {**history[-2], "content": [{"type": "text", "text": text} for text in texts]}
+    assert session.next(history) is None
+
+
+def test_what_waits_behind_a_healthy_result() -> None:
+    """A result that talks about errors cancels nothing."""
+    session = Session()
+    assert session.next(session.history("Replaced 1 occurrence in errors.py", "done")) is not None
+    assert session.next(session.history("1\tError: no match\n2\t", "done")) is not None
 
 
 def test_an_agent_that_takes_one_call_only() -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchwrap.core.failures import looks_failed
 from batchwrap.core.reminders.directives import names_of, prepare
 from batchwrap.core.reminders.schedule import Offered, Walk
-from batchwrap.core.views.deliver import looks_failed
 from batchwrap.core.views.find import find
 from batchwrap.core.views.multi import multi_tools
 from batchwrap.directives import Directive

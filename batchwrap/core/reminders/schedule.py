@@ -204,7 +204,7 @@ class Walk:
         multis, singles = offered.multis, offered.singles
         for outcome in cap.outcomes(self._calls, message, multis, singles, offered.failed):
             self.cap.take(outcome)
-        if self.lapse and offered.failed("".join(chat.texts(message.get("content")))):
+        if self.lapse and offered.failed(chat.text_of(message.get("content"))):
             self.lapse.clear()  # what comes next may rest on the failure
 
     def _mark(self, marker: Marker | None) -> None:

@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 from batchwrap.core import chat
 from batchwrap.core.context import Context
+from batchwrap.core.failures import looks_failed
 from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.repair import diagnosis, faults
 from batchwrap.core.repair.answer import AnswerRepair, Asked
@@ -18,7 +19,6 @@ from batchwrap.core.repair.thoughts import Thoughts, thoughts_key
 from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.core.repair.whole import chunks_in, joined, parts_in
 from batchwrap.core.views.cap import tokens_in
-from batchwrap.core.views.deliver import looks_failed
 from batchwrap.core.views.outgoing import Outgoing
 from batchwrap.core.views.sameness import Conversation, Prefixes
 from batchwrap.errors import ContextLimitExceeded

@@ -84,7 +84,7 @@ def outcomes(
     if call is None:
         return
     name = chat.name_of(call)
-    text = "".join(chat.texts(answer.get("content")))
+    text = chat.text_of(answer.get("content"))
     multi = multis.get(name)
     if multi is not None and any(map(_changes, multi.tools.values())):
         ran = [result for tool, result in results.split(text) if _changes(singles.get(tool))]

@@ -8,12 +8,9 @@ gets the same wave, and a fork its own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import orjson
 
 from batchwrap.core import chat
 from batchwrap.core.memory import Placed, Turn, TurnRequest
@@ -22,52 +19,7 @@ from batchwrap.core.views.cap import tokens_of
 from batchwrap.core.views.sameness import is_system, says_nothing
 from batchwrap.core.views.spoken import Spoken
 
-# Ways in which tools say that they failed; a user's own function takes their place.
-_FAILED = (
-    "an error occurred",
-    "cannot ",
-    "could not ",
-    "encountered error",
-    "error",
-    "failed",
-    "failure",
-    "file not found",
-    "found multiple ",  # places for an edit of one
-    "no changes made to ",
-    "no changes to apply",
-    "operation aborted",
-    "operation cancelled",
-    "permission denied",
-    "the user rejected",
-    "traceback (most recent call",
-    "unable to ",
-)
-_EXIT_TAG = re.compile(r"\s*<(?:returncode|exit_code)>\s*(?!0\s*<)")
-_EXIT_CODES = ("returncode", "exit_code", "exitCode")
 _HARMLESS = ("read", "read_only", "bookkeeping")
-
-
-def looks_failed(result: str) -> bool:
-    """Whether a tool's result reads as failed or denied."""
-    if result.lstrip(" \n<[*_").lower().startswith(_FAILED):
-        return True
-    return _EXIT_TAG.match(result) is not None or _object_failed(result.strip())
-
-
-def _object_failed(result: str) -> bool:
-    """Whether a result is a JSON object that says of itself that the call failed."""
-    if not (result.startswith("{") and result.endswith("}")):
-        return False
-    try:
-        told = orjson.loads(result)
-    except orjson.JSONDecodeError:
-        return False
-    return (
-        bool(told.get("error"))
-        or told.get("success") is False
-        or any(told.get(name) is True for name in ("isError", "is_error"))
-        or any(type(told.get(code)) is int and told[code] != 0 for code in _EXIT_CODES)
-    )
 
 
 def request_of(body: chat.Body, conversation: bytes) -> TurnRequest:
@@ -167,7 +119,7 @@ def _results(spoken: Spoken) -> dict[str, str]:
     handed_out = {one.call_id: str(one.placed.call["id"]) for one in spoken.members if one.placed}
     results: dict[str, str] = {}
     for message in spoken.answers:
-        text = "".join(chat.texts(message.get("content")))
+        text = chat.text_of(message.get("content"))
         results.setdefault(handed_out[str(message.get("tool_call_id"))], text)
     return results
 

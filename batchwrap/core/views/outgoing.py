@@ -13,6 +13,7 @@ from functools import partial
 
 from batchwrap.core import chat
 from batchwrap.core.context import Context
+from batchwrap.core.failures import looks_failed
 from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.memory import Memory
 from batchwrap.core.reminders import metering
@@ -23,7 +24,6 @@ from batchwrap.core.views.ahead import kept
 from batchwrap.core.views.cap import outcomes
 from batchwrap.core.views.choice import Choice, choose, start_of
 from batchwrap.core.views.coalesce import coalesce
-from batchwrap.core.views.deliver import looks_failed
 from batchwrap.core.views.fold import Kept, Segment, fold
 from batchwrap.core.views.kit import Kit, kit_of
 from batchwrap.core.views.offer import offer, wants_one_tool

@@ -150,7 +150,7 @@ def _answers(
             or call_id in answers
             or not _holds_only(message, _ANSWER)
             or not _is_content(content, _is_part)
-            or failed("".join(chat.texts(content)))
+            or failed(chat.text_of(content))
         ):
             return None
         answers[call_id] = message

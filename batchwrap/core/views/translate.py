@@ -15,6 +15,7 @@ from typing import Any
 
 from batchwrap.core import chat
 from batchwrap.core.context import Context
+from batchwrap.core.failures import looks_failed
 from batchwrap.core.habits import Rewrite
 from batchwrap.core.memory import Turn
 from batchwrap.core.pace import Pace
@@ -26,7 +27,6 @@ from batchwrap.core.views.conflict import Waves
 from batchwrap.core.views.deliver import (
     LocalAnswer,
     goes_on,
-    looks_failed,
     next_calls,
     open_turn,
     request_of,

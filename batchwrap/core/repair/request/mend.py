@@ -13,9 +13,9 @@ from math import isfinite
 from typing import Any
 
 from batchwrap.core import chat
+from batchwrap.core.failures import looks_failed
 from batchwrap.core.repair.request import failures, history, order
 from batchwrap.core.repair.request.profiles import Profile
-from batchwrap.core.views.deliver import looks_failed
 from batchwrap.options import Repair
 
 Count = Callable[[str], None]

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 
 from batchwrap.core import chat
+from batchwrap.core.failures import looks_failed
 from batchwrap.core.views import ids
 from batchwrap.core.views.ahead.paths import FilePath, parse
-from batchwrap.core.views.deliver import looks_failed
 from batchwrap.core.views.find import SingleTool
 from batchwrap.core.views.multi import AHEAD
 
@@ -39,7 +39,7 @@ class Call:
     @property
     def text(self) -> str:
         """Its result as one text; empty if there is none."""
-        return "\n".join(chat.texts(self.answer.get("content")))
+        return chat.text_of(self.answer.get("content"))
 
     @property
     def went_well(self) -> bool:
@@ -114,7 +114,7 @@ def past_of(messages: Sequence[chat.Message], singles: Mapping[str, SingleTool])
             if answered is not None:
                 answered.answer = message
         elif role == "user":
-            past.prompt, past.asked = "\n".join(chat.texts(message.get("content"))), place
+            past.prompt, past.asked = chat.text_of(message.get("content")), place
     return past
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from batchwrap.core import chat
+from batchwrap.core.failures import looks_failed
 from batchwrap.core.views.ahead.hits import hit_rate
 from batchwrap.core.views.ahead.past import Call, Past, arguments_in, may_be_same, past_of
 from batchwrap.core.views.ahead.paths import FilePath, is_harmless, is_near, parse
 from batchwrap.core.views.ahead.ranges import Window, ended, is_part, lines_in, move, window_of
 from batchwrap.core.views.ahead.sources import aligned, listed, mentioned, referred
 from batchwrap.core.views.cap import tokens_of
-from batchwrap.core.views.deliver import looks_failed
 from batchwrap.core.views.find import SingleTool, role_of
 from batchwrap.core.views.items import as_text
 from batchwrap.options import AheadSource, ReadAhead

@@ -1,0 +1,64 @@
+"""The one judgement of a result: fields, tags and exit codes first, then its words."""
+
+from __future__ import annotations
+
+from batchwrap.core.failures import codes, prose
+from batchwrap.core.failures.fields import Fields, fields_of
+from batchwrap.core.failures.status import ResultStatus
+
+# What is read of a result. Refusals with a person's feedback, and errors that quote the text that
+# was not found, stay below; what is longer is a text, not a message.
+_HEAD = 4_096
+_TAIL = 1_024
+
+
+def looks_failed(result: str) -> bool:
+    """Whether a tool's result reads as failed or denied."""
+    return status_of(result) is not ResultStatus.SUCCEEDED
+
+
+def status_of(result: str, *, is_error: bool = False) -> ResultStatus:
+    """What a tool's result says of its call.
+
+    Args:
+        result: its text; the texts of several parts one under the other.
+        is_error: whether a flag beside the text says that it is an error (Anthropic's `is_error`,
+            MCP's `isError`); the text then tells only whether the call was denied.
+
+    Example:
+        >>> status_of("Error: User rejected the edit").value
+        'denied'
+        >>> status_of("class Error(Exception): ...").value
+        'succeeded'
+    """
+    is_whole = len(result) <= _HEAD
+    head = prose.cleaned(result[:_HEAD])
+    said = _fields(head if is_whole else result) or _codes(head, result)
+    status = ResultStatus.FAILED if is_error else said.status
+    if status is ResultStatus.FAILED and any(map(prose.tells_refusal, said.texts)):
+        return ResultStatus.DENIED
+    if status is not None:
+        return status
+    told = (prose.status_of(text) for text in said.texts if len(text) <= _HEAD)
+    return next((one for one in told if one is not ResultStatus.SUCCEEDED), ResultStatus.SUCCEEDED)
+
+
+def _fields(result: str) -> Fields | None:
+    """What a JSON value says, also behind the header that an agent has put in front of it."""
+    if len(result) > _HEAD:
+        return fields_of(result)
+    found = (fields_of(start.rstrip("` \n")) for start in prose.starts(result))
+    return next((one for one in found if one is not None), None)
+
+
+def _codes(head: str, result: str) -> Fields:
+    """What tags and exit codes say, in front of the output or behind it."""
+    tail = head if len(result) <= _HEAD else prose.cleaned(result[-_TAIL:])
+    is_headed = head.startswith("[")
+    found = (
+        codes.status_of(start, tail)
+        for start in prose.starts(head)
+        if start is head or is_headed or start.startswith("<")
+    )
+    status = next((one for one in found if one is not None), None)
+    return Fields(status, (head,) if len(result) <= _HEAD else ())
