@@ -72,8 +72,8 @@ class Engine:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.counters = Counters(above=PROCESS)
         self.budget = Budget(options.throttle)
+        self.counters = Counters(above=PROCESS, waiting=self.budget.waiting)
         self.is_off = False  # everything passes through
         self._memory = Memory()
         self._warned: set[str] = set()

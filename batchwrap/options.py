@@ -29,6 +29,7 @@ EventName = Literal[
     "withheld",
     "judged",
     "waited",
+    "waiting",
     "refused",
     "repaired",
     "defect",
@@ -502,7 +503,7 @@ class Event:
             of each request. `docs/observability.md` lists all of them with their fields.
         data: numbers and names that belong to it; seconds end in ``_s``.
         at_unix_s: when it happened, in seconds since 1970. The events of a request are told
-            when it is over.
+            when a wait begins and when one is over, and the rest when it is over itself.
     """
 
     name: EventName

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from threading import RLock
 from typing import Any
+from weakref import WeakSet
 
 from batchwrap._forks import renew_in_child
 
 _ONLY_THROTTLED, _REPAIRS, _DEFECTS = "only_throttled.", "repairs.", "defects."
 # Names of models have all other separators in them.
 _DIRECTIVES, _MALFORMED = "directives\n", "malformed\n"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """A request that waits now.
+
+    Attributes:
+        limits: whose limits it waits for: a plan, or a provider and a model.
+        limit: the limit that is in the way; empty if the provider has said to wait.
+        waited_s: for how long it has waited.
+        expected_s: how long it would wait in all if time alone gave something back; None where
+            only the end of another request tells.
+    """
+
+    limits: str
+    limit: str
+    waited_s: float
+    expected_s: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +74,7 @@ class Stats:
             batch; the `tokens` that it took up (a rough estimate, in each request again);
             and how often it was `withheld_…` and why.
         defects: what was broken and could not be put right, by kind.
+        waiting: the requests that wait for a limit now. All other numbers only ever grow.
     """
 
     requests: int = 0
@@ -84,6 +104,7 @@ class Stats:
     repairs: Mapping[str, int] = field(default_factory=dict)
     directives: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     defects: Mapping[str, int] = field(default_factory=dict)
+    waiting: tuple[Waiting, ...] = ()
 
     @property
     def round_trips_saved(self) -> int:
@@ -96,7 +117,8 @@ class Stats:
 
     def __str__(self) -> str:
         rows = self.as_dict()
-        directives = rows.pop("directives")
+        directives, waiting = rows.pop("directives"), rows.pop("waiting")
+        rows["waiting now"] = len(waiting)
         rows |= {
             f"{directive} ({model}): {what}": count
             for model, by_directive in sorted(directives.items())
@@ -121,12 +143,23 @@ class Stats:
 
 
 class Counters:
-    """Adds up from any thread; what is counted here is counted above, too."""
+    """Adds up from any thread; what is counted here is counted above, too.
 
-    def __init__(self, above: Counters | None) -> None:
+    Args:
+        above: what counts for more than this one target.
+        waiting: tells who waits now.
+    """
+
+    def __init__(
+        self, above: Counters | None, waiting: Callable[[], Iterable[Waiting]] = tuple
+    ) -> None:
         self._counts: Counter[str] = Counter()
         self._lock = RLock()  # a dropped stream may be counted by the garbage collector
         self._above = above
+        self._waiting = waiting
+        self._below: WeakSet[Counters] = WeakSet()
+        if above is not None:
+            above._below.add(self)
         renew_in_child(self)
 
     def after_fork(self) -> None:
@@ -140,6 +173,12 @@ class Counters:
         if self._above is not None:
             self._above.add(counts)
 
+    def waiting(self) -> Iterator[Waiting]:
+        """Who waits now, here and below."""
+        yield from self._waiting()
+        for one in list(self._below):
+            yield from one.waiting()
+
     def stats(self) -> Stats:
         """The counters as they are now."""
         with self._lock:
@@ -150,6 +189,7 @@ class Counters:
             only_throttled=_under(_ONLY_THROTTLED, counts),
             repairs=_under(_REPAIRS, counts),
             defects=_under(_DEFECTS, counts),
+            waiting=tuple(self.waiting()),
             directives=_by_directive(counts),
             malformed=_by_model(counts),
         )

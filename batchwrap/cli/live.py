@@ -20,6 +20,7 @@ from batchwrap.cli.console import console
 from batchwrap.cli.tables import print_table, said
 from batchwrap.cli.view import Standing, View, as_dict
 from batchwrap.core.limits.state import Snapshot
+from batchwrap.throttle.presence import told
 from batchwrap.throttle.stores import Spent
 
 _REFRESH_S = 1.0
@@ -159,6 +160,10 @@ def _levels(standing: Standing) -> Iterator[Row]:
 
 def _state(now: Snapshot) -> str:
     state = f"{now.running} running, {now.waiting} waiting"
+    if now.queue:
+        first = now.queue[0]
+        whose = f" (process {told(first.owner)})" if first.owner else ""
+        state += f", the first for {first.waited_s:,.1f} s{whose}"
     return f"{state}, closed for {now.closed_s:,.1f} s" if now.closed_s else state
 
 

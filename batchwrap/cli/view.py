@@ -16,6 +16,7 @@ from batchwrap.options import Limit, Throttle
 from batchwrap.throttle.accounts import Account, Origin
 from batchwrap.throttle.asks import Scope, key_of
 from batchwrap.throttle.budget import Budget
+from batchwrap.throttle.presence import told
 from batchwrap.throttle.presets import plan
 from batchwrap.throttle.stores import Used
 from batchwrap.throttle.stores.contract import DAY_S
@@ -169,7 +170,16 @@ def _standing_as_dict(standing: Standing) -> dict[str, Any]:
 
 
 def _now_as_dict(now: Snapshot) -> dict[str, Any]:
-    return {"running": now.running, "waiting": now.waiting, "closed_s": now.closed_s}
+    queue = [
+        {"process": told(one.owner), "waited_s": one.waited_s, "amounts": list(one.amounts)}
+        for one in now.queue
+    ]
+    return {
+        "running": now.running,
+        "waiting": now.waiting,
+        "closed_s": now.closed_s,
+        "queue": queue,
+    }
 
 
 def _iso(unix_s: float) -> str:

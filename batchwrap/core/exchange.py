@@ -55,6 +55,7 @@ from batchwrap.core.repair.whole import as_chunks
 from batchwrap.core.tally import Tally
 from batchwrap.core.views.translate import Translator
 from batchwrap.core.watch import NOBODY, Watch
+from batchwrap.options import Limit
 
 
 class Counter(Protocol):
@@ -106,6 +107,7 @@ class Exchange:
         watch: Watch = NOBODY,
     ) -> None:
         self.watch = watch
+        self._pause_s = 0.0
         self._body = body
         self._provider = context.provider
         self._retries = retries
@@ -192,6 +194,23 @@ class Exchange:
         self._margin = cost.reserve(most, output, rule) - self._reserved
         self._sure = cost.reserve(prompt, output, replace(rule, default_output=0))
 
+    def waits(self, expected_s: float | None, limit: Limit | None) -> None:
+        """A wait begins.
+
+        Args:
+            expected_s: how long it takes if nobody gives anything back before; None where
+                only another request's end tells.
+            limit: the limit in the way; None: the provider has said to wait.
+        """
+        if expected_s is None or expected_s >= _WORTH_TELLING_S:
+            facts = {
+                "expected_s": None if expected_s is None else round(expected_s, 3),
+                "limit": None if limit is None else str(limit),
+            }
+            known = {name: fact for name, fact in facts.items() if fact is not None}
+            self.tally.note("waiting", **known)
+            self.watch.progressed(self.tally, self.guard)
+
     def reserved(self, waited_s: float) -> Action:
         """The cost was admitted, after so many seconds in the queue."""
         self._count_wait(waited_s)
@@ -215,6 +234,8 @@ class Exchange:
 
     def waited(self) -> Action:
         """The wait after a refusal is over."""
+        pause_s, self._pause_s = self._pause_s, 0.0
+        self._count_wait(pause_s)
         self.tally.add("retries")
         return Reserve(self._reserved, self._sure, self._margin)
 
@@ -514,14 +535,16 @@ class Exchange:
                 seconds = self._backoff(refusal)
         if seconds is None:
             return None
-        if refusal.kind != "bucket":
-            self._count_wait(seconds)
+        if refusal.kind != "bucket":  # then the limits tell how long
+            self._pause_s = seconds
+            self.waits(seconds, None)
         return Wait(seconds, refusal)
 
     def _count_wait(self, seconds: float) -> None:
         if seconds >= _WORTH_TELLING_S:
             self.tally.add("waited_s", seconds)
             self.tally.note("waited", seconds_s=round(seconds, 3))
+            self.watch.progressed(self.tally, self.guard)
 
 
 def _failed(fault: Fault) -> Respond:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
+from batchwrap.core.guard import Guard
+from batchwrap.core.tally import Tally
+
 
 class Watch(Protocol):
     """Looks on at one exchange. Never raises, and changes nothing."""
@@ -15,6 +18,10 @@ class Watch(Protocol):
 
     def began(self) -> None:
         """The first event of a stream is here; the first call counts."""
+        ...
+
+    def progressed(self, tally: Tally, guard: Guard) -> None:
+        """Something happened that whoever looks on wants to hear of now, not at the end."""
         ...
 
     def failed(self, error: BaseException) -> None:
@@ -30,6 +37,9 @@ class Nobody:
         return nullcontext()
 
     def began(self) -> None:
+        """Nothing."""
+
+    def progressed(self, tally: Tally, guard: Guard) -> None:
         """Nothing."""
 
     def failed(self, error: BaseException) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from batchwrap.core.exchange import Exchange
 from batchwrap.core.limits.refusal import Refusal
@@ -26,6 +27,11 @@ class Attempt:
     def waited_s(self) -> float:
         """How long the attempt waited to be admitted."""
         return self.lease.waited_s if self.lease is not None else 0.0
+
+    def streams(self) -> AbstractContextManager[None]:
+        """The answer is handed out in pieces; each is awaited inside of what is returned."""
+        stream = self.lease.streams() if self.lease is not None else None
+        return nullcontext() if stream is None else stream
 
     def arrived(self) -> None:
         """The provider has the request."""

@@ -31,6 +31,7 @@ class Pieces:
         self._incoming = incoming
         self._attempt = attempt
         self._held = held
+        self._open = attempt.streams()
 
     def __iter__(self) -> Pieces:
         return self
@@ -39,7 +40,8 @@ class Pieces:
         try:
             if self._held.pieces or self._held.error is not None:
                 return self._held.take()
-            return next(self._source)
+            with self._open:
+                return next(self._source)
         except BaseException as error:  # StopIteration, too: either way it is over
             self._attempt.stopped(error)
             self.close()
@@ -88,7 +90,7 @@ def run(  # noqa: C901  # one case for each action
                     return Answer(None, local)
                 case actions.Reserve(cost, sure, margin):
                     with exchange.guard.step("admit"):
-                        attempt.lease = gate.acquire(cost, sure, margin)
+                        attempt.lease = gate.acquire(cost, sure, margin, exchange.waits)
                     action = exchange.reserved(attempt.waited_s)
                 case actions.Send(body):
                     with exchange.sending():

@@ -33,6 +33,7 @@ class AsyncPieces:
         self._incoming = incoming
         self._attempt = attempt
         self._held = held
+        self._open = attempt.streams()
 
     def __aiter__(self) -> AsyncPieces:
         return self
@@ -41,10 +42,14 @@ class AsyncPieces:
         try:
             if self._held.pieces or self._held.error is not None:
                 return self._held.take()
-            return await anext(self._source)
+            with self._open:
+                return await anext(self._source)
         except BaseException as error:  # StopAsyncIteration, too: either way it is over
             self._attempt.stopped(error)
-            await self.aclose()
+            if isinstance(error, GeneratorExit):  # its event loop is gone: nothing can be awaited
+                self._attempt.end()
+            else:
+                await self.aclose()
             raise
 
     async def aclose(self) -> None:
@@ -91,7 +96,7 @@ async def run(  # noqa: C901  # one case for each action
                     return Answer(None, local)
                 case actions.Reserve(cost, sure, margin):
                     with exchange.guard.step("admit"):
-                        attempt.lease = await gate.acquire_async(cost, sure, margin)
+                        attempt.lease = await gate.acquire_async(cost, sure, margin, exchange.waits)
                     action = exchange.reserved(attempt.waited_s)
                 case actions.Send(body):
                     with exchange.sending():
@@ -132,7 +137,7 @@ async def run(  # noqa: C901  # one case for each action
                     assert_never(action)
     except BaseException as error:
         exchange.watch.failed(error)
-        await _give_up(incoming, attempt)
+        await _give_up(incoming, attempt, error)
         raise
 
 
@@ -149,10 +154,11 @@ async def _beginning(source: AsyncGenerator[Any], exchange: Exchange) -> Held:
     return held
 
 
-async def _give_up(incoming: AsyncIncoming | None, attempt: Attempt) -> None:
+async def _give_up(incoming: AsyncIncoming | None, attempt: Attempt, error: BaseException) -> None:
     """Let go of everything, even where the task is being cancelled."""
     try:
-        if incoming is not None:
+        # A task that is destroyed, since its event loop is gone, cannot await anything.
+        if incoming is not None and not isinstance(error, GeneratorExit):
             with anyio.CancelScope(shield=True):
                 await incoming.close()
     finally:

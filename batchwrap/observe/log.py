@@ -16,6 +16,7 @@ _LEVELS: Mapping[EventName, int] = {
     "asked_again": logging.INFO,
     "refused": logging.INFO,
     "waited": logging.INFO,
+    "waiting": logging.INFO,
     "defect": logging.INFO,
 }
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from batchwrap.core import chat
 from batchwrap.core.exchange import Exchange
+from batchwrap.core.guard import Guard
+from batchwrap.core.tally import Tally
 from batchwrap.observe.log import hears_all, log, tell
 from batchwrap.options import EventHook
 from batchwrap.throttle.accounts import Origin
@@ -35,6 +37,7 @@ class Observer:
         self._operation = _operation(body, provider, origin)
         self._error: BaseException | None = None
         self._first_s: float | None = None
+        self._told = 0  # so many events
         self._started_s = time.perf_counter()
 
     def sending(self) -> AbstractContextManager[object]:
@@ -46,22 +49,27 @@ class Observer:
         if self._first_s is None:
             self._first_s = self._so_far_s
 
+    def progressed(self, tally: Tally, guard: Guard) -> None:
+        """Tell what has happened so far: a wait begins, or is over."""
+        events, end = tally.events, len(tally.events)
+        for event in events[self._told : end]:
+            tell(event, self._hook, guard)
+        for event in events[end:]:  # the hook's own mistake, which it does not want to hear of
+            log(event)
+        self._told = len(events)
+
     def failed(self, error: BaseException) -> None:
         """The request ends in this error."""
         self._error = error
 
     def ended(self, exchange: Exchange) -> None:
         """Tell of everything, at the end."""
-        facts, guard, events = None, exchange.guard, exchange.tally.events
+        facts, guard = None, exchange.guard
         if self._hook is not None or self._operation is not None or hears_all():
             with guard.step("observe"):
                 facts = self._facts(exchange)
                 exchange.tally.note("ended", **facts)
-        told = len(events)
-        for event in events[:told]:
-            tell(event, self._hook, guard)
-        for event in events[told:]:  # the hook's own mistake, which it does not want to hear of
-            log(event)
+        self.progressed(exchange.tally, guard)
         if self._operation is not None and facts is not None:
             self._operation.end(exchange, facts)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -40,6 +40,8 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """The counters by name."""
         counted = self._stats().as_dict()
+        waiting = counted.pop("waiting")
+        yield GaugeMetricFamily(f"{_PREFIX}waiting", "Requests that wait now", len(waiting))
         yield _directives(counted.pop("directives"))
         yield _malformed(counted.pop("malformed"))
         for name, label in _LABELS.items():

@@ -13,6 +13,7 @@ from batchwrap.errors import LimitExceeded, QuotaExhausted, RequestTooLarge
 from batchwrap.options import Limit
 from batchwrap.throttle.accounts import Account
 from batchwrap.throttle.stores import Store
+from batchwrap.throttle.streams import OpenStream
 
 # A margin that takes longer to refill costs more than the refusal that it may avoid.
 _MARGIN_S = 1.0
@@ -98,6 +99,7 @@ class Grant:
         lease: its id there.
         waited_s: how long it waited.
         pid: the process to which it was granted; a fork of it has no part in it.
+        stream: the answer, if it is streamed and still under way.
     """
 
     ask: Ask
@@ -106,6 +108,7 @@ class Grant:
     lease: str
     waited_s: float
     pid: int = field(default_factory=getpid)
+    stream: OpenStream | None = None
 
     @property
     def key(self) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import takewhile
+from math import inf
 from threading import RLock
 
 from batchwrap._forks import renew_in_child
@@ -20,6 +21,7 @@ from batchwrap.core.limits.state import Seen
 from batchwrap.core.provider import Provider
 from batchwrap.core.recent import Recent
 from batchwrap.options import Limit, LimitMode, Throttle
+from batchwrap.stats import Waiting
 from batchwrap.throttle.accounts import Account, Origin, accounts_of
 from batchwrap.throttle.asks import Ask, Grant, Scope
 from batchwrap.throttle.limiter import Limiter
@@ -119,6 +121,18 @@ class Budget:
         """Whether nothing is reserved, and nobody waits."""
         known = self.limiter.snapshots().values()
         return not any(now.running or now.waiting for _, now in known)
+
+    def waiting(self) -> Iterator[Waiting]:
+        """Who waits now."""
+        now_s = time.monotonic() if self._clock is None else self._clock.now()
+        for one in self.limiter.waiting():
+            expected_s = one.expected_s if one.expected_s is not None else inf
+            yield Waiting(
+                limits=one.ask.scope.name,
+                limit="" if one.limit is None else str(one.limit),
+                waited_s=now_s - one.began_s,
+                expected_s=expected_s if expected_s < inf else None,
+            )
 
     def counts_tokens(self, request: Request) -> bool:
         """Whether any limit is of tokens."""

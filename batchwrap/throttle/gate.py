@@ -10,6 +10,8 @@ from batchwrap.core.limits.refusal import Refusal
 from batchwrap.throttle.asks import Ask, Grant
 from batchwrap.throttle.budget import Budget, Request
 from batchwrap.throttle.signal import UNCLOSED, TaskSignal, ThreadSignal, Waits
+from batchwrap.throttle.streams import OpenStream, line_of_caller
+from batchwrap.throttle.waiters import OnWait
 
 
 class Gate:
@@ -27,25 +29,30 @@ class Gate:
         self._waits = waits
         self._comes_again = False
 
-    def acquire(self, cost: Cost, sure: Cost, margin: Cost = NOTHING) -> Lease:
+    def acquire(
+        self, cost: Cost, sure: Cost, margin: Cost = NOTHING, on_wait: OnWait | None = None
+    ) -> Lease:
         """Wait in this thread until the cost is admitted.
 
         Args:
             cost: what the request may need.
             sure: the part of it that is certain; only that can be too large.
             margin: what it may need beyond.
+            on_wait: told once if it must wait: for how long, if anybody knows, and for what.
 
         Raises:
             LimitExceeded: it can never fit, or the wait would be too long.
             StoreUnavailable: the store is down, and nothing takes its place.
         """
         ask = self._ask(cost, sure, margin)
-        return self._lease(self._budget.limiter.acquire(ask, self._waits))
+        return self._lease(self._budget.limiter.acquire(ask, self._waits, on_wait))
 
-    async def acquire_async(self, cost: Cost, sure: Cost, margin: Cost = NOTHING) -> Lease:
+    async def acquire_async(
+        self, cost: Cost, sure: Cost, margin: Cost = NOTHING, on_wait: OnWait | None = None
+    ) -> Lease:
         """Wait in this task until the cost is admitted. Raises as `acquire` does."""
         ask = self._ask(cost, sure, margin)
-        return self._lease(await self._budget.limiter.acquire_async(ask, self._waits))
+        return self._lease(await self._budget.limiter.acquire_async(ask, self._waits, on_wait))
 
     def _ask(self, cost: Cost, sure: Cost, margin: Cost) -> Ask:
         """Who was refused has waited before: he is the first of his priority."""
@@ -80,6 +87,14 @@ class Lease:
     def arrived(self) -> None:
         """The provider has the request."""
         self._with_grant(self._budget.limiter.arrived)
+
+    def streams(self) -> OpenStream | None:
+        """Its answer is handed out in pieces; None if nobody could wait for its place."""
+        grant = self._grant
+        if grant is None or all(one.kind != "concurrency" for one in grant.ask.scope.limits):
+            return None
+        grant.stream = OpenStream(line_of_caller())
+        return grant.stream
 
     def learn(self, observations: Sequence[Observation]) -> None:
         """Take over what the answer's headers say about limits."""

@@ -384,7 +384,7 @@ class Limiter:
             raise too_long(ask, best.limit, inf, self._max_wait_s)
         if waiter.expected_s is None:
             waiter.limit = limit_of(ask, best.limit)
-            waiter.expected_s = max(best.expected_s, best.wait_s if waiter.limit else 0.0)
+            waiter.expected_s = best.expected_s
         wait_s = min(best.wait_s, _POLL_S) if store.shared else best.wait_s
         return min(wait_s, left_s)
 
@@ -402,7 +402,21 @@ class Limiter:
             self._renew()
         for scope in self._waiters.scopes():
             self._serve(scope)
+        self._warn_of_idle_streams()
         return bool(self._waiters.scopes() or (self.store.shared and self._waiters.holding()))
+
+    def _warn_of_idle_streams(self) -> None:
+        """Somebody may wait for a place that a forgotten answer holds."""
+        waits = {
+            waiter.ask.scope.name: waiter.limit
+            for waiter in reversed(self._waiters.waiting())
+            if waiter.expected_s == inf
+        }
+        for holder in self._waiters.holding() if waits else ():
+            grant = None if holder.grant is None else holder.grant()
+            name = holder.ask.scope.name
+            if grant is not None and grant.stream is not None and name in waits:
+                grant.stream.warn(waits[name])
 
     def _collect(self) -> None:
         """Give back what was held or waited for by those that are gone."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -373,3 +376,67 @@ async def test_a_crowd(serve: Any, anyio_backend: str) -> None:
         stats = batchwrap.stats(client)
         assert (stats.requests, stats.refusals) == (2 * crowd, 0)
         await anyio.to_thread.run_sync(lab.wait_idle)  # no stream runs on at the provider
+
+
+def test_a_stream_that_nobody_reads(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who waits for its place learns which line holds it; dropped, it gives the place back."""
+    monkeypatch.setattr("batchwrap.throttle.streams.IDLE_S", 0.0)
+    lab = serve(lambda request: ENDLESS, tokens_per_s=2_000)
+    with openai.OpenAI(base_url=lab.base_url, api_key="key") as bare:
+        client = batchwrap.wrap(bare, limits=[Limit("concurrency", 1)])
+        asked: Any = {"model": "m", "messages": [USER], "stream": True}
+        stream: Any = client.chat.completions.create(**asked)  # this line
+        next(stream)
+        others: list[Any] = []
+        thread = threading.Thread(
+            target=lambda: others.append(client.chat.completions.create(**asked))
+        )
+        thread.start()
+        until(lambda: "asked for at" in caplog.text)
+        line = next(
+            number
+            for number, text in enumerate(Path(__file__).read_text().splitlines(), 1)
+            if text.endswith("# this line")
+        )
+        assert f"{__file__}:{line}" in caplog.text
+        assert caplog.text.count("asked for at") == 1
+        del stream
+        gc.collect()
+        thread.join(60)
+        others[0].close()
+        assert settled(client)
+
+
+def test_a_loop_for_each_job(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """What a closed loop held, and who waited in it, stop no later job of the process."""
+    caplog.set_level(logging.CRITICAL, logger="asyncio")  # it tells of tasks that were destroyed
+    lab = serve(lambda request: ENDLESS, tokens_per_s=2_000)
+    client = batchwrap.wrap(
+        openai.AsyncOpenAI(base_url=lab.base_url, api_key="key"), limits=[Limit("concurrency", 1)]
+    )
+    asked: Any = {"model": "m", "messages": [USER], "stream": True}
+    kept: list[Any] = []
+
+    async def leave_both() -> None:
+        kept.append(await client.chat.completions.create(**asked))
+        await anext(kept[0])
+        kept.append(asyncio.ensure_future(client.chat.completions.create(**asked)))
+        await anyio.to_thread.run_sync(until, lambda: waiting(client))
+
+    async def job() -> None:
+        stream = await client.chat.completions.create(**asked)
+        await anext(stream)
+        await stream.close()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python tells of the loop's sockets and tasks
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(leave_both())
+        loop.close()
+        asyncio.run(job())
+        kept.clear()
+        gc.collect()
+        asyncio.run(job())
+    assert settled(client)

@@ -23,6 +23,7 @@ from batchwrap.cli.view import View
 from batchwrap.core.limits.windows import meters
 from batchwrap.lab import Entry, Lab, Reply
 from batchwrap.options import Limit
+from batchwrap.throttle.presence import new_owner
 from batchwrap.throttle.stores import Spent, open_store
 from tests.cli.test_cli import invoke
 from tests.throttle.redis_server import BINARY, REQUIRED, RedisServer
@@ -255,14 +256,21 @@ def test_accounts_without_a_plan(tmp_path: Path) -> None:
     """Without a plan, too, every account is shown with who runs and waits, and when it opens."""
     store = open_store(f"sqlite:///{tmp_path / 'budget.db'}")
     limits = meters([Limit("concurrency", 1)])
+    owner = new_owner()
     for ticket in ("runs", "waits"):
-        store.reserve("a:\x1b[2Jm", limits, [1], ticket)
+        store.reserve("a:\x1b[2Jm", limits, [1], ticket, owner=owner)
     store.close_for("b:own", 3_600)
     [one, two] = json.loads(invoke("limits", "--store", store.name, "--json").stdout)["others"]
+    [waits] = one.pop("queue")
+    assert waits["process"].startswith(f"{os.getpid()} on ") and waits["waited_s"] >= 0
     assert one == {"account": "a:\x1b[2Jm", "running": 1, "waiting": 1, "closed_s": 0}
     assert two["account"] == "b:own" and two["closed_s"] > 3_500
     shown = invoke("limits", "--store", store.name).stdout
-    assert "a:�[2Jm" in shown and "1 running, 1 waiting" in shown and "closed for" in shown
+    assert (
+        "a:�[2Jm" in shown
+        and "1 running, 1 waiting, the first for" in shown
+        and "closed for" in shown
+    )
 
 
 def test_a_day_that_is_not_clear(capsys: pytest.CaptureFixture[str]) -> None:

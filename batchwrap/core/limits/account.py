@@ -91,7 +91,7 @@ def reserve(
         if needs[meter.name] > meter.capacity:
             _dequeue(state, ticket)
             return Admission("never", 0.0, index)
-    queue, expected_s = state["queue"], 0.0
+    queue, expected_s, own_limit = state["queue"], 0.0, None
     if not queue and _wait(state, meters, needs)[0] <= TICK_S:
         _admit(state, meters, ticket, needs, owner)
         return _ADMITTED
@@ -101,7 +101,7 @@ def reserve(
         wait, limit = _wait_at(state, meters, needs, place, all_comes_back=True)
         if wait > max_wait_s:
             return Admission("late", wait, limit)
-        expected_s, _ = _wait_at(state, meters, needs, place, all_comes_back=False)
+        expected_s, own_limit = _wait_at(state, meters, needs, place, all_comes_back=False)
         entry: Ticket = {
             "id": ticket,
             "owner": owner,
@@ -116,6 +116,7 @@ def reserve(
         return _ADMITTED
     if place > 0:
         wait = min(wait, TTL_S)  # those before it may be dead by then
+    limit = limit if own_limit is None else own_limit
     return Admission("waiting", max(wait, LEAST_WAIT_S), limit, expected_s)
 
 

@@ -81,7 +81,8 @@ class Admission(NamedTuple):
             ``"late"``: its wait would be above the maximum, and ``"never"``: it is above a
             capacity; both are not in the queue.
         wait_s: seconds until it makes sense to ask again (0 if admitted or never).
-        limit: the index of the limit that is in the way, if it is one.
+        limit: the index of the limit that is in the way, if it is one; when a ticket enters the
+            queue, in its own way, else in that of the first one.
         expected_s: when a ticket enters the queue: seconds until it would be admitted if time
             alone gave something back; infinite where only the end of another request does.
     """

@@ -213,7 +213,7 @@ local operations = {}
 function operations.reserve(state, asked, now)
   local meters = asked.meters
   advance(state, meters, now, asked.owner)
-  local queue, expected = state.queue, 0
+  local queue, expected, own_limit = state.queue, 0, nil
   if place_of(state.leases, asked.ticket) then return admission("admitted") end
   local needs = named(meters, asked.amounts)
   for index, meter in ipairs(meters) do
@@ -234,7 +234,7 @@ function operations.reserve(state, asked, now)
     end
     local wait, limit = wait_at(state, meters, needs, place, true)
     if wait > asked.max_wait_s then return admission("late", wait, limit) end
-    expected = wait_at(state, meters, needs, place, false)
+    expected, own_limit = wait_at(state, meters, needs, place, false)
     local ticket = {id = asked.ticket, owner = asked.owner, priority = asked.priority}
     ticket.since, ticket.amounts = state.at, needs
     table.insert(queue, place, ticket)
@@ -245,7 +245,7 @@ function operations.reserve(state, asked, now)
     return admission("admitted")
   end
   if place > 1 then wait = math.min(wait, TTL_S) end
-  return admission("waiting", math.max(wait, LEAST_WAIT_S), limit, expected)
+  return admission("waiting", math.max(wait, LEAST_WAIT_S), own_limit or limit, expected)
 end
 
 function operations.arrived(state, asked, now)

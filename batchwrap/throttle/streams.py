@@ -1,0 +1,82 @@
+"""Answers that are streamed, as long as they hold a reservation; and those that nobody reads.
+
+An answer holds its place among those that run until it is read to its end, closed, or dropped. A
+program that reads the first chunks, and keeps the variable, holds it for as long as it likes:
+that cannot be told from a slow reader, so nothing is taken away. But when somebody waits for the
+place, a warning says which line of the program it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+_log = logging.getLogger("batchwrap")
+# A stream that nobody has read for so long, while others wait for its place, is worth a word.
+IDLE_S = 5.0
+_MOST_FRAMES = 100
+
+_OURS = str(Path(__file__).parents[1])
+# Where Python and installed packages are; whatever stands elsewhere is the user's program.
+_THEIRS = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib")})
+_PACKAGES = ("site-packages", "dist-packages")
+
+
+class OpenStream:
+    """A streamed answer that is under way.
+
+    Attributes:
+        line: where the user's program asked for it; empty if nobody knows.
+        idle_since_s: when the last chunk was handed out; None while the next one is awaited.
+    """
+
+    __slots__ = ("_is_told", "idle_since_s", "line")
+
+    def __init__(self, line: str) -> None:
+        self.line = line
+        self.idle_since_s: float | None = time.monotonic()
+        self._is_told = False
+
+    def __enter__(self) -> None:
+        """The next chunk is awaited."""
+        self.idle_since_s = None
+
+    def __exit__(self, *_: object) -> None:
+        """It was handed out."""
+        self.idle_since_s = time.monotonic()
+
+    def warn(self, limit: object) -> None:
+        """Somebody waits for this limit: say once that nobody reads the stream."""
+        since_s = self.idle_since_s
+        if self._is_told or since_s is None or time.monotonic() - since_s < IDLE_S:
+            return
+        self._is_told = True
+        _log.warning(
+            "a streamed answer%s has not been read for %.0f s, and other requests wait for its"
+            " place (%s): read it to its end, close it, or drop it",
+            f", asked for at {self.line}," if self.line else "",
+            time.monotonic() - since_s,
+            limit,
+        )
+
+
+def line_of_caller() -> str:
+    """The innermost line of the user's own program, as ``file:number``; empty if there is none."""
+    frame = sys._getframe(1)
+    for _ in range(_MOST_FRAMES):
+        name = frame.f_code.co_filename
+        if not _is_foreign(name):
+            return f"{name}:{frame.f_lineno}"
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return ""
+
+
+def _is_foreign(name: str) -> bool:
+    if name.startswith((_OURS, "<frozen", *_THEIRS)):
+        return True
+    return any(part in name for part in _PACKAGES)
