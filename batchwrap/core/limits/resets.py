@@ -15,7 +15,8 @@ _UNITS |= {"millisecond": 1e-3, "sec": 1.0, "second": 1.0, "min": 60.0, "minute"
 _UNITS |= {"hr": 3_600.0, "hour": 3_600.0, "d": 86_400.0, "day": 86_400.0}
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
-_PART = rf"\d+(?:\.\d+)? ?(?:{'|'.join(sorted(_UNITS, key=len, reverse=True))})s?(?![a-z])"
+# Atomic: "1ms" would be read in two ways, and a list of them in as many as there are powers of two.
+_PART = rf"\d++(?:\.\d++)? ?(?>{'|'.join(sorted(_UNITS, key=len, reverse=True))})s?+(?![a-z])"
 _DURATION = rf"{_PART}(?:,? ?(?:and )?{_PART})*"
 _DAY, _CLOCK = r"(0[1-9]|[12]\d|3[01])", r"([01]\d|2[0-3]):([0-5]\d):([0-5]\d)"
 

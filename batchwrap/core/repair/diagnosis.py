@@ -26,15 +26,21 @@ def read_fault(
     """
     message = error.get("message")
     text = message if isinstance(message, str) else ""
-    words = " ".join(str(error.get(name) or "") for name in ("message", "type", "code", "raw"))
+    words = " ".join(_words(error.get(name)) for name in ("message", "type", "code", "raw"))
     metadata = as_mapping(error.get("metadata"))
-    inner = str(metadata.get("raw") or "")
-    found = status or wording.status_in(error, text)
+    inner = _words(metadata.get("raw"))
+    found = status or wording.status_in(error, _words(text))
     fault = Fault(kind="", retry="", message=text or "The provider reports an error.", status=found)
     fault = replace(
         fault, code=error.get("code") or error.get("type"), numbers=wording.numbers_in(words)
     )
     return _placed(fault, f"{words} {inner}", wording.wait_in(words, headers or {}))
+
+
+def _words(value: object) -> str:
+    """What a field of an error says, as far as it is read."""
+    text = value if isinstance(value, str) else str(value or "")
+    return text[: wording.MOST_WORDS]
 
 
 def _placed(fault: Fault, words: str, wait_s: float | None) -> Fault:

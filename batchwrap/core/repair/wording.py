@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
+
+# What an error says, it says in its first lines; more is not searched.
+MOST_WORDS = 4_000
+_STATUS_DIGITS = 3
+_DIGITS = 20  # of a number: more are no tokens, and Python refuses to read thousands
 
 CONTEXT = re.compile(
     r"context[ _-]?(length|window|limit|size)|maximum context|prompt is too long"
@@ -44,26 +50,27 @@ _WAIT = re.compile(
 )
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|milli|h|m(?!s)|s)", re.IGNORECASE)
 _UNITS_S = {"ms": 1e-3, "milli": 1e-3, "h": 3_600.0, "m": 60.0, "s": 1.0}
+_NUMBER = rf"(?<![\d,])(\d[\d,]{{0,{_DIGITS - 1}}}+)(?!\d)"
 _NUMBERS = {
     "limit": re.compile(
         r"(?:limit(?: is|:)?|maximum context length(?: is| of)?|maximum of|at most) ?:? ?"
-        r"(\d[\d,]*)",
+        rf"{_NUMBER}",
         re.IGNORECASE,
     ),
     "requested": re.compile(
         r"(?:requested:?|current length is|you requested|resulted in|requested about) ?\(?"
-        r"(\d[\d,]*)",
+        rf"{_NUMBER}",
         re.IGNORECASE,
     ),
     "input": re.compile(
-        r"(\d[\d,]*) (?:tokens )?in the (?:messages|prompt|input)"
-        r"|(?:has|request has) (\d[\d,]*) input",
+        rf"{_NUMBER} (?:tokens )?in the (?:messages|prompt|input)"
+        rf"|(?:has|request has) {_NUMBER} input",
         re.IGNORECASE,
     ),
 }
 # "210000 tokens > 200000 maximum", "(1200000) exceeds the maximum … (1048576)", "Given: 9 … <= 8"
 _OVER = re.compile(
-    r"(\d[\d,]*)\)? ?(?:tokens)? ?(?:>|exceeds?)[^\d]{0,80}\(?(\d[\d,]*)", re.IGNORECASE
+    rf"{_NUMBER}\)? ?(?:tokens)? ?(?:>|exceeds?)[^\d]{{0,80}}\(?{_NUMBER}", re.IGNORECASE
 )
 _FIELD = re.compile(r"property '([^']+)' is unsupported|Unrecognized request argument[^:]*: (\w+)")
 _ID_FORM = re.compile(r"tool call id .{0,80}length of 9", re.IGNORECASE)
@@ -73,7 +80,7 @@ def status_in(error: Mapping[str, Any], text: str) -> int | None:
     """The HTTP status that an error names, in a field or in its message."""
     for name in ("status_code", "status", "code", "http_code"):
         value = error.get(name)
-        if isinstance(value, str) and value.isascii() and value.isdigit():
+        if isinstance(value, str) and len(value) == _STATUS_DIGITS and value.isdecimal():
             value = int(value)
         if isinstance(value, int) and 400 <= value < 600:
             return value
@@ -92,7 +99,8 @@ def wait_in(words: str, headers: Mapping[str, str]) -> float | None:
     if found is None:
         return None
     spans = _SPAN.findall(found[1])
-    return round(sum(float(amount) * _UNITS_S[unit.lower()] for amount, unit in spans), 3)
+    seconds = sum(float(amount) * _UNITS_S[unit.lower()] for amount, unit in spans)
+    return round(seconds, 3) if isfinite(seconds) else None
 
 
 def numbers_in(words: str) -> dict[str, int]:
