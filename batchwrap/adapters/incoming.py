@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing, suppress
+from collections.abc import Generator
+from contextlib import suppress
 from itertools import chain
 from types import ModuleType
 from typing import Any
 
 from batchwrap.adapters.events import EventPipe, FirstEvent
+from batchwrap.adapters.pieces import AsyncPiped
 from batchwrap.core import chat, sse
 from batchwrap.core.actions import Head
 from batchwrap.core.chat import Body
@@ -109,11 +109,11 @@ class SyncIncoming(_Incoming):
     """For threads."""
 
     def read(self) -> Body | None:
-        """The whole body, decoded; None if it is not a JSON object, or a stream's rest."""
-        if self.data is not None:
-            with suppress(self._library.RequestError):
-                deque(self.data, maxlen=0)
-        elif self.raw is None:
+        """The whole body, decoded; None if it is not a JSON object.
+
+        The rest of a stream is not read: nothing tells a thread whether it ends soon.
+        """
+        if self.raw is None and self.data is None:
             self.raw = b"".join(self.response.stream)
         return self._decoded()
 
@@ -162,19 +162,23 @@ class AsyncIncoming(_Incoming):
                 break
         return looking.event
 
-    async def pieces(self, exchange: Exchange) -> AsyncGenerator[bytes]:
+    def pieces(self, exchange: Exchange) -> AsyncPiped:
         """The stream, each event taken through the exchange."""
         pipe = self._pipe(exchange)
-        async with aclosing(self.data or self.response.aiter_bytes()) as decoded:
-            for data in self.came:
-                if out := pipe.feed(data) if pipe is not None else data:
-                    yield out
-            async for data in decoded:
-                if out := pipe.feed(data) if pipe is not None else data:
-                    yield out
-        if pipe is not None and (out := pipe.finish()):
-            yield out
+
+        def feed(data: bytes) -> tuple[bytes, ...]:
+            out = pipe.feed(data) if pipe is not None else data
+            return (out,) if out else ()
+
+        def finish() -> tuple[bytes, ...]:
+            out = pipe.finish() if pipe is not None else b""
+            return (out,) if out else ()
+
+        return AsyncPiped(self.came, self.data or self.response.aiter_bytes(), feed, finish)
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connection, read to its end or not."""
+        if self.data is not None:
+            with suppress(RuntimeError):  # another task is waiting in it
+                await self.data.aclose()
         await self.response.aclose()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Generator
 from inspect import isawaitable
 from itertools import chain, islice
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from batchwrap.adapters import failures
 from batchwrap.adapters.hints import is_cached
 from batchwrap.adapters.objects import ChunkPipe, Rebuilder, Templates, as_dict
+from batchwrap.adapters.pieces import AsyncPiped
 from batchwrap.core import chat
 from batchwrap.core.actions import Head, Respond
 from batchwrap.core.exchange import Exchange
@@ -163,19 +164,13 @@ class AsyncResult(_Result):
             self._fails(error)
         return self._first()
 
-    async def pieces(self, exchange: Exchange) -> AsyncGenerator[Any]:
+    def pieces(self, exchange: Exchange) -> AsyncPiped:
         """The chunks to hand out."""
-        if self._failed is not None:
-            raise self._failed
         pipe = ChunkPipe(exchange, self._templates)
-        for chunk in self.came or ():
-            for piece in pipe.feed(chunk):
-                yield piece
-        async for chunk in self.source or self.original:
-            for piece in pipe.feed(chunk):
-                yield piece
-        for piece in pipe.finish():
-            yield piece
+        if self._failed is not None:
+            return AsyncPiped((), _Failing(self._failed), pipe.feed, pipe.finish)
+        source = aiter(self.original) if self.source is None else self.source
+        return AsyncPiped(self.came or (), source, pipe.feed, pipe.finish)
 
     async def close(self) -> None:
         """Close a stream; may be called twice."""
@@ -183,3 +178,16 @@ class AsyncResult(_Result):
         closing = close() if self.head.is_stream and close is not None else None
         if isawaitable(closing):
             await closing
+
+
+class _Failing:
+    """A stream whose first piece is an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __aiter__(self) -> _Failing:
+        return self
+
+    async def __anext__(self) -> Any:
+        raise self._error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Awaitable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -32,6 +32,16 @@ class Incoming(Protocol):
         """Let go of the connection; may be called twice."""
 
 
+class AsyncPiecesSource(Protocol):
+    """An async iterator that can be closed."""
+
+    def __anext__(self) -> Awaitable[Any]:
+        """The next piece."""
+
+    def aclose(self) -> Awaitable[Any]:
+        """Let go of the rest."""
+
+
 class AsyncIncoming(Protocol):
     """The same for tasks."""
 
@@ -45,7 +55,7 @@ class AsyncIncoming(Protocol):
     async def first(self) -> Body | None:
         """The first event of a stream, decoded, which `pieces` hands out, too."""
 
-    def pieces(self, exchange: Exchange) -> AsyncGenerator[Any]:
+    def pieces(self, exchange: Exchange) -> AsyncPiecesSource:
         """The stream, each chunk taken through the exchange, in the adapter's own type."""
 
     async def close(self) -> None:

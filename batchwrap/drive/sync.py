@@ -158,6 +158,6 @@ def _give_up(incoming: Incoming | None, attempt: Attempt) -> None:
 
 
 def _drop(incoming: Incoming) -> None:
-    """Let go of an answer that nobody wants; unread, its connection could not be used again."""
+    """Let go of an answer that nobody wants; read to its end its connection can be used again."""
     incoming.read()
     incoming.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar, assert_never
 
@@ -12,11 +12,19 @@ import anyio
 from batchwrap.core import actions
 from batchwrap.core.chat import Body
 from batchwrap.core.exchange import Exchange
-from batchwrap.drive.answer import Answer, AsyncIncoming, Held, sent
+from batchwrap.drive.answer import Answer, AsyncIncoming, AsyncPiecesSource, Held, sent
 from batchwrap.drive.attempt import Attempt
 from batchwrap.throttle.gate import Gate
 
 In = TypeVar("In", bound=AsyncIncoming)
+
+_ENDS_SOON_S = 0.1
+
+# The streams that nobody has closed. An agent that leaves its loop with `break` drops a stream;
+# if ours were collected together with the SDK's, the event loop would close each of the async
+# generators that both are made of in a task of its own, and one in the middle of the other.
+# Held here, ours are closed from the outside, as a connection is.
+_OPEN: set[AsyncPiecesSource] = set()
 
 
 class AsyncPieces:
@@ -27,13 +35,18 @@ class AsyncPieces:
     """
 
     def __init__(
-        self, source: AsyncGenerator[Any], incoming: AsyncIncoming, attempt: Attempt, held: Held
+        self,
+        source: AsyncPiecesSource,
+        incoming: AsyncIncoming,
+        attempt: Attempt,
+        held: Held,
     ) -> None:
         self._source = source
         self._incoming = incoming
         self._attempt = attempt
         self._held = held
         self._open = attempt.streams()
+        _OPEN.add(source)
 
     def __aiter__(self) -> AsyncPieces:
         return self
@@ -43,7 +56,7 @@ class AsyncPieces:
             if self._held.pieces or self._held.error is not None:
                 return self._held.take()
             with self._open:
-                return await anext(self._source)
+                return await self._source.__anext__()
         except BaseException as error:  # StopAsyncIteration, too: either way it is over
             self._attempt.stopped(error)
             if isinstance(error, GeneratorExit):  # its event loop is gone: nothing can be awaited
@@ -60,9 +73,11 @@ class AsyncPieces:
                     await self._source.aclose()
                 await self._incoming.close()
         finally:
+            _OPEN.discard(self._source)
             self._attempt.end()
 
     def __del__(self) -> None:
+        _OPEN.discard(self._source)
         self._attempt.end()
 
 
@@ -141,12 +156,12 @@ async def run(  # noqa: C901  # one case for each action
         raise
 
 
-async def _beginning(source: AsyncGenerator[Any], exchange: Exchange) -> Held:
+async def _beginning(source: AsyncPiecesSource, exchange: Exchange) -> Held:
     """What has to wait of a stream, since the model may have to be asked again."""
     held = Held()
     while held.waits(exchange):
         try:
-            held.pieces.append(await anext(source))
+            held.pieces.append(await source.__anext__())
         except StopAsyncIteration:
             break
         except Exception as error:
@@ -166,6 +181,11 @@ async def _give_up(incoming: AsyncIncoming | None, attempt: Attempt, error: Base
 
 
 async def _drop(incoming: AsyncIncoming) -> None:
-    """Let go of an answer that nobody wants; unread, its connection could not be used again."""
-    await incoming.read()
-    await incoming.close()
+    """Let go of an answer that nobody wants; read to its end its connection can be used again.
+
+    A stream that stays open is not waited for.
+    """
+    with anyio.move_on_after(_ENDS_SOON_S):
+        await incoming.read()
+    with anyio.CancelScope(shield=True):
+        await incoming.close()

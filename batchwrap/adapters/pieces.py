@@ -1,0 +1,69 @@
+"""What a stream for tasks hands out.
+
+No async generator: the event loop closes each of those in a task of its own when it is
+collected, and a generator that closes another one then meets it half closed
+("asynchronous generator is already running").
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
+
+
+class AsyncPiped:
+    """The pieces of a stream, each taken through a pipe; async iterator.
+
+    Args:
+        came: what was read of the stream before.
+        source: the rest of it.
+        feed: what to hand out for a piece.
+        finish: what to hand out at the end.
+    """
+
+    def __init__(
+        self,
+        came: Iterable[Any],
+        source: AsyncIterator[Any],
+        feed: Callable[[Any], Iterable[Any]],
+        finish: Callable[[], Iterable[Any]],
+    ) -> None:
+        self._came = deque(came)
+        self._source = source
+        self._feed = feed
+        self._finish = finish
+        self._ready: deque[Any] = deque()
+        self._is_over = False
+
+    def __aiter__(self) -> AsyncPiped:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            while not self._ready:
+                if self._is_over:
+                    raise StopAsyncIteration
+                self._ready.extend(await self._next())
+        except BaseException:
+            self._is_over = True
+            raise
+        return self._ready.popleft()
+
+    async def aclose(self) -> None:
+        """Close the rest of the stream."""
+        self._is_over = True
+        self._ready.clear()
+        close = getattr(self._source, "aclose", None)
+        if close is not None:
+            await close()
+
+    async def _next(self) -> Iterable[Any]:
+        if self._came:
+            return self._feed(self._came.popleft())
+        try:
+            piece = await anext(self._source)
+        except StopAsyncIteration:
+            self._is_over = True
+            return self._finish()
+        return self._feed(piece)
