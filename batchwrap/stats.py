@@ -12,6 +12,8 @@ from weakref import WeakSet
 from batchwrap._forks import renew_in_child
 
 _ONLY_THROTTLED, _REPAIRS, _DEFECTS = "only_throttled.", "repairs.", "defects."
+# Callers of `serve` name models, one for each request if they like.
+MOST_MODELS, OTHER_MODELS = 256, "(other models)"
 # Names of models have all other separators in them.
 _DIRECTIVES, _MALFORMED = "directives\n", "malformed\n"
 
@@ -154,6 +156,7 @@ class Counters:
         self, above: Counters | None, waiting: Callable[[], Iterable[Waiting]] = tuple
     ) -> None:
         self._counts: Counter[str] = Counter()
+        self._models: set[str] = set()
         self._lock = RLock()  # a dropped stream may be counted by the garbage collector
         self._above = above
         self._waiting = waiting
@@ -169,9 +172,21 @@ class Counters:
     def add(self, counts: Mapping[str, float]) -> None:
         """Add these counts."""
         with self._lock:
-            self._counts.update(counts)
+            bounded: dict[str, Any] = {self._bounded(name): n for name, n in counts.items()}
+            self._counts.update(bounded)
         if self._above is not None:
             self._above.add(counts)
+
+    def _bounded(self, name: str) -> str:
+        """The name to count under: models beyond the limit are counted together."""
+        if name in self._counts or not name.startswith((_DIRECTIVES, _MALFORMED)):
+            return name
+        group, _, rest = name.partition("\n")
+        model, *what = rest.rsplit("\n", 2 if name.startswith(_DIRECTIVES) else 1)
+        if model not in self._models and len(self._models) >= MOST_MODELS:
+            model = OTHER_MODELS
+        self._models.add(model)
+        return "\n".join([group, model, *what])
 
     def waiting(self) -> Iterator[Waiting]:
         """Who waits now, here and below."""

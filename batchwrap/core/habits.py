@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
-from threading import Lock
+from dataclasses import dataclass, field
+from threading import RLock
 from typing import Any, Literal
 
 from batchwrap._forks import renew_in_child
@@ -28,55 +29,90 @@ _WORTH_IT = 0.05
 _PACES = 9
 
 
+# Callers of `serve` name models, one for each request if they like; what is known of the one that
+# was not used for longest is dropped.
+MOST_MODELS = 256
+
+
+@dataclass(slots=True)
+class _Observed:
+    """What one model turned out to do.
+
+    Attributes:
+        off: rewrites that its endpoint does not take.
+        malformed: malformed multi-calls in a row.
+        steps: how often these were so many that it is offered less.
+        misses: prompts that could have been cached and were not.
+        caches: whether any prompt was.
+        cap: of its batches of edits.
+        judged: reminders that were judged, by directive.
+        followed: those of them that were followed.
+        paces: tokens in a second, of its last answers.
+    """
+
+    off: set[Rewrite] = field(default_factory=set)
+    malformed: int = 0
+    steps: int = 0
+    misses: int = 0
+    caches: bool = False
+    cap: Cap | None = None
+    judged: Counter[str] = field(default_factory=Counter)
+    followed: Counter[str] = field(default_factory=Counter)
+    paces: deque[float] = field(default_factory=lambda: deque(maxlen=_PACES))
+
+    def converts(self, directive: str) -> bool:
+        """Whether a directive is followed often enough, as far as is known."""
+        judged = self.judged[directive]
+        return judged < _ENOUGH_REMINDERS or self.followed[directive] >= _WORTH_IT * judged
+
+
 class Habits:
     """By model, since endpoints differ in what they do for each."""
 
     def __init__(self) -> None:
-        self._off: set[tuple[str, Rewrite]] = set()
-        self._malformed: Counter[str] = Counter()  # in a row
-        self._steps: Counter[str] = Counter()
-        self._misses: Counter[str] = Counter()
-        self._caching: set[str] = set()
-        self._caps: dict[str, Cap] = {}
-        self._reminders: Counter[tuple[str, str]] = Counter()  # judged
-        self._followed: Counter[tuple[str, str]] = Counter()
-        self._paces: dict[str, deque[float]] = {}
-        self._lock = Lock()
+        self._models: OrderedDict[str, _Observed] = OrderedDict()
+        self._lock = RLock()  # the garbage collector may settle a stream while this is held
         renew_in_child(self)
+
+    def __len__(self) -> int:
+        return len(self._models)
 
     def after_fork(self) -> None:
         """The thread that held the lock does not exist in a child."""
-        self._lock = Lock()
+        self._lock = RLock()
 
     def switch_off(self, model: object, rewrite: Rewrite) -> None:
         """Remember that this model's endpoint does not take what a rewrite makes of requests."""
-        self._off.add((str(model), rewrite))
+        with self._lock:
+            self._noted(model).off.add(rewrite)
 
     def is_off(self, model: object, rewrite: Rewrite) -> bool:
         """Whether requests to this model go out without a rewrite."""
-        return (str(model), rewrite) in self._off
+        return rewrite in self._known(model).off
 
     def judge_call(self, model: object, *, malformed: bool) -> None:
         """Take note of how a model's multi-call turned out."""
         with self._lock:
-            in_a_row = self._malformed[str(model)] + 1 if malformed else 0
-            self._steps[str(model)] += in_a_row == _MOST_MALFORMED
-            self._malformed[str(model)] = in_a_row % _MOST_MALFORMED
+            seen = self._noted(model)
+            in_a_row = seen.malformed + 1 if malformed else 0
+            seen.steps += in_a_row == _MOST_MALFORMED
+            seen.malformed = in_a_row % _MOST_MALFORMED
 
     def steps_back(self, model: object) -> int:
         """How often a model made so many malformed multi-calls in a row that it needs less."""
-        return self._steps[str(model)]
+        return self._known(model).steps
 
     def judge_edits(self, model: object, outcomes: Iterable[Outcome], ceiling: int) -> None:
         """Take note of how a model's edits turned out."""
         with self._lock:
-            cap = self._caps.setdefault(str(model), Cap.of(ceiling))
+            seen = self._noted(model)
+            seen.cap = seen.cap or Cap.of(ceiling)
             for outcome in outcomes:
-                cap.take(outcome)
+                seen.cap.take(outcome)
 
     def most_items(self, model: object, ceiling: int) -> int:
         """The cap for the model's next conversation."""
-        cap = self._caps.get(str(model))
+        cap = self._known(model).cap
         return ceiling if cap is None else cap.most
 
     def judge_cache(self, model: object, usage: Any) -> None:
@@ -88,40 +124,50 @@ class Habits:
             return
         with self._lock:
             if cached > 0:
-                self._caching.add(str(model))
+                self._noted(model).caches = True
             elif prompt >= _CACHEABLE_TOKENS:
-                self._misses[str(model)] += 1
+                self._noted(model).misses += 1
 
     def caches_prompts(self, model: object) -> bool | None:
         """Whether the model's endpoint caches prompts, as usage shows; None: nobody knows."""
-        if str(model) in self._caching:
+        seen = self._known(model)
+        if seen.caches:
             return True
-        return False if self._misses[str(model)] >= _ENOUGH_MISSES else None
+        return False if seen.misses >= _ENOUGH_MISSES else None
 
     def judge_reminder(self, model: object, directive: str, *, followed: bool) -> bool:
         """Take note of whether a reminder was followed; whether that switched it off."""
-        key = str(model), directive
         with self._lock:
-            before = self._converts(key)
-            self._reminders[key] += 1
-            self._followed[key] += followed
-            return before and not self._converts(key)
+            seen = self._noted(model)
+            before = seen.converts(directive)
+            seen.judged[directive] += 1
+            seen.followed[directive] += followed
+            return before and not seen.converts(directive)
 
     def ignored(self, model: object, directives: Iterable[str]) -> frozenset[str]:
         """Those of some directives that the model does not follow often enough."""
-        return frozenset(one for one in directives if not self._converts((str(model), one)))
-
-    def _converts(self, key: tuple[str, str]) -> bool:
-        judged = self._reminders[key]
-        return judged < _ENOUGH_REMINDERS or self._followed[key] >= _WORTH_IT * judged
+        seen = self._known(model)
+        return frozenset(one for one in directives if not seen.converts(one))
 
     def judge_pace(self, model: object, tokens_per_s: float) -> None:
         """Take note of how fast a model generated an answer."""
         with self._lock:
-            self._paces.setdefault(str(model), deque(maxlen=_PACES)).append(tokens_per_s)
+            self._noted(model).paces.append(tokens_per_s)
 
     def tokens_per_s(self, model: object) -> float | None:
         """How fast a model generates; None: it was not measured."""
         with self._lock:
-            paces = sorted(self._paces.get(str(model), ()))
+            paces = sorted(self._known(model).paces)
         return paces[len(paces) // 2] if paces else None
+
+    def _known(self, model: object) -> _Observed:
+        """What is known of a model; looking it up does not make it known."""
+        return self._models.get(str(model)) or _Observed()
+
+    def _noted(self, model: object) -> _Observed:
+        """What is known of a model, to be added to; whoever calls holds the lock."""
+        seen = self._models.setdefault(str(model), _Observed())
+        self._models.move_to_end(str(model))
+        if len(self._models) > MOST_MODELS:
+            self._models.popitem(last=False)
+        return seen

@@ -8,6 +8,9 @@ from typing import Any
 
 from batchwrap.options import Event, EventName
 
+# A stream may need a repair in each of its chunks; all of them are counted, not all are told.
+MOST_EVENTS = 1_000
+
 
 class Tally:
     """Counters by the field names of `Stats`, and the events in their order.
@@ -27,4 +30,6 @@ class Tally:
 
     def note(self, name: EventName, **data: Any) -> None:
         """Record an event; never contents, never keys."""
+        if len(self.events) == MOST_EVENTS:
+            self.events.pop()  # the newest takes the last place: it may say how it ended
         self.events.append(Event(name=name, data=data, at_unix_s=self._clock()))

@@ -18,6 +18,10 @@ from batchwrap.throttle.stores.local import LocalStore
 _ALONE = nullcontext()
 # With more accounts than this, those are dropped of which nothing matters any more.
 _MANY = 1_024
+# Lines of the books: accounts, models, minutes and days. What does not fit any more is kept
+# together, as of other models.
+MOST_LINES = 16_384
+_OTHER_MODELS = "(other models)"
 
 
 class MemoryStore(LocalStore):
@@ -77,6 +81,8 @@ class MemoryStore(LocalStore):
 
     def _enter(self, line: Used) -> None:
         place = (line.key, line.model, line.span, line.start_unix_s)
+        if len(self._books) >= MOST_LINES and place not in self._books:
+            place = (line.key, _OTHER_MODELS, line.span, line.start_unix_s)
         before = astuple(self._books[place].spent) if place in self._books else (0, 0, 0, 0)
         both = zip(before, astuple(line.spent), strict=True)
         self._books[place] = Used(*place, Spent(*(old + new for old, new in both)))

@@ -1,0 +1,72 @@
+"""What is kept has limits with names, whatever agents and providers send."""
+
+from __future__ import annotations
+
+from batchwrap.core.habits import MOST_MODELS, Habits
+from batchwrap.core.tally import MOST_EVENTS, Tally
+from batchwrap.stats import MOST_MODELS as MOST_COUNTED
+from batchwrap.stats import OTHER_MODELS, Counters, directive_counter, malformed_counter
+from batchwrap.throttle.stores.contract import Spent
+from batchwrap.throttle.stores.memory import MOST_LINES, MemoryStore
+
+
+def test_models_that_are_named_once() -> None:
+    """Of models without number those are known that were used last."""
+    habits = Habits()
+    for number in range(3 * MOST_MODELS):
+        model = f"m{number}"
+        habits.judge_call(model, malformed=True)
+        habits.judge_pace(model, 100)
+        habits.judge_reminder(model, "prefetch", followed=False)
+        habits.switch_off(model, "offer")
+        assert habits.most_items(f"asked{number}", 8) == 8
+    assert len(habits) == MOST_MODELS
+    assert habits.is_off(f"m{3 * MOST_MODELS - 1}", "offer")
+    assert not habits.is_off("m0", "offer")
+    assert habits.tokens_per_s("m0") is None
+
+
+def test_a_model_that_is_in_use_stays_known() -> None:
+    """Others that come and go do not push it out."""
+    habits = Habits()
+    for number in range(3 * MOST_MODELS):
+        habits.judge_pace("used", 100)
+        habits.judge_pace(f"m{number}", 100)
+    assert habits.tokens_per_s("used") == 100
+
+
+def test_counters_by_model() -> None:
+    """Too many models are counted together; no count is lost."""
+    counters = Counters(above=None)
+    for number in range(3 * MOST_COUNTED):
+        model = f"m{number}\nodd"
+        counters.add({directive_counter(model, "prefetch", "given"): 1, "requests": 1})
+        counters.add({malformed_counter(model, "whole"): 1})
+    stats = counters.stats()
+    assert stats.requests == 3 * MOST_COUNTED
+    assert len(stats.directives) <= MOST_COUNTED + 1
+    assert OTHER_MODELS in stats.malformed
+    given = [counts["prefetch"]["given"] for counts in stats.directives.values()]
+    assert sum(given) == sum(c["whole"] for c in stats.malformed.values()) == 3 * MOST_COUNTED
+
+
+def test_events_of_one_request() -> None:
+    """All repairs are counted, the last event is always told."""
+    tally = Tally()
+    for _ in range(3 * MOST_EVENTS):
+        tally.add("repairs.call_id")
+        tally.note("repaired", repair="call_id")
+    tally.note("defect", kind="incomplete_stream")
+    assert tally.counts["repairs.call_id"] == 3 * MOST_EVENTS
+    assert len(tally.events) == MOST_EVENTS
+    assert tally.events[-1].data["kind"] == "incomplete_stream"
+
+
+def test_the_books_of_the_memory_store() -> None:
+    """What models without number have spent is kept together, and adds up."""
+    store = MemoryStore(clock=lambda: 0.0)
+    for number in range(MOST_LINES):
+        store.spend("account", f"m{number}", Spent(1))
+    lines = [line for line in store.usage("account") if line.span == "minute"]
+    assert len(store.usage("account")) <= MOST_LINES + 2
+    assert sum(line.spent.requests for line in lines) == MOST_LINES
