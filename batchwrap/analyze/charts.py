@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from batchwrap.analyze.words import visible
+
 _WIDTH = 360
 _ROW, _BAR, _GAP = 40, 12, 18
 _HEIGHT = 150
@@ -63,9 +65,10 @@ def _bar(row: Bar, top: int, most: float) -> str:
         )
         left += width
     label = row.label if len(row.label) <= _LONGEST else f"…{row.label[1 - _LONGEST :]}"
+    said = escape(visible(row.said))
     return (
-        f'<text y="{top + 12}">{escape(label)}</text>'
-        f'<text class="amount" x="{_WIDTH}" y="{top + 12}">{escape(row.said)}</text>{drawn}'
+        f'<text y="{top + 12}">{escape(visible(label))}</text>'
+        f'<text class="amount" x="{_WIDTH}" y="{top + 12}">{said}</text>{drawn}'
     )
 
 
@@ -75,13 +78,13 @@ def _column(label: str, amount: float, left: float, width: float, height: float)
         f'<rect class="safe" x="{left + 2:.1f}" y="{foot - height:.1f}" width="{width - 4:.1f}"'
         f' height="{height:.1f}"/>'
         f'<text class="middle" x="{middle:.1f}" y="{foot - height - 4:.1f}">{amount:,.0f}</text>'
-        f'<text class="middle" x="{middle:.1f}" y="{_HEIGHT - 4}">{escape(label)}</text>'
+        f'<text class="middle" x="{middle:.1f}" y="{_HEIGHT - 4}">{escape(visible(label))}</text>'
     )
 
 
 def _svg(title: str, height: int, drawn: str) -> str:
     return (
-        f"<figure><figcaption>{escape(title)}</figcaption>"
-        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(title)}">'
+        f"<figure><figcaption>{escape(visible(title))}</figcaption>"
+        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(visible(title))}">'
         f"{drawn}</svg></figure>"
     )

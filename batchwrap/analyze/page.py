@@ -10,7 +10,7 @@ from string import Template
 from batchwrap.analyze.charts import Bar, bars, columns
 from batchwrap.analyze.report import Report
 from batchwrap.analyze.tables import TITLES, Table, headline, tables
-from batchwrap.analyze.words import asked_of_the_model, assumptions, percent
+from batchwrap.analyze.words import asked_of_the_model, assumptions, percent, visible
 
 _MOST_ROWS = 8
 
@@ -26,7 +26,7 @@ def page(report: Report) -> str:
 
 
 def _(text: str) -> str:
-    return escape(text)
+    return escape(visible(text))
 
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:

@@ -31,6 +31,18 @@ def percent(part: float, whole: float) -> float:
     return 100 * part / whole if whole else 0.0
 
 
+def visible(text: str) -> str:
+    r"""A text out of a log, made safe to show: escape sequences and the like are spelt out.
+
+    Example:
+        >>> visible("read\x1b[2J")
+        'read\\x1b[2J'
+    """
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
 def _asked(totals: Totals) -> Iterator[str]:
     own, declared = totals.saving(ITSELF, "safe"), totals.saving(DECLARED, "safe")
     acting = sum(model.acting for model in totals.models.values())

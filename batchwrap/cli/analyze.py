@@ -104,7 +104,7 @@ def _print(report: Report) -> None:
     from rich.text import Text
 
     from batchwrap.analyze.tables import headline, tables
-    from batchwrap.analyze.words import asked_of_the_model, assumptions
+    from batchwrap.analyze.words import asked_of_the_model, assumptions, visible
 
     typer.echo(headline(report))
     if not report.totals.sessions:
@@ -115,16 +115,18 @@ def _print(report: Report) -> None:
             text = place == 0 or title in table.wide or title in ("rule", "found")
             shown.add_column(title, justify="left" if text else "right", overflow="fold")
         for row in table.rows:
-            shown.add_row(*map(Text, row))
+            shown.add_row(*(Text(visible(cell)) for cell in row))
         typer.echo()
         print_table(console(), shown)
     for line in ("", *asked_of_the_model(report), "", *assumptions(report)):
-        typer.echo(line)
+        typer.echo(visible(line))
 
 
 def _print_problems(report: Report) -> None:
+    from batchwrap.analyze.words import visible
+
     for problem in report.problems[:_MOST_PROBLEMS]:
-        typer.echo(f"batchwrap: {problem.file}: {problem.reason}", err=True)
+        typer.echo(f"batchwrap: {visible(f'{problem.file}: {problem.reason}')}", err=True)
     more = len(report.problems) - _MOST_PROBLEMS
     if more > 0:
         typer.echo(f"batchwrap: and {more} more (--json has the first hundred)", err=True)
@@ -135,12 +137,14 @@ def _progress() -> Iterator[Watch]:
     """Shows which file is read, on a terminal's stderr."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-    told = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    from batchwrap.analyze.words import visible
+
+    told = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     screen = console(stderr=True)
     with Progress(*told, console=screen, transient=True, disable=not screen.is_terminal) as shown:
         task = shown.add_task("", total=None)
 
         def watch(file: str, read: int) -> None:
-            shown.update(task, description=Path(file).name[-40:], advance=read)
+            shown.update(task, description=visible(Path(file).name)[-40:], advance=read)
 
         yield watch

@@ -7,7 +7,12 @@ the check and the use makes the call fail; it cannot lead it astray.
 
 A file is replaced as a whole: a temporary file beside it, flushed to disk, then renamed over it.
 What is killed in between leaves the old file and, at worst, one with the prefix `TEMP_PREFIX`.
+
 Hard links and extended attributes are not carried over to the new file; mode and owner are.
+
+An edit reads a file and writes it, and holds `alone` meanwhile: a lock of this process for the
+file, whichever object or root it is reached through, and, where the system can, one of the root for
+all processes that have the same root. On a disk that cannot lock a folder there is only the first.
 """
 
 from __future__ import annotations
@@ -18,13 +23,25 @@ import os
 import secrets
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from batchwrap.tools._errors import NotFoundError, PathError
 
+if sys.platform != "win32":
+    import fcntl
+
 TEMP_PREFIX = ".batchwrap-tmp-"
+
+# Files share these locks by their path, so there are never more, however many files there are.
+_LOCKS = [threading.Lock() for _ in range(64)]
+if hasattr(os, "register_at_fork"):  # another thread's lock would stay held in a child for good
+    os.register_at_fork(
+        after_in_child=lambda: _LOCKS.__setitem__(slice(None), [threading.Lock() for _ in _LOCKS])
+    )
 
 # Linux allows this many bytes; resolving a path takes time in the square of its length.
 _LONGEST_PATH = 4096
@@ -84,8 +101,34 @@ def locate(root: Path, path: str) -> Target:
     return Target(path, parts)
 
 
-def read_bytes(root: Path, target: Target) -> bytes:
-    """The bytes of a file.
+@contextlib.contextmanager
+def alone(root: Path, target: Target) -> Iterator[None]:
+    """Keep everybody else from changing a file: other threads, and processes with this root."""
+    key = os.path.normcase(root.joinpath(*target.parts))
+    with _LOCKS[hash(key) % len(_LOCKS)], _named(target.given), _locked(root):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    if sys.platform == "win32":
+        yield
+        return
+    fd = os.open(root, _FOLDER)
+    try:
+        with contextlib.suppress(OSError):  # a disk that cannot lock a folder
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        # Not left to closing: a child that was forked meanwhile holds the descriptor, too.
+        with contextlib.suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def reading(root: Path, target: Target) -> Iterator[BinaryIO]:
+    """A file, open to be read.
 
     Raises:
         NotFoundError: there is no such file.
@@ -98,7 +141,7 @@ def read_bytes(root: Path, target: Target) -> bytes:
         open(folder.at(target.parts[-1]), "rb", opener=folder.open) as file,
     ):
         _refuse_special(target, os.fstat(file.fileno()))
-        return file.read()
+        yield file
 
 
 def replace_bytes(root: Path, target: Target, data: bytes) -> bool:

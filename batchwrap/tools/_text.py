@@ -9,7 +9,9 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 
 _LINE_END = re.compile(r"(\r?\n)")
 _MARKS = (
@@ -48,11 +50,67 @@ def decode(data: bytes) -> Text:
     Raises:
         ValueError: they are something else, or hold NUL characters.
     """
-    mark, encoding = next((m for m in _MARKS if data.startswith(m[0])), (b"", "utf-8"))
+    mark, encoding = _encoding(data)
     raw = data[len(mark) :].decode(encoding)
     if "\0" in raw:
         raise ValueError("NUL characters")
     return spell(raw, Text(encoding=encoding, mark=mark))
+
+
+def part(data: Iterable[bytes], first: int, limit: int | None) -> str | int:
+    """Some lines of a file, of which no more is read than it takes, nor kept than is asked for.
+
+    Args:
+        data: the file's bytes, chunk by chunk.
+        first: the first line, counted from 1.
+        limit: how many lines at most; None for all.
+
+    Returns:
+        The lines with their ends; or how many lines there are, if that is fewer than `first`.
+
+    Raises:
+        ValueError: what was read is no text.
+    """
+    before, left, seen, is_open = first - 1, limit, 0, False
+    kept: list[str] = []
+    for text in _decoded(data):
+        ends = text.count("\n")
+        seen, is_open = seen + ends, not text.endswith("\n")
+        skipped = min(before, ends)
+        before -= skipped
+        if before:
+            continue
+        *_, rest = text.split("\n", skipped)
+        ends -= skipped
+        if left is not None and ends >= left:
+            kept += [f"{line}\n" for line in rest.split("\n", left)[:left]]
+            return "".join(kept)
+        left = None if left is None else left - ends
+        kept.append(rest)
+    found = "".join(kept)
+    return found if found or first == 1 else seen + is_open
+
+
+def _decoded(data: Iterable[bytes]) -> Iterator[str]:
+    r"""Chunks of a file as text, every line end as ``\n``."""
+    decoder: codecs.IncrementalDecoder | None = None
+    held = ""  # a return at the end of a chunk may be the half of a line end
+    for chunk in chain(data, [b""]):
+        if decoder is None:
+            mark, encoding = _encoding(chunk)
+            decoder, chunk = codecs.getincrementaldecoder(encoding)(), chunk[len(mark) :]
+        text = held + decoder.decode(chunk, final=not chunk)
+        held = "\r" if chunk and text.endswith("\r") else ""
+        text = plain(text[: len(text) - len(held)])
+        if "\0" in text:
+            raise ValueError("NUL characters")
+        if text:
+            yield text
+
+
+def _encoding(data: bytes) -> tuple[bytes, str]:
+    """The byte order mark at the beginning of a file, and the codec that it tells."""
+    return next((m for m in _MARKS if data.startswith(m[0])), (b"", "utf-8"))
 
 
 def encode(text: Text) -> bytes:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,6 +20,8 @@ from batchwrap.tools._errors import (
 )
 from batchwrap.tools._schemas import SCHEMAS, ArgumentsError, check
 
+_CHUNK = 65_536  # bytes of a file that are read at a time
+
 
 class Workspace:
     """Reads, edits and writes text files under one folder, and nothing outside it.
@@ -28,8 +30,9 @@ class Workspace:
     the root, with forward slashes and symbolic links resolved. A path with ``..``, a link that
     leads outside, a directory or a device is refused. A file is replaced as a whole or not at
     all. Files are UTF-8, or UTF-16 with a byte order mark, and stay what they are; tools see
-    every line end as ``\\n``, and files keep their own. One object may be used from several
-    threads; edits of one file do not overtake each other.
+    every line end as ``\\n``, and files keep their own. Edits of one file do not overtake each
+    other, whatever number of objects and threads they come from; nor do those of other processes
+    with the same root, except on Windows and on disks that cannot lock a folder.
 
     Args:
         root: an existing folder.
@@ -53,7 +56,6 @@ class Workspace:
         self.root = Path(os.path.realpath(root))
         if not self.root.is_dir():
             raise PathError(os.fspath(root), "the root of a workspace is an existing folder")
-        self._writing = threading.Lock()
         self._tools: Mapping[str, Callable[..., str]] = {
             "read_file": self.read_file,
             "edit_file": self.edit_file,
@@ -74,19 +76,20 @@ class Workspace:
         Raises:
             NotFoundError: there is no such file.
             PathError: the path is refused.
-            TextError: the file is not text.
+            TextError: the file is not text, as far as it is read.
             WorkspaceError: the file has no such lines.
         """
-        content = self._load(_confined.locate(self.root, path)).content
+        target = _confined.locate(self.root, path)
         if offset is None and limit is None:
-            return content
+            return self._load(target).content
         first = 1 if offset is None else offset
-        lines = _lines(content)
         if first < 1 or (limit is not None and limit < 1):
             raise WorkspaceError(path, "offset and limit are 1 or more")
-        if first > max(len(lines), 1):
-            raise WorkspaceError(path, f"has {len(lines)} lines; offset {first} is past its end")
-        return "".join(lines[first - 1 :][:limit])
+        with _readable(target), _confined.reading(self.root, target) as file:
+            part = _text.part(iter(lambda: file.read(_CHUNK), b""), first, limit)
+        if isinstance(part, int):
+            raise WorkspaceError(path, f"has {part} lines; offset {first} is past its end")
+        return part
 
     def edit_file(
         self, path: str, old_string: str, new_string: str, replace_all: bool = False
@@ -115,7 +118,7 @@ class Workspace:
             raise WorkspaceError(path, "old_string is empty; write_file makes new files")
         if old == new:
             raise WorkspaceError(path, "old_string and new_string are the same")
-        with self._writing:
+        with _confined.alone(self.root, target):
             text = self._load(target)
             count = text.content.count(old)
             if count == 0:
@@ -150,7 +153,7 @@ class Workspace:
             TextError: the old file is not text, or its encoding cannot hold the content.
         """
         target = _confined.locate(self.root, path)
-        with self._writing:
+        with _confined.alone(self.root, target):
             try:
                 old = self._load(target)
             except NotFoundError:
@@ -202,13 +205,8 @@ class Workspace:
             return f"Error: {error}"
 
     def _load(self, target: _confined.Target) -> _text.Text:
-        data = _confined.read_bytes(self.root, target)
-        try:
-            return _text.decode(data)
-        except ValueError as error:
-            raise TextError(
-                target.given, f"is not text in UTF-8 or marked UTF-16 ({error})"
-            ) from error
+        with _readable(target), _confined.reading(self.root, target) as file:
+            return _text.decode(file.read())
 
     def _store(self, target: _confined.Target, text: _text.Text) -> bool:
         try:
@@ -236,9 +234,35 @@ def _lines(content: str) -> list[str]:
     return [f"{line}\n" for line in lines] + [last] * bool(last)
 
 
+@contextlib.contextmanager
+def _readable(target: _confined.Target) -> Iterator[None]:
+    try:
+        yield
+    except WorkspaceError:
+        raise
+    except ValueError as error:
+        problem = f"is not text in UTF-8 or marked UTF-16 ({error})"
+        raise TextError(target.given, problem) from error
+
+
 def _fits(names: list[str], pattern: list[str]) -> bool:
-    if not pattern or not names:
-        return not names and all(part == "**" for part in pattern)
-    if pattern[0] == "**":
-        return _fits(names, pattern[1:]) or _fits(names[1:], pattern)
-    return fnmatchcase(names[0], pattern[0]) and _fits(names[1:], pattern[1:])
+    """Whether a path fits a pattern; in one walk, as ``**`` may stand in it any number of times."""
+    places = _with_next({0}, pattern)  # where in the pattern the next name may stand
+    for name in names:
+        found = set()
+        for place in places - {len(pattern)}:
+            if pattern[place] == "**":
+                found.add(place)
+            elif fnmatchcase(name, pattern[place]):
+                found.add(place + 1)
+        places = _with_next(found, pattern)
+    return len(pattern) in places
+
+
+def _with_next(places: set[int], pattern: list[str]) -> set[int]:
+    """These places, and those behind a ``**`` that stands for no folder at all."""
+    found = set(places)
+    for place in range(min(places, default=0), len(pattern)):
+        if place in found and pattern[place] == "**":
+            found.add(place + 1)
+    return found

@@ -57,6 +57,23 @@ def test_html(log: str, tmp_path: Path) -> None:
     assert (tmp_path / "report.html").read_text("utf-8").startswith("<!doctype html>")
 
 
+def test_a_log_cannot_speak_to_the_terminal(tmp_path: Path) -> None:
+    """No escape sequence gets out, from whatever name in a log or of a file; nor into a page."""
+    evil = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e[red]"
+    coded = json.dumps(evil)[1:-1].encode()
+    text = samples.claude_code()
+    for name in (b"swift", b"Read", b"src/a.py", b"claude-1", b"toolu_"):
+        text = text.replace(b'"' + name, b'"' + name + coded)
+    (tmp_path / "log.jsonl").write_bytes(text)
+    (tmp_path / "notes\x1b[2J.txt").write_text("words")
+    page = tmp_path / "report.html"
+    result = invoke("analyze", str(tmp_path), "--html", str(page), "--plan", "cerebras/code-max")
+    assert result.exit_code == 0 and "notes\\x1b[2J.txt" in result.stderr
+    assert "swift\\x1b]0;owned" in "".join(result.stdout.split())
+    for shown in (result.stdout, result.stderr, page.read_text("utf-8")):
+        assert all(one.isprintable() or one == "\n" for one in shown)
+
+
 def test_skipped_files(log: str, tmp_path: Path) -> None:
     """They are named on stderr with the reason; the rest counts, and the exit code is 0."""
     (tmp_path / "notes.txt").write_text("words")
