@@ -32,6 +32,7 @@ from batchwrap.throttle.accounts import Origin, name_of
 from batchwrap.throttle.budget import Budget
 from batchwrap.throttle.estimate import Estimator
 from batchwrap.throttle.gate import Gate
+from batchwrap.throttle.periods import zone_offset_s
 from batchwrap.throttle.signal import UNCLOSED, Waits
 
 _log = logging.getLogger("batchwrap")
@@ -120,7 +121,9 @@ class Engine:
             model=model_facts(str(body.get("model"))),
             mode=mode or current_mode(),
             clock=time.monotonic,
+            zones=zone_offset_s,
         )
+        gate = Gate(self.budget, request, waits)
         exchange = Exchange(
             body,
             context=context,
@@ -128,11 +131,11 @@ class Engine:
             counter=self._estimator,
             limits_tokens=self.budget.counts_tokens(request),
             backoff=retry.backoff(throttle) if throttle else retry.never,
+            takes_over=gate.takes_over,
             retries=throttle is not None,
             may_answer=may_answer,
             watch=observer,
         )
-        gate = Gate(self.budget, request, waits)
         ended = partial(self._ended, observer)
         return Call(exchange, gate, bool(request.provider.name), ended)
 

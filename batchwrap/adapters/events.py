@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from batchwrap.core import sse
@@ -135,23 +136,28 @@ class EventPipe:
         return b"".join(map(self._bytes, self._exchange.end(marked=marked)))
 
 
-class FirstEvent:
-    """Looks for the first event of a stream that says something."""
+class Opening:
+    """The first events of a stream that say something, one after the other."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self.event: Body | None = None
         self._splitter = sse.Splitter()
+        self._payloads: deque[bytes] = deque()
 
-    def feed(self, data: bytes) -> bool:
-        """Take in some bytes; whether it is there (`event` is None if it is no JSON object)."""
-        for event in self._splitter.feed(data):
-            payload = sse.data_of(event)
-            if payload:
-                with self._guard.step("event"):
-                    self.event = _object(payload)
-                return True
-        return self._splitter.is_full
+    def feed(self, data: bytes) -> None:
+        """Take in some bytes."""
+        self._payloads.extend(filter(None, map(sse.data_of, self._splitter.feed(data))))
+
+    def is_ready(self) -> bool:
+        """Whether the next event is here, or will not come."""
+        return bool(self._payloads) or self._splitter.is_full
+
+    def next(self) -> Body | None:
+        """The next event; None if it is no JSON object, or not here."""
+        if self._payloads:
+            with self._guard.step("event"):
+                return _object(self._payloads.popleft())
+        return None
 
 
 def render_all(chunks: list[Body]) -> bytes:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import suppress
 from itertools import chain
 from types import ModuleType
 from typing import Any
 
-from batchwrap.adapters.events import EventPipe, FirstEvent
-from batchwrap.adapters.pieces import AsyncPiped
+from batchwrap.adapters.events import EventPipe, Opening
+from batchwrap.adapters.pieces import AsyncPiped, Failing
 from batchwrap.core import chat, sse
 from batchwrap.core.actions import Head
 from batchwrap.core.chat import Body
 from batchwrap.core.exchange import Exchange
 
-_ABOUT_USAGE = b'"usage"'
+# What is of interest in a stream that is handed out as it comes: what was used, and refusals.
+_TELLING = (b'"usage"', b'"error"')
 
 
 class Tap:
-    """Looks at a stream that is handed out as it comes, for what it says about usage."""
+    """Looks at a stream that is handed out as it comes, for what it says about usage and errors."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -41,7 +42,9 @@ class Tap:
         return b""
 
     def _look(self, event: bytes) -> None:
-        if _ABOUT_USAGE in event and (told := chat.decoded(sse.data_of(event))) is not None:
+        if not any(name in event for name in _TELLING):
+            return
+        if (told := chat.decoded(sse.data_of(event))) is not None:
             self._exchange.chunk(told)
 
 
@@ -57,10 +60,12 @@ class _Incoming:
     def __init__(self, response: Any, library: ModuleType, exchange: Exchange) -> None:
         self.response = response
         self.raw: bytes | None = None  # of a plain answer, once it is read
-        self.came: list[bytes] = []  # of a stream whose first event was looked at
+        self.came: list[bytes] = []  # of a stream whose first events were looked at
         self.data: Any = None  # the rest of it
         self._library = library
         self._exchange = exchange
+        self._opening = Opening(exchange.guard)
+        self._cut: Exception | None = None  # what has ended a stream behind its first events
 
     @property
     def head(self) -> Head:
@@ -92,6 +97,18 @@ class _Incoming:
         encoded = "content-encoding" in self.response.headers
         return self.is_decoded and (encoded or self._exchange.is_translated)
 
+    def _breaks_off(self, error: Exception) -> None:
+        """The connection is lost: what came is handed out first."""
+        if not self.came:
+            raise error
+        self._cut = error
+
+    def _rest(self) -> Iterator[bytes]:
+        """What follows the first events if the connection was lost there: the error."""
+        if self._cut is not None:
+            raise self._cut
+        yield from ()
+
     def _pipe(self, exchange: Exchange) -> EventPipe | Tap | None:
         if not self.is_decoded:
             return None
@@ -118,18 +135,25 @@ class SyncIncoming(_Incoming):
         return self._decoded()
 
     def first(self) -> Body | None:
-        """The first event of a stream, decoded."""
-        looking, self.data = FirstEvent(self._exchange.guard), self.response.iter_bytes()
-        for data in self.data:
-            self.came.append(data)
-            if looking.feed(data):
-                break
-        return looking.event
+        """The first event of a stream, decoded, and with each call the next one."""
+        if self.data is None:
+            self.data = self.response.iter_bytes()
+        if self._opening.is_ready():
+            return self._opening.next()
+        try:
+            for data in self.data:
+                self.came.append(data)
+                self._opening.feed(data)
+                if self._opening.is_ready():
+                    break
+        except self._library.RequestError as error:
+            self._breaks_off(error)
+        return self._opening.next()
 
     def pieces(self, exchange: Exchange) -> Generator[bytes]:
         """The stream, each event taken through the exchange."""
         pipe = self._pipe(exchange)
-        for data in chain(self.came, self.data or self.response.iter_bytes()):
+        for data in chain(self.came, self._rest(), self.data or self.response.iter_bytes()):
             if out := pipe.feed(data) if pipe is not None else data:
                 yield out
         if pipe is not None and (out := pipe.finish()):
@@ -154,13 +178,20 @@ class AsyncIncoming(_Incoming):
         return self._decoded()
 
     async def first(self) -> Body | None:
-        """The first event of a stream, decoded."""
-        looking, self.data = FirstEvent(self._exchange.guard), self.response.aiter_bytes()
-        async for data in self.data:
-            self.came.append(data)
-            if looking.feed(data):
-                break
-        return looking.event
+        """The first event of a stream, decoded, and with each call the next one."""
+        if self.data is None:
+            self.data = self.response.aiter_bytes()
+        if self._opening.is_ready():
+            return self._opening.next()
+        try:
+            async for data in self.data:
+                self.came.append(data)
+                self._opening.feed(data)
+                if self._opening.is_ready():
+                    break
+        except self._library.RequestError as error:
+            self._breaks_off(error)
+        return self._opening.next()
 
     def pieces(self, exchange: Exchange) -> AsyncPiped:
         """The stream, each event taken through the exchange."""
@@ -174,7 +205,10 @@ class AsyncIncoming(_Incoming):
             out = pipe.finish() if pipe is not None else b""
             return (out,) if out else ()
 
-        return AsyncPiped(self.came, self.data or self.response.aiter_bytes(), feed, finish)
+        rest: AsyncIterator[bytes] = self.data or self.response.aiter_bytes()
+        if self._cut is not None:
+            rest = Failing(self._cut)
+        return AsyncPiped(self.came, rest, feed, finish)
 
     async def close(self) -> None:
         """Let go of the connection, read to its end or not."""

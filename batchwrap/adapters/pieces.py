@@ -67,3 +67,16 @@ class AsyncPiped:
             self._is_over = True
             return self._finish()
         return self._feed(piece)
+
+
+class Failing:
+    """A stream whose next piece is an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __aiter__(self) -> Failing:
+        return self
+
+    async def __anext__(self) -> Any:
+        raise self._error

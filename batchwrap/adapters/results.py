@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from inspect import isawaitable
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 from batchwrap.adapters import failures
 from batchwrap.adapters.hints import is_cached
 from batchwrap.adapters.objects import ChunkPipe, Rebuilder, Templates, as_dict
-from batchwrap.adapters.pieces import AsyncPiped
+from batchwrap.adapters.pieces import AsyncPiped, Failing
 from batchwrap.core import chat
 from batchwrap.core.actions import Head, Respond
 from batchwrap.core.exchange import Exchange
@@ -55,9 +55,10 @@ class _Result:
         self._templates = templates
         self._guard = guard
         self._error = error
-        self._failed: Exception | None = None  # in place of a stream's first chunk
-        self.came: list[Any] | None = None  # of a stream whose first chunk was looked at
+        self._failed: Exception | None = None  # in place of one of a stream's first chunks
+        self.came: list[Any] = []  # of a stream whose first chunks were looked at
         self.source: Any = None  # the rest of it
+        self._seen = 0  # of those that came
 
     def said(self) -> chat.Body | None:
         """The answer, or what the error says."""
@@ -90,15 +91,16 @@ class _Result:
             return made
         return self.original
 
-    def _first(self) -> chat.Body | None:
+    def _next(self) -> chat.Body | None:
         with self._guard.step("decode"):
             if self._failed is not None:
                 return failures.event_of(self._failed)
-            return as_dict(self.came[0]) if self.came else None
+            self._seen += 1
+            return as_dict(self.came[self._seen - 1]) if self._seen <= len(self.came) else None
         return None
 
     def _fails(self, error: Exception) -> None:
-        """A stream's first chunk is an error, which the exchange may retry."""
+        """In place of a chunk there is an error, which the exchange may retry."""
         if not failures.is_answer(error):
             raise error
         self._failed = error
@@ -113,24 +115,27 @@ class SyncResult(_Result):
 
     def start(self) -> None:
         """Read the first chunk of a stream, so that a generator sends its request now."""
-        if self.came is None:
+        if self.source is None:
             self.source = iter(self.original)
-            self.came = list(islice(self.source, 1))
+        if self._seen == len(self.came):
+            self.came.extend(islice(self.source, 1))
 
     def first(self) -> chat.Body | None:
-        """The first chunk of a stream, or the error that came in its place."""
+        """The first chunk of a stream, or the error in its place; then the next one."""
         try:
             self.start()
         except Exception as error:
             self._fails(error)
-        return self._first()
+        return self._next()
 
     def pieces(self, exchange: Exchange) -> Generator[Any]:
         """The chunks to hand out."""
+        pipe = ChunkPipe(exchange, self._templates)
+        for chunk in self.came:
+            yield from pipe.feed(chunk)
         if self._failed is not None:
             raise self._failed
-        pipe = ChunkPipe(exchange, self._templates)
-        for chunk in chain(self.came or (), self.source or self.original):
+        for chunk in self.source or self.original:
             yield from pipe.feed(chunk)
         yield from pipe.finish()
 
@@ -149,28 +154,28 @@ class AsyncResult(_Result):
 
     async def start(self) -> None:
         """Read the first chunk of a stream, so that a generator sends its request now."""
-        if self.came is None:
+        if self.source is None:
             self.source = aiter(self.original)
-            self.came = []
+        if self._seen == len(self.came):
             async for chunk in self.source:
                 self.came.append(chunk)
                 break
 
     async def first(self) -> chat.Body | None:
-        """The first chunk of a stream, or the error that came in its place."""
+        """The first chunk of a stream, or the error in its place; then the next one."""
         try:
             await self.start()
         except Exception as error:
             self._fails(error)
-        return self._first()
+        return self._next()
 
     def pieces(self, exchange: Exchange) -> AsyncPiped:
         """The chunks to hand out."""
         pipe = ChunkPipe(exchange, self._templates)
-        if self._failed is not None:
-            return AsyncPiped((), _Failing(self._failed), pipe.feed, pipe.finish)
-        source = aiter(self.original) if self.source is None else self.source
-        return AsyncPiped(self.came or (), source, pipe.feed, pipe.finish)
+        source: Any = None if self._failed is None else Failing(self._failed)
+        if source is None:
+            source = aiter(self.original) if self.source is None else self.source
+        return AsyncPiped(self.came, source, pipe.feed, pipe.finish)
 
     async def close(self) -> None:
         """Close a stream; may be called twice."""
@@ -178,16 +183,3 @@ class AsyncResult(_Result):
         closing = close() if self.head.is_stream and close is not None else None
         if isawaitable(closing):
             await closing
-
-
-class _Failing:
-    """A stream whose first piece is an error."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def __aiter__(self) -> _Failing:
-        return self
-
-    async def __anext__(self) -> Any:
-        raise self._error

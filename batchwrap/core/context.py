@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from batchwrap.core.limits.moments import ZoneOffset, no_zones
 from batchwrap.core.memory import Memory
 from batchwrap.core.model import UNKNOWN_MODEL, Model
 from batchwrap.core.provider import Provider
@@ -27,6 +28,7 @@ class Context:
         model: what is known of the model.
         mode: the agent's mode, where it was told from outside.
         clock: tells the time, to measure how fast the model generates; None: it is not.
+        zones: knows time zones by their names.
     """
 
     options: Options
@@ -38,3 +40,4 @@ class Context:
     model: Model = UNKNOWN_MODEL
     mode: Mode | None = None
     clock: Callable[[], float] | None = None
+    zones: ZoneOffset = no_zones

@@ -36,6 +36,8 @@ class Endpoint:
         pooled: whether any account may take a request; where the provider keeps the state of
             a conversation, only the account that has it can go on.
         gains: whether its requests would gain from batching and reminders.
+        opening: the types of the events that come before an answer and hold nothing of it. Chat
+            has none: clients show with its first chunk that somebody answers.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Endpoint:
     usage: Callable[[Told], Told] | None = None
     pooled: bool = True
     gains: bool = False
+    opening: Sequence[str] = ()
 
     def prompt_tokens(self, body: chat.Body) -> int:
         """Tokens of a request's prompt, roughly: those of all its texts."""
@@ -119,6 +122,7 @@ ENDPOINTS = (
         usage=_responses_usage,
         pooled=False,
         gains=True,
+        opening=("response.created", "response.queued", "response.in_progress"),
     ),
     Endpoint(
         name="messages",
@@ -126,6 +130,7 @@ ENDPOINTS = (
         prompt=("system", "messages"),
         usage=_messages_usage,
         gains=True,
+        opening=("message_start", "ping"),
     ),
     Endpoint(name="completions", suffix="/completions", prompt=("prompt", "suffix")),
     Endpoint(

@@ -9,7 +9,8 @@ knows no socket, no clock and no SDK. The order of things:
                 |                    +---------(---------------------+ (400, 413, 422: once as
                 |                              |                     |  the agent wrote it)
                 |                              +-> ReadFirst -> first -> Stream -> chunk ... end
-                |                                        |     (or Respond: it was an error)
+                |                                   ^    |     (or Respond: it was an error)
+                |                                   +----+ (nothing of the answer in it yet)
                 +---------- waited <- Wait <-------------+-----------+ (refused)
                 +------- ask_again <- AskAgain <---------------------+ (not understood; once,
                                                                         from a stream, too)
@@ -20,10 +21,10 @@ change keeps its bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from batchwrap.core import chat
 from batchwrap.core.actions import (
@@ -48,6 +49,7 @@ from batchwrap.core.limits import cost
 from batchwrap.core.limits.cost import NOTHING
 from batchwrap.core.limits.headers import Observation, read_headers
 from batchwrap.core.limits.refusal import Refusal, read_refusal, read_stream_error
+from batchwrap.core.limits.resets import server_time
 from batchwrap.core.passthrough import OnlyThrottled
 from batchwrap.core.repair.diagnosis import mended_body, read_fault
 from batchwrap.core.repair.faults import Broken, Fault, error_in
@@ -74,6 +76,7 @@ class Counter(Protocol):
 # Refusals that may be due to what we added to the request.
 _NOT_UNDERSTOOD = (400, 413, 422)
 _OK = 200
+_FAILED = "response.failed"
 # Less is the time that the call itself takes.
 _WORTH_TELLING_S = 0.001
 
@@ -88,9 +91,13 @@ class Exchange:
         counter: estimates prompt tokens.
         limits_tokens: whether what the request costs in tokens matters to any limit.
         backoff: seconds to wait after a refusal, None to give up.
+        takes_over: whether another account may take a request that this one refuses.
         retries: whether refusals are retried at all.
         may_answer: whether the adapter can hand out local answers.
         watch: looks on.
+
+    Attributes:
+        broken_off: the refusal that a stream has ended with after its answer had begun.
     """
 
     def __init__(
@@ -102,6 +109,7 @@ class Exchange:
         counter: Counter,
         limits_tokens: bool,
         backoff: Callable[[Refusal], float | None],
+        takes_over: Callable[[Refusal], bool] = lambda refusal: False,
         retries: bool = True,
         may_answer: bool = True,
         watch: Watch = NOBODY,
@@ -110,6 +118,7 @@ class Exchange:
         self._pause_s = 0.0
         self._body = body
         self._provider = context.provider
+        self._zones = context.zones
         self._retries = retries
         self._endpoint = endpoint
         self.guard = Guard(context.tally)
@@ -125,6 +134,7 @@ class Exchange:
         self._counter = counter
         self._limits_tokens = limits_tokens
         self._backoff = backoff
+        self._takes_over = takes_over
         self._may_answer = may_answer
         self._reserved = self._sure = cost.Cost(1)
         self._margin = NOTHING
@@ -141,6 +151,8 @@ class Exchange:
         self._answer: chat.Body = {}
         self.estimated = 0  # prompt tokens, raw
         self.observations: list[Observation] = []
+        self._openings: list[object] = []  # the first events of a stream that were held back
+        self.broken_off: Refusal | None = None
         self._broken: Fault | None = None
         self._is_rebuilt = False  # whether the answer was an error that held a call
         self._is_new = False  # whether the body was put together from another form
@@ -220,9 +232,10 @@ class Exchange:
         """Status and headers of the answer are here."""
         self.tally.add("round_trips")
         self._head, self._now_unix_s = head, now_unix_s
-        self._accepted = head.status < 400
+        self._accepted = 200 <= head.status < 300
         self.observations = []
         with self.guard.step("headers"):
+            self._now_unix_s = server_time(head.headers, now_unix_s)
             self.observations = read_headers(head.headers, now_unix_s, self._provider.name)
         if not self._accepted:
             return ReadBody()
@@ -262,7 +275,9 @@ class Exchange:
 
     def _body_read(self, completion: chat.Body | None) -> Action:
         if not self._accepted:
-            return self._not_accepted(completion)
+            # A redirection is no answer: the client follows it, with a request of its own.
+            is_error = self._head.status >= 400
+            return self._not_accepted(completion) if is_error else Respond(None)
         if self._broken is not None:
             return _failed(self._broken)
         if completion is None:
@@ -365,13 +380,15 @@ class Exchange:
         self.tally.note("repaired", repair="events")
 
     def first(self, chunk: chat.Body | None) -> Action:
-        """The first event of a stream is here; None if it is not a JSON object."""
+        """The first event of a stream is here, or the next one; None: it is no JSON object."""
         with self.guard.step("response"):
             return self._first_read(chunk)
         return Stream()
 
     def _first_read(self, chunk: chat.Body | None) -> Action:
-        error = None if chunk is None else error_in(chunk)
+        error = None if chunk is None else _refusing(chunk)
+        if chunk is not None and error is None and self._holds(chunk):
+            return ReadFirst()
         if chunk is None or error is None:
             self._understood()
             self.watch.began()
@@ -380,9 +397,25 @@ class Exchange:
             return Stream()  # it holds a call, which `chunk` hands out
         self._accepted = False
         self._head = replace(self._head, status=read_fault(error).http_status)
-        told = chunk if "error" in chunk else {"error": dict(error)}
-        refusal = read_stream_error(told, self._now_unix_s, self._provider.name)
-        return self._judged(refusal, chunk)
+        return self._judged(self._refusal_in(chunk, error), chunk)
+
+    def _holds(self, event: chat.Body) -> bool:
+        """Whether an event is held back, since an error behind it could still be retried.
+
+        Each type once: a second ping keeps the connection alive while the model thinks, and
+        the client is to hear of it.
+        """
+        kind = event.get("type")
+        if kind not in self._endpoint.opening or kind in self._openings:
+            return False
+        self._openings.append(kind)
+        return True
+
+    def _refusal_in(self, event: chat.Body, error: Mapping[str, Any]) -> Refusal | None:
+        whole = event.get("error") or event.get("type") == _FAILED
+        told = event if whole else {"error": dict(error)}
+        name = self._provider.name
+        return read_stream_error(told, self._now_unix_s, name, zones=self._zones)
 
     def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
         """The chunks to hand out for one that came; None: as it came."""
@@ -400,10 +433,20 @@ class Exchange:
             return True
         if self._last_chunk is None:
             self.watch.began()
+        if self._accepted and ("error" in chunk or not chunk.get("choices")):
+            self._look_for_refusal(chunk)
         self._last_chunk = chunk
         if chunk.get("choices"):
             self._answer = chunk
         return False
+
+    def _look_for_refusal(self, chunk: chat.Body) -> None:
+        """A refusal in the middle of a stream: too late to try again, but it counts."""
+        error = _refusing(chunk)
+        refusal = None if error is None else self._refusal_in(chunk, error)
+        if refusal is not None and self.broken_off is None and refusal.kind != "key":
+            self.broken_off = refusal
+            self._count_refusal(refusal)
 
     def end(self, *, marked: bool | None = None) -> list[chat.Body]:
         """The chunks to hand out before a stream's end.
@@ -465,7 +508,7 @@ class Exchange:
         if self._translator.is_over:
             kinds = (it.data["kind"] for it in self.tally.events[::-1] if it.name == "defect")
             return next(kinds, "error")
-        if self._accepted or not self.status:
+        if self._accepted or not self.status or 300 <= self.status < 400:
             return None
         return str(self.status) if self.status >= 400 else "refused"
 
@@ -491,7 +534,12 @@ class Exchange:
 
     def _not_accepted(self, body: chat.Body | None) -> Action:
         refusal = read_refusal(
-            self._head.status, self._head.headers, body, self._now_unix_s, self._provider.name
+            self._head.status,
+            self._head.headers,
+            body,
+            self._now_unix_s,
+            self._provider.name,
+            zones=self._zones,
         )
         return self._judged(refusal, body)
 
@@ -499,7 +547,9 @@ class Exchange:
         """What to do about an answer, or the first event of one, that is an error."""
         if refusal is not None:
             refusal = replace(refusal, tries=self._head.tries)
-            return self._refused(refusal) or self._error(body, gave_up=True)
+            action = self._refused(refusal)
+            if action is not None or refusal.kind != "key":
+                return action or self._error(body, gave_up=True)
         not_understood = self._head.status in _NOT_UNDERSTOOD
         if not_understood and self._has_asked and self._changed is not self._unasked:
             return AskAgain()
@@ -516,8 +566,7 @@ class Exchange:
         if self._plain:
             self._translator.give_up()
 
-    def _refused(self, refusal: Refusal) -> Wait | None:
-        """How long to wait after a refusal; None if it is given up."""
+    def _count_refusal(self, refusal: Refusal) -> None:
         self.tally.add("refusals")
         self.tally.note(
             "refused",
@@ -526,13 +575,16 @@ class Exchange:
             scope=refusal.scope,
             retry_after_s=refusal.retry_after_s,
         )
-        # Money, plan, or a size that never fits: no waiting helps. Nor where a layer in front of
-        # the provider has waited already, or the provider says so itself.
-        hopeless = refusal.kind == "final" or self._head.headers.get("x-should-retry") == "false"
+
+    def _refused(self, refusal: Refusal) -> Wait | None:
+        """How long to wait after a refusal; None if it is given up."""
         seconds = None
-        if not hopeless:
-            with self.guard.step("retry"):
-                seconds = self._backoff(refusal)
+        with self.guard.step("retry"):
+            seconds = self._wait_s(refusal)
+            if seconds is None and self._takes_over(refusal):
+                seconds = 0.0
+        if seconds is not None or refusal.kind != "key":
+            self._count_refusal(refusal)
         if seconds is None:
             return None
         if refusal.kind != "bucket":  # then the limits tell how long
@@ -540,11 +592,26 @@ class Exchange:
             self.waits(seconds, None)
         return Wait(seconds, refusal)
 
+    def _wait_s(self, refusal: Refusal) -> float | None:
+        # Money, plan, or a size that never fits: no waiting helps. Nor where a layer in front of
+        # the provider has waited already, or the provider says so itself.
+        hopeless = refusal.kind in ("final", "key")
+        hopeless = hopeless or self._head.headers.get("x-should-retry") == "false"
+        return None if hopeless else self._backoff(refusal)
+
     def _count_wait(self, seconds: float) -> None:
         if seconds >= _WORTH_TELLING_S:
             self.tally.add("waited_s", seconds)
             self.tally.note("waited", seconds_s=round(seconds, 3))
             self.watch.progressed(self.tally, self.guard)
+
+
+def _refusing(event: chat.Body) -> Mapping[str, Any] | None:
+    """The error that an event of a stream reports, in the form of any API."""
+    if event.get("type") == _FAILED:
+        response = event.get("response")
+        return error_in(response) if isinstance(response, dict) else None
+    return error_in(event)
 
 
 def _failed(fault: Fault) -> Respond:

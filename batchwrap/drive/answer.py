@@ -23,7 +23,10 @@ class Incoming(Protocol):
         """The whole body, decoded; None if it is not a JSON object. May be called twice."""
 
     def first(self) -> Body | None:
-        """The first event of a stream, decoded, which `pieces` hands out, too."""
+        """The first event of a stream, decoded, and with each call the next one.
+
+        `pieces` hands them out, too.
+        """
 
     def pieces(self, exchange: Exchange) -> Generator[Any]:
         """The stream, each chunk taken through the exchange, in the adapter's own type."""
@@ -53,7 +56,10 @@ class AsyncIncoming(Protocol):
         """The whole body, decoded; None if it is not a JSON object. May be called twice."""
 
     async def first(self) -> Body | None:
-        """The first event of a stream, decoded, which `pieces` hands out, too."""
+        """The first event of a stream, decoded, and with each call the next one.
+
+        `pieces` hands them out, too.
+        """
 
     def pieces(self, exchange: Exchange) -> AsyncPiecesSource:
         """The stream, each chunk taken through the exchange, in the adapter's own type."""

@@ -62,6 +62,9 @@ class Attempt:
     def settle(self) -> None:
         """Replace the reservation by what was spent; the first call counts."""
         with self.exchange.guard.step("settle"):
+            if self.lease is not None and (refusal := self.exchange.broken_off) is not None:
+                self.exchange.broken_off = None
+                self.lease.refused(refusal, refusal.retry_after_s or 0.0)
             if self.lease is not None:
                 self.lease.settle(self.exchange.spent, self.exchange.usage)
 

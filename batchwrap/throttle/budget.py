@@ -26,6 +26,7 @@ from batchwrap.throttle.accounts import Account, Origin, accounts_of
 from batchwrap.throttle.asks import Ask, Grant, Scope
 from batchwrap.throttle.limiter import Limiter
 from batchwrap.throttle.periods import meters_at
+from batchwrap.throttle.pool import Pool
 from batchwrap.throttle.presets import Plan, plan, provider_of
 from batchwrap.throttle.stores import Spent, open_store
 
@@ -89,6 +90,8 @@ class Budget:
             clock=time.monotonic if clock is None else clock.now,
             skip=None if clock is None else clock.sleep,
         )
+        self._max_wait_s = throttle.max_wait_s if throttle is not None else 0.0
+        self._pool = Pool(time.monotonic if clock is None else clock.now)
         self._learned: Recent[str, dict[tuple[str, float], Limit]] = Recent(_MOST_SCOPES)
         self._sticks: Recent[bytes, str] = Recent(_MOST_CONVERSATIONS)
         self._pace: Recent[str, float] = Recent(_MOST_SCOPES)
@@ -147,11 +150,15 @@ class Budget:
         margin: Cost = NOTHING,
         *,
         again: bool = False,
+        tried: Sequence[Account] = (),
     ) -> Ask:
-        """The question whether a request may go; it comes again if it was refused."""
+        """The question whether a request may go.
+
+        It comes again if it was refused; `tried` are the accounts that will not take it.
+        """
         scope = self._scope(request)
         pace = self._pace.get(request.scope) or 1.0
-        accounts, sticks = self._in_order(request)
+        accounts, sticks = self._in_order(request, tried)
         return Ask(
             scope,
             accounts,
@@ -202,6 +209,21 @@ class Budget:
                 pace = self._pace.get(request.scope) or 1.0
                 self._pace.put(request.scope, max(_SLOWEST, pace * _SLOWER))
 
+    def takes_over(
+        self, request: Request, account: Account, refusal: Refusal, tried: Sequence[Account]
+    ) -> bool:
+        """Whether another account may take a request that one will not take for long, or never.
+
+        That one is out of the pool for as long as the provider says.
+        """
+        others = [one for one in request.accounts if one not in (account, *tried)]
+        if len(request.accounts) == 1 or not _is_about_the_account(refusal):
+            return False
+        told_s = None if refusal.retry_after_is_window else refusal.retry_after_s
+        if refusal.kind != "bucket" or (told_s or 0.0) > self._max_wait_s:
+            self._pool.leave(account, request.scope, told_s)
+        return self._pool.usable(others, request.scope)
+
     def spent(self, request: Request, grant: Grant, spent: Cost, usage: Usage | None) -> None:
         """Take note of what a request has used up."""
         if spent.requests:
@@ -209,6 +231,7 @@ class Budget:
             entry = Spent(1, used.prompt_tokens, used.cached_tokens, used.completion_tokens)
             self.limiter.spend(grant, request.model, entry)
         if spent.requests:
+            self._pool.came_back(grant.account, request.scope)
             with self._lock:
                 if (pace := self._pace.get(request.scope)) is not None:
                     self._pace.put(request.scope, min(1.0, pace * _FASTER))
@@ -260,18 +283,21 @@ class Budget:
         if any(new):
             self.limiter.charge(grant, scope, new)
 
-    def _in_order(self, request: Request) -> tuple[tuple[Account, ...], bool]:
+    def _in_order(
+        self, request: Request, tried: Sequence[Account]
+    ) -> tuple[tuple[Account, ...], bool]:
         """The account of the conversation first, else the next one in turn; which it was."""
-        accounts = request.accounts
-        if request.conversation is None:
-            return accounts, False
-        stuck = self._sticks.get(request.conversation)
-        place = next((n for n, one in enumerate(accounts) if one.name == stuck), None)
-        sticks = place is not None
-        if place is None:
-            with self._lock:
-                self._turn = place = (self._turn + 1) % len(accounts)
-        return (*accounts[place:], *accounts[:place]), sticks
+        accounts = tuple(one for one in request.accounts if one not in tried) or request.accounts
+        stuck = None
+        if request.conversation is not None:
+            stuck = self._sticks.get(request.conversation)
+            place = next((n for n, one in enumerate(accounts) if one.name == stuck), None)
+            if place is None:
+                with self._lock:
+                    self._turn = place = (self._turn + 1) % len(accounts)
+            accounts = (*accounts[place:], *accounts[:place])
+        accounts = self._pool.choose(accounts, request.scope)
+        return accounts, accounts[0].name == stuck
 
 
 def _name_of(model: object) -> str:
@@ -288,6 +314,13 @@ def _is_of(one: Observation, limit: Limit) -> bool:
     if one.per_s is None:
         return (one.kind, one.limit) == (limit.kind, limit.amount)
     return (one.kind, one.per_s) == (limit.kind, limit.per_s)
+
+
+def _is_about_the_account(refusal: Refusal) -> bool:
+    """Whether another account may be served: not where the request, or the provider, is meant."""
+    if refusal.kind == "final":
+        return refusal.reason != "too_large"
+    return refusal.kind in ("key", "bucket")
 
 
 def _is_no_answer(message: object) -> bool:

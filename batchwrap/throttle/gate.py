@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from batchwrap.core.limits.cost import NOTHING, Cost, Usage
 from batchwrap.core.limits.headers import Observation
 from batchwrap.core.limits.refusal import Refusal
+from batchwrap.throttle.accounts import Account
 from batchwrap.throttle.asks import Ask, Grant
 from batchwrap.throttle.budget import Budget, Request
 from batchwrap.throttle.signal import UNCLOSED, TaskSignal, ThreadSignal, Waits
@@ -28,6 +29,8 @@ class Gate:
         self._request = request
         self._waits = waits
         self._comes_again = False
+        self._account: Account | None = None
+        self._tried: list[Account] = []
 
     def acquire(
         self, cost: Cost, sure: Cost, margin: Cost = NOTHING, on_wait: OnWait | None = None
@@ -57,7 +60,17 @@ class Gate:
     def _ask(self, cost: Cost, sure: Cost, margin: Cost) -> Ask:
         """Who was refused has waited before: he is the first of his priority."""
         again, self._comes_again = self._comes_again, True
-        return self._budget.ask(self._request, cost, sure, margin, again=again)
+        return self._budget.ask(self._request, cost, sure, margin, again=again, tried=self._tried)
+
+    def takes_over(self, refusal: Refusal) -> bool:
+        """Whether another account may take the request, since this one will not, or not soon."""
+        account = self._account
+        if account is None or not self._budget.takes_over(
+            self._request, account, refusal, self._tried
+        ):
+            return False
+        self._tried.append(account)
+        return True
 
     def pause(self, seconds: float) -> None:
         """Wait in this thread for so long."""
@@ -70,6 +83,7 @@ class Gate:
             await self._waits.wait_async(TaskSignal(), seconds)
 
     def _lease(self, grant: Grant) -> Lease:
+        self._account = grant.account
         self._budget.took(self._request, grant.account)
         return Lease(self._budget, self._request, grant)
 

@@ -1,10 +1,10 @@
-"""When fixed periods begin: at midnight of a limit's time zone, and evenly from there on."""
+"""Time zones: when fixed periods begin (at midnight of a limit's zone), and what clocks show."""
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from batchwrap.core.limits.windows import Meter, meters
 from batchwrap.options import Limit
@@ -23,6 +23,38 @@ def next_midnight_s(zone: str, now_unix_s: float) -> float:
     there = ZoneInfo(zone)
     tomorrow = datetime.fromtimestamp(now_unix_s, there).date() + timedelta(days=1)
     return datetime.combine(tomorrow, time(), there).timestamp()
+
+
+def zone_offset_s(name: str, wall_s: float) -> float | None:
+    """Seconds east of UTC of a zone when its clocks show a time, which is given as if it were UTC.
+
+    Args:
+        name: as in the zone database; it may come from anybody, in any case.
+        wall_s: what the clocks show.
+
+    Returns:
+        None for a zone that is not known.
+    """
+    zone = _zone(name.lower())
+    if zone is None:
+        return None
+    try:
+        offset = datetime.fromtimestamp(wall_s, UTC).replace(tzinfo=zone).utcoffset()
+    except (ValueError, OverflowError, OSError):
+        return None
+    return None if offset is None else offset.total_seconds()
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> ZoneInfo | None:
+    """A zone by its name in lower case."""
+    known = _names().get(name)
+    return None if known is None else ZoneInfo(known)
+
+
+@lru_cache(maxsize=1)
+def _names() -> dict[str, str]:
+    return {name.lower(): name for name in available_timezones()}
 
 
 @lru_cache(maxsize=64)

@@ -13,6 +13,8 @@ from batchwrap.options import Throttle
 # Jitter goes upward only: nobody comes before the time that the provider named, and a
 # crowd of waiters does not come back in the same instant.
 _JITTER = 0.1
+# The least wait of who was refused although he had waited as long as he was told to.
+_AGAIN_S, _MOST_AGAIN_S = 0.25, 4.0
 
 
 class Refused(Exception):
@@ -28,7 +30,11 @@ class Refused(Exception):
 
 
 def default_retrying() -> tenacity.BaseRetrying:
-    """Six attempts; between them what the provider asked for, else 1, 2, 4, … s, 30 at most."""
+    """Six attempts; between them what the provider asked for, else 1, 2, 4, … s, 30 at most.
+
+    The first time a short wait is kept as it is; who is refused again all the same waits for a
+    quarter of a second at least, then for half a second, and so on.
+    """
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(Refused),
         stop=tenacity.stop_after_attempt(6),
@@ -44,7 +50,10 @@ class _AskedOrExponential(tenacity.wait.wait_base):
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome else None
         asked_s = _floor_s(error.refusal) if isinstance(error, Refused) else None
-        return self._unasked(retry_state) if asked_s is None else asked_s
+        if asked_s is None:
+            return self._unasked(retry_state)
+        again = retry_state.attempt_number - 2
+        return max(asked_s, min(_AGAIN_S * 2.0**again, _MOST_AGAIN_S) if again >= 0 else 0.0)
 
 
 def backoff(throttle: Throttle) -> Callable[[Refusal], float | None]:

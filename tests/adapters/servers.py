@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ from urllib.parse import urlsplit
 import h2.config
 import h2.connection
 import h2.events
+
+from batchwrap.lab import Raw
 
 
 @contextmanager
@@ -49,6 +52,55 @@ def forward_proxy() -> Iterator[tuple[str, list[str]]]:
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@dataclass
+class Keyed:
+    """A provider that answers by the key of a request.
+
+    Attributes:
+        base_url: where it is.
+        keys: of the requests that came, in their order.
+    """
+
+    base_url: str = ""
+    keys: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def keyed_server(answer: Callable[[str, dict[str, Any]], Raw]) -> Iterator[Keyed]:
+    """A server whose answers follow from the key and the body of a request."""
+    keyed = Keyed()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            key = self.headers["authorization"].removeprefix("Bearer ")
+            keyed.keys.append(key)
+            raw = answer(key, body)
+            data = b"".join(raw.chunks)
+            self.send_response(raw.status)
+            for name, value in {**raw.headers, "content-length": str(len(data))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    keyed.base_url = f"http://127.0.0.1:{server.server_port}/v1"
+    try:
+        yield keyed
     finally:
         server.shutdown()
         server.server_close()

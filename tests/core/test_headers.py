@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.core.limits.headers import DIALECTS, Observation, read_headers
-from batchwrap.core.limits.resets import number, seconds_in_prose, seconds_until
+from batchwrap.core.limits.prose import seconds_in_prose
+from batchwrap.core.limits.resets import number, seconds_until
 
 NOW = 1_790_000_000.0  # 2026-09-21T14:13:20Z
 MINUTE, HOUR, DAY, MONTH = 60.0, 3_600.0, 86_400.0, 2_592_000.0
@@ -59,6 +60,14 @@ def rungs(prefix: str, what: str, limit: str, remaining: str, reset: str = "") -
         ("1600000000", 0),
         ("Mon, 21 Sep 2026 14:13:30 GMT", 10),
         ("Mon, 21 Sep 2026 14:13:10 GMT", 0),
+        ("Mon, 21 Sep 2026 14:13:30 +0000", 10),
+        ("Mon, 21 Sep 2026 16:13:30 +0200", 10),
+        ("Monday, 21-Sep-26 14:13:30 GMT", 10),
+        ("Monday, 21-Sep-76 14:13:30 GMT", 1_577_923_210),
+        ("Tuesday, 21-Sep-77 14:13:30 GMT", 0),  # of 1977: at most 50 years ahead
+        ("Mon Sep 21 14:13:30 2026", 10),
+        ("Tue Sep  1 14:13:30 2026", 0),
+        ("2026-09-21T14:13:30+0000", 10),
         ("2026-09-21T14:13:30Z", 10),
         ("2026-09-21T14:13:30.5Z", 10.5),
         ("2026-09-21T16:13:30+02:00", 10),
@@ -97,18 +106,22 @@ def test_times(text: str, seconds: float | None) -> None:
         ("wait 30 metres", None),
         ("retry in " + "9" * 400 + "s", None),
         ("in 5s something else happens", None),
+        ("try again in 0s", None),
         ("", None),
     ],
 )
 def test_times_in_prose(text: str, seconds: float | None) -> None:
     """The wait is found in a sentence that asks for one, and only there."""
-    assert seconds_in_prose(text) == (None if seconds is None else pytest.approx(seconds))
+    assert seconds_in_prose(text, NOW) == (None if seconds is None else pytest.approx(seconds))
 
 
 @given(st.text(), st.floats(0, 4e9))
 def test_any_text_is_a_time_or_none(text: str, now_unix_s: float) -> None:
     """Whatever a header holds, the answer is None or a finite time that is not negative."""
-    for seconds in (seconds_until(text, now_unix_s), seconds_in_prose(f"retry in {text}")):
+    for seconds in (
+        seconds_until(text, now_unix_s),
+        seconds_in_prose(f"retry in {text}", now_unix_s),
+    ):
         assert seconds is None or 0 <= seconds < math.inf
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from batchwrap.core.limits.matchers import MATCHERS, Matcher
 from batchwrap.core.limits.refusal import Refusal, read_refusal, read_stream_error
+from batchwrap.core.limits.resets import LONGEST_S
 from batchwrap.errors import ConfigError
 
 NOW = 1_790_000_000.0
@@ -25,6 +27,9 @@ JSON = st.recursive(
     max_leaves=12,
 )
 FIELDS = [
+    "resets_in_seconds",
+    "resets_at",
+    "response",
     "error",
     "errors",
     "code",
@@ -114,6 +119,8 @@ def test_without_the_body() -> None:
         503: "overloaded",
         529: "overloaded",
         402: "final",
+        401: "key",
+        403: "key",
     }
 
 
@@ -125,10 +132,18 @@ def test_without_the_body() -> None:
         ({"retry-after": "0.25"}, 0.25),
         ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5),
         ({"retry-after-ms": "soon", "retry-after": "2"}, 2),
-        ({"retry-after-ms": "-5"}, 0),
+        ({"retry-after-ms": "-5"}, None),
+        ({"retry-after-ms": "0", "retry-after": "2"}, 2),
         ({"retry-after": "Thu, 01 Jan 1970 00:01:40 GMT"}, 40),
-        ({"retry-after": "Thu, 01 Jan 1970 00:00:10 GMT"}, 0),
-        ({"retry-after": "-3"}, 0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:01:40 +0000"}, 40),
+        ({"retry-after": "Thu Jan  1 00:01:40 1970"}, 40),
+        ({"retry-after": "Thursday, 01-Jan-70 00:01:40 GMT"}, 40),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:10 GMT"}, None),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "0"}, None),
+        ({"retry-after": "0.0"}, None),
+        ({"retry-after": "9" * 8_000}, None),
+        ({"retry-after": "999999999"}, 366 * 86_400),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "inf"}, None),
     ],
@@ -137,6 +152,68 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     """Seconds, milliseconds and dates are understood, nonsense is not."""
     refusal = read_refusal(429, headers, None, now_unix_s=60.0)
     assert refusal is not None and refusal.retry_after_s == seconds
+
+
+@pytest.mark.parametrize("ahead_s", [-86_400, -3_600, 3_600, 86_400])
+def test_dates_are_read_by_the_clock_of_the_server(ahead_s: int) -> None:
+    """A server whose clock is wrong names its own times: `Date` says how late it is there."""
+    there = NOW + ahead_s
+    for wait, headers in (
+        (45, {"retry-after": formatdate(there + 45, usegmt=True)}),
+        (None, {"retry-after": formatdate(there - 45, usegmt=True)}),
+        (7_200, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": f"{there + 7_200:.0f}"}),
+    ):
+        dated = {"date": formatdate(there, usegmt=True), **headers}
+        refusal = read_refusal(429, dated, None, NOW)
+        assert refusal is not None and refusal.retry_after_s == wait
+
+
+@pytest.mark.parametrize(
+    ("provider", "rest", "seconds"),
+    [
+        ("", {"reset": "6h0m0s"}, 21_600),
+        ("", {"reset": "21600", "limit": "1000"}, 21_600),
+        ("", {"reset": "30"}, None),  # our own backoff comes back in that time, too
+        ("openai", {"reset": "24h", "limit": "200"}, 432),
+        ("azure", {"reset": "50"}, 50),
+        ("", {"reset": "soon"}, None),
+        ("", {}, None),
+    ],
+)
+def test_nothing_is_left(provider: str, rest: dict[str, str], seconds: float | None) -> None:
+    """Where a header says that no request is left, and until when, that is the wait."""
+    headers = {f"x-ratelimit-{name}-requests": value for name, value in rest.items()}
+    headers["x-ratelimit-remaining-requests"] = "0"
+    refusal = read_refusal(429, headers, None, NOW, provider)
+    assert refusal is not None and refusal.retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        ({"retry_after": 12}, 12),
+        ({"retryAfterMs": 1500}, 1.5),
+        ({"retry_after": "1m"}, 60),
+        ({"resets_at": NOW + 90}, 90),
+        ({"reset_time": "2026-09-21T14:14:20Z"}, 60),
+        ({"resets_in_seconds": 0, "resets_at": NOW + 90}, 90),
+        ({"resets_in_seconds": True}, None),
+        ({"resets_at": NOW - 90}, None),
+        ({"resets_in_seconds": 10**400}, None),
+        ({"retry_after": None, "resets_at": {}, "": []}, None),
+    ],
+)
+def test_fields(error: dict[str, Any], seconds: float | None) -> None:
+    """A wait that stands in a field of the error is read, whatever it is called."""
+    for body in ({"error": error}, {"error": {"message": "m", "metadata": error}}, error):
+        refusal = read_refusal(429, {}, body, NOW)
+        assert refusal is not None and refusal.retry_after_s == seconds
+
+
+def test_a_gateway_in_front_does_not_shorten_an_allowance() -> None:
+    """Of an allowance that is spent for hours the longest time counts, not a general header."""
+    message = "5-hour usage limit reached. Resets in 3hr 12min"
+    assert refused(message, retry_after="1").retry_after_s == 11_520
 
 
 def test_the_header_counts_before_the_message() -> None:
@@ -211,15 +288,29 @@ def test_a_word_is_not_yet_a_bill(message: str) -> None:
         (400, {"error": {"message": "prompt is too long: 208310 tokens > 200000 maximum"}}),
         (413, {"error": {"type": "request_too_large", "message": "Request exceeds the maximum"}}),
         (400, {"error": {"message": "exceeds the model's context window", "type": "tokens"}}),
-        (401, {"error": {"code": "invalid_api_key", "message": "Incorrect API key"}}),
-        (403, {"error": {"message": "Country not supported"}}),
+        (403, {"error": {"message": "Input flagged by moderation"}}),
         (500, {"error": {"message": "The server had an error", "type": "server_error"}}),
         (404, "<html>not found</html>"),
     ],
 )
 def test_other_errors_are_no_refusals(status: int, body: Any) -> None:
-    """Bad requests, long prompts, wrong keys and crashes are somebody else's."""
+    """Bad requests, long prompts and crashes are somebody else's."""
     assert read_refusal(status, {}, body, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (401, {"error": {"code": "invalid_api_key", "message": "Incorrect API key"}}),
+        (401, None),
+        (403, {"error": {"message": "Country not supported"}}),
+        (400, {"code": "Client error", "error": "Incorrect API key provided: xa***ey."}),
+    ],
+)
+def test_keys_that_are_not_taken(status: int, body: Any) -> None:
+    """A wrong key is a kind of its own: only another key helps, and no time is believed."""
+    refusal = read_refusal(status, {"retry-after": "5"}, body, NOW)
+    assert refusal is not None and (refusal.kind, refusal.retry_after_s) == ("key", None)
 
 
 @pytest.mark.parametrize(
@@ -311,8 +402,10 @@ def test_a_matcher_refuses_a_broken_expression() -> None:
 
 
 def test_what_is_final_has_a_reason() -> None:
-    """Every matcher that ends a request says why."""
-    assert all((matcher.kind == "final") == (matcher.reason is not None) for matcher in MATCHERS)
+    """Every matcher that ends a request says why, and so does one that may."""
+    for matcher in MATCHERS:
+        assert matcher.reason is not None or matcher.kind != "final"
+        assert matcher.reason is None or matcher.kind in ("final", "bucket")
 
 
 @pytest.mark.parametrize(
@@ -322,6 +415,7 @@ def test_what_is_final_has_a_reason() -> None:
         ({"error": {"message": "m", "type": "overloaded_error"}}, 200),
         ({"error": {"message": "m", "code": "rate_limit_exceeded"}, "status_code": 429}, 429),
         ({"type": "error", "code": "rate_limit_exceeded", "message": "m"}, 200),
+        ({"type": "response.failed", "response": {"error": {"code": "slow_down"}}}, 200),
         ({"error": "Rate limit exceeded"}, 200),
     ],
 )
@@ -338,6 +432,9 @@ def test_errors_in_a_stream(chunk: Any, status: int) -> None:
         {"choices": [], "error": None},
         {"error": {"message": "Internal error", "code": 500}},
         {"error": {"code": 400, "message": "maximum context length is 8192 tokens"}},
+        {"type": "response.failed", "response": None},
+        {"type": "response.failed", "response": {"error": {"code": "server_error"}}},
+        {"type": "response.created", "response": {"error": None}, "error": None},
         [],
         "rate limit",
         None,
@@ -365,7 +462,7 @@ def test_anything_can_be_read(
         read_stream_error(body, NOW, provider),
     ):
         if refusal and refusal.retry_after_s is not None:
-            assert 0 <= refusal.retry_after_s < float("inf")
+            assert 0 < refusal.retry_after_s <= LONGEST_S
     assert status != 429 or read_refusal(status, headers, "", NOW, provider) is not None
 
 

@@ -7,16 +7,18 @@ What they leave unsaid differs from provider to provider: `DIALECTS` has it, as 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from batchwrap.core.limits.resets import number, seconds_until
+from batchwrap.core.limits.resets import number, seconds_until, server_time
 from batchwrap.options import LimitKind
 
 ResetMeaning = Literal["full", "window"]
 
 _MINUTE_S, _DAY_S = 60.0, 86_400.0
+# The attempts of the default policy, with the waits between them, are over by then.
+_RETRIES_LAST_S = 60.0
 
 _PERIODS = {
     "second": 1.0,
@@ -112,7 +114,9 @@ _PERIOD = rf"(?:per-)?(?P<period>{'|'.join(_PERIODS)})"
 # Azure writes "x-rate-limit" in one place. Together's "-dynamic" is the limit in force beside
 # a base that may be exceeded; it sorts behind the base and so takes its place.
 _NAMES = (
-    re.compile(rf"x-rate-?limit-{_FIELD}(?:-(?P<what>[a-z-]+?))??(?:-{_PERIOD})?(?:-dynamic)?"),
+    re.compile(
+        rf"(?:x-)?rate-?limit-{_FIELD}(?:-(?P<what>[a-z-]+?))??(?:-{_PERIOD})?(?:-dynamic)?"
+    ),
     re.compile(rf"x-(?P<what>token)limit-{_FIELD}(?:-dynamic)?"),
     re.compile(rf"(?P<dialect>anthropic)-ratelimit-(?P<what>[a-z-]+)-{_FIELD}"),
 )
@@ -132,6 +136,7 @@ def read_headers(
         now_unix_s: the time of day, for resets that are moments.
         provider: its name as in the presets; the empty name for one that is not known.
     """
+    now_unix_s = server_time(headers, now_unix_s)
     groups: dict[tuple[str, str, str], dict[str, str]] = {}
     for name in sorted(headers):
         match = next(filter(None, (pattern.fullmatch(name) for pattern in _NAMES)), None)
@@ -142,6 +147,29 @@ def read_headers(
         groups.setdefault(key, {})[found["field"]] = headers[name]
     read = (_read(*key, group, now_unix_s) for key, group in groups.items())
     return [observation for observation in read if observation is not None]
+
+
+def admits_again_s(seen: Sequence[Observation]) -> float | None:
+    """Seconds until limits of which nothing is left admit a request again.
+
+    A window does at its end. A bucket has room long before it is full: for one request after
+    its share of the time, for tokens nobody knows when. Where it is not known which of the two
+    is meant, a reset that is farther away than all retries would last is taken for the end.
+
+    Returns:
+        None if nothing says so.
+    """
+    waits = (_admits_again_s(one) for one in seen if one.remaining == 0 and one.reset_s)
+    return max((wait_s for wait_s in waits if wait_s is not None), default=None)
+
+
+def _admits_again_s(one: Observation) -> float | None:
+    if one.reset_s is None or one.reset_means == "window":
+        return one.reset_s
+    if one.reset_means == "full":
+        is_countable = one.kind == "requests" and one.limit
+        return one.reset_s / one.limit if is_countable and one.limit else None
+    return one.reset_s if one.reset_s > _RETRIES_LAST_S else None
 
 
 def _read(

@@ -16,9 +16,9 @@ from typing import Literal
 
 from batchwrap.errors import ConfigError
 
-RefusalKind = Literal["bucket", "overloaded", "growth", "final"]
+RefusalKind = Literal["bucket", "overloaded", "growth", "concurrency", "final", "key"]
 Reason = Literal["quota", "billing", "plan", "too_large", "daily"]
-Scope = Literal["second", "minute", "hour", "day", "month"]
+Scope = Literal["second", "minute", "hour", "day", "week", "month"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,10 @@ class Matcher:
     Args:
         kind: ``"bucket"``: the account's own limit, wait. ``"overloaded"``: the provider is
             full, try later, the account's buckets are as they were. ``"growth"``: grow slower.
-            ``"final"``: waiting is useless. None: no refusal, whatever it looks like.
-        reason: why it is final.
+            ``"concurrency"``: too many at the same time. ``"final"``: waiting is useless.
+            ``"key"``: the key is not taken. None: no refusal, whatever it looks like.
+        reason: why it is final; of a bucket: why it is where the error names no time to come
+            back. Such an allowance lasts for hours or days, so nobody waits for it blindly.
         scope: the period of the limit; None: as the error says.
         provider: only this provider's errors; empty: everybody's.
         status: only these HTTP statuses (200: an error inside a stream); empty: all.
@@ -74,6 +76,9 @@ _overloaded = partial(Matcher, kind="overloaded")
 _growth = partial(Matcher, kind="growth")
 # Billing errors and walls come with a Retry-After, too; it means nothing.
 _final = partial(Matcher, kind="final", waits="untrue")
+_allowance = partial(Matcher, kind="bucket", reason="quota")
+_concurrency = partial(Matcher, kind="concurrency")
+_key = partial(Matcher, kind="key", waits="untrue")
 
 # An error inside a stream came with status 200.
 _LIMITED = (200, 429)
@@ -93,9 +98,11 @@ MATCHERS: Sequence[Matcher] = (
     _growth(code=r"throttling\.burstrate|limit_burst_rate"),
     _bucket(code=r"throttling\.(ratequota|allocationquota)|limit_requests"),
     _bucket(provider="qwen", code="insufficient_quota", scope="minute"),
-    # Z.ai's codes are numbers. 1313 is its fair-use policy.
+    # Z.ai's codes are numbers. 1302 is about requests at the same time, in changing words; 1313
+    # is its fair-use policy. https://github.com/kaitranntt/ccs/issues/402
+    _concurrency(provider="zai", code="1302"),
     _overloaded(provider="zai", code="1305"),
-    _final(provider="zai", reason="quota", code="1308|1310"),
+    _allowance(provider="zai", code="1308|1310"),
     _final(provider="zai", reason="plan", code="1309|1311|1314"),
     _final(provider="zai", reason="billing", code="1113"),
     _growth(provider="zai", code="1313"),
@@ -107,6 +114,17 @@ MATCHERS: Sequence[Matcher] = (
     _final(status=_LIMITED, reason="quota", text="free usage quota"),
     # Gemini: its prose is the same for minute and day, and the day may state a wait of 1 s.
     _overloaded(code="model_capacity_exhausted"),
+    # Plans with allowances of hours and weeks: Codex, Cloud Code, OpenCode Go, Qwen's and Kimi's
+    # coding plans, Claude's and Copilot's. Anthropic says "not your usage limit" of something else.
+    _allowance(code="usage_limit_(reached|exceeded)|(go|free)usagelimiterror|quota_?exhausted"),
+    _allowance(
+        status=(200, 403, 429),
+        text="(?<!not your )usage limit (has been |was |is )?(reached|exceeded|exhausted)"
+        "|(reached|hit|exceeded) your [^.]{0,40}(usage|session|weekly|monthly|daily) limit"
+        "|(session|5-hour|hourly|weekly|monthly)[^.]{0,20} limit (reached|exhausted|exceeded)"
+        "|quota has been exhausted|quota exhausted|exhausted your (capacity|quota)"
+        "|reached the quota limit|(hour|week|month) allocated quota exceeded|使用上限",
+    ),
     _final(reason="daily", scope="day", code=".*perday.*"),
     _bucket(code="resource[_-]exhausted"),
     # OpenAI. https://developers.openai.com/api/docs/guides/rate-limits
@@ -131,6 +149,14 @@ MATCHERS: Sequence[Matcher] = (
     ),
     # Groq's flex tier. https://console.groq.com/docs/flex-processing
     _overloaded(provider="groq", status=(498,)),
+    # Too many at the same time: Moonshot, Anthropic, Qwen, Z.ai, Ollama, litellm.
+    _concurrency(code="(too_many_)?concurren(t|cy)_(limit|requests)(_reached|_exceeded)?"),
+    _concurrency(
+        status=(200, 429, 503),
+        text="(reduce|lower|decrease) (the |your )?concurren|(high|too (many|much)) concurren"
+        "|concurren(t|cy)[^.]{0,40} (limit|exceeded|reached|quota|slot)|max(imum)?[ _]concurren"
+        "|limit[^.]{0,20} concurren|max_parallel_requests|并发",
+    ),
     # Everybody. "Billing" alone says nothing: Groq's and Gemini's common refusals name the page.
     _final(reason="too_large", status=(413,), code="rate_limit_exceeded"),
     _final(reason="too_large", status=_LIMITED, text="request too large"),
@@ -151,4 +177,12 @@ MATCHERS: Sequence[Matcher] = (
     _overloaded(status=(503, 529)),
     _final(status=(402,), reason="billing"),
     _final(status=(403,), reason="billing", text=r"\b(credits?|billing|balance|payment)\b"),
+    # A key that is wrong, revoked, or has no right; Gemini and xAI say 400. Moderation
+    # (OpenRouter) and firewalls (Cloudflare) come with 403, too, and are about something else.
+    Matcher(kind=None, status=(403,), text="moderation|flagged|^error code: 1|<html|<!doctype"),
+    _key(status=(401, 403)),
+    _key(status=(400,), code="(invalid_api_key|api_key_invalid)"),
+    _key(
+        status=(400,), text="(incorrect|invalid) api key|api key (is )?(not valid|invalid|expired)"
+    ),
 )

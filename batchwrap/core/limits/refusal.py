@@ -13,9 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from batchwrap.core.limits.headers import Observation, read_headers
+from batchwrap.core.limits.headers import Observation, admits_again_s, read_headers
 from batchwrap.core.limits.matchers import MATCHERS, Matcher, Reason, RefusalKind, Scope
-from batchwrap.core.limits.resets import number, seconds_in_prose, seconds_until
+from batchwrap.core.limits.moments import ZoneOffset, no_zones
+from batchwrap.core.limits.prose import seconds_in_prose
+from batchwrap.core.limits.resets import LONGEST_S, number, seconds_until, server_time
 
 # What an error says, it says in its first lines; an HTML page is not searched to its end.
 _LONGEST_TEXT, _LONGEST_CODE = 4_000, 200
@@ -23,11 +25,25 @@ _LONGEST_TEXT, _LONGEST_CODE = 4_000, 200
 _SCOPE = re.compile(
     r"(?P<second>per[ _-]?sec|\b[RTQ]PS\b)|(?P<minute>per[ _-]?min|/ ?min|\b(?:R|[IO]?T)PM\b)"
     r"|(?P<hour>per[ _-]?hour|\b[RT]PH\b)|(?P<day>per[ _-]?day|/ ?day|daily|\b[RT]PD\b)"
-    r"|(?P<month>per[ _-]?month|monthly)",
+    r"|(?P<week>per[ _-]?week|weekly|\b1-week\b)|(?P<month>per[ _-]?month|monthly)",
     re.IGNORECASE,
 )
 # What may leave this module as a code: a short word, and not the HTTP status once more.
 _TIDY = re.compile(r"(?![45]\d\d$)[\w.:/-]{1,64}", re.ASCII)
+
+# Fields of an error that tell when to come back, without case, hyphens and underscores. The
+# ones that tell a length come first, since they need no clock.
+# Google: retryDelay, quotaResetDelay, quotaResetTimeStamp. Codex: resets_in_seconds, resets_at.
+# https://github.com/earendil-works/pi/issues/4172
+_TIME_FIELDS = (
+    *("retrydelay", "quotaresetdelay", "resetsinseconds", "resetinseconds", "resetsin", "resetin"),
+    *("retryafterms", "retryafter", "retryafterseconds", "retryaftersec", "retryafters"),
+    *("resetafter", "resetafterseconds", "waitseconds", "resetsat", "resetat", "resettime"),
+    *("quotaresettimestamp", "quotaresettime", "resettimestamp", "nextflushtime", "retryat"),
+)
+# Headers that do the same, besides `Retry-After` and those of single limits.
+_TIME_HEADERS = ("anthropic-ratelimit-unified-reset", "x-codex-primary-reset-after-seconds")
+_LARGEST_TIME = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +56,9 @@ class Refusal:
             nothing true.
         kind: ``"bucket"``: the account's own limit, wait. ``"overloaded"``: the provider is
             full; back off, the buckets are as they were. ``"growth"``: ramp down.
-            ``"final"``: waiting is useless, fail at once.
+            ``"concurrency"``: too many requests at the same time, one has to end first.
+            ``"final"``: waiting is useless, fail at once. ``"key"``: the provider does not
+            take this key; no limit is meant, but another key of a pool may be taken.
         reason: why it is final: ``"quota"`` (an allowance is spent), ``"billing"``, ``"plan"``,
             ``"too_large"`` (the request can never fit), ``"daily"``.
         scope: the period of the limit that was hit, where the provider says which.
@@ -67,7 +85,7 @@ class _Error:
     codes: Sequence[str] = ()
     text: str = ""
     status: int | None = None
-    delay: str = ""
+    parts: Sequence[Mapping[str, Any]] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -78,43 +96,54 @@ def read_refusal(
     now_unix_s: float,
     provider: str = "",
     extra: Sequence[Matcher] = (),
+    zones: ZoneOffset = no_zones,
 ) -> Refusal | None:
     """The refusal that an answer is, or None for any other answer.
 
-    An error that has nothing to do with limits (a bad request, a wrong key, a prompt longer
-    than the model's window) is none.
+    An error that has nothing to do with limits or keys (a bad request, a prompt longer than the
+    model's window) is none.
 
     Args:
         status: the HTTP status.
         headers: with lower-case names.
         body: decoded JSON of any shape, a text, or None if it was not read.
-        now_unix_s: the time of day.
+        now_unix_s: the time of day. Moments are read by the clock of the server, where its
+            headers show one.
         provider: its name as in the presets; empty for one that is not known.
         extra: matchers that count before the known ones.
+        zones: knows time zones by their names.
     """
     if status < 400:
         return None
-    return _judge(status, headers, _error_of(body), now_unix_s, provider, extra)
+    now_unix_s = server_time(headers, now_unix_s)
+    return _judge(status, headers, _error_of(body), now_unix_s, provider, extra, zones)
 
 
 def read_stream_error(
-    chunk: Any, now_unix_s: float, provider: str = "", extra: Sequence[Matcher] = ()
+    chunk: Any,
+    now_unix_s: float,
+    provider: str = "",
+    extra: Sequence[Matcher] = (),
+    zones: ZoneOffset = no_zones,
 ) -> Refusal | None:
     """The refusal that a chunk of a stream is, though its status was 200; None for others.
 
     Args:
-        chunk: a decoded chunk of any shape.
+        chunk: a decoded chunk or event of any shape.
         now_unix_s: the time of day.
         provider: see `read_refusal`.
         extra: see `read_refusal`.
+        zones: see `read_refusal`.
     """
     first = _first(chunk)
     if not isinstance(first, dict):
         return None
+    if first.get("type") == "response.failed":  # the error of a response of OpenAI's
+        first = _dict(first.get("response"))
     if not first.get("error") and "error" not in (first.get("type"), first.get("object")):
         return None
     error = _error_of(first)
-    return _judge(error.status or 200, {}, error, now_unix_s, provider, extra)
+    return _judge(error.status or 200, {}, error, now_unix_s, provider, extra, zones)
 
 
 def _judge(
@@ -124,6 +153,7 @@ def _judge(
     now_unix_s: float,
     provider: str,
     extra: Sequence[Matcher],
+    zones: ZoneOffset,
 ) -> Refusal | None:
     found = (
         matcher
@@ -133,44 +163,77 @@ def _judge(
     matcher = next(found, None)
     if matcher is None or matcher.kind is None:
         return None
-    seen = read_headers({**error.headers, **headers}, now_unix_s, provider)
-    wait_s = _wait_s({**error.headers, **headers}, error, seen, now_unix_s)
+    headers = {**error.headers, **headers}
+    seen = read_headers(headers, now_unix_s, provider)
+    times = _times_s(headers, error, now_unix_s)
+    times.append(seconds_in_prose(error.text, now_unix_s, provider=provider, zones=zones))
+    times.append(admits_again_s(seen))
+    wait_s = _wait_s(times, longest=matcher.reason is not None)
     refusal = Refusal(
         status,
         None if matcher.waits == "untrue" else wait_s,
         matcher.kind,
-        matcher.reason,
+        matcher.reason if matcher.kind == "final" else None,
         matcher.scope or _scope_of(error, matcher.kind),
         next((code for code in error.codes if _TIDY.fullmatch(code)), None),
         matcher.waits == "window" and wait_s is not None,
     )
-    return _without_hope(refusal, seen) if refusal.kind == "bucket" else refusal
+    return _without_hope(refusal, seen, matcher.reason) if refusal.kind == "bucket" else refusal
 
 
-def _without_hope(refusal: Refusal, seen: Sequence[Observation]) -> Refusal:
+def _without_hope(refusal: Refusal, seen: Sequence[Observation], reason: Reason | None) -> Refusal:
     """The same, final if the account admits nothing, or nothing for an unknown, long time."""
     if any(observation.limit == 0 for observation in seen):
         return replace(refusal, kind="final", reason="plan", retry_after_s=None)
-    if refusal.retry_after_s is None and refusal.scope in ("day", "month"):
-        reason: Reason = "daily" if refusal.scope == "day" else "quota"
+    if refusal.retry_after_s is None and refusal.scope in ("day", "week", "month"):
+        reason = "daily" if refusal.scope == "day" else "quota"
+    if refusal.retry_after_s is None and reason is not None:
         return replace(refusal, kind="final", reason=reason)
     return refusal
 
 
-def _wait_s(
-    headers: Mapping[str, str], error: _Error, seen: Sequence[Observation], now_unix_s: float
-) -> float | None:
+def _times_s(headers: Mapping[str, str], error: _Error, now_unix_s: float) -> list[float | None]:
+    """What headers and fields say about the time to come back, what counts first in front."""
     milliseconds = number(headers.get("retry-after-ms", ""))
-    if milliseconds is not None:
-        return max(0.0, milliseconds / 1000)
-    for text in (headers.get("retry-after", ""), error.delay):
-        if (seconds := seconds_until(text, now_unix_s)) is not None:
-            return seconds
-    if (seconds := seconds_in_prose(error.text)) is not None:
-        return seconds
-    # A bucket may have room long before it is full; a window has none before its end.
-    ends = (o.reset_s for o in seen if o.remaining == 0 and o.reset_means == "window")
-    return max((end for end in ends if end is not None), default=None)
+    return [
+        None if milliseconds is None else milliseconds / 1000,
+        seconds_until(headers.get("retry-after", ""), now_unix_s),
+        *_fields_s(error.parts, now_unix_s),
+        *(seconds_until(headers.get(name, ""), now_unix_s) for name in _TIME_HEADERS),
+    ]
+
+
+def _fields_s(parts: Sequence[Mapping[str, Any]], now_unix_s: float) -> Iterator[float | None]:
+    fields = [(_plain(name), value) for part in parts for name, value in part.items()]
+    for wanted in _TIME_FIELDS:
+        for name, value in fields:
+            if name == wanted:
+                seconds = seconds_until(_written(value), now_unix_s)
+                is_ms = wanted.endswith("ms") and not isinstance(value, str)
+                yield seconds / 1000 if seconds is not None and is_ms else seconds
+
+
+def _plain(name: Any) -> str:
+    return name.lower().replace("_", "").replace("-", "") if isinstance(name, str) else ""
+
+
+def _written(value: Any) -> str:
+    """A field's value as it would stand in a header."""
+    if isinstance(value, str):
+        return value
+    is_time = type(value) in (int, float) and 0 < value < _LARGEST_TIME
+    return f"{value:.3f}" if is_time else ""
+
+
+def _wait_s(times_s: Sequence[float | None], *, longest: bool) -> float | None:
+    """The wait that counts.
+
+    A time of 0, or one that is past, is no order to come at once; it says nothing. Where an
+    allowance of hours or days is spent the longest one counts: a gateway in front sends a
+    `Retry-After` of its own. Else it is the first: headers, then fields, then prose.
+    """
+    told = [min(seconds, LONGEST_S) for seconds in times_s if seconds is not None and seconds > 0]
+    return (max(told) if longest else told[0]) if told else None
 
 
 def _scope_of(error: _Error, kind: RefusalKind) -> Scope | None:
@@ -181,6 +244,7 @@ def _scope_of(error: _Error, kind: RefusalKind) -> Scope | None:
 
 
 def _error_of(body: Any) -> _Error:
+    """The error that a body or an event is, in all shapes."""
     body = _first(body)
     if isinstance(body, str):
         return _Error(text=body[:_LONGEST_TEXT])
@@ -189,18 +253,19 @@ def _error_of(body: Any) -> _Error:
     inner = body.get("error") or _first(body.get("errors"))
     error = inner if isinstance(inner, dict) else body
     details, metadata = _dicts(error.get("details")), _dict(error.get("metadata"))
-    delays = (detail.get("retryDelay") for detail in details)
+    more = [_dict(detail.get("metadata")) for detail in details]
     texts = (error.get("message"), inner, error.get("detail"))
     return _Error(
         codes=list(_codes([error, metadata, *details])),
         text=next((text for text in texts if isinstance(text, str)), "")[:_LONGEST_TEXT],
         status=_http_status(error.get("code"), error.get("status"), body.get("status_code")),
-        # Google's RetryInfo.
-        delay=next((delay for delay in delays if isinstance(delay, str)), ""),
-        # OpenRouter repeats them here. https://github.com/Gitlawb/openclaude/issues/936
+        parts=[*([body] if error is not body else []), error, metadata, *details, *more],
+        # OpenRouter and Codex repeat them in the body.
+        # https://github.com/Gitlawb/openclaude/issues/936
         headers={
             name.lower(): text
-            for name, text in _dict(metadata.get("headers")).items()
+            for told in (body.get("headers"), metadata.get("headers"))
+            for name, text in _dict(told).items()
             if isinstance(name, str) and isinstance(text, str)
         },
     )

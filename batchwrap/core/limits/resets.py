@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 import re
-from calendar import timegm
+from collections.abc import Mapping
 from math import isfinite
+
+from batchwrap.core.limits.moments import DAY_S, no_zones, read_moment
 
 # From here on a bare number is no duration (30 years) but a moment: seconds since 1970, or
 # milliseconds (as seconds it would be the year 5138).
 _EPOCH_S, _EPOCH_MS = 1e9, 1e11
+# Longer than any period of a limit: what is beyond is forged, or a mistake.
+LONGEST_S = 366 * DAY_S
+# A server's clock that is off by less needs no correction: `Date` is in whole seconds.
+_SAME_TIME_S = 5.0
+_LONGEST_TEXT = 100
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3_600.0}
 _UNITS |= {"millisecond": 1e-3, "sec": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0}
-_UNITS |= {"hr": 3_600.0, "hour": 3_600.0, "d": 86_400.0, "day": 86_400.0}
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_UNITS |= {"hr": 3_600.0, "hour": 3_600.0, "d": DAY_S, "day": DAY_S, "week": 7 * DAY_S}
 
+_AMOUNT = r"\d{1,15}(?:\.\d{1,15})?"
+_UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
 # Atomic: "1ms" would be read in two ways, and a list of them in as many as there are powers of two.
-_PART = rf"\d++(?:\.\d++)? ?(?>{'|'.join(sorted(_UNITS, key=len, reverse=True))})s?+(?![a-z])"
-_DURATION = rf"{_PART}(?:,? ?(?:and )?{_PART})*"
-_DAY, _CLOCK = r"(0[1-9]|[12]\d|3[01])", r"([01]\d|2[0-3]):([0-5]\d):([0-5]\d)"
+_PART = rf"(?:{_AMOUNT} ?|(?:an?|one) (?=[a-z]{{3}}))(?>{_UNIT})s?+(?![a-z])"
+# No duration has more parts than there are units.
+_DURATION = rf"{_PART}(?:,? ?(?:and )?{_PART}){{0,7}}"
 
 _A_NUMBER = re.compile(r"-?\d+(?:\.\d*)?", re.ASCII)
-_A_DURATION = re.compile(rf"-?{_DURATION}", re.ASCII)
-_A_PART = re.compile(r"(\d+(?:\.\d+)?) ?([a-zµ]+)", re.ASCII)
-_AN_HTTP_DATE = re.compile(
-    rf"[a-z]{{3}}, {_DAY} ([a-z]{{3}}) ([1-9]\d{{3}}) {_CLOCK} gmt", re.ASCII
-)
-_A_TIMESTAMP = re.compile(
-    rf"([1-9]\d{{3}})-(0[1-9]|1[0-2])-{_DAY}[t ]{_CLOCK}(\.\d+)?(?:z|([+-])(\d\d):?(\d\d))?",
-    re.ASCII,
-)
-_IN_PROSE = re.compile(rf"(?:again|retry|wait)(?: (?:in|after|for))? ({_DURATION})", re.ASCII)
+_A_DURATION = re.compile(rf"-?{_DURATION}", re.ASCII | re.IGNORECASE)
+_A_PART = re.compile(rf"({_AMOUNT}|\ban?\b|\bone\b) ?({_UNIT})", re.ASCII | re.IGNORECASE)
 
 
 def number(text: str) -> float | None:
     """The finite decimal number that a text is, or None."""
     text = text.strip()
-    value = float(text) if _A_NUMBER.fullmatch(text) else None
+    value = float(text) if len(text) < 1_000 and _A_NUMBER.fullmatch(text) else None
     return value if value is not None and isfinite(value) else None
 
 
@@ -44,33 +44,43 @@ def seconds_until(text: str, now_unix_s: float) -> float | None:
     """How far away the time is that a header or a field names.
 
     Understood are seconds (``60``, ``11.38``), durations (``1m26.4s``, ``120ms``, ``6 seconds``),
-    moments as seconds or milliseconds since 1970, HTTP dates, and RFC 3339 (UTC where it
-    names no zone).
+    moments as seconds or milliseconds since 1970, HTTP dates in the three forms of RFC 9110 (and
+    with ``+0000`` for GMT), and RFC 3339 (UTC where it names no zone).
 
     Args:
         text: the value, alone.
-        now_unix_s: the time of day.
+        now_unix_s: the time of day where it comes from: see `server_time`.
 
     Returns:
         Finite seconds, 0 for what is past or negative; None for anything else.
     """
     value = number(text)
-    text = text.strip().lower()
+    text = " ".join(text[:_LONGEST_TEXT].split()) if len(text) <= _LONGEST_TEXT else ""
     if value is not None:
         seconds: float | None = _seconds_of(value, now_unix_s)
     elif _A_DURATION.fullmatch(text):
         seconds = 0.0 if text.startswith("-") else _duration(text)
     else:
-        moment = _moment(text)
+        moment = _moment(text, now_unix_s)
         seconds = None if moment is None else moment - now_unix_s
     return max(0.0, seconds) if seconds is not None and isfinite(seconds) else None
 
 
-def seconds_in_prose(text: str) -> float | None:
-    """The wait that a sentence asks for ("Please try again in 1m2s."), in seconds, or None."""
-    found = _IN_PROSE.search(text.lower())
-    seconds = None if found is None else _duration(found[1])
-    return seconds if seconds is not None and isfinite(seconds) else None
+def server_time(headers: Mapping[str, str], now_unix_s: float) -> float:
+    """The time by the clock of the server that has answered: its moments are to be read by it.
+
+    Args:
+        headers: of the answer, with lower-case names; ``Date`` is the clock.
+        now_unix_s: the time of day here, which counts where the clocks agree or none is shown.
+    """
+    shown = _moment(headers.get("date", "")[:_LONGEST_TEXT], now_unix_s)
+    return now_unix_s if shown is None or abs(shown - now_unix_s) < _SAME_TIME_S else shown
+
+
+def duration_at(text: str, start: int) -> float | None:
+    """The seconds of a duration that is written at a place of a text ("2 days 3 hr"), or None."""
+    found = _A_DURATION.match(text, start)
+    return None if found is None or found[0].startswith("-") else _duration(found[0])
 
 
 def _seconds_of(value: float, now_unix_s: float) -> float:
@@ -80,23 +90,16 @@ def _seconds_of(value: float, now_unix_s: float) -> float:
 
 
 def _duration(text: str) -> float:
-    parts = _A_PART.findall(text)
-    return sum(float(amount) * _unit(name) for amount, name in parts)
+    parts = _A_PART.findall(text.lower())
+    return sum(_amount(amount) * _UNITS[unit] for amount, unit in parts)
 
 
-def _unit(name: str) -> float:
-    return _UNITS[name] if name in _UNITS else _UNITS[name.removesuffix("s")]
+def _amount(text: str) -> float:
+    return 1.0 if text in ("a", "an", "one") else float(text)
 
 
-def _moment(text: str) -> float | None:
-    if date := _AN_HTTP_DATE.fullmatch(text):
-        day, name, year, *clock = date.groups()
-        if name not in _MONTHS:
-            return None
-        return timegm((int(year), _MONTHS.index(name) + 1, int(day), *map(int, clock)))
-    if stamp := _A_TIMESTAMP.fullmatch(text):
-        *whole, fraction, sign, hours, minutes = stamp.groups()
-        zone = int(hours or 0) * 3_600 + int(minutes or 0) * 60
-        east = -zone if sign == "-" else zone
-        return timegm(tuple(map(int, whole))) + float(fraction or 0) - east
-    return None
+def _moment(text: str, now_unix_s: float) -> float | None:
+    """A moment with its date, and nothing beside it."""
+    moment = read_moment(" ".join(text.split()), now_unix_s, zones=no_zones)
+    whole = moment is not None and moment.has_date and moment.end == len(" ".join(text.split()))
+    return moment.unix_s if moment is not None and whole else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any
+
+from batchwrap.core.limits.prose import seconds_in_prose
 
 # What an error says, it says in its first lines; more is not searched.
 MOST_WORDS = 4_000
@@ -43,13 +44,6 @@ BUSY = re.compile(
     re.IGNORECASE,
 )
 _MARKED = re.compile(r"\[?\bHTTP(?:/\d\.\d)?[ :]\s*([45]\d\d)\b\]?|status(?: code)?:? ([45]\d\d)\b")
-_WAIT = re.compile(
-    r"(?:try again|retry|wait)(?: in| after| for)? (?:about |at least )?"
-    r"((?:\d+(?:\.\d+)?\s*(?:ms|milliseconds?|h|hours?|m|min|minutes?|s|sec|secs|seconds?)[ ,]*)+)",
-    re.IGNORECASE,
-)
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|milli|h|m(?!s)|s)", re.IGNORECASE)
-_UNITS_S = {"ms": 1e-3, "milli": 1e-3, "h": 3_600.0, "m": 60.0, "s": 1.0}
 _NUMBER = rf"(?<![\d,])(\d[\d,]{{0,{_DIGITS - 1}}}+)(?!\d)"
 _NUMBERS = {
     "limit": re.compile(
@@ -95,12 +89,7 @@ def wait_in(words: str, headers: Mapping[str, str]) -> float | None:
             return max(0.0, float(headers[name]) * unit)
         except (KeyError, ValueError):
             continue
-    found = _WAIT.search(words)
-    if found is None:
-        return None
-    spans = _SPAN.findall(found[1])
-    seconds = sum(float(amount) * _UNITS_S[unit.lower()] for amount, unit in spans)
-    return round(seconds, 3) if isfinite(seconds) else None
+    return seconds_in_prose(words[:MOST_WORDS], None)
 
 
 def numbers_in(words: str) -> dict[str, int]:

@@ -11,12 +11,11 @@ from typing import Any
 
 import orjson
 
-from batchwrap.adapters.events import EventPipe, FirstEvent, render_all
+from batchwrap.adapters.events import EventPipe, Opening, render_all
 from batchwrap.core import sse
 from batchwrap.core.actions import Head, ReadBody, ReadFirst, Resend, Respond, Stream
 from batchwrap.core.context import Context
 from batchwrap.core.exchange import Exchange
-from batchwrap.core.guard import Guard
 from batchwrap.core.memory import Memory
 from batchwrap.core.provider import UNKNOWN
 from batchwrap.core.repair.diagnosis import decoded
@@ -146,7 +145,7 @@ def run(entry: Entry, options: Repair | None, pieces: list[bytes] | None = None)
     action = exchange.received(head, 0.0)
     while not isinstance(action, Respond | Stream):
         if isinstance(action, ReadFirst):
-            action = exchange.first(first_of(pieces))
+            action = opened(exchange, pieces)
         elif isinstance(action, ReadBody):
             action = exchange.body(exchange.read(raw))
         else:
@@ -178,11 +177,15 @@ def play(entry: Entry, options: Repair | None, pieces: list[bytes] | None = None
     return seen
 
 
-def first_of(pieces: list[bytes]) -> dict[str, Any] | None:
-    """The first event of a stream that says something; None if it is no JSON object."""
-    looking = FirstEvent(Guard(Tally()))
-    any(map(looking.feed, pieces))
-    return looking.event
+def opened(exchange: Exchange, pieces: list[bytes]) -> Any:
+    """What is done about a stream, by its first events."""
+    opening, rest = Opening(exchange.guard), iter(pieces)
+    action: Any = ReadFirst()
+    while isinstance(action, ReadFirst):
+        while not opening.is_ready() and (piece := next(rest, None)) is not None:
+            opening.feed(piece)
+        action = exchange.first(opening.next())
+    return action
 
 
 def _as_chunk(body: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from batchwrap.core.actions import Head, ReadFirst, Respond, Stream
 from batchwrap.core.repair.arguments import ArgumentStream, names_not_text, repair_arguments
 from batchwrap.core.repair.diagnosis import decoded, mended_body, read_refused
 from batchwrap.options import Repair
-from tests.core.repair.samples import exchange_for, first_of, message_of, read_stream
+from tests.core.repair.samples import exchange_for, message_of, opened, read_stream
 from tests.strategies import EDIT_FILE, READ_FILE, cuts, texts
 
 MODELS = ["m", "qwen3", "glm-4.6", "kimi-k2", "deepseek-v3", "gpt-oss", "devstral", "llama-3"]
@@ -89,7 +89,7 @@ def streamed(model: str, options: Repair, pieces: list[bytes]) -> bytes:
     """What is handed out for a stream."""
     exchange = exchange_of(model, options)
     assert isinstance(exchange.received(Head(200, {}, True), 0.0), ReadFirst)
-    action = exchange.first(first_of(pieces))
+    action = opened(exchange, pieces)
     if isinstance(action, Respond):
         assert action.status is not None and action.status >= 400
         return b"data: " + orjson.dumps(action.body) + b"\n\n"

@@ -1,0 +1,171 @@
+"""Reading the time to wait out of a sentence. How providers say it is data: `CUES`.
+
+A cue is what announces a time ("try again", "will reset"). What stands behind it is read as a
+duration or as a moment; anything else is not a time, and a sentence without one says nothing.
+So a wording that is not known makes no wall.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import islice
+
+from batchwrap.core.limits.moments import ZoneOffset, no_zones, read_moment
+from batchwrap.core.limits.resets import LONGEST_S, duration_at
+
+# A sentence that announces more times than these is no message of a provider.
+_MOST_CUES = 16
+_CHINA_S = 8 * 3_600.0
+
+# Clocks of providers that write times without a zone. Others are read as UTC.
+# zai: "Your limit will reset at 2026-09-09 05:38:28" is Beijing time.
+# https://github.com/hugalafutro/model-hotel/pull/955
+WALL_CLOCKS_S = {"zai": _CHINA_S}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cue:
+    """Words that announce a time.
+
+    Attributes:
+        words: a regular expression for them, in any case. The time stands behind it, and behind
+            the small words of `_SMALL`.
+        example: a message in which they stand, as it was published.
+        source: where.
+        east_s: the zone of a time that names none, where the words tell it.
+    """
+
+    words: str
+    example: str
+    source: str
+    east_s: float | None = None
+
+
+CUES = (
+    Cue(
+        words=r"\bagain",
+        example="You've hit your usage limit. Try again in 4 days 20 hours 9 minutes.",
+        source="https://github.com/openai/codex/issues/3257",
+    ),
+    Cue(
+        words=r"\bretry(?:ing)?",
+        example="Requests to the ChatCompletions_Create Operation have exceeded the token rate "
+        "limit of your current OpenAI S0 pricing tier. Please retry after 6 seconds.",
+        source="Azure; Gemini: Please retry in 41.8s.",
+    ),
+    Cue(
+        words=r"\bwait(?:ing)?",
+        example="Sorry, your request was rate-limited. Please wait 587 hours 33 minutes before "
+        "trying again.",
+        source="https://github.com/microsoft/vscode-copilot-release/issues/6479",
+    ),
+    Cue(
+        words=r"\breset(?:s|ting)?",
+        example="5-hour usage limit reached. Resets in 3hr 56min.",
+        source="OpenCode Go; z.ai, Qwen, Kimi, Cloud Code, Claude and Copilot use the word, too",
+    ),
+    Cue(
+        words=r"\b(?:refresh|replenish|renew|restor|lift|unlock)(?:e[sd]|s|ed)?",
+        example="Higher rate limits refresh at 2026-08-25T00:00:00Z",
+        source="other words for a reset",
+    ),
+    Cue(
+        words=r"\b(?:come|be) back",
+        example="You have used all of today's free usage on this account. Come back in 3h 47m.",
+        source="https://github.com/CodebuffAI/freebuff/issues/1050",
+    ),
+    Cue(
+        words=r"\bresum(?:es?|ing)",
+        example="You have reached the quota limit for this model. You can resume using this model "
+        "at 12/16/2026, 7:15:56 PM.",
+        source="Antigravity",
+    ),
+    Cue(
+        words=r"\bavailable(?= (?:again|at|in|after|on)\b|:)",
+        example="Rate limited on m. Next available: 2026-08-18T20:18:34Z",
+        source="a proxy of Cloud Code",
+    ),
+    Cue(
+        words=r"\bnext_flush_time",
+        example="Usage limit reached for 5 hour, next_flush_time: 2027-06-01T17:00:00Z",
+        source="z.ai, in its tables of errors",
+    ),
+    Cue(
+        words="将[于在]",
+        example="已达到 5 小时的使用上限。您的限额将在 2026-08-25 07:41:44 重置。",
+        source="https://github.com/dirge-code/dirge/issues/818",
+        east_s=_CHINA_S,
+    ),
+)
+
+# What may stand between a cue and its time.
+_SMALL = (
+    "a|about|access|after|again|approximately|around|at|be|by|credits?|for|from|in|is|it|least"
+    "|limits?|model|next|on|quota|request|requests|roughly|service|the|this|time|to|until|usage"
+    "|using|will|window|within|your|another"
+)
+_BETWEEN = re.compile(rf"(?:[ :·|,(-]|\b(?:{_SMALL})\b){{0,16}}", re.IGNORECASE)
+_CUE = re.compile("|".join(f"({cue.words})" for cue in CUES), re.IGNORECASE)
+# Behind these stands a duration: "in 3:12" is no time of the day.
+_LASTING = re.compile(r"\b(?:in|for|within)[ (]*$", re.IGNORECASE)
+# Claude Code: "Claude AI usage limit reached|1762952400".
+# https://github.com/anthropics/claude-code/issues/11429
+_STAMP = re.compile(r"\blimit reached\|(\d{10})\b", re.ASCII | re.IGNORECASE)
+# "请20秒后重试": in 20 seconds.
+_CHINESE = re.compile(r"(\d{1,9}) ?(秒|分钟|小时|天)[之以]?后")
+_CHINESE_UNITS_S = {"秒": 1.0, "分钟": 60.0, "小时": 3_600.0, "天": 86_400.0}
+
+
+def seconds_in_prose(
+    text: str,
+    now_unix_s: float | None,
+    *,
+    provider: str = "",
+    zones: ZoneOffset = no_zones,
+) -> float | None:
+    """The wait that a message asks for ("Please try again in 1m2s."), in seconds.
+
+    Args:
+        text: the message; its length is the caller's to bound.
+        now_unix_s: the time of day where the message comes from; None: moments are not read.
+        provider: its name as in the presets, for times that name no zone.
+        zones: knows time zones by their names.
+
+    Returns:
+        More than 0 and at most `LONGEST_S`; None if the message names no time, or one that is
+        past.
+    """
+    text = " ".join(text.split())
+    found = (
+        _behind(text, cue, now_unix_s, provider, zones)
+        for cue in islice(_CUE.finditer(text), _MOST_CUES)
+    )
+    seconds = next((wait_s for wait_s in found if wait_s is not None and wait_s > 0), None)
+    seconds = _without_cue(text, now_unix_s) if seconds is None else seconds
+    return None if seconds is None or seconds <= 0 else min(seconds, LONGEST_S)
+
+
+def _behind(
+    text: str, cue: re.Match[str], now_unix_s: float | None, provider: str, zones: ZoneOffset
+) -> float | None:
+    between = _BETWEEN.match(text, cue.end())
+    start = between.end() if between is not None else cue.end()
+    # "a" is a small word and the amount of a duration ("in a minute"), too.
+    for place in (start, start - 2) if text[:start].endswith(" a ") else (start,):
+        if (seconds := duration_at(text, place)) is not None:
+            return seconds
+    if now_unix_s is None or _LASTING.search(text, cue.end(), start):
+        return None
+    east_s = CUES[(cue.lastindex or 1) - 1].east_s
+    east_s = WALL_CLOCKS_S.get(provider, 0.0) if east_s is None else east_s
+    moment = read_moment(text, now_unix_s, start=start, east_s=east_s, zones=zones)
+    return None if moment is None else moment.unix_s - now_unix_s
+
+
+def _without_cue(text: str, now_unix_s: float | None) -> float | None:
+    if (stamp := _STAMP.search(text)) and now_unix_s is not None:
+        return float(stamp[1]) - now_unix_s
+    if chinese := _CHINESE.search(text):
+        return float(chinese[1]) * _CHINESE_UNITS_S[chinese[2]]
+    return None
