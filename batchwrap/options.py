@@ -395,7 +395,8 @@ class Repair(_Part):
         arguments: ``"lossless"`` puts the arguments of calls right where no content of theirs
             changes; ``"bold"`` also drops thoughts in front of them, and keeps the backslash
             of unknown escapes for read-only tools; ``"off"`` leaves them alone.
-        snapshots: fragments of arguments that repeat all that came before are understood.
+        snapshots: fragments of arguments, and deltas of texts, that repeat all that came before
+            are understood.
         finish_reason: the reason that an answer ended for is the one of the format, and says
             whether there are calls.
         empty_answers: an answer without text or calls is an error, once for each request.

@@ -60,16 +60,16 @@ class Bench:
         return translator.response(completion) or completion
 
     def ask_streamed(
-        self, body: dict[str, Any], chunks: list[dict[str, Any]]
+        self, body: dict[str, Any], chunks: list[dict[str, Any]], *, marked: bool | None = True
     ) -> list[dict[str, Any]]:
-        """The chunks in the agent view."""
+        """The chunks in the agent view; `marked`: whether the stream ended with its end mark."""
         translator = self.translator(body)
         translator.request()
         out = []
         for chunk in chunks:
             new = translator.chunk(chunk)
             out += [chunk] if new is None else new
-        return out + translator.end(chunks[-1] if chunks else None, marked=True)
+        return out + translator.end(chunks[-1] if chunks else None, marked=marked)
 
     def run(
         self,

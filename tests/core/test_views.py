@@ -356,7 +356,7 @@ def test_each_choice_on_its_own() -> None:
     assert [len(choice["message"]["tool_calls"]) for choice in seen["choices"]] == [2, 2]
     one = {**chunk({"tool_calls": [{**call("c", "multi_read", TWO), "index": 0}]})["choices"][0]}
     both = {"choices": [one, {**one, "index": 1}]}
-    [streamed] = Bench().ask_streamed(REQUEST, [both])
+    [streamed] = Bench().ask_streamed(REQUEST, [both], marked=None)
     assert [len(choice["delta"]["tool_calls"]) for choice in streamed["choices"]] == [2, 2]
 
 

@@ -207,6 +207,10 @@ class AnswerRepair:
             if not released:
                 self._keep(choice, chunk)
                 continue
+            if id(released[-1]) in self._chunks:  # what waited is out, and this waits in its place
+                out += [self._chunk_of(one, made) for one in released]
+                self._keep(choice, chunk)
+                continue
             out += [self._chunk_of(one, made) for one in released[:-1]]
             new.append(released[-1])
         if not given or (

@@ -17,6 +17,7 @@ from batchwrap.core.repair.diagnosis import failed
 from batchwrap.core.repair.ends import FAILED, meant_by
 from batchwrap.core.repair.leaks.families import Family
 from batchwrap.core.repair.leaks.gates import Gates, Promoted
+from batchwrap.core.repair.snapshots import TextSnapshots
 from batchwrap.core.repair.texts import TextRepair
 from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.options import Repair
@@ -58,6 +59,9 @@ class ChoiceRepair:
         self._calls = CallRepair(options, tools, random_text, ledger)
         self._texts = TextRepair(options, family, gates, ledger)
         self._reads_text = self._texts.is_needed
+        self._snapshots: TextSnapshots | None = None
+        if options.snapshots:
+            self._snapshots = TextSnapshots(lambda: ledger.repaired("snapshots"))
         self._waiting: list[Choice] = []
         self._content = Growing()
         self._called: list[tuple[str, Growing]] = []
@@ -73,6 +77,11 @@ class ChoiceRepair:
         Raises:
             Broken: the answer cannot go on.
         """
+        if self._snapshots is None:
+            return self._read(choice)
+        return [one for given in self._snapshots.feed(choice) for one in self._read(given)]
+
+    def _read(self, choice: Choice) -> list[Choice]:
         delta = choice.get("delta")
         goes_on = None
         # A short way for what nearly all deltas are: one field, as it should be.
@@ -120,11 +129,18 @@ class ChoiceRepair:
         if new is not message:
             choice = {**choice, "message": new}
         self._heed([choice])
+        if not choice.get("finish_reason") and self._options.finish_reason:
+            choice = self._with_reason(choice)
         return self._ended(choice, len(promoted[1]))
 
     def flush(self) -> list[Choice]:
         """The texts that were held, as they came, of an answer that cannot go on; no calls."""
-        return self._texts.flush()
+        return [*self._last_snapshots(), *self._texts.flush()]
+
+    def _last_snapshots(self) -> list[Choice]:
+        """What waited to be known for snapshots, read."""
+        held = [] if self._snapshots is None else self._snapshots.finish()
+        return [one for given in held for one in self._read(given)]
 
     def conclude(self) -> list[Choice]:
         """The end of an answer that is complete, as the stream's end mark says.
@@ -136,24 +152,31 @@ class ChoiceRepair:
         """
         if self.is_finished or self.is_open or not self._options.finish_reason:
             return self.close()
+        snapshots = self._last_snapshots()
         waiting, self._waiting = self._waiting, []
         if waiting:
             self._calls.let_go()
+        silent = self._with_reason({"index": self._index, "delta": {}})
+        return [*snapshots, *waiting, *self._finish(silent)]
+
+    def _with_reason(self, choice: Choice) -> Choice:
+        """A choice that is complete and says no reason, with the one that its parts tell."""
+        if self._calls.is_cut:
+            return choice
         self._ledger.repaired("finish_reason")
         reason = "tool_calls" if self._calls.has_called else "stop"
-        reason = "function_call" if self._has_legacy_call else reason
-        silent = {"index": self._index, "delta": {}, "finish_reason": reason}
-        return [*waiting, *self._finish(silent)]
+        return {**choice, "finish_reason": "function_call" if self._has_legacy_call else reason}
 
     def close(self) -> list[Choice]:
         """All that was held, of an answer that ended without saying why."""
+        snapshots = self._last_snapshots()
         waiting, self._waiting = self._waiting, []
         if waiting:
             self._calls.let_go()
         rest = self._calls.finish()
         bare = {"index": self._index, "finish_reason": None}
         calls: list[Choice] = [{**bare, "delta": {"tool_calls": rest}}] if rest else []
-        return [*waiting, *self._texts.flush(), *calls]
+        return [*snapshots, *waiting, *self._texts.flush(), *calls]
 
     @property
     def has_called(self) -> bool:
@@ -165,6 +188,7 @@ class ChoiceRepair:
         """The choices that wait for what follows."""
         yield from self._waiting
         yield from self._texts.held
+        yield from () if self._snapshots is None else self._snapshots.held
 
     @property
     def is_open(self) -> bool:
