@@ -24,7 +24,8 @@ LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
 .PHONY: demo docs docs-cli test test-agents test-frameworks test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
 	coverage-openai3 coverage-openai2 build clean benchmark-offer \
-	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-throttle benchmark-tokens benchmark-way
+	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-throttle benchmark-tokens benchmark-understanding \
+	benchmark-way
 
 demo: $(MAIN)/.ready
 	$(MAIN)/bin/batchwrap demo
@@ -146,6 +147,10 @@ benchmark-way: $(MAIN)/.ready
 # The throttle beside others, on a fast clock: five minutes; --quick, and a few --scene, too.
 benchmark-throttle: $(MAIN)/.ready $(LITELLM)/.ready
 	$(MAIN)/bin/python -m benchmarks.throttle
+
+# How much is understood of multi-calls in other forms than the one that was asked for.
+benchmark-understanding: $(MAIN)/.ready
+	$(MAIN)/bin/python -m benchmarks.understanding
 
 # What the offer and the reminders cost in tokens.
 benchmark-offer: $(MAIN)/.ready

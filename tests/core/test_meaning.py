@@ -6,10 +6,12 @@ import json
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.core.views.find import barriers, find
+from batchwrap.core.views.kit import kit_of
 from batchwrap.core.views.meaning import Meant, Toolbox, read
 from batchwrap.options import Batching
 from benchmarks.distortions import Renderer
@@ -114,3 +116,147 @@ def test_any_rendering(
         assert not set(map(repr, filter(None, found))) - set(map(repr, calls)), rendered
     else:
         assert found == calls, rendered
+
+
+def tool(name: str, required: str, **more: Any) -> dict[str, Any]:
+    """A tool whose required parameters are texts."""
+    properties = {one: {"type": "string"} for one in required.split()} | more
+    parameters = {"type": "object", "properties": properties, "required": required.split()}
+    return {"type": "function", "function": {"name": name, "parameters": parameters}}
+
+
+HUNK = {
+    "type": "object",
+    "properties": {"oldText": {"type": "string"}, "newText": {"type": "string"}},
+    "required": ["oldText", "newText"],
+}
+RANGE = {"type": "object", "properties": {"start": {"type": "integer"}, "end": {"type": "integer"}}}
+# As Claude Code, OpenCode and pi have them.
+CAMEL = [
+    tool("Read", "file_path", offset={"type": "integer"}),
+    tool("Edit", "file_path old_string new_string", replace_all={"type": "boolean"}),
+    tool("Write", "file_path content"),
+    tool("Bash", "command", description={"type": "string"}),
+    tool("TodoWrite", "", todos={"type": "array", "items": {"type": "object"}}),
+]
+HUNKS = [
+    tool("read", "path", range=RANGE),
+    tool("edit", "path edits", edits={"type": "array", "items": HUNK}),
+]
+ONE = {"oldText": "x", "newText": "y"}
+
+
+@pytest.mark.parametrize(
+    ("tools", "name", "value", "means"),
+    [
+        (
+            CAMEL,
+            "MultiEdit",
+            {
+                "file_path": "a",
+                "edits": [{"old_string": "x", "new_string": "y", "replace_all": "true"}],
+            },
+            [
+                (
+                    "Edit",
+                    {"file_path": "a", "old_string": "x", "new_string": "y", "replace_all": True},
+                )
+            ],
+        ),
+        (
+            CAMEL,
+            "BatchTool",
+            {"invocations": [{"tool_name": "Bash", "input": {"command": "x", "description": "y"}}]},
+            [("Bash", {"command": "x", "description": "y"})],
+        ),
+        (
+            CAMEL,
+            "batch",
+            {"reads": [{"file_path": "a"}], "edits": [{"path": "a", "old": "x", "new": "y"}]},
+            [
+                ("Read", {"file_path": "a"}),
+                ("Edit", {"file_path": "a", "old_string": "x", "new_string": "y"}),
+            ],
+        ),
+        (
+            CAMEL,
+            "batch",
+            {"calls": {"Read": ["a", "b"]}},
+            [("Read", {"file_path": c}) for c in "ab"],
+        ),
+        (
+            HUNKS,
+            "multi_edit",
+            {"path": "a", "edits": [ONE]},
+            [("edit", {"path": "a", "edits": [ONE]})],
+        ),
+        (
+            HUNKS,
+            "multi_edit",
+            {"files": [{"path": "a", **ONE}]},
+            [("edit", {"path": "a", "edits": [ONE]})],
+        ),
+        (
+            HUNKS,
+            "multi_edit",
+            {"files": [{"path": "a", "edits": [json.dumps(ONE)]}]},
+            [("edit", {"path": "a", "edits": [ONE]})],
+        ),
+        (
+            HUNKS,
+            "multi_edit",
+            {"edits": [{"path": c, "old_text": "x", "new_text": "y"} for c in "ab"]},
+            [("edit", {"path": c, "edits": [ONE]}) for c in "ab"],
+        ),
+        (
+            HUNKS,
+            "multi_read",
+            {"files": [{"path": "a", "start": "1", "end": 5}]},
+            [("read", {"path": "a", "range": {"start": 1, "end": 5}})],
+        ),
+    ],
+)
+def test_other_dialects(
+    tools: list[dict[str, Any]], name: str, value: Any, means: list[tuple[str, Any]]
+) -> None:
+    """Tools of other agents: other names, and parameters that hold lists and objects."""
+    kit = kit_of(tools, Batching())
+    multi = kit.multi(name)
+    assert multi is not None
+    parts = read(value, kit.toolbox, None if multi.is_mixed else multi.single)
+    assert all(isinstance(part, Meant) for part in parts)
+    found = [(p.tool.name, json.loads(p.arguments)) for p in parts if isinstance(p, Meant)]
+    assert found == means
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("multi_read", {"path": "src", "files": [{"path": "a"}, {"path": "b"}]}),
+        ("multi_grep", {"pattern": ["x", "y"], "path": ["a", "b"]}),
+        ("multi_read", {"path": ["a", "b"], "offset": [1, 2]}),
+        ("multi_edit", {"path": "a", "old_string": ["x", "p"], "new_string": ["y", "q"]}),
+        ("multi_run", {"commands": ['{"command": "x"}']}),
+        ("multi_write", {"path": "a", "items": '[{"content": "x"}]'}),
+        ("batch", {"calls": [{"path": "a", "tool": "edit_file", "edits": []}]}),
+    ],
+)
+def test_two_readings(name: str, value: Any) -> None:
+    """What may mean one thing or another means none."""
+    assert set(meant(name, value)) <= {None}
+
+
+def test_large() -> None:
+    """Thousands of items, and of fields, are read in time that grows with their number."""
+    items = [{"file_path": f"{n}.py"} for n in range(5_000)]
+    assert meant("multi_read", {"items": items}) == [
+        ("read_file", {"path": one["file_path"]}) for one in items
+    ]
+    odd = {f"k{n}": "[1]" for n in range(5_000)}
+    for value in (odd, {"calls": [odd]}, {"files": [odd], **odd}):
+        for name in ("multi_edit", "batch"):
+            assert set(meant(name, value)) <= {None}
+    deep: Any = {"path": "a"}
+    for _ in range(200):
+        deep = {"files": [deep]}
+    assert meant("multi_read", deep) == [None]

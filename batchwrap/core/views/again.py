@@ -7,6 +7,7 @@ not understood leaves no trace with the agent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from batchwrap.core import chat
 from batchwrap.core.parse import is_object
 
 # Fields of an answer that say nothing to the agent.
+_NO_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _SILENT = frozenset({"role", "index", "name"})
 
 
@@ -53,10 +55,12 @@ def says_something(choices: Sequence[Any]) -> bool:
 
 
 def _valid(call: chat.ToolCall) -> chat.ToolCall:
-    """The call with arguments that every provider takes back."""
+    """The call with a name and arguments that every provider takes back.
+
+    OpenAI refuses the dot in `multi_tool_use.parallel`, although its own models write it
+    (https://github.com/prefect-archive/ControlFlow/pull/107).
+    """
     function = chat.function_of(call)
-    arguments = chat.arguments_of(call)
-    return {
-        **call,
-        "function": {**function, "arguments": arguments if is_object(arguments) else "{}"},
-    }
+    name, arguments = _NO_NAME.sub("_", chat.name_of(call)), chat.arguments_of(call)
+    valid = arguments if is_object(arguments) else "{}"
+    return {**call, "function": {**function, "name": name, "arguments": valid}}

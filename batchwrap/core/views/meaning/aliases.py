@@ -84,8 +84,9 @@ VERBS: dict[str, frozenset[str]] = {
 }
 # Names of mixed batches, as models make them up.
 MIXED_NAMES = _words(
-    """batch batch_calls batch_tool batch_tool_calls functions.parallel multi_tool
-    multi_tool_use multi_tool_use.parallel parallel parallel_tool_calls"""
+    """batch batch_calls batch_tool batch_tool_calls batch_tools functions_parallel multi_call
+    multi_tool multi_tool_call multi_tool_use multi_tool_use_parallel parallel parallel_calls
+    parallel_tool_calls"""
 )
 
 

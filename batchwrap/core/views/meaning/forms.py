@@ -7,9 +7,10 @@ leaves exactly one meaning.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from batchwrap.core.repair.lenient import typed_text
@@ -30,6 +31,9 @@ _TYPES: dict[type, tuple[str, ...]] = {
     type(None): ("null",),
 }
 _HARMLESS = ("read", "read_only")
+_DEFINITIONS = ("$defs", "definitions")
+# Objects in parameters: schemas may refer to themselves.
+_MOST_DEPTH = 2
 
 
 class Misfit(Exception):
@@ -52,37 +56,33 @@ class Form:
         tool: the tool.
         types: JSON types of each parameter, by name; empty where anything goes.
         roles: what each parameter is.
-        nested: the parameter that holds an object (or a list of them) with this field, by the
-            field's name, where only one does.
-        inner: what those objects must have, by parameter.
+        inner: the form of the objects that a parameter is, or lists, by the parameter's name.
+        nested: the parameter that holds objects with this field, by the field's name, where
+            only one does.
     """
 
     tool: SingleTool
     types: Mapping[str, frozenset[str]]
     roles: Mapping[str, frozenset[str]]
+    inner: Mapping[str, Form]
     nested: Mapping[str, str]
-    inner: Mapping[str, frozenset[str]]
 
     @classmethod
-    def of(cls, tool: SingleTool) -> Form:
+    def of(cls, tool: SingleTool, depth: int = 0) -> Form:
         """The form of a tool."""
         properties: Mapping[str, Any] = tool.parameters["properties"]
         schemas = {name: resolved(own, tool.parameters) for name, own in properties.items()}
         types = {name: frozenset(types_of(schema)) for name, schema in schemas.items()}
-        holders: dict[str, set[str]] = {}
-        inner: dict[str, frozenset[str]] = {}
-        for name, schema in schemas.items():
-            held = _object_in(schema, tool.parameters)
-            fields = held.get("properties")
-            for field in fields if isinstance(fields, dict) else ():
-                holders.setdefault(field, set()).add(name)
-                inner[name] = required_in(held)
+        made = {name: _inner(tool, schema, depth) for name, schema in schemas.items()}
+        inner = {name: form for name, form in made.items() if form is not None}
+        fields = Counter(field for form in inner.values() for field in form.types)
         nested = {
-            field: next(iter(names))
-            for field, names in holders.items()
-            if len(names) == 1 and field not in types
+            field: name
+            for name, form in inner.items()
+            for field in form.types
+            if fields[field] == 1 and field not in types
         }
-        return cls(tool, types, {name: roles_of(name) for name in types}, nested, inner)
+        return cls(tool, types, {name: roles_of(name) for name in types}, inner, nested)
 
     @property
     def is_harmless(self) -> bool:
@@ -104,7 +104,7 @@ class Form:
     def _means_nothing(self, key: str, fields: Mapping[str, Any]) -> bool:
         """Whether nothing can be read into a field that the schema does not know."""
         value = fields[key]
-        if type(value) in (list, dict) or key in NAME_KEYS:
+        if type(value) in (list, dict) or key in NAME_KEYS or self._holder(key):
             return False
         if type(value) is str and value.lstrip()[:1] in ("[", "{"):
             return False
@@ -115,8 +115,11 @@ class Form:
         types = self.types[name]
         if not types or (value is None and name not in self.tool.required):
             return True
-        if name in self.inner and type(value) is list and any(type(one) is str for one in value):
-            return False
+        if name in self.inner and type(value) in (list, dict):
+            objects = value if isinstance(value, list) else [value]
+            whole = self.inner[name].is_whole
+            if not all(type(one) is dict and whole(one) for one in objects):
+                return False
         return not types.isdisjoint(_TYPES.get(type(value), ()))
 
     def missing(self, fields: Mapping[str, Any]) -> list[str]:
@@ -133,15 +136,15 @@ class Form:
         if key in self.types:
             return None
         free = [name for name in self.types if name not in fields]
-        words = set(words_of(key))
-        same = [name for name in free if words and words == set(words_of(name))]
+        words = _words(key)
+        same = [name for name in free if words and words == _words(name)]
         if not same and (roles := roles_of(key)):
             same = [name for name in free if same_role(roles, self.roles[name])]
             needed = [name for name in same if name in self.tool.required]
             same = needed or same
         if not same and role_of(key) == "range":
             ranges = (name for name in free if role_of(name) == "range")
-            same = [n for n in ranges if words < set(words_of(n)) or set(words_of(n)) < words]
+            same = [name for name in ranges if words < _words(name) or _words(name) < words]
         return same[0] if len(same) == 1 else None
 
     def text_parameter(self, shared: Mapping[str, Any]) -> str | None:
@@ -166,7 +169,7 @@ class Form:
         """
         own = self._named(fields)
         made = self._with_shared(own, shared)
-        if shared and not any(name in self.types or name in self.nested for name in own):
+        if shared and not any(name in self.types or self._holder(name) for name in own):
             raise Misfit("an item says nothing of its own")
         self._nest(made)
         self._guess(made)
@@ -201,14 +204,21 @@ class Form:
 
     def _nest(self, made: Fields) -> None:
         """Put fields of a nested object where they belong."""
-        holders = {self.nested[key] for key in made if key in self.nested}
-        for holder in holders:
-            fields = {key: made[key] for key in made if self.nested.get(key) == holder}
-            if holder in made or not self.inner[holder] <= fields.keys():
+        held = {key: holder for key in made if (holder := self._holder(key)) is not None}
+        for holder in set(held.values()):
+            fields = {key: made[key] for key in made if held.get(key) == holder}
+            if holder in made or self.inner[holder].missing(fields):
                 continue
             for key in fields:
                 del made[key]
             made[holder] = fields if "object" in self.types[holder] else [fields]
+
+    def _holder(self, key: str) -> str | None:
+        """The parameter that holds objects with a field of this name, or of one that means it."""
+        if key in self.types or key in self.nested:
+            return self.nested.get(key)
+        holders = [name for name, form in self.inner.items() if form.alias(key, {}) is not None]
+        return holders[0] if len(holders) == 1 else None
 
     def _guess(self, made: Fields) -> None:
         """Of a tool that changes nothing, the one text that is left is the one that is missing."""
@@ -221,19 +231,35 @@ class Form:
         if not known and (not types or "string" in types):
             made[lacks[0]] = made.pop(left[0])
 
+    def _with_inner(self, name: str, value: Any) -> Any:
+        """A value whose objects are as their own form has them."""
+        form = self.inner.get(name)
+        if form is None:
+            return value
+        if isinstance(value, dict):
+            return form.read(value, {})
+        return [form.read(one, {}) if isinstance(one, dict) else one for one in value]
+
     def _converted(self, name: str, value: Any) -> Any:
         """A value in a type that its parameter takes, where that loses nothing."""
         types = self.types[name]
         for one in _other_types(value, set(types)):
             if not types.isdisjoint(_TYPES.get(type(one), ())):
-                return one
+                return self._with_inner(name, one)
         wanted = " or ".join(sorted(types))
         raise Misfit(f"`{name}` must be of the type {wanted}")
+
+
+@functools.lru_cache(maxsize=4_096)
+def _words(name: str) -> frozenset[str]:
+    return frozenset(words_of(name))
 
 
 def _other_types(value: Any, types: set[str]) -> Iterator[Any]:
     if isinstance(value, str) and (text := typed_text(value, types)) is not None:
         yield decoded(text)
+    if isinstance(value, dict):
+        yield value
     if isinstance(value, list):
         yield _decoded_items(value)
     if isinstance(value, float) and value.is_integer():
@@ -244,12 +270,17 @@ def _other_types(value: Any, types: set[str]) -> Iterator[Any]:
         yield [value]
 
 
-def _object_in(schema: Mapping[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
-    """The schema of the object that a parameter is, or of those that it lists."""
+def _inner(tool: SingleTool, schema: Mapping[str, Any], depth: int) -> Form | None:
+    """The form of the objects that a parameter of a tool is, or that it lists."""
     types = types_of(schema)
-    if "object" in types:
-        return dict(schema)
-    return resolved(schema.get("items"), parameters) if "array" in types else {}
+    held = schema if types == {"object"} else resolved(schema.get("items"), tool.parameters)
+    if depth == _MOST_DEPTH or types not in ({"object"}, {"array"}) or types_of(held) != {"object"}:
+        return None
+    if not isinstance(held.get("properties"), dict) or not held["properties"]:
+        return None
+    shared = {key: tool.parameters[key] for key in _DEFINITIONS if key in tool.parameters}
+    required = tuple(sorted(required_in(held)))
+    return Form.of(replace(tool, parameters={**shared, **held}, required=required), depth + 1)
 
 
 def _decoded_items(value: list[Any]) -> list[Any]:

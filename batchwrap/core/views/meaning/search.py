@@ -137,7 +137,10 @@ class _Search:
             return _rows(value, columns, form, shared)
         held = _held(value, form)
         if not held:
-            return [_call(form, value, shared)]
+            whole = _call(form, value, shared)
+            held = _own_lists(value, form) if isinstance(whole, Misread) else {}
+            if not held:
+                return [whole]
         fields = {k: one for k, one in value.items() if k not in held and _is_known(k, value, form)}
         outside, twice = _joined(shared, fields)
         if twice:
@@ -347,6 +350,12 @@ def _rows(value: Fields, columns: list[str], form: Form, shared: _Shared) -> lis
     others = {key: one for key, one in value.items() if key not in columns}
     rows = ({**others, **dict(zip(columns, row, strict=True))} for row in zip(*lists, strict=True))
     return [_call(form, row, shared) for row in rows]
+
+
+def _own_lists(value: Fields, form: Form) -> dict[str, list[Any] | dict[str, Any]]:
+    """A list that is a parameter of the tool, and may be the list of calls all the same."""
+    lists = [key for key, one in value.items() if key in form.inner and isinstance(one, list)]
+    return {lists[0]: value[lists[0]]} if len(lists) == 1 else {}
 
 
 def _held(value: Fields, form: Form) -> dict[str, list[Any] | dict[str, Any]]:

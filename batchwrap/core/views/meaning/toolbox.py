@@ -57,7 +57,7 @@ class Toolbox:
         exact = self._forms.get(name) or self._forms.get(name.removeprefix("functions."))
         if exact is not None:
             return exact
-        if name.lower() in MIXED_NAMES:
+        if "_".join(words_of(name)) in MIXED_NAMES:
             return MIXED
         bare = name.replace("/", ".").replace(":", ".").rpartition(".")[2].rpartition("__")[2]
         if bare in self._forms:
