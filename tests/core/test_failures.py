@@ -66,6 +66,10 @@ def test_the_texts_cover_the_agents() -> None:
         "The call to edit_file was declined",
         "ERROR: The user denied your request to run this tool",
         "Approval was not given.",
+        "The USER canceled this tool call.",
+        "Permission to use Bash with command rm -rf build has been denied.",
+        "Human feedback: rejected",
+        "User selected 'No'",
     ],
 )
 def test_the_next_agents_words(text: str) -> None:
@@ -80,6 +84,9 @@ def test_the_next_agents_words(text: str) -> None:
         "The tool call may be rejected by the user.",
         "Denied requests are logged by the policy engine.",
         "Users cancelled their orders last week.",
+        "User model updated",
+        "Permission model changed to deny by default",
+        "Access log rotated",
         "The user rejected the first design, since the button was too small.",
     ],
 )

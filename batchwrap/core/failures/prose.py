@@ -49,6 +49,7 @@ _SHOWN = re.compile(
     r"|//|/\*|\* |#(?! ?\d+ (?i:search))|\"{3}|'{3}|<!|<file|--|\||- "  # comments, headings, lists
     r"|(?:fix|feat|chore|docs|refactor|tests?|style|perf|ci|build|revert)(?:\([\w-]+\))?!?: "
     r"|[\w.]+(?:\[\w*\])?\s*(?::\s*[\w\[\], .]+\s)?=[^=]"  # assignments
+    r"|[\w.]+\??:\s[^\n]*,\s*(?:\n|$)|[a-z]\w*Error\??:"  # fields
     r"|(?:return|raise|throw|class|def|function|const|let|var|import|export|package|public|private"
     r"|static|assert|elif|except|catch|async|await|func|fn|pub|struct|impl|enum|interface)\b"
     r"[^\n]*[({\[=;:\"']"

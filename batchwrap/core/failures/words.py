@@ -65,10 +65,10 @@ _NOT_GIVEN = rf"(?:(?:[MS](?:[odaCPe]{{1,14}}|[Ba])|M)[Ba]{{0,4}}{_REFUSED}|[MS]
 REFUSALS = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"[odGPe]{{0,4}}P[Bad]{{0,5}}R{_WHAT}",  # the user has just rejected the tool call
-        rf"[odGPe]{{0,4}}P[Ba]{{1,3}}r{_WHAT}",  # the user chose to skip the tool call
+        rf"e?[odGP]{{0,3}}P[Bad]{{0,5}}R{_WHAT}",  # the user has just rejected the tool call
+        rf"e?[odGP]{{0,3}}P[Ba]{{1,3}}r{_WHAT}",  # the user chose to skip the tool call
         # the user does not want this edit
-        rf"[odGPe]{{0,4}}P[Ba]{{0,3}}N[Ba]{{0,3}}[AWCXr]{{1,2}}{_WHAT}",
+        rf"e?[odGP]{{0,3}}P[Ba]{{0,3}}N[Ba]{{0,3}}[AMWCXr]{{1,2}}{_WHAT}",
         # the tool call was not approved
         rf"[odMGe]{{0,7}}C[odCMSGae]{{0,8}}[Ba]{{0,4}}{_REFUSED}a?{_END}",
         rf"[odCeBa]{{0,4}}{_REFUSED}o{{0,2}}{_BY}",  # denied by the user
@@ -92,6 +92,7 @@ NOT_RUN = re.compile(r"[odC]{0,5}C[odC]{0,3}[Ba]{0,3}N[XC]|[odC]{0,6}[Ba]NX(?:$|
 # Names of patterns that the sentences below are built from.
 _NAMES = {
     "{person}": r"(?:users?|humans?|person|operator|reviewer|approver)",
+    "{no}": r"(?:with )?['\"`]?(?:no|deny|denied|reject(?:ed)?|cancel|declined?|esc)\b",
     "{refused}": r"(?:denied|rejected|declined|refused|cancell?ed|aborted|interrupted|skipped"
     r"|disallowed|not (?:approved|allowed|permitted|confirmed|authori[sz]ed))",
     "{q}": r"['\"`]?",
@@ -137,7 +138,9 @@ REFUSAL = _beginning(
     r"""
 # OpenHands
 stop button pressed
-(?:the )?(?:user|human|reviewer|operator) said no\b
+(?:the )?{person} (?:said|answered|replied|clicked|pressed|selected|chose) {no}
+(?:the )?{person}(?:'s)? (?:feedback|response|decision|answer|choice)\s*:\s*{no}
+human[- ]in[- ]the[- ]loop\s*:\s*{no}
 # Claude Code
 stop what you are doing and wait for the user
 # goose
