@@ -14,7 +14,7 @@ import batchwrap
 from batchwrap.core.failures import ResultStatus, looks_failed, status_of
 
 DATA = Path(__file__).parent / "data"
-# Texts of agents, with where they come from; some are as remembered from use. The last group is made.
+# Texts of agents, with their source; some as remembered from use. The last group is made.
 FAILED: list[dict[str, str]] = json.loads((DATA / "failed_results.json").read_text("utf-8"))
 # Confirmations, source, documentation, logs, search results, test reports, JSON, command output.
 HEALTHY: list[dict[str, str]] = json.loads((DATA / "healthy_results.json").read_text("utf-8"))
