@@ -87,7 +87,7 @@ class Turn:
         calls: the agent's calls for them.
         later: ids of the calls that were handed out after the answer, wave by wave.
         counts: how many items each multi-call has, by the model's id.
-        nonces: what names its groups in the derived ids; empty if nothing was expanded.
+        nonce: what names it in the derived ids; empty if nothing was expanded.
         notes: why items of a multi-call did not run, by the model's id and their place.
         refused: what the model is told of multi-calls of which nothing ran, by its id.
         readings: how well each multi-call was understood, with the name of its multi-tool.
@@ -101,7 +101,7 @@ class Turn:
     calls: list[Placed] = field(default_factory=list)
     later: list[tuple[str, ...]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    nonces: list[str] = field(default_factory=list)
+    nonce: str = ""
     notes: dict[str, dict[int, str]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     readings: list[tuple[str, str]] = field(default_factory=list)
@@ -154,7 +154,7 @@ class Turns:
 
     def keep(self, turn: Turn, now_s: float) -> None:
         """Remember a turn, as far as it has come."""
-        keys: list[Hashable] = [*turn.nonces]
+        keys: list[Hashable] = [turn.nonce]
         if turn.asked is not None:
             keys.append(_place(turn.asked.conversation, turn.calls[0].call))
         for key in keys:

@@ -158,7 +158,7 @@ def test_a_reader_that_stops_at_the_finish(cut: bool) -> None:
     assert (local is None) is cut
     derived = ids.decode(seen["tool_calls"][0]["id"])
     assert derived is not None
-    assert bench.memory.turns.named(derived.nonce, 0.0)
+    assert bench.memory.turns.named(derived.turn, 0.0)
 
 
 @given(st.data(), texts)

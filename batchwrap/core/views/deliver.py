@@ -52,8 +52,10 @@ def open_turn(messages: Sequence[chat.Message], last: Spoken | None) -> Turn | N
     if last is None or last.known is None or not last.is_same:
         return None
     since = [*last.others, *messages[last.end :]]
-    is_quiet = all(is_system(message) or says_nothing(message) for message in since)
-    return last.known if is_quiet and all(one.is_unchanged for one in last.members) else None
+    if not all(is_system(message) or says_nothing(message) for message in since):
+        return None
+    is_clear = len({one.call_id for one in last.members}) == len(last.members)  # cut, ids may meet
+    return last.known if is_clear and all(one.is_unchanged for one in last.members) else None
 
 
 def next_calls(
@@ -97,7 +99,7 @@ def _signed(turn: Turn, calls: Sequence[Placed]) -> list[chat.ToolCall]:
     Gemini wants its signature in each message with calls, also where the agent's own history
     is sent as it is.
     """
-    first, *rest = (placed.call for placed in calls)
+    first, *rest = (placed.written.given for placed in calls)
     derived = ids.decode(first.get("id"))
     said = (it for it in turn.said if derived and ids.short(it.call_id) == derived.origin)
     extras = next((it.extras for it in said), {})

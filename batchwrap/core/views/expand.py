@@ -34,7 +34,6 @@ class _Open:
     written: Written
     multi: MultiTool | None
     reading: Reading | None
-    is_repeated: bool = False
     nonce: str = ""
     seen: int = 0
     out: int = 0
@@ -75,6 +74,7 @@ class Expander:
         self._tally = tally
         self.turn = Turn()
         self._next_index = 0
+        self._groups = 0
         # By the provider's index, in the order in which they came.
         self._passed: dict[Any, _Passed] = {}
         self._unsettled: list[_Passed] = []  # of these, those that were still being written
@@ -116,8 +116,7 @@ class Expander:
         origin = self.turn.said[0].call_id if reads else ""
         if not origin:
             return []
-        nonce = self._random_text(ids.NONCE_LENGTH)
-        self.turn.nonces.append(nonce)
+        nonce = self._new_nonce()
         calls: list[chat.ToolCall] = []
         for place, (tool, arguments) in enumerate(reads):
             derived = ids.DerivedId(nonce, place, 0, AHEAD, origin)
@@ -132,10 +131,8 @@ class Expander:
         if multi is None and not self._waves.may_wait(self._effect(name, "")):
             return [self._pass_on(index, delta)]
         written = Written(delta)
-        # Two calls of one turn with the same id must not share a group.
-        is_repeated = any(delta.get("id") == said.call_id for said in self.turn.said)
         reading = None if multi is None else Reading(multi, self._kit.toolbox)
-        self._open = opened = _Open(index, written, multi, reading, is_repeated=is_repeated)
+        self._open = opened = _Open(index, written, multi, reading)
         return self._feed(opened, written.text, {})
 
     def _feed(self, opened: _Open, text: str, extras: Mapping[str, Any]) -> list[chat.ToolCall]:
@@ -298,16 +295,19 @@ class Expander:
         return Effect(tool.kind, None)
 
     def _nonce(self, opened: _Open) -> str:
-        """What names the groups of this turn; made when the first derived id needs it."""
-        if not opened.nonce:
-            if opened.is_repeated or not self.turn.nonces:
-                self.turn.nonces.append(self._random_text(ids.NONCE_LENGTH))
-            opened.nonce = self.turn.nonces[-1]
+        """What names the group of a call; made when the first derived id needs it."""
+        opened.nonce = opened.nonce or self._new_nonce()
         return opened.nonce
+
+    def _new_nonce(self) -> str:
+        """What names the next group of this turn."""
+        self.turn.nonce = self.turn.nonce or self._random_text(ids.NONCE_LENGTH)
+        self._groups += 1
+        return ids.group_nonce(self.turn.nonce, self._groups - 1)
 
     def _take_index(self, own: Any = None) -> int:
         """The next free index; the provider's own while nothing was taken apart."""
-        kept = isinstance(own, int) and own > self._next_index and not self.turn.nonces
+        kept = isinstance(own, int) and own > self._next_index and not self.turn.nonce
         place = own if kept else self._next_index
         self._next_index = place + 1
         return int(place)

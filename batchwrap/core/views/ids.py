@@ -3,14 +3,15 @@
 A saved, compacted or moved conversation still folds, since nothing has to be remembered.
 Layout (11 characters, then the provider's own id, escaped):
 
-    bw  NNNN   k    iii    s  <provider id>
-    tag nonce kind item checksum
+    bw  NNN  g     k    iii    s  <provider id>
+    tag nonce group kind item checksum
 
 An id has at most 40 characters (OpenAI's limit), so that the agent's own history is always a
 valid request. 29 are left for the provider's id, which is as long as OpenAI's are; of a longer
 one the beginning and a digest are kept. The three digits of the item hold its index, and the
 number of items where that is known: items are handed out while the model is still writing.
-The nonce keeps the groups apart, since some providers repeat their ids each turn.
+The nonce names the turn, since some providers repeat their ids each turn; the group is one call
+of the model's in it.
 
 The first nine characters are letters and digits, and differ between the calls of a turn:
 some agents keep no more of an id (Mistral takes nine).
@@ -34,7 +35,7 @@ _ESCAPE = re.compile(rb"-([0-9a-f]{2})")
 # An escape never begins with two of them.
 _CUT = "--"
 
-NONCE_LENGTH = 4
+NONCE_LENGTH = 3  # of a turn; with the digit of the group it has one more
 # As many as three digits tell apart, with and without the number of items.
 MOST_ITEMS = 688
 MOST_LENGTH = 40
@@ -47,7 +48,7 @@ class DerivedId:
     """Where one single call of the agent view comes from.
 
     Attributes:
-        nonce: four characters that name the group.
+        nonce: four characters that name the group, the first three of them its turn.
         index: position of the item in the multi-call, from 0.
         count: number of items; 0 where it was not known yet.
         kind: one letter: which multi-tool (see `multi_tool`).
@@ -59,6 +60,11 @@ class DerivedId:
     count: int
     kind: str
     origin: str
+
+    @property
+    def turn(self) -> str:
+        """What all calls of one turn have in common."""
+        return self.nonce[:NONCE_LENGTH]
 
     @property
     def group(self) -> tuple[str, str, str]:
@@ -94,6 +100,11 @@ def _decode(call_id: str) -> DerivedId | None:
     if origin is None or place is None or (_is_whole(kind) and place != (0, 1)):
         return None
     return DerivedId(nonce, *place, kind, origin)
+
+
+def group_nonce(turn: str, number: int) -> str:
+    """The nonce of one call of a turn; so many calls of the model's have one of their own."""
+    return turn + _DIGITS[number % _BASE]
 
 
 def short(origin: str) -> str:

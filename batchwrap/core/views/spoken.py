@@ -13,7 +13,7 @@ A remembered turn counts only if a call of it stands in the history as it was ha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 from batchwrap.core import chat
@@ -190,9 +190,11 @@ class _Mine:
         if any(str(call.get("id")) in self.ids for call in calls):
             return None
         known = self._handed_out
-        found = known.match(calls, is_same=turn.is_same) if known is not None else None
-        if found and any(placed.written.call_id in self._taken for placed in found):
-            return None  # the same calls, made once more
+        found = (
+            known.match(calls, is_same=turn.is_same, taken=self._taken)
+            if known is not None
+            else None
+        )
         members = _members(calls, found or [])
         return members if found or all(map(self._has, members)) else None
 
@@ -205,7 +207,7 @@ class _Mine:
         derived = member.derived
         if derived is None:
             return False
-        return derived.nonce in self._nonces or (
+        return derived.turn in self._nonces or (
             derived.kind == AHEAD and derived.origin in self._own
         )
 
@@ -215,7 +217,7 @@ class _Mine:
             if member.placed is not None:
                 self._taken.add(member.placed.written.call_id)
             if member.derived is not None:
-                self._nonces.add(member.derived.nonce)
+                self._nonces.add(member.derived.turn)
             else:
                 self._own.add(ids.short(member.call_id))
 
@@ -228,21 +230,27 @@ class _HandedOut:
         self._exact = {placed.written.call_id: placed for placed in turn.calls}
         self._left = {_left(one): it for one, it in self._exact.items() if ids.decode(one)}
 
-    def match(self, calls: Sequence[chat.ToolCall], *, is_same: bool) -> list[Placed] | None:
+    def match(
+        self, calls: Sequence[chat.ToolCall], *, is_same: bool, taken: Set[str] = frozenset()
+    ) -> list[Placed] | None:
         """Calls of the history as they were handed out, in order; None if they are others.
 
         They are told by their ids, or by what an agent has left of these. Where the agent gave
         them other ids, they must be all that one answer handed out, in the turn's conversation.
+        What is taken, by the ids that were handed out, stands elsewhere already.
         """
         found = [placed for call in calls if (placed := self._of(call)) is not None]
-        if len(found) == len(calls) and len({id(placed) for placed in found}) == len(calls):
-            return found
+        came = {placed.written.call_id for placed in found}
+        if len(found) == len(calls) == len(came):
+            return found if taken.isdisjoint(came) else None
         if any(ids.decode(call.get("id")) for call in calls):
             return None  # another turn of ours
         alike = (
             wave
             for wave in (self._turn.deliveries if is_same else ())
-            if len(wave) == len(calls) and all(map(_is_unchanged, calls, wave))
+            if len(wave) == len(calls)
+            and not any(placed.written.call_id in taken for placed in wave)
+            and all(map(_is_unchanged, calls, wave))
         )
         return next(alike, None)
 

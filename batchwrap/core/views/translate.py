@@ -367,7 +367,7 @@ class Translator:
         the end of the stream, so nothing may wait for that.
         """
         turn, memory = self._readers[index].turn, self._context.memory
-        if not turn.nonces:
+        if not turn.nonce:
             return
         if turn.asked is None:
             whole = self._prefixes.before(len(self._body["messages"]))

@@ -92,7 +92,7 @@ def hit_rate(messages: Sequence[chat.Message]) -> float | None:
 def _is_wave(calls: list[chat.ToolCall], seen: set[str]) -> bool:
     """Whether a message with these calls is the rest of a turn that was handed out in parts."""
     derived = [ids.decode(call.get("id")) for call in calls]
-    nonces = {one.nonce for one in derived if one is not None}
+    nonces = {one.turn for one in derived if one is not None}
     is_rest = nonces <= seen or all(map(is_added, calls))
     seen |= nonces
     return bool(calls) and None not in derived and is_rest
