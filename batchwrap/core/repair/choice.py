@@ -129,7 +129,8 @@ class ChoiceRepair:
         if new is not message:
             choice = {**choice, "message": new}
         self._heed([choice])
-        if not choice.get("finish_reason") and self._options.finish_reason:
+        has_said = self.has_said or self._calls.has_called or bool(promoted[1])
+        if has_said and not choice.get("finish_reason") and self._options.finish_reason:
             choice = self._with_reason(choice)
         return self._ended(choice, len(promoted[1]))
 
