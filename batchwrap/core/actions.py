@@ -42,7 +42,7 @@ class Reserve:
     margin: Cost = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Send:
     """Send this body, or the agent's own if None, then call `received`."""
 
@@ -83,7 +83,7 @@ class Wait:
     refusal: Refusal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Respond:
     """Hand out the answer: this body, or as it came if None.
 
@@ -111,7 +111,7 @@ class Stream:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class AnswerLocally:
     """Hand out this answer; the provider is not asked."""
 

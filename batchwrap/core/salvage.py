@@ -44,7 +44,7 @@ class _Owed:
         return text
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Call:
     """A call of the model.
 
@@ -61,7 +61,7 @@ class _Call:
     is_apart: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Choice:
     """One choice of the stream."""
 

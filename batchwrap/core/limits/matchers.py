@@ -21,7 +21,7 @@ Reason = Literal["quota", "billing", "plan", "too_large", "daily"]
 Scope = Literal["second", "minute", "hour", "day", "week", "month"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Matcher:
     """What an error looks like, and what it means. All conditions that are given must hold.
 

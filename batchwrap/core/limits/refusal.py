@@ -78,7 +78,7 @@ class Refusal:
     tries: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Error:
     """What the shapes have in common."""
 

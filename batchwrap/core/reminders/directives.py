@@ -19,7 +19,7 @@ _TODO = re.compile(r"(?i)^(?!.*(?:read|get)).*todo")
 _OF_A_LAPSE = ("tool", "multi", "call")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Ready:
     """A directive in the words of one conversation's tools.
 

@@ -66,7 +66,7 @@ class Offered:
         return {name: tool for multi in self.multis.values() for name, tool in multi.tools.items()}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Walk:
     """What has been seen up to one point of the conversation, in the provider view.
 

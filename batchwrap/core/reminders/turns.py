@@ -18,7 +18,7 @@ from batchwrap.directives import DirectiveKind
 _LONG = 40
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Single:
     """A turn that was one call of one tool.
 

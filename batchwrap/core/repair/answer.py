@@ -25,7 +25,7 @@ from batchwrap.options import Repair
 _SWEEP_AT = 64  # chunks of choices that may wait no longer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Asked:
     """What an answer is read by.
 

@@ -20,7 +20,7 @@ _NOTHING = ("", "null", "None")
 _NOT_TEXT = frozenset({"array", "object", "integer", "number", "boolean"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Repaired:
     """What became of a call's arguments.
 

@@ -12,7 +12,7 @@ from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.options import Repair
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Call:
     """A call that is being written.
 

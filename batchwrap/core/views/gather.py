@@ -108,7 +108,7 @@ class Gatherer:
         return self._natives.get(name) if isinstance(name, str) else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Call:
     """One call: in one part, or, where its parts are odd, as it came."""
 

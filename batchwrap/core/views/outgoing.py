@@ -33,7 +33,7 @@ from batchwrap.core.views.spoken import Reader
 from batchwrap.options import Batching, ReadAhead
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Outgoing:
     """A request in the provider view, and what its answer's translation goes by.
 
@@ -99,7 +99,7 @@ def rewrite(
     return Outgoing(new, kit, walk.most, walk.room, is_follow_up)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _State:
     """What the rewriting of one request's messages goes by."""
 

@@ -25,7 +25,7 @@ _ANSWER = frozenset({"role", "tool_call_id", "content", "name"})
 _TEXT_PART = frozenset({"type", "text"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SingleCall:
     """A call of one of the agent's tools, and what its arguments say.
 
@@ -57,7 +57,7 @@ class SingleCall:
                 yield from [part for part in parts if part not in ("", ".", "..")][-1:]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SingleTurn:
     """An assistant message with nothing but text and such calls, and their results.
 

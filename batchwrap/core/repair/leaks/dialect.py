@@ -20,7 +20,7 @@ _DECODER = json.JSONDecoder(strict=False, object_pairs_hook=_unique)
 _SPACE = re.compile(r"\s*")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Leak:
     """A call as the markup tells it.
 

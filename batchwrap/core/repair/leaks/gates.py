@@ -31,7 +31,7 @@ _ESCAPED = re.compile(r"\\[nrt]|(?P<codes>(?:\\u[0-9a-fA-F]{4})+)")
 _NOISE = re.compile(r"[\s\\\"'`]+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Promoted:
     """A call to hand out: its tool, its arguments as JSON, its id (empty: to be made)."""
 

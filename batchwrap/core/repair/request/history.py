@@ -25,7 +25,7 @@ _MISTRAL_LENGTH = 9
 _COUNTED = re.compile(r"(.*:)(\d{1,9})", re.DOTALL)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Turn:
     """An assistant message, and what follows up to the next one."""
 

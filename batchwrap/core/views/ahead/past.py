@@ -16,7 +16,7 @@ from batchwrap.core.views.find import SingleTool
 from batchwrap.core.views.multi import AHEAD
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Call:
     """One of the agent's calls.
 

@@ -25,7 +25,7 @@ _ROOM = 2
 _MOST_DOUBLINGS = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Now:
     """The model's read, and what came before it."""
 

@@ -49,7 +49,7 @@ def container_in(text: str) -> list[Any] | dict[str, Any] | None:
     return value if isinstance(value, list | dict) else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Rest:
     """What is left of JSON that broke off.
 

@@ -37,7 +37,7 @@ _PLACES = frozenset({"path", "folder"})
 _SURE_NAMES = frozenset(NAME_KEYS[: NAME_KEYS.index("name")])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Meant:
     """A call that was meant.
 
