@@ -76,7 +76,7 @@ class ReadFirst:
 class Wait:
     """The attempt was refused. Wait so many seconds, then call `waited`.
 
-    After a refusal of the kind ``"bucket"`` the gate waits: call it at once.
+    After a refusal that `is_queued` the gate waits: call it at once.
     """
 
     seconds: float

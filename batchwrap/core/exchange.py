@@ -587,7 +587,7 @@ class Exchange:
             self._count_refusal(refusal)
         if seconds is None:
             return None
-        if refusal.kind != "bucket":  # then the limits tell how long
+        if not refusal.is_queued:  # then the limits tell how long
             self._pause_s = seconds
             self.waits(seconds, None)
         return Wait(seconds, refusal)

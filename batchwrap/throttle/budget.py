@@ -204,6 +204,10 @@ class Budget:
             with self._lock:
                 caution_s = (self._caution_s.get(request.scope) or 0.0) + _CAUTION_S
                 self._caution_s.put(request.scope, min(caution_s, _MOST_CAUTION_S))
+        elif refusal.kind == "concurrency":
+            self.limiter.crowded(grant, seconds)
+            if refusal.retry_after_s is not None:
+                self.limiter.close_for(grant, seconds)
         elif refusal.kind == "growth":
             with self._lock:
                 pace = self._pace.get(request.scope) or 1.0

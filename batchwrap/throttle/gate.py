@@ -122,7 +122,7 @@ class Lease:
             asks again at once is the first when it opens.
         """
         self._with_grant(lambda grant: self._budget.refused(self._request, grant, refusal, seconds))
-        return 0.0 if refusal.kind == "bucket" else seconds
+        return 0.0 if refusal.is_queued else seconds
 
     def settle(self, spent: Cost, usage: Usage | None) -> None:
         """Replace the reservation by what was really spent."""

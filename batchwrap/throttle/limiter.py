@@ -169,6 +169,14 @@ class Limiter:
         """Admit nothing on this account for so long: the provider said so."""
         self._run(grant, partial(grant.store.close_for, grant.key, seconds))
 
+    def crowded(self, grant: Grant, seconds: float) -> None:
+        """Admit no more than run besides it: it was one too many, the provider says.
+
+        If none run, admit nothing for so long.
+        """
+        store, meters = grant.store, grant.ask.scope.meters
+        self._run(grant, partial(store.crowded, grant.key, meters, grant.lease, seconds))
+
     def settle(self, grant: Grant, spent: Cost) -> None:
         """Replace a reservation by what was spent; the first settlement counts."""
         scope = grant.ask.scope

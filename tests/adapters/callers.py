@@ -13,6 +13,7 @@ from anyio.from_thread import BlockingPortal
 
 from batchwrap.lab import Lab
 from tests.adapters.conversation import USER
+from tests.adapters.servers import Keyed
 
 
 class Caller:
@@ -55,7 +56,7 @@ class Caller:
         self._closing.callback(self.close, client)
         return client
 
-    def open(self, lab: Lab, **options: Any) -> Any:
+    def open(self, lab: Lab | Keyed, **options: Any) -> Any:
         """A bare SDK client for the lab."""
         options = {"base_url": lab.base_url, "api_key": "key", **options}
         return self.closes(self.client_type(**options))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from email.utils import formatdate
 from itertools import pairwise
+from pathlib import Path
+from threading import Event, Lock
 from typing import Any
 
 import openai
@@ -359,3 +362,58 @@ def test_a_redirection_is_no_answer(caller: Caller, serve: Any, status: int) -> 
     )
     assert tokens < 100
     assert requests == pytest.approx(0 if status == 301 else 1, abs=1e-6)
+
+
+BUSY = error(
+    429,
+    "High concurrency usage of this API, please reduce concurrency or contact customer service",
+    code="1302",
+)
+
+
+@contextmanager
+def few_at_a_time(real: int) -> Iterator[tuple[Keyed, list[int]]]:
+    """A provider that takes so many at a time, and answers none before it has refused one."""
+    lock, has_refused = Lock(), Event()
+    running, refusals = 0, [0]
+
+    def answer(key: str, body: dict[str, Any]) -> Raw:
+        nonlocal running
+        with lock:
+            if running >= real:
+                refusals[0] += 1
+                has_refused.set()
+                return BUSY
+            running += 1
+        has_refused.wait(10)
+        with lock:
+            running -= 1
+        return yes(body)
+
+    with keyed_server(answer) as server:
+        yield server, refusals
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+@pytest.mark.parametrize("real", [1, 3])
+def test_reduce_concurrency(
+    in_threads: Caller, closing: ExitStack, tmp_path: Path, real: int, store: str
+) -> None:
+    """Eight at once, where one is taken at a time: all succeed, each is refused once at most."""
+    server, refusals = closing.enter_context(few_at_a_time(real))
+    where = f"sqlite:///{tmp_path}/limits.db" if store == "sqlite" else "memory"
+    client = batchwrap.wrap(
+        in_threads.open(server),
+        throttle=Throttle(store=where),
+    )
+
+    def ask(n: int) -> str:
+        messages = [{"role": "user", "content": f"Question {n}"}]
+        return str(in_threads.ask(client, messages=messages).choices[0].message.content)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(8))) == ["yes"] * 8
+        assert 1 <= refusals[0] <= 8 - real
+        assert list(pool.map(ask, range(8))) == ["yes"] * 8
+    assert refusals[0] <= 8 - real + 1, "the number is known"
+    assert batchwrap.stats(client).refusals == refusals[0]

@@ -76,6 +76,10 @@ class Account:
         """The provider wants no more for a while."""
         self._keep(lambda state: account.close_for(state, seconds, now=self.now))
 
+    def crowded(self, lease: str, seconds: float = 1.0) -> None:
+        """The provider has refused it: too many run."""
+        self._keep(lambda state: account.crowded(state, self.meters, lease, seconds, now=self.now))
+
     def learn(self, lease: str, *seen: Seen) -> None:
         """The headers of its answer."""
         self._keep(lambda state: account.learn(state, self.meters, lease, seen, now=self.now))

@@ -84,6 +84,7 @@ OPERATIONS = [
     ("leave", ("ticket",)),
     *[("renew", ("owner", "holders"))] * 2,
     ("close_for", ("seconds",)),
+    *[("crowded", ("lease", "seconds"))] * 2,
     *[("learn", ("lease", "seen"))] * 6,
     ("snapshot", ()),
 ]

@@ -111,6 +111,8 @@ def test_the_arithmetic(
             store.leave(key, METERS, ticket)
             one.close_for(amount / 100)
             store.close_for(key, amount / 100)
+            one.crowded(f"t{(who + 1) % 5}", amount / 100)
+            store.crowded(key, METERS, f"t{(who + 1) % 5}", amount / 100)
         else:
             one.renew("me", ticket)
             store.renew(key, METERS, "me", [ticket])

@@ -33,6 +33,7 @@ from batchwrap.core.limits import windows
 from batchwrap.core.limits.state import (
     Admission,
     Amounts,
+    Crowd,
     Held,
     Level,
     Place,
@@ -51,6 +52,9 @@ ARRIVAL_S = 0.5
 TTL_S = 2.5
 # So much of the time between two operations counts as silence.
 STEP_S = 0.5
+# How many have to end well before one more may run, at first and at most: each time that one
+# more was too many, twice as many.
+PATIENCE, MOST_PATIENCE = 16, 256
 # Nobody is told to ask again sooner than this.
 LEAST_WAIT_S = 0.005
 # What is above, and what is broken, is taken for this; JSON knows no infinity.
@@ -144,6 +148,7 @@ def settle(
     held = state["leases"].pop(lease, None)
     if held is None:
         return
+    _relax(state)
     real = _named(meters, spent)
     for meter in meters:
         taken = held["amounts"].get(meter.name, 0.0) if meter.name in held["low"] else 0.0
@@ -172,6 +177,33 @@ def renew(
 def close_for(state: State, seconds: float, *, now: float) -> None:
     """Admit nothing for so long: the provider said so. The longest one counts."""
     state["closed"] = max(state["closed"], _tick(state, now) + min(seconds, MOST))
+
+
+def crowded(
+    state: State, meters: Sequence[Meter], lease: str, seconds: float, *, now: float
+) -> None:
+    """The provider has refused this lease's request since too many run at the same time.
+
+    As many as run besides it are not too many, as far as is known; more are not admitted from now
+    on. Of a burst that is answered one refusal after the other just those remain that were
+    taken. If nobody else runs, nothing that ends could make room, so nothing is admitted for some
+    seconds.
+
+    The number grows again, by one, when many requests have ended while so many ran; if that was
+    one too many, it takes twice as long the next time.
+    """
+    _advance(state, meters, now)
+    others = len(state["leases"]) - (lease in state["leases"])
+    if others == 0:
+        state["closed"] = max(state["closed"], state["at"] + min(seconds, MOST))
+    crowd = state.get("crowd", Crowd(most=others, ended=0, patience=PATIENCE, grew=0))
+    patience = crowd["patience"] * 2 if crowd["grew"] else crowd["patience"]
+    state["crowd"] = {
+        "most": max(1, min(others, crowd["most"])),
+        "ended": -1,  # its own end is none that went well
+        "patience": min(patience, MOST_PATIENCE),
+        "grew": 0,
+    }
 
 
 def learn(
@@ -260,6 +292,22 @@ def _advance(state: State, meters: Sequence[Meter], now: float, heard_of: str = 
         windows.turn(state["buckets"][meter.name], meter, t, now)
         if state["leases"]:
             _ebb(state, meter)
+
+
+def _relax(state: State) -> None:
+    """A request has ended; if as many ran as may, that counts towards one more."""
+    crowd = state.get("crowd")
+    if crowd is None or len(state["leases"]) + 1 < crowd["most"]:
+        return
+    crowd["ended"] += 1
+    if crowd["ended"] >= crowd["patience"]:
+        crowd["most"], crowd["ended"], crowd["grew"] = crowd["most"] + 1, 0, 1
+
+
+def _is_crowded(state: State, ahead: int) -> bool:
+    """Whether as many run as may, with so many more before one."""
+    crowd = state.get("crowd")
+    return crowd is not None and len(state["leases"]) + ahead >= crowd["most"]
 
 
 def _age(state: State, meters: Sequence[Meter], t: float) -> None:
@@ -370,6 +418,8 @@ def _correct(state: State, meter: Meter, held: Held, remaining: float, same: boo
 
 def _wait(state: State, meters: Sequence[Meter], needs: Amounts) -> tuple[float, int | None]:
     """Seconds until all limits have room for this, and which one has it last."""
+    if _is_crowded(state, 0):
+        return inf, None  # nobody knows when a request ends
     longest, slowest = max(0.0, state["closed"] - state["at"]), None
     for index, meter in enumerate(meters):
         missing = needs.get(meter.name, 0.0) + _used(state, meter) - meter.capacity
@@ -392,6 +442,8 @@ def _wait_at(
     It is the shortest that there can be if all that is reserved comes back; what nobody can
     know then, the end of other requests, does not count. Else only time gives something back.
     """
+    if not all_comes_back and _is_crowded(state, place):
+        return inf, None
     longest, slowest = max(0.0, state["closed"] - state["at"]), None
     for index, meter in enumerate(meters):
         if meter.mode == "concurrency" and all_comes_back:

@@ -77,6 +77,11 @@ class Refusal:
     retry_after_is_window: bool = False
     tries: int = 1
 
+    @property
+    def is_queued(self) -> bool:
+        """Whether the limits make the request wait: it enters the queue again at once."""
+        return self.kind in ("bucket", "concurrency")
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple, NotRequired, TypedDict
 
 from batchwrap.core.limits.windows import Bucket
 
@@ -49,6 +49,23 @@ class Ticket(TypedDict):
     amounts: Amounts
 
 
+class Crowd(TypedDict):
+    """How many requests may run at the same time, as refusals have taught.
+
+    Attributes:
+        most: so many.
+        ended: how many have ended since the last refusal, or the last time that it grew, while
+            so many ran.
+        patience: it grows by one when so many have ended.
+        grew: 1 if it has grown since the last refusal, else 0.
+    """
+
+    most: int
+    ended: int
+    patience: int
+    grew: int
+
+
 class State(TypedDict):
     """An account.
 
@@ -61,6 +78,7 @@ class State(TypedDict):
         buckets: by the name of the limit.
         leases: by id.
         queue: in the order in which they will be admitted.
+        crowd: how many may run at the same time, once the provider has refused for that.
     """
 
     at: float
@@ -71,6 +89,7 @@ class State(TypedDict):
     buckets: dict[str, Bucket]
     leases: dict[str, Held]
     queue: list[Ticket]
+    crowd: NotRequired[Crowd]
 
 
 class Admission(NamedTuple):

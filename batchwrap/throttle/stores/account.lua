@@ -132,6 +132,10 @@ local function wait_for(state, meter, missing)
   return math.huge
 end
 
+local function is_crowded(state, ahead)
+  return state.crowd and #state.leases + ahead >= state.crowd.most
+end
+
 -- The longest of the waits, and the place of its limit. `missing` says how much is missing of
 -- a limit, or nil where it does not matter.
 local function longest(state, meters, missing)
@@ -145,12 +149,14 @@ local function longest(state, meters, missing)
 end
 
 local function wait_of(state, meters, needs)
+  if is_crowded(state, 0) then return math.huge, nil end
   return longest(state, meters, function(meter)
     return (needs[meter.name] or 0) + used_of(state, meter) - meter.capacity
   end)
 end
 
 local function wait_at(state, meters, needs, place, all_comes_back)
+  if not all_comes_back and is_crowded(state, place - 1) then return math.huge, nil end
   return longest(state, meters, function(meter)
     if meter.mode == "concurrency" and all_comes_back then return nil end
     local missing = sum(state.queue, meter.name, place - 1) + needs[meter.name]
@@ -254,10 +260,20 @@ function operations.arrived(state, asked, now)
   if place then arrive(state, asked.meters, state.leases[place], state.at) end
 end
 
+local function relax(state)
+  local crowd = state.crowd
+  if not crowd or #state.leases + 1 < crowd.most then return end
+  crowd.ended = crowd.ended + 1
+  if crowd.ended >= crowd.patience then
+    crowd.most, crowd.ended, crowd.grew = crowd.most + 1, 0, 1
+  end
+end
+
 function operations.settle(state, asked, now)
   advance(state, asked.meters, now)
   local held = remove(state.leases, asked.lease)
   if not held then return end
+  relax(state)
   local real = named(asked.meters, asked.spent)
   for _, meter in ipairs(asked.meters) do
     local name = meter.name
@@ -286,6 +302,20 @@ end
 
 function operations.close_for(state, asked, now)
   state.closed = math.max(state.closed, tick(state, now) + asked.seconds)
+end
+
+function operations.crowded(state, asked, now)
+  advance(state, asked.meters, now)
+  local others = #state.leases - (place_of(state.leases, asked.lease) and 1 or 0)
+  if others == 0 then state.closed = math.max(state.closed, state.at + asked.seconds) end
+  local crowd = state.crowd or {most = others, patience = PATIENCE, grew = 0}
+  local patience = crowd.grew == 1 and crowd.patience * 2 or crowd.patience
+  state.crowd = {
+    most = math.max(1, math.min(others, crowd.most)),
+    ended = -1,
+    patience = math.min(patience, MOST_PATIENCE),
+    grew = 0,
+  }
 end
 
 function operations.learn(state, asked, now)

@@ -99,6 +99,10 @@ class Store(Protocol):
         """Admit nothing for so long. See `account.close_for`."""
         ...
 
+    def crowded(self, key: str, meters: Sequence[Meter], lease: str, seconds: float) -> None:
+        """Too many run at the same time, the provider says. See `account.crowded`."""
+        ...
+
     def snapshot(self, key: str, meters: Sequence[Meter]) -> Snapshot:
         """How full the buckets are. See `account.snapshot`."""
         ...

@@ -121,6 +121,10 @@ class LocalStore(ABC):
 
         self._change(key, (), close)
 
+    def crowded(self, key: str, meters: Sequence[Meter], lease: str, seconds: float) -> None:
+        """Too many run at the same time, the provider says."""
+        self._change(key, meters, account.crowded, lease, seconds)
+
     def snapshot(self, key: str, meters: Sequence[Meter]) -> Snapshot:
         """How full the buckets are."""
         return self._change(key, meters, account.snapshot)

@@ -124,6 +124,10 @@ class RedisStore:
         """Admit nothing for so long."""
         self._change("close_for", key, (), seconds=seconds)
 
+    def crowded(self, key: str, meters: Sequence[Meter], lease: str, seconds: float) -> None:
+        """Too many run at the same time, the provider says."""
+        self._change("crowded", key, meters, lease=lease, seconds=seconds)
+
     def snapshot(self, key: str, meters: Sequence[Meter]) -> Snapshot:
         """How full the buckets are."""
         running, waiting, closed_s, *rest = self._change("snapshot", key, meters)
@@ -237,7 +241,10 @@ def _constants() -> Iterator[str]:
     """The constants that the scripts share with Python."""
     names = {
         windows: ("TICK_S", "DUST", "SLICES", "ROUNDING_S"),
-        account: ("BACK_S", "ARRIVAL_S", "TTL_S", "STEP_S", "LEAST_WAIT_S", "MOST"),
+        account: (
+            *("BACK_S", "ARRIVAL_S", "TTL_S", "STEP_S", "LEAST_WAIT_S", "MOST"),
+            *("PATIENCE", "MOST_PATIENCE"),
+        ),
         contract: ("MINUTE_S", "DAY_S", "MINUTES_KEPT_S", "DAYS_KEPT_S"),
     }
     for module, wanted in names.items():
