@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import orjson
-
+from batchwrap.core.parse import rendered
 from batchwrap.core.views import ids
 from batchwrap.core.views.items import ItemScanner
 from batchwrap.core.views.meaning import (
@@ -141,10 +140,7 @@ class Reading:
 
     def _exactly(self, item: str) -> Meant | None:
         """The call that an item is, in the form that was asked for."""
-        try:
-            value = orjson.loads(item)
-        except orjson.JSONDecodeError:
-            return None
+        value = decoded(item)
         if not isinstance(value, dict):
             return None
         if not self._multi.is_mixed:
@@ -155,7 +151,7 @@ class Reading:
         if not isinstance(named, Form) or not isinstance(given, dict):
             return None
         is_exact = named.tool.name == value["tool"] and named.is_whole(given)
-        return Meant(named.tool, orjson.dumps(given).decode()) if is_exact else None
+        return Meant(named.tool, rendered(given).decode()) if is_exact else None
 
 
 def _is_harmless(meant: Meant) -> bool:
@@ -171,4 +167,4 @@ def _may_change(part: Part) -> bool:
 def _is_same(one: Meant, other: Part) -> bool:
     if not isinstance(other, Meant) or one.tool is not other.tool:
         return False
-    return bool(orjson.loads(one.arguments) == orjson.loads(other.arguments))
+    return bool(decoded(one.arguments) == decoded(other.arguments))

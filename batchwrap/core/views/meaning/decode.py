@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
+from batchwrap.core.parse import parsed, parsed_exactly
 
 # A list in a text in a text: deeper than that nobody was seen to encode.
 _MOST_ENCODINGS = 3
@@ -29,14 +29,16 @@ def decoded(text: str) -> Any:
     Control characters that stand raw in its strings are kept: models that send a list as a
     text often forget to escape them twice.
     """
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        return NOTHING
+    for parse in (parsed_exactly, parsed, _loosely):
+        try:
+            return parse(text)
+        except (ValueError, RecursionError):
+            continue
+    return NOTHING
+
+
+def _loosely(text: str) -> Any:
+    return json.loads(text, strict=False)
 
 
 def container_in(text: str) -> list[Any] | dict[str, Any] | None:
