@@ -7,13 +7,12 @@ the same file counts as the same, and a search conflicts with every write.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import orjson
-
+from batchwrap.core.parse import parsed
 from batchwrap.core.views.find import SingleTool
-
-_CHANGES = ("edit", "write")
+from batchwrap.core.views.touched import CHANGES, Touched
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ def effect_of(tool: SingleTool | None, arguments: str) -> Effect:
         return Effect("barrier", None)
     path = None
     if tool.path is not None and tool.kind != "read_only":
-        given = orjson.loads(arguments)
+        given = parsed(arguments)
         value = given.get(tool.path) if isinstance(given, dict) else None
         path = parts_of(value) if isinstance(value, str) else None
     return Effect(tool.kind, path)
@@ -53,7 +52,7 @@ def conflict(one: Effect, other: Effect) -> bool:
         return kinds != {"bookkeeping"} and not kinds.isdisjoint({"barrier"})
     if not kinds.isdisjoint({"sequential", "barrier"}):
         return True
-    if kinds.isdisjoint(_CHANGES):
+    if kinds.isdisjoint(CHANGES):
         return False
     return one.path is None or other.path is None or _may_be_same(one.path, other.path)
 
@@ -83,13 +82,13 @@ class Waves:
         self._one_by_one = one_by_one
         self._changes_one_by_one = changes_one_by_one
         self._own_wait = own_wait
-        self._placed: list[tuple[Effect, int]] = []
+        self._touched = Touched()
+        self._open: dict[int, Effect] = {}  # of calls that went out before all is known of them
+        self._open_kinds: Counter[str] = Counter()
+        self._passed_on = 0
         self._sizes: Counter[int] = Counter()
-
-    @property
-    def waiting(self) -> bool:
-        """Whether any call is in a later wave than the first."""
-        return any(self._sizes[wave] for wave in self._sizes if wave)
+        self._free = 0  # all waves before it are full
+        self.waiting = False
 
     def may_wait(self, effect: Effect) -> bool:
         """Whether a call of the model's own would have to wait, for all that is known of it."""
@@ -102,18 +101,25 @@ class Waves:
 
         Returns the number under which `settle` knows it.
         """
-        self._take(effect, 0)
-        return len(self._placed) - 1
+        number, self._passed_on = self._passed_on, self._passed_on + 1
+        self._open[number] = effect
+        self._open_kinds[effect.kind] += 1
+        self._sizes[0] += 1
+        return number
 
     def settle(self, number: int, effect: Effect) -> None:
         """Take note of what a call that was passed on turned out to touch."""
-        self._placed[number] = effect, 0
+        before = self._open.pop(number)
+        self._open_kinds[before.kind] -= 1
+        self._touched.add(effect.kind, effect.path, 0)
 
     def place(self, effect: Effect) -> int:
         """The wave, from 0, of the next call of the turn."""
         if self._at_once:
             return 0
-        wave = self._earliest(effect, own=False)
+        while self._sizes[self._free] >= self._most:
+            self._free += 1
+        wave = max(self._earliest(effect, own=False), self._free)
         while self._sizes[wave] >= self._most:
             wave += 1
         return self._take(effect, wave)
@@ -123,37 +129,47 @@ class Waves:
         return self._take(effect, 0 if self._at_once else self._earliest(effect, own=True))
 
     def _take(self, effect: Effect, wave: int) -> int:
-        self._placed.append((effect, wave))
+        self._touched.add(effect.kind, effect.path, wave)
         self._sizes[wave] += 1
+        self.waiting = self.waiting or wave > 0
         return wave
 
     def _earliest(self, effect: Effect, *, own: bool) -> int:
         """The first wave behind all that a call must wait for."""
-        behind = (
-            wave + 1
-            for placed, wave in self._placed
-            if not (own and wave == 0 and not self._one_by_one and _is_unknown(effect, placed))
-            and self._waits(effect, placed)
-        )
-        return max(behind, default=0)
+        return max((wave + 1 for wave in self._before(effect, own=own)), default=0)
 
-    def _waits(self, effect: Effect, placed: Effect) -> bool:
-        both_change = effect.changes and placed.changes
-        return (
-            self._one_by_one
-            or (self._changes_one_by_one and both_change)
-            or conflict(placed, effect)
-        )
+    def _before(self, effect: Effect, *, own: bool) -> Iterator[int]:
+        """The last waves of what a call must wait for."""
+        lets_pass = own and not self._one_by_one
+        for kind, last in (*self._conflicting(effect), *self._in_line(effect)):
+            if not (lets_pass and last == 0 and _is_unknown(effect.kind, kind)):
+                yield last
+
+    def _conflicting(self, effect: Effect) -> Iterator[tuple[str, int]]:
+        """(kind, last wave) of what a call conflicts with."""
+        yield from self._touched.against(effect.kind, effect.path)
+        unknown = Touched()  # calls of which nobody knows yet what they touch
+        for kind in +self._open_kinds:
+            unknown.add(kind, None, 0)
+        yield from unknown.against(effect.kind, effect.path)
+
+    def _in_line(self, effect: Effect) -> Iterator[tuple[str, int]]:
+        """(kind, last wave) of what a call waits for although it does not conflict with it."""
+        if not (self._one_by_one or (self._changes_one_by_one and effect.changes)):
+            return
+        for kind, last in (*self._touched.kinds.items(), *((k, 0) for k in +self._open_kinds)):
+            if self._one_by_one or Effect(kind, None).changes:
+                yield kind, last
 
 
-def _is_unknown(one: Effect, other: Effect) -> bool:
-    """Whether nothing but an unknown tool speaks for a conflict of two calls.
+def _is_unknown(one: str, other: str) -> bool:
+    """Whether nothing but an unknown tool speaks for a conflict of two kinds of calls.
 
     Where a model calls such tools side by side by itself (subagents, say), an agent without
     batchwrap would run them so. That is its own business, unless one of them changes a file.
     """
-    kinds = {one.kind, other.kind}
-    return "barrier" in kinds and kinds.isdisjoint({*_CHANGES, "sequential"})
+    kinds = {one, other}
+    return "barrier" in kinds and kinds.isdisjoint({*CHANGES, "sequential"})
 
 
 def parts_of(path: str) -> tuple[str, ...]:
