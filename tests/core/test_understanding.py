@@ -148,7 +148,7 @@ def test_an_unknown_tool() -> None:
     history = bench.run(REQUEST, says(("batch", {"calls": items})))
     assert ran(history) == BOTH_READS[:1]
     [result] = results_in(bench, history)
-    assert "[2/2] not run: there is no tool `deploy`; there are " in result
+    assert "[2/2] not run: there is no tool `deploy` to put in a batch; use one of " in result
     assert "edit_file" in result
 
 

@@ -32,7 +32,7 @@ class Toolbox:
     def __init__(
         self, singles: Mapping[str, SingleTool], barriers: Mapping[str, SingleTool]
     ) -> None:
-        self._forms = {name: Form.of(tool) for name, tool in {**barriers, **singles}.items()}
+        self._forms = {name: Form.of(tool) for name, tool in {**singles, **barriers}.items()}
         self._stems: dict[frozenset[str], list[Form]] = {}
         for form in self._forms.values():
             self._stems.setdefault(_stem(form.tool.name), []).append(form)

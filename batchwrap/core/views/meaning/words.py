@@ -19,7 +19,8 @@ def why_not(part: Misread, toolbox: Toolbox) -> str:
     if part.unknown is None:
         return part.why
     names = [form.tool.name for form in toolbox][:_MOST_NAMES]
-    return f"there is no tool `{part.unknown[:_MOST_NAME]}`; there are {', '.join(names)}"
+    unknown = part.unknown[:_MOST_NAME]
+    return f"there is no tool `{unknown}` to put in a batch; use one of {', '.join(names)} instead"
 
 
 def problem(name: str, parts: Sequence[Part], toolbox: Toolbox, right: str) -> str:
