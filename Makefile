@@ -1,3 +1,4 @@
+# make soak   the throttle while tasks are cancelled, loops closed, processes killed and forked
 # make demo   the main job, once with the bare client and once wrapped
 # make test   all tests, with openai 3.x and with openai 2.x and litellm
 # make test-sdks     other SDKs that are wrapped in the same way
@@ -22,7 +23,7 @@ DOCS := .venv-docs
 # litellm leaves an event loop of its own open; leaks of ours fail in the other environment.
 LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
-.PHONY: demo docs docs-cli test test-agents test-frameworks test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
+.PHONY: demo soak docs docs-cli test test-agents test-frameworks test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
 	coverage-openai3 coverage-openai2 build clean benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-throttle benchmark-tokens benchmark-understanding \
 	benchmark-way
@@ -135,6 +136,10 @@ benchmark-replay: $(MAIN)/.ready
 benchmark-reminders: $(MAIN)/.ready
 	mkdir -p build
 	$(MAIN)/bin/python -m benchmarks.reminders --plot build/reminders.svg
+
+# Nothing stops the throttle, at any store; `python -m benchmarks.soak` makes 5,000 requests for each.
+soak: $(MAIN)/.ready
+	$(MAIN)/bin/python -m benchmarks.soak --requests 300
 
 # What a request costs in batchwrap itself; --profile tells where.
 benchmark-overhead: $(MAIN)/.ready

@@ -77,6 +77,9 @@ class Counter(Protocol):
 _NOT_UNDERSTOOD = (400, 413, 422)
 _OK = 200
 _FAILED = "response.failed"
+# Errors of HTTP libraries that come after a request was sent; all others come before.
+_AFTER_SENDING = frozenset({"ReadTimeout", "ReadError", "RemoteProtocolError", "APITimeoutError"})
+_ONE_REQUEST = cost.Cost(requests=1)
 # Less is the time that the call itself takes.
 _WORTH_TELLING_S = 0.001
 
@@ -116,6 +119,7 @@ class Exchange:
     ) -> None:
         self.watch = watch
         self._pause_s = 0.0
+        self._is_out = False  # sent, and not answered yet
         self._body = body
         self._provider = context.provider
         self._zones = context.zones
@@ -230,6 +234,7 @@ class Exchange:
 
     def received(self, head: Head, now_unix_s: float) -> Action:
         """Status and headers of the answer are here."""
+        self._is_out = False
         self.tally.add("round_trips")
         self._head, self._now_unix_s = head, now_unix_s
         self._accepted = 200 <= head.status < 300
@@ -363,9 +368,16 @@ class Exchange:
 
     def sending(self) -> AbstractContextManager[object]:
         """What each attempt to send is made inside of."""
+        self._is_out = True
         with self.guard.step("observe"):
             return self.watch.sending()
         return nullcontext()
+
+    def broke_off(self, error: BaseException) -> None:
+        """It ends in this error. Whoever is cancelled, or waits too long, has sent the request."""
+        if isinstance(error, Exception) and type(error).__name__ not in _AFTER_SENDING:
+            self._is_out = False
+        self.watch.failed(error)
 
     def dropped(self) -> None:
         """Count an event of a stream that was left out, as it told nothing."""
@@ -465,12 +477,13 @@ class Exchange:
     def spent(self) -> cost.Cost:
         """What the attempt has used up so far, as well as it is known.
 
-        Nothing before the provider accepted it, its real usage once that is known, and
-        what was reserved where it never is (a cut stream) or where the provider gives
-        nothing back.
+        Nothing where the provider does not have it, its real usage once that is known, and
+        what was reserved where it never is (a cut stream) or where the provider gives nothing
+        back. A request that was cancelled before its answer began has come as a request;
+        nobody knows of its tokens, so they are given back.
         """
         if not self._accepted:
-            return cost.NOTHING
+            return _ONE_REQUEST if self._is_out else NOTHING
         if self._usage is None or not self._provider.rule.refunds:
             return self._reserved
         return self._usage.cost(self._provider.rule)

@@ -130,7 +130,7 @@ def run(  # noqa: C901  # one case for each action
                 case _:
                     assert_never(action)
     except BaseException as error:
-        exchange.watch.failed(error)
+        exchange.broke_off(error)
         _give_up(incoming, attempt)
         raise
 

@@ -151,7 +151,7 @@ async def run(  # noqa: C901  # one case for each action
                 case _:
                     assert_never(action)
     except BaseException as error:
-        exchange.watch.failed(error)
+        exchange.broke_off(error)
         await _give_up(incoming, attempt, error)
         raise
 

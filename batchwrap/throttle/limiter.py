@@ -276,7 +276,10 @@ class Limiter:
 
     def _know(self, ask: Ask) -> None:
         for account in ask.accounts:
-            self._scopes[key_of(account, ask.scope)] = ask.scope
+            key = key_of(account, ask.scope)
+            self._scopes[key] = ask.scope
+            if self.store.shared:
+                self._renewed[key] = ask.scope.meters
         while len(self._scopes) > _MOST_SCOPES:
             self._scopes.popitem(last=False)
 
@@ -388,11 +391,11 @@ class Limiter:
             raise too_large(ask, best.limit)
         if best.status == "late":
             raise too_long(ask, best.limit, best.wait_s, self._max_wait_s)
-        if left_s <= 0:
-            raise too_long(ask, best.limit, inf, self._max_wait_s)
         if waiter.expected_s is None:
             waiter.limit = limit_of(ask, best.limit)
             waiter.expected_s = best.expected_s
+        if left_s <= 0:
+            raise too_long(ask, best.limit, inf, self._max_wait_s)
         wait_s = min(best.wait_s, _POLL_S) if store.shared else best.wait_s
         return min(wait_s, left_s)
 
@@ -411,7 +414,7 @@ class Limiter:
         for scope in self._waiters.scopes():
             self._serve(scope)
         self._warn_of_idle_streams()
-        return bool(self._waiters.scopes() or (self.store.shared and self._waiters.holding()))
+        return bool(self._waiters.scopes() or self._renewed)
 
     def _warn_of_idle_streams(self) -> None:
         """Somebody may wait for a place that a forgotten answer holds."""
@@ -440,7 +443,8 @@ class Limiter:
     def _renew(self) -> None:
         """Say to the store that this process lives, and what it holds; it drops what else is left.
 
-        Nobody registers anything meanwhile. Where nothing is held any more, that is said once.
+        Nobody registers anything meanwhile. Where nothing is held any more, that is said once:
+        if something was left behind there, it is dropped.
         """
         if self._clock() < self._down_until_s:
             return
@@ -449,8 +453,7 @@ class Limiter:
             for waiter in self._waiters.holding():
                 if waiter.store is self.store:
                     for key in waiter.keys:
-                        held.setdefault(key, []).append(waiter.ticket)
-                        self._renewed[key] = waiter.ask.scope.meters
+                        held[key].append(waiter.ticket)
             try:
                 for key, tickets in held.items():
                     self.store.renew(key, self._renewed[key], self._owner, tickets)

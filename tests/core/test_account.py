@@ -363,9 +363,9 @@ def test_who_dies_frees_his_place() -> None:
     one = Account(Limit("concurrency", 1), FIXED)
     one.now = 64 * 20_000.0
     one.take("a", 1, 400, owner="dead")
-    poll(one, 2, "b", 1, 100)
+    poll(one, 1.5, "b", 1, 100)
     one.renew("dead", "a")
-    assert poll(one, 2.4, "b", 1, 100) == "waiting"
+    assert poll(one, TTL_S - 0.1, "b", 1, 100) == "waiting"
     assert poll(one, 0.2, "b", 1, 100) == "admitted"
     one.settle("a", 0)
     assert one.free == [0, 100]
@@ -435,7 +435,7 @@ def test_a_dead_ticket_holds_nobody_up() -> None:
     one.arrived("a")
     one.reserve("dead", 600, owner="dead")
     assert one.reserve("b", 600, owner="poller").wait_s == TTL_S
-    assert poll(one, 2.4, "b", 600) == "waiting"
+    assert poll(one, TTL_S - 0.1, "b", 600) == "waiting"
     assert one.snapshot().waiting == 2
     poll(one, 0.2, "b", 600)
     assert one.snapshot().waiting == 1

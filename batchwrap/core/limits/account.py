@@ -49,7 +49,7 @@ BACK_S = 1.0
 # A request that is out for so long has reached the provider; what takes longer is the model.
 ARRIVAL_S = 0.5
 # An owner that was not heard of for so long is taken for dead.
-TTL_S = 2.5
+TTL_S = 2.0
 # So much of the time between two operations counts as silence.
 STEP_S = 0.5
 # How many have to end well before one more may run, at first and at most: each time that one
