@@ -21,6 +21,7 @@ from batchwrap.core.reminders.modes import marker_in
 from batchwrap.core.reminders.turns import Made, Single, could_be_one
 from batchwrap.core.views import cap
 from batchwrap.core.views.find import SingleTool
+from batchwrap.core.views.mentions import Mentions
 from batchwrap.core.views.multi import MultiTool
 from batchwrap.core.views.sameness import Conversation
 from batchwrap.directives import DirectiveKind, Marker, Mode
@@ -29,6 +30,8 @@ from batchwrap.options import Reminders
 # Turns for the to-do list alone that are one too many.
 _ALONE = 2
 _CHANGES = ("edit", "write")
+# Calls that could have been one are remembered for a reminder; it names the last two.
+_MOST_LAPSES = 32
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: it keeps what follows from its fields
@@ -155,12 +158,13 @@ class Walk:
         """
         made, places = list(before), places or Places()
         roles = [*(str(message.get("role")) for message in messages[1:]), following]
+        mentions = Mentions(made)
         for message, role in zip(messages, roles, strict=False):  # no messages: none follows
-            self._see(message, made)
+            self._see(message, mentions)
             made += self._at(message, role, places) if self.options else [message]
         return made[len(before) :]
 
-    def _see(self, message: chat.Message, before: Sequence[chat.Message]) -> None:
+    def _see(self, message: chat.Message, before: Mentions) -> None:
         """Take in a message."""
         self.tokens += cap.tokens_in(message)
         if message.get("role") == "assistant":
@@ -171,7 +175,7 @@ class Walk:
             self._said.take(message)
             self._mark(marker_in(message, self.options.modes, self._tool_of(message)))
 
-    def _turn(self, message: chat.Message, before: Sequence[chat.Message]) -> None:
+    def _turn(self, message: chat.Message, before: Mentions) -> None:
         offered = self.offered
         made = Made.of(message, offered.multis, offered.singles, offered.batches)
         self._calls = chat.tool_calls(message)
@@ -185,9 +189,9 @@ class Walk:
             self.turns = 0
             self.lapse.clear()
         else:
-            self._note(made.single(offered.own, len(before)), before)
+            self._note(made.single(offered.own, len(before.messages)), before)
 
-    def _note(self, single: Single | None, before: Sequence[chat.Message]) -> None:
+    def _note(self, single: Single | None, before: Mentions) -> None:
         """Take in a turn that was no batch."""
         if single is None:
             self.lapse.clear()
@@ -197,6 +201,7 @@ class Walk:
             if self.lapse and not could_be_one(self.lapse[0], single, before):
                 self.lapse.clear()
             self.lapse.append(single)
+            del self.lapse[1:-_MOST_LAPSES]  # the first one tells what was known then
 
     def _result(self, message: chat.Message) -> None:
         offered = self.offered

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import orjson
 
 from batchwrap.core import chat
 from batchwrap.core.views.find import SingleTool, path_in
+from batchwrap.core.views.mentions import Mentions
 from batchwrap.core.views.multi import MultiTool
 from batchwrap.directives import DirectiveKind
 
@@ -98,7 +98,7 @@ class Made:
         return self.is_batch if had_chance else None
 
 
-def could_be_one(first: Single, then: Single, before: Sequence[chat.Message]) -> bool:
+def could_be_one(first: Single, then: Single, before: Mentions) -> bool:
     """Whether two single calls could have been one, as far as the conversation shows.
 
     That is: they are of one tool, and what the second touched was named before the first.
@@ -106,7 +106,7 @@ def could_be_one(first: Single, then: Single, before: Sequence[chat.Message]) ->
     name = then.path.rsplit("/", 1)[-1]
     if first.multi.name != then.multi.name or not name:
         return False
-    return any(name in text for message in islice(before, first.at) for text in _texts(message))
+    return before.has(name, first.at)
 
 
 def spelled_out(singles: Sequence[Single]) -> str:
@@ -118,10 +118,3 @@ def spelled_out(singles: Sequence[Single]) -> str:
 def _short(value: Any, single: Single) -> Any:
     is_short = isinstance(value, (int, float)) or value is None or value == single.path
     return value if is_short or (isinstance(value, str) and len(value) <= _LONG) else "…"
-
-
-def _texts(message: chat.Message) -> Iterator[str]:
-    """The texts of a message, and the arguments of its calls."""
-    yield from chat.texts(message.get("content"))
-    for call in chat.tool_calls(message):
-        yield chat.arguments_of(call)

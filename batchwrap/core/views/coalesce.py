@@ -12,15 +12,18 @@ never changes as the conversation grows. Turns are never torn apart: each belong
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, groupby
+from itertools import groupby
 
 from batchwrap.core import chat
 from batchwrap.core.views.conflict import conflict
 from batchwrap.core.views.find import SingleTool
 from batchwrap.core.views.fold import Segment
+from batchwrap.core.views.mentions import Mentions, texts_of
 from batchwrap.core.views.multi import MultiTool, render
 from batchwrap.core.views.results import item, join
 from batchwrap.core.views.single_turns import SingleCall, SingleTurn, turn_at
+
+_NEWEST = 8  # messages that are looked at first: mostly the last results name what is read next
 
 
 def coalesce(
@@ -77,7 +80,8 @@ class _Walk:
     ) -> None:
         self.done: list[Segment] = []
         self._run: list[SingleTurn] = []
-        self._before = before
+        self._seen = [*before]
+        self._mentions = Mentions(self._seen)
         self._most = max(most, 1)
         self._multis = sorted(multis, key=lambda multi: multi.is_mixed)
 
@@ -89,7 +93,7 @@ class _Walk:
     def other(self, segment: Segment) -> None:
         """Takes in what cannot belong to a run."""
         self._finish()
-        self.done.append(segment)
+        self._close([segment])
 
     def turn(self, turn: SingleTurn) -> None:
         """Takes in one turn that may belong to a run."""
@@ -111,10 +115,11 @@ class _Walk:
         )
 
     def _is_named(self, name: str) -> bool:
-        """Whether a path's last component was known when the run began; newest first."""
-        done = (m for segment in reversed(self.done) for m in reversed(segment.messages))
-        known = chain([self._run[0].message], done, reversed(self._before))
-        return any(name in text for message in known for text in _texts(message))
+        """Whether a path's last component was known when the run began."""
+        newest = [*self._seen[-_NEWEST:], self._run[0].message]
+        if any(name in text for message in newest for text in texts_of(message)):
+            return True
+        return self._mentions.has(name)
 
     def _multi(self, calls: Sequence[SingleCall]) -> MultiTool | None:
         """The multi-tool that can run all of these calls, one of their own before a mixed one."""
@@ -130,8 +135,12 @@ class _Walk:
             calls, answers = zip(*(_merged(multi, group) for multi, group in groups), strict=True)
             message = {**self._run[0].message, "content": content, "tool_calls": list(calls)}
             segments = [Segment(sum(s.taken for s in segments), [message, *answers])]
-        self.done += segments
+        self._close(segments)
         self._run = []
+
+    def _close(self, segments: Sequence[Segment]) -> None:
+        self.done += segments
+        self._seen += [message for segment in segments for message in segment.messages]
 
     def _groups(self, members: list[_Member]) -> Iterator[tuple[MultiTool | None, list[_Member]]]:
         """Neighbouring calls that one multi-tool can run; all together if that is possible."""
@@ -151,15 +160,6 @@ def _builds_on(call: SingleCall, earlier: Sequence[SingleCall]) -> bool:
     if not effect.changes:
         return False
     return any(not e.changes and conflict(e, effect) for e in (seen.effect for seen in earlier))
-
-
-def _texts(message: chat.Message) -> Iterator[str]:
-    """All texts of a message, the arguments of its calls among them."""
-    yield from chat.texts(message.get("content"))
-    for call in chat.tool_calls(message):
-        arguments = chat.function_of(call).get("arguments")
-        if isinstance(arguments, str):
-            yield arguments
 
 
 def _merged(

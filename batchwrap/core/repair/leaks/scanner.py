@@ -151,7 +151,7 @@ class LeakScanner:
             self._give_up()
         while (place := self._starts.find(self._held.text, self._looked)) is not None:
             self._looked = place + 1
-            if self._is_quoted(place):
+            if not self._may_begin(place) or self._is_quoted(place):
                 continue
             self._begin(place)
             if self._goes_on(""):
@@ -162,6 +162,17 @@ class LeakScanner:
             return False
         self._looked = tail
         return True
+
+    def _may_begin(self, place: int) -> bool:
+        """Whether what stands at a place may be a block, looked at where it is."""
+        text = self._held.text
+        if any(text.startswith(mark, place) for mark in self._residue):
+            return True
+        return any(
+            dialect.head.fullmatch(text, place) or dialect.read(text, place)
+            for dialect in self._dialects
+            if text.startswith(dialect.markers, place)
+        )
 
     def _begin(self, place: int) -> None:
         """A block may begin here; what stands before it is counted, and kept no longer."""
