@@ -49,7 +49,8 @@ def test_replay(stage: Stage, source: str, style: Style) -> None:
     results = [r for session in small(source) for r in replay.play_session(stage, session, how)]
     assert not replay.faults(results)
     total = replay.Total(results)
-    assert total.saved(0.0) == 0
+    # An agent that keeps the first call of an answer gets the others without a round trip, too.
+    assert total.saved(0.0) >= 0 if style == "first" else total.saved(0.0) == 0
     assert total.saved(1.0) >= 0.9 * sum(result.careful for result in results)
 
 
