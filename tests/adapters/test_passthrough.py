@@ -111,14 +111,14 @@ def test_streams(web: Web, serve: Any, size: int) -> None:
 
 def test_stream_without_tools(web: Web, serve: Any) -> None:
     """A streamed request without tools and its answer keep every byte and header."""
-    answer = Raw(200, EVENTS, (event(chunk({"content": "é"})), DONE))
+    answer = Raw(200, EVENTS, (event(chunk({"content": "é"}, "stop")), DONE))
     asked = BODY.replace(b"{ ", b'{"stream" :true, ')
     both(web, serve(answer, answer), web.open(), content=asked, headers=TYPED)
 
 
 def test_compressed_stream_without_tools(web: Web, serve: Any) -> None:
     """A compressed stream is handed out decoded and says so; the content is the same."""
-    body = event(chunk({"content": "é"})) + DONE
+    body = event(chunk({"content": "é"}, "stop")) + DONE
     packed = Raw(200, {**EVENTS, "content-encoding": "gzip"}, (gzip.compress(body),))
     lab = serve(packed)
     response, handed_out = web.stream(
@@ -193,11 +193,19 @@ CALL = {"id": "c", "function": {"name": "read_file", "arguments": '{"path": "a"}
 ODD_ANSWERS: dict[str, Any] = {
     "choices are a number": {"choices": 1},
     "choices are texts": {"choices": ["x", None]},
-    "the index is an object": {"choices": [{"index": {}, "delta": {"content": "x"}}]},
+    "the index is an object": {
+        "choices": [{"index": {}, "delta": {"content": "x"}, "finish_reason": "stop"}]
+    },
     "the delta is a list": {"choices": [{"index": 0, "delta": [1], "message": "x"}]},
     "calls are an object": {"choices": [{"index": 0, "delta": {"tool_calls": CALL}}]},
     "a call's index is a list": {
-        "choices": [{"index": 0, "delta": {"tool_calls": [{**CALL, "index": [1]}]}}]
+        "choices": [
+            {
+                "index": 0,
+                "delta": {"tool_calls": [{**CALL, "index": [1]}]},
+                "finish_reason": "tool_calls",
+            }
+        ]
     },
     "usage is a text": {"choices": [], "usage": "much"},
     "usage is negative": {"choices": [], "usage": {"prompt_tokens": -1, "completion_tokens": -1}},

@@ -129,9 +129,6 @@ class ChoiceRepair:
         if new is not message:
             choice = {**choice, "message": new}
         self._heed([choice])
-        has_said = self.has_said or self._calls.has_called or bool(promoted[1])
-        if has_said and not choice.get("finish_reason") and self._options.finish_reason:
-            choice = self._with_reason(choice)
         return self._ended(choice, len(promoted[1]))
 
     def flush(self) -> list[Choice]:
@@ -151,22 +148,18 @@ class ChoiceRepair:
         Raises:
             Broken: it cannot be used.
         """
-        if self.is_finished or self.is_open or not self._options.finish_reason:
+        is_silent = not (self.has_said or self._calls.has_called or self._has_legacy_call)
+        if self.is_finished or self.is_open or is_silent or not self._options.finish_reason:
             return self.close()
         snapshots = self._last_snapshots()
         waiting, self._waiting = self._waiting, []
         if waiting:
             self._calls.let_go()
-        silent = self._with_reason({"index": self._index, "delta": {}})
-        return [*snapshots, *waiting, *self._finish(silent)]
-
-    def _with_reason(self, choice: Choice) -> Choice:
-        """A choice that is complete and says no reason, with the one that its parts tell."""
-        if self._calls.is_cut:
-            return choice
         self._ledger.repaired("finish_reason")
         reason = "tool_calls" if self._calls.has_called else "stop"
-        return {**choice, "finish_reason": "function_call" if self._has_legacy_call else reason}
+        reason = "function_call" if self._has_legacy_call else reason
+        silent = {"index": self._index, "delta": {}, "finish_reason": reason}
+        return [*snapshots, *waiting, *self._finish(silent)]
 
     def close(self) -> list[Choice]:
         """All that was held, of an answer that ended without saying why."""
