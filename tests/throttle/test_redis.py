@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from batchwrap.core.limits import account
 from batchwrap.core.limits.state import Seen, State, empty
 from batchwrap.core.limits.windows import Meter, meters
-from batchwrap.errors import ConfigError, StoreUnavailable
+from batchwrap.errors import ConfigError, StoreRefused, StoreUnavailable
 from batchwrap.options import Limit
 from batchwrap.throttle.stores.contract import DAYS_KEPT_S, MINUTES_KEPT_S, Spent
 from tests.throttle.conftest import StartRedis
@@ -347,20 +347,22 @@ def test_flushed_in_between(store: RedisStore, raw: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "message", "passes"),
     [
-        (("--requirepass", "another"), "password"),
-        (("--requirepass", "secret", "--replicaof", "127.0.0.1", "1"), "read only replica"),
-        (("--requirepass", "secret", "--maxmemory", "1"), "maxmemory"),
-        (("--user", "default", "on", ">secret", "~other:*", "+@all"), "permission|access"),
+        (("--requirepass", "another"), "password", False),
+        (("--requirepass", "secret", "--replicaof", "127.0.0.1", "1"), "read only replica", True),
+        (("--requirepass", "secret", "--maxmemory", "1"), "maxmemory", True),
+        (("--user", "default", "on", ">secret", "~other:*", "+@all"), "permission|access", False),
+        (("--user", "default", "on", ">secret", "~*", "-@all"), "permission|access", False),
     ],
 )
 def test_a_server_that_refuses(
-    start_redis: StartRedis, options: tuple[str, ...], message: str
+    start_redis: StartRedis, options: tuple[str, ...], message: str, passes: bool
 ) -> None:
-    """Whatever it refuses for, the error names the store, and not its password."""
+    """Whatever it refuses for, the error names the store, not its password, and if it may pass."""
     server = start_redis(*options)
-    refused(f"redis://:secret@127.0.0.1:{server.port}", message)
+    kind = StoreUnavailable if passes else StoreRefused
+    refused(f"redis://:secret@127.0.0.1:{server.port}", message, kind)
 
 
 def test_no_server() -> None:
@@ -370,7 +372,7 @@ def test_no_server() -> None:
     refused("unix:///nowhere/redis.sock?password=secret", "/nowhere/redis.sock")
 
 
-def refused(url: str, message: str) -> None:
+def refused(url: str, message: str, kind: type[StoreUnavailable] = StoreUnavailable) -> None:
     """Every operation on that store is an error of its own."""
     with closing(RedisStore(url)) as store:
         for operation in (
@@ -381,6 +383,7 @@ def refused(url: str, message: str) -> None:
             with pytest.raises(StoreUnavailable, match=f"(?i){message}") as caught:
                 operation()
             assert caught.value.store == store.name
+            assert type(caught.value) is kind
             assert "secret" not in "".join(format_exception(caught.value)) + repr(store)
 
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 from batchwrap.core.limits.windows import meters
-from batchwrap.errors import ConfigError, StoreUnavailable
+from batchwrap.errors import ConfigError, StoreRefused, StoreUnavailable
 from batchwrap.options import Limit
 from batchwrap.throttle.stores import open_store
 from batchwrap.throttle.stores.contract import Spent
@@ -159,6 +159,29 @@ def test_books_of_all_nodes(redis_cluster: RedisServers) -> None:
         for number in range(12):
             store.spend(f"account {number}", "m", Spent(1))
         assert len({line.key for line in store.usage()}) == 12
+
+
+def test_one_node_of_a_cluster(redis_cluster: RedisServers) -> None:
+    """Named alone, as if it were a server by itself, it is a mistake, and an error at once."""
+    redis_cluster.empty()
+    with closing(open_store(redis_cluster.url)) as store:
+        assert store.reserve("k", ONCE, [1], "a").status == "admitted"
+    holds = redis_cluster.master_of(account_key("k"))
+    other = next(port for port in redis_cluster.masters() if port != holds)
+    named = f"127.0.0.1:{other}"
+    with closing(open_store(f"redis://{named}")) as store, pytest.raises(StoreRefused, match=named):
+        store.reserve("k", ONCE, [1], "b")
+    with closing(open_store(f"redis+cluster://127.0.0.1:{free_port()}?failover_s=0")) as store:
+        with pytest.raises(StoreUnavailable) as caught:
+            store.reserve("k", ONCE, [1], "b")
+        assert not isinstance(caught.value, StoreRefused)
+
+
+def test_a_server_that_is_no_cluster(redis_url: str) -> None:
+    """Named as a cluster it is a mistake, and an error at once, not after a fail-over."""
+    url = redis_url.replace("redis://", "redis+cluster://")
+    with closing(open_store(url)) as store, pytest.raises(StoreRefused):
+        store.reserve("k", ONCE, [1], "a")
 
 
 @pytest.mark.parametrize(

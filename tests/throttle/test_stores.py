@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 
 from batchwrap.core.limits.state import Seen
 from batchwrap.core.limits.windows import meters
-from batchwrap.errors import ConfigError, StoreUnavailable
+from batchwrap.errors import ConfigError, StoreRefused, StoreUnavailable
 from batchwrap.options import Limit
 from batchwrap.throttle.stores import Spent, Store, Used, open_store
 from batchwrap.throttle.stores.sqlite import SqliteStore
@@ -286,6 +286,51 @@ def test_a_damaged_account(url: str, tmp_path: Path) -> None:
             store.snapshot("k", TOKENS)
         assert caught.value.store == url
         assert store.snapshot("other", TOKENS).running == 0
+
+
+@pytest.mark.parametrize(
+    "state", ["[]", "7", '{"at": "noon"}', '{"leases": null, "queue": {}, "owners": []}']
+)
+def test_a_state_of_wrong_types(url: str, tmp_path: Path, state: str) -> None:
+    """What somebody else has written is refused by the name of the store, whatever it is."""
+    with closing(open_store(url)) as store:
+        store.reserve("k", TOKENS, [1], "a")
+        with closing(sqlite3.connect(tmp_path / "limits.db", isolation_level=None)) as raw:
+            raw.execute("UPDATE accounts SET state = ?", (state.encode(),))
+        with pytest.raises(StoreRefused) as caught:
+            store.reserve("k", TOKENS, [1], "b")
+        assert caught.value.store == url
+
+
+def test_a_file_of_the_first_version(url: str, tmp_path: Path) -> None:
+    """What was spent is taken over; reservations of processes that had no names are not."""
+    with closing(open_store(url)) as store:
+        store.reserve("k", TOKENS, [300], "a")
+        store.settle("k", TOKENS, "a", [200])
+        store.reserve("k", TOKENS, [100], "b")
+    with closing(sqlite3.connect(tmp_path / "limits.db", isolation_level=None)) as raw:
+        raw.execute("ALTER TABLE accounts DROP COLUMN over")
+        raw.execute("PRAGMA user_version = 1")
+        raw.execute("UPDATE accounts SET state = json_remove(state, '$.heard', '$.owners')")
+    with closing(open_store(url)) as store:
+        shot = store.snapshot("k", TOKENS)
+        assert shot.running == 0 and shot.levels[0].free <= 400
+
+
+def test_accounts_are_dropped(store: Store, clock: Clock) -> None:
+    """Of thousands of accounts those are kept of which something still matters."""
+    if store.name.startswith("redis"):
+        return  # the server forgets them by itself
+    store.reserve("kept", meters([Limit("tokens", 600, 1e9)]), [600], "a")
+    for number in range(1_100):
+        store.reserve(f"k{number}", TOKENS, [1], "a")
+        store.settle(f"k{number}", TOKENS, "a", [1])
+    clock.now += 2 * 3_600
+    for number in range(1_200):
+        store.reserve(f"n{number}", TOKENS, [1], "a")
+        store.settle(f"n{number}", TOKENS, "a", [1])
+    keys = store.accounts()
+    assert "kept" in keys and len(keys) < 1_300
 
 
 def test_a_damaged_file(url: str, tmp_path: Path) -> None:

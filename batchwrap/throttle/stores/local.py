@@ -196,7 +196,8 @@ class LocalStore(ABC):
         with self._atomic():
             # Read in here: who has waited for his turn must not bring an older time along.
             now = self._clock()
-            state = self._load(key) or empty(now)
+            kept = self._load(key)
+            state = empty(now) if kept is None else kept
             self._attend(state)
             result = operation(state, meters, *args, now=now, **options)
             self._save(key, state, meters)
