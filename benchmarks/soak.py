@@ -212,14 +212,14 @@ class Process:
 
     def run(self, requests: int) -> dict[str, Any]:
         """Make about so many, and tell what is left of it."""
-        before = threading.active_count()
+        before, parent = threading.active_count(), os.getppid()
         others = [threading.Thread(target=self._ask_on) for _ in range(2)]
         for other in others:
             other.start()
         jobs = [self._threads, self._tasks, self._tasks, self._closed, self._streams]
         jobs += [self._fork] if hasattr(os, "fork") else []
         middle_mb = 0.0
-        while self._log.begun < requests:
+        while self._log.begun < requests and os.getppid() == parent:
             self._random.choice(jobs)()
             if not middle_mb and self._log.begun > requests / 2:
                 middle_mb = _memory_mb()
