@@ -24,7 +24,7 @@ DOCS := .venv-docs
 LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
 .PHONY: demo soak docs docs-cli test test-agents test-frameworks test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
-	coverage-openai3 coverage-openai2 build clean benchmark-offer \
+	coverage-openai3 coverage-openai2 build clean benchmark-growth benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-throttle benchmark-tokens benchmark-understanding \
 	benchmark-way
 
@@ -140,6 +140,10 @@ benchmark-reminders: $(MAIN)/.ready
 # Nothing stops the throttle, at any store; `python -m benchmarks.soak` makes 5,000 requests for each.
 soak: $(MAIN)/.ready
 	$(MAIN)/bin/python -m benchmarks.soak --requests 300
+
+# How the work of each hot path grows: the same at n and 4n; a ratio above 6 is a failure.
+benchmark-growth: $(MAIN)/.ready
+	$(MAIN)/bin/python -m benchmarks.growth --most 6
 
 # What a request costs in batchwrap itself; --profile tells where.
 benchmark-overhead: $(MAIN)/.ready

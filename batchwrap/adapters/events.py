@@ -27,11 +27,16 @@ class EventPipe:
     """Takes the bytes of an event stream through an exchange.
 
     Events that nothing changes keep their bytes, comments and odd line ends included.
+
+    Args:
+        exchange: what they are the answer in.
+        most_bytes: of one event; a longer one ends the stream with an error, or is handed out
+            unread where streams are not repaired.
     """
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, most_bytes: int = sse.MOST_EVENT_BYTES) -> None:
         self._exchange = exchange
-        self._splitter = sse.Splitter()
+        self._splitter = sse.Splitter(most_bytes)
         self._ended = False
         self._failed = False
         self._is_open_ended = False  # whether what comes is handed out unread

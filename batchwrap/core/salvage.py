@@ -67,6 +67,8 @@ class _Choice:
 
     text: _Owed = field(default_factory=_Owed)
     calls: dict[object, _Call] = field(default_factory=dict)  # in the order in which they came
+    by_id: dict[str, _Call] = field(default_factory=dict)  # by the model's own id
+    placed: dict[int, _Call] = field(default_factory=dict)  # by the index in the agent's view
     next_place: int = 0
     is_finished: bool = False
 
@@ -90,6 +92,7 @@ class _Choice:
         call = self.calls.get(key)
         if call is None:
             call = self.calls[key] = _Call(fragment)
+            self.by_id.setdefault(str(fragment.get("id") or ""), call)
         return call
 
     def gave(self, delta: chat.Message) -> None:
@@ -106,21 +109,20 @@ class _Choice:
         call = self._known(fragment.get("id"), place)
         if call is not None and not call.is_apart:
             call.place = place
+            self.placed.setdefault(place, call)
             call.owed.gave(chat.function_of(fragment).get("arguments"))
 
     def _known(self, given_id: object, place: int) -> _Call | None:
         """The model's call that a fragment of the agent's belongs to."""
         if not given_id:
-            return next((one for one in self.calls.values() if one.place == place), None)
+            return self.placed.get(place)
         derived = ids.decode(given_id)
-        for call in self.calls.values():
-            own = call.head.get("id")
-            if own == given_id:
-                return call
-            if derived is not None and derived.origin == str(own or ""):
+        call = self.by_id.get(str(given_id))
+        if call is None and derived is not None:
+            call = self.by_id.get(derived.origin)
+            if call is not None:
                 call.is_apart = True
-                return call
-        return None
+        return call
 
     def rest(self) -> list[chat.Message]:
         """What is owed, as deltas of at most one call each."""
