@@ -77,11 +77,8 @@ class ChoiceRepair:
         Raises:
             Broken: the answer cannot go on.
         """
-        if self._snapshots is None:
-            return self._read(choice)
-        return [one for given in self._snapshots.feed(choice) for one in self._read(given)]
-
-    def _read(self, choice: Choice) -> list[Choice]:
+        if self._snapshots is not None:
+            return [one for given in self._snapshots.feed(choice) for one in self._any_delta(given)]
         delta = choice.get("delta")
         goes_on = None
         # A short way for what nearly all deltas are: one field, as it should be.
@@ -138,7 +135,7 @@ class ChoiceRepair:
     def _last_snapshots(self) -> list[Choice]:
         """What waited to be known for snapshots, read."""
         held = [] if self._snapshots is None else self._snapshots.finish()
-        return [one for given in held for one in self._read(given)]
+        return [one for given in held for one in self._any_delta(given)]
 
     def conclude(self) -> list[Choice]:
         """The end of an answer that is complete, as the stream's end mark says.
