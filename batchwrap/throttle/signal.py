@@ -68,8 +68,17 @@ class TaskSignal:
 
     async def wait(self, timeout_s: float) -> None:
         """Wait for `set`, or so many seconds; then the signal is ready again."""
-        with anyio.move_on_after(timeout_s):
-            await self._event.wait()
+        if self._loop is None:
+            with anyio.move_on_after(timeout_s):
+                await self._event.wait()
+        else:
+            # No cancel scope is open here: anyio keeps those of tasks that never go on, and with
+            # them the tasks of a closed event loop for ever.
+            timer = self._loop.call_later(min(timeout_s, threading.TIMEOUT_MAX), self._wake)
+            try:
+                await self._event.wait()
+            finally:
+                timer.cancel()
         self._event = anyio.Event()
 
     def _wake(self) -> None:

@@ -162,6 +162,25 @@ def test_a_loop_that_is_gone(store_url: str, closes: bool) -> None:
 
 
 @pytest.mark.usefixtures("quiet")
+def test_tasks_of_a_closed_loop_are_freed(store_url: str) -> None:
+    """What waited in it does not stay in memory, once somebody else has come by."""
+    one = bench(store_url, ONE)
+    held = one.acquire(Cost(1, 1))
+    kept: list[Any] = []
+
+    async def leaves_waiter() -> None:
+        task = asyncio.ensure_future(one.acquire_async(Cost(1, 1)))
+        await anyio.to_thread.run_sync(until, lambda: one.waiting == 1)
+        kept.append(ref(task))
+
+    drop_loop(leaves_waiter())
+    held.settle(NOTHING)
+    one.acquire(Cost(1, 1)).settle(NOTHING)
+    gc.collect()
+    assert kept[0]() is None
+
+
+@pytest.mark.usefixtures("quiet")
 def test_a_loop_that_is_closed_while_it_holds(store_url: str) -> None:
     """What tasks hold that never come back is given back."""
     one = bench(store_url, ONE)
