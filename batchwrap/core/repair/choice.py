@@ -63,8 +63,9 @@ class ChoiceRepair:
         if options.snapshots:
             self._snapshots = TextSnapshots(lambda: ledger.repaired("snapshots"))
         self._waiting: list[Choice] = []
+        self._pieces: list[str] = []  # of the text, since it was looked at as a whole
         self._content = Growing()
-        self._called: list[tuple[str, Growing]] = []
+        self._called: list[tuple[str, list[str]]] = []
         self._has_legacy_call = False
         self._index: Any = 0
         self._has_answered = False
@@ -99,7 +100,7 @@ class ChoiceRepair:
             if self._reads_text and not self._texts.passes(content):
                 return None
             self.has_said = self._has_answered = self.has_said or bool(content)
-            self._content.add(content)
+            self._pieces.append(content)
             return True
         calls = delta.get("tool_calls")
         goes_on = self._calls.goes_on(calls) if type(calls) is list else None
@@ -189,6 +190,9 @@ class ChoiceRepair:
     def _any_delta(self, choice: Choice) -> list[Choice]:
         self._index = choice.get("index", 0)
         if self._options.chunk_shape:
+            if self._pieces and choice.get("message") is not None:
+                self._content.add("".join(self._pieces))
+                self._pieces.clear()
             said, called = self._content, self._calls.has_called
             choice = self._shaped(choice, shape.streamed(choice, said, has_called=called))
         delta = chat.part_of(choice)
@@ -239,7 +243,7 @@ class ChoiceRepair:
     def _finish(self, choice: Choice) -> list[Choice]:
         """What comes with the end of a choice."""
         rest = self._calls.finish()
-        called = [(name, arguments.text) for name, arguments in self._called]
+        called = [(name, "".join(arguments)) for name, arguments in self._called]
         texts, promoted = self._texts.finish(_reason_of(choice), called)
         self._heed(texts)
         calls = [*rest, *(call_of(one, self._random_text) for one in promoted)]
@@ -308,7 +312,7 @@ class ChoiceRepair:
     def _see(self, part: chat.Message) -> None:
         content = part.get("content")
         if isinstance(content, str) and content:
-            self._content.add(content)
+            self._pieces.append(content)
         self.has_said = self.has_said or any(
             value for key, value in part.items() if key not in _SILENT
         )
@@ -327,9 +331,9 @@ class ChoiceRepair:
         """Keep name and arguments of the proper calls, to know the same call in the text."""
         function = chat.function_of(call)
         if function.get("name"):
-            self._called.append((str(function["name"]), Growing()))
+            self._called.append((str(function["name"]), []))
         if self._called and isinstance(function.get("arguments"), str):
-            self._called[-1][1].add(function["arguments"])
+            self._called[-1][1].append(function["arguments"])
 
 
 def _reason_of(choice: Choice) -> object:

@@ -42,11 +42,13 @@ class Passage:
         self._go_on(text)
 
     def _go_on(self, text: str) -> None:
-        if not self._mark:
+        if len(self._mark) == _MARK:  # almost always
+            pass
+        elif not self._mark:
             begun = text.lstrip()
             self._indent = (self._indent + text[: len(text) - len(begun)])[:_INDENT]
             self._mark = begun[:_MARK]
-        elif len(self._mark) < _MARK:
+        else:
             self._mark = (self._mark + text)[:_MARK]
         self._ticks += text.count("`")
 

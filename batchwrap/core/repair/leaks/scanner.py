@@ -55,6 +55,9 @@ class Found:
 class LeakScanner:
     """Watches one text of one answer. What is held is kept once, and read a few times at most.
 
+    Attributes:
+        size: how many characters are held.
+
     Args:
         dialects: the markup to look for.
         residue: marks that may be left over at the end, beside proper calls.
@@ -68,17 +71,13 @@ class LeakScanner:
         )
         self._said = False
         self._passage = Passage()
+        self.size = 0
         self._held = Growing()
         self._before = 0  # characters that are held, too, and cannot belong to a call
         self._quoted_to = 0  # how much of `_held` the passage has taken in
         self._is_block = False  # whether a block begins what is held
         self._looked = 0
         self._readings: list[_Reading] = []
-
-    @property
-    def size(self) -> int:
-        """How many characters are held."""
-        return self._before + len(self._held)
 
     def passes(self, text: str) -> bool:
         """Whether nothing is held, and nothing can begin in a text, which then goes out."""
@@ -92,6 +91,7 @@ class LeakScanner:
         if self.passes(text):
             return True
         self._held.add(text)
+        self.size += len(text)
         if self.size <= MOST_HELD and self._is_open(text):
             return False
         self.release()
@@ -102,7 +102,7 @@ class LeakScanner:
         text = self._held.text
         self._said = self._said or bool(text.strip())
         self._passage.take(text[self._quoted_to :])
-        self._held, self._before, self._quoted_to = Growing(), 0, 0
+        self._held, self.size, self._before, self._quoted_to = Growing(), 0, 0, 0
         self._is_block, self._looked, self._readings = False, 0, []
 
     def finish(self) -> Found | None:
