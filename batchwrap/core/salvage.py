@@ -20,10 +20,11 @@ _TEXTS = ("content", "reasoning_content", "reasoning")
 class _Owed:
     """Text that came from the provider and did not go out to the agent yet."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_at", "_parts")
 
     def __init__(self) -> None:
         self._parts: list[str] = []
+        self._at = 0  # how much of the first part went out: what waited goes out piece by piece
 
     def came(self, text: object) -> None:
         """The provider has sent a text."""
@@ -34,13 +35,17 @@ class _Owed:
         """The agent has got a text. Whatever stood before it was dropped on purpose."""
         if not self._parts or not isinstance(text, str) or not text:
             return
-        _, found, after = "".join(self._parts).partition(text)
-        self._parts = [after] if found and after else []
+        if len(self._parts) > 1:
+            self._parts, self._at = [self.take()], 0
+        found = self._parts[0].find(text, self._at)
+        self._at = found + len(text)
+        if found < 0 or self._at == len(self._parts[0]):
+            self._parts, self._at = [], 0
 
     def take(self) -> str:
         """What is owed; from now on it is not any more."""
-        text = "".join(self._parts)
-        self._parts = []
+        text = "".join(self._parts)[self._at :]
+        self._parts, self._at = [], 0
         return text
 
 
