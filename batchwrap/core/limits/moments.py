@@ -180,8 +180,6 @@ def _scan(text: str, start: int) -> tuple[dict[str, str], int]:
         left.remove(name)
         found |= {key: value for key, value in match.groupdict().items() if value is not None}
         end = match.end()
-        if name == "zone":
-            break
     return found, end
 
 

@@ -76,13 +76,18 @@ CUES = (
         source="https://github.com/CodebuffAI/freebuff/issues/1050",
     ),
     Cue(
+        words=r"\bcool-?down",
+        example="Rate limited. Cooldown: 45s",
+        source="proxies",
+    ),
+    Cue(
         words=r"\bresum(?:es?|ing)",
         example="You have reached the quota limit for this model. You can resume using this model "
         "at 12/16/2026, 7:15:56 PM.",
         source="Antigravity",
     ),
     Cue(
-        words=r"\bavailable(?= (?:again|at|in|after|on)\b|:)",
+        words=r"\bavailable(?=[ _](?:again|at|in|after|on)\b|:)",
         example="Rate limited on m. Next available: 2026-08-18T20:18:34Z",
         source="a proxy of Cloud Code",
     ),
@@ -101,14 +106,17 @@ CUES = (
 
 # What may stand between a cue and its time.
 _SMALL = (
-    "a|about|access|after|again|approximately|around|at|be|by|credits?|for|from|in|is|it|least"
-    "|limits?|model|next|on|quota|request|requests|roughly|service|the|this|time|to|until|usage"
-    "|using|will|window|within|your|another"
+    r"a|about|access|after|again|another|approx(?:imately|\.)?|around|at|be|by|credits?|daily"
+    "|each day|every day|expected|for|from|in|is|it|least|less than|limits?|model|next|on|quota"
+    "|requests?|roughly|service|the|this|time|to|under|until|up to|usage|using|will"
+    "|window|within|your"
 )
-_BETWEEN = re.compile(rf"(?:[ :·|,(-]|\b(?:{_SMALL})\b){{0,16}}", re.IGNORECASE)
+_BETWEEN = re.compile(rf"(?:[ :·|,(=_~-]|(?<![a-z])(?:{_SMALL})(?![a-z])){{0,20}}", re.IGNORECASE)
 _CUE = re.compile("|".join(f"({cue.words})" for cue in CUES), re.IGNORECASE)
 # Behind these stands a duration: "in 3:12" is no time of the day.
-_LASTING = re.compile(r"\b(?:in|for|within)[ (]*$", re.IGNORECASE)
+_LASTING = re.compile(r"(?<![a-z])(?:in|for|within)[ (:=]{0,3}$", re.IGNORECASE)
+# Seconds or milliseconds since 1970.
+_EPOCH = re.compile(r"(\d{10})(?:\d{3})?(?!\d)", re.ASCII)
 # Claude Code: "Claude AI usage limit reached|1762952400".
 # https://github.com/anthropics/claude-code/issues/11429
 _STAMP = re.compile(r"\blimit reached\|(\d{10})\b", re.ASCII | re.IGNORECASE)
@@ -157,6 +165,8 @@ def _behind(
             return seconds
     if now_unix_s is None or _LASTING.search(text, cue.end(), start):
         return None
+    if stamp := _EPOCH.match(text, start):
+        return float(stamp[1]) - now_unix_s
     east_s = CUES[(cue.lastindex or 1) - 1].east_s
     east_s = WALL_CLOCKS_S.get(provider, 0.0) if east_s is None else east_s
     moment = read_moment(text, now_unix_s, start=start, east_s=east_s, zones=zones)
