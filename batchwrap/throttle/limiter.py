@@ -160,8 +160,11 @@ class Limiter:
         def take() -> None:
             nothing = [0.0] * len(used)
             owner = self._owner if grant.store.shared else ""
-            grant.store.reserve(key, scope.meters, nothing, ticket, owner=owner)
-            grant.store.settle(key, scope.meters, ticket, used)
+            reply = grant.store.reserve(key, scope.meters, nothing, ticket, owner=owner)
+            if reply.status == "admitted":
+                grant.store.settle(key, scope.meters, ticket, used)
+            else:  # others wait: it must not stand in their way
+                grant.store.leave(key, scope.meters, ticket)
 
         self._run(grant, take)
 

@@ -117,6 +117,16 @@ def test_closed_by_the_provider() -> None:
     assert 0.08 <= one.acquire(Cost(1, 1)).waited_s < 1
 
 
+def test_a_charge_stands_in_nobodys_way() -> None:
+    """What was used before the limits were known is charged at once or not at all: never queued."""
+    one = limiter(FAST)
+    held = one.acquire(Cost(1, 1))
+    one.limiter.close_for(held.grant, 0.05)
+    one.limiter.charge(held.grant, one.scope, [5.0])
+    assert one.waiting == 0
+    assert one.acquire(Cost(1, 1)).waited_s < 1
+
+
 @pytest.mark.anyio
 async def test_tasks() -> None:
     """Tasks of asyncio and trio wait in the same way."""
