@@ -37,6 +37,7 @@ _SLOWER, _FASTER, _SLOWEST = 0.5, 1.02, 0.05
 # it back, half within some twenty. In the benchmark that halves the refusals beside a stranger.
 _CAUTION_S, _FADES, _MOST_CAUTION_S = 1.0, 0.97, 12.0
 _MOST_CONVERSATIONS = _MOST_SCOPES = 4_096
+_SCOPES = {1.0: "second", 60.0: "minute", 3_600.0: "hour", 86_400.0: "day"}
 # Names of models are kept in stores, with each account; longer ones are cut.
 _LONGEST_NAME = 200
 
@@ -200,6 +201,7 @@ class Budget:
     def refused(self, request: Request, grant: Grant, refusal: Refusal, seconds: float) -> None:
         """Take note of a refusal: each of its kinds has a reaction of its own."""
         if refusal.kind == "bucket":
+            self._learn_level(grant, refusal)
             self.limiter.close_for(grant, seconds)
             with self._lock:
                 caution_s = (self._caution_s.get(request.scope) or 0.0) + _CAUTION_S
@@ -212,6 +214,27 @@ class Budget:
             with self._lock:
                 pace = self._pace.get(request.scope) or 1.0
                 self._pace.put(request.scope, max(_SLOWEST, pace * _SLOWER))
+
+    def _learn_level(self, grant: Grant, refusal: Refusal) -> None:
+        """How full the provider's bucket is that has refused a request.
+
+        There was less in it than the request needs, and in as many seconds as it asks for there
+        is just so much. Our books had more, or it would not have been sent: somebody else has used
+        it. Without headers that is the only time when it shows.
+        """
+        limits = grant.ask.scope.limits
+        hit = [index for index, limit in enumerate(limits) if _is_hit(limit, refusal)]
+        if len(hit) != 1:
+            return
+        limit, told_s = limits[hit[0]], refusal.retry_after_s or 0.0
+        if refusal.retry_after_is_window or told_s > limit.per_s:
+            told_s = 0.0
+        ends_s = told_s if limit.mode == "fixed" and told_s else None
+        self.limiter.learn(grant, [Seen(hit[0], remaining=0.0, ends_s=ends_s)])
+        if limit.mode == "continuous" and told_s:
+            # All that the request had reserved comes back now, and what refills until then.
+            missing = told_s * limit.rate / grant.ask.pace
+            self.limiter.settle(grant, Cost(**{limit.kind: missing}))
 
     def takes_over(
         self, request: Request, account: Account, refusal: Refusal, tried: Sequence[Account]
@@ -318,6 +341,14 @@ def _is_of(one: Observation, limit: Limit) -> bool:
     if one.per_s is None:
         return (one.kind, one.limit) == (limit.kind, limit.amount)
     return (one.kind, one.per_s) == (limit.kind, limit.per_s)
+
+
+def _is_hit(limit: Limit, refusal: Refusal) -> bool:
+    """Whether it may be the limit that a request was refused for."""
+    is_kind = limit.kind == refusal.counts or (
+        refusal.counts == "tokens" and limit.kind.endswith("_tokens")
+    )
+    return is_kind and refusal.scope in (None, _SCOPES.get(limit.per_s))
 
 
 def _is_about_the_account(refusal: Refusal) -> bool:

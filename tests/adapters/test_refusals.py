@@ -417,3 +417,28 @@ def test_reduce_concurrency(
         assert list(pool.map(ask, range(8))) == ["yes"] * 8
     assert refusals[0] <= 8 - real + 1, "the number is known"
     assert batchwrap.stats(client).refusals == refusals[0]
+
+
+def test_a_refusal_tells_how_full_the_bucket_is(in_threads: Caller, serve: Any) -> None:
+    """Somebody else has used the account: after the wait there is room for this request alone."""
+    limited = error(
+        429,
+        "Rate limit reached on tokens per min (TPM): Limit 60000. Please try again in 5s.",
+        type="tokens",
+    )
+    clock, at_s = ManualClock(), list[float]()
+
+    def provider(request: Any) -> Any:
+        at_s.append(clock.passed_s)
+        return limited if len(at_s) == 1 else Reply("yes")
+
+    client = batchwrap.wrap(
+        in_threads.open(serve(provider)),
+        throttle=Throttle(limits=[Limit("tokens", 60_000)], clock=clock),
+    )
+    for _ in range(3):
+        messages = [{"role": "user", "content": "word " * 10_000}]
+        in_threads.ask(client, messages=messages, max_tokens=10)
+    assert at_s[0] == 0 and 5 <= at_s[1] < 8
+    for gap in (at_s[2] - at_s[1], at_s[3] - at_s[2]):
+        assert 8 < gap < 13, "10,000 tokens are refilled in ten seconds, and a little is kept free"

@@ -95,6 +95,7 @@ def test_real_errors(case: dict[str, Any]) -> None:
     refusal = read(case)
     told = None if refusal is None else asdict(refusal)
     status = told.pop("status") if told else None
+    assert told is None or told.pop("counts") in (None, "tokens", "requests")
     assert told is None or told.pop("tries") == 1, "the layers beneath know, not the answer"
     assert told == case["expect"]
     if told and not case.get("stream"):
@@ -255,6 +256,22 @@ def test_a_full_bucket_is_not_waited_for() -> None:
 def test_scope(message: str, scope: str | None) -> None:
     """The period is the first that the message names."""
     assert refused(message).scope == scope
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "counts"),
+    [
+        ("Rate limit reached on tokens per min (TPM): Limit 8000, Used 2591", "", "tokens"),
+        ("Rate limit reached on requests per day (RPD): Limit 200", "", "requests"),
+        ("Requests to the Operation have exceeded token rate limit", "", "tokens"),
+        ("Rate limit reached", "tokens", "tokens"),
+        ("request reached organization max RPM: 3", "", "requests"),
+        ("Too many requests", "", None),
+    ],
+)
+def test_what_the_limit_counts(message: str, code: str, counts: str | None) -> None:
+    """Where an error says whether tokens or requests are too many, it is understood."""
+    assert refused(message, code=code).counts == counts
 
 
 def test_a_day_without_a_time_is_final() -> None:

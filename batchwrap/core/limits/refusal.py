@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from batchwrap.core.limits.headers import Observation, admits_again_s, read_headers
 from batchwrap.core.limits.matchers import MATCHERS, Matcher, Reason, RefusalKind, Scope
@@ -28,6 +28,8 @@ _SCOPE = re.compile(
     r"|(?P<week>per[ _-]?week|weekly|\b1-week\b)|(?P<month>per[ _-]?month|monthly)",
     re.IGNORECASE,
 )
+_OF_TOKENS = re.compile(r"\btokens? (?:per|rate|limit)\b|\b[IO]?TPM\b", re.IGNORECASE)
+_OF_REQUESTS = re.compile(r"\brequests? (?:per|rate|limit)\b|\bRPM\b", re.IGNORECASE)
 # What may leave this module as a code: a short word, and not the HTTP status once more.
 _TIDY = re.compile(r"(?![45]\d\d$)[\w.:/-]{1,64}", re.ASCII)
 
@@ -66,6 +68,7 @@ class Refusal:
         retry_after_is_window: `retry_after_s` is the length of the limit's period: the bucket
             may have room earlier, never later.
         tries: how often layers beneath had sent the attempt when it was given up.
+        counts: what the limit that was hit counts, where the error says.
     """
 
     status: int
@@ -76,6 +79,7 @@ class Refusal:
     code: str | None = None
     retry_after_is_window: bool = False
     tries: int = 1
+    counts: Literal["tokens", "requests"] | None = None
 
     @property
     def is_queued(self) -> bool:
@@ -182,6 +186,7 @@ def _judge(
         matcher.scope or _scope_of(error, matcher.kind),
         next((code for code in error.codes if _TIDY.fullmatch(code)), None),
         matcher.waits == "window" and wait_s is not None,
+        counts=_counted_in(error),
     )
     return _without_hope(refusal, seen, matcher.reason) if refusal.kind == "bucket" else refusal
 
@@ -239,6 +244,14 @@ def _wait_s(times_s: Sequence[float | None], *, longest: bool) -> float | None:
     """
     told = [min(seconds, LONGEST_S) for seconds in times_s if seconds is not None and seconds > 0]
     return (max(told) if longest else told[0]) if told else None
+
+
+def _counted_in(error: _Error) -> Literal["tokens", "requests"] | None:
+    """OpenAI and Groq have it for a `type`; others say it in words."""
+    if "tokens" in error.codes or _OF_TOKENS.search(error.text):
+        return "tokens"
+    of_requests = "requests" in error.codes or _OF_REQUESTS.search(error.text)
+    return "requests" if of_requests else None
 
 
 def _scope_of(error: _Error, kind: RefusalKind) -> Scope | None:
