@@ -2,6 +2,7 @@
 # make demo   the main job, once with the bare client and once wrapped
 # make test   all tests, with openai 3.x and with openai 2.x and litellm
 # make test-sdks     other SDKs that are wrapped in the same way
+# make test-fuzz     bodies that nobody has thought of, 20,000 of them
 # make test-agents   agents in another language behind `batchwrap serve`; needs node and npm
 # make test-typing   the public names under a second type checker
 # make test-proxy   the hook in a real litellm proxy
@@ -23,7 +24,7 @@ DOCS := .venv-docs
 # litellm leaves an event loop of its own open; leaks of ours fail in the other environment.
 LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
-.PHONY: demo soak docs docs-cli test test-agents test-frameworks test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
+.PHONY: demo soak docs docs-cli test test-agents test-frameworks test-fuzz test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
 	coverage-openai3 coverage-openai2 build clean benchmark-growth benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-throttle benchmark-tokens benchmark-understanding \
 	benchmark-way
@@ -47,6 +48,10 @@ test-agents: $(MAIN)/.ready
 	cp tests/serve/agents/package.json build/agents
 	if command -v npm; then cd build/agents && npm install --no-audit --no-fund --loglevel=error; fi
 	BATCHWRAP_TEST_AGENTS=1 $(MAIN)/bin/python -m pytest -q tests/serve/agents
+
+# The tests of odd bodies and of mistakes at any place, with many more of both: three minutes.
+test-fuzz: $(MAIN)/.ready
+	$(MAIN)/bin/python -m pytest -q tests/fuzz --hypothesis-profile=thorough
 
 # Other SDKs that are wrapped in the same way, each with its real package.
 test-sdks: $(SDKS)/.ready

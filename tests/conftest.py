@@ -8,6 +8,8 @@ from hypothesis import settings
 
 # Deadlines would fail on a busy machine, where nothing is wrong.
 settings.register_profile("batchwrap", deadline=None)
+# What CI runs beside it (`make test-fuzz`): many more bodies, and mistakes at more places.
+settings.register_profile("thorough", deadline=None, max_examples=20_000)
 settings.load_profile("batchwrap")
 
 # Some tests send it. What a shell starts in the background ignores it, and so would all children.

@@ -21,7 +21,7 @@ _TEXT_OR_NONE = (str, type(None))
 def decoded(content: bytes) -> Body | None:
     """The JSON object that these bytes are, or None."""
     try:
-        body = parsed_exactly(content)
+        body = parsed_exactly(content, strict=True)
     except ValueError:
         return None
     return body if isinstance(body, dict) else None
@@ -113,9 +113,10 @@ def one_call_each(delta: Message) -> list[Message]:
 
     OpenAI sends calls one by one, and some clients read only the first of a delta.
     """
-    first, *others = delta.get("tool_calls") or [None]
-    if not others:
+    given = delta.get("tool_calls")
+    if not isinstance(given, list) or len(given) < 2:
         return [delta]
+    first, *others = given
     return [{**delta, "tool_calls": [first]}, *({"tool_calls": [call]} for call in others)]
 
 

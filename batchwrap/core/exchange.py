@@ -149,6 +149,7 @@ class Exchange:
         self._unasked: chat.Body | None = None  # what was sent before the model was asked again
         self._has_asked = False
         self._head = Head(0, {})
+        self._is_read = False  # whether the driver reads the whole answer
         self._now_unix_s = 0.0
         self._asked_usage = False
         self._last_chunk: chat.Body | None = None
@@ -234,6 +235,11 @@ class Exchange:
 
     def received(self, head: Head, now_unix_s: float) -> Action:
         """Status and headers of the answer are here."""
+        action = self._received(head, now_unix_s)
+        self._is_read = isinstance(action, ReadBody)
+        return action
+
+    def _received(self, head: Head, now_unix_s: float) -> Action:
         self._is_out = False
         self.tally.add("round_trips")
         self._head, self._now_unix_s = head, now_unix_s
@@ -344,7 +350,8 @@ class Exchange:
         """An answer that is an error, in the shape that SDKs read."""
         fault = self._translator.refusal(self._head.status, self._head.headers, body)
         if fault is None:  # an error in a stream is then handed out as the stream that it is
-            return Stream() if self._head.is_stream else Respond(None, gave_up=gave_up)
+            streams = self._head.is_stream and not self._is_read
+            return Stream() if streams else Respond(None, gave_up=gave_up)
         once = fault.retry == "same_request_once" and not gave_up
         mended = mended_body(body, fault)
         if not self._head.is_stream:

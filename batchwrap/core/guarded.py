@@ -86,12 +86,13 @@ class GuardedTranslation:
     @property
     def may_ask_again(self) -> bool:
         """Whether the model can still be asked again: the agent has got nothing of the answer."""
-        return not self._is_broken and self._inner.may_ask_again
+        return not self._is_broken and self._guarded("again", lambda inner: inner.may_ask_again)
 
     @property
     def asks_again(self) -> bool:
         """Whether the answer was not understood, and the model is to be asked again."""
-        return not self._is_broken and self._inner.again is not None
+        again = self._guarded("again", lambda inner: inner.again)
+        return not self._is_broken and again is not None
 
     def ask_again(self) -> chat.Body | None:
         """The request that asks again, in the provider view; None: the agent's own."""

@@ -64,17 +64,21 @@ def _past_glue(text: str, at: int) -> int:
     return glue.end()
 
 
-def parsed_exactly(text: str | bytes) -> Any:
-    """What orjson reads in a JSON text, with integers of any length.
+def parsed_exactly(text: str | bytes, *, strict: bool = False) -> Any:
+    """The same, with integers of any length.
+
+    Args:
+        text: the JSON.
+        strict: refuse what orjson refuses.
 
     Raises:
         ValueError: it is no JSON, or deeper than anybody reads.
     """
-    value = orjson.loads(text)
+    value = orjson.loads(text) if strict else parsed(text)
     if not _has_rounded(value):
         return value
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_Constant)
     except RecursionError:
         raise ValueError("too deep") from None
 

@@ -30,8 +30,10 @@ class Attempt:
 
     def streams(self) -> AbstractContextManager[None]:
         """The answer is handed out in pieces; each is awaited inside of what is returned."""
-        stream = self.lease.streams() if self.lease is not None else None
-        return nullcontext() if stream is None else stream
+        with self.exchange.guard.step("settle"):
+            stream = self.lease.streams() if self.lease is not None else None
+            return nullcontext() if stream is None else stream
+        return nullcontext()
 
     def arrived(self) -> None:
         """The provider has the request."""

@@ -47,6 +47,16 @@ class MistakeAt:
         if not module.startswith("batchwrap.") or module in _FRAME:
             return
         self._left -= 1
-        if self._left == 0:
+        if self._left <= 0 and not _is_collecting(frame):
+            sys.setprofile(None)
             self.function = f"{module}.{code.co_qualname}"
             raise Mistake("secret")
+
+
+def _is_collecting(frame: FrameType | None) -> bool:
+    """Whether something is being freed, where nobody could catch anything."""
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "weakref" or frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from batchwrap.core import chat
-from batchwrap.core.parse import parsed
+from batchwrap.core.parse import parsed_exactly
 from batchwrap.core.repair import wording
 from batchwrap.core.repair.faults import CONTEXT_CODE, Fault, as_mapping, error_in
 
@@ -134,7 +134,7 @@ _UNDECLARED = "history uses a tool that this request does not declare"
 def decoded(content: bytes) -> object:
     """What a body decodes to; its text where it is no JSON."""
     try:
-        return parsed(content)
+        return parsed_exactly(content)
     except ValueError:
         return content.decode(errors="replace").strip()
 

@@ -68,7 +68,7 @@ def _join(whole: dict[str, Any], choice: dict[str, Any]) -> None:
     message, part = whole["message"], chat.part_of(choice)
     for key, value in part.items():
         if key in TEXTS and isinstance(value, str):
-            message[key] = (message.get(key) or "") + value
+            message[key] = _text(message.get(key)) + value
         elif key == "tool_calls":
             _join_calls(message.setdefault("tool_calls", []), chat.tool_calls(part))
         elif value is not None:
@@ -84,8 +84,12 @@ def _join_calls(calls: list[chat.ToolCall], given: Sequence[chat.ToolCall]) -> N
         if known is None:
             calls.append({**call, "function": dict(chat.function_of(call))})
             continue
-        text = chat.function_of(call).get("arguments") or ""
-        known["function"]["arguments"] = (known["function"].get("arguments") or "") + text
+        text = _text(chat.function_of(call).get("arguments"))
+        known["function"]["arguments"] = _text(known["function"].get("arguments")) + text
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def as_chunks(completion: chat.Body, *, with_usage: bool) -> list[chat.Body]:

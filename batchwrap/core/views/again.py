@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from batchwrap.core import chat
 from batchwrap.core.parse import is_object
@@ -44,12 +43,12 @@ def asked_again(
     return {**sent, "messages": [*sent["messages"], answer, *results]}
 
 
-def says_something(choices: Sequence[Any]) -> bool:
+def says_something(choices: object) -> bool:
     """Whether any choice of a chunk holds more than its role."""
     return any(
         choice.get("finish_reason")
         or any(value for key, value in chat.part_of(choice).items() if key not in _SILENT)
-        for choice in choices
+        for choice in (choices if isinstance(choices, list) else ())
         if isinstance(choice, dict)
     )
 

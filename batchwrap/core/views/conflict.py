@@ -39,10 +39,17 @@ def effect_of(tool: SingleTool | None, arguments: str) -> Effect:
         return Effect("barrier", None)
     path = None
     if tool.path is not None and tool.kind != "read_only":
-        given = parsed(arguments)
+        given = _read(arguments)
         value = given.get(tool.path) if isinstance(given, dict) else None
         path = parts_of(value) if isinstance(value, str) else None
     return Effect(tool.kind, path)
+
+
+def _read(arguments: str) -> object:
+    try:
+        return parsed(arguments)
+    except ValueError:  # what it touches is then anything
+        return None
 
 
 def conflict(one: Effect, other: Effect) -> bool:

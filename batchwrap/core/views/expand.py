@@ -210,8 +210,8 @@ class Expander:
         written = opened.written
         effect = self._effect(chat.name_of(written.call), written.text)
         wave = self._waves.place_own(effect)
-        if not wave:
-            self.turn.calls.append(Placed(written, wave, effect.kind))
+        if not wave or not written.is_call:  # what is no call is left to the agent, as it came
+            self.turn.calls.append(Placed(written, 0, effect.kind))
             return [{**written.given, "index": self._take_index(opened.index)}]
         derived = ids.DerivedId(self._nonce(opened), 0, 1, SINGLE, opened.origin)
         held = Written({**written.call, "id": ids.encode(derived)})
@@ -296,7 +296,9 @@ class Expander:
 
     def _nonce(self, opened: _Open) -> str:
         """What names the group of a call; made when the first derived id needs it."""
-        opened.nonce = opened.nonce or self._new_nonce()
+        if not opened.nonce:
+            opened.nonce = self._new_nonce()
+            opened.written.name(f"call_{self._random_text(24)}")
         return opened.nonce
 
     def _new_nonce(self) -> str:

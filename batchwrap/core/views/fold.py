@@ -90,6 +90,8 @@ class _Group:
         kind = self.first.kind
         if kind == SINGLE:
             return {**listed[0], "id": call_id}
+        if not all(map(_is_call, listed)):
+            return None
         named = [(chat.name_of(call), chat.arguments_of(call)) for call in listed]
         is_readable = kind.isupper() or all(is_json(given) for _, given in named)
         is_one_tool = len({tool for tool, _ in named}) == 1
@@ -275,6 +277,12 @@ class _Folding:
             return given
         whole = answer(member.call_id, [contents(given), *added], given)
         return [{**given[0], **whole}]
+
+
+def _is_call(call: chat.ToolCall) -> bool:
+    """Whether it still names a tool and has arguments: an agent may have made anything of it."""
+    function = chat.function_of(call)
+    return isinstance(function.get("name"), str) and function.get("arguments") is not None
 
 
 def _placed(turn: Turn | None, key: str) -> dict[int, Placed]:

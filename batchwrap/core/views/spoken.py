@@ -185,7 +185,7 @@ class _Mine:
     def wave(self, message: chat.Message) -> list[Member] | None:
         """The calls of a message that is a later wave of the turn; None if it is another turn."""
         calls, turn = chat.tool_calls(message), self._turn
-        if not calls or any(chat.texts(message.get("content"))):
+        if not calls or _says_something(message.get("content")):
             return None
         if any(str(call.get("id")) in self.ids for call in calls):
             return None
@@ -290,3 +290,10 @@ def _left(call_id: str) -> str:
 def _said(turn: Turn) -> bytes:
     """What the model called, apart from the ids."""
     return fingerprint([canonical_call(call) for call in turn.original])
+
+
+def _says_something(content: object) -> bool:
+    """Whether a content holds anything; empty texts, which some agents write, are nothing."""
+    if isinstance(content, list):
+        return any(not isinstance(part, dict) or part.get("text") != "" for part in content)
+    return content is not None and content != ""

@@ -288,7 +288,7 @@ class Translator:
         out = self._seen(chunk) if repaired is None else self._each_seen(repaired)
         if self._may_ask and not self._has_said:
             handed = [chunk] if out is None else out
-            self._has_said = any(says_something(one.get("choices") or ()) for one in handed)
+            self._has_said = any(says_something(one.get("choices")) for one in handed)
         return out
 
     def lost(self, fault: Fault) -> list[chat.Body]:

@@ -35,7 +35,8 @@ class Written:
         self._form = next((form for form in _FORMS if isinstance(first.get(form), dict)), "")
         self._form = self._form or "function"
         self._key = _FORMS[self._form]
-        self._fields = dict(first.get(self._form) or {})
+        given = first.get(self._form)
+        self._fields = dict(given) if isinstance(given, dict) else {}
         text = self._fields.get(self._key)
         self._has_text = isinstance(text, str)
         self._text = Growing(text if isinstance(text, str) else _json(text))
@@ -82,6 +83,17 @@ class Written:
         if not self._typed:
             del call["type"]
         return call
+
+    @property
+    def is_call(self) -> bool:
+        """Whether it names what it calls."""
+        return isinstance(self._fields.get("name"), str)
+
+    def name(self, call_id: str) -> None:
+        """Give it an id, if it has none that another message could refer to."""
+        own = self._call.get("id")
+        if not isinstance(own, str) or not own:
+            self._call["id"] = call_id
 
     @property
     def call_id(self) -> str:
