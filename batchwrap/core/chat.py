@@ -167,3 +167,20 @@ def with_text(message: Message, text: str) -> Message:
     else:
         added = text
     return {**message, "content": added}
+
+
+def text_alone(chunk: Body) -> tuple[Any, str] | None:
+    """The choice's index and the text of a chunk that holds one piece of text and nothing else.
+
+    Nearly all chunks of a stream are such.
+    """
+    listed = chunk.get("choices")
+    if type(listed) is not list or len(listed) != 1 or "error" in chunk or chunk.get("usage"):
+        return None
+    choice = listed[0]
+    if type(choice) is not dict or choice.get("finish_reason"):
+        return None
+    delta = choice.get("delta")
+    if type(delta) is not dict or len(delta) != 1 or type(text := delta.get("content")) is not str:
+        return None
+    return choice.get("index"), text

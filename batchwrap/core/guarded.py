@@ -9,7 +9,7 @@ translated before the error ends as `salvage` can say it truthfully.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from batchwrap.core import chat
 from batchwrap.core.guard import Guard
@@ -153,6 +153,10 @@ class GuardedTranslation:
         with self._guard.step("salvage"):
             return self._salvage.chunk(chunk)
         return None
+
+    def passes(self, chunk: chat.Body, index: Any, text: str) -> bool:
+        """Whether a piece of text goes out as it came, as the one before it did."""
+        return not self._is_broken and self._inner.passes(chunk, index, text)
 
     def _accounted(self, chunk: chat.Body, made: list[chat.Body] | None) -> list[chat.Body] | None:
         """What was made of a chunk, once it is known to be handed out."""

@@ -33,6 +33,10 @@ class Pace:
         for told in (usage, answer.get("time_info")):
             self._generating_s = _number(told, "completion_time") or self._generating_s
 
+    def tick(self, now_s: float) -> None:
+        """A chunk with a piece of text came at a time; it is not the first one."""
+        self._last_s = now_s
+
     @property
     def tokens_per_s(self) -> float | None:
         """Output tokens in a second; None: nobody knows."""

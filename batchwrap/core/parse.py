@@ -106,6 +106,8 @@ def _has_rounded(value: object) -> bool:
         one = waiting.pop()
         for item in one.values() if type(one) is dict else one:
             kind = type(item)
+            if kind is str:  # as nearly all are
+                continue
             if kind is float:
                 if abs(item) >= _FIRST_ROUNDED:
                     return True

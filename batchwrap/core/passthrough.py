@@ -68,6 +68,10 @@ class Passthrough:
     def chunk(self, chunk: chat.Body) -> None:
         """The event stays as it is."""
 
+    def passes(self, chunk: chat.Body, index: object, text: str) -> bool:
+        """Every piece of text stays as it is."""
+        return True
+
     def note(self, chunk: chat.Body) -> None:
         """No event is taken out."""
 

@@ -114,6 +114,14 @@ class AnswerRepair:
         except Broken as broken:
             return self._broken(broken.fault, None)
 
+    def passes(self, chunk: chat.Body, index: Any, text: str) -> bool:
+        """Whether a piece of text, with nothing else in its chunk, is right as it came."""
+        choice = self._choices.get(index)
+        if self.is_over or choice is None or not choice.passes(text):
+            return False
+        self._last = chunk
+        return True
+
     def end(self, *, marked: bool | None) -> list[chat.Body]:
         """The chunks to hand on when the stream is over.
 

@@ -97,16 +97,24 @@ class ChoiceRepair:
         """Whether a delta with one field can go out; None: that takes a closer look."""
         content = delta.get("content")
         if type(content) is str:
-            if self._reads_text and not self._texts.passes(content):
-                return None
-            self.has_said = self._has_answered = self.has_said or bool(content)
-            self._pieces.append(content)
-            return True
+            return True if self._takes(content) else None
         calls = delta.get("tool_calls")
         goes_on = self._calls.goes_on(calls) if type(calls) is list else None
         if goes_on is not None and self._reads_text:
             self._note(delta["tool_calls"][0])
         return goes_on
+
+    def passes(self, text: str) -> bool:
+        """Whether a piece of text, with nothing else beside it, is right as it came."""
+        return self._snapshots is None and not self._waiting and self._takes(text)
+
+    def _takes(self, text: str) -> bool:
+        """Take in a piece of text that needs no closer look; False for one that does."""
+        if self._reads_text and not self._texts.passes(text):
+            return False
+        self.has_said = self._has_answered = self.has_said or bool(text)
+        self._pieces.append(text)
+        return True
 
     def plain(self, choice: Choice) -> Choice:
         """The choice of a whole completion.

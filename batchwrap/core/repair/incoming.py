@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
+from typing import Any
 
 from batchwrap.core import chat
 from batchwrap.core.context import Context
@@ -151,6 +152,12 @@ class Incoming:
         if made and made[-1].get("error") == EMPTY.body()["error"]:
             self._forgive()
         return made
+
+    def passes(self, chunk: chat.Body, index: Any, text: str) -> bool:
+        """Whether a piece of text, with nothing else in its chunk, is right as it came."""
+        if self._thoughts is not None:
+            return False
+        return self._repair is None or self._repair.passes(chunk, index, text)
 
     def lost(self, fault: faults.Fault, out: Outgoing) -> list[chat.Body]:
         """The chunks to hand on where a part of a stream is lost."""

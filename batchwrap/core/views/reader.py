@@ -53,6 +53,11 @@ class ChoiceReader:
         """What is wrong with its calls, by their ids, where none of them was understood."""
         return self._expander.problems
 
+    @property
+    def holds(self) -> bool:
+        """Whether calls wait to be handed out with whatever comes next."""
+        return bool(self._let_go)
+
     def plain(self, choice: dict[str, Any]) -> dict[str, Any]:
         """A choice of a plain completion; the same object if it stays as it is."""
         message = chat.part_of(choice)
