@@ -7,7 +7,7 @@ they are forgotten, the model is told that they were not run, and asks again.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Set
+from collections.abc import Hashable, Sequence, Set
 from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
@@ -145,12 +145,17 @@ class Turns:
     place. Whoever looks one up compares its calls.
     """
 
-    def __init__(self, kept: Recent[Hashable, tuple[Turn, ...]] | None = None) -> None:
+    def __init__(
+        self,
+        kept: Recent[Hashable, tuple[Turn, ...]] | None = None,
+        plain: Recent[tuple[bytes, ...], bool] | None = None,
+    ) -> None:
         self._kept = Recent(_MOST_TURNS, _MOST_AGE_S) if kept is None else kept
+        self._plain = Recent(_MOST_TURNS, _MOST_AGE_S) if plain is None else plain
 
     def of(self, owner: str) -> Turns:
         """The turns of one account."""
-        return Turns(self._kept.of(owner))
+        return Turns(self._kept.of(owner), self._plain.of(owner))
 
     def keep(self, turn: Turn, now_s: float) -> None:
         """Remember a turn, as far as it has come."""
@@ -168,8 +173,20 @@ class Turns:
         """The turns that began with a call at a place of a conversation, the newest first."""
         return self._kept.get(_place(conversation, first), now_s) or ()
 
+    def keep_plain(self, conversation: bytes, calls: Sequence[chat.ToolCall], now_s: float) -> None:
+        """Remember an answer whose calls went out as they were, with none behind them."""
+        self._plain.put(_plain(conversation, calls), True, now_s)
+
+    def has_plain(self, conversation: bytes, calls: Sequence[chat.ToolCall], now_s: float) -> bool:
+        """Whether these calls were a whole answer at a place of a conversation."""
+        return self._plain.get(_plain(conversation, calls), now_s) is not None
+
     def __len__(self) -> int:
         return len(self._kept)
+
+
+def _plain(conversation: bytes, calls: Sequence[chat.ToolCall]) -> tuple[bytes, ...]:
+    return tuple(_place(conversation, call) for call in calls)
 
 
 def _with(turn: Turn, known: tuple[Turn, ...] | None) -> tuple[Turn, ...]:

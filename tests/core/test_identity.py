@@ -318,6 +318,9 @@ def test_two_users_of_one_client(
         renumbered = [{**c, "id": f"call_{n}"} for n, c in enumerate(message["tool_calls"])]
         seen = bench.ask(agent.body(), completion({**message, "tool_calls": renumbered}))
         agent.take(seen["choices"][0]["message"])
+    # Histories that are equal to the byte cannot be told apart: then nothing more is handed out.
+    began = [agent.messages[1]["tool_calls"][0] for agent in users]
+    begin_alike = began[0] == began[1]
     waits = [True, True]
     while any(waits):
         who = data.draw(st.sampled_from([n for n in (0, 1) if waits[n]]))
@@ -328,7 +331,7 @@ def test_two_users_of_one_client(
     for agent, (message, means) in zip(users, (one, other), strict=True):
         mine = sorted(map(key, ran(agent.messages)))
         assert all(mine.count(made) <= list(map(key, means)).count(made) for made in mine)
-        if has_multi(message):
+        if has_multi(message) and not begin_alike:
             assert mine == sorted(map(key, means))
 
 

@@ -161,9 +161,14 @@ class Reader:
             if (found := _HandedOut(turn).match(calls, is_same=True))
             and all(map(_is_unchanged, calls, found))
         ]
+        ids_kept = [match for match in matches if all(map(_has_its_id, calls, match[1]))]
+        matches = ids_kept or matches
         # The same prompt may have been answered twice, by calls that begin alike: nobody could
         # tell what waits behind these.
-        return matches[0] if len({_said(turn) for turn, _ in matches}) == 1 else (None, [])
+        is_clear = len({_said(turn) for turn, _ in matches}) == 1
+        if not is_clear or self._turns.has_plain(conversation, calls, self._now_s):
+            return None, []
+        return matches[0]
 
     def _is_same(self, turn: Turn, place: int) -> bool:
         asked = turn.asked
@@ -274,6 +279,10 @@ def _members(calls: Sequence[chat.ToolCall], found: Sequence[Placed]) -> list[Me
 
 def _is_unchanged(call: chat.ToolCall, placed: Placed) -> bool:
     return is_same_call(call, placed.call)
+
+
+def _has_its_id(call: chat.ToolCall, placed: Placed) -> bool:
+    return call.get("id") == placed.written.call_id
 
 
 def _nonce_of(call: chat.ToolCall) -> str | None:

@@ -386,10 +386,14 @@ class Translator:
         the end of the stream, so nothing may wait for that.
         """
         turn, memory = self._readers[index].turn, self._context.memory
+        if not turn.nonce and not (is_over and turn.calls):
+            return
+        whole = self._prefixes.before(len(self._body["messages"]))
         if not turn.nonce:
+            calls = [placed.call for placed in turn.calls]
+            memory.turns.keep_plain(whole.digest, calls, self._context.now_s)
             return
         if turn.asked is None:
-            whole = self._prefixes.before(len(self._body["messages"]))
             turn.asked = request_of(self._body, whole.digest)
         turn.head, turn.usage, turn.room = self._head, self._usage, self._out.room
         memory.turns.keep(turn, self._context.now_s)
