@@ -72,7 +72,9 @@ class _Choice:
 
     text: _Owed = field(default_factory=_Owed)
     calls: dict[object, _Call] = field(default_factory=dict)  # in the order in which they came
-    by_id: dict[str, _Call] = field(default_factory=dict)  # by the model's own id
+    by_id: dict[str, _Call] = field(
+        default_factory=dict
+    )  # by what derived ids keep of the model's own
     placed: dict[int, _Call] = field(default_factory=dict)  # by the index in the agent's view
     next_place: int = 0
     is_finished: bool = False
@@ -83,7 +85,8 @@ class _Choice:
             self.text.came(delta.get(name))
         for fragment in chat.tool_calls(delta):
             call = self._call_of(fragment)
-            call.owed.came(chat.function_of(fragment).get("arguments"))
+            if not call.is_apart:
+                call.owed.came(chat.function_of(fragment).get("arguments"))
 
     def _key_of(self, fragment: chat.ToolCall) -> object:
         """What tells the provider's calls apart: the index, else the id, else their order."""
@@ -97,7 +100,8 @@ class _Choice:
         call = self.calls.get(key)
         if call is None:
             call = self.calls[key] = _Call(fragment)
-            self.by_id.setdefault(str(fragment.get("id") or ""), call)
+            if own := _short(fragment.get("id")):
+                self.by_id.setdefault(own, call)
         return call
 
     def gave(self, delta: chat.Message) -> None:
@@ -111,22 +115,36 @@ class _Choice:
         place = chat.index_of(fragment)
         place = self.next_place if place is None else place
         self.next_place = max(self.next_place, place + 1)
-        call = self._known(fragment.get("id"), place)
-        if call is not None and not call.is_apart:
+        call = self._known(fragment, place)
+        if call is not None:
             call.place = place
             self.placed.setdefault(place, call)
             call.owed.gave(chat.function_of(fragment).get("arguments"))
 
-    def _known(self, given_id: object, place: int) -> _Call | None:
-        """The model's call that a fragment of the agent's belongs to."""
-        if not given_id:
+    def _known(self, fragment: chat.ToolCall, place: int) -> _Call | None:
+        """The model's call that goes out in a fragment; None where it is one made of it."""
+        given = _short(fragment.get("id"))
+        if not given:
             return self.placed.get(place)
-        derived = ids.decode(given_id)
-        call = self.by_id.get(str(given_id))
-        if call is None and derived is not None:
-            call = self.by_id.get(derived.origin)
-            if call is not None:
-                call.is_apart = True
+        derived = ids.decode(fragment.get("id"))
+        origin = given if derived is None else derived.origin
+        call = self.by_id.get(origin) or self._nameless(origin)
+        if derived is None or call is None:
+            return call
+        call.is_apart = True
+        call.owed.take()
+        return None
+
+    def _nameless(self, origin: str) -> _Call | None:
+        """The call without an id that was given this one: the first that nothing is known of."""
+        new = (
+            call
+            for call in self.calls.values()
+            if call.place is None and not call.is_apart and not _short(call.head.get("id"))
+        )
+        call = next(new, None)
+        if call is not None:
+            self.by_id[origin] = call
         return call
 
     def rest(self) -> list[chat.Message]:
@@ -232,3 +250,8 @@ def _has_only_text(chunk: chat.Body) -> bool:
         choice.get("finish_reason") or chat.part_of(choice).get("tool_calls")
         for _, choice in chat.choices(chunk)
     )
+
+
+def _short(call_id: object) -> str:
+    """A provider's id as it stands in derived ids; empty for one that is none."""
+    return ids.short(call_id) if isinstance(call_id, str) else ""

@@ -35,14 +35,17 @@ WHOLE = [RAW[0], *(("read_file", item) for item in FILES), RAW[2]]
 USAGE = {"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10}
 
 
-def answer(*, stream: bool) -> list[bytes]:
-    """Text and three calls, one of them a multi-call."""
+def answer(*, stream: bool, ids: str | None = "c{}") -> list[bytes]:
+    """Text and three calls, one of them a multi-call; `ids` is the form of their ids."""
+    calls = [{**one} for one in CALLS]
+    for place, one in enumerate(calls):
+        one["id"] = ids.format(place) if ids is not None else None
     if not stream:
-        said = {"role": "assistant", "content": TEXT, "tool_calls": CALLS}
+        said = {"role": "assistant", "content": TEXT, "tool_calls": calls}
         return [json.dumps({**completion(said), "usage": USAGE}).encode()]
     chunks = [chunk({"role": "assistant", "content": ""})]
     chunks += [chunk({"content": TEXT[at : at + 8]}) for at in range(0, len(TEXT), 8)]
-    for index, one in enumerate(CALLS):
+    for index, one in enumerate(calls):
         text = one["function"]["arguments"]
         function = {"name": one["function"]["name"], "arguments": ""}
         chunks.append(chunk({"tool_calls": [{**one, "index": index, "function": function}]}))
@@ -88,7 +91,8 @@ def check_message(message: dict[str, Any]) -> None:
     """What the agent got is the provider's answer, or its calls as single ones, some perhaps."""
     assert (message["content"], message["finish_reason"]) == (TEXT, "tool_calls")
     calls = message["tool_calls"]
-    assert len({one["id"] for one in calls}) == len(calls)
+    ids = [one["id"] for one in calls if one["id"]]
+    assert len(set(ids)) == len(ids)
     got = [(one["function"]["name"], json.loads(one["function"]["arguments"])) for one in calls]
     rest = iter(WHOLE)
     assert got == RAW or (got[:1] == RAW[:1] and all(one in rest for one in got)), got
@@ -104,16 +108,26 @@ def check_sent(sent: list[bytes], messages: list[Any]) -> None:
     assert all(f"result {place}" in told for place in range(len(messages) - 3))
 
 
-@pytest.mark.parametrize("preset", [None, "fast"])
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("stream", "preset", "ids"),
+    [
+        (False, None, "c{}"),
+        (False, "fast", "c{}"),
+        (True, None, "c{}"),
+        (True, "fast", "call_{}_which_is_longer_than_OpenAI_has"),
+        (True, "careful", None),
+    ],
+)
 def test_a_mistake_in_an_answer(
-    stream: bool, preset: str | None, caplog: pytest.LogCaptureFixture
+    stream: bool, preset: str | None, ids: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """At whatever place it is: the agent gets an answer that it can run, and can go on."""
     for place in count(1, STEP):
         client = Client(preset=preset)
         with MistakeAt(place) as mistake:
-            _, response = client.post(asked([SYSTEM, USER], stream=stream), answer(stream=stream))
+            _, response = client.post(
+                asked([SYSTEM, USER], stream=stream), answer(stream=stream, ids=ids)
+            )
         message = message_of(response, stream=stream)
         check_message(message)
         if mistake.function is None:
@@ -121,7 +135,9 @@ def test_a_mistake_in_an_answer(
             break
         assert client.stats.internal_errors == 1, mistake.function
         messages = answered(message)
-        sent, response = client.post(asked(messages), END)
+        sent: list[bytes] = []
+        if ids is not None:
+            sent, response = client.post(asked(messages), END)
         if sent:  # else what was lost before is handed out
             check_sent(sent, messages)
             assert response.json()["choices"][0]["message"]["content"] == "Done."
