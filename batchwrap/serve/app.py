@@ -76,5 +76,6 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     error = context.get("exception")
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         _log.error("no new connection for a second: %s", error.strerror)
-    else:
+    # After that second asyncio listens again, also on a socket that was closed meanwhile.
+    elif not (isinstance(error, ValueError) and "_start_serving" in str(context.get("message"))):
         loop.default_exception_handler(context)
