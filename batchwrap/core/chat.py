@@ -169,7 +169,7 @@ def with_text(message: Message, text: str) -> Message:
     return {**message, "content": added}
 
 
-def text_alone(chunk: Body) -> tuple[Any, str] | None:
+def text_alone(chunk: Body) -> tuple[int, str] | None:
     """The choice's index and the text of a chunk that holds one piece of text and nothing else.
 
     Nearly all chunks of a stream are such.
@@ -183,4 +183,5 @@ def text_alone(chunk: Body) -> tuple[Any, str] | None:
     delta = choice.get("delta")
     if type(delta) is not dict or len(delta) != 1 or type(text := delta.get("content")) is not str:
         return None
-    return choice.get("index"), text
+    index = choice.get("index")
+    return (index, text) if type(index) is int else None

@@ -439,11 +439,10 @@ class Exchange:
     def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
         """The chunks to hand out for one that came; None: as it came."""
         text = chat.text_alone(chunk)
-        if text is not None and self._last_chunk is not None:
-            with self.guard.step("chunk"):
-                if self._translator.passes(chunk, *text):
-                    self._last_chunk = self._answer = chunk
-                    return None
+        begun = self._last_chunk is not None
+        if begun and text is not None and self._translator.passes(chunk, *text):
+            self._last_chunk = self._answer = chunk
+            return None
         with self.guard.step("usage"):
             if self._tells_usage_only(chunk):
                 self._translator.note(chunk)

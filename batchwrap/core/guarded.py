@@ -156,7 +156,11 @@ class GuardedTranslation:
 
     def passes(self, chunk: chat.Body, index: Any, text: str) -> bool:
         """Whether a piece of text goes out as it came, as the one before it did."""
-        return not self._is_broken and self._inner.passes(chunk, index, text)
+        if not self._is_broken:
+            with self._guard.step("chunk"):
+                return self._inner.passes(chunk, index, text)
+            self.break_off()
+        return False
 
     def _accounted(self, chunk: chat.Body, made: list[chat.Body] | None) -> list[chat.Body] | None:
         """What was made of a chunk, once it is known to be handed out."""

@@ -20,7 +20,7 @@ from tests.fuzz.mistakes import MistakeAt
 from tests.fuzz.provider import Client
 
 # Every place is tried by the thorough profile; the quick one takes steps.
-STEP = 5 if settings().max_examples > 1_000 else 61
+STEP = 11 if settings().max_examples > 1_000 else 61
 SYSTEM = {"role": "system", "content": "You are an agent."}
 FILES = [{"path": "a"}, {"path": "b"}, {"path": "c"}]
 EDIT = {"path": "e", "old_string": "x", "new_string": "y"}

@@ -386,6 +386,8 @@ class Translator:
         the end of the stream, so nothing may wait for that.
         """
         turn, memory = self._readers[index].turn, self._context.memory
+        if not self._understood:
+            return  # no later request can be told to go on with it
         if not turn.nonce and not (is_over and turn.calls):
             return
         whole = self._prefixes.before(len(self._body["messages"]))
