@@ -19,7 +19,7 @@ from tests.core.harness import call, chunk, completion, gather
 from tests.fuzz.mistakes import MistakeAt
 from tests.fuzz.provider import Client
 
-# Every place is tried by the thorough profile; the quick one takes steps.
+# Places between those that are tried: every one takes minutes.
 STEP = 11 if settings().max_examples > 1_000 else 61
 SYSTEM = {"role": "system", "content": "You are an agent."}
 FILES = [{"path": "a"}, {"path": "b"}, {"path": "c"}]
