@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from benchmarks.growth_paths import PATHS, Path
 
 _TIMES = 3
-_AGAIN = 3  # more looks at a ratio that seems too high
+_AGAIN = 8  # more looks at a ratio that seems too high
 _FACTOR = 4
 # Less than this is not told apart from what does not grow.
 _LEAST_S, _LEAST_BYTES = 0.0005, 50_000
