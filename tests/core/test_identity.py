@@ -101,6 +101,24 @@ def test_ids_that_agents_shorten(way: str, turn: tuple[Message, list[Any]]) -> N
     assert "not run" not in told(sent)
 
 
+@pytest.mark.parametrize("cut", [40, 32])
+def test_long_ids_that_agents_cut(cut: int) -> None:
+    """A provider's own ids may be cut where derived ones are not: what waits comes all the same."""
+    made = [
+        call(f"chatcmpl-tool-{name * 32}", *rest)
+        for name, rest in {
+            "a": ("multi_edit", EDITS),
+            "b": ("read_file", {"path": "q.py"}),
+            "c": ("batch", {"calls": [{"tool": "edit_file", "arguments": edit("a.py", "4")}]}),
+        }.items()
+    ]
+    agent = Agent(Bench(PLAIN), lambda call_id: call_id[:cut])
+    agent.turn(says(*made))
+    assert len(ran(agent.messages)) == 5
+    sent = [one for m in agent.sent() for one in m.get("tool_calls") or ()]
+    assert [one["function"] for one in sent] == [one["function"] for one in made]
+
+
 @given(turns(), st.data())
 def test_what_stands_in_the_history_counts(
     turn: tuple[Message, list[Any]], data: st.DataObject
@@ -169,6 +187,32 @@ def test_a_window(turn: tuple[Message, list[Any]], data: st.DataObject) -> None:
     start = data.draw(st.sampled_from(starts[1:]))
     agent.messages = [{"role": "user", "content": "summary"}, *agent.messages[start:]]
     assert "not run" not in told(agent.sent())
+
+
+def test_a_window_moves_on_while_calls_wait() -> None:
+    """What was handed out and dropped by a window is not handed out again."""
+    agent = Agent(Bench(PLAIN))
+    edits = [edit("a.py", str(number)) for number in range(10, 14)]
+    whole = says(call("c", "multi_edit", {"files": edits}), call("d", "multi_edit", EDITS))
+    agent.take(agent.bench.ask(agent.body(), completion(whole))["choices"][0]["message"])
+    done = list(ran(agent.messages))
+    while (local := agent.local()) is not None:
+        agent.take(local)
+        agent.messages = [USER, *agent.messages[-1 - len(local["tool_calls"]) :]]
+        done += ran(agent.messages)
+    assert len(done) == len(edits) + len(EDITS["files"])
+    assert len(set(map(key, done))) == len(done)
+
+
+def test_items_that_nobody_remembers() -> None:
+    """Items that wait are not forgotten without a word where another process goes on."""
+    reads = {"files": [{"path": f"{number}.py"} for number in range(12)]}
+    agent = Agent(Bench(PLAIN))
+    whole = says(call("c", "multi_read", reads))
+    agent.take(agent.bench.ask(agent.body(), completion(whole))["choices"][0]["message"])
+    assert len(ran(agent.messages)) < len(reads["files"])
+    agent.bench = Bench(PLAIN)
+    assert told(agent.sent()).endswith("was not run, as far as this conversation shows")
 
 
 def test_cut_off_behind() -> None:

@@ -258,6 +258,42 @@ def test_beside_calls_that_run() -> None:
     assert second == "ran c1"
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("multi_run", {"command": ["rm", "-r", "x"]}),
+        ("multi_run", {"cmd": ["rm", "-r", "x"]}),
+        ("multi_run", {"commands": [["rm", "-r", "x"], ["make"]]}),
+        ("batch", {"calls": [{"tool": "run", "arguments": {"command": ["rm", "-r", "x"]}}]}),
+        ("batch", {"calls": [{"tool": "run", "args": ["rm", "-r", "x"]}]}),
+        ("batch", {"calls": [{"run": ["rm", "-r", "x"]}]}),
+    ],
+)
+def test_words_of_a_command(name: str, arguments: Any) -> None:
+    """A command in a list is one command or several: nobody can tell, so nothing runs."""
+    bench = Bench()
+    history = bench.run(REQUEST, says((name, arguments), ("read_file", {"path": "a"})))
+    assert ran(history) == BOTH_READS[:1]
+    assert "the words of one" in results_in(bench, history)[0]
+
+
+def test_commands() -> None:
+    """Under a name that speaks of several, they are several."""
+    history = Bench().run(REQUEST, says(("multi_run", {"commands": ["a", "b"]})))
+    assert ran(history) == [("run", {"command": "a"}), ("run", {"command": "b"})]
+
+
+@pytest.mark.parametrize("name", ["read_file", "nobody"])
+def test_a_bare_list(name: str) -> None:
+    """A list in place of the object around it stands in the history as the list of that object."""
+    listed = [{"name": name, "input": {"path": "a"}}]
+    bench, message = Bench(), says(("batch", listed), ("read_file", {"path": "b"}))
+    body = {**REQUEST, "messages": bench.run(REQUEST, message)}
+    sent = (bench.request(body) or body)["messages"]
+    function = sent[1]["tool_calls"][0]["function"]
+    assert json.loads(function["arguments"]) == {"calls": listed}
+
+
 @pytest.mark.parametrize("key", ["files", "paths"])
 def test_hundreds_of_items(key: str) -> None:
     """More items than fit into one wave come in several; more than one call holds are told of."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from batchwrap.core import chat
@@ -82,7 +83,8 @@ def next_calls(
     failure = next((placed for placed in stops if failed(results[placed.call["id"]])), None)
     # What failed may have overtaken others: only what stands behind it is cancelled.
     due = turn.calls[: turn.calls.index(failure)] if failure else turn.calls
-    waiting = [placed for placed in due if placed.call["id"] not in results]
+    done = results.keys() | _cut_off(turn, results)
+    waiting = [placed for placed in due if placed.call["id"] not in done]
     if not waiting or not answered:
         return None
     reached = max(placed.wave for placed in answered)
@@ -109,6 +111,22 @@ def _signed(turn: Turn, calls: Sequence[Placed]) -> list[chat.ToolCall]:
 def _stops(kind: str, *, go_on: bool) -> bool:
     """Whether a call of this kind, if it failed, cancels what is held back behind it."""
     return kind not in _HARMLESS and not (go_on and kind == "sequential")
+
+
+def _cut_off(turn: Turn, results: dict[str, str]) -> set[str]:
+    """Ids of calls that were answered once: a window that moved on has dropped their messages.
+
+    These are the calls of earlier answers than the one that the history begins with. Of an answer
+    whose calls the agent takes one by one, only what stands before the first of them.
+    """
+    deliveries = [[str(placed.call["id"]) for placed in one] for one in turn.deliveries]
+    first = next(iter(results), None)
+    begun = max((place for place, one in enumerate(deliveries) if first in one), default=0)
+    return {
+        call_id
+        for one in deliveries[:begun]
+        for call_id in takewhile(lambda it: it not in results, one)
+    }
 
 
 def _is_full(turn: Turn, results: dict[str, str]) -> bool:

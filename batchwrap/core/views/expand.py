@@ -200,6 +200,8 @@ class Expander:
         if self.turn.calls:
             for opened, told in unread:
                 self._nonce(opened)
+                if opened.reading is not None:
+                    opened.written.correct(opened.reading.arguments)
                 self.turn.refused[ids.short(opened.origin)] = told
             return []
         self.problems = {opened.origin: told for opened, told in unread}

@@ -20,6 +20,7 @@ from batchwrap.core.views.results import (
     CUT_OFF,
     NOT_RUN,
     NOT_SEEN,
+    REST_NOT_SEEN,
     UNKNOWN,
     answer,
     contents,
@@ -82,6 +83,12 @@ class _Group:
     def is_one_piece(self) -> bool:
         """Whether it is a call that went out in one piece."""
         return self.first.kind == SINGLE or self.first.kind.isupper()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its last item, which tells how many there are, is not among its calls."""
+        last = self.members.get(self.count - 1)
+        return last is not None and last.derived is not None and not last.derived.count
 
     def rewritten(self, call_id: str, waiting: dict[int, chat.ToolCall]) -> chat.ToolCall | None:
         """The model's call, written from its items; None for a form that is not known."""
@@ -236,6 +243,8 @@ class _Folding:
                 parts.append(item(index, count, members[index].call, results))
                 given += results
             at = index + 1
+        if known is None and group is not None and group.is_open:
+            parts.append([REST_NOT_SEEN])
         return answer(call_id, parts, given)
 
     def _why(self, key: str, members: Mapping[int, Member]) -> Callable[[int], str]:

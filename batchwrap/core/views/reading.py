@@ -105,6 +105,8 @@ class Reading:
         tool = None if self._multi.is_mixed else self._multi.single
         value = decoded(text)
         if value is not NOTHING:
+            if isinstance(value, list):  # every provider wants an object
+                self.arguments = f'{{"{self._multi.key}":{text}}}'
             return self._with_bytes(read(value, self._toolbox, tool)), False
         rest = cut_back(text)
         if rest is None:

@@ -18,6 +18,7 @@ _MARK = "cache_control"
 # Why an item has no result of its own.
 NOT_RUN = "not run"
 NOT_SEEN = "not run, as far as this conversation shows"
+REST_NOT_SEEN = f"what was listed behind these, if anything, was {NOT_SEEN}"
 CUT_OFF = "cut off: it was handed out, but is no longer in this conversation"
 UNKNOWN = "cut off, or never handed out: it is not in this conversation"
 # As many neighbours get a line each; more of them share one.

@@ -241,14 +241,16 @@ class _HandedOut:
         """Calls of the history as they were handed out, in order; None if they are others.
 
         They are told by their ids, or by what an agent has left of these. Where the agent gave
-        them other ids, they must be all that one answer handed out, in the turn's conversation.
+        some of them other ids (a provider's own may be longer than ours, so it is cut and ours is
+        not), they must be all that one answer handed out, in the turn's conversation.
         What is taken, by the ids that were handed out, stands elsewhere already.
         """
         found = [placed for call in calls if (placed := self._of(call)) is not None]
         came = {placed.written.call_id for placed in found}
         if len(found) == len(calls) == len(came):
             return found if taken.isdisjoint(came) else None
-        if any(ids.decode(call.get("id")) for call in calls):
+        derived = {str(call.get("id")) for call in calls if ids.decode(call.get("id"))}
+        if not derived <= self._exact.keys():
             return None  # another turn of ours
         alike = (
             wave

@@ -33,6 +33,8 @@ _MOST_GUESSED = 64
 # Fields of a call, or beside a list of them. Descriptions of anything else are longer.
 _MOST_FIELDS = 64
 _PLACES = frozenset({"path", "folder"})
+# Kinds of tools that may run a command: `["rm", "-r", "x"]` is one, and not three.
+_COMMANDS = ("barrier", "sequential")
 # Name keys that say nothing else than which tool is called.
 _SURE_NAMES = frozenset(NAME_KEYS[: NAME_KEYS.index("name")])
 
@@ -98,7 +100,12 @@ class _Search:
         if depth > _MOST_DEPTH:
             return [Misread("it is nested too deep", form=form)]
         if isinstance(value, list):
-            inner = (self.value(one, target, shared, depth + 1) for one in value)
+            inner = (
+                [_words_of_one("a list", form)]
+                if form is not None and _are_words(one, form)
+                else self.value(one, target, shared, depth + 1)
+                for one in value
+            )
             return [part for parts in inner for part in parts]
         if isinstance(value, str):
             return self._text(value, target, shared, depth)
@@ -132,6 +139,8 @@ class _Search:
         value, other = self._without_names(value, form)
         if other is not None:
             return [Misread(f"it names another tool, `{other}`", form=form)]
+        if words := next((key for key in value if _may_be_words(key, value, form)), None):
+            return [_words_of_one(f"`{words}`", form)]
         columns = [name for name in value if _is_column(name, value[name], form)]
         if len(columns) > 1:
             return _rows(value, columns, form, shared)
@@ -214,6 +223,8 @@ class _Search:
         around, twice = _joined(shared, {k: fields[k] for k in beside})
         if twice:
             return [_given_twice(twice, target)]
+        if _may_be_words(key, fields, target):
+            return self._fields(fields, target, shared, depth + 1)
         inner = {} if fields[key] in (None, "") else fields[key]
         if isinstance(inner, str) and isinstance(held := container_in(inner), dict):
             inner = held  # arguments are JSON in a text in OpenAI's API
@@ -226,6 +237,9 @@ class _Search:
         own = {key: one for key, one in value.items() if key not in ENVELOPE}
         targets = {key: self._toolbox.resolve(key) for key in own}
         if own and all(target is not None for target in targets.values()):
+            for key, target in targets.items():
+                if isinstance(target, Form) and _are_words(own[key], target):
+                    return [_words_of_one(f"`{key}`", target)]
             parts = [
                 part
                 for key, target in targets.items()
@@ -326,6 +340,25 @@ def _joined(shared: _Shared, fields: Fields) -> tuple[_Shared, str | None]:
 def _is_known(key: str, fields: Fields, form: Form) -> bool:
     """Whether a field says something of the call."""
     return key in form.types or form.alias(key, fields) is not None
+
+
+def _words_of_one(name: str, form: Form) -> Misread:
+    why = f"{name} may be several calls, or the words of one"
+    return Misread(why, form=form, contradicts=True)
+
+
+def _are_words(value: Any, form: Form) -> bool:
+    """Whether a value may be a command with its arguments, as well as several commands."""
+    is_list = isinstance(value, list) and len(value) > 1
+    return form.tool.kind in _COMMANDS and is_list and all(isinstance(one, str) for one in value)
+
+
+def _may_be_words(key: str, value: Fields, form: Form) -> bool:
+    """Whether that holds for a field: not under a name that speaks of several."""
+    name = key if key in form.types else form.alias(key, value)
+    if not _are_words(value[key], form) or (name is not None and form.accepts(name, value[key])):
+        return False
+    return key in ARGUMENT_KEYS if name is None else not key.endswith("s")
 
 
 def _is_column(name: str, value: Any, form: Form) -> bool:
