@@ -7,13 +7,15 @@ import sys
 from types import FrameType
 from typing import Any
 
-# What obeys the guard, drives, or cuts bytes into events; everything else may fail at any place.
+# What obeys the guard, drives, or cuts bytes into events, and spans, which swallow what a user's
+# span processor raises; everything else may fail at any place.
 _FRAME = {
     *(f"batchwrap.core.{name}" for name in ("actions", "exchange", "guard", "guarded", "sse")),
     *(f"batchwrap.core.{name}" for name in ("passthrough", "salvage", "tally")),
     *(f"batchwrap.drive.{name}" for name in ("answer", "attempt", "sync")),
     *(f"batchwrap.adapters.{name}" for name in ("events", "incoming", "wire")),
     *("batchwrap._api", "batchwrap.engine", "batchwrap.observe.log", "batchwrap.stats"),
+    "batchwrap.observe.spans",
 }
 
 
