@@ -13,6 +13,7 @@ a cancelled task gives back is given back after it was registered, never before.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import secrets
@@ -34,6 +35,7 @@ from batchwrap.throttle.asks import Ask, Grant, Scope, key_of, limit_of, too_lar
 from batchwrap.throttle.presence import new_owner
 from batchwrap.throttle.signal import UNCLOSED, TaskSignal, ThreadSignal, Waits
 from batchwrap.throttle.stores import MemoryStore, Spent, Store
+from batchwrap.throttle.streams import OpenStream
 from batchwrap.throttle.waiters import Gone, OnWait, Waiter, Waiters
 from batchwrap.throttle.worker import Worker
 
@@ -416,21 +418,31 @@ class Limiter:
             self._renew()
         for scope in self._waiters.scopes():
             self._serve(scope)
-        self._warn_of_idle_streams()
+        self._look_at_idle_streams()
         return bool(self._waiters.scopes() or self._renewed)
 
-    def _warn_of_idle_streams(self) -> None:
-        """Somebody may wait for a place that a forgotten answer holds."""
+    def _look_at_idle_streams(self) -> None:
+        """Somebody may wait for a place that a dropped or a forgotten answer holds."""
+        idle = [stream.may_be_garbage() for stream, _ in self._streams_in_the_way()]
+        if any(idle):
+            gc.collect()
+        for stream, limit in self._streams_in_the_way():
+            stream.warn(limit)
+
+    def _streams_in_the_way(self) -> list[tuple[OpenStream, object]]:
+        """The streams that hold a place for which somebody waits, and its limit."""
         waits = {
             waiter.ask.scope.name: waiter.limit
             for waiter in reversed(self._waiters.waiting())
             if waiter.expected_s == inf
         }
+        found: list[tuple[OpenStream, object]] = []
         for holder in self._waiters.holding() if waits else ():
             grant = None if holder.grant is None else holder.grant()
             name = holder.ask.scope.name
             if grant is not None and grant.stream is not None and name in waits:
-                grant.stream.warn(waits[name])
+                found.append((grant.stream, waits[name]))
+        return found
 
     def _collect(self) -> None:
         """Give back what was held or waited for by those that are gone."""

@@ -4,6 +4,10 @@ An answer holds its place among those that run until it is read to its end, clos
 program that reads the first chunks, and keeps the variable, holds it for as long as it likes:
 that cannot be told from a slow reader, so nothing is taken away. But when somebody waits for the
 place, a warning says which line of the program it was.
+
+An async stream that was left with `break` and dropped stands in a cycle of references. Python's
+collector frees it, which runs when objects are made; while everybody waits none are. So when
+somebody waits for the place of a stream that is idle, the collector is run, once for each stream.
 """
 
 from __future__ import annotations
@@ -15,7 +19,9 @@ import time
 from pathlib import Path
 
 _log = logging.getLogger("batchwrap")
-# A stream that nobody has read for so long, while others wait for its place, is worth a word.
+# A stream that nobody has read for so long, while others wait for its place, may be garbage.
+DROPPED_S = 1.0
+# If it is not, after so long it is worth a word.
 IDLE_S = 5.0
 _MOST_FRAMES = 100
 
@@ -33,12 +39,12 @@ class OpenStream:
         idle_since_s: when the last chunk was handed out; None while the next one is awaited.
     """
 
-    __slots__ = ("_is_told", "idle_since_s", "line")
+    __slots__ = ("_is_looked_at", "_is_told", "idle_since_s", "line")
 
     def __init__(self, line: str) -> None:
         self.line = line
         self.idle_since_s: float | None = time.monotonic()
-        self._is_told = False
+        self._is_looked_at = self._is_told = False
 
     def __enter__(self) -> None:
         """The next chunk is awaited."""
@@ -48,17 +54,30 @@ class OpenStream:
         """It was handed out."""
         self.idle_since_s = time.monotonic()
 
+    @property
+    def idle_s(self) -> float:
+        """For how many seconds nobody has read it; 0 while the next chunk is awaited."""
+        since_s = self.idle_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
+
+    def may_be_garbage(self) -> bool:
+        """Whether it has been idle for so long that it may have been dropped; true once."""
+        if self._is_looked_at or self.idle_s < DROPPED_S:
+            return False
+        self._is_looked_at = True
+        return True
+
     def warn(self, limit: object) -> None:
         """Somebody waits for this limit: say once that nobody reads the stream."""
-        since_s = self.idle_since_s
-        if self._is_told or since_s is None or time.monotonic() - since_s < IDLE_S:
+        idle_s = self.idle_s
+        if self._is_told or idle_s < IDLE_S:
             return
         self._is_told = True
         _log.warning(
             "a streamed answer%s has not been read for %.0f s, and other requests wait for its"
             " place (%s): read it to its end, close it, or drop it",
             f", asked for at {self.line}," if self.line else "",
-            time.monotonic() - since_s,
+            idle_s,
             limit,
         )
 

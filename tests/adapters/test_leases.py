@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -407,6 +408,41 @@ def test_a_stream_that_nobody_reads(
         thread.join(60)
         others[0].close()
         assert settled(client)
+
+
+@pytest.mark.parametrize("leaves", ["break", "error", "timeout"])
+def test_an_async_stream_that_is_left_and_dropped(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, leaves: str
+) -> None:
+    """It gives its place back though it stands in a cycle of references, and nobody is warned."""
+    monkeypatch.setattr("batchwrap.throttle.streams.DROPPED_S", 0.0)
+    lab = serve(lambda request: LONG)
+
+    async def leave(client: openai.AsyncOpenAI, asked: Any) -> None:
+        stream: Any = await client.chat.completions.create(stream=True, **asked)
+        with suppress(TimeoutError, ZeroDivisionError):
+            async with asyncio.timeout(0.01 if leaves == "timeout" else None):
+                async for _ in stream:
+                    if leaves == "error":
+                        raise ZeroDivisionError
+                    if leaves == "break":
+                        break
+                    await asyncio.Event().wait()
+
+    async def main() -> None:
+        async with openai.AsyncOpenAI(base_url=lab.base_url, api_key="k") as bare:
+            throttle = Throttle(limits=[Limit("concurrency", 1)], max_wait_s=60)
+            client = batchwrap.wrap(bare, throttle=throttle)
+            asked: Any = {"model": "m", **ASKED}
+            await leave(client, asked)
+            await client.chat.completions.create(**asked)
+
+    gc.disable()  # as if nothing were allocated while all wait
+    try:
+        asyncio.run(main())
+    finally:
+        gc.enable()
+    assert "has not been read" not in caplog.text
 
 
 # The sockets of a loop that was closed with tasks in it complain when they are collected.
