@@ -135,6 +135,11 @@ def test_without_the_body() -> None:
         ({"retry-after-ms": "soon", "retry-after": "2"}, 2),
         ({"retry-after-ms": "-5"}, None),
         ({"retry-after-ms": "0", "retry-after": "2"}, 2),
+        ({"x-ms-retry-after-ms": "1500"}, 1.5),
+        ({"x-ratelimit-reset-after": "7.5"}, 7.5),
+        ({"x-ratelimit-retry-after": "7"}, 7),
+        ({"x-retry-after": "7"}, 7),
+        ({"x-codex-secondary-reset-after-seconds": "7"}, 7),
         ({"retry-after": "Thu, 01 Jan 1970 00:01:40 GMT"}, 40),
         ({"retry-after": "Thu, 01 Jan 1970 00:01:40 +0000"}, 40),
         ({"retry-after": "Thu Jan  1 00:01:40 1970"}, 40),
@@ -194,6 +199,10 @@ def test_nothing_is_left(provider: str, rest: dict[str, str], seconds: float | N
     [
         ({"retry_after": 12}, 12),
         ({"retryAfterMs": 1500}, 1.5),
+        ({"retry_after_ms": "20000"}, 20),
+        ({"retry_after_ms": "1.5s"}, 1.5),
+        ({"retry_after_ms": (NOW + 90) * 1_000}, 90),
+        ({"resets_at": (NOW + 90) * 1_000_000}, 90),
         ({"retry_after": "1m"}, 60),
         ({"resets_at": NOW + 90}, 90),
         ({"reset_time": "2026-09-21T14:14:20Z"}, 60),
@@ -353,6 +362,33 @@ def test_a_code_alone(code: str, kind: str) -> None:
     assert refused(status=400, code=code).kind == kind
     assert refused(status=500, code=code).kind == kind
     assert read_refusal(200, {}, {"error": {"code": code}}, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "kind", "reason"),
+    [
+        ("Only 1 concurrent request is allowed", 429, "concurrency", None),
+        ("Number of parallel requests exceeded", 429, "concurrency", None),
+        ("You may have 2 simultaneous requests", 429, "concurrency", None),
+        ("Too many requests in flight", 429, "concurrency", None),
+        ("Too many concurrent requests", 403, "concurrency", None),
+        ("Rate limit: 60 requests per minute", 429, "bucket", None),
+        ("You have run out of credits", 429, "final", "billing"),
+        ("Insufficient funds", 429, "final", "billing"),
+        ("Monthly quota exceeded", 403, "final", "quota"),
+        ("Daily limit reached", 403, "final", "daily"),
+    ],
+)
+def test_more_wordings(message: str, status: int, kind: str, reason: str | None) -> None:
+    """Requests at a time, money and allowances in other words, and under another status."""
+    refusal = refused(message, status=status)
+    assert (refusal.kind, refusal.reason) == (kind, reason)
+
+
+def test_an_allowance_in_other_words() -> None:
+    """A general header does not shorten it either."""
+    message = "Your weekly limit is reached. Resets in 2 days"
+    assert refused(message, retry_after="1").retry_after_s == 2 * 86_400
 
 
 def test_money_under_another_status() -> None:

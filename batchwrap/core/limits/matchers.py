@@ -121,7 +121,8 @@ MATCHERS: Sequence[Matcher] = (
         status=(200, 403, 429),
         text="(?<!not your )usage limit (has been |was |is )?(reached|exceeded|exhausted)"
         "|(reached|hit|exceeded) your [^.]{0,40}(usage|session|weekly|monthly|daily) limit"
-        "|(session|5-hour|hourly|weekly|monthly)[^.]{0,20} limit (reached|exhausted|exceeded)"
+        "|(session|5-hour|hourly|weekly|monthly)[^.]{0,20} limit "
+        "(has been |was |is )?(reached|exhausted|exceeded)"
         "|quota has been exhausted|quota exhausted|exhausted your (capacity|quota)"
         "|reached the quota limit|(hour|week|month) allocated quota exceeded|使用上限",
     ),
@@ -152,8 +153,10 @@ MATCHERS: Sequence[Matcher] = (
     # Too many at the same time: Moonshot, Anthropic, Qwen, Z.ai, Ollama, litellm.
     _concurrency(code="(too_many_)?concurren(t|cy)_(limit|requests)(_reached|_exceeded)?"),
     _concurrency(
-        status=(200, 429, 503),
+        status=(200, 403, 429, 503),
         text="(reduce|lower|decrease) (the |your )?concurren|(high|too (many|much)) concurren"
+        r"|(parallel|simultaneous|in-flight) requests?[^.]{0,30} (limit|exceed|reached|allowed)"
+        r"|\b\d{1,4} (concurrent|parallel|simultaneous) requests?\b|requests in flight"
         "|concurren(t|cy)[^.]{0,40} (limit|exceeded|reached|quota|slot)|max(imum)?[ _]concurren"
         "|limit[^.]{0,20} concurren|max_parallel_requests|并发",
     ),
@@ -163,7 +166,8 @@ MATCHERS: Sequence[Matcher] = (
     _final(
         reason="billing",
         status=(200, 400, 403, 429),
-        text="credit balance is too low|insufficient (account )?balance|spend(ing)? limit",
+        text="credit balance is too low|insufficient (account )?balance|spend(ing)? limit"
+        "|out of credits|insufficient (funds|credits)",
     ),
     _overloaded(code="(server_is_|engine_)?overloaded(_error)?"),
     _overloaded(code="(service_)?unavailable|capacity_exceeded"),
@@ -175,6 +179,11 @@ MATCHERS: Sequence[Matcher] = (
     _bucket(status=(200,), text="too many requests|rate limit"),
     _bucket(status=(429,)),
     _overloaded(status=(503, 529)),
+    _allowance(
+        status=(403,),
+        text="(daily|weekly|monthly)[^.]{0,20} (limit|quota) "
+        "(has been |was |is )?(reached|exhausted|exceeded)",
+    ),
     _final(status=(402,), reason="billing"),
     _final(status=(403,), reason="billing", text=r"\b(credits?|billing|balance|payment)\b"),
     # A key that is wrong, revoked, or has no right; Gemini and xAI say 400. Moderation

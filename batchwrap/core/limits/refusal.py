@@ -17,7 +17,12 @@ from batchwrap.core.limits.headers import Observation, admits_again_s, read_head
 from batchwrap.core.limits.matchers import MATCHERS, Matcher, Reason, RefusalKind, Scope
 from batchwrap.core.limits.moments import ZoneOffset, no_zones
 from batchwrap.core.limits.prose import seconds_in_prose
-from batchwrap.core.limits.resets import LONGEST_S, number, seconds_until, server_time
+from batchwrap.core.limits.resets import (
+    LONGEST_S,
+    milliseconds_until,
+    seconds_until,
+    server_time,
+)
 
 # What an error says, it says in its first lines; an HTML page is not searched to its end.
 _LONGEST_TEXT, _LONGEST_CODE = 4_000, 200
@@ -44,8 +49,12 @@ _TIME_FIELDS = (
     *("quotaresettimestamp", "quotaresettime", "resettimestamp", "nextflushtime", "retryat"),
 )
 # Headers that do the same, besides `Retry-After` and those of single limits.
-_TIME_HEADERS = ("anthropic-ratelimit-unified-reset", "x-codex-primary-reset-after-seconds")
-_LARGEST_TIME = 1e15
+_TIME_HEADERS = (
+    *("anthropic-ratelimit-unified-reset", "x-codex-primary-reset-after-seconds"),
+    *("x-codex-secondary-reset-after-seconds", "x-codex-primary-reset-at"),
+    *("x-ratelimit-reset-after", "x-ratelimit-retry-after", "x-retry-after"),
+)
+_LARGEST_TIME = 1e17
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +213,9 @@ def _without_hope(refusal: Refusal, seen: Sequence[Observation], reason: Reason 
 
 def _times_s(headers: Mapping[str, str], error: _Error, now_unix_s: float) -> list[float | None]:
     """What headers and fields say about the time to come back, what counts first in front."""
-    milliseconds = number(headers.get("retry-after-ms", ""))
     return [
-        None if milliseconds is None else milliseconds / 1000,
+        milliseconds_until(headers.get("retry-after-ms", ""), now_unix_s),
+        milliseconds_until(headers.get("x-ms-retry-after-ms", ""), now_unix_s),
         seconds_until(headers.get("retry-after", ""), now_unix_s),
         *_fields_s(error.parts, now_unix_s),
         *(seconds_until(headers.get(name, ""), now_unix_s) for name in _TIME_HEADERS),
@@ -216,11 +225,8 @@ def _times_s(headers: Mapping[str, str], error: _Error, now_unix_s: float) -> li
 def _fields_s(parts: Sequence[Mapping[str, Any]], now_unix_s: float) -> Iterator[float | None]:
     fields = [(_plain(name), value) for part in parts for name, value in part.items()]
     for wanted in _TIME_FIELDS:
-        for name, value in fields:
-            if name == wanted:
-                seconds = seconds_until(_written(value), now_unix_s)
-                is_ms = wanted.endswith("ms") and not isinstance(value, str)
-                yield seconds / 1000 if seconds is not None and is_ms else seconds
+        read = milliseconds_until if wanted.endswith("ms") else seconds_until
+        yield from (read(_written(value), now_unix_s) for name, value in fields if name == wanted)
 
 
 def _plain(name: Any) -> str:

@@ -9,8 +9,8 @@ from math import isfinite
 from batchwrap.core.limits.moments import DAY_S, no_zones, read_moment
 
 # From here on a bare number is no duration (30 years) but a moment: seconds since 1970, or
-# milliseconds (as seconds it would be the year 5138).
-_EPOCH_S, _EPOCH_MS = 1e9, 1e11
+# milliseconds (as seconds it would be the year 5138), or microseconds.
+_EPOCH_S, _EPOCH_MS, _EPOCH_US = 1e9, 1e11, 1e14
 # Longer than any period of a limit: what is beyond is forged, or a mistake.
 LONGEST_S = 366 * DAY_S
 # A server's clock that is off by less needs no correction: `Date` is in whole seconds.
@@ -66,6 +66,22 @@ def seconds_until(text: str, now_unix_s: float) -> float | None:
     return max(0.0, seconds) if seconds is not None and isfinite(seconds) else None
 
 
+def milliseconds_until(text: str, now_unix_s: float) -> float | None:
+    """The same where a bare number is in milliseconds, as the name beside it says.
+
+    Args:
+        text: the value, alone.
+        now_unix_s: the time of day where it comes from.
+
+    Returns:
+        Seconds, as `seconds_until` does.
+    """
+    value = number(text)
+    if value is None or value >= _EPOCH_MS:
+        return seconds_until(text, now_unix_s)
+    return max(0.0, value / 1_000)
+
+
 def server_time(headers: Mapping[str, str], now_unix_s: float) -> float:
     """The time by the clock of the server that has answered: its moments are to be read by it.
 
@@ -86,7 +102,8 @@ def duration_at(text: str, start: int) -> float | None:
 def _seconds_of(value: float, now_unix_s: float) -> float:
     if value < _EPOCH_S:
         return value
-    return (value if value < _EPOCH_MS else value / 1000) - now_unix_s
+    unit = 1 if value < _EPOCH_MS else 1_000 if value < _EPOCH_US else 1_000_000
+    return value / unit - now_unix_s
 
 
 def _duration(text: str) -> float:
