@@ -238,6 +238,10 @@ def test_other_dialects(
         ("multi_edit", {"path": "a", "old_string": ["x", "p"], "new_string": ["y", "q"]}),
         ("multi_run", {"commands": ['{"command": "x"}']}),
         ("multi_write", {"path": "a", "items": '[{"content": "x"}]'}),
+        (
+            "multi_edit",
+            {"path": "a", "file_path": "b", "edits": [{"old_string": "x", "new_string": "y"}]},
+        ),
         ("batch", {"calls": [{"path": "a", "tool": "edit_file", "edits": []}]}),
     ],
 )

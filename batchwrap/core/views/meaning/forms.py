@@ -192,15 +192,14 @@ class Form:
         }
 
     def _with_shared(self, made: Fields, shared: Mapping[str, Any]) -> Fields:
-        added: Fields = {}
-        for name, value in self._named(shared).items():
-            if name not in self.types:
-                continue
-            if name not in made:
-                added[name] = value
-            elif made[name] != value:
-                raise Misfit(f"`{name}` is given twice, with two values", contradicts=True)
-        return {**added, **made}
+        given = self._named(shared)
+        known = {**{name: value for name, value in given.items() if name in self.types}, **made}
+        for name, value in given.items():
+            # Another word for what is there already ("file_path" beside "path") says it twice.
+            meant = name if name in self.types else self.alias(name, {})
+            if meant in known and known[meant] != value:
+                raise Misfit(f"`{meant}` is given twice, with two values", contradicts=True)
+        return known
 
     def _nest(self, made: Fields) -> None:
         """Put fields of a nested object where they belong."""

@@ -150,7 +150,7 @@ class _Search:
             held = _own_lists(value, form) if isinstance(whole, Misread) else {}
             if not held:
                 return [whole]
-        fields = {k: one for k, one in value.items() if k not in held and _is_known(k, value, form)}
+        fields = {k: one for k, one in value.items() if k not in held and _is_known(k, form)}
         outside, twice = _joined(shared, fields)
         if twice:
             return [_given_twice(twice, form)]
@@ -219,7 +219,7 @@ class _Search:
         key = _payload(fields, target)
         if key is None:
             return self._fields(fields, target, shared, depth + 1)
-        beside = (k for k in fields if k != key and _is_known(k, fields, target))
+        beside = (k for k in fields if k != key and _is_known(k, target))
         around, twice = _joined(shared, {k: fields[k] for k in beside})
         if twice:
             return [_given_twice(twice, target)]
@@ -308,8 +308,7 @@ def _speaks_of(held: object, form: Form) -> bool:
     """Whether a list or object that stood in a text holds parameters of a tool, and no others."""
     listed: list[Any] = held if isinstance(held, list) else [held]
     return all(
-        isinstance(one, dict) and one and all(_is_known(key, one, form) for key in one)
-        for one in listed
+        isinstance(one, dict) and one and all(_is_known(key, form) for key in one) for one in listed
     )
 
 
@@ -337,9 +336,9 @@ def _joined(shared: _Shared, fields: Fields) -> tuple[_Shared, str | None]:
     return {**shared, **fields}, twice
 
 
-def _is_known(key: str, fields: Fields, form: Form) -> bool:
-    """Whether a field says something of the call."""
-    return key in form.types or form.alias(key, fields) is not None
+def _is_known(key: str, form: Form) -> bool:
+    """Whether a field says something of the call, be it for the second time."""
+    return key in form.types or form.alias(key, {}) is not None
 
 
 def _words_of_one(name: str, form: Form) -> Misread:
