@@ -124,7 +124,7 @@ def _midnight(now_s: float, zone: ZoneInfo | None) -> float:
 
 
 def _sum(spent: Iterable[Spent]) -> Spent:
-    return Spent(*map(sum, zip(*map(astuple, spent), strict=True)))
+    return sum(spent, Spent())
 
 
 def _less(whole: Spent, part: Spent) -> Spent:

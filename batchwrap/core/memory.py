@@ -38,6 +38,7 @@ _MOST_EMPTIES = 256
 _MOST_THOUGHTS = 1_024
 _MOST_CHOICES = 4_096
 _MOST_PLACES = 16_384  # each request is one
+_MOST_OWNERS = 64  # more are made anew for each request
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -224,9 +225,17 @@ class Memory:
         self.kits: Recent[bytes, Kit] = Recent(_MOST_KITS)
         self.empties: Recent[bytes, bool] = Recent(_MOST_EMPTIES, _MOST_AGE_S)
         self.thoughts: Recent[bytes, str] = Recent(_MOST_THOUGHTS, _MOST_AGE_S)
+        self._owned: Recent[str, Memory] = Recent(_MOST_OWNERS)
 
     def of(self, owner: str) -> Memory:
         """What was kept for one account. What models do, and what tools are, all share."""
+        own = self._owned.get(owner)
+        if own is None:
+            own = self._part_of(owner)
+            self._owned.put(owner, own)
+        return own
+
+    def _part_of(self, owner: str) -> Memory:
         own = copy(self)
         own.turns = self.turns.of(owner)
         own.choices = self.choices.of(owner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import cache
 
 import tenacity
 
@@ -29,6 +30,7 @@ class Refused(Exception):
         self.refusal = refusal
 
 
+@cache  # it has no state of its own; each request has a call state
 def default_retrying() -> tenacity.BaseRetrying:
     """Six attempts; between them what the provider asked for, else 1, 2, 4, … s, 30 at most.
 

@@ -23,7 +23,7 @@ from batchwrap.core.views import cap
 from batchwrap.core.views.find import SingleTool
 from batchwrap.core.views.mentions import Mentions
 from batchwrap.core.views.multi import MultiTool
-from batchwrap.core.views.sameness import Conversation
+from batchwrap.core.views.sameness import Conversation, Said
 from batchwrap.directives import DirectiveKind, Marker, Mode
 from batchwrap.options import Reminders
 
@@ -144,6 +144,7 @@ class Walk:
         *,
         before: Sequence[chat.Message] = (),
         places: Places | None = None,
+        said: Said | None = None,
     ) -> list[chat.Message]:
         """The messages that come next, with their reminders.
 
@@ -155,16 +156,17 @@ class Walk:
             following: the role of the message after them; None if they are the last.
             before: what was made of the messages before them.
             places: the facts at each place.
+            said: the digests of messages that were taken in elsewhere.
         """
         made, places = list(before), places or Places()
         roles = [*(str(message.get("role")) for message in messages[1:]), following]
         mentions = Mentions(made)
         for message, role in zip(messages, roles, strict=False):  # no messages: none follows
-            self._see(message, mentions)
+            self._see(message, mentions, said)
             made += self._at(message, role, places) if self.options else [message]
         return made[len(before) :]
 
-    def _see(self, message: chat.Message, before: Mentions) -> None:
+    def _see(self, message: chat.Message, before: Mentions, said: Said | None) -> None:
         """Take in a message."""
         self.tokens += cap.tokens_in(message)
         if message.get("role") == "assistant":
@@ -172,7 +174,7 @@ class Walk:
         elif message.get("role") == "tool":
             self._result(message)
         if self.options:
-            self._said.take(message)
+            self._said.take(message, said)
             self._mark(marker_in(message, self.options.modes, self._tool_of(message)))
 
     def _turn(self, message: chat.Message, before: Mentions) -> None:

@@ -10,6 +10,7 @@ from batchwrap.core.views.find import SingleTool, barriers, find, words_of
 from batchwrap.core.views.meaning import MIXED, Toolbox
 from batchwrap.core.views.multi import MultiTool, made_up, multi_tools
 from batchwrap.core.views.native import Native, natives
+from batchwrap.core.views.offer import Form, definitions
 from batchwrap.options import Batching
 
 _SEVERAL = frozenset({"batch", "bulk", "multi", "multiple", "parallel"})
@@ -32,6 +33,16 @@ class Kit:
     known: Mapping[str, MultiTool] = field(default_factory=dict)
     natives: Mapping[str, Native] = field(default_factory=dict)
     toolbox: Toolbox = field(default_factory=lambda: Toolbox({}, {}))
+    _definitions: dict[Form, bytes] = field(default_factory=dict, repr=False, compare=False)
+
+    def definitions(self, form: Form) -> bytes:
+        """The JSON of the definitions of its multi-tools, worked out once for each form.
+
+        Bytes, since whoever gets the request may change it: litellm does.
+        """
+        if form not in self._definitions:
+            self._definitions[form] = definitions(self.multis, form)
+        return self._definitions[form]
 
     def multi(self, name: object) -> MultiTool | None:
         """The multi-tool that a call names, offered or not; None for any other tool."""

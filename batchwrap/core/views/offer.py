@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -35,7 +35,13 @@ _NESTED_MAPS = ("properties", "$defs", "definitions", "patternProperties")
 
 
 def offer(
-    body: chat.Body, multis: Sequence[MultiTool], batching: Batching, *, instead: bool, most: int
+    body: chat.Body,
+    multis: Sequence[MultiTool],
+    batching: Batching,
+    *,
+    instead: bool,
+    most: int,
+    made: Callable[[Form], bytes] | None = None,
 ) -> chat.Body:
     """A copy of the request with the multi-tools after the agent's own tools.
 
@@ -46,10 +52,11 @@ def offer(
         instead: leave out the tools that they run, unless the request forces one; the items
             then carry the full descriptions.
         most: items that a batch may have.
+        made: the definitions of the multi-tools where they were made before.
     """
     choice = body.get("tool_choice")
-    form = _Form(instead, most, batching.on_failure == "stop")
-    added = [_definition(multi, form, is_first=multi is multis[0]) for multi in multis]
+    form = Form(instead, most, batching.on_failure == "stop")
+    added = orjson.loads(definitions(multis, form) if made is None else made(form))
     own = [tool for tool in body["tools"] if not (instead and _is_run_by(tool, multis, choice))]
     offered = {**body, "tools": [*own, *added]}
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
@@ -83,13 +90,27 @@ def _is_run_by(tool: object, multis: Sequence[MultiTool], choice: object) -> boo
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
+class Form:
+    """In which of several ways multi-tools are defined.
+
+    Attributes:
+        instead: with the full descriptions, since the tools that they run are left out.
+        most: items that a batch may have.
+        stops: whether a sequence ends with the first failure.
+    """
+
     instead: bool
     most: int
     stops: bool
 
 
-def _definition(multi: MultiTool, form: _Form, *, is_first: bool) -> dict[str, Any]:
+def definitions(multis: Sequence[MultiTool], form: Form) -> bytes:
+    """The JSON of the multi-tools' definitions, as a request lists them."""
+    made = [_definition(multi, form, is_first=multi is multis[0]) for multi in multis]
+    return orjson.dumps(made)
+
+
+def _definition(multi: MultiTool, form: Form, *, is_first: bool) -> dict[str, Any]:
     full, own = form.instead, multi.single.parameters
     items = _mixed_item(multi) if multi.is_mixed else dict(own) if full else _slim(own)
     shared = {key: items.pop(key) for key in ("$defs", "definitions") if key in items}

@@ -27,10 +27,12 @@ from batchwrap.core.views.coalesce import coalesce
 from batchwrap.core.views.fold import Kept, Segment, fold
 from batchwrap.core.views.kit import Kit, kit_of
 from batchwrap.core.views.offer import offer, wants_one_tool
-from batchwrap.core.views.sameness import Prefixes
 from batchwrap.core.views.settled import NOTHING, Settled, keep_settled
 from batchwrap.core.views.spoken import Reader
 from batchwrap.options import Batching, ReadAhead
+
+# What was read ahead once is shown by these bounds where the option is off by now.
+_READ_AHEAD = ReadAhead()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -53,14 +55,14 @@ class Outgoing:
 
 
 def rewrite(
-    body: chat.Body, settled: Settled, prefixes: Prefixes, context: Context, *, offers: bool
+    body: chat.Body, settled: Settled, history: Reader, context: Context, *, offers: bool
 ) -> Outgoing:
     """The request in the provider view.
 
     Args:
         body: the agent's request.
         settled: what of it was sent before.
-        prefixes: the digests of its conversation.
+        history: reads its turns.
         context: what the translator is given.
         offers: whether anything is offered; else it is only folded.
     """
@@ -77,7 +79,7 @@ def rewrite(
     if offers and walk is None:
         walk = Walk.begin(_offered(body, kit, choice, batching, context), reminders)
     places = Places(_facts(body, context), context.memory.places)
-    state = _State(kit, choice, walk, batching, context, places, prefixes)
+    state = _State(kit, choice, walk, batching, context, places, history)
     messages, walk = _messages(body, settled, state)
     is_follow_up = any(message.get("role") == "assistant" for message in messages)
     if walk is None:
@@ -95,6 +97,7 @@ def rewrite(
         batching,
         instead=choice.offer == "instead",
         most=choice.most,
+        made=kit.definitions,
     )
     return Outgoing(new, kit, walk.most, walk.room, is_follow_up)
 
@@ -109,7 +112,7 @@ class _State:
     batching: Batching
     context: Context
     places: Places
-    prefixes: Prefixes
+    history: Reader
 
 
 def _messages(
@@ -117,8 +120,7 @@ def _messages(
 ) -> tuple[list[chat.Message], Walk | None]:
     """The messages in the provider view; what will not change any more is remembered."""
     source, context, start = body["messages"], state.context, len(settled.source)
-    reader = Reader(source, state.prefixes, context.memory.turns, context.now_s)
-    segments = fold(source, start, reader, _shown(state.batching))
+    segments = fold(source, start, state.history, _shown(state.batching))
     context.tally.add("folds", sum(one.is_folded for one in segments))
     pending = 0
     if state.walk is not None and _coalesces(state.batching, context, body.get("model")):
@@ -133,34 +135,36 @@ def _messages(
     done = min(_last_turn(segments), len(segments) - pending)
     new, rest = _flat(segments[:done]), _flat(segments[done:])
     following = str(rest[0].get("role")) if rest else None
-    made, walk = _reminded(state.walk, settled.made, new, state.places, following)
+    made, walk = _reminded(state.walk, settled.made, new, state, following)
     if done:
         upto = start + sum(segment.taken for segment in segments[:done])
         added = source[start:upto]
         _judge(new, body.get("model"), state)
-        whole, said = [*settled.source, *added], state.prefixes.before(upto).copy()
+        whole, said = [*settled.source, *added], state.history.prefixes.before(upto).copy()
         kept = Settled(whole, made, said, state.kit, state.choice, walk)
         keep_settled(kept, context.memory, context.now_s)
-    return _reminded(walk, made, rest, state.places, None)
+    return _reminded(walk, made, rest, state, None)
 
 
 def _reminded(
     walk: Walk | None,
     made: list[chat.Message],
     new: list[chat.Message],
-    places: Places,
+    state: _State,
     following: str | None,
 ) -> tuple[list[chat.Message], Walk | None]:
     """What was made of some messages and of those after them, and the walk that saw them all."""
     if walk is None:
         return [*made, *new], None
     walk = walk.copy()
-    return [*made, *walk.go(new, following, before=made, places=places)], walk
+    said = state.history.prefixes.said
+    with_reminders = walk.go(new, following, before=made, places=state.places, said=said)
+    return [*made, *with_reminders], walk
 
 
 def _shown(batching: Batching) -> Kept:
     """Tells which added reads are shown: as far as the budget goes."""
-    options, failed = batching.read_ahead or ReadAhead(), batching.failed or looks_failed
+    options, failed = batching.read_ahead or _READ_AHEAD, batching.failed or looks_failed
     return partial(kept, max_tokens=options.max_tokens, failed=failed)
 
 

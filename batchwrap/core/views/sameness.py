@@ -95,6 +95,27 @@ def is_same_call(one: chat.ToolCall, other: chat.ToolCall) -> bool:
     return canonical_call(one) == canonical_call(other)
 
 
+def _digest(message: chat.Message) -> bytes:
+    return blake2b(canonical(message), digest_size=16).digest()
+
+
+class Said:
+    """The digests of messages, each worked out once while a request lasts.
+
+    Both views of a conversation are walked through, and most of their messages are the same.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[chat.Message, bytes]] = {}  # holds what the numbers name
+
+    def digest(self, message: chat.Message) -> bytes:
+        """The digest of what a message says."""
+        known = self._known.get(id(message))
+        if known is None:
+            known = self._known[id(message)] = message, _digest(message)
+        return known[1]
+
+
 class Conversation:
     """A digest of what was said up to one place, which benign changes leave as it is."""
 
@@ -110,15 +131,15 @@ class Conversation:
         new._hasher, new._has_begun = self._hasher.copy(), self._has_begun
         return new
 
-    def take(self, message: chat.Message) -> None:
-        """Take in the next message."""
+    def take(self, message: chat.Message, said: Said | None = None) -> None:
+        """Take in the next message; `said` knows digests of messages that it has met."""
         if is_system(message):
             if not self._has_begun:
                 self._hasher.update(_DIGITS.sub(b"0", canonical(message)))
             return
         self._has_begun = True
         if not says_nothing(message):
-            self._hasher.update(canonical(message))
+            self._hasher.update(_digest(message) if said is None else said.digest(message))
 
     @property
     def digest(self) -> bytes:
@@ -134,12 +155,16 @@ class Prefixes:
         messages: of the request.
         start: how many of them `begun` has taken in.
         begun: the conversation up to there.
+
+    Attributes:
+        said: the digests of its messages.
     """
 
     def __init__(self, messages: Sequence[chat.Message], start: int, begun: Conversation) -> None:
         self._messages = messages
         self._start = start
         self._known = [begun]
+        self.said = Said()
         self._earlier: Prefixes | None = None
 
     def __len__(self) -> int:
@@ -152,6 +177,6 @@ class Prefixes:
             return self._earlier.before(place)
         while len(self._known) <= place - self._start:
             new = self._known[-1].copy()
-            new.take(self._messages[self._start + len(self._known) - 1])
+            new.take(self._messages[self._start + len(self._known) - 1], self.said)
             self._known.append(new)
         return self._known[place - self._start]

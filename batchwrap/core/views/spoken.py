@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import islice
 
 from batchwrap.core import chat
 from batchwrap.core.fingerprint import fingerprint
@@ -90,18 +91,27 @@ class Reader:
         prefixes: the digests of the conversation at each place.
         turns: turns that are remembered.
         now_s: the time.
+
+    Attributes:
+        prefixes: the same.
     """
 
     def __init__(
         self, messages: Sequence[chat.Message], prefixes: Prefixes, turns: Turns, now_s: float
     ) -> None:
         self._messages = messages
-        self._prefixes = prefixes
+        self.prefixes = prefixes
         self._turns = turns
         self._now_s = now_s
+        self._read: dict[int, list[Spoken]] = {}
 
-    def spoken(self, start: int) -> Iterator[Spoken]:
-        """The turns from a place on that were taken apart."""
+    def spoken(self, start: int) -> list[Spoken]:
+        """The turns from a place on that were taken apart; read once."""
+        if start not in self._read:
+            self._read[start] = list(self._read_from(start))
+        return self._read[start]
+
+    def _read_from(self, start: int) -> Iterator[Spoken]:
         place = start
         while place < len(self._messages):
             found = self._turn_at(place)
@@ -115,12 +125,26 @@ class Reader:
         if not calls:
             return None
         known, found = self._known(place, calls)
+        if not found and not self._has_derived(place, calls):
+            return None
         turn = Spoken(place, place + 1, [], known=known)
         turn.is_same = known is not None and self._is_same(known, place)
         turn.members = _members(calls, found)
-        self._read_on(turn)  # reads that were added may all stand in later messages
+        self._read_on(turn)
         is_ours = found or any(member.derived for member in turn.members)
         return turn if is_ours else None
+
+    def _has_derived(self, place: int, calls: Sequence[chat.ToolCall]) -> bool:
+        """Whether calls, or those of the next turn, have ids of ours.
+
+        Reads that were added to a call of the model's may all stand in later messages.
+        """
+        if any(ids.decode(call.get("id")) for call in calls):
+            return True
+        for message in islice(self._messages, place + 1, None):
+            if message.get("role") == "assistant" and not says_nothing(message):
+                return any(ids.decode(call.get("id")) for call in chat.tool_calls(message))
+        return False
 
     def _read_on(self, turn: Spoken) -> None:
         """Take in results and waves, up to the next turn of the model."""
@@ -154,7 +178,7 @@ class Reader:
                     return turn, found
         if not self._turns:
             return None, []
-        conversation = self._prefixes.before(place).digest
+        conversation = self.prefixes.before(place).digest
         matches = [
             (turn, found)
             for turn in self._turns.at(conversation, calls[0], self._now_s)
@@ -172,7 +196,7 @@ class Reader:
 
     def _is_same(self, turn: Turn, place: int) -> bool:
         asked = turn.asked
-        return asked is not None and asked.conversation == self._prefixes.before(place).digest
+        return asked is not None and asked.conversation == self.prefixes.before(place).digest
 
 
 class _Mine:

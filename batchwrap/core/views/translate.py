@@ -8,7 +8,6 @@ What changes nothing returns None, so that the caller can hand on the original b
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -66,15 +65,15 @@ class Translator:
         self._understood = chat.is_understood(body, len(self._settled.source))
         messages = body["messages"] if self._understood else []
         self._prefixes = Prefixes(messages, len(self._settled.source), self._settled.said)
+        self._history = Reader(messages, self._prefixes, context.memory.turns, context.now_s)
 
     def local_answer(self) -> LocalAnswer | None:
         """What the agent gets without a round trip: the next wave of a turn, if it is due."""
-        batching, memory = self._batching, self._context.memory
+        batching = self._batching
         if batching is None or not self._answers_locally:
             return None
         messages = self._body["messages"]
-        reader = Reader(messages, self._prefixes, memory.turns, self._context.now_s)
-        [last] = deque(reader.spoken(len(self._settled.source)), maxlen=1) or [None]
+        last = next(reversed(self._history.spoken(len(self._settled.source))), None)
         turn = open_turn(messages, last)
         if turn is None or last is None or turn.asked is None:
             return None
@@ -114,7 +113,7 @@ class Translator:
         if self._batching is not None:
             offers = self._rewrite == "offer"
             self._out = rewrite(
-                self._body, self._settled, self._prefixes, self._context, offers=offers
+                self._body, self._settled, self._history, self._context, offers=offers
             )
             self._may_ask = self._answers_locally
         sent = self._body if self._out.body is None else self._out.body
@@ -144,7 +143,7 @@ class Translator:
         options = replace(self._context.options, batching=replace(self._batching, failed=None))
         context = replace(self._context, options=options)
         self._rewrite = "fold"
-        self._out = rewrite(self._body, NOTHING, self._prefixes, context, offers=False)
+        self._out = rewrite(self._body, NOTHING, self._history, context, offers=False)
         return self._out.body
 
     def withdraw(self) -> None:

@@ -23,6 +23,15 @@ class Spent:
     cached_tokens: int = 0
     output_tokens: int = 0
 
+    def __add__(self, other: Spent) -> Spent:
+        """What both together have used."""
+        return Spent(
+            self.requests + other.requests,
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.output_tokens + other.output_tokens,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Used:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import astuple
 
 from batchwrap._forks import renew_in_child
 from batchwrap.core.limits import account
 from batchwrap.core.limits.state import State
 from batchwrap.core.limits.windows import Meter
-from batchwrap.throttle.stores.contract import Spent, Used
+from batchwrap.throttle.stores.contract import Used
 from batchwrap.throttle.stores.local import LocalStore
 
 # The turnstile lets in one at a time.
@@ -83,9 +82,9 @@ class MemoryStore(LocalStore):
         place = (line.key, line.model, line.span, line.start_unix_s)
         if len(self._books) >= MOST_LINES and place not in self._books:
             place = (line.key, _OTHER_MODELS, line.span, line.start_unix_s)
-        before = astuple(self._books[place].spent) if place in self._books else (0, 0, 0, 0)
-        both = zip(before, astuple(line.spent), strict=True)
-        self._books[place] = Used(*place, Spent(*(old + new for old, new in both)))
+        before = self._books.get(place)
+        spent = line.spent if before is None else before.spent + line.spent
+        self._books[place] = Used(*place, spent)
 
     def _forget(self, span: str, before_unix_s: float) -> None:
         old = [

@@ -25,7 +25,8 @@ def is_right(messages: Sequence[chat.Message], profile: Profile) -> bool:
             given = message.get("tool_call_id")
             if type(given) is not str or given not in waiting:
                 return False
-            if not is_content(message.get("content")):
+            content = message.get("content")
+            if type(content) is not str and not is_content(content):
                 return False
             waiting.discard(given)
             answered = True
@@ -61,6 +62,9 @@ def _ids(message: chat.Message, profile: Profile) -> list[str] | None:
         content == "" and not profile.empty_content
     ):
         return None
+    if len(calls) == 1:  # as nearly all are
+        only = _id(calls[0], profile)
+        return None if only is None else [only]
     ids = [_id(call, profile) for call in calls]
     found = [one for one in ids if one is not None]
     return found if len(set(found)) == len(calls) else None
