@@ -8,6 +8,8 @@ its own, enters itself here, and begins anew in the child.
 from __future__ import annotations
 
 import os
+from threading import RLock
+from types import TracebackType
 from typing import Protocol
 from weakref import WeakSet
 
@@ -26,6 +28,34 @@ _known: WeakSet[Forked] = WeakSet()
 def renew_in_child(one: Forked) -> None:
     """Call `after_fork` of this object in every child process, as long as it lives."""
     _known.add(one)
+
+
+class ForkSafeLock:
+    """A lock that a thread may take twice, and that is free in a child process.
+
+    Twice, since the garbage collector may settle a stream in a thread that holds it.
+    """
+
+    __slots__ = ("__weakref__", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        renew_in_child(self)
+
+    def after_fork(self) -> None:
+        """The thread that held the lock does not exist in a child."""
+        self._lock = RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
 
 
 def _after_in_child() -> None:

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from batchwrap.core import chat
-from batchwrap.core.context import Context
-from batchwrap.core.endpoints import CHAT, TRANSLATED, Endpoint
-from batchwrap.core.exchange import Exchange
-from batchwrap.core.guard import Guard
-from batchwrap.core.memory import Memory
+from batchwrap._forks import ForkSafeLock
+from batchwrap.core.exchange.context import Context
+from batchwrap.core.exchange.guard import Guard
+from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.exchange.memory import Memory
+from batchwrap.core.formats import chat
+from batchwrap.core.formats.endpoints import CHAT, TRANSLATED, Endpoint
 from batchwrap.core.tally import Tally
-from batchwrap.core.views.offer import is_offered
+from batchwrap.core.tools.offer import is_offered
 from batchwrap.directives import Mode
 from batchwrap.models import model_facts
 from batchwrap.modes import current_mode
@@ -76,7 +77,7 @@ class Engine:
         self.budget = Budget(options.throttle)
         self.counters = Counters(above=PROCESS, waiting=self.budget.waiting)
         self.is_off = False  # everything passes through
-        self._memory = Memory()
+        self._memory = Memory(ForkSafeLock())
         self._warned: set[str] = set()
         self._estimator = Estimator()
         # Not secret, only unlikely to meet: a generator of its own keeps a user's

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from threading import RLock
 from typing import Any
 from weakref import WeakSet
 
-from batchwrap._forks import renew_in_child
+from batchwrap._forks import ForkSafeLock
 
 _ONLY_THROTTLED, _REPAIRS, _DEFECTS = "only_throttled.", "repairs.", "defects."
 # Callers of `serve` name models, one for each request if they like.
@@ -157,17 +156,12 @@ class Counters:
     ) -> None:
         self._counts: Counter[str] = Counter()
         self._models: set[str] = set()
-        self._lock = RLock()  # a dropped stream may be counted by the garbage collector
+        self._lock = ForkSafeLock()  # a dropped stream may be counted by the garbage collector
         self._above = above
         self._waiting = waiting
         self._below: WeakSet[Counters] = WeakSet()
         if above is not None:
             above._below.add(self)
-        renew_in_child(self)
-
-    def after_fork(self) -> None:
-        """Another thread may have been counting."""
-        self._lock = RLock()
 
     def add(self, counts: Mapping[str, float]) -> None:
         """Add these counts."""

@@ -15,9 +15,9 @@ import orjson
 import batchwrap
 from batchwrap import Batching, Repair
 from batchwrap.adapters.events import EventPipe
-from batchwrap.core.actions import Head
-from batchwrap.core.exchange import Exchange
-from batchwrap.core.views import ids
+from batchwrap.core.exchange.actions import Head
+from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.moves import ids
 from batchwrap.engine import Engine
 from batchwrap.options import Options
 from batchwrap.throttle.accounts import Origin

@@ -11,12 +11,12 @@ import orjson
 
 from batchwrap.core.reminders.directives import names_of, prepare, written
 from batchwrap.core.reminders.turns import Single
-from batchwrap.core.views.find import find
-from batchwrap.core.views.multi import multi_tools
-from batchwrap.core.views.offer import offer
+from batchwrap.core.tools.find import find
+from batchwrap.core.tools.multi import multi_tools
+from batchwrap.core.tools.offer import offer
 from batchwrap.directives import DEFAULT_DIRECTIVES
+from batchwrap.encodings import load
 from batchwrap.options import Batching
-from batchwrap.throttle.encodings import load
 from batchwrap.tools import Workspace
 
 

@@ -26,7 +26,7 @@ from typing import Any, get_args
 import orjson
 import tiktoken
 
-from batchwrap.throttle.encodings import EncodingName, load
+from batchwrap.encodings import EncodingName, load
 from batchwrap.throttle.estimate import Estimator
 from batchwrap.throttle.tokens.schemas import shown
 from batchwrap.tools import Workspace

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batchwrap.core.views.kit import kit_of
-from batchwrap.core.views.meaning import Meant, decoded, read
+from batchwrap.core.tools.meaning import Meant, decoded, read
+from batchwrap.core.tools.tool_set import tool_set_of
 from batchwrap.options import Batching
 from benchmarks.distortions import Call, Renderer
 
@@ -41,7 +41,7 @@ TOOLS = [
     _tool("grep", "pattern", path="string"),
     _tool("run", "command"),
 ]
-_KIT = kit_of(TOOLS, Batching())
+_KIT = tool_set_of(TOOLS, Batching())
 _PATHS = ("src/app.py", "src/util.py", "README.md", "a b.txt")
 _TEXTS = (
     "total = 0",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from batchwrap.core import sse
-from batchwrap.core.chat import Body
-from batchwrap.core.exchange import Exchange
-from batchwrap.core.guard import Guard
+from batchwrap.core.exchange.guard import Guard
+from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.formats import sse
+from batchwrap.core.formats.chat import Body
 from batchwrap.core.parse import glued, parsed, rendered
 from batchwrap.core.repair.faults import MALFORMED, OVERSIZED
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from email.message import Message
 from typing import Any
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 
 _STATUS = ("status_code", "http_status", "status", "code")
 _HEADERS = ("litellm_response_headers", "headers")

@@ -19,10 +19,10 @@ from batchwrap.adapters.objects import Templates
 from batchwrap.adapters.request import CallRequest, Signature
 from batchwrap.adapters.results import AsyncResult, SyncResult, is_stream
 from batchwrap.adapters.streams import like, like_local
-from batchwrap.core import chat
-from batchwrap.core.actions import AnswerLocally, Head, Respond
-from batchwrap.core.exchange import Exchange
-from batchwrap.core.views.deliver import LocalAnswer
+from batchwrap.core.exchange.actions import AnswerLocally, Head, Respond
+from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.formats import chat
+from batchwrap.core.moves.deliver import LocalAnswer
 from batchwrap.drive import sync, tasks
 from batchwrap.drive.answer import Answer, sent
 from batchwrap.engine import Call, Engine

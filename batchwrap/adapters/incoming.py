@@ -10,10 +10,10 @@ from typing import Any
 
 from batchwrap.adapters.events import EventPipe, Opening
 from batchwrap.adapters.pieces import AsyncPiped, Failing
-from batchwrap.core import chat, sse
-from batchwrap.core.actions import Head
-from batchwrap.core.chat import Body
-from batchwrap.core.exchange import Exchange
+from batchwrap.core.exchange.actions import Head
+from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.formats import chat, sse
+from batchwrap.core.formats.chat import Body
 
 # What is of interest in a stream that is handed out as it comes: what was used, and refusals.
 _TELLING = (b'"usage"', b'"error"')

@@ -10,9 +10,9 @@ import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from batchwrap.core import chat
-from batchwrap.core.exchange import Exchange
-from batchwrap.core.views.deliver import LocalAnswer
+from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.formats import chat
+from batchwrap.core.moves.deliver import LocalAnswer
 from batchwrap.errors import BrokenAnswer
 
 _LOCAL = {"x-batchwrap-served": "local"}

@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 
 from batchwrap.adapters.events import render_all
-from batchwrap.core.chat import Body
+from batchwrap.core.formats.chat import Body
+from batchwrap.core.moves.deliver import LocalAnswer
 from batchwrap.core.parse import rendered
 from batchwrap.core.repair.faults import CONTEXT_CODE
-from batchwrap.core.views.deliver import LocalAnswer
 from batchwrap.errors import (
     BatchwrapError,
     ContextLimitExceeded,

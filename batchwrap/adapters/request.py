@@ -12,7 +12,7 @@ import orjson
 
 from batchwrap.adapters.marker import is_translated
 from batchwrap.adapters.objects import as_dict
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 
 _READ = ("messages", "tools", "tool_choice", "model")
 _JSON = (str, int, float, bool, list, dict, type(None))

@@ -11,10 +11,10 @@ from batchwrap.adapters import failures
 from batchwrap.adapters.hints import is_cached
 from batchwrap.adapters.objects import ChunkPipe, Rebuilder, Templates, as_dict
 from batchwrap.adapters.pieces import AsyncPiped, Failing
-from batchwrap.core import chat
-from batchwrap.core.actions import Head, Respond
-from batchwrap.core.exchange import Exchange
-from batchwrap.core.guard import Guard
+from batchwrap.core.exchange.actions import Head, Respond
+from batchwrap.core.exchange.guard import Guard
+from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.formats import chat
 from batchwrap.errors import BrokenAnswer
 
 _FREE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}

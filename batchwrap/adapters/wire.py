@@ -17,9 +17,9 @@ from batchwrap.adapters.events import render_all
 from batchwrap.adapters.incoming import AsyncIncoming, SyncIncoming
 from batchwrap.adapters.keys import origin_of, with_key
 from batchwrap.adapters.marker import TRANSLATED_HEADER, is_translated
-from batchwrap.core.actions import AnswerLocally, Respond
-from batchwrap.core.chat import Body, decoded
-from batchwrap.core.endpoints import CHAT, TRANSLATED, Endpoint, endpoint_at
+from batchwrap.core.exchange.actions import AnswerLocally, Respond
+from batchwrap.core.formats.chat import Body, decoded
+from batchwrap.core.formats.endpoints import CHAT, TRANSLATED, Endpoint, endpoint_at
 from batchwrap.core.parse import rendered
 from batchwrap.directives import Mode
 from batchwrap.drive import sync, tasks

@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Literal
 
 from batchwrap.analyze.session import Call, Session, Turn
-from batchwrap.core.views.conflict import Effect, conflict, parts_of
+from batchwrap.core.moves.conflict import Effect, conflict, parts_of
 
 READS = frozenset({"read", "multi_read"})
 SEARCHES = frozenset({"search"})

@@ -1,7 +1,7 @@
 """What a recorded call does, and whether batchwrap finds its tool by itself.
 
 Logs rarely hold the tools' schemas, so a tool is told by its name and the shape of its
-arguments, with the rules that batchwrap has for real requests (`core.views.find`). What
+arguments, with the rules that batchwrap has for real requests (`core.tools.find`). What
 those leave alone is looked at once more: shells, editors that choose by a command, patches.
 Such a tool has to be declared before anything of it is batched.
 """
@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from batchwrap.analyze import shell
-from batchwrap.core.views.find import SingleTool, find, path_in, role_of, words_of
+from batchwrap.core.tools.find import SingleTool, find, path_in, role_of, words_of
 from batchwrap.options import Batching
 
 _KIND = {"read": "read", "edit": "edit", "write": "write", "read_only": "search"}

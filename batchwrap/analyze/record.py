@@ -16,11 +16,11 @@ from batchwrap.analyze.files import Unreadable
 from batchwrap.analyze.kinds import deed_of
 from batchwrap.analyze.said import Said
 from batchwrap.analyze.session import Call, Prompt, Session, Turn
-from batchwrap.core import chat
 from batchwrap.core.failures import looks_failed
+from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
-from batchwrap.core.views.cap import tokens_in, tokens_of
-from batchwrap.core.views.find import SingleTool, find
+from batchwrap.core.moves.cap import tokens_in, tokens_of
+from batchwrap.core.tools.find import SingleTool, find
 from batchwrap.options import Batching
 from batchwrap.throttle.estimate import Estimator
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from batchwrap.analyze.files import Record
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
 
 

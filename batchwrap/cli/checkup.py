@@ -116,8 +116,8 @@ def _tried(part: str, name: str, trial: Callable[[], str | None], hint: str = ""
 
 def model(name: str) -> Iterator[Finding]:
     """The encoding that counts a model's tokens, and what else is known of it."""
+    from batchwrap.encodings import load
     from batchwrap.models import model_facts
-    from batchwrap.throttle.encodings import load
     from batchwrap.throttle.estimate import encoding_of
 
     def counted() -> str:

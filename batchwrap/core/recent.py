@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
-from threading import RLock
-from typing import Generic, TypeVar
-
-from batchwrap._forks import renew_in_child
+from typing import Any, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
+_UNLOCKED = nullcontext()
 
 
 class Recent(Generic[Key, Value]):
-    """Keeps what was used lately; safe for threads.
+    """Keeps what was used recently.
 
     Args:
-        most: most entries.
+        most: the largest number of entries.
         most_age_s: seconds for which an entry is kept without being asked for.
+        lock: held during each operation; without one it is for a single thread.
     """
 
-    def __init__(self, most: int, most_age_s: float = float("inf")) -> None:
-        self._kept: _Kept[Key, Value] = _Kept(most, most_age_s)
+    def __init__(
+        self,
+        most: int,
+        most_age_s: float = float("inf"),
+        lock: AbstractContextManager[Any] = _UNLOCKED,
+    ) -> None:
+        self._kept: _Kept[Key, Value] = _Kept(most, most_age_s, lock)
         self._owner = ""
 
     def __len__(self) -> int:
@@ -55,16 +60,11 @@ class Recent(Generic[Key, Value]):
 class _Kept(Generic[Key, Value]):
     """The entries of all owners. Whoever calls holds the lock."""
 
-    def __init__(self, most: int, most_age_s: float) -> None:
+    def __init__(self, most: int, most_age_s: float, lock: AbstractContextManager[Any]) -> None:
         self.entries: OrderedDict[tuple[str, Key], tuple[float, Value]] = OrderedDict()
-        self.lock = RLock()  # the garbage collector may settle a stream while this is held
+        self.lock = lock
         self._most = most
         self._most_age_s = most_age_s
-        renew_in_child(self)
-
-    def after_fork(self) -> None:
-        """The thread that held the lock does not exist in a child."""
-        self.lock = RLock()
 
     def put(self, key: tuple[str, Key], value: Value, now_s: float) -> None:
         """Keep a value, and let go of those that are too many or too old."""

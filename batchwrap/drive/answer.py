@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from batchwrap.core.actions import AnswerLocally, Head, Respond
-from batchwrap.core.chat import Body
-from batchwrap.core.exchange import Exchange
+from batchwrap.core.exchange.actions import AnswerLocally, Head, Respond
+from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.formats.chat import Body
 
 
 class Incoming(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from batchwrap.core.exchange import Exchange
+from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.limits.refusal import Refusal
 from batchwrap.throttle.gate import Lease
 

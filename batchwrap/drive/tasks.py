@@ -9,9 +9,9 @@ from typing import Any, TypeVar, assert_never
 
 import anyio
 
-from batchwrap.core import actions
-from batchwrap.core.chat import Body
-from batchwrap.core.exchange import Exchange
+from batchwrap.core.exchange import actions
+from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.formats.chat import Body
 from batchwrap.drive.answer import Answer, AsyncIncoming, AsyncPiecesSource, Held, sent
 from batchwrap.drive.attempt import Attempt
 from batchwrap.throttle.gate import Gate

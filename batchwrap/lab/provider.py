@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, get_args
 
+from batchwrap.encodings import EncodingName
 from batchwrap.errors import ConfigError
 from batchwrap.lab import dialects
 from batchwrap.lab.journal import Journal
@@ -16,7 +17,6 @@ from batchwrap.lab.limits import Ledger, RateLimit
 from batchwrap.lab.model import Model
 from batchwrap.lab.tokens import Tokens
 from batchwrap.options import Clock as ManualClock
-from batchwrap.throttle.encodings import EncodingName
 
 IncludeUsage = Literal["asked", "always", "never"]
 

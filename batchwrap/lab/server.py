@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from batchwrap.encodings import EncodingName
 from batchwrap.lab.dialects import DialectName
 from batchwrap.lab.journal import Entry
 from batchwrap.lab.limits import RateLimit
@@ -14,7 +15,6 @@ from batchwrap.lab.model import Model
 from batchwrap.lab.provider import IncludeUsage, Provider
 from batchwrap.lab.tokens import Tokens
 from batchwrap.options import Clock
-from batchwrap.throttle.encodings import EncodingName
 
 
 class Lab:

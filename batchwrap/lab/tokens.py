@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from batchwrap.throttle import encodings
+from batchwrap import encodings
 
 # What the chat template adds, as in OpenAI's cookbook
 # (https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken).

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from batchwrap.core.guard import Guard
+from batchwrap.core.exchange.guard import Guard
 from batchwrap.options import Event, EventHook, EventName
 
 _log = logging.getLogger("batchwrap")

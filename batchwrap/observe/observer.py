@@ -7,9 +7,9 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from batchwrap.core import chat
-from batchwrap.core.exchange import Exchange
-from batchwrap.core.guard import Guard
+from batchwrap.core.exchange.guard import Guard
+from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.formats import chat
 from batchwrap.core.tally import Tally
 from batchwrap.observe.log import hears_all, log, tell
 from batchwrap.options import EventHook

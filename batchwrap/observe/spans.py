@@ -20,8 +20,8 @@ from typing import Any
 from opentelemetry import context, metrics, trace
 from opentelemetry.util.types import AttributeValue
 
-from batchwrap.core import chat
-from batchwrap.core.exchange import Exchange
+from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.formats import chat
 from batchwrap.stats import Stats
 from batchwrap.throttle.accounts import Origin
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from batchwrap.adapters.objects import as_dict
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 
 
 def calls_in(messages: object) -> list[tuple[str, Any]]:

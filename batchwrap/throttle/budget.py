@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import takewhile
 from math import inf
-from threading import RLock
 
-from batchwrap._forks import renew_in_child
+from batchwrap._forks import ForkSafeLock
 from batchwrap._priority import current_priority
-from batchwrap.core import chat
 from batchwrap.core.fingerprint import fingerprint
+from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import NOTHING, Cost, Usage
 from batchwrap.core.limits.headers import Observation
 from batchwrap.core.limits.refusal import Refusal
@@ -93,17 +92,12 @@ class Budget:
         )
         self._max_wait_s = throttle.max_wait_s if throttle is not None else 0.0
         self._pool = Pool(time.monotonic if clock is None else clock.now)
-        self._learned: Recent[str, dict[tuple[str, float], Limit]] = Recent(_MOST_SCOPES)
-        self._sticks: Recent[bytes, str] = Recent(_MOST_CONVERSATIONS)
-        self._pace: Recent[str, float] = Recent(_MOST_SCOPES)
-        self._caution_s: Recent[str, float] = Recent(_MOST_SCOPES)
+        self._lock = lock = ForkSafeLock()
+        self._learned: Recent[str, dict[tuple[str, float], Limit]] = Recent(_MOST_SCOPES, lock=lock)
+        self._sticks: Recent[bytes, str] = Recent(_MOST_CONVERSATIONS, lock=lock)
+        self._pace: Recent[str, float] = Recent(_MOST_SCOPES, lock=lock)
+        self._caution_s: Recent[str, float] = Recent(_MOST_SCOPES, lock=lock)
         self._turn = 0
-        self._lock = RLock()  # the garbage collector may settle a stream while this is held
-        renew_in_child(self)
-
-    def after_fork(self) -> None:
-        """Another thread may have held a lock."""
-        self._lock = RLock()
 
     def request(self, body: chat.Body, origin: Origin, *, pooled: bool = True) -> Request:
         """What matters of a request; `pooled`: whether another key may take it."""

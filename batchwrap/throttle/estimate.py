@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import get_args
 
-from batchwrap.core import chat
 from batchwrap.core.fingerprint import fingerprint
-from batchwrap.throttle.encodings import EncodingName
+from batchwrap.core.formats import chat
+from batchwrap.encodings import EncodingName
 from batchwrap.throttle.tokens.calibration import Calibration
 from batchwrap.throttle.tokens.counting import Counts
 from batchwrap.throttle.tokens.messages import read_message

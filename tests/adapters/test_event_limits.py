@@ -10,8 +10,8 @@ import pytest
 
 from batchwrap import Repair
 from batchwrap.adapters.events import EventPipe
-from batchwrap.core.actions import Head
-from batchwrap.core.exchange import Exchange
+from batchwrap.core.exchange.actions import Head
+from batchwrap.core.exchange.machine import Exchange
 from batchwrap.engine import Engine
 from batchwrap.options import Options
 from batchwrap.throttle.accounts import Origin

@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -174,20 +174,20 @@ def test_dropped_at_a_bad_moment(serve: Any, busy: str) -> None:
         engine = engine_of(client)
         assert engine is not None
         limiter = engine.budget.limiter
-        lock = {
+        locks: dict[str, AbstractContextManager[object]] = {
             "waiters": limiter._waiters.lock,
             "door": limiter._door,
             "worker": limiter._worker._lock,
             "budget": engine.budget._lock,
             "counters": engine.counters._lock,
-        }[busy]
+        }
         url, asked = f"{lab.base_url}/chat/completions", {**ASKED, "stream": True}
         # Straight from the transport: a client's response hangs in a cycle of its own.
         request = client.build_request("POST", url, json=asked)
         responses = [client._transport.handle_request(request)]
 
         def drop() -> None:
-            with lock:
+            with locks[busy]:
                 responses.clear()
 
         thread = threading.Thread(target=drop, daemon=True)

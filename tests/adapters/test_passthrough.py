@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 import batchwrap
-from batchwrap.core.views import ids
+from batchwrap.core.moves import ids
 from batchwrap.lab import Lab, Raw, Reply
 from batchwrap.options import Limit
 from tests.adapters.callers import Caller, Web

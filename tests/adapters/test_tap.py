@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.adapters.incoming import Tap
-from batchwrap.core.endpoints import endpoint_at
+from batchwrap.core.formats.endpoints import endpoint_at
 from batchwrap.core.limits.cost import Usage
 from batchwrap.engine import Engine
 from batchwrap.options import Options

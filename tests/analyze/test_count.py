@@ -20,8 +20,8 @@ from batchwrap.analyze.words import asked_of_the_model, assumptions
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.limits.cost import Usage
 from batchwrap.core.reminders.schedule import Offered, Walk
-from batchwrap.core.views.find import find
-from batchwrap.core.views.multi import multi_tools
+from batchwrap.core.tools.find import find
+from batchwrap.core.tools.multi import multi_tools
 from batchwrap.options import Batching
 from tests.analyze import samples
 

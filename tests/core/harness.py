@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from batchwrap.core.context import Context
-from batchwrap.core.memory import Memory
+from batchwrap.core.exchange.context import Context
+from batchwrap.core.exchange.memory import Memory
+from batchwrap.core.exchange.translator import Translator
 from batchwrap.core.model import UNKNOWN_MODEL
 from batchwrap.core.provider import UNKNOWN, Provider
 from batchwrap.core.tally import Tally
-from batchwrap.core.views.translate import Translator
 from batchwrap.directives import Mode
 from batchwrap.options import Options, Repair
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchwrap.core.habits import MOST_MODELS, Habits
+from batchwrap.core.exchange.model_observations import MOST_MODELS, ModelObservations
 from batchwrap.core.tally import MOST_EVENTS, Tally
 from batchwrap.stats import MOST_MODELS as MOST_COUNTED
 from batchwrap.stats import OTHER_MODELS, Counters, directive_counter, malformed_counter
@@ -12,27 +12,27 @@ from batchwrap.throttle.stores.memory import MOST_LINES, MemoryStore
 
 def test_models_that_are_named_once() -> None:
     """Of models without number those are known that were used last."""
-    habits = Habits()
+    observations = ModelObservations()
     for number in range(3 * MOST_MODELS):
         model = f"m{number}"
-        habits.judge_call(model, malformed=True)
-        habits.judge_pace(model, 100)
-        habits.judge_reminder(model, "prefetch", followed=False)
-        habits.switch_off(model, "offer")
-        assert habits.most_items(f"asked{number}", 8) == 8
-    assert len(habits) == MOST_MODELS
-    assert habits.is_off(f"m{3 * MOST_MODELS - 1}", "offer")
-    assert not habits.is_off("m0", "offer")
-    assert habits.tokens_per_s("m0") is None
+        observations.judge_call(model, malformed=True)
+        observations.judge_pace(model, 100)
+        observations.judge_reminder(model, "prefetch", followed=False)
+        observations.switch_off(model, "offer")
+        assert observations.most_items(f"asked{number}", 8) == 8
+    assert len(observations) == MOST_MODELS
+    assert observations.is_off(f"m{3 * MOST_MODELS - 1}", "offer")
+    assert not observations.is_off("m0", "offer")
+    assert observations.tokens_per_s("m0") is None
 
 
 def test_a_model_that_is_in_use_stays_known() -> None:
     """Others that come and go do not push it out."""
-    habits = Habits()
+    observations = ModelObservations()
     for number in range(3 * MOST_MODELS):
-        habits.judge_pace("used", 100)
-        habits.judge_pace(f"m{number}", 100)
-    assert habits.tokens_per_s("used") == 100
+        observations.judge_pace("used", 100)
+        observations.judge_pace(f"m{number}", 100)
+    assert observations.tokens_per_s("used") == 100
 
 
 def test_counters_by_model() -> None:

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.core.failures import looks_failed
-from batchwrap.core.views import meaning
-from batchwrap.core.views.coalesce import coalesce
-from batchwrap.core.views.find import find
-from batchwrap.core.views.fold import Segment
-from batchwrap.core.views.items import ItemScanner
-from batchwrap.core.views.multi import MultiTool, multi_tools, render
+from batchwrap.core.moves.coalesce import coalesce
+from batchwrap.core.moves.fold import Segment
+from batchwrap.core.tools import meaning
+from batchwrap.core.tools.find import find
+from batchwrap.core.tools.items import ItemScanner
+from batchwrap.core.tools.multi import MultiTool, multi_tools, render
 from batchwrap.options import Batching, Tool
 from tests.core.harness import call
 from tests.strategies import EDIT_FILE, GREP, READ_FILE

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from batchwrap.core.memory import Memory
-from batchwrap.core.views.conflict import Waves, conflict, effect_of
-from batchwrap.core.views.deliver import LocalAnswer
-from batchwrap.core.views.find import find
+from batchwrap.core.exchange.memory import Memory
+from batchwrap.core.moves.conflict import Waves, conflict, effect_of
+from batchwrap.core.moves.deliver import LocalAnswer
+from batchwrap.core.tools.find import find
 from batchwrap.options import Batching, Options
 from tests.core.harness import Bench, answer, call, completion, gather, ran
 from tests.strategies import EDIT_FILE, GREP, READ_FILE

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from batchwrap.core.reminders.directives import Ready, names_of, prepare, written
-from batchwrap.core.views.find import find
-from batchwrap.core.views.multi import multi_tools
+from batchwrap.core.tools.find import find
+from batchwrap.core.tools.multi import multi_tools
 from batchwrap.directives import DEFAULT_DIRECTIVES, Directive
 from batchwrap.options import Batching
 from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core.endpoints import CHAT, ENDPOINTS, Endpoint, Meter, endpoint_at
+from batchwrap.core.formats.endpoints import CHAT, ENDPOINTS, Endpoint, Meter, endpoint_at
 from batchwrap.core.limits.cost import Rule, Usage, reserve
 
 BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}

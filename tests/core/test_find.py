@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchwrap.core.views.find import find, path_in
+from batchwrap.core.tools.find import find, path_in
 from batchwrap.options import Batching, Tool
 from tests.strategies import READ_FILE
 

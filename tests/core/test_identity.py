@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from batchwrap.core.memory import Memory
-from batchwrap.core.views import ids
-from batchwrap.core.views.results import CUT_OFF
+from batchwrap.core.exchange.memory import Memory
+from batchwrap.core.moves import ids
+from batchwrap.core.moves.results import CUT_OFF
 from batchwrap.options import Batching, Options, Reminders
 from tests.core.harness import Bench, answer, call, completion, ran
 from tests.core.test_deliver import REQUEST, USER, edit

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core.views import ids
+from batchwrap.core.moves import ids
 from tests.strategies import provider_ids
 
 # OpenAI's have 29 characters, vLLM's 46, Gemini's are UUIDs; some are anything.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core.views.items import ItemScanner
+from batchwrap.core.tools.items import ItemScanner
 from tests.strategies import cuts, multi_arguments
 
 

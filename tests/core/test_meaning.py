@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core.views.find import barriers, find
-from batchwrap.core.views.kit import kit_of
-from batchwrap.core.views.meaning import Meant, Toolbox, read
+from batchwrap.core.tools.find import barriers, find
+from batchwrap.core.tools.meaning import Meant, Toolbox, read
+from batchwrap.core.tools.tool_set import tool_set_of
 from batchwrap.options import Batching
 from benchmarks.distortions import Renderer
 from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE, texts
@@ -220,10 +220,10 @@ def test_other_dialects(
     tools: list[dict[str, Any]], name: str, value: Any, means: list[tuple[str, Any]]
 ) -> None:
     """Tools of other agents: other names, and parameters that hold lists and objects."""
-    kit = kit_of(tools, Batching())
-    multi = kit.multi(name)
+    tool_set = tool_set_of(tools, Batching())
+    multi = tool_set.multi(name)
     assert multi is not None
-    parts = read(value, kit.toolbox, None if multi.is_mixed else multi.single)
+    parts = read(value, tool_set.toolbox, None if multi.is_mixed else multi.single)
     assert all(isinstance(part, Meant) for part in parts)
     found = [(p.tool.name, json.loads(p.arguments)) for p in parts if isinstance(p, Meant)]
     assert found == means

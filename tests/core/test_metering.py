@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from batchwrap.core.pace import Pace
+from batchwrap.core.exchange.pace import Pace
 from batchwrap.options import Options, Reminders
 from batchwrap.stats import Counters, Stats
 from tests.core.harness import Bench, answer, call
@@ -207,5 +207,5 @@ def test_pace_is_measured_by_model() -> None:
             translator.chunk({"choices": [], "usage": usage})
             bench.now_s += seconds
         translator.end(None, marked=True)
-    assert bench.memory.habits.tokens_per_s("a/b.c d") == 500
-    assert bench.memory.habits.tokens_per_s("other") is None
+    assert bench.memory.observations.tokens_per_s("a/b.c d") == 500
+    assert bench.memory.observations.tokens_per_s("other") is None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core.memory import Memory
+from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.model import Model
 from batchwrap.core.recent import Recent
 from batchwrap.core.reminders.gates import asks_to_think
@@ -101,11 +101,11 @@ def test_the_prefix_stays(
     bench, sent = Bench(Options(reminders=options)), list[dict[str, Any]]()
     for number, mode in enumerate(modes):
         bench.mode = mode
-        bench.memory.habits.judge_pace("m", data.draw(st.sampled_from([50, 5_000])))
+        bench.memory.observations.judge_pace("m", data.draw(st.sampled_from([50, 5_000])))
         effort = data.draw(st.sampled_from([None, "none", "high"]))
         body = {**BODY, "reasoning_effort": effort, "messages": history(number)}
         if data.draw(st.booleans()):
-            bench.memory.settled = Recent(64)
+            bench.memory.frozen_prefixes = Recent(64)
         made = bench.request(body)
         assert made is not None
         sent.append(made)
@@ -262,10 +262,10 @@ def test_slow_models_are_not_pressed(
     """Grouped edits are not asked for below a measured speed: neither at once nor on a lapse."""
     bench = Bench(Options(reminders=Reminders(**options)))
     if tokens_per_s is not None:
-        bench.memory.habits.judge_pace("m", tokens_per_s)
+        bench.memory.observations.judge_pace("m", tokens_per_s)
     assert (len(told(play(bench, ["plan", "build"])[-1])) == 2) is expected
     lapsing = Bench(bench.options)
-    lapsing.memory.habits = bench.memory.habits
+    lapsing.memory.observations = bench.memory.observations
     edit = {"path": "a.py", "old_string": "x"}
     edits = [call(new, "edit_file", {**edit, "new_string": new}) for new in ("y", "z")]
     lapse = [TASK, *(m for one in edits for m in answer({"tool_calls": [one]}))]

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchwrap.core.moves.gather import Gatherer
 from batchwrap.core.tally import Tally
-from batchwrap.core.views.find import find
-from batchwrap.core.views.gather import Gatherer
-from batchwrap.core.views.native import Native, natives
+from batchwrap.core.tools.find import find
+from batchwrap.core.tools.native import Native, natives
 from batchwrap.options import Batching, Tool
 from tests.core.harness import call, chunk, gather
 from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE, cuts, texts

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core.views import ids
+from batchwrap.core.moves import ids
 from batchwrap.options import Batching, Options
 from tests.core.harness import Bench, completion, fragments, gather
 from tests.core.test_views import REQUEST

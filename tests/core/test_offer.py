@@ -7,11 +7,11 @@ from typing import Any
 import orjson
 import pytest
 
-from batchwrap.core.views.find import find
-from batchwrap.core.views.multi import MultiTool, multi_tools
-from batchwrap.core.views.offer import example, offer
+from batchwrap.core.tools.find import find
+from batchwrap.core.tools.multi import MultiTool, multi_tools
+from batchwrap.core.tools.offer import example, offer
+from batchwrap.encodings import load
 from batchwrap.options import Batching, Options
-from batchwrap.throttle.encodings import load
 from tests.core.harness import Bench, call, completion
 from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.reminders.directives import names_of, prepare
 from batchwrap.core.reminders.schedule import Offered, Walk
-from batchwrap.core.views.find import find
-from batchwrap.core.views.multi import multi_tools
+from batchwrap.core.tools.find import find
+from batchwrap.core.tools.multi import multi_tools
 from batchwrap.directives import Directive
 from batchwrap.options import Batching, Options, Reminders
 from tests.core.harness import Bench, answer, call

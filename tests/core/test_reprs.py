@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 import batchwrap.core
-from batchwrap.core.memory import Placed, Turn
-from batchwrap.core.views.written import Written
+from batchwrap.core.formats.written import Written
+from batchwrap.core.moves.turn_memory import Placed, Turn
 from tests.core.harness import call
 
 # Types of fields, and names of fields of text, that hold what a model or an agent said.
 _CONTENTS = re.compile(
     r"chat\.(Body|Message|ToolCall)|\b(Body|Message|ToolCall|Written|Placed|Turn|Single|SingleCall"
-    r"|SingleTurn|Meant|Member|LocalAnswer|Outgoing|Settled|Walk)\b"
+    r"|SingleTurn|Meant|Member|LocalAnswer|ProviderView|FrozenPrefix|Walk)\b"
 )
 _NAMES = ("arguments", "text", "said", "given", "item")
 

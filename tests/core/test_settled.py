@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core.memory import Memory
+from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.recent import Recent
 from batchwrap.options import Batching, Options, Reminders
 from tests.core.harness import Bench, answer, call
@@ -42,7 +42,7 @@ def test_the_same_as_anew(coalesce: str, spoken: Any, data: st.DataObject) -> No
     says = data.draw(st.lists(st.booleans(), min_size=len(spoken), max_size=len(spoken)))
     for body in requests(bench, spoken, says):
         settled = bench.request(copy.deepcopy(body))
-        bench.memory.settled = Recent(64)
+        bench.memory.frozen_prefixes = Recent(64)
         assert bench.request(copy.deepcopy(body)) == settled
 
 
@@ -107,7 +107,7 @@ def test_memory_is_bounded() -> None:
             for made in message.get("tool_calls", ()):
                 made["id"] += f"_{number}"
         bench.request({**REQUEST, "messages": messages})
-    assert len(bench.memory.settled) == 64
+    assert len(bench.memory.frozen_prefixes) == 64
 
 
 def test_forgotten() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core import sse
+from batchwrap.core.formats import sse
 from tests.strategies import cuts
 from tests.work import assert_linear
 

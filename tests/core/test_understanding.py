@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core.views import ids
+from batchwrap.core.moves import ids
 from benchmarks.distortions import Renderer
 from tests.core.harness import Bench, call, ran
 from tests.core.test_meaning import RUN, mixed, several

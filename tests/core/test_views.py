@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from batchwrap.core.views import ids
-from batchwrap.core.views.results import CUT_OFF
+from batchwrap.core.moves import ids
+from batchwrap.core.moves.results import CUT_OFF
 from batchwrap.options import Batching, Options
 from tests.core.harness import (
     Bench,

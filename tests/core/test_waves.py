@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core.views.conflict import Effect, Waves, conflict, parts_of
+from batchwrap.core.moves.conflict import Effect, Waves, conflict, parts_of
 
 KINDS = ["read", "read_only", "edit", "write", "sequential", "bookkeeping", "barrier"]
 PATHS = [None, "a.py", "src/a.py", "b/src/a.py", "src/b.py", "../a.py", "", "x/" * 50 + "a.py"]

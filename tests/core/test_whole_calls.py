@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core.views import ids
+from batchwrap.core.moves import ids
 from batchwrap.options import Batching, Options
 from tests.core.harness import Bench, answer, call, chunk, completion, gather, ran
 from tests.core.test_deliver import REQUEST, USER, edit

@@ -13,8 +13,8 @@ import anyio.lowlevel
 import pytest
 import tenacity
 
-from batchwrap.core.actions import Head
-from batchwrap.core.exchange import Exchange
+from batchwrap.core.exchange.actions import Head
+from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.limits.cost import NOTHING, Cost
 from batchwrap.drive import sync, tasks
 from batchwrap.drive.answer import Answer

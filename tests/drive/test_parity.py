@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import pytest
 
-from batchwrap.core.actions import AnswerLocally, Head, Respond
-from batchwrap.core.context import Context
-from batchwrap.core.exchange import Exchange
+from batchwrap.core.exchange.actions import AnswerLocally, Head, Respond
+from batchwrap.core.exchange.context import Context
+from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.limits.refusal import Refusal
-from batchwrap.core.memory import Memory
 from batchwrap.core.provider import UNKNOWN
 from batchwrap.core.tally import Tally
 from batchwrap.drive import sync, tasks

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwrap.core.views.find import find
+from batchwrap.core.tools.find import find
 from batchwrap.eval.toolbox import Toolbox
 from batchwrap.options import Batching
 from batchwrap.tools import Workspace

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchwrap.throttle.encodings import load
+from batchwrap.encodings import load
 from batchwrap.throttle.estimate import Estimator, encoding_of
 from tests.strategies import READ_FILE, texts
 

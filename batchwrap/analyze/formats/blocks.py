@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from batchwrap.analyze.said import assistant, call, count_of, dicts_in, result, text_of
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
 
 

@@ -14,7 +14,7 @@ from batchwrap.analyze.formats.blocks import as_chat, has_blocks
 from batchwrap.analyze.formats.blocks import usage_of as blocks_usage
 from batchwrap.analyze.formats.requests import Request, Stitcher
 from batchwrap.analyze.said import Said, dict_of, dicts_in, text_of
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage, usage_of
 
 NAME = "chat messages"

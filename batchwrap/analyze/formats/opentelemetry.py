@@ -23,7 +23,7 @@ from batchwrap.analyze.said import (
     result,
     text_of,
 )
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
 
 NAME = "OpenTelemetry"

@@ -15,7 +15,7 @@ import orjson
 
 from batchwrap.analyze.formats.blocks import as_chat, has_blocks
 from batchwrap.analyze.said import Said
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
 
 # Conversations that may be under way at once.

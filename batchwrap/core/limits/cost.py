@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from batchwrap.core import chat
-
 # What claims to be more tokens than this is no number of tokens; floats take it exactly.
 _MOST_TOKENS = 2**40
 
@@ -95,12 +93,12 @@ class Usage:
         return cost_of(self.prompt_tokens, self.completion_tokens, self.cached_tokens, rule)
 
 
-def reserve(prompt_tokens: int, body: chat.Body, rule: Rule) -> Cost:
+def reserve(prompt_tokens: int, body: Mapping[str, Any], rule: Rule) -> Cost:
     """What is taken at admission."""
     return cost_of(prompt_tokens, most_output(body, rule) if rule.reserves_output else 0, 0, rule)
 
 
-def most_output(body: chat.Body, rule: Rule) -> int:
+def most_output(body: Mapping[str, Any], rule: Rule) -> int:
     """The most tokens that the answer to a request may have, all its choices together."""
     given = (body.get("max_completion_tokens"), body.get("max_tokens"))
     most = next((value for value in given if _is_count(value)), rule.default_output)

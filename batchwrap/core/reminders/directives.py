@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.reminders.turns import Single, spelled_out
-from batchwrap.core.views.multi import MultiTool
+from batchwrap.core.tools.multi import MultiTool
 from batchwrap.directives import Directive
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")

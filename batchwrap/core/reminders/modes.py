@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.directives import Marker
 
 

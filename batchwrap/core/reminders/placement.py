@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.model import Refused
 from batchwrap.options import Placement
 

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
+from batchwrap.core.formats.sameness import Conversation, MessageDigests
 from batchwrap.core.model import Refused
+from batchwrap.core.moves import cap
+from batchwrap.core.moves.mentions import Mentions
 from batchwrap.core.reminders import directives, placement
 from batchwrap.core.reminders.directives import Ready
 from batchwrap.core.reminders.gates import Facts, Places
 from batchwrap.core.reminders.modes import marker_in
 from batchwrap.core.reminders.turns import Made, Single, could_be_one
-from batchwrap.core.views import cap
-from batchwrap.core.views.find import SingleTool
-from batchwrap.core.views.mentions import Mentions
-from batchwrap.core.views.multi import MultiTool
-from batchwrap.core.views.sameness import Conversation, Said
+from batchwrap.core.tools.find import SingleTool
+from batchwrap.core.tools.multi import MultiTool
 from batchwrap.directives import DirectiveKind, Marker, Mode
 from batchwrap.options import Reminders
 
@@ -144,7 +144,7 @@ class Walk:
         *,
         before: Sequence[chat.Message] = (),
         places: Places | None = None,
-        said: Said | None = None,
+        said: MessageDigests | None = None,
     ) -> list[chat.Message]:
         """The messages that come next, with their reminders.
 
@@ -166,7 +166,7 @@ class Walk:
             made += self._at(message, role, places) if self.options else [message]
         return made[len(before) :]
 
-    def _see(self, message: chat.Message, before: Mentions, said: Said | None) -> None:
+    def _see(self, message: chat.Message, before: Mentions, said: MessageDigests | None) -> None:
         """Take in a message."""
         self.tokens += cap.tokens_in(message)
         if message.get("role") == "assistant":

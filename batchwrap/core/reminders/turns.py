@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from batchwrap.core import chat
-from batchwrap.core.views.find import SingleTool, path_in
-from batchwrap.core.views.mentions import Mentions
-from batchwrap.core.views.multi import MultiTool
+from batchwrap.core.formats import chat
+from batchwrap.core.moves.mentions import Mentions
+from batchwrap.core.tools.find import SingleTool, path_in
+from batchwrap.core.tools.multi import MultiTool
 from batchwrap.directives import DirectiveKind
 
 # Texts longer than that stand as "…" in a call that is spelled out.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.repair import faults, shape
 from batchwrap.core.repair.choice import ChoiceRepair, call_of
 from batchwrap.core.repair.count import Ledger

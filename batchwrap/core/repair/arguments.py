@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from batchwrap.core.growing import Growing
 from batchwrap.core.parse import is_object
 from batchwrap.core.repair.healthy import is_healthy
-from batchwrap.core.repair.lenient import Refused, rewrite
 from batchwrap.core.repair.prefix import HealthyPrefix
-from batchwrap.core.views.schema import required_in, types_of
+from batchwrap.core.tools.lenient import Refused, rewrite
+from batchwrap.core.tools.schema import required_in, types_of
 
 _NOTHING = ("", "null", "None")
 _NOT_TEXT = frozenset({"array", "object", "integer", "number", "boolean"})

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.repair.arguments import Repaired, repair_arguments
 from batchwrap.core.repair.count import Ledger
 from batchwrap.core.repair.faults import TRUNCATED, Broken, malformed_call

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.growing import Growing
 from batchwrap.core.repair import faults, shape
 from batchwrap.core.repair.calls import ID_LENGTH, CallRepair

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.parse import parsed_exactly
 from batchwrap.core.repair import wording
 from batchwrap.core.repair.faults import CONTEXT_CODE, Fault, as_mapping, error_in

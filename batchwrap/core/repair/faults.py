@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchwrap.core import chat
-from batchwrap.core.sse import MOST_EVENT_BYTES
+from batchwrap.core.formats import chat
+from batchwrap.core.formats.sse import MOST_EVENT_BYTES
 
 CONTEXT_CODE = "context_length_exceeded"
 # Of what came in a stream, without a status of its own; all else is the server's.

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from batchwrap.core.repair.lenient import DEEPEST, typed_text
-from batchwrap.core.views.schema import resolved, types_of
+from batchwrap.core.tools.lenient import DEEPEST, typed_text
+from batchwrap.core.tools.schema import resolved, types_of
 
 
 def is_healthy(text: str, parameters: object) -> bool:

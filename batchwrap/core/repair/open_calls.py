@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.repair.arguments import ArgumentStream
 from batchwrap.core.repair.faults import Broken, malformed_call
 from batchwrap.core.repair.tools import DeclaredTools

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.repair.count import Ledger
 from batchwrap.core.repair.faults import TRUNCATED, Broken
 from batchwrap.core.repair.leaks.dialect import Leak

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from batchwrap.core import chat
 from batchwrap.core.fingerprint import fingerprint
-from batchwrap.core.views.sameness import Conversation, canonical_call
-from batchwrap.core.views.written import Written
+from batchwrap.core.formats import chat
+from batchwrap.core.formats.sameness import Conversation, canonical_call
+from batchwrap.core.formats.written import Written
 
 
 @dataclass(slots=True, repr=False)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.repair.arguments import names_not_text
-from batchwrap.core.views.schema import required_in
+from batchwrap.core.tools.schema import required_in
 
 
 class DeclaredTools:

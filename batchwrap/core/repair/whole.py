@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from batchwrap.core import chat, sse
+from batchwrap.core.formats import chat, sse
 from batchwrap.core.parse import glued, parsed
 from batchwrap.core.repair.shape import TEXTS
 

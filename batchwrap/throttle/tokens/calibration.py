@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from threading import RLock
 
-from batchwrap._forks import renew_in_child
+from batchwrap._forks import ForkSafeLock
 
 # Further off is no tokenizer; what else it may be (usage counted in another way) must not
 # make us reserve nothing, or twice what fits.
@@ -71,12 +70,7 @@ class Calibration:
         self._ratios: dict[str, Ratio] = {}
         # Not a plain lock: the garbage collector may close a stream, which teaches us, while
         # this thread is in here.
-        self._lock = RLock()
-        renew_in_child(self)
-
-    def after_fork(self) -> None:
-        """The thread that held the lock does not exist in a child."""
-        self._lock = RLock()
+        self._lock = ForkSafeLock()
 
     def learn(self, model: str, estimated: int, real: int) -> None:
         """Take in that a prompt estimated at so many tokens, uncalibrated, had so many."""

@@ -7,10 +7,9 @@ long the texts are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from threading import RLock
 
-from batchwrap._forks import renew_in_child
-from batchwrap.throttle.encodings import EncodingName, load
+from batchwrap._forks import ForkSafeLock
+from batchwrap.encodings import EncodingName, load
 
 # A tokenizer may take time by the square on one long run of letters or spaces (tiktoken 0.9
 # does), or overflow its stack. In pieces of so many characters any text takes linear time;
@@ -46,12 +45,7 @@ class Counts:
         self._young: dict[int, int] = {}
         self._old: dict[int, int] = {}
         # Not a plain lock: the garbage collector may run anything while this thread is in here.
-        self._lock = RLock()
-        renew_in_child(self)
-
-    def after_fork(self) -> None:
-        """The thread that held the lock does not exist in a child."""
-        self._lock = RLock()
+        self._lock = ForkSafeLock()
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)

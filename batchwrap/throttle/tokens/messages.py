@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.throttle.tokens.images import image_tokens
 from batchwrap.throttle.tokens.schemas import json_text
 

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from batchwrap.core.views import ids
-from batchwrap.core.views.ahead import next_reads
-from batchwrap.core.views.find import SingleTool, find
-from batchwrap.core.views.multi import AHEAD
+from batchwrap.core.moves import ids
+from batchwrap.core.moves.read_ahead import next_reads
+from batchwrap.core.tools.find import SingleTool, find
+from batchwrap.core.tools.multi import AHEAD
 from batchwrap.options import Batching, ReadAhead
 from tests.core.harness import call
 from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core.views import ids
-from batchwrap.core.views.ahead import hit_rate, kept
+from batchwrap.core.moves import ids
+from batchwrap.core.moves.read_ahead import hit_rate, kept
 from tests.core.ahead.conversations import paths, read, turn, user
 from tests.core.harness import call
 from tests.strategies import texts

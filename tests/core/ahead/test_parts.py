@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchwrap.core.views.find import find
+from batchwrap.core.tools.find import find
 from batchwrap.options import Batching
 from tests.core.ahead.conversations import added, lines, read, turn
 from tests.core.harness import call

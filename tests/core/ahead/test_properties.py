@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core import chat
-from batchwrap.core.views import ids
-from batchwrap.core.views.ahead import hit_rate, next_reads
-from batchwrap.core.views.multi import AHEAD
+from batchwrap.core.formats import chat
+from batchwrap.core.moves import ids
+from batchwrap.core.moves.read_ahead import hit_rate, next_reads
+from batchwrap.core.tools.multi import AHEAD
 from batchwrap.options import AheadSource, ReadAhead
 from tests.core.ahead.conversations import SINGLES, added, paths, read, turn, user
 from tests.strategies import texts

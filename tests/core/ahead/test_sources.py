@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from batchwrap.core.views.ahead import next_reads
-from batchwrap.core.views.find import SingleTool, find
+from batchwrap.core.moves.read_ahead import next_reads
+from batchwrap.core.tools.find import SingleTool, find
 from batchwrap.options import Batching, ReadAhead
 from tests.core.ahead.conversations import SINGLES, added, paths, read, turn, user
 from tests.core.harness import call

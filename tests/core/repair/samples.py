@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 
 from batchwrap.adapters.events import EventPipe, Opening, render_all
-from batchwrap.core import sse
-from batchwrap.core.actions import Head, ReadBody, ReadFirst, Resend, Respond, Stream
-from batchwrap.core.context import Context
-from batchwrap.core.exchange import Exchange
-from batchwrap.core.memory import Memory
+from batchwrap.core.exchange.actions import Head, ReadBody, ReadFirst, Resend, Respond, Stream
+from batchwrap.core.exchange.context import Context
+from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.exchange.memory import Memory
+from batchwrap.core.formats import sse
 from batchwrap.core.provider import UNKNOWN
 from batchwrap.core.repair.diagnosis import decoded
 from batchwrap.core.tally import Tally

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwrap.adapters.events import EventPipe
-from batchwrap.core.actions import Head, ReadFirst, Respond, Stream
+from batchwrap.core.exchange.actions import Head, ReadFirst, Respond, Stream
 from batchwrap.core.repair.arguments import ArgumentStream, names_not_text, repair_arguments
 from batchwrap.core.repair.diagnosis import decoded, mended_body, read_refused
 from batchwrap.options import Repair

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from batchwrap.core.parse import is_object
 from batchwrap.core.repair.arguments import ArgumentStream, repair_arguments
 from batchwrap.core.repair.healthy import is_healthy
-from batchwrap.core.repair.lenient import MOST_CHARACTERS, rewrite
+from batchwrap.core.tools.lenient import MOST_CHARACTERS, rewrite
 from tests.strategies import cuts
 
 _INNER = {"$ref": "#/$defs/inner"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.throttle.encodings import load
+from batchwrap.encodings import load
 from batchwrap.throttle.tokens.counting import Counts, count_text
 from tests.strategies import texts
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import orjson
 
-from batchwrap.core import chat
 from batchwrap.core.fingerprint import fingerprint
+from batchwrap.core.formats import chat
 from batchwrap.core.repair.arguments import repair_arguments
 from batchwrap.core.repair.leaks.dialect import Leak
 from batchwrap.core.repair.leaks.families import MARKERS
-from batchwrap.core.repair.lenient import typed_text
 from batchwrap.core.repair.tools import DeclaredTools
-from batchwrap.core.views.schema import required_in, resolved, types_of
+from batchwrap.core.tools.lenient import typed_text
+from batchwrap.core.tools.schema import required_in, resolved, types_of
 
 _TRUSTED = ("assistant", "system", "developer")
 _ENDINGS = (None, "stop", "tool_calls")

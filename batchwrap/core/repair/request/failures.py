@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.parse import parsed
 
 Count = Callable[[str], None]

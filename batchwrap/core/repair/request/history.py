@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.parse import is_object
 from batchwrap.core.repair.arguments import repair_arguments
 from batchwrap.core.repair.request.profiles import MISTRAL_ID, Profile

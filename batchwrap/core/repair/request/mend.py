@@ -12,8 +12,8 @@ from functools import partial
 from math import isfinite
 from typing import Any
 
-from batchwrap.core import chat
 from batchwrap.core.failures import looks_failed
+from batchwrap.core.formats import chat
 from batchwrap.core.repair.request import failures, history, order
 from batchwrap.core.repair.request.profiles import Profile
 from batchwrap.options import Repair

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.repair.request.profiles import Profile
 
 Count = Callable[[str], None]

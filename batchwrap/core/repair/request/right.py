@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from batchwrap.core import chat
+from batchwrap.core.formats import chat
 from batchwrap.core.repair.request.profiles import MISTRAL_ID, Profile
 
 

@@ -1,0 +1,1 @@
+"""One request and its answer: the state machine, the translation, and what is remembered."""

@@ -1,0 +1,67 @@
+"""A conversation as far as it is frozen: how it is written never changes any more.
+
+Each request brings the whole conversation again. What was rewritten for the request before
+is looked up, not done again, so the work grows with what is new. It also keeps decisions
+that rest on more than the conversation: once taken, they are replayed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchwrap.core.exchange.offer_choice import OfferChoice
+from batchwrap.core.formats import chat
+from batchwrap.core.formats.sameness import Conversation
+from batchwrap.core.recent import Recent
+from batchwrap.core.reminders.schedule import Walk
+from batchwrap.core.tools.tool_set import ToolSet
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FrozenPrefix:
+    """The beginning of a conversation, in both views.
+
+    Attributes:
+        source: its messages in the agent view.
+        made: the same in the provider view, with reminders.
+        said: the conversation that `source` is.
+        tool_set: what the tools were.
+        choice: what the conversation is offered.
+        walk: what the schedule of reminders has seen; None where nothing is offered.
+    """
+
+    source: list[chat.Message] = field(default_factory=list)
+    made: list[chat.Message] = field(default_factory=list)
+    said: Conversation = field(default_factory=Conversation)
+    tool_set: ToolSet | None = None
+    choice: OfferChoice | None = None
+    walk: Walk | None = None
+
+
+NOTHING = FrozenPrefix()
+
+
+def find_prefix(body: chat.Body, kept: Recent[str, FrozenPrefix], now_s: float) -> FrozenPrefix:
+    """The longest frozen beginning of a conversation that is known."""
+    messages: Any = body.get("messages")
+    for message in reversed(messages) if isinstance(messages, list) else ():
+        key = _key(message)
+        known = kept.get(key, now_s) if key else None
+        if known is not None and messages[: len(known.source)] == known.source:
+            return known
+    return NOTHING
+
+
+def keep_prefix(frozen: FrozenPrefix, kept: Recent[str, FrozenPrefix], now_s: float) -> None:
+    """Remember how a conversation begins."""
+    key = next((key for message in reversed(frozen.source) if (key := _key(message))), None)
+    if key is not None:
+        kept.put(key, frozen, now_s)
+
+
+def _key(message: object) -> str | None:
+    """The id of an assistant message's last tool call."""
+    calls = chat.tool_calls(message) if isinstance(message, dict) else []
+    found = calls[-1].get("id") if calls else None
+    return found if isinstance(found, str) else None

@@ -1,0 +1,197 @@
+"""A translation whose own errors fail no request: what is not translated is handed on plain.
+
+On the way out there are three views, each the next one's stand-in: the provider view; the agent's
+request with its earlier batches folded, which needs no function of the user's; and the agent's own
+bytes. On the way back an answer is the provider's, as it came. A stream of which a part was
+translated before the error ends as `salvage` can say it truthfully.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from batchwrap.core.exchange.guard import Guard
+from batchwrap.core.exchange.passthrough import Passthrough
+from batchwrap.core.exchange.salvage import Salvage
+from batchwrap.core.exchange.translator import Translator
+from batchwrap.core.formats import chat
+from batchwrap.core.moves.deliver import LocalAnswer
+from batchwrap.core.repair.faults import Fault
+
+T = TypeVar("T")
+
+
+Translation = Translator | Passthrough
+_PLAIN = Passthrough()
+
+
+class GuardedTranslation:
+    """A translation inside of a guard.
+
+    Args:
+        make: makes the translator.
+        guard: of the request.
+
+    Attributes:
+        mends: whether streams are put into shape.
+        fits_forms: whether answers come in the form that was asked for, stream or whole.
+        reads_errors: whether errors inside of streams are read.
+    """
+
+    def __init__(self, make: Callable[[], Translation], guard: Guard) -> None:
+        self._guard = guard
+        self._inner: Translation = _PLAIN
+        self._salvage = Salvage()
+        self._is_broken = False  # whether the translation of a stream was broken off
+        self.mends = self.fits_forms = self.reads_errors = False
+        with guard.step("begin"):
+            self._inner = inner = make()
+            self.mends, self.fits_forms = inner.mends, inner.fits_forms
+            self.reads_errors = inner.reads_errors
+
+    def _guarded(self, step: str, do: Callable[[Translation], T]) -> T:
+        """What the translator says; what says one that changes nothing if it fails."""
+        with self._guard.step(step):
+            return do(self._inner)
+        return do(_PLAIN)
+
+    def local_answer(self) -> LocalAnswer | None:
+        """What the agent gets without a round trip, if anything is due."""
+        return self._guarded("local_answer", lambda inner: inner.local_answer())
+
+    def request(self) -> chat.Body | None:
+        """The request in the provider view; None if it stays as it is."""
+        with self._guard.step("request"):
+            return self._inner.request()
+        with self._guard.step("fold"):
+            return self._inner.folded()
+        self.withdraw()
+        return None
+
+    def withdraw(self) -> None:
+        """Nothing of what was made of the request goes out."""
+        self._guarded("withdraw", lambda inner: inner.withdraw())
+
+    @property
+    def asks_usage(self) -> bool:
+        """Whether a stream may be asked for its usage."""
+        return self._guarded("request", lambda inner: inner.asks_usage)
+
+    @property
+    def measures(self) -> bool:
+        """Whether the size of the request matters."""
+        return self._guarded("size", lambda inner: inner.measures)
+
+    @property
+    def may_ask_again(self) -> bool:
+        """Whether the model can still be asked again: the agent has got nothing of the answer."""
+        return not self._is_broken and self._guarded("again", lambda inner: inner.may_ask_again)
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether the answer was not understood, and the model is to be asked again."""
+        again = self._guarded("again", lambda inner: inner.again)
+        return not self._is_broken and again is not None
+
+    def ask_again(self) -> chat.Body | None:
+        """The request that asks again, in the provider view; None: the agent's own."""
+        self._salvage = Salvage()
+        return self._guarded("again", lambda inner: inner.ask_again())
+
+    def check_size(self, tokens: int) -> None:
+        """Note that the request is larger than the model's context, if it is.
+
+        Raises:
+            ContextLimitExceeded: so much is not sent.
+        """
+        self._guarded("size", lambda inner: inner.check_size(tokens))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer has ended in an error."""
+        return not self._is_broken and self._guarded("end", lambda inner: inner.is_over)
+
+    def refused(self) -> None:
+        """The provider did not understand the request: it goes out as the agent wrote it."""
+        self._guarded("refused", lambda inner: inner.refused())
+
+    def give_up(self) -> None:
+        """The agent's own request was understood: this model gets no more of that rewrite."""
+        self._guarded("refused", lambda inner: inner.give_up())
+
+    def response(self, completion: chat.Body) -> chat.Body | None:
+        """A plain completion in the agent view; None if it stays as it is.
+
+        Raises:
+            Broken: it cannot be used.
+        """
+        return self._guarded("response", lambda inner: inner.response(completion))
+
+    def read(self, content: bytes, *, whole: bool) -> chat.Body | None:
+        """The completion that a body holds, in whatever form; None if it holds none.
+
+        Raises:
+            Broken: it cannot be used.
+        """
+        return self._guarded("read", lambda inner: inner.read(content, whole=whole))
+
+    def rebuilt(self, body: chat.Body | None) -> chat.Body | None:
+        """The completion that an error withholds; None if it withholds none."""
+        return self._guarded("refusal", lambda inner: inner.rebuilt(body))
+
+    def refusal(self, status: int, headers: Mapping[str, str], body: object) -> Fault | None:
+        """What an answer with an error status means; None where errors are left alone."""
+        return self._guarded("refusal", lambda inner: inner.refusal(status, headers, body))
+
+    def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
+        """The chunks of the agent view for one chunk of a stream; None if it stays as it is."""
+        if not self._is_broken:
+            with self._guard.step("chunk"):
+                return self._accounted(chunk, self._inner.chunk(chunk))
+            self.break_off()
+        with self._guard.step("salvage"):
+            return self._salvage.chunk(chunk)
+        return None
+
+    def passes(self, chunk: chat.Body, index: Any, text: str) -> bool:
+        """Whether a piece of text goes out as it came, as the one before it did."""
+        if not self._is_broken:
+            with self._guard.step("chunk"):
+                return self._inner.passes(chunk, index, text)
+            self.break_off()
+        return False
+
+    def _accounted(self, chunk: chat.Body, made: list[chat.Body] | None) -> list[chat.Body] | None:
+        """What was made of a chunk, once it is known to be handed out."""
+        with self._guard.step("salvage"):
+            self._salvage.see(chunk, made)
+        return made
+
+    def lost(self, fault: Fault) -> list[chat.Body] | None:
+        """What to hand out for an event that cannot be read; None: the event itself."""
+        if not self._is_broken:
+            with self._guard.step("chunk"):
+                return self._inner.lost(fault)
+            self.break_off()
+        return None
+
+    def break_off(self) -> None:
+        """Translate nothing more of a stream; what was handed out of it is remembered."""
+        if not self._is_broken:
+            self._is_broken, self.mends = True, False
+            self._guarded("commit", lambda inner: inner.commit())
+
+    def note(self, chunk: chat.Body) -> None:
+        """Remember what local answers repeat of this one."""
+        self._guarded("chunk", lambda inner: inner.note(chunk))
+
+    def end(self, chunk: chat.Body | None, *, marked: bool | None) -> list[chat.Body]:
+        """What is left at the end of a stream."""
+        if not self._is_broken:
+            with self._guard.step("end"):
+                return self._inner.end(chunk, marked=marked)
+            self.break_off()
+        with self._guard.step("salvage"):
+            return self._salvage.end()
+        return []

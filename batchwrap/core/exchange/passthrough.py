@@ -1,0 +1,96 @@
+"""What stands in the translator's place where nothing is translated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batchwrap.core.formats import chat
+from batchwrap.core.formats.endpoints import Endpoint
+from batchwrap.core.repair.faults import Fault
+from batchwrap.core.tally import Tally
+
+
+class Passthrough:
+    """Changes nothing: the request goes out, and the answer is handed on, as it came."""
+
+    asks_usage = False
+    measures = False
+    is_over = False
+    mends = False
+    fits_forms = False
+    reads_errors = False
+    may_ask_again = False
+    again = None
+
+    def local_answer(self) -> None:
+        """Only the provider answers."""
+
+    def request(self) -> chat.Body | None:
+        """The request stays as it is."""
+        return None
+
+    def folded(self) -> None:
+        """The request stays as it is."""
+
+    def withdraw(self) -> None:
+        """Nothing was added, so nothing is taken back."""
+
+    def ask_again(self) -> chat.Body | None:
+        """Nothing was read, so nothing was misunderstood."""
+        return None
+
+    def check_size(self, tokens: int) -> None:
+        """How large is too large is the provider's to say."""
+
+    def refused(self) -> None:
+        """Nothing was added, so nothing is taken back."""
+
+    def give_up(self) -> None:
+        """Nothing was added, so nothing is switched off."""
+
+    def response(self, completion: chat.Body) -> None:
+        """The answer stays as it is."""
+
+    def read(self, content: bytes, *, whole: bool) -> chat.Body | None:
+        """The answer, to look at; None if it is not a JSON object."""
+        return chat.decoded(content)
+
+    def refusal(self, status: int, headers: Mapping[str, str], body: object) -> None:
+        """Errors are left alone."""
+
+    def rebuilt(self, body: chat.Body | None) -> None:
+        """Errors withhold nothing that could be told."""
+
+    def lost(self, fault: Fault) -> list[chat.Body] | None:
+        """What cannot be read stays as it is."""
+        return None
+
+    def chunk(self, chunk: chat.Body) -> None:
+        """The event stays as it is."""
+
+    def passes(self, chunk: chat.Body, index: object, text: str) -> bool:
+        """Every piece of text stays as it is."""
+        return True
+
+    def note(self, chunk: chat.Body) -> None:
+        """No event is taken out."""
+
+    def commit(self) -> None:
+        """Nothing was translated, so there is nothing to remember."""
+
+    def end(self, chunk: chat.Body | None, *, marked: bool | None = None) -> list[chat.Body]:
+        """Nothing is added at the end."""
+        return []
+
+
+class OnlyThrottled(Passthrough):
+    """The same for an endpoint whose requests are only held back by limits."""
+
+    def __init__(self, endpoint: Endpoint, tally: Tally) -> None:
+        self._endpoint = endpoint
+        self._tally = tally
+
+    def request(self) -> chat.Body | None:
+        """The request stays as it is, and is counted."""
+        self._tally.add(f"only_throttled.{self._endpoint.name}")
+        return None

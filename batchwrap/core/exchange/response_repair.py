@@ -1,0 +1,303 @@
+"""Repair as one exchange sees it: made when the answer comes, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+from batchwrap.core.exchange.context import Context
+from batchwrap.core.exchange.provider_view import ProviderView
+from batchwrap.core.failures import looks_failed
+from batchwrap.core.fingerprint import fingerprint
+from batchwrap.core.formats import chat
+from batchwrap.core.formats.sameness import Conversation, Prefixes
+from batchwrap.core.moves.cap import tokens_in
+from batchwrap.core.repair import diagnosis, faults
+from batchwrap.core.repair.answer import AnswerRepair, Asked
+from batchwrap.core.repair.count import Ledger
+from batchwrap.core.repair.faults import EMPTY, Broken, error_in
+from batchwrap.core.repair.request.mend import mend
+from batchwrap.core.repair.request.profiles import profile_of
+from batchwrap.core.repair.thoughts import Thoughts, thoughts_key
+from batchwrap.core.repair.tools import DeclaredTools
+from batchwrap.core.repair.whole import chunks_in, joined, parts_in
+from batchwrap.errors import ContextLimitExceeded
+
+# Our count of a family's tokens that has no table is at most a few per cent too high.
+_SURELY = 1.1
+# What agents that meet this limit cap the output at, where it is charged in advance.
+_LARGE_OUTPUT = 16_384
+_HARMLESS = ("read", "read_only")
+
+
+class ResponseRepair:
+    """Repairs the answer of one exchange.
+
+    Args:
+        context: what the translator is given; its options say what to repair.
+        body: the agent's request.
+    """
+
+    def __init__(self, context: Context, body: chat.Body) -> None:
+        self._context = context
+        self._body = body
+        self._ledger = Ledger(context.tally)
+        self._repair: AnswerRepair | None = None
+        self._thoughts: Thoughts | None = None
+        self._sent = Prefixes([], 0, Conversation())
+        self.said: object = None  # a body that is no JSON object
+
+    def mended(self, body: chat.Body) -> chat.Body:
+        """The request as its provider takes it; the same object if it is right."""
+        options = self._context.options.repair
+        if options is None:
+            return body
+        profile = profile_of(options.provider or self._context.provider.name)
+        if options.thoughts and profile.reasoning == "want":
+            self._thoughts = Thoughts()
+            self._sent = Prefixes(body["messages"], 0, Conversation())
+        batching = self._context.options.batching
+        failed = batching.failed if batching is not None else None
+        made = mend(
+            body,
+            profile,
+            options,
+            self._ledger.repaired,
+            recall=self._recall,
+            failed=failed or looks_failed,
+        )
+        most = made.get("max_completion_tokens")
+        if profile.reserves_output and isinstance(most, int) and most > _LARGE_OUTPUT:
+            self._ledger.defect("large_output_budget", requested=most, limit=_LARGE_OUTPUT)
+        return made
+
+    def again(self, body: chat.Body) -> chat.Body:
+        """The request that asks again, as its provider takes it; another answer is coming."""
+        self._repair, self.said = None, None
+        sent = self._sent
+        made = self.mended(body)
+        self._sent = sent  # the next request knows nothing of what was asked in between
+        return made
+
+    def _recall(self, place: int, call: chat.ToolCall) -> str | None:
+        """The thoughts of a turn that the agent has dropped; None if nobody kept them.
+
+        They are told only to the conversation that they came from.
+        """
+        if self._thoughts is None:
+            return None
+        key = thoughts_key(self._sent.before(place), call)
+        kept = self._context.memory.thoughts.get(key, self._context.now_s)
+        if kept is None:
+            self._ledger.defect("lost_thoughts")
+        return kept
+
+    def _keep_thoughts(self, *bodies: chat.Body) -> None:
+        """Remember what turns with calls think, for a provider that wants it back."""
+        if self._thoughts is None:
+            return
+        for body in bodies:
+            self._thoughts.see(body)
+            if any(choice.get("finish_reason") for _, choice in chat.choices(body)):
+                whole = self._sent.before(len(self._sent))
+                for call, thoughts in self._thoughts.by_call():
+                    key = thoughts_key(whole, call)
+                    self._context.memory.thoughts.put(key, thoughts, self._context.now_s)
+
+    def check_size(self, tokens: int) -> None:
+        """Note that a prompt of so many tokens is too large, if it is.
+
+        Raises:
+            ContextLimitExceeded: it is not sent.
+        """
+        options, window = self._context.options.repair, window_of(self._context)
+        if options is None or window is None or tokens <= window * _SURELY:
+            return
+        self._ledger.defect("context_overflow", requested=tokens, limit=window)
+        if options.preflight == "refuse":
+            raise ContextLimitExceeded(requested=tokens, limit=window)
+
+    @property
+    def measures(self) -> bool:
+        """Whether the size of the request matters."""
+        options = self._context.options.repair
+        off = options is None or options.preflight == "off"
+        return not off and window_of(self._context) is not None
+
+    def whole(self, completion: chat.Body, out: ProviderView) -> chat.Body:
+        """A whole completion; the same object if it is healthy.
+
+        Raises:
+            Broken: it cannot be used.
+        """
+        repair = self._of(out)
+        if repair is None:
+            return completion
+        try:
+            whole = repair.whole(completion)
+        except Broken as broken:
+            if broken.fault is EMPTY:
+                self._forgive()
+            raise
+        self._note_overflow(whole)
+        self._keep_thoughts(whole)
+        return whole
+
+    def chunk(self, chunk: chat.Body, out: ProviderView) -> list[chat.Body] | None:
+        """The chunks to hand on for one that came; None: as it came."""
+        repair = self._of(out)
+        made = None if repair is None else repair.chunk(chunk)
+        self._keep_thoughts(*([chunk] if made is None else made))
+        if made and made[-1].get("error") == EMPTY.body()["error"]:
+            self._forgive()
+        return made
+
+    def passes(self, chunk: chat.Body, index: Any, text: str) -> bool:
+        """Whether a piece of text, with nothing else in its chunk, is right as it came."""
+        if self._thoughts is not None:
+            return False
+        return self._repair is None or self._repair.passes(chunk, index, text)
+
+    def lost(self, fault: faults.Fault, out: ProviderView) -> list[chat.Body]:
+        """The chunks to hand on where a part of a stream is lost."""
+        repair = self._of(out)
+        return [] if repair is None else repair.lost(fault)
+
+    def end(self, *, marked: bool | None) -> list[chat.Body]:
+        """The chunks to hand on at the end of a stream."""
+        if self._repair is None and self._context.options.repair is not None and marked is False:
+            self._of(None)
+        return [] if self._repair is None else self._repair.end(marked=marked)
+
+    def read(self, content: bytes, out: ProviderView, *, whole: bool) -> chat.Body | None:
+        """The completion that a body holds, in whatever form; None if it holds none.
+
+        Args:
+            content: the body.
+            out: the request that it answers.
+            whole: whether the answer was accepted, and may be put together.
+
+        Raises:
+            Broken: it is a page, or a stream that is broken.
+        """
+        value = diagnosis.decoded(content)
+        if not whole and isinstance(value, list) and len(value) == 1:
+            value = value[0]  # Gemini's errors come in a list
+        if isinstance(value, dict):
+            return value
+        options = self._context.options.repair
+        self.said = value
+        if options is None or not whole:
+            return None
+        if isinstance(value, str) and value.startswith("<") and options.errors:
+            self._ledger.defect(faults.NO_ANSWER.kind, **faults.NO_ANSWER.facts)
+            raise Broken(faults.NO_ANSWER)
+        return self._put_together(value, content, out) if options.whole_answers else None
+
+    def _put_together(self, value: object, content: bytes, out: ProviderView) -> chat.Body | None:
+        parts = parts_in(value)
+        if not parts and isinstance(value, str):
+            chunks, repair = chunks_in(content), self._of(out)
+            for chunk in chunks if repair is not None else ():
+                assert repair is not None
+                made = repair.chunk(chunk)
+                parts += [chunk] if made is None else made
+            if repair is not None and chunks:
+                parts += repair.end(marked=b"[DONE]" in content)
+                self._repair = None
+        if not parts:
+            return None
+        if "error" in parts[-1]:
+            raise Broken(diagnosis.read_fault(faults.error_in(parts[-1]) or {}, 502))
+        self._ledger.repaired("whole_answers")
+        return joined(parts)
+
+    def refusal(self, status: int, headers: Mapping[str, str], body: object) -> faults.Fault | None:
+        """What an answer with an error status means; None where errors are left alone."""
+        options = self._context.options.repair
+        if options is None or not options.errors:
+            return None
+        window = window_of(self._context)
+        messages = self._body.get("messages")
+        listed = messages if isinstance(messages, list) else []
+        used = sum(tokens_in(message) for message in listed if isinstance(message, dict))
+        fault = diagnosis.read_refused(
+            status,
+            self.said if body is None else body,
+            headers,
+            undeclared=_calls_undeclared(self._body),
+            fills=used / window if window else None,
+        )
+        self._ledger.defect(fault.kind, **fault.facts)
+        return fault
+
+    def rebuilt(self, body: chat.Body | None, out: ProviderView) -> chat.Body | None:
+        """The completion that an error withholds, if it is a call that may be handed out."""
+        error, repair = error_in(body or {}), self._of(out)
+        return None if error is None or repair is None else repair.rebuilt(error)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer has ended in an error."""
+        return self._repair is not None and self._repair.is_over
+
+    def _of(self, out: ProviderView | None) -> AnswerRepair | None:
+        options, context = self._context.options.repair, self._context
+        if self._repair is None and options is not None:
+            tools = self._tools(out)
+            asked = Asked(body=self._body, tools=tools, may_be_empty=self._is_forgiven())
+            self._repair = AnswerRepair(options, asked, context.random_text, self._ledger)
+        return self._repair
+
+    def _tools(self, out: ProviderView | None) -> DeclaredTools:
+        """What may be called: what the provider was offered, what the agent has."""
+        if out is None:
+            return DeclaredTools(self._body.get("tools"))
+        offered = out.body.get("tools") if out.body is not None else None
+        kinds = {name: tool.kind for name, tool in out.tool_set.singles.items()}
+        kinds |= {
+            multi.name: multi.single.kind for multi in out.tool_set.multis if not multi.is_mixed
+        }
+        return DeclaredTools(
+            offered,
+            self._body.get("tools"),
+            made_up=out.tool_set.known,
+            harmless=(name for name, kind in kinds.items() if kind in _HARMLESS),
+        )
+
+    def _forgive(self) -> None:
+        """The same request may be answered by nothing: it is reported once."""
+        self._context.memory.empties.put(self._digest(), True, self._context.now_s)
+
+    def _is_forgiven(self) -> bool:
+        empties = self._context.memory.empties
+        return bool(empties) and empties.get(self._digest(), self._context.now_s) is not None
+
+    def _digest(self) -> bytes:
+        return blake2b(fingerprint(self._body), digest_size=16).digest()
+
+    def _note_overflow(self, completion: chat.Body) -> None:
+        """Some servers cut a request that is too large, and say nothing."""
+        usage, window = completion.get("usage"), window_of(self._context)
+        used = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+        if isinstance(used, int) and window is not None and used > window:
+            self._ledger.defect("context_overflow_silent", requested=used, limit=window)
+
+
+def window_of(context: Context) -> int | None:
+    """Tokens that fit into the model's context; None: nobody knows."""
+    batching = context.options.batching
+    return (batching.context_tokens if batching else None) or context.provider.context_tokens
+
+
+def _calls_undeclared(body: chat.Body) -> bool:
+    """Whether the history calls a tool that the request does not declare."""
+    messages = body.get("messages")
+    declared = {function["name"] for function in chat.function_tools(body.get("tools"))}
+    return any(
+        chat.name_of(call) not in declared
+        for message in (messages if isinstance(messages, list) else ())
+        if isinstance(message, dict)
+        for call in chat.tool_calls(message)
+    )

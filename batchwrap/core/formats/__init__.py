@@ -1,0 +1,1 @@
+"""How each API writes a conversation: the only modules that name a key of its JSON."""

@@ -1,0 +1,191 @@
+"""Coalesce: runs of single calls in the history become multi-calls.
+
+That shortens the history, and shows the model batches as its own habit. So a run is only what
+could have been one batch from its start, since an impossible batch would teach guessing: no
+call failed, every path was known before, and nothing was changed that had to be looked at
+first.
+
+A run is rewritten once, when something follows that cannot belong to it; what is finished
+never changes as the conversation grows. Turns are never torn apart: each belongs to one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+
+from batchwrap.core.formats import chat
+from batchwrap.core.moves.conflict import conflict
+from batchwrap.core.moves.fold import Segment
+from batchwrap.core.moves.mentions import Mentions, texts_of
+from batchwrap.core.moves.results import item, join
+from batchwrap.core.moves.single_turns import SingleCall, SingleTurn, turn_at
+from batchwrap.core.tools.find import SingleTool
+from batchwrap.core.tools.multi import MultiTool, render
+
+_NEWEST = 8  # messages that are looked at first: mostly the last results name what is read next
+
+
+def coalesce(
+    before: Sequence[chat.Message],
+    segments: Sequence[Segment],
+    multis: Sequence[MultiTool],
+    singles: Mapping[str, SingleTool],
+    failed: Callable[[str], bool],
+    *,
+    most: int,
+) -> tuple[list[Segment], int]:
+    """The conversation with each finished run of single calls as one segment.
+
+    A run is at least two calls, in one turn or over several in a row. Of several turns it
+    becomes one multi-call and one result. A turn by itself that is longer than `most`, or
+    whose calls no multi-tool can run together, becomes several calls in one message.
+
+    The finished segments may be moved to `before`: what follows them comes out the same, as
+    long as the tools do.
+
+    Args:
+        before: the provider view of what precedes, where paths may have been named.
+        segments: what follows, as folding made it.
+        multis: the multi-tools on offer.
+        singles: the agent's tools that can be batched, by name.
+        failed: whether a result's text reads as failed.
+        most: most items of a multi-call.
+
+    Returns:
+        The segments, and how many at the end belong to a run that may still go on. These,
+        and all others that are not in a run, are the same objects as in `segments`.
+    """
+    walk = _Walk(before, multis, most)
+    place = 0
+    while place < len(segments):
+        turn = turn_at(segments, place, singles, failed)
+        if turn is None:
+            walk.other(segments[place])
+            place += 1
+        else:
+            walk.turn(turn)
+            place += len(turn.segments)
+    return [*walk.done, *walk.open], len(walk.open)
+
+
+_Member = tuple[SingleCall, chat.Message]
+
+
+class _Walk:
+    """What has been seen up to one point of the conversation."""
+
+    def __init__(
+        self, before: Sequence[chat.Message], multis: Sequence[MultiTool], most: int
+    ) -> None:
+        self.done: list[Segment] = []
+        self._run: list[SingleTurn] = []
+        self._seen = [*before]
+        self._mentions = Mentions(self._seen)
+        self._most = max(most, 1)
+        self._multis = sorted(multis, key=lambda multi: multi.is_mixed)
+
+    @property
+    def open(self) -> list[Segment]:
+        """The segments of the run that may still go on."""
+        return [segment for turn in self._run for segment in turn.segments]
+
+    def other(self, segment: Segment) -> None:
+        """Takes in what cannot belong to a run."""
+        self._finish()
+        self._close([segment])
+
+    def turn(self, turn: SingleTurn) -> None:
+        """Takes in one turn that may belong to a run."""
+        if not self._goes_on(turn):
+            self._finish()
+        self._run.append(turn)
+
+    def _goes_on(self, turn: SingleTurn) -> bool:
+        """Whether a turn could have been in one batch with the run before it."""
+        earlier = [call for member in self._run for call in member.calls]
+        calls = [*earlier, *turn.calls]
+        return (
+            bool(earlier)
+            and len(calls) <= self._most
+            and not any(call.tool.kind == "sequential" for call in calls)
+            and self._multi(calls) is not None
+            and not any(_builds_on(call, earlier) for call in turn.calls)
+            and all(self._is_named(name) for call in turn.calls for name in call.names)
+        )
+
+    def _is_named(self, name: str) -> bool:
+        """Whether a path's last component was known when the run began."""
+        newest = [*self._seen[-_NEWEST:], self._run[0].message]
+        if any(name in text for message in newest for text in texts_of(message)):
+            return True
+        return self._mentions.has(name)
+
+    def _multi(self, calls: Sequence[SingleCall]) -> MultiTool | None:
+        """The multi-tool that can run all of these calls, one of their own before a mixed one."""
+        names = {call.tool.name for call in calls}
+        return next((multi for multi in self._multis if names <= multi.tools.keys()), None)
+
+    def _finish(self) -> None:
+        segments = self.open
+        members = [(call, t.answers[call.raw["id"]]) for t in self._run for call in t.calls]
+        groups = list(self._groups(members))
+        if len(groups) < len(members):
+            content = _joined([turn.message.get("content") for turn in self._run])
+            calls, answers = zip(*(_merged(multi, group) for multi, group in groups), strict=True)
+            message = {**self._run[0].message, "content": content, "tool_calls": list(calls)}
+            segments = [Segment(sum(s.taken for s in segments), [message, *answers])]
+        self._close(segments)
+        self._run = []
+
+    def _close(self, segments: Sequence[Segment]) -> None:
+        self.done += segments
+        self._seen += [message for segment in segments for message in segment.messages]
+
+    def _groups(self, members: list[_Member]) -> Iterator[tuple[MultiTool | None, list[_Member]]]:
+        """Neighbouring calls that one multi-tool can run; all together if that is possible."""
+        stretches = [members]
+        if self._multi([call for call, _ in members]) is None:
+            stretches = [list(same) for _, same in groupby(members, lambda m: m[0].tool.name)]
+        for stretch in stretches:
+            multi = self._multi([call for call, _ in stretch])
+            size = self._most if multi else 1
+            for start in range(0, len(stretch), size):
+                yield multi, stretch[start : start + size]
+
+
+def _builds_on(call: SingleCall, earlier: Sequence[SingleCall]) -> bool:
+    """Whether a call changes what an earlier one may have looked at for it."""
+    effect = call.effect
+    if not effect.changes:
+        return False
+    return any(not e.changes and conflict(e, effect) for e in (seen.effect for seen in earlier))
+
+
+def _merged(
+    multi: MultiTool | None, group: Sequence[_Member]
+) -> tuple[chat.ToolCall, chat.Message]:
+    """One multi-call for several calls, and its result; a call by itself stays as it is."""
+    first, answer = group[0]
+    if multi is None or len(group) == 1:
+        return first.raw, answer
+    arguments = render(multi.kind, [(call.tool.name, call.text) for call, _ in group])
+    call_id, count = first.raw["id"], len(group)
+    content = join([item(n, count, call.raw, [its]) for n, (call, its) in enumerate(group)])
+    function = {"name": multi.name, "arguments": arguments}
+    return (
+        {"id": call_id, "type": "function", "function": function},
+        {"role": "tool", "tool_call_id": call_id, "content": content},
+    )
+
+
+def _joined(contents: Sequence[object]) -> object:
+    """The contents of several messages as one: texts with a blank line between, or parts."""
+    said = [content for content in contents if content]
+    texts = [content for content in said if isinstance(content, str)]
+    if len(texts) == len(said):
+        return "\n\n".join(texts) or None
+    parts: list[object] = []
+    for content in said:
+        parts += content if isinstance(content, list) else [{"type": "text", "text": content}]
+    return parts

@@ -1,0 +1,191 @@
+"""Which calls may go out together. Two calls conflict if they touch one path and one writes.
+
+Agents run parallel calls concurrently: two edits of one file would race. So whatever may be
+the same file counts as the same, and a search conflicts with every write.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from batchwrap.core.moves.touched import CHANGES, Touched
+from batchwrap.core.parse import parsed
+from batchwrap.core.tools.find import SingleTool
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a call touches.
+
+    Attributes:
+        kind: the kind of its tool; ``"barrier"`` for one that nobody knows.
+        path: the parts of the path that it touches, folded to lower case; None for any path.
+    """
+
+    kind: str
+    path: tuple[str, ...] | None
+
+    @property
+    def changes(self) -> bool:
+        """Whether it may change something."""
+        return self.kind not in ("read", "read_only", "bookkeeping")
+
+
+def effect_of(tool: SingleTool | None, arguments: str) -> Effect:
+    """The effect of a call; of an unknown tool, a barrier."""
+    if tool is None:
+        return Effect("barrier", None)
+    path = None
+    if tool.path is not None and tool.kind != "read_only":
+        given = _read(arguments)
+        value = given.get(tool.path) if isinstance(given, dict) else None
+        path = parts_of(value) if isinstance(value, str) else None
+    return Effect(tool.kind, path)
+
+
+def _read(arguments: str) -> object:
+    try:
+        return parsed(arguments)
+    except ValueError:  # what it touches is then anything
+        return None
+
+
+def conflict(one: Effect, other: Effect) -> bool:
+    """Whether two calls must keep their order."""
+    kinds = {one.kind, other.kind}
+    if "bookkeeping" in kinds:
+        return kinds != {"bookkeeping"} and not kinds.isdisjoint({"barrier"})
+    if not kinds.isdisjoint({"sequential", "barrier"}):
+        return True
+    if kinds.isdisjoint(CHANGES):
+        return False
+    return one.path is None or other.path is None or _may_be_same(one.path, other.path)
+
+
+class Waves:
+    """Puts the calls of one turn into waves: what conflicts goes into a later one.
+
+    Args:
+        most: most calls in one wave.
+        one_by_one: every call waits for the one before it.
+        changes_one_by_one: every call that changes something waits for the one before it.
+        at_once: nothing waits at all; there is one wave.
+        own_wait: whether the model's own single calls wait, too, where they conflict.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        *,
+        one_by_one: bool = False,
+        changes_one_by_one: bool = False,
+        at_once: bool = False,
+        own_wait: bool = True,
+    ) -> None:
+        self._most = most
+        self._at_once = at_once
+        self._one_by_one = one_by_one
+        self._changes_one_by_one = changes_one_by_one
+        self._own_wait = own_wait
+        self._touched = Touched()
+        self._open: dict[int, Effect] = {}  # of calls that went out before all is known of them
+        self._open_kinds: Counter[str] = Counter()
+        self._passed_on = 0
+        self._sizes: Counter[int] = Counter()
+        self._free = 0  # all waves before it are full
+        self.waiting = False
+
+    def may_wait(self, effect: Effect) -> bool:
+        """Whether a call of the model's own would have to wait, for all that is known of it."""
+        if self._at_once:
+            return False
+        return self.waiting or (self._own_wait and bool(self._earliest(effect, own=True)))
+
+    def pass_on(self, effect: Effect) -> int:
+        """Take note of a call that goes out with the first wave, whatever it conflicts with.
+
+        Returns the number under which `settle` knows it.
+        """
+        number, self._passed_on = self._passed_on, self._passed_on + 1
+        self._open[number] = effect
+        self._open_kinds[effect.kind] += 1
+        self._sizes[0] += 1
+        return number
+
+    def settle(self, number: int, effect: Effect) -> None:
+        """Take note of what a call that was passed on turned out to touch."""
+        before = self._open.pop(number)
+        self._open_kinds[before.kind] -= 1
+        self._touched.add(effect.kind, effect.path, 0)
+
+    def place(self, effect: Effect) -> int:
+        """The wave, from 0, of the next call of the turn."""
+        if self._at_once:
+            return 0
+        while self._sizes[self._free] >= self._most:
+            self._free += 1
+        wave = max(self._earliest(effect, own=False), self._free)
+        while self._sizes[wave] >= self._most:
+            wave += 1
+        return self._take(effect, wave)
+
+    def place_own(self, effect: Effect) -> int:
+        """The wave of the next call of the turn, where that is one of the model's own."""
+        return self._take(effect, 0 if self._at_once else self._earliest(effect, own=True))
+
+    def _take(self, effect: Effect, wave: int) -> int:
+        self._touched.add(effect.kind, effect.path, wave)
+        self._sizes[wave] += 1
+        self.waiting = self.waiting or wave > 0
+        return wave
+
+    def _earliest(self, effect: Effect, *, own: bool) -> int:
+        """The first wave behind all that a call must wait for."""
+        return max((wave + 1 for wave in self._before(effect, own=own)), default=0)
+
+    def _before(self, effect: Effect, *, own: bool) -> Iterator[int]:
+        """The last waves of what a call must wait for."""
+        lets_pass = own and not self._one_by_one
+        for kind, last in (*self._conflicting(effect), *self._in_line(effect)):
+            if not (lets_pass and last == 0 and _is_unknown(effect.kind, kind)):
+                yield last
+
+    def _conflicting(self, effect: Effect) -> Iterator[tuple[str, int]]:
+        """(kind, last wave) of what a call conflicts with."""
+        yield from self._touched.against(effect.kind, effect.path)
+        unknown = Touched()  # calls of which nobody knows yet what they touch
+        for kind in +self._open_kinds:
+            unknown.add(kind, None, 0)
+        yield from unknown.against(effect.kind, effect.path)
+
+    def _in_line(self, effect: Effect) -> Iterator[tuple[str, int]]:
+        """(kind, last wave) of what a call waits for although it does not conflict with it."""
+        if not (self._one_by_one or (self._changes_one_by_one and effect.changes)):
+            return
+        for kind, last in (*self._touched.kinds.items(), *((k, 0) for k in +self._open_kinds)):
+            if self._one_by_one or Effect(kind, None).changes:
+                yield kind, last
+
+
+def _is_unknown(one: str, other: str) -> bool:
+    """Whether nothing but an unknown tool speaks for a conflict of two kinds of calls.
+
+    Where a model calls such tools side by side by itself (subagents, say), an agent without
+    batchwrap would run them so. That is its own business, unless one of them changes a file.
+    """
+    kinds = {one, other}
+    return "barrier" in kinds and kinds.isdisjoint({*CHANGES, "sequential"})
+
+
+def parts_of(path: str) -> tuple[str, ...]:
+    """The parts of a path by which paths are compared."""
+    parts = path.replace("\\", "/").casefold().split("/")
+    return tuple(part for part in parts if part not in ("", "."))
+
+
+def _may_be_same(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether one path may be the other, seen from another folder; ``..`` may lead anywhere."""
+    shorter = min(len(one), len(other))
+    return ".." in (*one, *other) or one[len(one) - shorter :] == other[len(other) - shorter :]

@@ -1,0 +1,187 @@
+"""Deliver: which of a turn's calls the agent gets next, without asking the provider.
+
+Calls that conflict with others of their turn are held back until those have their results.
+The agent's next request is then answered locally with the next wave. Looking up is not
+consuming: what comes next follows from the results that stand in the request, so a retry
+gets the same wave, and a fork its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+from batchwrap.core.formats import chat
+from batchwrap.core.formats.sameness import is_system, says_nothing
+from batchwrap.core.moves import ids
+from batchwrap.core.moves.cap import tokens_of
+from batchwrap.core.moves.past_turns import PastTurn
+from batchwrap.core.moves.turn_memory import Placed, Turn, TurnRequest
+
+_HARMLESS = ("read", "read_only", "bookkeeping")
+
+
+def request_of(body: chat.Body, conversation: bytes) -> TurnRequest:
+    """What a later request must have in common with this one, to get what waits."""
+    tools = frozenset(chat.tool_names(body.get("tools")))
+    return TurnRequest(conversation, body.get("model"), tools, body.get("tool_choice"))
+
+
+def goes_on(body: chat.Body, asked: TurnRequest) -> bool:
+    """Whether a request goes on with the work of an earlier one, its messages apart.
+
+    Tools may have been added, and a choice of tools that was forced upon the first answer is
+    mostly taken back. Another model, a tool that is gone, or a choice that is new is another
+    matter.
+    """
+    choice = body.get("tool_choice")
+    return (
+        body.get("model") == asked.model
+        and asked.tools <= frozenset(chat.tool_names(body.get("tools")))
+        and choice in (None, "auto", asked.tool_choice)
+    )
+
+
+def open_turn(messages: Sequence[chat.Message], last: PastTurn | None) -> Turn | None:
+    """The turn that a conversation stands in the middle of; None if it goes on otherwise.
+
+    Its calls must stand there as they were handed out, and nothing else may have been said
+    since. A system message is a note of the agent's own.
+    """
+    if last is None or last.known is None or not last.is_same:
+        return None
+    since = [*last.others, *messages[last.end :]]
+    if not all(is_system(message) or says_nothing(message) for message in since):
+        return None
+    is_clear = len({one.call_id for one in last.members}) == len(last.members)  # cut, ids may meet
+    return last.known if is_clear and all(one.is_unchanged for one in last.members) else None
+
+
+def next_calls(
+    turn: Turn, spoken: PastTurn, failed: Callable[[str], bool], *, go_on: bool, serial: bool
+) -> list[chat.ToolCall] | None:
+    """The calls that come next; None if the request is the provider's.
+
+    That is: everything has its result; all that is left stands behind a call that changes
+    something and failed; the results so far take up the room in the context; or a call was
+    repeated or left out in a way that nobody meant.
+
+    Args:
+        turn: the turn.
+        spoken: the same as it stands in the history.
+        failed: whether a tool's result reads as failed.
+        go_on: whether commands go on after one that failed.
+        serial: whether the agent takes one call at a time.
+    """
+    results = _results(spoken)
+    if _is_full(turn, results):
+        return None
+    answered = [placed for placed in turn.calls if placed.call["id"] in results]
+    stops = (placed for placed in answered if _stops(placed.kind, go_on=go_on))
+    failure = next((placed for placed in stops if failed(results[placed.call["id"]])), None)
+    # What failed may have overtaken others: only what stands behind it is cancelled.
+    due = turn.calls[: turn.calls.index(failure)] if failure else turn.calls
+    done = results.keys() | _cut_off(turn, results)
+    waiting = [placed for placed in due if placed.call["id"] not in done]
+    if not waiting or not answered:
+        return None
+    reached = max(placed.wave for placed in answered)
+    if serial or any(placed.wave <= reached for placed in waiting):
+        # The agent takes one call at a time, says so or answered a part of a wave.
+        return _signed(turn, [waiting[0]])
+    wave = min(placed.wave for placed in waiting)
+    return _signed(turn, [placed for placed in waiting if placed.wave == wave])
+
+
+def _signed(turn: Turn, calls: Sequence[Placed]) -> list[chat.ToolCall]:
+    """Calls that go out in a message of their own, the first with the fields of the model's.
+
+    Gemini wants its signature in each message with calls, also where the agent's own history
+    is sent as it is.
+    """
+    first, *rest = (placed.written.given for placed in calls)
+    derived = ids.decode(first.get("id"))
+    said = (it for it in turn.said if derived and ids.short(it.call_id) == derived.origin)
+    extras = next((it.extras for it in said), {})
+    return [{**first, **extras}, *rest]
+
+
+def _stops(kind: str, *, go_on: bool) -> bool:
+    """Whether a call of this kind, if it failed, cancels what is held back behind it."""
+    return kind not in _HARMLESS and not (go_on and kind == "sequential")
+
+
+def _cut_off(turn: Turn, results: dict[str, str]) -> set[str]:
+    """Ids of calls that were answered once: a window that moved on has dropped their messages.
+
+    These are the calls of earlier answers than the one that the history begins with. Of an answer
+    whose calls the agent takes one by one, only what stands before the first of them.
+    """
+    deliveries = [[str(placed.call["id"]) for placed in one] for one in turn.deliveries]
+    first = next(iter(results), None)
+    begun = max((place for place, one in enumerate(deliveries) if first in one), default=0)
+    return {
+        call_id
+        for one in deliveries[:begun]
+        for call_id in takewhile(lambda it: it not in results, one)
+    }
+
+
+def _is_full(turn: Turn, results: dict[str, str]) -> bool:
+    """Whether the results take up what was left of the context when the turn began."""
+    return turn.room is not None and sum(map(tokens_of, results.values())) >= turn.room
+
+
+def _results(spoken: PastTurn) -> dict[str, str]:
+    """The text of each result, by the id under which its call was handed out."""
+    handed_out = {one.call_id: str(one.placed.call["id"]) for one in spoken.members if one.placed}
+    results: dict[str, str] = {}
+    for message in spoken.answers:
+        text = chat.text_of(message.get("content"))
+        results.setdefault(handed_out[str(message.get("tool_call_id"))], text)
+    return results
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LocalAnswer:
+    """A complete, valid answer that hands out calls without a round trip.
+
+    Attributes:
+        turn: the turn that it goes on with.
+        calls: what it hands out.
+        answer_id: its fresh id.
+        usage: what it reports; None for zero.
+    """
+
+    turn: Turn
+    calls: list[chat.ToolCall]
+    answer_id: str
+    usage: Any
+
+    def completion(self) -> chat.Body:
+        """The answer as a plain completion."""
+        message = {"role": "assistant", "content": None, "tool_calls": self.calls}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls"}
+        head = {"id": self.answer_id, "object": "chat.completion", **self.turn.head}
+        return {**head, "choices": [choice], "usage": self.usage or _NO_USAGE}
+
+    def chunks(self, *, with_usage: bool) -> list[chat.Body]:
+        """The answer as a stream; usage only where it was asked for."""
+        numbered = [{"index": index, **call} for index, call in enumerate(self.calls)]
+        whole = {"role": "assistant", "content": None, "tool_calls": numbered}
+        head = {"id": self.answer_id, "object": "chat.completion.chunk", **self.turn.head}
+        parts: list[tuple[dict[str, Any], str | None]] = [
+            *((delta, None) for delta in chat.one_call_each(whole)),
+            ({}, "tool_calls"),
+        ]
+        made = [
+            {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+            for delta, finish in parts
+        ]
+        last = {**head, "choices": [], "usage": self.usage or _NO_USAGE}
+        return [*made, last] if with_usage else made
+
+
+_NO_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}

@@ -1,0 +1,330 @@
+"""Expand: the model's multi-call becomes the agent's own single calls, item by item.
+
+Plain and streamed answers take the same road: a plain message is a stream of one piece.
+Read-only items go out as each closes. From the first one that changes something, the rest
+of a multi-call is held until all of it is there and fits: an edit is never run in part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from batchwrap.core.formats import chat
+from batchwrap.core.formats.written import Written, extras_of
+from batchwrap.core.moves import ids
+from batchwrap.core.moves.conflict import Effect, Waves, effect_of
+from batchwrap.core.moves.reading import Reading
+from batchwrap.core.moves.turn_memory import Placed, Turn
+from batchwrap.core.parse import is_json
+from batchwrap.core.tally import Tally
+from batchwrap.core.tools.find import SingleTool
+from batchwrap.core.tools.meaning import Meant, decoded, words
+from batchwrap.core.tools.multi import AHEAD, SINGLE, MultiTool
+from batchwrap.core.tools.offer import example
+from batchwrap.core.tools.tool_set import ToolSet
+
+
+@dataclass(slots=True, repr=False)
+class _Open:
+    """One call of the model that is still being written, and is not handed out as it comes."""
+
+    index: Any
+    written: Written
+    multi: MultiTool | None
+    reading: Reading | None
+    nonce: str = ""
+    seen: int = 0
+    out: int = 0
+    first: tuple[Placed, int | None] | None = None  # its first call, and under which index
+
+    @property
+    def origin(self) -> str:
+        return self.written.call_id
+
+
+@dataclass(slots=True, repr=False)
+class _Passed:
+    """A call of the model that goes out as it comes; `number` is what the waves know it by."""
+
+    place: int
+    placed: Placed
+    number: int
+
+
+class Expander:
+    """Expands the tool calls of one assistant message.
+
+    Feed it the calls (or their streamed fragments) in the order in which they came. While
+    a call is open, fragments of later ones wait, so that the agent gets the calls in the
+    model's order.
+    """
+
+    def __init__(
+        self,
+        tool_set: ToolSet,
+        waves: Waves,
+        random_text: Callable[[int], str],
+        tally: Tally,
+    ) -> None:
+        self._tool_set = tool_set
+        self._waves = waves
+        self._random_text = random_text
+        self._tally = tally
+        self.turn = Turn()
+        self._next_index = 0
+        self._groups = 0
+        # By the provider's index, in the order in which they came.
+        self._passed: dict[Any, _Passed] = {}
+        self._unsettled: list[_Passed] = []  # of these, those that were still being written
+        self._later: dict[Any, Written] = {}
+        self._ended: set[Any] = set()
+        self._open: _Open | None = None
+        self._unread: list[tuple[_Open, str]] = []  # multi-calls of which nothing ran, and why
+        self.problems: dict[str, str] = {}
+
+    def fragment(self, delta: chat.ToolCall) -> list[chat.ToolCall]:
+        """The agent's fragments for one streamed fragment; the same object if unchanged."""
+        index, opened = chat.index_of(delta), self._open
+        if index in self._ended:
+            return []
+        if index in self._passed:
+            return [self._pass_on(index, delta)]
+        if opened is None:
+            return self._begin(index, delta)
+        if index == opened.index:
+            return self._feed(opened, opened.written.take(delta), extras_of(delta))
+        if index in self._later:
+            self._later[index].take(delta)
+        else:
+            self._later[index] = Written(delta)
+        calls: list[chat.ToolCall] = []
+        while self._later and self._open is not None and self._open.written.is_complete:
+            calls += self._close()
+        return calls
+
+    def finish(self) -> list[chat.ToolCall]:
+        """What is left when the message is complete."""
+        calls: list[chat.ToolCall] = []
+        while self._open is not None:
+            calls += self._close()
+        return [*calls, *self._end_unread()]
+
+    def add_reads(self, reads: Sequence[tuple[SingleTool, str]]) -> list[chat.ToolCall]:
+        """The calls of reads that are added to the turn's only call; their ids tell."""
+        origin = self.turn.said[0].call_id if reads else ""
+        if not origin:
+            return []
+        nonce = self._new_nonce()
+        calls: list[chat.ToolCall] = []
+        for place, (tool, arguments) in enumerate(reads):
+            derived = ids.DerivedId(nonce, place, 0, AHEAD, origin)
+            calls += self._out(derived, tool.name, arguments, effect_of(tool, arguments))
+        return calls
+
+    def _begin(self, index: Any, delta: chat.ToolCall) -> list[chat.ToolCall]:
+        """The first fragment of a call: it goes out as it comes, or the call is opened."""
+        self._settle_passed()
+        name = chat.name_of(delta)
+        multi = self._tool_set.multi(chat.function_of(delta).get("name"))
+        if multi is None and not self._waves.may_wait(self._effect(name, "")):
+            return [self._pass_on(index, delta)]
+        written = Written(delta)
+        reading = None if multi is None else Reading(multi, self._tool_set.toolbox)
+        self._open = opened = _Open(index, written, multi, reading)
+        return self._feed(opened, written.text, {})
+
+    def _feed(self, opened: _Open, text: str, extras: Mapping[str, Any]) -> list[chat.ToolCall]:
+        """Takes in more of the open call; late fields of it follow its first call."""
+        calls: list[chat.ToolCall] = []
+        if extras and opened.first is not None:
+            placed, index = opened.first
+            placed.written.take(extras)
+            calls += [] if index is None else [{"index": index, **extras}]
+        if opened.reading is None or not text:
+            return calls
+        found = opened.reading.feed(text)
+        for place, meant in enumerate(found, start=1):
+            is_last = opened.reading.is_closed and place == len(found)
+            count = opened.seen + 1 if is_last else 0  # the last one tells their number
+            calls += self._place(opened, opened.seen, count, meant)
+            opened.seen += 1
+        return calls
+
+    def _close(self) -> list[chat.ToolCall]:
+        """Ends the open call and lets those through that waited for it."""
+        assert self._open is not None
+        opened, self._open = self._open, None
+        self._ended.add(opened.index)
+        calls = self._end(opened)
+        while self._later and self._open is None:
+            index = next(iter(self._later))
+            calls += self._begin(index, {**self._later.pop(index).given, "index": index})
+        return calls
+
+    def _end(self, opened: _Open) -> list[chat.ToolCall]:
+        multi, reading = opened.multi, opened.reading
+        self.turn.said.append(opened.written)
+        if multi is None or reading is None:
+            return self._end_own(opened)
+        calls: list[chat.ToolCall] = []
+        parts = reading.finish()
+        count = opened.seen + len(parts)
+        for index, part in enumerate(parts, start=opened.seen):
+            if isinstance(part, Meant):
+                calls += self._place(opened, index, count, part)
+            else:
+                notes = self.turn.notes.setdefault(ids.short(opened.origin), {})
+                notes[index] = words.why_not(part, self._tool_set.toolbox)
+        self.turn.counts[ids.short(opened.origin)] = count
+        self.turn.readings.append((multi.name, reading.understood))
+        if opened.out:
+            opened.written.correct(reading.arguments)
+            self._tally.add("multi_calls")
+            self._tally.add("items", opened.out)
+            self._tally.note("expanded", tool=multi.name, items=opened.out)
+        else:
+            right = example(multi, ("a.py", "b.py"))
+            told = words.problem(multi.name, parts, self._tool_set.toolbox, right)
+            self._unread.append((opened, told))
+        return calls
+
+    def _end_unread(self) -> list[chat.ToolCall]:
+        """What becomes of multi-calls of which nothing ran, when the message is complete.
+
+        Beside calls that run, the model is told at the next request. Where there are none, the
+        agent gets something to answer: the raw arguments.
+        """
+        unread, self._unread = self._unread, []
+        if self.turn.calls:
+            for opened, told in unread:
+                self._nonce(opened)
+                if opened.reading is not None:
+                    opened.written.correct(opened.reading.arguments)
+                self.turn.refused[ids.short(opened.origin)] = told
+            return []
+        self.problems = {opened.origin: told for opened, told in unread}
+        return [call for opened, _ in unread for call in self._raw(opened)]
+
+    def _end_own(self, opened: _Open) -> list[chat.ToolCall]:
+        """A call of the model's own that may have to wait for others of its turn."""
+        written = opened.written
+        effect = self._effect(chat.name_of(written.call), written.text)
+        wave = self._waves.place_own(effect)
+        if not wave or not written.is_call:  # what is no call is left to the agent, as it came
+            self.turn.calls.append(Placed(written, 0, effect.kind))
+            return [{**written.given, "index": self._take_index(opened.index)}]
+        derived = ids.DerivedId(self._nonce(opened), 0, 1, SINGLE, opened.origin)
+        held = Written({**written.call, "id": ids.encode(derived)})
+        self.turn.calls.append(Placed(held, wave, effect.kind))
+        return []
+
+    def _place(self, opened: _Open, index: int, count: int, meant: Meant) -> list[chat.ToolCall]:
+        assert opened.multi is not None
+        opened.out += 1
+        tool, arguments = meant.tool, meant.arguments
+        kind, nonce = opened.multi.kind, self._nonce(opened)
+        derived = ids.DerivedId(nonce, index, count, kind, opened.origin)
+        return self._out(derived, tool.name, arguments, effect_of(tool, arguments), opened)
+
+    def _raw(self, opened: _Open) -> list[chat.ToolCall]:
+        """The raw arguments as one call, which the agent's own error handling answers.
+
+        They go to the tool of that kind only if it is sure to refuse them. Else they keep the
+        name that the model called: the agent has no such tool, as without batchwrap.
+        """
+        multi, text = opened.multi, opened.written.text
+        assert multi is not None
+        derived = ids.DerivedId(self._nonce(opened), 0, 1, multi.kind.upper(), opened.origin)
+        name = multi.single.name if _is_refused(multi, text) else multi.name
+        return self._out(derived, name, text, Effect("barrier", None), opened)
+
+    def _out(
+        self,
+        derived: ids.DerivedId,
+        name: str,
+        arguments: str,
+        effect: Effect,
+        opened: _Open | None = None,
+    ) -> list[chat.ToolCall]:
+        """Places a derived call; the first one of a call carries the fields that it has beside."""
+        is_first = opened is not None and opened.first is None
+        written = Written(_call(ids.encode(derived), name, arguments))
+        if opened is not None and is_first:
+            written.take(opened.written.extras)
+        wave = self._waves.place(effect)
+        placed = Placed(written, wave, effect.kind)
+        self.turn.calls.append(placed)
+        index = None if wave else self._take_index()
+        if opened is not None and is_first:
+            opened.first = placed, index
+        return [] if index is None else [{"index": index, **written.given}]
+
+    def _pass_on(self, index: Any, delta: chat.ToolCall) -> chat.ToolCall:
+        """A call, or a part of one, that goes out as it is."""
+        passed = self._passed.get(index)
+        if passed is not None:
+            passed.placed.written.take(delta)
+        else:
+            effect = self._effect(chat.name_of(delta), "")
+            placed = Placed(Written(delta), 0, effect.kind)
+            number = self._waves.pass_on(effect)
+            passed = _Passed(self._take_index(index), placed, number)
+            self._passed[index] = passed
+            self._unsettled.append(passed)
+            self.turn.said.append(placed.written)
+            self.turn.calls.append(placed)
+        return delta if index in (None, passed.place) else {**delta, "index": passed.place}
+
+    def _settle_passed(self) -> None:
+        """Tells the waves what calls touch that went out before their arguments were there."""
+        still = []
+        for passed in self._unsettled:
+            written = passed.placed.written
+            if written.is_complete:
+                effect = self._effect(chat.name_of(written.call), written.text)
+                self._waves.settle(passed.number, effect)
+            else:
+                still.append(passed)
+        self._unsettled = still
+
+    def _effect(self, name: str, arguments: str) -> Effect:
+        """The effect of a single call; on any path while its arguments are not all there."""
+        tool = self._tool_set.singles.get(name)
+        if tool is None or is_json(arguments):
+            return effect_of(tool, arguments)
+        return Effect(tool.kind, None)
+
+    def _nonce(self, opened: _Open) -> str:
+        """What names the group of a call; made when the first derived id needs it."""
+        if not opened.nonce:
+            opened.nonce = self._new_nonce()
+            opened.written.name(f"call_{self._random_text(24)}")
+        return opened.nonce
+
+    def _new_nonce(self) -> str:
+        """What names the next group of this turn."""
+        self.turn.nonce = self.turn.nonce or self._random_text(ids.NONCE_LENGTH)
+        self._groups += 1
+        return ids.group_nonce(self.turn.nonce, self._groups - 1)
+
+    def _take_index(self, own: Any = None) -> int:
+        """The next free index; the provider's own while nothing was taken apart."""
+        kept = isinstance(own, int) and own > self._next_index and not self.turn.nonce
+        place = own if kept else self._next_index
+        self._next_index = place + 1
+        return int(place)
+
+
+def _call(call_id: str, name: str, arguments: str) -> chat.ToolCall:
+    function = {"name": name, "arguments": arguments}
+    return {"id": call_id, "type": "function", "function": function}
+
+
+def _is_refused(multi: MultiTool, arguments: str) -> bool:
+    """Whether some arguments of a multi-call lack what a single call of its tool must have."""
+    if multi.is_mixed or multi.single.kind == "barrier":
+        return False
+    value, required = decoded(arguments), multi.single.required
+    return bool(required) and not (isinstance(value, dict) and value.keys() >= set(required))

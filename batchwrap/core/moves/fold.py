@@ -1,0 +1,309 @@
+"""Fold: single calls that came from one turn of the model become that turn again.
+
+The model sees what it did, and one result for each of its own calls. The waves of a turn,
+which the agent knows as turns of their own, become one. A group that cannot be rebuilt
+stays as the agent wrote it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from batchwrap.core.formats import chat
+from batchwrap.core.formats.written import Written, extras_of
+from batchwrap.core.moves import ids
+from batchwrap.core.moves.past_turns import HistoryReader, Member, PastTurn
+from batchwrap.core.moves.results import (
+    CUT_OFF,
+    NOT_RUN,
+    NOT_SEEN,
+    REST_NOT_SEEN,
+    UNKNOWN,
+    answer,
+    contents,
+    item,
+    label,
+    missing,
+)
+from batchwrap.core.moves.turn_memory import Placed, Turn
+from batchwrap.core.parse import is_json
+from batchwrap.core.tools.multi import AHEAD, MIXED, SINGLE, name_of, render
+
+# Tells for the contents of added reads, in order, which of them are shown.
+Kept = Callable[[Sequence[Sequence[object]]], Sequence[bool]]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Segment:
+    """Messages of the agent view that belong together, and what they become.
+
+    Attributes:
+        taken: how many messages of the agent view it stands for.
+        messages: the same in the provider view.
+        is_folded: whether they are a turn that was taken apart.
+    """
+
+    taken: int
+    messages: list[chat.Message]
+    is_folded: bool = False
+
+
+def fold(
+    messages: Sequence[chat.Message], start: int, reader: HistoryReader, kept: Kept
+) -> list[Segment]:
+    """The conversation from a place on, in the provider view.
+
+    Messages that do not take part are the same objects as in `messages`.
+    """
+    segments: list[Segment] = []
+    place = start
+    for spoken in reader.spoken(start):
+        turn = _Folding(messages[spoken.start], spoken, kept).messages()
+        if turn is not None:
+            segments += [Segment(1, [message]) for message in messages[place : spoken.start]]
+            segments.append(Segment(spoken.end - spoken.start, turn, is_folded=True))
+            place = spoken.end
+    return [*segments, *(Segment(1, [message]) for message in messages[place:])]
+
+
+@dataclass(slots=True, repr=False)
+class _Group:
+    """The calls that came from one call of the model, by their index in it."""
+
+    first: ids.DerivedId
+    members: dict[int, Member] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, derived: ids.DerivedId, member: Member) -> bool:
+        """Take in one of its calls; False if it has that item already."""
+        self.count = max(self.count, derived.count, derived.index + 1)
+        return self.members.setdefault(derived.index, member) is member
+
+    @property
+    def is_one_piece(self) -> bool:
+        """Whether it is a call that went out in one piece."""
+        return self.first.kind == SINGLE or self.first.kind.isupper()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its last item, which tells how many there are, is not among its calls."""
+        last = self.members.get(self.count - 1)
+        return last is not None and last.derived is not None and not last.derived.count
+
+    def rewritten(self, call_id: str, waiting: dict[int, chat.ToolCall]) -> chat.ToolCall | None:
+        """The model's call, written from its items; None for a form that is not known."""
+        calls = {**waiting, **{index: it.call for index, it in self.members.items()}}
+        listed = [calls[index] for index in sorted(calls)]
+        kind = self.first.kind
+        if kind == SINGLE:
+            return {**listed[0], "id": call_id}
+        if not all(map(_is_call, listed)):
+            return None
+        named = [(chat.name_of(call), chat.arguments_of(call)) for call in listed]
+        is_readable = kind.isupper() or all(is_json(given) for _, given in named)
+        is_one_tool = len({tool for tool, _ in named}) == 1
+        name = name_of(kind, named[0][0]) if is_one_tool or kind in MIXED else None
+        if name is None or not is_readable:
+            return None
+        arguments = named[0][1] if kind.isupper() else render(kind, named)
+        extras = next((found for call in listed if (found := extras_of(call))), {})
+        function = {"name": name, "arguments": arguments}
+        return {"id": call_id, "type": "function", "function": function, **extras}
+
+
+@dataclass(slots=True, repr=False)
+class _Parts:
+    """The agent's calls of one turn, by what they came from.
+
+    Attributes:
+        groups: those that came from multi-calls.
+        own: a group, or a call that went out as it was, by the model's id, in order.
+        ahead: reads that were added, by the id of the model's read.
+    """
+
+    groups: dict[tuple[str, str, str], _Group] = field(default_factory=dict)
+    own: dict[str, _Group | Member] = field(default_factory=dict)
+    ahead: dict[str, list[Member]] = field(default_factory=dict)
+
+    def take(self, member: Member) -> bool:
+        """Take in a call; False if the model's id stands for two: nobody could tell which."""
+        derived = member.derived
+        if derived is None:
+            origin = member.placed.written.call_id if member.placed else member.call_id
+            return self.own.setdefault(ids.short(origin), member) is member
+        if derived.kind == AHEAD:
+            self.ahead.setdefault(derived.origin, []).append(member)
+            return True
+        group = self.groups.setdefault(derived.group, _Group(derived))
+        is_new = group.add(derived, member)
+        return is_new and self.own.setdefault(derived.origin, group) is group
+
+
+class _Folding:
+    """One turn of the history on its way into the provider view."""
+
+    def __init__(self, message: chat.Message, spoken: PastTurn, kept: Kept) -> None:
+        self._message = message
+        self._spoken = spoken
+        self._kept = kept
+        self._parts = _Parts()
+        self._results: dict[str, list[chat.Message]] = {}
+        for result in spoken.answers:
+            self._results.setdefault(str(result.get("tool_call_id")), []).append(result)
+
+    def messages(self) -> list[chat.Message] | None:
+        """The turn as the model made it, with a result for each of its calls.
+
+        None where it cannot be rebuilt, or nothing of it was answered.
+        """
+        parts = self._parts
+        if not self._results or not all(map(parts.take, self._spoken.members)):
+            return None
+        if not parts.ahead.keys() <= parts.own.keys():
+            return None
+        said = self._said()
+        waiting = [key for key in said if key not in parts.own and self._never_came(key)]
+        order = [key for key in said if key in parts.own or key in waiting] or list(parts.own)
+        calls = [self._call(key, said.get(key)) for key in order]
+        made = [call for call in calls if call is not None]
+        if len(made) < len(calls):
+            return None
+        results = [
+            result
+            for key, call in zip(order, made, strict=True)
+            for result in self._results_of(key, call)
+        ]
+        return [{**self._message, "tool_calls": made}, *results, *self._spoken.others]
+
+    def _said(self) -> dict[str, Written]:
+        """The model's own calls, if they are known, by what derived ids keep of their ids."""
+        known = self._spoken.known
+        if known is None:
+            return {}
+        said = {ids.short(written.call_id): written for written in known.said}
+        is_clear = len(said) == len(known.said) and self._parts.own.keys() <= said.keys()
+        return said if is_clear else {}
+
+    def _never_came(self, key: str) -> bool:
+        """Whether a call of the model waits as a whole, in this conversation."""
+        known = self._spoken.known
+        if known is None or not self._spoken.is_same:
+            return False
+        delivered = known.delivered
+        came = (one.written.call_id in delivered for one in _placed(known, key).values())
+        return not any(came)
+
+    def _call(self, key: str, said: Written | None) -> chat.ToolCall | None:
+        """One of the model's own calls: to the byte where that is known, else written anew.
+
+        What stands in the history counts, where somebody has edited it. What does not stand
+        there is told only to the conversation that it came from.
+        """
+        part, spoken = self._parts.own.get(key), self._spoken
+        if part is None:
+            return said.call if said is not None else None
+        if isinstance(part, Member):
+            return part.call
+        placed = _placed(spoken.known, key)
+        is_unchanged = all(member.is_unchanged for member in part.members.values())
+        count = spoken.known.counts.get(key) if spoken.known is not None else None
+        is_whole = part.is_one_piece or len(part.members) == len(placed) == count
+        if said is not None and is_unchanged and (spoken.is_same or is_whole):
+            return said.call
+        waiting = {i: it.call for i, it in placed.items()} if spoken.is_same else {}
+        return part.rewritten(said.call_id if said is not None else part.first.origin, waiting)
+
+    def _results_of(self, key: str, call: chat.ToolCall) -> Iterator[chat.Message]:
+        """The results of one of the model's own calls."""
+        part, call_id = self._parts.own.get(key), str(call.get("id"))
+        if isinstance(part, Member):
+            yield from self._own_results(key, part)
+        elif part is not None and part.is_one_piece:
+            given = self._results.get(part.members[0].call_id, [])
+            yield answer(call_id, [contents(given)], given)
+        else:
+            yield self._listed(key, part, call_id)
+
+    def _listed(self, key: str, group: _Group | None, call_id: str) -> chat.Message:
+        """The results of all items of a multi-call; of one that never came, that it was not run."""
+        known = self._spoken.known
+        members = group.members if group is not None else {}
+        count = max(known.counts.get(key, 0) if known else 0, group.count if group else 0)
+        if group is None and (not count or (known and key in known.refused)):
+            told = known.refused.get(key, NOT_RUN) if known else NOT_RUN
+            return answer(call_id, [[told]], [])
+        parts: list[list[object]] = []
+        given: list[chat.Message] = []
+        at, why = 0, self._why(key, members)
+        for index in (*sorted(members), count):
+            for reason, gap in groupby(range(at, index), why):
+                parts += missing(list(gap), count, reason)
+            if index < count:
+                results = self._results.get(members[index].call_id, [])
+                parts.append(item(index, count, members[index].call, results))
+                given += results
+            at = index + 1
+        if known is None and group is not None and group.is_open:
+            parts.append([REST_NOT_SEEN])
+        return answer(call_id, parts, given)
+
+    def _why(self, key: str, members: Mapping[int, Member]) -> Callable[[int], str]:
+        """Says of an item that is not in the history why that is so.
+
+        It was not run only if it is known not to have been handed out. Where nobody knows, a
+        history that has the first item was not cut off before the turn, so what is missing
+        came later, if at all.
+        """
+        known = self._spoken.known
+        if known is None:
+            unknown = NOT_SEEN if 0 in members else UNKNOWN
+            return lambda _: unknown
+        placed, delivered = _placed(known, key), known.delivered
+        came = {index for index, it in placed.items() if it.written.call_id in delivered}
+        notes = known.notes.get(key, {})
+
+        def why(index: int) -> str:
+            if index in came:
+                return CUT_OFF
+            return f"{NOT_RUN}: {notes[index]}" if index in notes else NOT_RUN
+
+        return why
+
+    def _own_results(self, key: str, member: Member) -> list[chat.Message]:
+        """The results of a call that went out as it was, and of the reads that were added."""
+        given = self._results.get(member.call_id, [])
+        read = [
+            (one.call, contents(self._results.get(one.call_id, [])))
+            for one in self._parts.ahead.get(key, ())
+        ]
+        kept = self._kept([found for _, found in read])
+        added = [
+            [f"[read ahead] {label(call)}", *found]
+            for (call, found), keep in zip(read, kept, strict=True)
+            if keep
+        ]
+        if not given or not added:
+            return given
+        whole = answer(member.call_id, [contents(given), *added], given)
+        return [{**given[0], **whole}]
+
+
+def _is_call(call: chat.ToolCall) -> bool:
+    """Whether it still names a tool and has arguments: an agent may have made anything of it."""
+    function = chat.function_of(call)
+    return isinstance(function.get("name"), str) and function.get("arguments") is not None
+
+
+def _placed(turn: Turn | None, key: str) -> dict[int, Placed]:
+    """The calls that a turn made of one call of the model, by their index in it."""
+    found: dict[int, Placed] = {}
+    for placed in turn.calls if turn is not None else ():
+        call_id = placed.written.call_id
+        derived = ids.decode(call_id)
+        if derived is None and ids.short(call_id) == key:
+            found[0] = placed
+        elif derived is not None and derived.origin == key and derived.kind != AHEAD:
+            found[derived.index] = placed
+    return found

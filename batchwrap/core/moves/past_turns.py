@@ -1,0 +1,334 @@
+"""Reading a history: which of its messages are one turn of the model that was taken apart.
+
+A turn is an assistant message with calls of ours, the messages with its later waves, and the
+results of all these calls. Results belong to calls by id, up to the next turn of the model,
+whatever stands between them: a picture, a message that somebody typed meanwhile, a note of
+the agent's own.
+
+Derived ids tell by themselves what they belong to. Where an agent has cut them, the turn is
+looked up by what is left of its nonce, or by the place in the conversation, and its calls.
+A remembered turn counts only if a call of it stands in the history as it was handed out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, field
+from itertools import islice
+
+from batchwrap.core.fingerprint import fingerprint
+from batchwrap.core.formats import chat
+from batchwrap.core.formats.sameness import (
+    Prefixes,
+    canonical_call,
+    is_same_call,
+    says_nothing,
+)
+from batchwrap.core.moves import ids
+from batchwrap.core.moves.turn_memory import Placed, Turn, Turns
+from batchwrap.core.tools.multi import AHEAD
+
+# What is left of an id where an agent keeps least: Mistral takes nine letters and digits.
+_LEFT = 9
+_UNSAFE = re.compile(r"[^A-Za-z0-9]")
+_NONCE = slice(2, 2 + ids.NONCE_LENGTH)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Member:
+    """One of the agent's calls, as it stands in the history.
+
+    Attributes:
+        call: the call.
+        derived: where it comes from; None for a call that went out as the model made it.
+        placed: the same call as it was handed out, if that is known.
+    """
+
+    call: chat.ToolCall
+    derived: ids.DerivedId | None
+    placed: Placed | None
+
+    @property
+    def call_id(self) -> str:
+        """Its id in the history."""
+        return str(self.call.get("id"))
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether it stands there as it was handed out."""
+        return self.placed is not None and is_same_call(self.call, self.placed.call)
+
+
+@dataclass(slots=True, repr=False)
+class PastTurn:
+    """A turn of the model in the history.
+
+    Attributes:
+        start: place of its assistant message.
+        end: place behind its last message.
+        members: its calls.
+        answers: the tool messages up to its end.
+        others: what else stands there, the assistant messages of its waves apart.
+        known: the turn, if it is remembered.
+        is_same: whether the conversation before it is the one that the turn came from.
+    """
+
+    start: int
+    end: int
+    members: list[Member]
+    answers: list[chat.Message] = field(default_factory=list)
+    others: list[chat.Message] = field(default_factory=list)
+    known: Turn | None = None
+    is_same: bool = False
+
+
+class HistoryReader:
+    """Reads the turns of one request's history.
+
+    Args:
+        messages: of the request.
+        prefixes: the digests of the conversation at each place.
+        turns: turns that are remembered.
+        now_s: the time.
+
+    Attributes:
+        prefixes: the same.
+    """
+
+    def __init__(
+        self, messages: Sequence[chat.Message], prefixes: Prefixes, turns: Turns, now_s: float
+    ) -> None:
+        self._messages = messages
+        self.prefixes = prefixes
+        self._turns = turns
+        self._now_s = now_s
+        self._read: dict[int, list[PastTurn]] = {}
+
+    def spoken(self, start: int) -> list[PastTurn]:
+        """The turns from a place on that were taken apart; read once."""
+        if start not in self._read:
+            self._read[start] = list(self._read_from(start))
+        return self._read[start]
+
+    def _read_from(self, start: int) -> Iterator[PastTurn]:
+        place = start
+        while place < len(self._messages):
+            found = self._turn_at(place)
+            if found is not None:
+                yield found
+            place = place + 1 if found is None else found.end
+
+    def _turn_at(self, place: int) -> PastTurn | None:
+        message = self._messages[place]
+        calls = chat.tool_calls(message) if message.get("role") == "assistant" else []
+        if not calls:
+            return None
+        known, found = self._known(place, calls)
+        if not found and not self._has_derived(place, calls):
+            return None
+        turn = PastTurn(place, place + 1, [], known=known)
+        turn.is_same = known is not None and self._is_same(known, place)
+        turn.members = _members(calls, found)
+        self._read_on(turn)
+        is_ours = found or any(member.derived for member in turn.members)
+        return turn if is_ours else None
+
+    def _has_derived(self, place: int, calls: Sequence[chat.ToolCall]) -> bool:
+        """Whether calls, or those of the next turn, have ids of ours.
+
+        Reads that were added to a call of the model's may all stand in later messages.
+        """
+        if any(ids.decode(call.get("id")) for call in calls):
+            return True
+        for message in islice(self._messages, place + 1, None):
+            if message.get("role") == "assistant" and not says_nothing(message):
+                return any(ids.decode(call.get("id")) for call in chat.tool_calls(message))
+        return False
+
+    def _read_on(self, turn: PastTurn) -> None:
+        """Take in results and waves, up to the next turn of the model."""
+        mine = _Mine(turn)
+        others: list[chat.Message] = []
+        for place in range(turn.start + 1, len(self._messages)):
+            message = self._messages[place]
+            role = message.get("role")
+            if role == "tool" and str(message.get("tool_call_id")) in mine.ids:
+                turn.answers.append(message)
+            elif role == "assistant" and not says_nothing(message):
+                wave = mine.wave(message)
+                if wave is None:
+                    return
+                mine.take(wave)
+            else:
+                others.append(message)
+                continue
+            turn.others += others
+            turn.end = place + 1
+            others.clear()
+
+    def _known(
+        self, place: int, calls: Sequence[chat.ToolCall]
+    ) -> tuple[Turn | None, list[Placed]]:
+        """The turn that the calls at a place belong to, and these calls as they were handed out."""
+        for nonce in dict.fromkeys(filter(None, map(_nonce_of, calls))):
+            for turn in self._turns.named(nonce, self._now_s):
+                found = _HandedOut(turn).match(calls, is_same=self._is_same(turn, place))
+                if found and any(map(_is_unchanged, calls, found)):
+                    return turn, found
+        if not self._turns:
+            return None, []
+        conversation = self.prefixes.before(place).digest
+        matches = [
+            (turn, found)
+            for turn in self._turns.at(conversation, calls[0], self._now_s)
+            if (found := _HandedOut(turn).match(calls, is_same=True))
+            and all(map(_is_unchanged, calls, found))
+        ]
+        ids_kept = [match for match in matches if all(map(_has_its_id, calls, match[1]))]
+        matches = ids_kept or matches
+        # The same prompt may have been answered twice, by calls that begin alike: nobody could
+        # tell what waits behind these.
+        is_clear = len({_said(turn) for turn, _ in matches}) == 1
+        if not is_clear or self._turns.has_plain(conversation, calls, self._now_s):
+            return None, []
+        return matches[0]
+
+    def _is_same(self, turn: Turn, place: int) -> bool:
+        asked = turn.asked
+        return asked is not None and asked.conversation == self.prefixes.before(place).digest
+
+
+class _Mine:
+    """What belongs to one turn while its messages are read."""
+
+    def __init__(self, turn: PastTurn) -> None:
+        self._turn = turn
+        self._handed_out = _HandedOut(turn.known) if turn.known is not None else None
+        self.ids: set[str] = set()
+        self._nonces: set[str] = set()
+        self._taken: set[str] = set()  # as they were handed out
+        self._own: set[str] = set()  # as derived ids name the model's own calls
+        self._note(turn.members)
+
+    def wave(self, message: chat.Message) -> list[Member] | None:
+        """The calls of a message that is a later wave of the turn; None if it is another turn."""
+        calls, turn = chat.tool_calls(message), self._turn
+        if not calls or _says_something(message.get("content")):
+            return None
+        if any(str(call.get("id")) in self.ids for call in calls):
+            return None
+        known = self._handed_out
+        found = (
+            known.match(calls, is_same=turn.is_same, taken=self._taken)
+            if known is not None
+            else None
+        )
+        members = _members(calls, found or [])
+        return members if found or all(map(self._has, members)) else None
+
+    def take(self, members: Sequence[Member]) -> None:
+        """Take in the calls of a wave."""
+        self._turn.members += members
+        self._note(members)
+
+    def _has(self, member: Member) -> bool:
+        derived = member.derived
+        if derived is None:
+            return False
+        return derived.turn in self._nonces or (
+            derived.kind == AHEAD and derived.origin in self._own
+        )
+
+    def _note(self, members: Sequence[Member]) -> None:
+        for member in members:
+            self.ids.add(member.call_id)
+            if member.placed is not None:
+                self._taken.add(member.placed.written.call_id)
+            if member.derived is not None:
+                self._nonces.add(member.derived.turn)
+            else:
+                self._own.add(ids.short(member.call_id))
+
+
+class _HandedOut:
+    """The calls of a remembered turn, to find those of a history among them."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._exact = {placed.written.call_id: placed for placed in turn.calls}
+        self._left = {_left(one): it for one, it in self._exact.items() if ids.decode(one)}
+
+    def match(
+        self, calls: Sequence[chat.ToolCall], *, is_same: bool, taken: Set[str] = frozenset()
+    ) -> list[Placed] | None:
+        """Calls of the history as they were handed out, in order; None if they are others.
+
+        They are told by their ids, or by what an agent has left of these. Where the agent gave
+        some of them other ids (a provider's own may be longer than ours, so it is cut and ours is
+        not), they must be all that one answer handed out, in the turn's conversation.
+        What is taken, by the ids that were handed out, stands elsewhere already.
+        """
+        found = [placed for call in calls if (placed := self._of(call)) is not None]
+        came = {placed.written.call_id for placed in found}
+        if len(found) == len(calls) == len(came):
+            return found if taken.isdisjoint(came) else None
+        derived = {str(call.get("id")) for call in calls if ids.decode(call.get("id"))}
+        if not derived <= self._exact.keys():
+            return None  # another turn of ours
+        alike = (
+            wave
+            for wave in (self._turn.deliveries if is_same else ())
+            if len(wave) == len(calls)
+            and not any(placed.written.call_id in taken for placed in wave)
+            and all(map(_is_unchanged, calls, wave))
+        )
+        return next(alike, None)
+
+    def _of(self, call: chat.ToolCall) -> Placed | None:
+        call_id = str(call.get("id"))
+        placed = self._exact.get(call_id)
+        if placed is None:
+            return self._left.get(_left(call_id))
+        # A provider that repeats its ids may have made another call with the same one.
+        return placed if ids.decode(call_id) or _is_unchanged(call, placed) else None
+
+
+def _members(calls: Sequence[chat.ToolCall], found: Sequence[Placed]) -> list[Member]:
+    if not found:
+        return [Member(call, ids.decode(call.get("id")), None) for call in calls]
+    return [
+        Member(call, ids.decode(placed.written.call_id), placed)
+        for call, placed in zip(calls, found, strict=True)
+    ]
+
+
+def _is_unchanged(call: chat.ToolCall, placed: Placed) -> bool:
+    return is_same_call(call, placed.call)
+
+
+def _has_its_id(call: chat.ToolCall, placed: Placed) -> bool:
+    return call.get("id") == placed.written.call_id
+
+
+def _nonce_of(call: chat.ToolCall) -> str | None:
+    """The nonce of a derived id, or of what is left of one."""
+    left = _left(str(call.get("id")))
+    return left[_NONCE] if left.startswith("bw") and len(left) == _LEFT else None
+
+
+def _left(call_id: str) -> str:
+    """What the shortest ids keep of a longer one."""
+    return _UNSAFE.sub("", call_id[: 2 * ids.MOST_LENGTH])[:_LEFT]
+
+
+def _said(turn: Turn) -> bytes:
+    """What the model called, apart from the ids."""
+    return fingerprint([canonical_call(call) for call in turn.original])
+
+
+def _says_something(content: object) -> bool:
+    """Whether a content holds anything; empty texts, which some agents write, are nothing."""
+    if isinstance(content, list):
+        return any(not isinstance(part, dict) or part.get("text") != "" for part in content)
+    return content is not None and content != ""

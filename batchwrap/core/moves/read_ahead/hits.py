@@ -1,0 +1,122 @@
+"""Whether reads that were added turn out to be wanted, as the conversation tells.
+
+A read is wanted if the model names its file within the next turns: it works with what it
+was shown. The part of a file that is being read anyway is wanted if the model goes on there,
+or edits the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from batchwrap.core.formats import chat
+from batchwrap.core.moves import ids
+from batchwrap.core.moves.read_ahead.past import arguments_in, is_added, may_be_same
+from batchwrap.core.moves.read_ahead.paths import FilePath, parse
+from batchwrap.core.moves.read_ahead.ranges import is_part, window_of
+from batchwrap.core.tools.find import path_in, role_of
+
+# Added reads that must be judged before their rate says anything.
+_ENOUGH = 4
+# Turns of the model within which a read must prove to be wanted.
+_PATIENCE = 3
+# Names that are in many folders: only with the folder do they tell a file.
+_COMMON = frozenset({"__init__", "index", "main", "mod", "lib", "readme", "makefile", "package"})
+_CHANGES = frozenset({"old", "new", "content", "edits", "patch"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """A read that was added.
+
+    Attributes:
+        turn: the number of its turn.
+        path: its file.
+        start: where it begins, if it is the next part of a file; else None.
+    """
+
+    turn: int
+    path: FilePath
+    start: int | None
+
+    def is_wanted(self, message: chat.Message, calls: list[chat.ToolCall]) -> bool:
+        """Whether a later message of the model makes use of it."""
+        if self.start is not None:
+            return any(self._goes_on(arguments_in(call)) for call in calls)
+        name = self.path.name
+        is_common = name.casefold().partition(".")[0] in _COMMON
+        needle = "/".join(self.path.parts[-2:]) if is_common else name
+        said = (*chat.texts(message.get("content")), *map(chat.arguments_of, calls))
+        return any(_names(text, needle) for text in said)
+
+    def _goes_on(self, given: dict[str, Any]) -> bool:
+        """Whether a call edits the file, or reads it from here on."""
+        path = path_in(given)
+        if path is None or not may_be_same(parse(path), self.path):
+            return False
+        changes = any(role_of(name) in _CHANGES for name in given)
+        return changes or (is_part(given) and window_of(given).start >= (self.start or 0))
+
+
+def hit_rate(messages: Sequence[chat.Message]) -> float | None:
+    """The share of added reads that turned out to be wanted, from 0 to 1.
+
+    Args:
+        messages: the agent view of a conversation.
+
+    Returns:
+        None while fewer than 4 are judged. A read is judged when the model names its file,
+        and at the latest three turns after it.
+    """
+    waiting: list[_Added] = []
+    wanted = unwanted = turn = 0
+    seen: set[str] = set()
+    for message in messages:
+        if message.get("role") != "assistant":
+            continue
+        calls = chat.tool_calls(message)
+        if not _is_wave(calls, seen):
+            turn += 1
+            own = [call for call in calls if not is_added(call)] if waiting else []
+            hits = [added for added in waiting if added.is_wanted(message, own)]
+            left = [added for added in waiting if added not in hits]
+            waiting = [added for added in left if turn - added.turn < _PATIENCE]
+            wanted, unwanted = wanted + len(hits), unwanted + len(left) - len(waiting)
+        waiting += [made for call in calls if (made := _added(call, turn))]
+    judged = wanted + unwanted
+    return wanted / judged if judged >= _ENOUGH else None
+
+
+def _is_wave(calls: list[chat.ToolCall], seen: set[str]) -> bool:
+    """Whether a message with these calls is the rest of a turn that was handed out in parts."""
+    derived = [ids.decode(call.get("id")) for call in calls]
+    nonces = {one.turn for one in derived if one is not None}
+    is_rest = nonces <= seen or all(map(is_added, calls))
+    seen |= nonces
+    return bool(calls) and None not in derived and is_rest
+
+
+def _added(call: chat.ToolCall, turn: int) -> _Added | None:
+    """What is to be judged, if read-ahead made the call."""
+    if not is_added(call):
+        return None
+    given = arguments_in(call)
+    # A tool that the user declared may have a name of its own for the path.
+    named = path_in(given) or next((v for v in given.values() if isinstance(v, str)), "")
+    path = parse(named)
+    # Only the next part of a file is ever read with a range.
+    start = window_of(given).start if is_part(given) else None
+    return _Added(turn, path, start) if path else None
+
+
+def _names(text: str, needle: str) -> bool:
+    """Whether a text has a name in it that is not a part of a longer one."""
+    at = text.find(needle)
+    while at >= 0:
+        before, after = text[at - 1 : at], text[at + len(needle) :][:1]
+        if not (before.isalnum() or before in ("_", "-", ".")) and not after.isalnum():
+            return True
+        at = text.find(needle, at + 1)
+    return False

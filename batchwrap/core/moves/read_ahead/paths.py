@@ -1,0 +1,150 @@
+"""Paths that may be read without being asked for.
+
+Names of files come out of texts that anybody may have written: a text must not be able to
+lead read-ahead to a secret, to another machine, or out of the folders where the model works.
+What is not plainly an ordinary file of source or text is left to the model.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from batchwrap.core.tools.find import words_of
+
+_LONGEST = 300
+_ROOT = re.compile(r"(?:[A-Za-z]:)?/|")
+# One part of a path: no hidden file, glob, variable, option, drive, stream or URL.
+_PLAIN = re.compile(r"[\w@+(](?:[\w .@+()-]*[\w@+)-])?")
+_FOLDERS = frozenset({"node_modules", "__pycache__"})
+_SECRET = re.compile(
+    r"secret|credential|passw(?:or)?d|passphrase|api_?key|private_?key|service_?account"
+    r"|keystore|kubeconfig|^id_(?:rsa|dsa|ecdsa|ed25519)"
+)
+_SECRET_WORDS = frozenset({"token", "tokens", "key", "keys", "pwd"})
+# Extensions that are never read, anywhere behind a dot in a name ("key.pem.txt", "x.tar.gz"),
+# and those that are surely text.
+_NEVER, _TEXT = (
+    frozenset(extensions.split())
+    for extensions in (
+        """asc crt cer der env gpg jks kdbx key keychain keystore keytab ovpn p12 p7b pem pfx
+        pgp ppk secret tfstate tfvars 7z a apk avi avif bin bmp bz2 class dat db dll dmg doc
+        docx dylib ear eot exe flac gif gz heic ico iso jar jpeg jpg lib lz4 map min mkv mov mp3
+        mp4 npy npz o obj ogg onnx otf parquet pdf pickle pkl png ppt pptx psd pt pth pyc pyd
+        rar safetensors so sqlite sqlite3 tar tgz tif tiff ttf war wasm wav webm webp whl woff
+        woff2 xls xlsx xz zip zst""",
+        """adoc asm astro bash bat bzl c cc cfg cjs clj cljs cmake cmd coffee conf cpp cr cs
+        cshtml css csv cts cu cuh cxx d dart diff dts edn eex el elm erb erl ex exs f f90 fish
+        fs fsx gd glsl go gql gradle graphql groovy h haml hbs hcl heex hh hlsl hpp hrl hs htm
+        html hxx inc ini ipp j2 java jinja jl js json json5 jsonc jsx kt kts less lisp log lua m
+        md mdx mjs mk ml mli mm mts nim nix org pas patch php phtml pl pm po pp prisma
+        properties proto ps1 pug purs pxd py pyi pyx r rake rb re rkt rs rst s sass sbt scala
+        scm scss sh sol sql styl sv svelte swift tcl templ tex tf thrift toml ts tsx txt v vala
+        vb vhd vhdl vim vue wgsl xml xsd yaml yml zig zsh""",
+    )
+)
+_NAMES = frozenset({"Dockerfile", "Gemfile", "Jenkinsfile", "Makefile", "Procfile", "Rakefile"})
+
+
+@dataclass(frozen=True, slots=True)
+class FilePath:
+    """A path, taken apart.
+
+    Attributes:
+        root: ``"/"``, ``"C:/"``, or nothing for a relative path.
+        parts: folders and the file; never ``.`` or ``..``. Empty for the root itself.
+    """
+
+    root: str
+    parts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.root + "/".join(self.parts)
+
+    @property
+    def name(self) -> str:
+        """The file's name in its folder."""
+        return self.parts[-1] if self.parts else ""
+
+    @property
+    def extension(self) -> str:
+        """What stands behind the last dot of its name, in lower case; empty without a dot."""
+        return self.name.casefold().rpartition(".")[2] if "." in self.name else ""
+
+    @property
+    def folder(self) -> FilePath:
+        """The folder that it is in."""
+        return FilePath(self.root, self.parts[:-1])
+
+    @property
+    def key(self) -> tuple[str, tuple[str, ...]]:
+        """The same for all spellings that may be the same file."""
+        return self.root.casefold(), tuple(part.casefold() for part in self.parts)
+
+    def join(self, *parts: str) -> FilePath:
+        """The path of what is in this folder."""
+        return FilePath(self.root, self.parts + parts)
+
+
+@functools.lru_cache(maxsize=8_192)  # each request brings the whole conversation's paths again
+def parse(text: str) -> FilePath | None:
+    """A path taken apart; None for a folder, a network path, ``..``, or what is no path."""
+    slashed = text.replace("\\", "/")
+    if not 0 < len(text) <= _LONGEST or not text.isprintable() or slashed.startswith("//"):
+        return None
+    root = _ROOT.match(slashed)
+    assert root is not None  # it matches nothing, too
+    parts = tuple(part for part in slashed[root.end() :].split("/") if part not in ("", "."))
+    if not parts or slashed.endswith("/") or ".." in parts:
+        return None
+    return FilePath(root[0], parts)
+
+
+def beside(folder: FilePath, name: str) -> FilePath | None:
+    """What a relative name means in a file of the folder; None for anything else."""
+    parts = list(folder.parts)
+    if not name.isprintable() or name[:1] in ("/", "\\", ""):
+        return None
+    for part in name.split("/"):
+        if part == ".." and not parts:
+            return None
+        if part == "..":
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return parse(str(FilePath(folder.root, tuple(parts)))) if parts else None
+
+
+@functools.lru_cache(maxsize=8_192)
+def is_harmless(path: FilePath) -> bool:
+    """Whether nothing in a path is hidden, looks like a secret, or is no text."""
+    if len(str(path)) > _LONGEST or not _FOLDERS.isdisjoint(path.key[1]):
+        return False
+    if not all(map(_PLAIN.fullmatch, path.parts)) or any(map(_looks_secret, path.parts)):
+        return False
+    # Prose around a name must not become a part of it.
+    is_prose = not path.root and " " in str(path)
+    return not is_prose and _NEVER.isdisjoint(path.name.casefold().split(".")[1:])
+
+
+def is_source(path: FilePath) -> bool:
+    """Whether a name that a text mentions is harmless, and surely that of a text file."""
+    return (path.extension in _TEXT or path.name in _NAMES) and is_harmless(path)
+
+
+def is_near(path: FilePath, folders: Collection[FilePath]) -> bool:
+    """Whether a file is in or below one of the folders; in a root, only directly in it."""
+    least = 0 if len(path.parts) == 1 else 1
+    return any(
+        FilePath(path.root, path.parts[:length]) in folders
+        for length in range(least, len(path.parts))
+    )
+
+
+def _looks_secret(part: str) -> bool:
+    folded = part.casefold()
+    words = {*words_of(part), *words_of(folded)}
+    joined = folded.replace("-", "_").replace(" ", "_").replace(".", "_")
+    return _SECRET.search(joined) is not None or not _SECRET_WORDS.isdisjoint(words)

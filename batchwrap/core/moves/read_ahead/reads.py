@@ -1,0 +1,214 @@
+"""Which reads go out along with a single read, and which of their results are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from batchwrap.core.failures import looks_failed
+from batchwrap.core.formats import chat
+from batchwrap.core.moves.cap import tokens_of
+from batchwrap.core.moves.read_ahead.hits import hit_rate
+from batchwrap.core.moves.read_ahead.past import Call, Past, arguments_in, may_be_same, past_of
+from batchwrap.core.moves.read_ahead.paths import FilePath, is_harmless, is_near, parse
+from batchwrap.core.moves.read_ahead.ranges import Window, ended, is_part, lines_in, move, window_of
+from batchwrap.core.moves.read_ahead.sources import aligned, listed, mentioned, referred
+from batchwrap.core.tools.find import SingleTool, role_of
+from batchwrap.core.tools.items import as_text
+from batchwrap.options import AheadSource, ReadAhead
+
+# A text that names more files than this says little about which comes next.
+_MOST_NAMES = 20
+# A context with less room than this many times the budget is short.
+_ROOM = 2
+_MOST_DOUBLINGS = 10
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Now:
+    """The model's read, and what came before it."""
+
+    past: Past
+    tool: SingleTool
+    given: dict[str, Any]
+    path: FilePath
+    options: ReadAhead
+
+
+# The path of a read, the arguments for its range, and where in the conversation it is named.
+_Wanted = tuple[FilePath, dict[str, Any], int]
+
+
+def next_reads(
+    messages: Sequence[chat.Message],
+    call: chat.ToolCall,
+    singles: Mapping[str, SingleTool],
+    options: ReadAhead,
+    *,
+    room: int | None = None,
+) -> list[tuple[SingleTool, str]]:
+    """The reads that are added to a single read, as (tool, JSON arguments), best first.
+
+    Args:
+        messages: the agent view of the request.
+        call: the model's only call, whole.
+        singles: the tools of the request, by name.
+        options: what the user allows.
+        room: tokens left in the context; None if nobody knows.
+
+    Returns:
+        At most `max_reads`; none for a call that is no read, if the context is short, or if
+        too few reads were wanted so far.
+    """
+    tool = singles.get(chat.name_of(call))
+    if tool is None or tool.kind != "read" or tool.path is None:
+        return []
+    given = arguments_in(call)
+    value = given.get(tool.path)
+    path = parse(value) if isinstance(value, str) else None
+    if path is None or (room is not None and room < _ROOM * options.max_tokens):
+        return []
+    reads = _reads(_Now(past_of(messages, singles), tool, given, path, options))
+    rate = hit_rate(messages) if reads else None
+    return [] if rate is not None and rate < options.min_hit_rate else reads
+
+
+def kept(
+    results: Sequence[Sequence[object]],
+    max_tokens: int,
+    failed: Callable[[str], bool] = looks_failed,
+) -> list[bool]:
+    """Which results of added reads the model is shown.
+
+    Args:
+        results: texts and content parts of each, as `results.contents` gives them.
+        max_tokens: most tokens, by a rough estimate, that they have together.
+        failed: whether a text reads as failed.
+
+    Returns:
+        One for each result: whether it is text, did not fail, and fits behind those before.
+    """
+    left = max_tokens
+    shown: list[bool] = []
+    for parts in results:
+        texts = [text for part in parts for text in _texts(part)]
+        text = "\n".join(texts)
+        fits = len(texts) == len(parts) and bool(text) and tokens_of(text) <= left
+        shown.append(fits and not failed(text))
+        left -= tokens_of(text) if shown[-1] else 0
+    return shown
+
+
+def _texts(part: object) -> Iterator[str]:
+    return chat.texts(part if isinstance(part, str) else [part])
+
+
+def _reads(now: _Now) -> list[tuple[SingleTool, str]]:
+    found: list[tuple[FilePath, str]] = []
+    for path, window, named in _candidates(now):
+        known = may_be_same(path, now.path) or now.past.knows(path, named)
+        if (known and not window) or any(may_be_same(other, path) for other, _ in found):
+            continue
+        arguments = _arguments(now, path, window)
+        if arguments is not None:
+            found.append((path, arguments))
+        if len(found) == now.options.max_reads:
+            break
+    return [(now.tool, arguments) for _, arguments in found]
+
+
+def _candidates(now: _Now) -> Iterator[_Wanted]:
+    """What the sources name and nothing speaks against, in the order of trust."""
+    folders = now.past.folders() | {now.path.folder}
+    for source in get_args(AheadSource):
+        for path, window, named in _SOURCES[source](now) if source in now.options.sources else ():
+            near = is_near(path, folders) or (source == "prompt" and not path.root)
+            if near and is_harmless(path):
+                yield path, window, named
+
+
+def _prompt(now: _Now) -> Iterator[_Wanted]:
+    """Files that the newest user message names."""
+    names = mentioned(now.past.prompt)
+    others = aligned(names, now.path)
+    if others is None:  # nothing tells from which folder relative names start
+        others = [name for name in names if name.root or not now.path.root]
+    return _few(others, now.past.asked)
+
+
+def _chunk(now: _Now) -> Iterator[_Wanted]:
+    """The next part of a file, if this read goes on where the one before it ended.
+
+    The part is as long as this one, and twice that with each further part in a row.
+    """
+    reads = [c for c in now.past.of(now.path) if c.tool.kind == "read" and c.went_well]
+    if not reads or not is_part(now.given):
+        return
+    current, windows = window_of(now.given), [_shown(read) for read in reads]
+    row, before = 0, Window(0, None)
+    for read, window in zip(reads, windows, strict=True):
+        row = row + (not read.is_added) if window.follows(before) else 0
+        before = window
+    text, asked = reads[-1].text, window_of(reads[-1].given).length
+    if before.end is None or not current.follows(before) or ended(text, current, asked):
+        return
+    length = current.length or before.end - before.start
+    # The model's own overlap is kept, so no line is missed whatever the tool counts from.
+    start = current.start + length - max(0, before.end - current.start)
+    if any(window.start <= start < (window.end or 0) for window in windows):
+        return
+    most = int(now.options.max_tokens * lines_in(text) / (tokens_of(text) or 1))
+    lines = max(1, min(length << min(row, _MOST_DOUBLINGS), most))
+    yield now.path, move(now.given, start, lines), -1
+
+
+def _search(now: _Now) -> Iterator[_Wanted]:
+    """The other files of the newest search result, if this one is among them."""
+    search = now.past.newest("read_only")
+    others = aligned(listed(search.text), now.path) if search and search.went_well else None
+    return _few(others or [], search.place if search else -1)
+
+
+def _reference(now: _Now) -> Iterator[_Wanted]:
+    """The other files to which the file just read refers, if this one is among them."""
+    newest = now.past.newest("read")
+    turn = [call for call in now.past.calls if newest and call.place == newest.place]
+    for call in turn:
+        if call.tool.kind == "read" and call.path and call.went_well:
+            others = referred(call.text, call.path, now.path)
+            if others is not None:
+                return _few(others, call.place)
+    return iter(())
+
+
+_SOURCES: dict[AheadSource, Callable[[_Now], Iterator[_Wanted]]] = {
+    "prompt": _prompt,
+    "chunk": _chunk,
+    "search": _search,
+    "reference": _reference,
+}
+
+
+def _few(paths: Sequence[FilePath], named: int) -> Iterator[_Wanted]:
+    return ((path, {}, named) for path in paths if len(paths) <= _MOST_NAMES)
+
+
+def _shown(read: Call) -> Window:
+    """The lines that a read has shown; counted, where it left their number to the tool."""
+    window = window_of(read.given)
+    return window if window.end else Window(window.start, window.start + lines_in(read.text))
+
+
+def _arguments(now: _Now, path: FilePath, window: dict[str, Any]) -> str | None:
+    """The arguments of an added read; None if the tool requires what nobody can know."""
+    own = now.given[now.tool.path or ""]
+    written = str(path).replace("/", "\\") if "\\" in own and "/" not in own else str(path)
+    arguments = {now.tool.path: own if window else written}
+    for name in now.tool.required:
+        value = now.given.get(name)
+        if isinstance(value, bool) or (role_of(name) == "note" and name in now.given):
+            arguments[name] = value
+        elif name not in arguments and name not in window:
+            return None
+    return as_text({**arguments, **window})

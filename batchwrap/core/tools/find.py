@@ -1,0 +1,271 @@
+"""Finding the agent's tools that can be batched: right or not at all.
+
+A tool wrongly taken for a read is a defect, a missed one is not. So a tool counts only if
+its name says what it does, and its parameters, each with a role, bear that out. Tools that
+choose what they do by a command, that work on a file opened before, or that address lines
+by number (which shift under an edit) are left alone unless the user declares them.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from batchwrap.core.formats import chat
+from batchwrap.options import Batching, Tool, ToolKind
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_ROLES: dict[str, frozenset[str]] = {
+    role: frozenset(names.split())
+    for role, names in {
+        "path": """absolute_path file file_name file_path filename filepath path relative_path
+            target_file""",
+        "folder": """dir dir_path directory directory_path folder folder_path
+            relative_workspace_path search_directory search_path target_directory""",
+        "old": "before old old_str old_string old_text snippet",
+        "new": "after new new_str new_string new_text",
+        "content": "code_content content contents file_content file_text text",
+        "pattern": """file_pattern glob_pattern pattern query regex search_string search_term""",
+        "patch": "code_edit diff patch",
+        "edits": "edits replacement_chunks replacements",
+        "command": "cmd command commands mode operation payload script",
+        "position": "insert_line line line_number replace_begin_line_number",
+        "state": "cell_id cell_idx cell_type is_new_cell last_modified notebook_path",
+    }.items()
+}
+_RANGE = frozenset({"offset", "limit", "line", "lines", "start", "end", "head", "tail", "range"})
+_NOTES = frozenset({"explanation", "instruction", "instructions", "summary"})
+_OBJECTS = frozenset(
+    [
+        "a",
+        "code",
+        "content",
+        "contents",
+        "file",
+        "files",
+        "in",
+        "into",
+        "source",
+        "string",
+        "text",
+        "to",
+    ]
+)
+_NAMES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    # kind: (verbs that the name begins or ends with, what else may stand in it)
+    "read": (frozenset({"read", "view", "cat"}), _OBJECTS - {"files"}),
+    "edit": (
+        frozenset({"edit", "replace", "multiedit", "delete", "search", "apply"}),
+        _OBJECTS | {"multi", "replace", "snippet", "edit", "str"},
+    ),
+    "write": (frozenset({"write", "create", "save"}), _OBJECTS - {"files"}),
+    "list": (frozenset({"list", "ls", "directory"}), _OBJECTS | {"dir", "directory", "tree"}),
+    "search": (
+        frozenset({"grep", "glob", "search", "find", "file"}),
+        _OBJECTS | {"by", "dir", "glob", "name", "search"},
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SingleTool:
+    """One of the agent's tools that can be batched.
+
+    Attributes:
+        name: its name in the request.
+        kind: what it does; ``"barrier"`` for one of which nobody knows.
+        path: the parameter that names what it touches; None where nothing does.
+        parameters: its JSON schema, as the agent sent it.
+        required: names of its required parameters.
+        description: what the agent says that it does.
+    """
+
+    name: str
+    kind: ToolKind | Literal["barrier"]
+    path: str | None
+    parameters: dict[str, Any]
+    required: tuple[str, ...]
+    description: str = ""
+
+
+def find(tools: object, batching: Batching) -> list[SingleTool]:
+    """The batchable tools of a request, in its order.
+
+    A name that occurs twice is left alone: nobody could tell which one an item means.
+    """
+    functions = list(chat.function_tools(tools))
+    names = [function["name"] for function in functions]
+    found = (
+        _single(function, batching.tools.get(function["name"]))
+        for function in functions
+        if function["name"] not in batching.exclude and names.count(function["name"]) == 1
+    )
+    return [single for single in found if single is not None]
+
+
+def barriers(tools: object, singles: Mapping[str, SingleTool]) -> dict[str, SingleTool]:
+    """The tools of a request that cannot be batched, by name: each is a barrier.
+
+    Args:
+        tools: the request's tools.
+        singles: those that can be batched, by name.
+    """
+    functions = list(chat.function_tools(tools))
+    names = Counter(function["name"] for function in functions)
+    return {
+        function["name"]: SingleTool(function["name"], "barrier", None, *_takes(function))
+        for function in functions
+        if function["name"] not in singles and names[function["name"]] == 1
+    }
+
+
+def path_in(arguments: object) -> str | None:
+    """The path that a call's arguments name, by the names of its parameters."""
+    for name, value in arguments.items() if isinstance(arguments, dict) else ():
+        if isinstance(value, str) and role_of(name) in ("path", "folder"):
+            return value
+    return None
+
+
+def _single(function: dict[str, Any], declared: Tool | ToolKind | None) -> SingleTool | None:
+    parameters = function.get("parameters")
+    if declared is not None and isinstance(parameters, dict | None):
+        parameters = {"type": "object", "properties": {}, **(parameters or {})}  # it takes none
+    properties = parameters.get("properties") if isinstance(parameters, dict) else None
+    if not isinstance(parameters, dict) or not isinstance(properties, dict):
+        return None
+    required = _required(parameters)
+    shape = _Shape({name: role_of(name) for name in properties}, properties, required)
+    name, told = function["name"], str(function.get("description") or "")
+    if declared is not None:
+        tool = declared if isinstance(declared, Tool) else Tool(declared)
+        return SingleTool(name, tool.kind, tool.path or shape.path, parameters, required, told)
+    kind = next(
+        (kind for kind, (fits, _) in _KINDS.items() if _is_named(name, kind) and fits(shape)), None
+    )
+    return (
+        SingleTool(name, _KINDS[kind][1], shape.path, parameters, required, told) if kind else None
+    )
+
+
+def _required(parameters: dict[str, Any]) -> tuple[str, ...]:
+    listed = parameters.get("required")
+    return tuple(n for n in listed if isinstance(n, str)) if isinstance(listed, list) else ()
+
+
+def _takes(function: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The schema of a tool's parameters, whatever it sent as one, and the required ones."""
+    given = function.get("parameters")
+    parameters = given if isinstance(given, dict) else {}
+    if not isinstance(parameters.get("properties"), dict):
+        parameters = {**parameters, "type": "object", "properties": {}}
+    return parameters, _required(parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The parameters of a tool, with their roles."""
+
+    roles: dict[str, str]
+    properties: dict[str, Any]
+    required: tuple[str, ...]
+
+    @property
+    def path(self) -> str | None:
+        """The parameter that names what the tool touches."""
+        return next((n for n, role in self.roles.items() if role in ("path", "folder")), None)
+
+    def takes(self, role: str, kind: str = "string") -> bool:
+        """Whether exactly one parameter has the role, is required, and has the type."""
+        [*named] = (name for name, its in self.roles.items() if its == role)
+        if len(named) != 1 or named[0] not in self.required:
+            return False
+        schema = self.properties[named[0]]
+        return isinstance(schema, dict) and schema.get("type") == kind
+
+    def has(self, *roles: str) -> bool:
+        """Whether any parameter has one of the roles."""
+        return not set(roles).isdisjoint(self.roles.values())
+
+    def else_harmless(self, *roles: str) -> bool:
+        """Whether every other required parameter is a range, a flag or an explanation."""
+        return all(
+            self.roles[name] in (*roles, "range", "note") or _is_flag(self.properties[name])
+            for name in self.required
+            if name in self.roles
+        )
+
+
+def _is_read(shape: _Shape) -> bool:
+    writes = shape.has("old", "new", "content", "edits", "patch", "position", "state")
+    return shape.takes("path") and not writes and shape.else_harmless("path")
+
+
+def _is_edit(shape: _Shape) -> bool:
+    replaces = shape.takes("old") and shape.takes("new")
+    edits = shape.takes("edits", "array") and not shape.has("old", "new")
+    patches = shape.takes("patch") and not shape.has("old", "new")
+    return (
+        shape.takes("path")
+        and (replaces or edits or patches)
+        and not shape.has("content", "position", "state")
+        and shape.else_harmless("path", "old", "new", "edits", "patch")
+    )
+
+
+def _is_write(shape: _Shape) -> bool:
+    edits = shape.has("old", "new", "edits", "patch", "position", "state")
+    whole = shape.takes("path") and shape.takes("content")
+    return whole and not edits and shape.else_harmless("path", "content")
+
+
+def _is_list(shape: _Shape) -> bool:
+    return not shape.has(*_CHANGES) and shape.else_harmless("path", "folder")
+
+
+def _is_search(shape: _Shape) -> bool:
+    return shape.has("pattern") and not shape.has(*_CHANGES, "command")
+
+
+_CHANGES = ("old", "new", "content", "edits", "patch", "position", "state")
+_KINDS: dict[str, tuple[Callable[[_Shape], bool], ToolKind]] = {
+    "read": (_is_read, "read"),
+    "edit": (_is_edit, "edit"),
+    "write": (_is_write, "write"),
+    "list": (_is_list, "read_only"),
+    "search": (_is_search, "read_only"),
+}
+
+
+def _is_named(name: str, kind: str) -> bool:
+    """Whether a tool's name says that it is of a kind, and nothing else."""
+    verbs, others = _NAMES[kind]
+    words = words_of(name)
+    named = bool(words) and (words[0] in verbs or words[-1] in verbs)
+    return named and (verbs | others).issuperset(words)
+
+
+@functools.lru_cache(maxsize=4_096)
+def role_of(name: str) -> str:
+    """What a parameter's name says that it is."""
+    words = words_of(name)
+    joined = "_".join(words)
+    role = next((role for role, names in _ROLES.items() if joined in names), None)
+    if role is not None:
+        return role
+    if not _RANGE.isdisjoint(words):
+        return "range"
+    return "note" if not _NOTES.isdisjoint(words) else "other"
+
+
+def _is_flag(schema: object) -> bool:
+    return isinstance(schema, dict) and schema.get("type") == "boolean"
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name in any spelling (snake, camel, dashes), in lower case."""
+    return [word.lower() for word in _WORD.findall(name)]

@@ -1,0 +1,300 @@
+"""Reading arguments that are almost JSON, without ever touching what a string says.
+
+A rewriter: healthy text is copied to the byte, and only what is broken around the strings
+is written anew. So a healthy object comes back as it is, and what was handed out of a
+stream before the defect stays true. Where the meaning cannot be known it refuses: half a
+file, or a file with a guessed quote in it, is worse than an error.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+from batchwrap.core.tools.schema import resolved, types_of
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_COMMENT = re.compile(r"//[^\n]*|#[^\n]*|/\*.*?\*/", re.DOTALL)
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.+-])")
+_WORD = re.compile(r"(?:true|false|null|True|False|None)\b")
+_WORDS = {"True": "true", "False": "false", "None": "null"}
+_ESCAPE = r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})'
+# As much of a string as stays as it is, by its quote: all escapes in one go.
+_RUN = {
+    '"': re.compile(rf'(?:[^"\\\x00-\x1f]++|{_ESCAPE})*+'),
+    "'": re.compile(rf"(?:[^\"'\\\x00-\x1f]++|{_ESCAPE})*+"),
+}
+_FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\r?\n")
+_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+# What servers leave behind the object: closers that are too many, and their own end marks.
+_AFTER = re.compile(
+    r"(?:[\s}\]]|```|</?tool_calls?>|</function>|</parameter>|</s>|\[/TOOL_CALLS\]|<\|[a-z_]{2,30}\|>"
+    r"|<｜[a-zA-Z▁]{2,30}｜>)*+"
+)
+_INTEGER = re.compile(r"-?(?:0|[1-9]\d*)")
+DEEPEST = 60
+# Half a second for the worst of texts; what is longer is handed on as it came.
+MOST_CHARACTERS = 1_000_000
+_MOST_ENCODINGS = 3
+
+
+class Refused(Exception):
+    """The text has no meaning that is certain; the reason is one word."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def rewrite(text: str, parameters: object, *, bold: bool = False) -> str:
+    """The JSON object that a text means, as close to the text as can be.
+
+    Args:
+        text: the arguments of a tool call.
+        parameters: the tool's JSON schema; tells where a text is a list, or a number.
+        bold: also drop a closed ``<think>`` block in front, and keep the backslash of
+            escapes that JSON does not have (``\\d``). For read-only tools.
+
+    Raises:
+        Refused: it is cut off, or has no meaning or more than one.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise Refused("too_long" if text.rstrip().endswith("}") else "truncated")
+    schema = parameters if isinstance(parameters, dict) else {}
+    for _ in range(_MOST_ENCODINGS):
+        inner = _unwrapped(text, bold=bold)
+        if not inner.startswith('"'):
+            return _Rewriter(inner, schema, bold=bold).document()
+        text = _decoded(inner)
+    raise Refused("not_an_object")
+
+
+def _unwrapped(text: str, *, bold: bool) -> str:
+    """The text without what may stand around an object."""
+    plain = text.removeprefix("\ufeff")
+    thought = _THOUGHT.match(plain) if bold else None
+    stripped = (plain[thought.end() :] if thought else plain).lstrip()
+    fence = _FENCE.match(stripped)
+    if fence is not None:
+        return stripped[fence.end() :].strip().removesuffix("```").rstrip()
+    return plain if stripped.startswith("{") and thought is None else stripped
+
+
+def _decoded(text: str) -> str:
+    """The text that a JSON string holds; raw control characters in it are kept."""
+    try:
+        value = json.loads(text, strict=False)
+    except ValueError:
+        raise Refused("truncated" if text.count('"') == 1 else "not_an_object") from None
+    return str(value)
+
+
+class _Rewriter:
+    def __init__(self, text: str, schema: dict[str, Any], *, bold: bool) -> None:
+        self._text = text
+        self._root = schema
+        self._bold = bold
+        self._at = 0
+        self._out: list[str] = []
+
+    def document(self) -> str:
+        self._skip()
+        if self._peek() != "{":
+            raise Refused(self._no_object())
+        self._object(self._root, 0)
+        end = _AFTER.match(self._text, self._at)
+        assert end is not None
+        if end.end() < len(self._text):
+            several = self._text[end.end()] == "{"
+            raise Refused("several_objects" if several else "text_after_object")
+        rest = self._text[self._at :]
+        return "".join([*self._out, rest if rest.isspace() else ""])
+
+    def _no_object(self) -> str:
+        rest = self._text[self._at :]
+        if not rest:
+            return "empty"
+        return "text_before_object" if "{" in rest and rest[0] != "[" else "not_an_object"
+
+    def _object(self, schema: Any, depth: int) -> None:
+        properties = schema.get("properties") if isinstance(schema, dict) else None
+        known: dict[str, Any] = properties if isinstance(properties, dict) else {}
+        seen: set[str] = set()
+        self._take("{")
+        while self._more("}", first=not seen):
+            key = self._key()
+            if key in seen:
+                raise Refused("duplicate_key")
+            seen.add(key)
+            self._skip()
+            self._take(":")
+            self._value(resolved(known.get(key), self._root), depth + 1)
+        self._take("}")
+
+    def _array(self, schema: Any, depth: int) -> None:
+        items = resolved(schema.get("items"), self._root) if isinstance(schema, dict) else {}
+        first = True
+        self._take("[")
+        while self._more("]", first=first):
+            self._value(items, depth + 1)
+            first = False
+        self._take("]")
+
+    def _more(self, closer: str, *, first: bool) -> bool:
+        """Whether another member follows; a comma before the closer is dropped."""
+        self._skip()
+        if self._peek() == closer:
+            return False
+        if first:
+            return True
+        if self._peek() != ",":
+            raise Refused(self._no_comma())
+        self._at += 1
+        comma = len(self._out)
+        self._out.append(",")
+        self._skip()
+        if self._peek() == closer:
+            del self._out[comma]
+            return False
+        return True
+
+    def _no_comma(self) -> str:
+        """Why there is no comma where one must be."""
+        before = "".join(self._out[-3:]).rstrip()[-1:]
+        if before == '"' and self._peek() not in "\"'{[}]":
+            return "unescaped_quote"
+        return "missing_comma"
+
+    def _key(self) -> str:
+        if self._peek() not in "\"'":
+            raise Refused(self._no_key())
+        token = self._string()
+        self._out.append(token)
+        return str(_loaded(token))
+
+    def _no_key(self) -> str:
+        value = self._text[self._at :].partition(":")[2].lstrip()
+        quoted = value[:1] in ('"', "'", "{", "[") or _NUMBER.match(value) or _WORD.match(value)
+        return "unquoted_key" if quoted else "unquoted_value"
+
+    def _value(self, schema: dict[str, Any], depth: int) -> None:
+        if depth > DEEPEST:
+            raise Refused("too_deep")
+        self._skip()
+        mark = self._peek()
+        if mark == "{":
+            self._object(schema, depth)
+        elif mark == "[":
+            self._array(schema, depth)
+        elif mark in "\"'":
+            self._out.append(_typed(self._string(), types_of(schema)))
+        else:
+            self._literal()
+
+    def _literal(self) -> None:
+        found = _NUMBER.match(self._text, self._at) or _WORD.match(self._text, self._at)
+        if found is None:
+            rest = self._text[self._at :]
+            cut = re.fullmatch(r"-?[\d.]*(?:[eE][+-]?\d*)?|[a-zA-Z]{1,4}", rest)
+            raise Refused("truncated" if cut else "unquoted_value")
+        self._at = found.end()
+        self._out.append(_WORDS.get(found[0], found[0]))
+
+    def _string(self) -> str:
+        """The string that begins here, as a JSON string."""
+        quote = self._peek()
+        pieces, at = ['"'], self._at + 1
+        while True:
+            run = _RUN[quote].match(self._text, at)
+            assert run is not None
+            pieces.append(run[0])
+            mark = self._text[run.end() : run.end() + 1]
+            if not mark:
+                raise Refused("truncated")
+            if mark == quote:
+                self._at = run.end() + 1
+                return "".join([*pieces, '"'])
+            piece, at = self._inside(mark, run.end(), quote)
+            pieces.append(piece)
+
+    def _inside(self, mark: str, at: int, quote: str) -> tuple[str, int]:
+        """What stands in a JSON string for a mark in this one, and where to go on."""
+        if mark != "\\":  # a raw control character, or the other kind of quote
+            return (json.dumps(mark)[1:-1], at + 1)
+        following = self._text[at + 1 : at + 2]
+        if not following or (following == "u" and len(self._text) < at + 6):
+            raise Refused("truncated")
+        if following == quote == "'":
+            return "'", at + 2
+        if self._bold and following not in "ux":
+            return "\\\\", at + 1
+        raise Refused("invalid_escape")
+
+    def _skip(self) -> None:
+        """Copy white space, drop comments."""
+        while True:
+            space = _SPACE.match(self._text, self._at)
+            assert space is not None
+            if space[0]:
+                self._out.append(space[0])
+            self._at = space.end()
+            comment = _COMMENT.match(self._text, self._at)
+            if comment is None:
+                return
+            self._at = comment.end()
+
+    def _take(self, mark: str) -> None:
+        if self._peek() != mark:
+            raise Refused("missing_colon" if mark == ":" else "unexpected_character")
+        self._at += 1
+        self._out.append(mark)
+
+    def _peek(self) -> str:
+        if self._at >= len(self._text):
+            raise Refused("truncated" if self._out and self._text.strip() else "empty")
+        return self._text[self._at]
+
+
+def _typed(token: str, types: set[str]) -> str:
+    """The string as the schema wants it, where that is exactly what it says."""
+    text = None if not types or "string" in types else typed_text(_loaded(token), types)
+    return token if text is None else text
+
+
+def _loaded(token: str) -> str:
+    """What a JSON string says; half a surrogate is kept."""
+    return str(json.loads(token))
+
+
+def typed_text(said: str, types: set[str]) -> str | None:
+    """The JSON that a text is exactly, where a schema wants no text; None: nothing of these.
+
+    Args:
+        said: the text.
+        types: the JSON types that the schema names.
+    """
+    if "string" in types:
+        return None
+    if types & {"array", "object"} and _holds(said, types):
+        return said
+    if "integer" in types and _INTEGER.fullmatch(said):
+        return said
+    if "number" in types and _NUMBER.fullmatch(said):
+        return said
+    if "boolean" in types and said in ("true", "false", "True", "False"):
+        return said.lower()
+    return None
+
+
+def _holds(text: str, types: set[str]) -> bool:
+    """Whether a text is JSON of a list or an object, as wanted."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return (isinstance(value, list) and "array" in types) or (
+        isinstance(value, dict) and "object" in types
+    )

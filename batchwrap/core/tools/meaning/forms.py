@@ -1,0 +1,288 @@
+"""Forms: what one tool's arguments must look like, and what an object means under that.
+
+An object that fits stays as it is. Else a key may be an alias, a number may stand in a text,
+fields of a nested object may stand beside it. Each of these is done only where the schema
+leaves exactly one meaning.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from batchwrap.core.tools.find import SingleTool, role_of, words_of
+from batchwrap.core.tools.lenient import typed_text
+from batchwrap.core.tools.meaning.aliases import NAME_KEYS, roles_of, same_role
+from batchwrap.core.tools.meaning.decode import NOTHING, decoded
+from batchwrap.core.tools.schema import required_in, resolved, types_of
+
+Fields = dict[str, Any]
+
+_TYPES: dict[type, tuple[str, ...]] = {
+    str: ("string",),
+    bool: ("boolean",),
+    int: ("integer", "number"),
+    float: ("number",),
+    list: ("array",),
+    dict: ("object",),
+    type(None): ("null",),
+}
+_HARMLESS = ("read", "read_only")
+_DEFINITIONS = ("$defs", "definitions")
+# Objects in parameters: schemas may refer to themselves.
+_MOST_DEPTH = 2
+
+
+class Misfit(Exception):
+    """An object is no call of the tool; the words say why.
+
+    It `contradicts` where it is one of which only the meaning is not certain.
+    """
+
+    def __init__(self, words: str, *, contradicts: bool = False) -> None:
+        super().__init__(words)
+        self.words = words
+        self.contradicts = contradicts
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The parameters of one tool.
+
+    Attributes:
+        tool: the tool.
+        types: JSON types of each parameter, by name; empty where anything goes.
+        roles: what each parameter is.
+        inner: the form of the objects that a parameter is, or lists, by the parameter's name.
+        nested: the parameter that holds objects with this field, by the field's name, where
+            only one does.
+    """
+
+    tool: SingleTool
+    types: Mapping[str, frozenset[str]]
+    roles: Mapping[str, frozenset[str]]
+    inner: Mapping[str, Form]
+    nested: Mapping[str, str]
+
+    @classmethod
+    def of(cls, tool: SingleTool, depth: int = 0) -> Form:
+        """The form of a tool."""
+        properties: Mapping[str, Any] = tool.parameters["properties"]
+        schemas = {name: resolved(own, tool.parameters) for name, own in properties.items()}
+        types = {name: frozenset(types_of(schema)) for name, schema in schemas.items()}
+        made = {name: _inner(tool, schema, depth) for name, schema in schemas.items()}
+        inner = {name: form for name, form in made.items() if form is not None}
+        fields = Counter(field for form in inner.values() for field in form.types)
+        nested = {
+            field: name
+            for name, form in inner.items()
+            for field in form.types
+            if fields[field] == 1 and field not in types
+        }
+        return cls(tool, types, {name: roles_of(name) for name in types}, inner, nested)
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether a call of the tool changes nothing."""
+        return self.tool.kind in _HARMLESS
+
+    def is_whole(self, fields: Mapping[str, Any]) -> bool:
+        """Whether an object is a call as the schema has it, with nothing to be read into it.
+
+        Fields that the schema does not know pass, as they do without batchwrap, unless they
+        hold lists or objects, in which calls may stand, or may be parameters under another
+        name.
+        """
+        return all(name in fields for name in self.tool.required) and all(
+            self.accepts(name, value) if name in self.types else self._means_nothing(name, fields)
+            for name, value in fields.items()
+        )
+
+    def _means_nothing(self, key: str, fields: Mapping[str, Any]) -> bool:
+        """Whether nothing can be read into a field that the schema does not know."""
+        value = fields[key]
+        if type(value) in (list, dict) or key in NAME_KEYS or self._holder(key):
+            return False
+        if type(value) is str and value.lstrip()[:1] in ("[", "{"):
+            return False
+        return self.alias(key, fields) is None
+
+    def accepts(self, name: str, value: object) -> bool:
+        """Whether a value has one of the types that a parameter takes."""
+        types = self.types[name]
+        if not types or (value is None and name not in self.tool.required):
+            return True
+        if name in self.inner and type(value) in (list, dict):
+            objects = value if isinstance(value, list) else [value]
+            whole = self.inner[name].is_whole
+            if not all(type(one) is dict and whole(one) for one in objects):
+                return False
+        return not types.isdisjoint(_TYPES.get(type(value), ()))
+
+    def missing(self, fields: Mapping[str, Any]) -> list[str]:
+        """The required parameters that are not among some fields, aliases heeded."""
+        named = {self.alias(key, fields) or key for key in fields}
+        return [name for name in self.tool.required if name not in named and not self._nulls(name)]
+
+    def _nulls(self, name: str) -> bool:
+        """Whether a parameter can be null: strict schemas require those, too."""
+        return "null" in self.types.get(name, ())
+
+    def alias(self, key: str, fields: Mapping[str, Any]) -> str | None:
+        """The parameter that a key of some fields names in another way, if only one can be."""
+        if key in self.types:
+            return None
+        free = [name for name in self.types if name not in fields]
+        words = _words(key)
+        same = [name for name in free if words and words == _words(name)]
+        if not same and (roles := roles_of(key)):
+            same = [name for name in free if same_role(roles, self.roles[name])]
+            needed = [name for name in same if name in self.tool.required]
+            same = needed or same
+        if not same and role_of(key) == "range":
+            ranges = (name for name in free if role_of(name) == "range")
+            same = [name for name in ranges if words < _words(name) or _words(name) < words]
+        return same[0] if len(same) == 1 else None
+
+    def text_parameter(self, shared: Mapping[str, Any]) -> str | None:
+        """The parameter that a bare text stands for, beside fields that are given."""
+        missing = self.missing(shared)
+        if not self.tool.required and len(self.types) == 1:
+            missing = [name for name in self.types if name not in shared]
+        if len(missing) != 1:
+            return None
+        types = self.types.get(missing[0], frozenset())
+        return missing[0] if not types or "string" in types else None
+
+    def read(self, fields: Fields, shared: Mapping[str, Any]) -> Fields:
+        """The arguments that some fields mean, beside fields that they share with others.
+
+        Args:
+            fields: of one object.
+            shared: what stands outside of the list that the object is in.
+
+        Raises:
+            Misfit: they mean no call of the tool, or more than one.
+        """
+        own = self._named(fields)
+        made = self._with_shared(own, shared)
+        if shared and not any(name in self.types or self._holder(name) for name in own):
+            raise Misfit("an item says nothing of its own")
+        self._nest(made)
+        self._guess(made)
+        for name in self.types:
+            if name in made and not self.accepts(name, made[name]):
+                made[name] = self._converted(name, made[name])
+        lacks = self.missing(made)
+        if lacks:
+            names = ", ".join(f"`{name}`" for name in lacks)
+            raise Misfit(f"{names} {'is' if len(lacks) == 1 else 'are'} missing")
+        return made | {name: None for name in self.tool.required if name not in made}
+
+    def _named(self, fields: Mapping[str, Any]) -> Fields:
+        """The fields under the names that the schema has."""
+        renamed = {key: self.alias(key, fields) for key in fields}
+        wanted = Counter(renamed.values())
+        return {
+            name if name is not None and wanted[name] == 1 else key: fields[key]
+            for key, name in renamed.items()
+        }
+
+    def _with_shared(self, made: Fields, shared: Mapping[str, Any]) -> Fields:
+        given = self._named(shared)
+        known = {**{name: value for name, value in given.items() if name in self.types}, **made}
+        for name, value in given.items():
+            # Another word for what is there already ("file_path" beside "path") says it twice.
+            meant = name if name in self.types else self.alias(name, {})
+            if meant in known and known[meant] != value:
+                raise Misfit(f"`{meant}` is given twice, with two values", contradicts=True)
+        return known
+
+    def _nest(self, made: Fields) -> None:
+        """Put fields of a nested object where they belong."""
+        held = {key: holder for key in made if (holder := self._holder(key)) is not None}
+        for holder in set(held.values()):
+            fields = {key: made[key] for key in made if held.get(key) == holder}
+            if holder in made or self.inner[holder].missing(fields):
+                continue
+            for key in fields:
+                del made[key]
+            made[holder] = fields if "object" in self.types[holder] else [fields]
+
+    def _holder(self, key: str) -> str | None:
+        """The parameter that holds objects with a field of this name, or of one that means it."""
+        if key in self.types or key in self.nested:
+            return self.nested.get(key)
+        holders = [name for name, form in self.inner.items() if form.alias(key, {}) is not None]
+        return holders[0] if len(holders) == 1 else None
+
+    def _guess(self, made: Fields) -> None:
+        """Of a tool that changes nothing, the one text that is left is the one that is missing."""
+        lacks = [name for name in self.tool.required if name not in made]
+        left = [key for key in made if key not in self.types and isinstance(made[key], str)]
+        if not self.is_harmless or len(lacks) != 1 or len(left) != 1:
+            return
+        known = roles_of(left[0]) or role_of(left[0]) != "other"
+        types = self.types.get(lacks[0], frozenset())
+        if not known and (not types or "string" in types):
+            made[lacks[0]] = made.pop(left[0])
+
+    def _with_inner(self, name: str, value: Any) -> Any:
+        """A value whose objects are as their own form has them."""
+        form = self.inner.get(name)
+        if form is None:
+            return value
+        if isinstance(value, dict):
+            return form.read(value, {})
+        return [form.read(one, {}) if isinstance(one, dict) else one for one in value]
+
+    def _converted(self, name: str, value: Any) -> Any:
+        """A value in a type that its parameter takes, where that loses nothing."""
+        types = self.types[name]
+        for one in _other_types(value, set(types)):
+            if not types.isdisjoint(_TYPES.get(type(one), ())):
+                return self._with_inner(name, one)
+        wanted = " or ".join(sorted(types))
+        raise Misfit(f"`{name}` must be of the type {wanted}")
+
+
+@functools.lru_cache(maxsize=4_096)
+def _words(name: str) -> frozenset[str]:
+    return frozenset(words_of(name))
+
+
+def _other_types(value: Any, types: set[str]) -> Iterator[Any]:
+    if isinstance(value, str) and (text := typed_text(value, types)) is not None:
+        yield decoded(text)
+    if isinstance(value, dict):
+        yield value
+    if isinstance(value, list):
+        yield _decoded_items(value)
+    if isinstance(value, float) and value.is_integer():
+        yield int(value)
+    if type(value) is int and "string" in types:
+        yield str(value)
+    if isinstance(value, dict | str) and "array" in types:
+        yield [value]
+
+
+def _inner(tool: SingleTool, schema: Mapping[str, Any], depth: int) -> Form | None:
+    """The form of the objects that a parameter of a tool is, or that it lists."""
+    types = types_of(schema)
+    held = schema if types == {"object"} else resolved(schema.get("items"), tool.parameters)
+    if depth == _MOST_DEPTH or types not in ({"object"}, {"array"}) or types_of(held) != {"object"}:
+        return None
+    if not isinstance(held.get("properties"), dict) or not held["properties"]:
+        return None
+    shared = {key: tool.parameters[key] for key in _DEFINITIONS if key in tool.parameters}
+    required = tuple(sorted(required_in(held)))
+    return Form.of(replace(tool, parameters={**shared, **held}, required=required), depth + 1)
+
+
+def _decoded_items(value: list[Any]) -> list[Any]:
+    """A list of objects in which some stand as JSON texts."""
+    made = [decoded(one) if isinstance(one, str) else one for one in value]
+    return [old if new is NOTHING else new for old, new in zip(value, made, strict=True)]

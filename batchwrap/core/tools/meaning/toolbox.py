@@ -1,0 +1,83 @@
+"""Toolbox: which of a request's tools a name means, in the words that models use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import Final, Literal
+
+from batchwrap.core.tools.find import SingleTool, words_of
+from batchwrap.core.tools.meaning.aliases import FILLERS, MIXED_NAMES, VERBS
+from batchwrap.core.tools.meaning.forms import Form
+
+
+class Mixed(Enum):
+    """Stands for a batch of several tools."""
+
+    MIXED = "mixed"
+
+
+MIXED: Final = Mixed.MIXED
+Target = Form | Literal[Mixed.MIXED]
+
+
+class Toolbox:
+    """The tools that calls in a batch may mean.
+
+    Args:
+        singles: the tools that can be batched, by name.
+        barriers: the agent's other tools, by name.
+    """
+
+    def __init__(
+        self, singles: Mapping[str, SingleTool], barriers: Mapping[str, SingleTool]
+    ) -> None:
+        self._forms = {name: Form.of(tool) for name, tool in {**singles, **barriers}.items()}
+        self._stems: dict[frozenset[str], list[Form]] = {}
+        for form in self._forms.values():
+            self._stems.setdefault(_stem(form.tool.name), []).append(form)
+
+    def __iter__(self) -> Iterator[Form]:
+        return iter(self._forms.values())
+
+    def has(self, name: str) -> bool:
+        """Whether the agent has a tool of this very name."""
+        return name in self._forms
+
+    def form(self, tool: SingleTool) -> Form:
+        """The form of one of the tools."""
+        return self._forms[tool.name]
+
+    def resolve(self, name: str) -> Target | None:
+        """What a name means; None where nothing has it, or more than one tool might.
+
+        The name of a multi-tool means its tool, as one that was not offered does
+        (`multi_grep`): lists are read wherever one call can stand.
+        """
+        exact = self._forms.get(name) or self._forms.get(name.removeprefix("functions."))
+        if exact is not None:
+            return exact
+        if "_".join(words_of(name)) in MIXED_NAMES:
+            return MIXED
+        bare = name.replace("/", ".").replace(":", ".").rpartition(".")[2].rpartition("__")[2]
+        if bare in self._forms:
+            return self._forms[bare]
+        stem = _stem(bare)
+        if not stem:
+            return None
+        return self._only(self._stems.get(stem, [])) or self._by_verb(stem)
+
+    def _by_verb(self, stem: frozenset[str]) -> Form | None:
+        """The only tool that does what a verb says."""
+        kinds = [kind for kind, verbs in VERBS.items() if stem <= verbs]
+        forms = [form for form in self._forms.values() if form.tool.kind in kinds]
+        return self._only(forms)
+
+    @staticmethod
+    def _only(forms: list[Form]) -> Form | None:
+        return forms[0] if len(forms) == 1 else None
+
+
+def _stem(name: str) -> frozenset[str]:
+    """What a name says, but for words that every tool's name may have."""
+    return frozenset(word for word in words_of(name) if word not in FILLERS)

@@ -1,0 +1,205 @@
+"""Offer: adds multi-tools to a request, as a pure function of the agent's own tools.
+
+The same tools give the same bytes, so a prompt cache keeps its prefix. The schema is paid
+for in every request: items carry names and types only, since the descriptions stand at
+the single tool beside it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+import orjson
+
+from batchwrap.core.formats import chat
+from batchwrap.core.tools.multi import MultiTool
+from batchwrap.core.tools.schema import sample
+from batchwrap.options import Batching
+
+_ONE_TOOL = re.compile(
+    r"\b(one|a single|only one) (tool|function)( call)?s?( use)? (at a time|per (message|turn|step|"
+    r"response))\b|\bone tool (at a time )?per (message|turn)\b",
+    re.IGNORECASE,
+)
+# How each description ends: a layer of ours behind another one knows by it what that offers.
+_LIMITS = ". Not for dependent calls. E.g. {"
+_NOTES = ("description", "title", "examples", "default", "$comment")
+_NESTED = ("items", "additionalProperties", "not", "if", "then", "else", "contains")
+_NESTED_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_NESTED_MAPS = ("properties", "$defs", "definitions", "patternProperties")
+
+
+def offer(
+    body: chat.Body,
+    multis: Sequence[MultiTool],
+    batching: Batching,
+    *,
+    instead: bool,
+    most: int,
+    made: Callable[[Form], bytes] | None = None,
+) -> chat.Body:
+    """A copy of the request with the multi-tools after the agent's own tools.
+
+    Args:
+        body: the request.
+        multis: what to offer.
+        batching: the user's options.
+        instead: leave out the tools that they run, unless the request forces one; the items
+            then carry the full descriptions.
+        most: items that a batch may have.
+        made: the definitions of the multi-tools where they were made before.
+    """
+    choice = body.get("tool_choice")
+    form = Form(instead, most, batching.on_failure == "stop")
+    added = orjson.loads(definitions(multis, form) if made is None else made(form))
+    own = [tool for tool in body["tools"] if not (instead and _is_run_by(tool, multis, choice))]
+    offered = {**body, "tools": [*own, *added]}
+    if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
+        offered["tool_choice"] = _allow(choice, multis)
+    return offered
+
+
+def is_offered(body: chat.Body) -> bool:
+    """Whether the request has multi-tools of ours already: another layer translates it."""
+    described = (tool.get("description") for tool in chat.function_tools(body.get("tools")))
+    return any(isinstance(text, str) and _LIMITS in text for text in described)
+
+
+def wants_one_tool(messages: Sequence[chat.Message]) -> bool:
+    """Whether the system prompt asks for one tool call at a time."""
+    system = (m for m in messages if m.get("role") in ("system", "developer"))
+    return any(_asks_for_one_tool(text) for m in system for text in chat.texts(m.get("content")))
+
+
+@functools.lru_cache(maxsize=32)  # a long prompt, and the same one in every request
+def _asks_for_one_tool(text: str) -> bool:
+    return _ONE_TOOL.search(text) is not None
+
+
+def _is_run_by(tool: object, multis: Sequence[MultiTool], choice: object) -> bool:
+    """Whether a multi-tool of its own runs this tool, and the request does not force it."""
+    [*function] = chat.function_tools([tool])
+    name = function[0]["name"] if function else None
+    forced = isinstance(choice, dict) and choice.get("type") in ("function", "allowed_tools")
+    return not forced and any(name in multi.tools for multi in multis if not multi.is_mixed)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """In which of several ways multi-tools are defined.
+
+    Attributes:
+        instead: with the full descriptions, since the tools that they run are left out.
+        most: items that a batch may have.
+        stops: whether a sequence ends with the first failure.
+    """
+
+    instead: bool
+    most: int
+    stops: bool
+
+
+def definitions(multis: Sequence[MultiTool], form: Form) -> bytes:
+    """The JSON of the multi-tools' definitions, as a request lists them."""
+    made = [_definition(multi, form, is_first=multi is multis[0]) for multi in multis]
+    return orjson.dumps(made)
+
+
+def _definition(multi: MultiTool, form: Form, *, is_first: bool) -> dict[str, Any]:
+    full, own = form.instead, multi.single.parameters
+    items = _mixed_item(multi) if multi.is_mixed else dict(own) if full else _slim(own)
+    shared = {key: items.pop(key) for key in ("$defs", "definitions") if key in items}
+    listed = {"type": "array", "items": items, "maxItems": form.most}
+    told = f"{multi.single.description}\n" if full and not multi.is_mixed else ""
+    stops = form.stops and multi.single.kind == "sequential"
+    return {
+        "type": "function",
+        "function": {
+            "name": multi.name,
+            "description": told + _description(multi, with_cost=is_first, stops=stops),
+            "parameters": {
+                "type": "object",
+                "properties": {multi.key: listed},
+                "required": [multi.key],
+                **shared,
+            },
+        },
+    }
+
+
+def _description(multi: MultiTool, *, with_cost: bool, stops: bool) -> str:
+    """What it does, why, when not, and an example; the reason stands in the first one only."""
+    paths = ("a.py", "b.py") if multi.is_mixed or len(multi.single.required) < 2 else ("a.py",)
+    of = "Calls of several tools" if multi.is_mixed else f"Several {multi.single.name} calls"
+    ordered = "" if multi.single.kind == "read" and not multi.is_mixed else ", in order"
+    stop = ", up to the first that fails" if stops else ""
+    cost = "; each trip resends the whole conversation" if with_cost else ""
+    return (
+        f"{of} in one round trip{ordered}{stop}{cost}{_LIMITS}"
+        f"{example(multi, paths).removeprefix('{')}"
+    )
+
+
+def example(multi: MultiTool, paths: Sequence[str]) -> str:
+    """The multi-call's arguments for some paths, as JSON; other texts are left out."""
+    first, *others = multi.tools.values()
+    short = [min(others, key=lambda tool: len(tool.required))] if others else []
+    items: list[Any] = []
+    for path, tool in zip(paths, cycle([first, *short])):
+        names = tool.required or tuple(tool.parameters["properties"])[:1]
+        named = tool.path or next(iter(names), None)
+        known = tool.parameters["properties"]
+        item = {
+            name: path if name == named else sample(known.get(name), tool.parameters)
+            for name in names
+        }
+        items.append({"tool": tool.name, "arguments": item} if multi.is_mixed else item)
+    return orjson.dumps({multi.key: items}).decode()
+
+
+def _mixed_item(multi: MultiTool) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "tool": {"type": "string", "enum": list(multi.tools)},
+            "arguments": {"type": "object"},
+        },
+    }
+
+
+def _allow(choice: dict[str, Any], multis: Sequence[MultiTool]) -> dict[str, Any]:
+    """An `allowed_tools` choice that also allows the multi-tools of its single tools."""
+    allowed = choice.get("allowed_tools")
+    if not isinstance(allowed, dict) or not isinstance(allowed.get("tools"), list):
+        return choice
+    names = {function["name"] for function in chat.function_tools(allowed["tools"])}
+    added = [
+        {"type": "function", "function": {"name": multi.name}}
+        for multi in multis
+        if names.issuperset(multi.tools)
+    ]
+    return {**choice, "allowed_tools": {**allowed, "tools": [*allowed["tools"], *added]}}
+
+
+def _slim(schema: Any) -> Any:
+    """A JSON schema without its notes; names of properties are not notes."""
+    if not isinstance(schema, dict):
+        return schema
+    slim: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key == "additionalProperties" and value is False:
+            continue  # the agent's own tool says so already
+        if key in _NESTED:
+            slim[key] = _slim(value)
+        elif key in _NESTED_LISTS and isinstance(value, list):
+            slim[key] = [_slim(part) for part in value]
+        elif key in _NESTED_MAPS and isinstance(value, dict):
+            slim[key] = {name: _slim(part) for name, part in value.items()}
+        elif key not in _NOTES:
+            slim[key] = value
+    return slim

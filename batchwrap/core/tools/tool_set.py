@@ -1,0 +1,72 @@
+"""What follows from a request's list of tools. A pure function of it, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from batchwrap.core.formats import chat
+from batchwrap.core.tools.find import SingleTool, barriers, find, words_of
+from batchwrap.core.tools.meaning import MIXED, Toolbox
+from batchwrap.core.tools.multi import MultiTool, made_up, multi_tools
+from batchwrap.core.tools.native import Native, natives
+from batchwrap.core.tools.offer import Form, definitions
+from batchwrap.options import Batching
+
+_SEVERAL = frozenset({"batch", "bulk", "multi", "multiple", "parallel"})
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSet:
+    """The tools of a request, as batching sees them.
+
+    Attributes:
+        singles: the agent's tools that can be batched, by name.
+        multis: the multi-tools that can be offered for them.
+        known: these and those that models make up, by name: models go by habit.
+        natives: the agent's own multi-tools, by the name of the tool that they stand for.
+        toolbox: all of the agent's tools, as calls in a batch may mean them.
+    """
+
+    singles: Mapping[str, SingleTool] = field(default_factory=dict)
+    multis: tuple[MultiTool, ...] = ()
+    known: Mapping[str, MultiTool] = field(default_factory=dict)
+    natives: Mapping[str, Native] = field(default_factory=dict)
+    toolbox: Toolbox = field(default_factory=lambda: Toolbox({}, {}))
+    _definitions: dict[Form, bytes] = field(default_factory=dict, repr=False, compare=False)
+
+    def definitions(self, form: Form) -> bytes:
+        """The JSON of the definitions of its multi-tools, worked out once for each form.
+
+        Bytes, since whoever gets the request may change it: litellm does.
+        """
+        if form not in self._definitions:
+            self._definitions[form] = definitions(self.multis, form)
+        return self._definitions[form]
+
+    def multi(self, name: object) -> MultiTool | None:
+        """The multi-tool that a call names, offered or not; None for any other tool."""
+        if not isinstance(name, str):
+            return None
+        return self.known.get(name) or self._made_up(name)
+
+    def _made_up(self, name: str) -> MultiTool | None:
+        """A multi-tool under a name that models make up for it."""
+        if self.toolbox.has(name) or _SEVERAL.isdisjoint(words_of(name)):
+            return None
+        target = self.toolbox.resolve(name)
+        if target is MIXED:
+            return self.known.get("batch")
+        return MultiTool("n", {target.tool.name: target.tool}) if target is not None else None
+
+
+def tool_set_of(tools: object, batching: Batching) -> ToolSet:
+    """The tool_set for a list of tools."""
+    names = {function["name"] for function in chat.function_tools(tools)}
+    found = find(tools, batching)
+    singles = {single.name: single for single in found}
+    multis = multi_tools(found, names, mixed=batching.mixed)
+    others = barriers(tools, singles)
+    known = {multi.name: multi for multi in (*made_up(singles, others, names), *multis)}
+    own = {} if batching.coalesce == "never" else natives(tools, singles, batching)
+    return ToolSet(singles, tuple(multis), known, own, Toolbox(singles, others))
