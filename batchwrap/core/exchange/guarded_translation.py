@@ -9,7 +9,7 @@ translated before the error ends as `salvage` can say it truthfully.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.passthrough import Passthrough
@@ -144,28 +144,30 @@ class GuardedTranslation:
         """What an answer with an error status means; None where errors are left alone."""
         return self._guarded("refusal", lambda inner: inner.refusal(status, headers, body))
 
-    def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
-        """The chunks of the agent view for one chunk of a stream; None if it stays as it is."""
+    def chunk(self, chunk: chat.Body, piece: chat.Piece | None = None) -> list[chat.Body] | None:
+        """The chunks of the agent view for one chunk of a stream; None if it stays as it is.
+
+        Args:
+            chunk: of the stream.
+            piece: all that it adds, where that is one piece of a text.
+        """
         if not self._is_broken:
             with self._guard.step("chunk"):
-                return self._accounted(chunk, self._inner.chunk(chunk))
+                made = self._inner.chunk(chunk, piece)
+                if made is None and piece is not None and piece[1] is None:
+                    return None  # text that goes out as it came: nothing is owed
+                return self._accounted(chunk, made, piece)
             self.break_off()
         with self._guard.step("salvage"):
             return self._salvage.chunk(chunk)
         return None
 
-    def passes(self, chunk: chat.Body, index: Any, text: str) -> bool:
-        """Whether a piece of text goes out as it came, as the one before it did."""
-        if not self._is_broken:
-            with self._guard.step("chunk"):
-                return self._inner.passes(chunk, index, text)
-            self.break_off()
-        return False
-
-    def _accounted(self, chunk: chat.Body, made: list[chat.Body] | None) -> list[chat.Body] | None:
+    def _accounted(
+        self, chunk: chat.Body, made: list[chat.Body] | None, piece: chat.Piece | None
+    ) -> list[chat.Body] | None:
         """What was made of a chunk, once it is known to be handed out."""
         with self._guard.step("salvage"):
-            self._salvage.see(chunk, made)
+            self._salvage.see(chunk, made, piece)
         return made
 
     def lost(self, fault: Fault) -> list[chat.Body] | None:

@@ -438,11 +438,10 @@ class Exchange:
 
     def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
         """The chunks to hand out for one that came; None: as it came."""
-        text = chat.text_alone(chunk)
-        begun = self._last_chunk is not None
-        if begun and text is not None and self._translator.passes(chunk, *text):
+        piece = None if self._last_chunk is None else chat.piece_alone(chunk)
+        if piece is not None:  # it tells nothing else
             self._last_chunk = self._answer = chunk
-            return None
+            return self._translator.chunk(chunk, piece)
         with self.guard.step("usage"):
             if self._tells_usage_only(chunk):
                 self._translator.note(chunk)

@@ -65,12 +65,8 @@ class Passthrough:
         """What cannot be read stays as it is."""
         return None
 
-    def chunk(self, chunk: chat.Body) -> None:
+    def chunk(self, chunk: chat.Body, piece: chat.Piece | None = None) -> None:
         """The event stays as it is."""
-
-    def passes(self, chunk: chat.Body, index: object, text: str) -> bool:
-        """Every piece of text stays as it is."""
-        return True
 
     def note(self, chunk: chat.Body) -> None:
         """No event is taken out."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any
 
 from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.provider_view import ProviderView
@@ -153,11 +152,15 @@ class ResponseRepair:
             self._forgive()
         return made
 
-    def passes(self, chunk: chat.Body, index: Any, text: str) -> bool:
-        """Whether a piece of text, with nothing else in its chunk, is right as it came."""
+    def continues(self, chunk: chat.Body, piece: chat.Piece) -> bool | None:
+        """Whether a chunk that adds one piece to a text goes out as it came.
+
+        False: it is held back, or left out. None: nothing was taken note of, and `chunk` is to
+        have a closer look.
+        """
         if self._thoughts is not None:
-            return False
-        return self._repair is None or self._repair.passes(chunk, index, text)
+            return None
+        return True if self._repair is None else self._repair.continues(chunk, piece)
 
     def lost(self, fault: faults.Fault, out: ProviderView) -> list[chat.Body]:
         """The chunks to hand on where a part of a stream is lost."""

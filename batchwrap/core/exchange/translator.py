@@ -278,36 +278,43 @@ class Translator:
         repair = self._context.options.repair
         return repair is not None and repair.whole_answers
 
-    def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
+    def chunk(self, chunk: chat.Body, piece: chat.Piece | None = None) -> list[chat.Body] | None:
         """The chunks of the agent view for one chunk of a stream; None if it stays as it is.
 
         A chunk with an ``error`` is the last one.
+
+        Args:
+            chunk: of the stream.
+            piece: all that it adds, where that is one piece of a text.
         """
-        repaired = self._repair.chunk(chunk, self._out)
-        out = self._seen(chunk) if repaired is None else self._each_seen(repaired)
+        reader = None if piece is None else self._readers.get(piece[0])
+        if piece is not None and reader is not None and reader.continues(piece[1]):
+            goes_out = self._repair.continues(chunk, piece)
+        else:
+            goes_out = None
+        if goes_out is None or piece is None or reader is None:
+            repaired = self._repair.chunk(chunk, self._out)
+            out = self._seen(chunk) if repaired is None else self._each_seen(repaired)
+        else:
+            out = self._continued(reader, chunk, piece) if goes_out else []
         if self._may_ask and not self._has_said:
             handed = [chunk] if out is None else out
             self._has_said = any(says_something(one.get("choices")) for one in handed)
         return out
 
-    def passes(self, chunk: chat.Body, index: Any, text: str) -> bool:
-        """Whether a piece of text goes out as it came: the short way for nearly all chunks.
-
-        Not the first one of a choice, and none while anything is held back.
-
-        Args:
-            chunk: holds the text and nothing else.
-            index: of its choice.
-            text: the text.
-        """
-        reader = self._readers.get(index)
-        if reader is None or reader.holds or (self._may_ask and not self._has_said):
-            return False
-        if not self._repair.passes(chunk, index, text):
-            return False
+    def _continued(
+        self, reader: ChoiceReader, chunk: chat.Body, piece: chat.Piece
+    ) -> list[chat.Body] | None:
+        """The short way for nearly all chunks: a piece of a text that was begun before."""
+        index, place, text = piece
         if self._context.clock is not None:
             self._pace.tick(self._context.clock())
-        return True
+        calls = None if place is None else reader.continued(place, text)
+        if not calls:
+            return calls
+        self._commit(index, is_over=False)
+        choice = {**chunk["choices"][0], "delta": {"tool_calls": calls}}
+        return _one_call_each({**chunk, "choices": [choice]})
 
     def lost(self, fault: Fault) -> list[chat.Body]:
         """The chunks to hand out where a part of a stream is lost."""

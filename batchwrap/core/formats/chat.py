@@ -16,6 +16,9 @@ Message = dict[str, Any]
 ToolCall = dict[str, Any]
 
 _TEXT_OR_NONE = (str, type(None))
+# The fields of a call's fragment, and of its function.
+_FRAGMENT = {"index", "id", "type", "function"}
+_FUNCTION = {"name", "arguments"}
 
 
 def decoded(content: bytes) -> Body | None:
@@ -169,10 +172,14 @@ def with_text(message: Message, text: str) -> Message:
     return {**message, "content": added}
 
 
-def text_alone(chunk: Body) -> tuple[int, str] | None:
-    """The choice's index and the text of a chunk that holds one piece of text and nothing else.
+# The choice's index, the index of the call (None: it is the choice's text), and what is new.
+Piece = tuple[int, int | None, str]
 
-    Nearly all chunks of a stream are such.
+
+def piece_alone(chunk: Body) -> Piece | None:
+    """What a chunk adds that holds one piece of text, or of a call's arguments, and nothing else.
+
+    Nearly all chunks of a stream are such. A call's first fragment, with its id and name, is none.
     """
     listed = chunk.get("choices")
     if type(listed) is not list or len(listed) != 1 or "error" in chunk or chunk.get("usage"):
@@ -180,8 +187,26 @@ def text_alone(chunk: Body) -> tuple[int, str] | None:
     choice = listed[0]
     if type(choice) is not dict or choice.get("finish_reason"):
         return None
-    delta = choice.get("delta")
-    if type(delta) is not dict or len(delta) != 1 or type(text := delta.get("content")) is not str:
+    index, delta = choice.get("index"), choice.get("delta")
+    if type(index) is not int or type(delta) is not dict or len(delta) != 1:
         return None
-    index = choice.get("index")
-    return (index, text) if type(index) is int else None
+    text = delta.get("content")
+    if type(text) is str:
+        return index, None, text
+    calls = delta.get("tool_calls")
+    if type(calls) is not list or len(calls) != 1 or type(calls[0]) is not dict:
+        return None
+    return _arguments_alone(index, calls[0])
+
+
+def _arguments_alone(index: int, call: ToolCall) -> Piece | None:
+    """A fragment that holds a piece of arguments; other fields may be there, but are null."""
+    function, place = call.get("function"), call.get("index")
+    if type(place) is not int or type(function) is not dict:
+        return None
+    if call.get("id") is not None or function.get("name") is not None:
+        return None
+    if not (call.keys() <= _FRAGMENT and function.keys() <= _FUNCTION):
+        return None
+    text = function.get("arguments")
+    return (index, place, text) if type(text) is str else None

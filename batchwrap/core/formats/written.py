@@ -59,11 +59,15 @@ class Written:
                 self._fields[name] = value
         if not isinstance(text, str) or not text:
             return ""
+        self.add(text)
+        return text
+
+    def add(self, text: str) -> None:
+        """Add a piece of its arguments, or of the input of a custom call."""
         self._has_text = True
         self._text.add(text)
         if self._json is not None:
             self._json.feed(text)
-        return text
 
     @property
     def call(self) -> chat.ToolCall:

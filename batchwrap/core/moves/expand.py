@@ -104,6 +104,23 @@ class Expander:
             calls += self._close()
         return calls
 
+    def continues(self, index: int) -> bool:
+        """Whether a piece of a call's arguments needs no look at the call: it was begun before."""
+        passed = self._passed.get(index)
+        if passed is not None:
+            return passed.place == index and index not in self._ended
+        return self._open is not None and self._open.index == index
+
+    def continued(self, index: int, text: str) -> list[chat.ToolCall] | None:
+        """The agent's fragments for such a piece; None if it goes out as it came."""
+        passed = self._passed.get(index)
+        if passed is not None:
+            passed.placed.written.add(text)
+            return None
+        assert self._open is not None
+        self._open.written.add(text)
+        return self._feed(self._open, text, {})
+
     def finish(self) -> list[chat.ToolCall]:
         """What is left when the message is complete."""
         calls: list[chat.ToolCall] = []

@@ -54,6 +54,10 @@ class Gatherer:
             return []
         return self._pass_on(delta)
 
+    def passes(self, index: int) -> bool:
+        """Whether fragments of a call go out as they come."""
+        return self._moved.get(index) == 0
+
     def finish(self) -> list[chat.ToolCall]:
         """What was held, when the message is complete."""
         held, self._held = self._held, []

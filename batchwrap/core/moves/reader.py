@@ -53,10 +53,22 @@ class ChoiceReader:
         """What is wrong with its calls, by their ids, where none of them was understood."""
         return self._expander.problems
 
-    @property
-    def holds(self) -> bool:
-        """Whether calls wait to be handed out with whatever comes next."""
-        return bool(self._let_go)
+    def continues(self, place: int | None) -> bool:
+        """Whether a piece of a text is read without a look at the rest of its chunk.
+
+        Args:
+            place: the index of the call that it belongs to; None: it is the choice's text.
+        """
+        if self._let_go:  # calls wait to be handed out with whatever comes next
+            return False
+        if place is None:
+            return True
+        is_gathered = self._gatherer is not None and not self._gatherer.passes(place)
+        return not is_gathered and self._expander.continues(place)
+
+    def continued(self, place: int, text: str) -> list[chat.ToolCall] | None:
+        """The agent's fragments for a piece of arguments; None if it stays as it is."""
+        return self._expander.continued(place, text)
 
     def plain(self, choice: dict[str, Any]) -> dict[str, Any]:
         """A choice of a plain completion; the same object if it stays as it is."""

@@ -114,13 +114,27 @@ class AnswerRepair:
         except Broken as broken:
             return self._broken(broken.fault, None)
 
-    def passes(self, chunk: chat.Body, index: Any, text: str) -> bool:
-        """Whether a piece of text, with nothing else in its chunk, is right as it came."""
+    def continues(self, chunk: chat.Body, piece: chat.Piece) -> bool | None:
+        """Whether a chunk that adds one piece to a text goes out as it came.
+
+        False: it is held back, or left out. None: nothing was taken note of, and `chunk` is to
+        have a closer look.
+        """
+        index, place, text = piece
         choice = self._choices.get(index)
-        if self.is_over or choice is None or not choice.passes(text):
-            return False
+        if choice is None or self.is_over:
+            return None
+        goes_out: bool | None = None
+        if place is not None:
+            goes_out = choice.continues(chunk["choices"][0], place, text)
+        elif choice.passes(text):
+            goes_out = True
+        if goes_out is None:
+            return None
         self._last = chunk
-        return True
+        if not goes_out:
+            self._keep(chunk["choices"][0], chunk)
+        return goes_out
 
     def end(self, *, marked: bool | None) -> list[chat.Body]:
         """The chunks to hand on when the stream is over.

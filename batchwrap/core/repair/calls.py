@@ -73,23 +73,16 @@ class CallRepair:
         made = [self._fragment(call, place) for place, call in enumerate(calls)]
         return [call for call in made if call is not None]
 
-    def goes_on(self, calls: Sequence[Any]) -> bool | None:
-        """Whether the only fragment of a delta goes on with its call and can go out.
+    def continues(self, index: int, text: str) -> bool | None:
+        """Whether a piece of arguments, alone in its delta, goes out as it came.
 
-        A short way for what nearly all fragments are. None: it is something else, and is
-        still to be read.
+        A short way for what nearly all fragments are. False: it waits, or is left out. None: it
+        was not taken in; it is something else, and is still to be read.
         """
-        if len(calls) != 1 or type(calls[0]) is not dict:
+        call = self._open.given.get(index)
+        if call is None or call.index != index or call.opening is not None or not call.name:
             return None
-        given, function = calls[0], calls[0].get("function")
-        index = given.get("index")
-        call = self._open.given.get(index) if isinstance(index, int | None) else None
-        if call is None or type(function) is not dict or call.index != index:
-            return None
-        text = function.get("arguments")
-        if given.get("id") is not None or function.get("name") is not None:
-            return None
-        if type(text) is not str or call.opening is not None or not call.name or self._waits:
+        if self._waits is not None:
             return None
         self._open.last = call
         self._open.deltas += 1

@@ -80,36 +80,33 @@ class ChoiceRepair:
         """
         if self._snapshots is not None:
             return [one for given in self._snapshots.feed(choice) for one in self._any_delta(given)]
-        delta = choice.get("delta")
-        goes_on = None
-        # A short way for what nearly all deltas are: one field, as it should be.
-        if type(delta) is dict and len(delta) == 1 and not choice.get("finish_reason"):
-            goes_on = None if self._waiting else self._goes_on(delta)
-        if goes_on is None:
-            return self._any_delta(choice)
-        if goes_on:
-            return [choice]
-        if self._calls.is_waiting:
-            self._waiting = [choice]
-        return []
+        return self._any_delta(choice)
 
-    def _goes_on(self, delta: chat.Message) -> bool | None:
-        """Whether a delta with one field can go out; None: that takes a closer look."""
-        content = delta.get("content")
-        if type(content) is str:
-            return True if self._takes(content) else None
-        calls = delta.get("tool_calls")
-        goes_on = self._calls.goes_on(calls) if type(calls) is list else None
-        if goes_on is not None and self._reads_text:
-            self._note(delta["tool_calls"][0])
-        return goes_on
+    def continues(self, choice: Choice, place: int, text: str) -> bool | None:
+        """Whether a piece of arguments goes out as it came.
+
+        False: it waits, or is left out. None: it was not taken in, and needs a closer look.
+
+        Args:
+            choice: holds the piece, and nothing else.
+            place: the index of its call.
+            text: the piece.
+        """
+        if self._snapshots is not None or self._waiting:
+            return None
+        goes_out = self._calls.continues(place, text)
+        if goes_out is None:
+            return None
+        if self._reads_text and self._called:
+            self._called[-1][1].append(text)
+        if not goes_out and self._calls.is_waiting:
+            self._waiting = [choice]
+        return goes_out
 
     def passes(self, text: str) -> bool:
-        """Whether a piece of text, with nothing else beside it, is right as it came."""
-        return self._snapshots is None and not self._waiting and self._takes(text)
-
-    def _takes(self, text: str) -> bool:
-        """Take in a piece of text that needs no closer look; False for one that does."""
+        """Take in a piece of text that is right as it came; False for one to look at closer."""
+        if self._snapshots is not None or self._waiting:
+            return False
         if self._reads_text and not self._texts.passes(text):
             return False
         self.has_said = self._has_answered = self.has_said or bool(text)
