@@ -11,6 +11,7 @@ from typing import Any
 from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.exchange.translator import Translator
+from batchwrap.core.formats.chat import piece_alone
 from batchwrap.core.model import UNKNOWN_MODEL
 from batchwrap.core.provider import UNKNOWN, Provider
 from batchwrap.core.tally import Tally
@@ -60,14 +61,26 @@ class Bench:
         return translator.response(completion) or completion
 
     def ask_streamed(
-        self, body: dict[str, Any], chunks: list[dict[str, Any]], *, marked: bool | None = True
+        self,
+        body: dict[str, Any],
+        chunks: list[dict[str, Any]],
+        *,
+        marked: bool | None = True,
+        short: bool = True,
     ) -> list[dict[str, Any]]:
-        """The chunks in the agent view; `marked`: whether the stream ended with its end mark."""
+        """The chunks in the agent view.
+
+        Args:
+            body: the agent's request.
+            chunks: the provider's answer.
+            marked: whether the stream ended with its end mark.
+            short: whether pieces of texts may take the short way.
+        """
         translator = self.translator(body)
         translator.request()
         out = []
         for chunk in chunks:
-            new = translator.chunk(chunk)
+            new = translator.chunk(chunk, piece_alone(chunk) if short else None)
             out += [chunk] if new is None else new
         return out + translator.end(chunks[-1] if chunks else None, marked=marked)
 

@@ -1,6 +1,7 @@
 """A call is handed on as a whole: in any order of fragments, of any form, with all its fields."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.core.moves import ids
-from batchwrap.options import Batching, Options
+from batchwrap.options import Batching, Options, Repair
 from tests.core.harness import Bench, answer, call, chunk, completion, gather, ran
 from tests.core.test_deliver import REQUEST, USER, edit
 from tests.strategies import cuts, texts, turns
@@ -49,6 +50,32 @@ def forms(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 elif name != "index":
                     known[name] = value
     return [calls[index] for index in sorted(calls)]
+
+
+def broken(text: str, data: st.DataObject) -> str:
+    """Arguments as they are, cut off, or with something in them that JSON does not have."""
+    place = data.draw(st.integers(0, len(text)))
+    odd = data.draw(st.sampled_from(["", "", "\n", ",", "\\", "}", "NaN", "'"]))
+    rest = data.draw(st.sampled_from([text[place:], text[place:], ""]))
+    return text[:place] + odd + rest
+
+
+@given(turns(), st.data(), st.booleans())
+def test_short_way(turn: tuple[dict[str, Any], Any], data: st.DataObject, repairs: bool) -> None:
+    """Pieces of texts and arguments that take the short way come out as they would by the long."""
+    calls = [
+        {**made, "function": {**made["function"], "arguments": text}}
+        for made in turn[0]["tool_calls"]
+        for text in [broken(made["function"]["arguments"], data)]
+    ]
+    said = [chunk({"content": text}) for text in data.draw(st.lists(texts, max_size=3))]
+    chunks = [*said, *data.draw(interleaved(calls)), *said]
+    seen = []
+    for short in (True, False):
+        bench = Bench(replace(PLAIN, repair=Repair() if repairs else None))
+        out = bench.ask_streamed(REQUEST, chunks, short=short)
+        seen.append((out, bench.tally.counts))
+    assert seen[0] == seen[1]
 
 
 @given(turns(), st.data())

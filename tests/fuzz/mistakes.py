@@ -10,8 +10,9 @@ from typing import Any
 # What obeys the guard, drives, or cuts bytes into events, and spans, which swallow what a user's
 # span processor raises; everything else may fail at any place.
 _FRAME = {
-    *(f"batchwrap.core.{name}" for name in ("actions", "exchange", "guard", "guarded", "sse")),
-    *(f"batchwrap.core.{name}" for name in ("passthrough", "salvage", "tally")),
+    *(f"batchwrap.core.exchange.{name}" for name in ("actions", "machine", "guard", "salvage")),
+    *(f"batchwrap.core.exchange.{name}" for name in ("guarded_translation", "passthrough")),
+    *("batchwrap.core.formats.sse", "batchwrap.core.tally"),
     *(f"batchwrap.drive.{name}" for name in ("answer", "attempt", "sync")),
     *(f"batchwrap.adapters.{name}" for name in ("events", "incoming", "wire")),
     *("batchwrap._api", "batchwrap.engine", "batchwrap.observe.log", "batchwrap.stats"),

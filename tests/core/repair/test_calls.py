@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from batchwrap.core.formats.chat import piece_alone
 from batchwrap.core.repair.answer import AnswerRepair, Asked
 from batchwrap.core.repair.count import Ledger
 from batchwrap.core.repair.tools import DeclaredTools
@@ -29,7 +30,9 @@ class Stream:
         """The message that a careful client reads."""
         seen = []
         for piece in chunks:
-            made = self.repair.chunk(piece)
+            alone = piece_alone(piece)
+            goes_out = None if alone is None else self.repair.continues(piece, alone)
+            made = self.repair.chunk(piece) if goes_out is None else [piece] * goes_out
             seen += [piece] if made is None else made
         return gather(seen)
 
