@@ -82,7 +82,7 @@ class CallRepair:
         call = self._open.given.get(index)
         if call is None or call.index != index or call.opening is not None or not call.name:
             return None
-        if self._waits is not None:
+        if self._waits is not None or not text:
             return None
         self._open.last = call
         self._open.deltas += 1
