@@ -12,6 +12,7 @@ from batchwrap.adapters.events import EventPipe, Opening
 from batchwrap.adapters.pieces import AsyncPiped, Failing
 from batchwrap.core.exchange.actions import Head
 from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.formats import chat, sse
 from batchwrap.core.formats.chat import Body
 
@@ -114,7 +115,7 @@ class _Incoming:
             return None
         return EventPipe(exchange) if exchange.is_translated else Tap(exchange)
 
-    def _decoded(self) -> Body | None:
+    def _decoded(self) -> WholeBody:
         raw = self.raw or b""
         if "content-encoding" not in self.response.headers:
             return self._exchange.read(raw)
@@ -125,8 +126,8 @@ class _Incoming:
 class SyncIncoming(_Incoming):
     """For threads."""
 
-    def read(self) -> Body | None:
-        """The whole body, decoded; None if it is not a JSON object.
+    def read(self) -> WholeBody:
+        """The whole body, decoded.
 
         The rest of a stream is not read: nothing tells a thread whether it ends soon.
         """
@@ -167,8 +168,8 @@ class SyncIncoming(_Incoming):
 class AsyncIncoming(_Incoming):
     """For tasks."""
 
-    async def read(self) -> Body | None:
-        """The whole body, decoded; None if it is not a JSON object, or a stream's rest."""
+    async def read(self) -> WholeBody:
+        """The whole body, decoded; of a stream that was begun, its rest is read and dropped."""
         if self.data is not None:
             with suppress(self._library.RequestError):
                 async for _ in self.data:

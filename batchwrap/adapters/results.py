@@ -14,6 +14,7 @@ from batchwrap.adapters.pieces import AsyncPiped, Failing
 from batchwrap.core.exchange.actions import Head, Respond
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.formats import chat
 from batchwrap.errors import BrokenAnswer
 
@@ -109,9 +110,9 @@ class _Result:
 class SyncResult(_Result):
     """The answer of a function."""
 
-    def read(self) -> chat.Body | None:
+    def read(self) -> WholeBody:
         """The body."""
-        return self.said()
+        return WholeBody(self.said())
 
     def start(self) -> None:
         """Read the first chunk of a stream, so that a generator sends its request now."""
@@ -148,9 +149,9 @@ class SyncResult(_Result):
 class AsyncResult(_Result):
     """The answer of an async function."""
 
-    async def read(self) -> chat.Body | None:
+    async def read(self) -> WholeBody:
         """The body."""
-        return self.said()
+        return WholeBody(self.said())
 
     async def start(self) -> None:
         """Read the first chunk of a stream, so that a generator sends its request now."""

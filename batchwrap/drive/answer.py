@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from batchwrap.core.exchange.actions import AnswerLocally, Head, Respond
 from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.formats.chat import Body
 
 
@@ -19,8 +20,8 @@ class Incoming(Protocol):
     def head(self) -> Head:
         """Status and headers."""
 
-    def read(self) -> Body | None:
-        """The whole body, decoded; None if it is not a JSON object. May be called twice."""
+    def read(self) -> WholeBody:
+        """The whole body, decoded. May be called twice."""
 
     def first(self) -> Body | None:
         """The first event of a stream, decoded, and with each call the next one.
@@ -52,8 +53,8 @@ class AsyncIncoming(Protocol):
     def head(self) -> Head:
         """Status and headers."""
 
-    async def read(self) -> Body | None:
-        """The whole body, decoded; None if it is not a JSON object. May be called twice."""
+    async def read(self) -> WholeBody:
+        """The whole body, decoded. May be called twice."""
 
     async def first(self) -> Body | None:
         """The first event of a stream, decoded, and with each call the next one.

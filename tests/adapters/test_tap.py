@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.adapters.incoming import Tap
+from batchwrap.core.exchange.actions import Head
 from batchwrap.core.formats.endpoints import endpoint_at
 from batchwrap.core.limits.cost import Usage
 from batchwrap.engine import Engine
@@ -31,6 +32,11 @@ def test_cut_anywhere(cuts: list[int], ends: bool) -> None:
     endpoint = endpoint_at("/v1/messages")
     assert endpoint is not None
     call = Engine(Options()).call({"model": "m", "stream": True}, Origin(), endpoint=endpoint)
+    call.exchange.start()
+    call.exchange.reserved(0.0)
+    call.exchange.received(Head(200, {"content-type": "text/event-stream"}, is_stream=True), 0.0)
+    call.exchange.first(START)
+    call.exchange.first(DELTA)
     tap, places = Tap(call.exchange), sorted([0, *cuts, len(whole)])
     for start, end in pairwise(places):
         assert tap.feed(whole[start:end]) == whole[start:end]

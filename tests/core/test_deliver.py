@@ -148,6 +148,27 @@ def test_after_a_failed_edit_nothing_more_runs() -> None:
     assert "[2/3] not run" in sent["messages"][-1]["content"]
 
 
+@pytest.mark.parametrize(
+    ("result", "goes_on"),
+    [
+        ("Error: old_string was not found", True),
+        ("The user doesn't want to proceed with this tool use.", False),
+    ],
+)
+def test_single_calls_behind_a_failed_one(result: str, goes_on: bool) -> None:
+    """The model's own single calls go on behind one that failed, not behind one that was denied."""
+    bench = Bench(Options(reminders=None))
+    made = [call(f"c{n}", "edit_file", edit("a.py", str(n))) for n in range(3)]
+    seen = bench.ask(REQUEST, completion({"role": "assistant", "tool_calls": made}))
+    message = seen["choices"][0]["message"]
+    assert edits(message["tool_calls"]) == [("a.py", "0")]
+    history = [USER, *answer(message, {message["tool_calls"][0]["id"]: result})]
+    local = bench.translator({**REQUEST, "messages": history}).local_answer()
+    assert (local is not None) == goes_on
+    if local is not None:
+        assert edits(local.calls) == [("a.py", "1")]
+
+
 def test_what_stands_before_a_failed_call_still_runs() -> None:
     """A call that overtook others and failed cancels only what stands behind it."""
     bench = Bench(Options(reminders=None))

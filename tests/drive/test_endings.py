@@ -15,6 +15,7 @@ import tenacity
 
 from batchwrap.core.exchange.actions import Head
 from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.limits.cost import NOTHING, Cost
 from batchwrap.drive import sync, tasks
 from batchwrap.drive.answer import Answer
@@ -119,8 +120,9 @@ class Plain:
     def __init__(self, status: int) -> None:
         self.head = Head(status, {})
 
-    def read(self) -> None:
+    def read(self) -> WholeBody:
         """Nothing."""
+        return WholeBody(None)
 
     def first(self) -> None:
         """Nothing."""
@@ -136,8 +138,9 @@ class Plain:
 class AsyncPlain(Plain):
     """The same for tasks."""
 
-    async def read(self) -> None:  # type: ignore[override]
+    async def read(self) -> WholeBody:  # type: ignore[override]
         """Nothing."""
+        return WholeBody(None)
 
     async def first(self) -> None:  # type: ignore[override]
         """Nothing."""

@@ -13,6 +13,7 @@ from batchwrap.core.exchange.actions import AnswerLocally, Head, Respond
 from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.memory import Memory
+from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.limits.refusal import Refusal
 from batchwrap.core.provider import UNKNOWN
 from batchwrap.core.tally import Tally
@@ -114,7 +115,7 @@ class Incoming:
         """The body."""
         self._log.append(("read",))
         self.fail("read")
-        return self.said.body
+        return WholeBody(self.said.body)
 
     def first(self) -> Any:
         """The first chunk."""

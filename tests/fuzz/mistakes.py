@@ -10,8 +10,19 @@ from typing import Any
 # What obeys the guard, drives, or cuts bytes into events, and spans, which swallow what a user's
 # span processor raises; everything else may fail at any place.
 _FRAME = {
-    *(f"batchwrap.core.exchange.{name}" for name in ("actions", "machine", "guard", "salvage")),
-    *(f"batchwrap.core.exchange.{name}" for name in ("guarded_translation", "passthrough")),
+    *(
+        f"batchwrap.core.exchange.{name}"
+        for name in (
+            "actions",
+            "guard",
+            "guarded_translation",
+            "machine",
+            "passthrough",
+            "progress",
+            "salvage",
+            "states",
+        )
+    ),
     *("batchwrap.core.formats.sse", "batchwrap.core.tally"),
     *(f"batchwrap.drive.{name}" for name in ("answer", "attempt", "sync")),
     *(f"batchwrap.adapters.{name}" for name in ("events", "incoming", "wire")),

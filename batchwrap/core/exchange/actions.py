@@ -1,6 +1,6 @@
 """What an exchange says to its driver, and what a driver tells it of an answer's head.
 
-The order in which they come stands in `exchange`.
+The order in which they come stands in `states`.
 """
 
 from __future__ import annotations

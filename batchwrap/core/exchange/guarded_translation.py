@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.passthrough import Passthrough
+from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.exchange.salvage import Salvage
-from batchwrap.core.exchange.translator import Translator
+from batchwrap.core.exchange.translation import Translation
 from batchwrap.core.formats import chat
 from batchwrap.core.moves.deliver import LocalAnswer
 from batchwrap.core.repair.faults import Fault
@@ -22,7 +23,6 @@ from batchwrap.core.repair.faults import Fault
 T = TypeVar("T")
 
 
-Translation = Translator | Passthrough
 _PLAIN = Passthrough()
 
 
@@ -81,7 +81,7 @@ class GuardedTranslation:
     @property
     def measures(self) -> bool:
         """Whether the size of the request matters."""
-        return self._guarded("size", lambda inner: inner.measures)
+        return self._guarded("size", lambda inner: inner.repair.measures)
 
     @property
     def may_ask_again(self) -> bool:
@@ -105,12 +105,12 @@ class GuardedTranslation:
         Raises:
             ContextLimitExceeded: so much is not sent.
         """
-        self._guarded("size", lambda inner: inner.check_size(tokens))
+        self._guarded("size", lambda inner: inner.repair.check_size(tokens))
 
     @property
     def is_over(self) -> bool:
         """Whether the answer has ended in an error."""
-        return not self._is_broken and self._guarded("end", lambda inner: inner.is_over)
+        return not self._is_broken and self._guarded("end", lambda inner: inner.repair.is_over)
 
     def refused(self) -> None:
         """The provider did not understand the request: it goes out as the agent wrote it."""
@@ -128,21 +128,17 @@ class GuardedTranslation:
         """
         return self._guarded("response", lambda inner: inner.response(completion))
 
-    def read(self, content: bytes, *, whole: bool) -> chat.Body | None:
-        """The completion that a body holds, in whatever form; None if it holds none.
-
-        Raises:
-            Broken: it cannot be used.
-        """
-        return self._guarded("read", lambda inner: inner.read(content, whole=whole))
+    def read(self, content: bytes, *, accepted: bool) -> WholeBody:
+        """What a body holds, in whatever form."""
+        return self._guarded("read", lambda inner: inner.repair.read(content, accepted=accepted))
 
     def rebuilt(self, body: chat.Body | None) -> chat.Body | None:
         """The completion that an error withholds; None if it withholds none."""
-        return self._guarded("refusal", lambda inner: inner.rebuilt(body))
+        return self._guarded("refusal", lambda inner: inner.repair.rebuilt(body))
 
     def refusal(self, status: int, headers: Mapping[str, str], body: object) -> Fault | None:
         """What an answer with an error status means; None where errors are left alone."""
-        return self._guarded("refusal", lambda inner: inner.refusal(status, headers, body))
+        return self._guarded("refusal", lambda inner: inner.repair.refusal(status, headers, body))
 
     def chunk(self, chunk: chat.Body, piece: chat.Piece | None = None) -> list[chat.Body] | None:
         """The chunks of the agent view for one chunk of a stream; None if it stays as it is.
@@ -174,7 +170,7 @@ class GuardedTranslation:
         """What to hand out for an event that cannot be read; None: the event itself."""
         if not self._is_broken:
             with self._guard.step("chunk"):
-                return self._inner.lost(fault)
+                return self._inner.repair.lost(fault)
             self.break_off()
         return None
 

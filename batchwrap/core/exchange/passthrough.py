@@ -4,23 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.endpoints import Endpoint
 from batchwrap.core.repair.faults import Fault
 from batchwrap.core.tally import Tally
 
 
+class NoRepair:
+    """Leaves answers as they are."""
+
+    measures = False
+    is_over = False
+
+    def check_size(self, tokens: int) -> None:
+        """How large is too large is the provider's to say."""
+
+    def read(self, content: bytes, *, accepted: bool) -> WholeBody:
+        """The answer, to look at."""
+        return WholeBody(chat.decoded(content))
+
+    def refusal(self, status: int, headers: Mapping[str, str], body: object) -> None:
+        """Errors are left alone."""
+
+    def rebuilt(self, body: chat.Body | None) -> None:
+        """Errors withhold nothing that could be told."""
+
+    def lost(self, fault: Fault) -> list[chat.Body] | None:
+        """What cannot be read stays as it is."""
+        return None
+
+
 class Passthrough:
     """Changes nothing: the request goes out, and the answer is handed on, as it came."""
 
     asks_usage = False
-    measures = False
-    is_over = False
     mends = False
     fits_forms = False
     reads_errors = False
     may_ask_again = False
     again = None
+    repair = NoRepair()
 
     def local_answer(self) -> None:
         """Only the provider answers."""
@@ -39,9 +63,6 @@ class Passthrough:
         """Nothing was read, so nothing was misunderstood."""
         return None
 
-    def check_size(self, tokens: int) -> None:
-        """How large is too large is the provider's to say."""
-
     def refused(self) -> None:
         """Nothing was added, so nothing is taken back."""
 
@@ -50,20 +71,6 @@ class Passthrough:
 
     def response(self, completion: chat.Body) -> None:
         """The answer stays as it is."""
-
-    def read(self, content: bytes, *, whole: bool) -> chat.Body | None:
-        """The answer, to look at; None if it is not a JSON object."""
-        return chat.decoded(content)
-
-    def refusal(self, status: int, headers: Mapping[str, str], body: object) -> None:
-        """Errors are left alone."""
-
-    def rebuilt(self, body: chat.Body | None) -> None:
-        """Errors withhold nothing that could be told."""
-
-    def lost(self, fault: Fault) -> list[chat.Body] | None:
-        """What cannot be read stays as it is."""
-        return None
 
     def chunk(self, chunk: chat.Body, piece: chat.Piece | None = None) -> None:
         """The event stays as it is."""

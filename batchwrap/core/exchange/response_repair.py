@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 
 from batchwrap.core.exchange.context import Context
+from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.exchange.provider_view import ProviderView
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.fingerprint import fingerprint
@@ -36,16 +37,21 @@ class ResponseRepair:
     Args:
         context: what the translator is given; its options say what to repair.
         body: the agent's request.
+        is_understood: whether its messages have the shape that can be measured.
+
+    Attributes:
+        view: what was sent in the request's place.
     """
 
-    def __init__(self, context: Context, body: chat.Body) -> None:
+    def __init__(self, context: Context, body: chat.Body, *, is_understood: bool) -> None:
+        self._is_understood = is_understood
         self._context = context
         self._body = body
         self._ledger = Ledger(context.tally)
         self._repair: AnswerRepair | None = None
         self._thoughts: Thoughts | None = None
         self._sent = Prefixes([], 0, Conversation())
-        self.said: object = None  # a body that is no JSON object
+        self.view = ProviderView()
 
     def mended(self, body: chat.Body) -> chat.Body:
         """The request as its provider takes it; the same object if it is right."""
@@ -73,7 +79,7 @@ class ResponseRepair:
 
     def again(self, body: chat.Body) -> chat.Body:
         """The request that asks again, as its provider takes it; another answer is coming."""
-        self._repair, self.said = None, None
+        self._repair = None
         sent = self._sent
         made = self.mended(body)
         self._sent = sent  # the next request knows nothing of what was asked in between
@@ -111,7 +117,7 @@ class ResponseRepair:
             ContextLimitExceeded: it is not sent.
         """
         options, window = self._context.options.repair, window_of(self._context)
-        if options is None or window is None or tokens <= window * _SURELY:
+        if options is None or window is None or not self.measures or tokens <= window * _SURELY:
             return
         self._ledger.defect("context_overflow", requested=tokens, limit=window)
         if options.preflight == "refuse":
@@ -121,16 +127,16 @@ class ResponseRepair:
     def measures(self) -> bool:
         """Whether the size of the request matters."""
         options = self._context.options.repair
-        off = options is None or options.preflight == "off"
+        off = options is None or options.preflight == "off" or not self._is_understood
         return not off and window_of(self._context) is not None
 
-    def whole(self, completion: chat.Body, out: ProviderView) -> chat.Body:
+    def whole(self, completion: chat.Body) -> chat.Body:
         """A whole completion; the same object if it is healthy.
 
         Raises:
             Broken: it cannot be used.
         """
-        repair = self._of(out)
+        repair = self._of()
         if repair is None:
             return completion
         try:
@@ -143,9 +149,9 @@ class ResponseRepair:
         self._keep_thoughts(whole)
         return whole
 
-    def chunk(self, chunk: chat.Body, out: ProviderView) -> list[chat.Body] | None:
+    def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
         """The chunks to hand on for one that came; None: as it came."""
-        repair = self._of(out)
+        repair = self._of()
         made = None if repair is None else repair.chunk(chunk)
         self._keep_thoughts(*([chunk] if made is None else made))
         if made and made[-1].get("error") == EMPTY.body()["error"]:
@@ -162,46 +168,54 @@ class ResponseRepair:
             return None
         return True if self._repair is None else self._repair.continues(chunk, piece)
 
-    def lost(self, fault: faults.Fault, out: ProviderView) -> list[chat.Body]:
+    def lost(self, fault: faults.Fault) -> list[chat.Body]:
         """The chunks to hand on where a part of a stream is lost."""
-        repair = self._of(out)
+        repair = self._of()
         return [] if repair is None else repair.lost(fault)
 
     def end(self, *, marked: bool | None) -> list[chat.Body]:
         """The chunks to hand on at the end of a stream."""
         if self._repair is None and self._context.options.repair is not None and marked is False:
-            self._of(None)
+            self._of()
         return [] if self._repair is None else self._repair.end(marked=marked)
 
-    def read(self, content: bytes, out: ProviderView, *, whole: bool) -> chat.Body | None:
-        """The completion that a body holds, in whatever form; None if it holds none.
+    def read(self, content: bytes, *, accepted: bool) -> WholeBody:
+        """What a body holds, in whatever form.
 
         Args:
             content: the body.
-            out: the request that it answers.
-            whole: whether the answer was accepted, and may be put together.
-
-        Raises:
-            Broken: it is a page, or a stream that is broken.
+            accepted: whether the provider did what it was asked; only then is a completion put
+                together from other forms, and only else may an error withhold one.
         """
+        try:
+            read = self._read(content, accepted=accepted)
+        except Broken as broken:
+            return WholeBody(None, fault=broken.fault)
+        rebuilt = None if accepted else self.rebuilt(read.completion)
+        if rebuilt is None:
+            return read
+        self._ledger.repaired("refused_calls")
+        return WholeBody(rebuilt, is_rebuilt=True, is_withheld=True)
+
+    def _read(self, content: bytes, *, accepted: bool) -> WholeBody:
         value = diagnosis.decoded(content)
-        if not whole and isinstance(value, list) and len(value) == 1:
+        if not accepted and isinstance(value, list) and len(value) == 1:
             value = value[0]  # Gemini's errors come in a list
         if isinstance(value, dict):
-            return value
+            return WholeBody(value, is_rebuilt=not content.lstrip().startswith(b"{"))
         options = self._context.options.repair
-        self.said = value
-        if options is None or not whole:
-            return None
+        if options is None or not accepted:
+            return WholeBody(None, value)
         if isinstance(value, str) and value.startswith("<") and options.errors:
             self._ledger.defect(faults.NO_ANSWER.kind, **faults.NO_ANSWER.facts)
             raise Broken(faults.NO_ANSWER)
-        return self._put_together(value, content, out) if options.whole_answers else None
+        made = self._put_together(value, content) if options.whole_answers else None
+        return WholeBody(made, value, is_rebuilt=made is not None)
 
-    def _put_together(self, value: object, content: bytes, out: ProviderView) -> chat.Body | None:
+    def _put_together(self, value: object, content: bytes) -> chat.Body | None:
         parts = parts_in(value)
         if not parts and isinstance(value, str):
-            chunks, repair = chunks_in(content), self._of(out)
+            chunks, repair = chunks_in(content), self._of()
             for chunk in chunks if repair is not None else ():
                 assert repair is not None
                 made = repair.chunk(chunk)
@@ -227,7 +241,7 @@ class ResponseRepair:
         used = sum(tokens_in(message) for message in listed if isinstance(message, dict))
         fault = diagnosis.read_refused(
             status,
-            self.said if body is None else body,
+            body,
             headers,
             undeclared=_calls_undeclared(self._body),
             fills=used / window if window else None,
@@ -235,9 +249,9 @@ class ResponseRepair:
         self._ledger.defect(fault.kind, **fault.facts)
         return fault
 
-    def rebuilt(self, body: chat.Body | None, out: ProviderView) -> chat.Body | None:
+    def rebuilt(self, body: chat.Body | None) -> chat.Body | None:
         """The completion that an error withholds, if it is a call that may be handed out."""
-        error, repair = error_in(body or {}), self._of(out)
+        error, repair = error_in(body or {}), self._of()
         return None if error is None or repair is None else repair.rebuilt(error)
 
     @property
@@ -245,18 +259,17 @@ class ResponseRepair:
         """Whether the answer has ended in an error."""
         return self._repair is not None and self._repair.is_over
 
-    def _of(self, out: ProviderView | None) -> AnswerRepair | None:
+    def _of(self) -> AnswerRepair | None:
         options, context = self._context.options.repair, self._context
         if self._repair is None and options is not None:
-            tools = self._tools(out)
+            tools = self._tools()
             asked = Asked(body=self._body, tools=tools, may_be_empty=self._is_forgiven())
             self._repair = AnswerRepair(options, asked, context.random_text, self._ledger)
         return self._repair
 
-    def _tools(self, out: ProviderView | None) -> DeclaredTools:
+    def _tools(self) -> DeclaredTools:
         """What may be called: what the provider was offered, what the agent has."""
-        if out is None:
-            return DeclaredTools(self._body.get("tools"))
+        out = self.view
         offered = out.body.get("tools") if out.body is not None else None
         kinds = {name: tool.kind for name, tool in out.tool_set.singles.items()}
         kinds |= {

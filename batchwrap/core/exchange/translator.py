@@ -8,7 +8,6 @@ What changes nothing returns None, so that the caller can hand on the original b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +35,6 @@ from batchwrap.core.moves.past_turns import HistoryReader
 from batchwrap.core.moves.read_ahead import next_reads
 from batchwrap.core.moves.reader import ChoiceReader, Reads, without_calls
 from batchwrap.core.moves.turn_memory import Turn
-from batchwrap.core.repair.faults import Fault
 from batchwrap.options import Batching
 from batchwrap.stats import malformed_counter
 
@@ -48,7 +46,6 @@ class Translator:
         self._context = context
         self._body = body
         self._batching = context.options.batching
-        self._out = ProviderView()
         self._rewrite: Rewrite = "offer"
         self._readers: dict[Any, ChoiceReader] = {}
         self._judged: set[Any] = set()  # choices of which the model's observations know
@@ -61,8 +58,8 @@ class Translator:
         self._frozen = NOTHING
         if self._batching is not None:
             self._frozen = find_prefix(body, context.memory.frozen_prefixes, context.now_s)
-        self._repair = ResponseRepair(context, body)
         self._understood = chat.is_understood(body, len(self._frozen.source))
+        self.repair = ResponseRepair(context, body, is_understood=self._understood)
         messages = body["messages"] if self._understood else []
         self._prefixes = Prefixes(messages, len(self._frozen.source), self._frozen.said)
         self._history = HistoryReader(messages, self._prefixes, context.memory.turns, context.now_s)
@@ -112,17 +109,17 @@ class Translator:
             return None
         if self._batching is not None:
             offers = self._rewrite == "offer"
-            self._out = rewrite(
+            self.repair.view = rewrite(
                 self._body, self._frozen, self._history, self._context, offers=offers
             )
             self._may_ask = self._answers_locally
-        sent = self._body if self._out.body is None else self._out.body
-        mended = self._repair.mended(sent)
+        sent = self._body if self.repair.view.body is None else self.repair.view.body
+        mended = self.repair.mended(sent)
         if mended is not sent:
-            self._out = replace(self._out, body=mended)
-        if self._out.body is None:
+            self.repair.view = replace(self.repair.view, body=mended)
+        if self.repair.view.body is None:
             self._rewrite = "usage"  # all that the exchange may still change
-        return self._out.body
+        return self.repair.view.body
 
     @property
     def asks_usage(self) -> bool:
@@ -143,12 +140,12 @@ class Translator:
         options = replace(self._context.options, batching=replace(self._batching, failed=None))
         context = replace(self._context, options=options)
         self._rewrite = "fold"
-        self._out = rewrite(self._body, NOTHING, self._history, context, offers=False)
-        return self._out.body
+        self.repair.view = rewrite(self._body, NOTHING, self._history, context, offers=False)
+        return self.repair.view.body
 
     def withdraw(self) -> None:
         """Nothing of what was made of the request goes out: its answer has none of our calls."""
-        self._out, self._readers, self._may_ask = ProviderView(), {}, False
+        self.repair.view, self._readers, self._may_ask = ProviderView(), {}, False
 
     @property
     def may_ask_again(self) -> bool:
@@ -164,16 +161,16 @@ class Translator:
         reader = next(iter(self._readers.values()))
         is_cut = choice.get("finish_reason") == "length"
         if self.may_ask_again and reader.problems and not is_cut:
-            sent = self._body if self._out.body is None else self._out.body
+            sent = self._body if self.repair.view.body is None else self.repair.view.body
             self.again = asked_again(sent, said, reader.turn.original, reader.problems)
 
     def ask_again(self) -> chat.Body | None:
         """The request that asks again. Whatever comes next is the answer to it, and counts."""
         assert self.again is not None
-        body = self._repair.again(self.again)
+        body = self.repair.again(self.again)
         self.again, self._may_ask, self._readers, self._judged = None, False, {}, set()
         self._head, self._usage, self._pace = {}, None, Pace()
-        self._out = replace(self._out, body=body)
+        self.repair.view = replace(self.repair.view, body=body)
         self._context.tally.add("asked_again")
         self._context.tally.note("asked_again", model=str(self._body.get("model")))
         return body
@@ -186,28 +183,6 @@ class Translator:
             if understood != "exactly":
                 tally.add(malformed_counter(model, understood))
                 tally.note("malformed", model=str(model), tool=tool, understood=understood)
-
-    @property
-    def measures(self) -> bool:
-        """Whether the size of the request matters."""
-        return self._understood and self._repair.measures
-
-    def check_size(self, tokens: int) -> None:
-        """Note that the request is larger than the model's context, if it is.
-
-        Args:
-            tokens: of the prompt.
-
-        Raises:
-            ContextLimitExceeded: so much is not sent.
-        """
-        if self.measures:
-            self._repair.check_size(tokens)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the answer has ended in an error."""
-        return self._repair.is_over
 
     def refused(self) -> None:
         """The provider did not understand the request: it goes out as the agent wrote it."""
@@ -225,7 +200,7 @@ class Translator:
         Raises:
             Broken: it cannot be used.
         """
-        repaired = self._repair.whole(completion, self._out)
+        repaired = self.repair.whole(completion)
         listed, changed = repaired.get("choices"), repaired is not completion
         completion = repaired
         new = list(listed) if isinstance(listed, list) else []
@@ -239,26 +214,6 @@ class Translator:
         self.commit()
         self._judge()
         return {**completion, "choices": new} if changed else None
-
-    def read(self, content: bytes, *, whole: bool) -> chat.Body | None:
-        """The completion that a body holds, in whatever form; None if it holds none.
-
-        Args:
-            content: the body.
-            whole: whether the answer was accepted.
-
-        Raises:
-            Broken: it cannot be used.
-        """
-        return self._repair.read(content, self._out, whole=whole)
-
-    def rebuilt(self, body: chat.Body | None) -> chat.Body | None:
-        """The completion that an error withholds; None if it withholds none."""
-        return self._repair.rebuilt(body, self._out)
-
-    def refusal(self, status: int, headers: Mapping[str, str], body: object) -> Fault | None:
-        """What an answer with an error status means; None where errors are left alone."""
-        return self._repair.refusal(status, headers, body)
 
     @property
     def mends(self) -> bool:
@@ -289,11 +244,11 @@ class Translator:
         """
         reader = None if piece is None else self._readers.get(piece[0])
         if piece is not None and reader is not None and reader.continues(piece[1]):
-            goes_out = self._repair.continues(chunk, piece)
+            goes_out = self.repair.continues(chunk, piece)
         else:
             goes_out = None
         if goes_out is None or piece is None or reader is None:
-            repaired = self._repair.chunk(chunk, self._out)
+            repaired = self.repair.chunk(chunk)
             out = self._seen(chunk) if repaired is None else self._each_seen(repaired)
         else:
             out = self._continued(reader, chunk, piece) if goes_out else []
@@ -315,10 +270,6 @@ class Translator:
         self._commit(index, is_over=False)
         choice = {**chunk["choices"][0], "delta": {"tool_calls": calls}}
         return _one_call_each({**chunk, "choices": [choice]})
-
-    def lost(self, fault: Fault) -> list[chat.Body]:
-        """The chunks to hand out where a part of a stream is lost."""
-        return self._repair.lost(fault, self._out)
 
     def _each_seen(self, chunks: list[chat.Body]) -> list[chat.Body]:
         out: list[chat.Body] = []
@@ -351,15 +302,15 @@ class Translator:
             return None
         return [*before, *_one_call_each({**chunk, "choices": new})] if new else before
 
-    def end(self, chunk: chat.Body | None, *, marked: bool | None) -> list[chat.Body]:
+    def end(self, chunk: chat.Body | None, *, marked: bool | None = None) -> list[chat.Body]:
         """What is left at the end of a stream.
 
         Args:
             chunk: any chunk of the stream, whose other fields the new ones take over.
             marked: whether it ended with its end mark; None where that cannot be seen.
         """
-        out = self._each_seen(self._repair.end(marked=marked))
-        return out if self._repair.is_over else [*out, *self._left(chunk)]
+        out = self._each_seen(self.repair.end(marked=marked))
+        return out if self.repair.is_over else [*out, *self._left(chunk)]
 
     def _left(self, chunk: chat.Body | None) -> list[chat.Body]:
         """The calls of choices that were not finished."""
@@ -403,7 +354,7 @@ class Translator:
             return
         if turn.asked is None:
             turn.asked = request_of(self._body, whole.digest)
-        turn.head, turn.usage, turn.room = self._head, self._usage, self._out.room
+        turn.head, turn.usage, turn.room = self._head, self._usage, self.repair.view.room
         memory.turns.keep(turn, self._context.now_s)
         if is_over and turn.counts and index not in self._judged:
             self._judged.add(index)
@@ -412,14 +363,14 @@ class Translator:
     def _judge(self) -> None:
         """Take note of what a whole answer tells of its model."""
         observations, model = self._context.memory.observations, self._body.get("model")
-        if self._out.is_follow_up:  # the prompt could have been cached
+        if self.repair.view.is_follow_up:  # the prompt could have been cached
             observations.judge_cache(model, self._usage)
         if (pace := self._pace.tokens_per_s) is not None:
             observations.judge_pace(model, pace)
 
     def _reader(self, index: Any) -> ChoiceReader:
         if index not in self._readers:
-            context, tool_set = self._context, self._out.tool_set
+            context, tool_set = self._context, self.repair.view.tool_set
             # A choice of tools may leave the native one out.
             gathers = tool_set.natives and not isinstance(self._body.get("tool_choice"), dict)
             self._readers[index] = ChoiceReader(
@@ -439,7 +390,7 @@ class Translator:
     def _waves(self) -> Waves:
         batching = self._batching or Batching()
         return Waves(
-            self._out.most,
+            self.repair.view.most,
             one_by_one=self._is_serial,
             changes_one_by_one=batching.approvals,
             at_once=batching.delivery == "at_once",
@@ -454,9 +405,9 @@ class Translator:
         reads = next_reads(
             self._body["messages"],
             turn.calls[0].call,
-            self._out.tool_set.singles,
+            self.repair.view.tool_set.singles,
             options,
-            room=self._out.room,
+            room=self.repair.view.room,
         )
         if reads:
             self._context.tally.add("read_ahead", len(reads))

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
+from batchwrap.core.failures import ResultStatus, status_of
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.sameness import is_system, says_nothing
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.cap import tokens_of
 from batchwrap.core.moves.past_turns import PastTurn
 from batchwrap.core.moves.turn_memory import Placed, Turn, TurnRequest
+from batchwrap.core.tools.multi import SINGLE
 
 _HARMLESS = ("read", "read_only", "bookkeeping")
 
@@ -64,9 +66,9 @@ def next_calls(
 ) -> list[chat.ToolCall] | None:
     """The calls that come next; None if the request is the provider's.
 
-    That is: everything has its result; all that is left stands behind a call that changes
-    something and failed; the results so far take up the room in the context; or a call was
-    repeated or left out in a way that nobody meant.
+    That is: everything has its result; all that is left was cancelled by a failure; the
+    results so far take up the room in the context; or a call was repeated or left out in a
+    way that nobody meant.
 
     Args:
         turn: the turn.
@@ -79,10 +81,7 @@ def next_calls(
     if _is_full(turn, results):
         return None
     answered = [placed for placed in turn.calls if placed.call["id"] in results]
-    stops = (placed for placed in answered if _stops(placed.kind, go_on=go_on))
-    failure = next((placed for placed in stops if failed(results[placed.call["id"]])), None)
-    # What failed may have overtaken others: only what stands behind it is cancelled.
-    due = turn.calls[: turn.calls.index(failure)] if failure else turn.calls
+    due = _due(turn, results, failed, go_on=go_on)
     done = results.keys() | _cut_off(turn, results)
     waiting = [placed for placed in due if placed.call["id"] not in done]
     if not waiting or not answered:
@@ -106,6 +105,34 @@ def _signed(turn: Turn, calls: Sequence[Placed]) -> list[chat.ToolCall]:
     said = (it for it in turn.said if derived and ids.short(it.call_id) == derived.origin)
     extras = next((it.extras for it in said), {})
     return [{**first, **extras}, *rest]
+
+
+def _due(
+    turn: Turn, results: dict[str, str], failed: Callable[[str], bool], *, go_on: bool
+) -> list[Placed]:
+    """The calls that no failure has cancelled.
+
+    What failed may have overtaken others: only what stands behind it is cancelled. Single calls
+    of the model's own go on behind one that failed, since they would have gone out with it
+    without us; not behind one that a person has denied.
+    """
+    due: list[Placed] = []
+    has_failed = is_stopped = False
+    for placed in turn.calls:
+        is_single = _is_single(placed)
+        if not is_stopped and (is_single or not has_failed):
+            due.append(placed)
+        text = results.get(str(placed.call["id"]))
+        if text is not None and _stops(placed.kind, go_on=go_on) and failed(text):
+            has_failed = True
+            is_stopped = not is_single or status_of(text) is ResultStatus.DENIED or is_stopped
+    return due
+
+
+def _is_single(placed: Placed) -> bool:
+    """Whether the model made the call itself, not as an item of a multi-call."""
+    derived = ids.decode(placed.written.call_id)
+    return derived is None or derived.kind == SINGLE
 
 
 def _stops(kind: str, *, go_on: bool) -> bool:

@@ -185,7 +185,7 @@ def test_preflight(mode: Any, told: int, outcome: AbstractContextManager[object]
     translator = bench.translator({"model": "m", "messages": [USER]})
     translator.request()
     with outcome:
-        translator.check_size(5_000)
+        translator.repair.check_size(5_000)
     assert bench.tally.counts.get("defects.context_overflow", 0) == told
 
 

@@ -1,0 +1,119 @@
+"""What an exchange asks of whoever translates it, and of whoever repairs its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from batchwrap.core.exchange.progress import WholeBody
+from batchwrap.core.formats import chat
+from batchwrap.core.moves.deliver import LocalAnswer
+from batchwrap.core.repair.faults import Fault
+
+
+class Repairs(Protocol):
+    """Puts answers into the shape that SDKs read."""
+
+    @property
+    def measures(self) -> bool:
+        """Whether the size of the request matters."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer has ended in an error."""
+
+    def check_size(self, tokens: int) -> None:
+        """Note that a prompt of so many tokens is larger than the model's context, if it is.
+
+        Raises:
+            ContextLimitExceeded: so much is not sent.
+        """
+
+    def read(self, content: bytes, *, accepted: bool) -> WholeBody:
+        """What a body holds, in whatever form."""
+
+    def refusal(self, status: int, headers: Mapping[str, str], body: object) -> Fault | None:
+        """What an answer with an error status means; None where errors are left alone."""
+
+    def rebuilt(self, body: chat.Body | None) -> chat.Body | None:
+        """The completion that an error withholds; None if it withholds none."""
+
+    def lost(self, fault: Fault) -> list[chat.Body] | None:
+        """What to hand out for an event that cannot be read; None: the event itself."""
+
+
+class Translation(Protocol):
+    """Translates one request into the provider view, and its answer back."""
+
+    @property
+    def repair(self) -> Repairs:
+        """Repairs its answer."""
+
+    @property
+    def asks_usage(self) -> bool:
+        """Whether a stream may be asked for its usage."""
+
+    @property
+    def mends(self) -> bool:
+        """Whether streams are put into shape."""
+
+    @property
+    def fits_forms(self) -> bool:
+        """Whether answers come in the form that was asked for, stream or whole."""
+
+    @property
+    def reads_errors(self) -> bool:
+        """Whether errors inside of streams are read."""
+
+    @property
+    def may_ask_again(self) -> bool:
+        """Whether the model can still be asked again: the agent has got nothing of the answer."""
+
+    @property
+    def again(self) -> chat.Body | None:
+        """The request that asks again; None where the answer was understood."""
+
+    def local_answer(self) -> LocalAnswer | None:
+        """What the agent gets without a round trip, if anything is due."""
+
+    def request(self) -> chat.Body | None:
+        """The request in the provider view; None if it stays as it is."""
+
+    def folded(self) -> chat.Body | None:
+        """The request with its earlier batches folded, and nothing else; None if it has none."""
+
+    def withdraw(self) -> None:
+        """Nothing of what was made of the request goes out."""
+
+    def ask_again(self) -> chat.Body | None:
+        """The request that asks again. Whatever comes next is the answer to it, and counts."""
+
+    def refused(self) -> None:
+        """The provider did not understand the request: it goes out as the agent wrote it."""
+
+    def give_up(self) -> None:
+        """The agent's own request was understood: this model gets no more of that rewrite."""
+
+    def response(self, completion: chat.Body) -> chat.Body | None:
+        """A plain completion in the agent view; None if it stays as it is.
+
+        Raises:
+            Broken: it cannot be used.
+        """
+
+    def chunk(self, chunk: chat.Body, piece: chat.Piece | None = None) -> list[chat.Body] | None:
+        """The chunks of the agent view for one chunk of a stream; None if it stays as it is.
+
+        Args:
+            chunk: of the stream.
+            piece: all that it adds, where that is one piece of a text.
+        """
+
+    def note(self, chunk: chat.Body) -> None:
+        """Remember what local answers repeat of a chunk."""
+
+    def commit(self) -> None:
+        """Remember all turns as far as they have been handed out."""
+
+    def end(self, chunk: chat.Body | None, *, marked: bool | None = None) -> list[chat.Body]:
+        """What is left at the end of a stream."""
