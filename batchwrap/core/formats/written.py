@@ -6,20 +6,17 @@ A call is more than id, name and arguments. Providers add fields of their own (G
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from batchwrap.core.formats import chat
 from batchwrap.core.growing import Growing
+from batchwrap.core.json_scanner import JsonScanner
 from batchwrap.core.parse import rendered
 
 # The forms of a call, and the field of each that is written piece by piece.
 _FORMS = {"function": "arguments", "custom": "input"}
 _OWN = frozenset({"index", "id", "type", *_FORMS})
-# Possessive, so that both jump to the next mark without backtracking.
-_OUTSIDE = re.compile(r'[^"{}\[\]]*+')
-_INSIDE = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
 class Written:
@@ -44,7 +41,7 @@ class Written:
         self._typed = bool(first.get("type"))
         if not self._typed:
             self._call["type"] = self._form
-        self._json: _Nesting | None = None
+        self._json: JsonScanner | None = None
 
     def take(self, delta: Mapping[str, Any]) -> str:
         """Take in one more fragment; returns the text that it adds."""
@@ -122,7 +119,7 @@ class Written:
         by piece: nothing is looked at twice.
         """
         if self._json is None:
-            self._json = _Nesting()
+            self._json = JsonScanner()
             self._json.feed(self.text)
         return self._form == "function" and self._json.is_closed
 
@@ -142,44 +139,3 @@ def extras_of(call: Mapping[str, Any]) -> dict[str, Any]:
 def _json(value: object) -> str:
     """Arguments that came as an object, as text."""
     return "" if value is None else rendered(value).decode()
-
-
-class _Nesting:
-    """Whether a text that comes in pieces has reached the end of a JSON value."""
-
-    def __init__(self) -> None:
-        self._depth = 0
-        self._in_string = False
-        self._is_escaped = False
-        self._has_closed = False
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the value is complete."""
-        return self._has_closed and not self._depth and not self._in_string
-
-    def feed(self, text: str) -> None:
-        """Take in what came next."""
-        at = 0
-        while at < len(text):
-            if self._in_string:
-                plain = _INSIDE.match(text, at + self._is_escaped)
-                end = plain.end() if plain is not None else len(text)
-                self._is_escaped = text[end : end + 1] == "\\"  # what it escapes has not come yet
-                self._in_string = end == len(text) or self._is_escaped
-                self._has_closed = not self._in_string
-                at = end + 1
-            else:
-                plain = _OUTSIDE.match(text, at)
-                at = plain.end() if plain is not None else len(text)
-                self._step(text[at : at + 1])
-                at += 1
-
-    def _step(self, mark: str) -> None:
-        if mark == '"':
-            self._in_string, self._is_escaped = True, False
-        elif mark in ("{", "["):
-            self._depth += 1
-        elif mark:
-            self._depth -= 1
-            self._has_closed = True

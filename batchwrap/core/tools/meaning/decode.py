@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from batchwrap.core.json_scanner import JsonScanner, closers
 from batchwrap.core.parse import parsed, parsed_exactly
 
 # A list in a text in a text: deeper than that nobody was seen to encode.
 _MOST_ENCODINGS = 3
-_OUTSIDE = re.compile(r'["{}\[\],]')
-_INSIDE = re.compile(r'["\\]')
-_CLOSERS = {"{": "}", "[": "]"}
 
 
 class _Nothing:
@@ -69,30 +66,19 @@ def cut_back(text: str) -> Rest | None:
 
     An item that is not whole is dropped with all that it holds: half a call is none.
     """
-    opened: list[str] = []
-    outermost, end, at, in_string = 0, 0, 0, False
-    while (mark := (_INSIDE if in_string else _OUTSIDE).search(text, at)) is not None:
-        at = mark.end()
-        if mark[0] == "\\":
-            at += 1
-        elif mark[0] == '"':
-            in_string = not in_string
-        elif mark[0] in _CLOSERS:
-            opened.append(mark[0])
-            if mark[0] == "[" and not outermost:
-                outermost = len(opened)
-        elif mark[0] == ",":
-            end = mark.start() if outermost == len(opened) else end
-        elif not opened or _CLOSERS[opened.pop()] != mark[0]:
+    scanner, outermost, end = JsonScanner(), 0, 0
+    for at in scanner.marks(text):
+        mark, depth = text[at], len(scanner.open)
+        if not scanner.is_matched:
             return None
-        elif outermost and len(opened) < outermost:
-            return Rest(text[:at] + _closed(opened), lacks_item=False)
-        elif len(opened) == outermost:
+        if mark == "[" and not outermost:
+            outermost = depth
+        elif mark == "," and depth == outermost:
             end = at
+        elif mark in "}]" and outermost and depth < outermost:
+            return Rest(text[: at + 1] + closers(scanner.open), lacks_item=False)
+        elif mark in "}]" and depth == outermost:
+            end = at + 1
     if not end:
         return None
-    return Rest(text[:end] + _closed(opened[:outermost]), lacks_item=True)
-
-
-def _closed(opened: list[str]) -> str:
-    return "".join(_CLOSERS[one] for one in reversed(opened))
+    return Rest(text[:end] + closers(scanner.open[:outermost]), lacks_item=True)
