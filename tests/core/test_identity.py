@@ -186,7 +186,8 @@ def test_a_window(turn: tuple[Message, list[Any]], data: st.DataObject) -> None:
     assume(len(starts) > 1)
     start = data.draw(st.sampled_from(starts[1:]))
     agent.messages = [{"role": "user", "content": "summary"}, *agent.messages[start:]]
-    assert "not run" not in told(agent.sent())
+    # Said of an item: arguments and results may hold the same words.
+    assert not re.search(r"^\[[\d/-]+\] not run", told(agent.sent()), re.MULTILINE)
 
 
 def test_a_window_moves_on_while_calls_wait() -> None:
