@@ -379,3 +379,83 @@ def test_numbers() -> None:
     """Only plain, finite decimal numbers are numbers."""
     assert [number(text) for text in ("5", "-1", " 2.5 ", "1.")] == [5, -1, 2.5, 1]
     assert [number(text) for text in ("", "1e5", "5,000", "nan", "9" * 400)] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("provider", "policy", "state", "seen"),
+    [
+        # The draft's own example, and Hugging Face's, whose first item has no parameters.
+        (
+            "",
+            '"default";q=100;w=60',
+            '"default";r=50;t=30',
+            [("requests", 60, 100, 50, 30, "window")],
+        ),
+        (
+            "",
+            '"fixed window";"api";q=500;w=300',
+            '"api";r=0;t=55',
+            [("requests", 300, 500, 0, 55, "window")],
+        ),
+        # Several policies, in another order, one of them of tokens.
+        (
+            "",
+            '"burst";q=10;w=1, "tokens-daily";q=1000;w=86400',
+            '"tokens-daily";r=9;t=60, "burst";r=3;t=1',
+            [("requests", 1, 10, 3, 1, "window"), ("tokens", 86_400, 1_000, 9, 60, "window")],
+        ),
+        ("", '"a";q=9;qu="tokens";w=60', '"a";r=1;t=2', [("tokens", 60, 9, 1, 2, "window")]),
+        ("", "", '"default";r=50;t=30', [("requests", None, None, 50, 30, "window")]),
+        ("", "default;q=9;w=60", "default;r=4", [("requests", 60, 9, 4, None, None)]),
+        # Older drafts.
+        (
+            "",
+            "100;w=60",
+            "limit=100, remaining=50, reset=5",
+            [("requests", 60, 100, 50, 5, "window")],
+        ),
+        # Another unit, no statement of what is left, names that nobody knows the meaning of.
+        ("", '"a";q=65535;qu="content-bytes";w=10', '"a";r=1;t=2', []),
+        ("", '"a";q=100;w=60', "", []),
+        ("moonshot", "", '"a";r=1;t=2', []),
+        ("", '"a";q=0;w=60', '"a";r=-1;t=-3', []),
+        ("", "nonsense", ";;r=1,,", []),
+    ],
+)
+def test_headers_of_the_ietf(provider: str, policy: str, state: str, seen: list[Told]) -> None:
+    """`RateLimit` and `RateLimit-Policy` of the IETF's draft are read, policy by policy."""
+    headers = {"ratelimit-policy": policy, "ratelimit": state}
+    assert told(provider, {name: text for name, text in headers.items() if text}) == seen
+
+
+def test_a_limit_in_front_of_its_policies() -> None:
+    """Envoy's limit names the window of the policy that holds, whatever else stands there."""
+    limits = ("10, 10;w=1, 50;w=60", "50, 10;w=1, 50;w=60", '50, 50;w=60;name="a", 10;w=1')
+    seen = [
+        told("", {"x-ratelimit-limit": limit, "x-ratelimit-remaining": "0"}) for limit in limits
+    ]
+    assert seen == [
+        [("requests", 1, 10, 0, None, None)],
+        *([("requests", 60, 50, 0, None, None)],) * 2,
+    ]
+    ends = {"x-ratelimit-limit": limits[1], "x-ratelimit-remaining": "0", "x-ratelimit-reset": "41"}
+    assert told("", ends) == [("requests", 60, 50, 0, 41, "window")]
+    # No policy of that amount: the headers say what is left, and not when.
+    assert told("", ends | {"x-ratelimit-limit": "5, 50;w=60"}) == [
+        ("requests", None, None, 0, 41, None)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("PT1M30S", 90), ("PT0.5S", 0.5), ("PT0,5S", 0.5), ("P1DT2H", 26 * HOUR), ("P2W", 14 * DAY)],
+)
+def test_iso_8601_durations(text: str, seconds: float) -> None:
+    """Durations by ISO 8601 are read."""
+    assert seconds_until(text, NOW) == seconds
+
+
+@pytest.mark.parametrize("text", ["P", "PT", "P1M", "P1Y", "PT5", "P1DT"])
+def test_no_iso_8601_durations(text: str) -> None:
+    """Months and years have no length, and what is cut off no meaning."""
+    assert seconds_until(text, NOW) is None

@@ -296,3 +296,73 @@ def test_any_zone(name: str, wall_s: float) -> None:
     for given_name in (name, f"../{name}", "Europe", "posix/UTC", "/etc/passwd"):
         east_s = zone_offset_s(given_name, wall_s)
         assert east_s is None or abs(east_s) <= 16 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Try again in two hours.", 2 * HOUR),
+        ("Please wait half an hour before retrying.", HOUR / 2),
+        ("You can retry in an hour", HOUR),
+        ("Try again in an hour and a half.", 1.5 * HOUR),
+        ("Limit resets in one and a half hours", 1.5 * HOUR),
+        ("Come back in a quarter of an hour.", 15 * MINUTE),
+        ("Please wait twenty-five minutes", 25 * MINUTE),
+        ("Please wait forty five seconds", 45),
+        ("Please wait 1 hour(s) 30 minute(s) before retrying", 1.5 * HOUR),
+        ("Try again in 2 and a half days", 2.5 * DAY),
+        ("Resets in three-quarters of an hour", 45 * MINUTE),
+        ("Please retry after 1,200 seconds.", 20 * MINUTE),
+        ("Try again in 1d and 1h.", 25 * HOUR),
+        ("Please retry after PT1M30S.", 90),
+        ("Rate limited, resets in P1DT2H", 26 * HOUR),
+        ("Please wait three quarters of an hour", 45 * MINUTE),
+        ("Please wait 1,200 seconds", 1_200),
+        ("Please wait a few minutes", None),
+        ("Try again in a couple of hours", None),
+        ("Please retry the second request", None),
+    ],
+)
+def test_amounts_in_words(text: str, seconds: float | None) -> None:
+    """Amounts in words and ISO 8601 durations are read; what names no amount is none."""
+    assert told(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        # google-api-core prints the detail as protobuf's text.
+        ("429 You exceeded your quota. [retry_delay {\n  seconds: 41\n}\n]", 41),
+        ('{"error": {"details": [{"retryDelay": "37s"}]}}', 37),
+        ("429 Too Many Requests, headers: {'retry-after': '12'}", 12),
+        ("RateLimitError(retry_after=12.5)", 12.5),
+        ("Retry-After: 2026-07-27T06:01:00Z", 60),
+        ("retry_after: 3/5", None),
+    ],
+)
+def test_quoted_fields(text: str, seconds: float | None) -> None:
+    """A field or a header that is quoted in a text counts as if it stood alone."""
+    assert told(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Please wait 5 minutes before contacting support.", None),
+        ("Try in vain? Wait 2 hours, then open a ticket.", None),
+        ("Wait 5 minutes before contacting support. Retry in 20s.", 20),
+        ("Wait 5 minutes before you retry, or contact support.", 5 * MINUTE),
+        ("Wait 30 seconds and send another request.", 30),
+        ("The request timed out after waiting 30 seconds.", None),
+        ("If it still fails after waiting 10 minutes, contact support.", None),
+        ("Wait 5 minutes before reporting this.", None),
+        ("Please wait 10 minutes before calling our hotline.", None),
+        ("Please wait 10 minutes before sending another request.", 10 * MINUTE),
+        ("If the error persists after waiting 5 minutes, tell us.", None),
+        ("Wait 5 minutes before your ticket is answered.", None),
+        ("Please retry after waiting 30 seconds.", 30),
+    ],
+)
+def test_a_wait_for_something_else(text: str, seconds: float | None) -> None:
+    """A time to wait for an answer of people, or one that is over, is no time to retry."""
+    assert told(text) == seconds

@@ -523,3 +523,54 @@ def test_anything_can_be_read(
 def test_any_text_is_a_message(text: str, now_unix_s: float) -> None:
     """A 429 with any text is a refusal."""
     assert read_refusal(429, {}, text, now_unix_s) is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        ({"detail": "Rate limit exceeded. Try again in 20 seconds."}, 20),
+        ({"detail": {"message": "Too many requests", "retry_after": 20}}, 20),
+        ({"detail": {"error": {"message": "Try again in 20 s"}}}, 20),
+        ({"detail": [{"msg": "Please wait 20 seconds"}]}, 20),
+        ({"error": "Too Many Requests", "detail": "try again in 20s"}, 20),
+        ({"error": "rate_limited", "message": "Please retry after 20 seconds."}, 20),
+        ({"error": {"code": 429}, "message": "Please retry after 20 seconds."}, 20),
+        ({"title": "Too Many Requests", "status": 429, "detail": "Retry in PT20S"}, 20),
+        ({"detail": "Rate limit exceeded"}, None),
+        ({"detail": {}}, None),
+    ],
+)
+def test_bodies_with_a_detail(body: object, seconds: float | None) -> None:
+    """What FastAPI and problem details (RFC 9457) say under "detail" is read like any message."""
+    refusal = read_refusal(429, {}, body, NOW)
+    assert refusal is not None
+    assert (refusal.kind, refusal.retry_after_s) == ("bucket", seconds)
+
+
+@pytest.mark.parametrize(
+    ("delay", "seconds"),
+    [
+        ({"seconds": 5, "nanos": 0}, 5),
+        ({"seconds": "5", "nanos": 500_000_000}, 5.5),
+        ({"nanos": 250_000_000}, 0.25),
+        ("5s", 5),
+        ({"seconds": NOW + 7}, 7),
+        ({"seconds": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_a_delay_as_an_object(delay: object, seconds: float | None) -> None:
+    """A duration or timestamp of protobuf is read as text and as an object."""
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}
+    body = {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [info]}}
+    refusal = read_refusal(429, {}, body, NOW)
+    assert refusal is not None
+    assert refusal.retry_after_s == seconds
+
+
+def test_an_empty_policy_says_when() -> None:
+    """Where a policy of the IETF's headers is used up, its time is the one to wait."""
+    headers = {"ratelimit-policy": '"default";q=100;w=60', "ratelimit": '"default";r=0;t=30'}
+    refusal = read_refusal(429, headers, None, NOW)
+    assert refusal is not None
+    assert refusal.retry_after_s == 30

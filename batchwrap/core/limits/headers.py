@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal
 
 from batchwrap.core.limits.resets import number, seconds_until, server_time
@@ -109,6 +110,28 @@ DIALECTS: Mapping[str, Dialect] = {
     "moonshot": Dialect(bare=None),
 }
 
+# A list of items with parameters, by the draft of the IETF: `"default";q=100;w=60` in
+# `RateLimit-Policy`, and `"default";r=50;t=30` in `RateLimit`. Older drafts, which are in use, have
+# no names for the policies: `100;w=60`, and `limit=100, remaining=50, reset=30`.
+# https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
+# Hugging Face sends them: https://huggingface.co/docs/hub/rate-limits
+_POLICY = re.compile(
+    r'(?:"(?P<name>[^"]{0,100})"|(?P<token>[a-z*][\w.:/*-]{0,99})|(?P<limit>\d{1,15}))'
+    r'(?P<parameters>(?: ?; ?[a-z]{1,20}=(?:"[^"]{0,40}"|[^;,"\s]{1,40})){1,8})',
+    re.ASCII | re.IGNORECASE,
+)
+_PARAMETER = re.compile(r'([a-z]{1,20})="?([^;,"]{1,40})', re.ASCII | re.IGNORECASE)
+# Envoy and others send the draft's third version, with three headers. The limit stands in front of
+# its policies: `x-ratelimit-limit: 10, 10;w=1, 50;w=60`.
+# https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/filters/http/ratelimit/v3/rate_limit.proto
+_QUOTA = re.compile(
+    r"(?P<limit>\d{1,15}) ?, ?(?:[^,]{1,100}, ?){0,4}?(?P=limit) ?;"
+    r"[^,]{0,40}?\bw=(?P<window>\d{1,9})",
+    re.ASCII,
+)
+_MOST_POLICIES = 8
+_MOST_TEXT = 1_000
+
 _FIELD = "(?P<field>limit|remaining|reset)"
 _PERIOD = rf"(?:per-)?(?P<period>{'|'.join(_PERIODS)})"
 # Azure writes "x-rate-limit" in one place. Together's "-dynamic" is the limit in force beside
@@ -146,7 +169,8 @@ def read_headers(
         key = (found.get("dialect", provider), found["what"], found.get("period", ""))
         groups.setdefault(key, {})[found["field"]] = headers[name]
     read = (_read(*key, group, now_unix_s) for key, group in groups.items())
-    return [observation for observation in read if observation is not None]
+    seen = [observation for observation in read if observation is not None]
+    return [*seen, *_policies(headers, DIALECTS.get(provider, UNKNOWN))]
 
 
 def admits_again_s(seen: Sequence[Observation]) -> float | None:
@@ -177,14 +201,18 @@ def _read(
 ) -> Observation | None:
     dialect = DIALECTS.get(provider, UNKNOWN)
     kind = _KINDS.get(what) if what else dialect.bare
-    limit, remaining = number(group.get("limit", "")), number(group.get("remaining", ""))
+    quota = _QUOTA.match(group.get("limit", "")[:_MOST_TEXT])
+    limit = number(quota["limit"]) if quota else number(group.get("limit", ""))
+    remaining = number(group.get("remaining", ""))
     if kind is None or (limit is not None and not _is_real(limit, dialect)):
         return None
     remaining = None if remaining is None or remaining < 0 else remaining
     if limit is None and remaining is None:
         return None
     reset_s = seconds_until(group.get("reset", ""), now_unix_s)
-    per_s = _PERIODS.get(period) or dialect.per_s.get(kind)
+    window_s = number(quota["window"]) if quota else None
+    per_s = _PERIODS.get(period) or window_s or dialect.per_s.get(kind)
+    reset_means = dialect.reset_means or ("window" if window_s else None)
     if per_s is None and dialect.reset_means == "full":
         per_s = _period_of(limit, remaining, reset_s)
     return Observation(
@@ -193,8 +221,65 @@ def _read(
         limit=limit,
         remaining=remaining,
         reset_s=reset_s,
-        reset_means=None if reset_s is None else dialect.reset_means,
+        reset_means=None if reset_s is None else reset_means,
     )
+
+
+def _policies(headers: Mapping[str, str], dialect: Dialect) -> list[Observation]:
+    """What the two headers of the IETF's draft say, policy by policy."""
+    policies: dict[str, dict[str, str]] = {}
+    for header in ("ratelimit-policy", "ratelimit"):
+        items = _POLICY.finditer(headers.get(header, "")[:_MOST_TEXT])
+        for place, item in enumerate(islice(items, _MOST_POLICIES)):
+            name = item["name"] or item["token"] or f"#{place}"
+            policy = policies.setdefault(name.lower(), {})
+            policy |= {key.lower(): value.strip() for key, value in _PARAMETER.findall(item[0])}
+            if item["limit"]:
+                policy["q"] = item["limit"]
+    old = {
+        key.lower(): value
+        for key, value in _PARAMETER.findall(headers.get("ratelimit", "")[:_MOST_TEXT])
+        if key.lower() in ("limit", "remaining", "reset")
+    }
+    if old:
+        window = next((one for one in policies.values() if one.get("q") == old.get("limit")), {})
+        old_names = {"q": "limit", "r": "remaining", "t": "reset"}
+        told = {short: old[name] for short, name in old_names.items() if name in old}
+        policies = {"": window | told}
+    read = (_policy(name, policy, dialect) for name, policy in policies.items())
+    return [observation for observation in read if observation is not None]
+
+
+def _policy(name: str, policy: Mapping[str, str], dialect: Dialect) -> Observation | None:
+    """One policy. The draft lets the time count from which its quota may be used again."""
+    kind = _kind_of(name, policy.get("qu", ""), dialect)
+    limit, remaining = number(policy.get("q", "")), number(policy.get("r", ""))
+    if kind is None or (limit is not None and not _is_real(limit, dialect)):
+        return None
+    if remaining is None or remaining < 0:
+        return None
+    per_s, reset_s = number(policy.get("w", "")), number(policy.get("t", ""))
+    reset_s = None if reset_s is None or reset_s < 0 else reset_s
+    return Observation(
+        kind=kind,
+        per_s=per_s if per_s else dialect.per_s.get(kind),
+        limit=limit,
+        remaining=remaining,
+        reset_s=reset_s,
+        reset_means=None if reset_s is None else dialect.reset_means or "window",
+    )
+
+
+def _kind_of(name: str, unit: str, dialect: Dialect) -> LimitKind | None:
+    """What a policy counts: its unit says so, else its name; requests are the draft's default."""
+    if unit:
+        return _KINDS.get(unit.lower())
+    words = [word for word in re.split(r"[^a-z]+", name) if word]
+    if any("token" in word for word in words):
+        which = {"input", "output", "prompt"} & {*words}
+        joined = f"{which.pop()}-tokens" if len(which) == 1 else "tokens"
+        return _KINDS.get("input-tokens" if joined == "prompt-tokens" else joined)
+    return dialect.bare
 
 
 def _is_real(limit: float, dialect: Dialect) -> bool:

@@ -49,7 +49,7 @@ CUES = (
         source="https://github.com/openai/codex/issues/3257",
     ),
     Cue(
-        words=r"\bretry(?:ing)?",
+        words=r"\bretry(?:ing|_?delay)?",
         example="Requests to the ChatCompletions_Create Operation have exceeded the token rate "
         "limit of your current OpenAI S0 pricing tier. Please retry after 6 seconds.",
         source="Azure; Gemini: Please retry in 41.8s.",
@@ -111,10 +111,39 @@ _SMALL = (
     "|requests?|roughly|service|the|this|time|to|under|until|up to|usage|using|will"
     "|window|within|your"
 )
-_BETWEEN = re.compile(rf"(?:[ :·|,(=_~-]|(?<![a-z])(?:{_SMALL})(?![a-z])){{0,20}}", re.IGNORECASE)
+_BETWEEN = re.compile(
+    rf"(?:[ :·|,(=_~\"'-]|(?<![a-z])(?:{_SMALL})(?![a-z])){{0,20}}", re.IGNORECASE
+)
 _CUE = re.compile("|".join(f"({cue.words})" for cue in CUES), re.IGNORECASE)
 # Behind these stands a duration: "in 3:12" is no time of the day.
 _LASTING = re.compile(r"(?<![a-z])(?:in|for|within)[ (:=]{0,3}$", re.IGNORECASE)
+# In these a duration is a wait for something else than the next request ("If it happens again,
+# wait 5 minutes before contacting support"), or one that is over ("timed out after waiting 30 s").
+# So "before" counts only where what follows is known to be a request.
+_REQUEST = (
+    r"again|another|continu|making|new|next|perform|proceed|reconnect|request|resend|resubmit"
+    r"|resum|retr(?:y|ies)|send|start|submi|try|using|you can"
+)
+_SUPPORT = (
+    r"support|tickets?|sales|us|team|admin(?:istrator)?|incident|bug|issue|provider|hotline|help"
+)
+_OTHER_WAIT = re.compile(
+    rf"[ ,]{{1,3}}(?:before\b(?!.{{0,30}}\b(?:{_REQUEST}))"
+    rf"|(?:before|then|and)\b(?:(?!{_REQUEST})[^.;]){{0,40}}?\b(?:{_SUPPORT})\b)",
+    re.IGNORECASE,
+)
+_IS_OVER = re.compile(
+    r"(?:timed? ?out|gave up|cancell?ed|fail(?:ed|s|ing)?|aborted|dropped|persists?|continues?"
+    r"|occurs?|happens?)[^.]{0,20} after $",
+    re.IGNORECASE,
+)
+# Seconds that are named as such, in a header or a message of Google's that is quoted in the text:
+# "retry_delay { seconds: 41 }". https://github.com/langchain-ai/langchain-google/issues/1135
+_QUOTED_SECONDS = re.compile(
+    r"\b(?:retry_?delay\W{1,6}seconds|retry[-_]after(?:_s(?:ec(?:ond)?s?)?)?)"
+    r"[\"']?[:=] ?[\"']?(\d{1,9}(?:\.\d{1,9})?)(?![\w:/-]|\.\d)",
+    re.ASCII | re.IGNORECASE,
+)
 # Seconds or milliseconds since 1970.
 _EPOCH = re.compile(r"(\d{10})(?:\d{3})?(?!\d)", re.ASCII)
 # Claude Code: "Claude AI usage limit reached|1762952400".
@@ -161,8 +190,10 @@ def _behind(
     start = between.end() if between is not None else cue.end()
     # "a" is a small word and the amount of a duration ("in a minute"), too.
     for place in (start, start - 2) if text[:start].endswith(" a ") else (start,):
-        if (seconds := duration_at(text, place)) is not None:
-            return seconds
+        if (duration := duration_at(text, place)) is not None:
+            seconds, end = duration
+            is_other = _OTHER_WAIT.match(text, end) or _IS_OVER.search(text[: cue.start()][-40:])
+            return None if is_other else seconds
     if now_unix_s is None or _LASTING.search(text, cue.end(), start):
         return None
     if stamp := _EPOCH.match(text, start):
@@ -176,6 +207,8 @@ def _behind(
 def _without_cue(text: str, now_unix_s: float | None) -> float | None:
     if (stamp := _STAMP.search(text)) and now_unix_s is not None:
         return float(stamp[1]) - now_unix_s
+    if quoted := _QUOTED_SECONDS.search(text):
+        return float(quoted[1])
     if chinese := _CHINESE.search(text):
         return float(chinese[1]) * _CHINESE_UNITS_S[chinese[2]]
     return None

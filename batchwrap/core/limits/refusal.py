@@ -1,9 +1,9 @@
 """Reading a refusal: what sort it is, whose fault, and how long to wait.
 
 An error has one of three shapes: ``{"error": {…}}``, the same without the wrapper, or with a
-text for ``"error"``; each may come in a list. What its codes and its message mean is data:
-`batchwrap.core.limits.matchers`. The message itself is not kept, since some providers write
-the account's ids into it.
+text for ``"error"``; each may come in a list. FastAPI's wrapper is ``"detail"``. What its codes
+and its message mean is data: `batchwrap.core.limits.matchers`. The message itself is not kept,
+since some providers write the account's ids into it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from batchwrap.core.limits.prose import seconds_in_prose
 from batchwrap.core.limits.resets import (
     LONGEST_S,
     milliseconds_until,
+    number,
     seconds_until,
     server_time,
 )
@@ -234,9 +235,18 @@ def _plain(name: Any) -> str:
 
 
 def _written(value: Any) -> str:
-    """A field's value as it would stand in a header."""
+    """A field's value as it would stand in a header.
+
+    A duration or a timestamp of protobuf may be an object: {"seconds": 5, "nanos": 0}. Its
+    seconds are 64 bits long, so that JSON writes them as text.
+    https://protobuf.dev/reference/protobuf/google.protobuf/#duration
+    """
     if isinstance(value, str):
         return value
+    if isinstance(value, dict) and value.keys() & {"seconds", "nanos"}:
+        parts = [value.get(name) for name in ("seconds", "nanos")]
+        seconds, nanos = (number(str(part)) or 0.0 for part in parts)
+        return _written(seconds + nanos / 1e9)
     is_time = type(value) in (int, float) and 0 < value < _LARGEST_TIME
     return f"{value:.3f}" if is_time else ""
 
@@ -274,14 +284,19 @@ def _error_of(body: Any) -> _Error:
         return _Error(text=body[:_LONGEST_TEXT])
     if not isinstance(body, dict):
         return _Error()
-    inner = body.get("error") or _first(body.get("errors"))
+    inner = body.get("error") or _first(body.get("errors")) or _inner_detail(body)
     error = inner if isinstance(inner, dict) else body
     details, metadata = _dicts(error.get("details")), _dict(error.get("metadata"))
     more = [_dict(detail.get("metadata")) for detail in details]
-    texts = (error.get("message"), inner, error.get("detail"))
+    texts = (
+        *(error.get(name) for name in ("message", "msg")),
+        *(inner, error.get("detail")),
+        *(body.get(name) for name in ("message", "msg", "detail")),
+    )
+    written = dict.fromkeys(text for text in texts if isinstance(text, str))
     return _Error(
         codes=list(_codes([error, metadata, *details])),
-        text=next((text for text in texts if isinstance(text, str)), "")[:_LONGEST_TEXT],
+        text=" ".join(written)[:_LONGEST_TEXT],
         status=_http_status(error.get("code"), error.get("status"), body.get("status_code")),
         parts=[*([body] if error is not body else []), error, metadata, *details, *more],
         # OpenRouter and Codex repeat them in the body.
@@ -293,6 +308,15 @@ def _error_of(body: Any) -> _Error:
             if isinstance(name, str) and isinstance(text, str)
         },
     )
+
+
+def _inner_detail(body: Mapping[str, Any]) -> Any:
+    """FastAPI puts whatever was raised under "detail": a text, an object, or a list of them.
+
+    https://fastapi.tiangolo.com/tutorial/handling-errors/
+    """
+    detail = _first(body.get("detail"))
+    return (detail.get("error") or detail) if isinstance(detail, dict) else None
 
 
 def _codes(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:

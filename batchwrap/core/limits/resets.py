@@ -21,16 +21,47 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, 
 _UNITS |= {"millisecond": 1e-3, "sec": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0}
 _UNITS |= {"hr": 3_600.0, "hour": 3_600.0, "d": DAY_S, "day": DAY_S, "week": 7 * DAY_S}
 
-_AMOUNT = r"\d{1,15}(?:\.\d{1,15})?"
+_ONES = (
+    *("", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"),
+    *("twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+# "A few" and "a couple of" are no amounts: nobody knows how much they are.
+_WORDS = {"a": 1.0, "an": 1.0, "half": 0.5, "half a": 0.5, "half an": 0.5, "quarter of an": 0.25}
+_WORDS |= {"three quarters of an": 0.75, "three-quarters of an": 0.75}
+_WORDS |= {word: float(amount) for amount, word in enumerate(_ONES) if word}
+_WORDS |= {
+    f"{word}{joint}{one}": float(ten * 10 + unit)
+    for ten, word in enumerate(_TENS, 2)
+    for unit, one in enumerate(_ONES[:10])
+    for joint in (("-", " ") if one else ("",))
+}
+
+_DIGITS = r"(?:\d{1,3}(?:,\d{3}){1,4}(?!\d)|\d{1,15})(?:\.\d{1,15})?"
+_WORD = "|".join(sorted(_WORDS, key=len, reverse=True))
 _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
+_HALF = " and a half"
 # Atomic: "1ms" would be read in two ways, and a list of them in as many as there are powers of two.
-_PART = rf"(?:{_AMOUNT} ?|(?:an?|one) (?=[a-z]{{3}}))(?>{_UNIT})s?+(?![a-z])"
+_PART = (
+    rf"(?:{_DIGITS}(?:{_HALF})? ?|(?>{_WORD})(?:{_HALF})? (?=[a-z]{{3}}))(?>{_UNIT})s?+"
+    rf"(?:\(s\))?(?![a-z])(?:{_HALF}(?![a-z]))?"
+)
 # No duration has more parts than there are units.
 _DURATION = rf"{_PART}(?:,? ?(?:and )?{_PART}){{0,7}}"
 
 _A_NUMBER = re.compile(r"-?\d+(?:\.\d*)?", re.ASCII)
 _A_DURATION = re.compile(rf"-?{_DURATION}", re.ASCII | re.IGNORECASE)
-_A_PART = re.compile(rf"({_AMOUNT}|\ban?\b|\bone\b) ?({_UNIT})", re.ASCII | re.IGNORECASE)
+_A_PART = re.compile(
+    rf"({_DIGITS}|\b(?>{_WORD})\b)({_HALF})? ?({_UNIT})(?:s?(?:\(s\))?({_HALF}))?",
+    re.ASCII | re.IGNORECASE,
+)
+# ISO 8601 without years and months, whose lengths differ. Upper case, as .NET and Java write it.
+_ISO_DURATION = re.compile(
+    r"P(?=\d|T\d)(?:(\d{1,6})W)?(?:(\d{1,6})D)?"
+    r"(?:T(?=\d)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9}(?:[.,]\d{1,9})?)S)?)?(?![A-Za-z\d])",
+    re.ASCII,
+)
+_ISO_UNITS_S = (7 * DAY_S, DAY_S, 3_600.0, 60.0, 1.0)
 
 
 def number(text: str) -> float | None:
@@ -43,9 +74,9 @@ def number(text: str) -> float | None:
 def seconds_until(text: str, now_unix_s: float) -> float | None:
     """How far away the time is that a header or a field names.
 
-    Understood are seconds (``60``, ``11.38``), durations (``1m26.4s``, ``120ms``, ``6 seconds``),
-    moments as seconds or milliseconds since 1970, HTTP dates in the three forms of RFC 9110 (and
-    with ``+0000`` for GMT), and RFC 3339 (UTC where it names no zone).
+    Understood are seconds (``60``, ``11.38``), durations (``1m26.4s``, ``120ms``, ``6 seconds``,
+    ``PT1M30S``), moments as seconds or milliseconds since 1970, HTTP dates in the three forms of
+    RFC 9110 (and with ``+0000`` for GMT), and RFC 3339 (UTC where it names no zone).
 
     Args:
         text: the value, alone.
@@ -58,6 +89,8 @@ def seconds_until(text: str, now_unix_s: float) -> float | None:
     text = " ".join(text[:_LONGEST_TEXT].split()) if len(text) <= _LONGEST_TEXT else ""
     if value is not None:
         seconds: float | None = _seconds_of(value, now_unix_s)
+    elif iso := _ISO_DURATION.fullmatch(text):
+        seconds = _iso_duration(iso)
     elif _A_DURATION.fullmatch(text):
         seconds = 0.0 if text.startswith("-") else _duration(text)
     else:
@@ -93,10 +126,14 @@ def server_time(headers: Mapping[str, str], now_unix_s: float) -> float:
     return now_unix_s if shown is None or abs(shown - now_unix_s) < _SAME_TIME_S else shown
 
 
-def duration_at(text: str, start: int) -> float | None:
-    """The seconds of a duration that is written at a place of a text ("2 days 3 hr"), or None."""
+def duration_at(text: str, start: int) -> tuple[float, int] | None:
+    """The seconds of a duration at a place of a text ("2 days 3 hr"), and where it ends."""
+    if iso := _ISO_DURATION.match(text, start):
+        return _iso_duration(iso), iso.end()
     found = _A_DURATION.match(text, start)
-    return None if found is None or found[0].startswith("-") else _duration(found[0])
+    if found is None or found[0].startswith("-"):
+        return None
+    return _duration(found[0]), found.end()
 
 
 def _seconds_of(value: float, now_unix_s: float) -> float:
@@ -108,11 +145,19 @@ def _seconds_of(value: float, now_unix_s: float) -> float:
 
 def _duration(text: str) -> float:
     parts = _A_PART.findall(text.lower())
-    return sum(_amount(amount) * _UNITS[unit] for amount, unit in parts)
+    return sum(
+        (_amount(amount) + 0.5 * bool(more or behind)) * _UNITS[unit]
+        for amount, more, unit, behind in parts
+    )
 
 
 def _amount(text: str) -> float:
-    return 1.0 if text in ("a", "an", "one") else float(text)
+    return _WORDS[text] if text in _WORDS else float(text.replace(",", ""))
+
+
+def _iso_duration(found: re.Match[str]) -> float:
+    parts = zip(found.groups(default="0"), _ISO_UNITS_S, strict=True)
+    return sum(float(amount.replace(",", ".")) * unit_s for amount, unit_s in parts)
 
 
 def _moment(text: str, now_unix_s: float) -> float | None:
