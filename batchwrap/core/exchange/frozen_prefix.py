@@ -15,6 +15,7 @@ from batchwrap.core.formats import chat
 from batchwrap.core.formats.sameness import Conversation
 from batchwrap.core.recent import Recent
 from batchwrap.core.reminders.schedule import Walk
+from batchwrap.core.repair.request.right import Checked
 from batchwrap.core.tools.tool_set import ToolSet
 
 
@@ -29,6 +30,7 @@ class FrozenPrefix:
         tool_set: what the tools were.
         choice: what the conversation is offered.
         walk: what the schedule of reminders has seen; None where nothing is offered.
+        checked: whether `made` is known to need no mending.
     """
 
     source: list[chat.Message] = field(default_factory=list)
@@ -37,6 +39,7 @@ class FrozenPrefix:
     tool_set: ToolSet | None = None
     choice: OfferChoice | None = None
     walk: Walk | None = None
+    checked: Checked = field(default_factory=lambda: Checked([]))
 
 
 NOTHING = FrozenPrefix()

@@ -27,6 +27,7 @@ from batchwrap.core.moves.read_ahead import kept
 from batchwrap.core.reminders.directives import names_of, prepare
 from batchwrap.core.reminders.gates import Facts, Places, asks_to_think
 from batchwrap.core.reminders.schedule import Offered, Walk
+from batchwrap.core.repair.request.right import Checked
 from batchwrap.core.tools.offer import offer, wants_one_tool
 from batchwrap.core.tools.tool_set import ToolSet, tool_set_of
 from batchwrap.options import Batching, ReadAhead
@@ -45,6 +46,7 @@ class ProviderView:
         most: calls that may go out in one wave.
         room: tokens left in the context; None: nobody knows.
         is_follow_up: whether the model has answered in this conversation before.
+        checked: what is known of its beginning, as far as that needs no mending.
     """
 
     body: chat.Body | None = None
@@ -52,6 +54,7 @@ class ProviderView:
     most: int = 1
     room: int | None = None
     is_follow_up: bool = False
+    checked: Checked | None = None
 
 
 def rewrite(
@@ -82,13 +85,15 @@ def rewrite(
         walk = Walk.begin(_offered(body, tool_set, choice, batching, context), reminders)
     places = Places(_facts(body, context), context.memory.places)
     state = _State(tool_set, choice, walk, batching, context, places, history)
-    messages, walk = _messages(body, frozen, state)
+    messages, walk, frozen = _messages(body, frozen, state)
     is_follow_up = any(message.get("role") == "assistant" for message in messages)
     if walk is None:
         if tool_set.multis and directives and not is_follow_up and wants_one_tool(messages):
             metering.opposed(directives, body.get("model"), context.tally)
         changed = None if messages == body["messages"] else {**body, "messages": messages}
-        return ProviderView(changed, tool_set, batching.max_items, None, is_follow_up)
+        return ProviderView(
+            changed, tool_set, batching.max_items, None, is_follow_up, frozen.checked
+        )
     context.tally.add("offers")
     # The same beginning may be two conversations; more than that is one, asked again.
     is_new = places.is_new or not is_follow_up
@@ -103,7 +108,7 @@ def rewrite(
         most=choice.most,
         made=tool_set.definitions,
     )
-    return ProviderView(new, tool_set, walk.most, walk.room, is_follow_up)
+    return ProviderView(new, tool_set, walk.most, walk.room, is_follow_up, frozen.checked)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -121,7 +126,7 @@ class _State:
 
 def _messages(
     body: chat.Body, frozen: FrozenPrefix, state: _State
-) -> tuple[list[chat.Message], Walk | None]:
+) -> tuple[list[chat.Message], Walk | None, FrozenPrefix]:
     """The messages in the provider view; what will not change any more is remembered."""
     source, context, start = body["messages"], state.context, len(frozen.source)
     segments = fold(source, start, state.history, _shown(state.batching))
@@ -145,9 +150,10 @@ def _messages(
         added = source[start:upto]
         _judge(new, body.get("model"), state)
         whole, said = [*frozen.source, *added], state.history.prefixes.before(upto).copy()
-        kept = FrozenPrefix(whole, made, said, state.tool_set, state.choice, walk)
-        keep_prefix(kept, context.memory.frozen_prefixes, context.now_s)
-    return _reminded(walk, made, rest, state, None)
+        checked = Checked(made, frozen.checked)
+        frozen = FrozenPrefix(whole, made, said, state.tool_set, state.choice, walk, checked)
+        keep_prefix(frozen, context.memory.frozen_prefixes, context.now_s)
+    return *_reminded(walk, made, rest, state, None), frozen
 
 
 def _reminded(

@@ -71,6 +71,7 @@ class ResponseRepair:
             self._ledger.repaired,
             recall=self._recall,
             failed=failed or looks_failed,
+            checked=self.view.checked,
         )
         most = made.get("max_completion_tokens")
         if profile.reserves_output and isinstance(most, int) and most > _LARGE_OUTPUT:

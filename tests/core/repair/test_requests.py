@@ -15,7 +15,7 @@ from batchwrap.core.repair.request import history
 from batchwrap.core.repair.request.history import NO_RESULT
 from batchwrap.core.repair.request.mend import mend
 from batchwrap.core.repair.request.profiles import PROFILES, profile_of
-from batchwrap.core.repair.request.right import is_right
+from batchwrap.core.repair.request.right import Checked, is_right
 from batchwrap.options import Repair
 from tests.core.harness import Bench, call, chunk, completion
 from tests.core.repair.samples import Entry, entries
@@ -296,6 +296,41 @@ def test_the_quick_look(messages: list[Any], provider: str) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(history, "is_right", lambda *_: False)
         assert history.mend(messages, profile, pytest.fail) == messages
+
+
+def _turns(ids: list[str]) -> list[dict[str, Any]]:
+    """A turn with one call, and its result, for each id."""
+    function = {"name": "f", "arguments": "{}"}
+    return [
+        message
+        for one in ids
+        for message in (
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": one, "type": "function", "function": function}],
+            },
+            {"role": "tool", "tool_call_id": one, "content": "r"},
+        )
+    ]
+
+
+@given(
+    st.builds(
+        lambda ids, odd: [*_turns(ids), *odd],
+        st.lists(st.sampled_from("abcdef"), unique=True),
+        st.lists(_messages, max_size=2),
+    ),
+    st.lists(st.integers(0, 14), max_size=4),
+    st.lists(_messages, max_size=2),
+)
+def test_a_conversation_that_grows(whole: list[Any], places: list[int], others: list[Any]) -> None:
+    """What is known of a conversation's beginning changes no answer, wherever requests end."""
+    profile, checked = profile_of("any"), None
+    for place in sorted(places):
+        checked = Checked(whole[:place], checked)
+        for messages in (whole, whole[:place], [*whole[:place], *others], others):
+            assert checked.is_right(messages, profile) == is_right(messages, profile)
 
 
 @given(st.lists(_messages, max_size=6), st.sampled_from(sorted(PROFILES)))

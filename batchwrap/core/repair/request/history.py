@@ -16,7 +16,7 @@ from batchwrap.core.formats import chat
 from batchwrap.core.parse import is_object
 from batchwrap.core.repair.arguments import repair_arguments
 from batchwrap.core.repair.request.profiles import MISTRAL_ID, Profile
-from batchwrap.core.repair.request.right import is_content, is_right
+from batchwrap.core.repair.request.right import Checked, is_content, is_right
 
 Count = Callable[[str], None]
 NO_RESULT = "[no result: the call was interrupted before it finished]"
@@ -39,15 +39,21 @@ class _Turn:
         return chat.tool_calls(self.message)
 
 
-def mend(messages: Sequence[chat.Message], profile: Profile, count: Count) -> list[chat.Message]:
+def mend(
+    messages: Sequence[chat.Message],
+    profile: Profile,
+    count: Count,
+    checked: Checked | None = None,
+) -> list[chat.Message]:
     """The messages as every provider takes them; those that are right are the same objects.
 
     Args:
         messages: of the request.
         profile: what the provider wants.
         count: called with ``"history"`` for each thing that was mended.
+        checked: what is known of the conversation's beginning.
     """
-    if is_right(messages, profile):
+    if is_right(messages, profile) if checked is None else checked.is_right(messages, profile):
         return list(messages)
     bare = [_content(message, profile, count) for message in messages]
     kept = [message for message in bare if not _is_nothing(message)]

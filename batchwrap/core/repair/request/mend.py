@@ -16,6 +16,7 @@ from batchwrap.core.failures import looks_failed
 from batchwrap.core.formats import chat
 from batchwrap.core.repair.request import failures, history, order
 from batchwrap.core.repair.request.profiles import Profile
+from batchwrap.core.repair.request.right import Checked
 from batchwrap.options import Repair
 
 Count = Callable[[str], None]
@@ -36,6 +37,7 @@ def mend(
     *,
     recall: Recall = lambda *_: None,
     failed: Callable[[str], bool] = looks_failed,
+    checked: Checked | None = None,
 ) -> chat.Body:
     """The request as its provider takes it; the same object if it is right.
 
@@ -46,6 +48,7 @@ def mend(
         count: called with the name of each thing that was mended.
         recall: finds the thoughts that the agent has dropped.
         failed: whether a tool's result reads as failed.
+        checked: what is known of the conversation's beginning.
     """
     if options.fields:
         body = _fields(body, profile, options, count)
@@ -58,7 +61,7 @@ def mend(
     if options.fields:
         mended = _roles(mended, profile, count, recall)
     if options.history:
-        mended = history.mend(mended, profile, count)
+        mended = history.mend(mended, profile, count, checked)
     if options.fold_failures:
         mended = failures.fold(mended, failed, count)
     if options.rearrange:

@@ -5,7 +5,8 @@ It says no too often rather than too rarely; `history` then finds out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import is_
 from typing import Any
 
 import orjson
@@ -14,32 +15,88 @@ from batchwrap.core.formats import chat
 from batchwrap.core.repair.request.profiles import MISTRAL_ID, Profile
 
 
+class Pairing:
+    """Looks at a history message by message, as long as nothing is to be mended."""
+
+    __slots__ = ("_answered", "_taken", "_waiting")
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._waiting: set[str] = set()
+        self._answered = True  # whether the newest turn has any result
+
+    def copy(self) -> Pairing:
+        """The same, to go on in another way."""
+        new = Pairing()
+        new._taken, new._waiting = set(self._taken), set(self._waiting)
+        new._answered = self._answered
+        return new
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the history may end here."""
+        return not (self._waiting and self._answered)
+
+    def see(self, messages: Iterable[chat.Message], profile: Profile) -> bool:
+        """Take in what comes next; False if something of it is to be mended."""
+        taken, waiting, answered = self._taken, self._waiting, self._answered
+        for message in messages:
+            role = message.get("role")
+            if role == "tool":
+                given = message.get("tool_call_id")
+                if type(given) is not str or given not in waiting:
+                    return False
+                content = message.get("content")
+                if type(content) is not str and not is_content(content):
+                    return False
+                waiting.discard(given)
+                answered = True
+                continue
+            if waiting:
+                return False
+            if role == "assistant":
+                ids = _ids(message, profile)
+                if ids is None or not taken.isdisjoint(ids):
+                    return False
+                taken.update(ids)
+                waiting, answered = set(ids), not ids
+        self._waiting, self._answered = waiting, answered
+        return True
+
+
+class Checked:
+    """How far the histories of one conversation are known to be right.
+
+    Each request brings the whole conversation again. Its beginning, which is the same objects
+    in each, is looked at once.
+
+    Args:
+        beginning: the messages that stay as they are; later requests may have more of them.
+        before: what is known of an earlier, shorter beginning.
+    """
+
+    def __init__(self, beginning: Sequence[chat.Message], before: Checked | None = None) -> None:
+        self._beginning = beginning
+        known = before._known if before is not None else {}
+        self._known: dict[Profile, tuple[int, Pairing]] = dict(known)
+
+    def is_right(self, messages: Sequence[chat.Message], profile: Profile) -> bool:
+        """Whether calls and results are paired, in order, with ids and arguments that are taken."""
+        size = len(self._beginning)
+        if len(messages) < size or not all(map(is_, messages, self._beginning)):
+            return is_right(messages, profile)
+        place, pairing = self._known.get(profile) or (0, Pairing())
+        pairing = pairing.copy()
+        if not pairing.see(messages[place:size], profile):
+            return False
+        self._known[profile] = size, pairing.copy()
+        return pairing.see(messages[size:], profile) and pairing.is_right
+
+
 def is_right(messages: Sequence[chat.Message], profile: Profile) -> bool:
     """Whether calls and results are paired, in order, with ids and arguments that are taken."""
-    taken: set[str] = set()
-    waiting: set[str] = set()
-    answered = True  # whether the newest turn has any result
-    for message in messages:
-        role = message.get("role")
-        if role == "tool":
-            given = message.get("tool_call_id")
-            if type(given) is not str or given not in waiting:
-                return False
-            content = message.get("content")
-            if type(content) is not str and not is_content(content):
-                return False
-            waiting.discard(given)
-            answered = True
-            continue
-        if waiting:
-            return False
-        if role == "assistant":
-            ids = _ids(message, profile)
-            if ids is None or not taken.isdisjoint(ids):
-                return False
-            taken.update(ids)
-            waiting, answered = set(ids), not ids
-    return not (waiting and answered)
+    pairing = Pairing()
+    return pairing.see(messages, profile) and pairing.is_right
 
 
 def is_content(content: object) -> bool:
