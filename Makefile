@@ -1,6 +1,8 @@
 # make soak   the throttle while tasks are cancelled, loops closed, processes killed and forked
 # make demo   the main job, once with the bare client and once wrapped
-# make test   all tests, with openai 3.x and with openai 2.x and litellm
+# make check  what to run before each commit: lint, types, layers, and the tests of the core
+# make test   all tests, quickly: those of the SDKs with openai 3.x and with openai 2.x and litellm
+# make coverage   the same with more examples, and what they cover; CI runs it
 # make test-sdks     other SDKs that are wrapped in the same way
 # make test-fuzz     bodies that nobody has thought of, 20,000 of them
 # make test-agents   agents in another language behind `batchwrap serve`; needs node and npm
@@ -24,23 +26,41 @@ DOCS := .venv-docs
 # litellm leaves an event loop of its own open; leaks of ours fail in the other environment.
 LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
-.PHONY: demo soak docs docs-cli test test-agents test-frameworks test-fuzz test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
-	coverage-openai3 coverage-openai2 build clean benchmark-growth benchmark-offer \
+# What the version of an SDK or of its HTTP library can change is tested with both; all else once.
+# A test in tests/test_layout.py finds what imports an SDK and is missing here.
+SDK_TESTS := tests/adapters tests/cli/test_doctor.py tests/cli/test_live.py tests/cli/test_serve.py \
+	tests/demo tests/eval tests/lab tests/observe tests/serve/test_chat.py tests/testing \
+	tests/transparency tests/test_examples.py tests/test_import.py tests/test_options.py \
+	README.md docs batchwrap/litellm.py
+WITHOUT_SDK := tests batchwrap $(SDK_TESTS:%=--ignore=%)
+
+.PHONY: demo soak docs docs-cli check test test-agents test-frameworks test-core test-fuzz test-once test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
+	coverage-once coverage-openai3 coverage-openai2 build clean benchmark-growth benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-throttle benchmark-tokens benchmark-understanding \
 	benchmark-way
 
 demo: $(MAIN)/.ready
 	$(MAIN)/bin/batchwrap demo
 
-# The two environments side by side, each one's output in one piece.
+# The quick lane: no server, no process, no SDK in the tests that it runs.
+check: $(MAIN)/.ready
+	$(MAKE) -j2 --output-sync=target lint test-core
+
+test-core: $(MAIN)/.ready
+	$(MAIN)/bin/python -m pytest -q tests/core tests/drive tests/analyze tests/test_layout.py
+
+# Two of the three parts at a time, each one's output in one piece.
 test: $(MAIN)/.ready $(LITELLM)/.ready
-	$(MAKE) -j2 --output-sync=target test-openai3 test-openai2
+	$(MAKE) -j2 --output-sync=target test-once test-openai2 test-openai3
+
+test-once: $(MAIN)/.ready
+	$(MAIN)/bin/python -m pytest -q $(WITHOUT_SDK)
 
 test-openai3: $(MAIN)/.ready
-	$(MAIN)/bin/python -m pytest -q
+	$(MAIN)/bin/python -m pytest -q $(SDK_TESTS)
 
 test-openai2: $(LITELLM)/.ready
-	$(LITELLM)/bin/python -m pytest -q $(LITELLM_LEAKS)
+	$(LITELLM)/bin/python -m pytest -q $(LITELLM_LEAKS) $(SDK_TESTS)
 
 # Real agents from npm against the simulated provider; where there is no npm they are skipped.
 test-agents: $(MAIN)/.ready
@@ -90,19 +110,22 @@ docs: $(DOCS)/.ready
 docs-cli: $(DOCS)/.ready
 	$(DOCS)/bin/python docs/write_cli.py
 
-# The share of branches that the tests take, both environments together.
+# The share of branches that the tests take, both environments together, with CI's more examples.
 coverage: $(MAIN)/.ready $(LITELLM)/.ready
 	rm -f .coverage*
-	$(MAKE) -j2 --output-sync=target coverage-openai3 coverage-openai2
+	$(MAKE) -j2 --output-sync=target coverage-once coverage-openai2 coverage-openai3
 	$(MAIN)/bin/python -m coverage combine -q
 	$(MAIN)/bin/python -m coverage report --fail-under=90
 	$(MAIN)/bin/python -m coverage report --include='batchwrap/core/*' --fail-under=95
 
+coverage-once: $(MAIN)/.ready
+	$(MAIN)/bin/python -m coverage run -m pytest -q --hypothesis-profile=ci $(WITHOUT_SDK)
+
 coverage-openai3: $(MAIN)/.ready
-	$(MAIN)/bin/python -m coverage run -m pytest -q
+	$(MAIN)/bin/python -m coverage run -m pytest -q --hypothesis-profile=ci $(SDK_TESTS)
 
 coverage-openai2: $(LITELLM)/.ready
-	$(LITELLM)/bin/python -m coverage run -m pytest -q $(LITELLM_LEAKS)
+	$(LITELLM)/bin/python -m coverage run -m pytest -q --hypothesis-profile=ci $(LITELLM_LEAKS) $(SDK_TESTS)
 
 # The wheel is built from the sdist, and works in empty environments, with each extra alone.
 build: $(MAIN)/.ready

@@ -6,11 +6,14 @@ from importlib.util import find_spec
 import pytest
 from hypothesis import settings
 
-# Deadlines would fail on a busy machine, where nothing is wrong.
-settings.register_profile("batchwrap", deadline=None)
-# What CI runs beside it (`make test-fuzz`): many more bodies, and mistakes at more places.
+# A deadline would fail on a busy machine where nothing is wrong, so no profile has one.
+# `make test`: few examples, and the same ones in each run, so that what fails is what was changed.
+settings.register_profile("quick", deadline=None, max_examples=25, derandomize=True)
+# `make coverage`, which CI runs: four times as many, and different ones in each run.
+settings.register_profile("ci", deadline=None, max_examples=100)
+# `make test-fuzz`, which CI runs, too: many more bodies, and mistakes at more places.
 settings.register_profile("thorough", deadline=None, max_examples=20_000)
-settings.load_profile("batchwrap")
+settings.load_profile("quick")
 
 # Some tests send it. What a shell starts in the background ignores it, and so would all children.
 signal.signal(signal.SIGINT, signal.default_int_handler)

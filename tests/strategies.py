@@ -6,6 +6,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 READ_FILE: dict[str, Any] = {
@@ -149,3 +150,13 @@ def cuts(draw: st.DrawFn, text: Any, most: int = 12) -> list[Any]:
     places = draw(st.lists(st.integers(0, len(text)), max_size=most).map(sorted))
     bounds = [0, *places, len(text)]
     return [text[start:end] for start, end in pairwise(bounds)]
+
+
+def examples(number: int) -> settings:
+    """Settings of a property that needs more or fewer examples than the profile has.
+
+    Args:
+        number: of examples under the profile `ci`, whose own number is 100. The quick profile
+            tries fewer in proportion.
+    """
+    return settings(max_examples=max(1, number * min(100, settings().max_examples) // 100))

@@ -13,6 +13,7 @@ import tenacity
 import batchwrap
 from batchwrap.lab import Lab, RateLimit, Raw, Reply
 from batchwrap.options import Limit, Throttle
+from batchwrap.testing import ManualClock
 from tests.adapters.callers import Caller, Web
 from tests.adapters.events import EVENTS
 
@@ -76,7 +77,7 @@ def test_retried(web: Web, serve: Any, name: str) -> None:
     answer = Raw(200, TYPED, (b'{"ok": 1}',))
     said = [REFUSED, answer]
     lab = serve(lambda request: said.pop(0))
-    client = batchwrap.wrap(web.open())
+    client = batchwrap.wrap(web.open(), throttle=Throttle(clock=ManualClock()))
     response, body = ask(web, client, lab, name, BODIES[name])
     assert (response.status_code, body) == (200, b'{"ok": 1}')
     assert [entry.body for entry in lab.journal] == [BODIES[name]] * 2

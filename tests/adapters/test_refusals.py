@@ -276,7 +276,8 @@ def test_a_refusal_behind_the_first_events(
     opening, refusal, answer, _ = ENDPOINTS[name]
     replies = [raw(opening + refusal, size=size), raw(answer, size=size)]
     lab = serve(lambda request: replies.pop(0))
-    client = batchwrap.wrap(web.open(), batching=None, reminders=None)
+    throttle = Throttle(clock=ManualClock())
+    client = batchwrap.wrap(web.open(), batching=None, reminders=None, throttle=throttle)
     body = orjson.dumps({"model": "m", "input": "Hi", "stream": True, "messages": [USER]})
     response, seen = web.stream(client, lab, name, content=body, headers=JSON)
     assert (response.status_code, seen) == (200, answer)

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.core.limits.account import ARRIVAL_S, LEAST_WAIT_S, TTL_S
@@ -22,10 +22,11 @@ from tests.core.accounts import (
     Account,
     run,
 )
+from tests.strategies import examples
 
 
 @given(STEPS, st.sampled_from([None, 100.0]))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_never_above_a_continuous_limit(
     steps: list[tuple[str, int, int, float]], burst: float | None
 ) -> None:
@@ -41,7 +42,7 @@ def test_never_above_a_continuous_limit(
 
 
 @given(STEPS)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_never_above_a_rolling_limit(steps: list[tuple[str, int, int, float]]) -> None:
     """No window of the period's length holds more than the limit, wherever it begins."""
     told = run(Account(ROLLING), steps)
@@ -51,7 +52,7 @@ def test_never_above_a_rolling_limit(steps: list[tuple[str, int, int, float]]) -
 
 
 @given(STEPS, st.sampled_from([0.0, 10.0, 63.0]))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_never_above_a_fixed_limit(
     steps: list[tuple[str, int, int, float]], offset_s: float
 ) -> None:
@@ -66,7 +67,7 @@ def test_never_above_a_fixed_limit(
 
 
 @given(STEPS)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_a_clock_that_jumps_makes_no_short_periods(
     steps: list[tuple[str, int, int, float]],
 ) -> None:
@@ -78,7 +79,7 @@ def test_a_clock_that_jumps_makes_no_short_periods(
 
 
 @given(STEPS)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_never_more_at_the_same_time(steps: list[tuple[str, int, int, float]]) -> None:
     """Never more run than may."""
     told = run(Account(RUNNING, Limit("tokens", 1e6)), steps)
@@ -87,7 +88,7 @@ def test_never_more_at_the_same_time(steps: list[tuple[str, int, int, float]]) -
 
 
 @given(STEPS)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_time_never_runs_faster_than_the_clock(steps: list[tuple[str, int, int, float]]) -> None:
     """The account's time never goes back, and advances no more than the clock did."""
     one, latest, forward = Account(CONTINUOUS), START, START
@@ -100,7 +101,7 @@ def test_time_never_runs_faster_than_the_clock(steps: list[tuple[str, int, int, 
 
 
 @given(STEPS)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_nothing_is_lost(steps: list[tuple[str, int, int, float]]) -> None:
     """When all is settled or given up, every bucket is full again after a while."""
     one = Account(RUNNING, *MODES)
@@ -121,7 +122,7 @@ def test_nothing_is_lost(steps: list[tuple[str, int, int, float]]) -> None:
     st.lists(st.tuples(st.integers(1, 600), st.integers(0, 2)), min_size=1, max_size=12),
     st.randoms(use_true_random=False),
 )
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_first_come_first_served(limit: Limit, requests: list[tuple[int, int]], dice: Any) -> None:
     """By priority and arrival, however large, in whatever order they ask again."""
     one = Account(limit)
@@ -147,7 +148,7 @@ def test_first_come_first_served(limit: Limit, requests: list[tuple[int, int]], 
 
 @pytest.mark.parametrize("limit", MODES, ids=str)
 @given(st.lists(st.integers(1, 600), min_size=1, max_size=12))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_the_wait_is_exact(limit: Limit, amounts: list[int]) -> None:
     """After the wait that the head is told it is admitted, and just before it is not."""
     one = Account(limit)
@@ -250,7 +251,7 @@ def test_settling_in_a_later_period(limit: Limit) -> None:
 @given(
     st.lists(st.tuples(st.integers(1, 600), st.floats(0, ARRIVAL_S), st.floats(0, 20)), max_size=12)
 )
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_a_slow_network_does_not_run_ahead(requests: list[tuple[int, float, float]]) -> None:
     """Late and in any order, the provider's own bucket has room for each request."""
     one, level, at = Account(CONTINUOUS), 600.0, START
@@ -486,7 +487,6 @@ def test_closed() -> None:
 
 
 @given(st.floats(1.5, 1e9))
-@settings(deadline=None)
 def test_a_clock_that_was_set_back(seconds: float) -> None:
     """Waits go on as if nothing had happened, and nothing is refilled by it."""
     one = Account(CONTINUOUS)

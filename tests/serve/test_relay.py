@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.serve import Server
 from batchwrap.serve.relay import target_path
 from tests.adapters.conversation import USER
 from tests.serve.sockets import Headers, Message, ask, connect, message, receive, upstream
+from tests.strategies import examples
 
 InFront = Callable[..., Server]
 
@@ -55,7 +56,7 @@ def test_requests_pass(in_front: InFront) -> None:
     with upstream(OK) as behind:
         server = in_front(behind.url + "/base/v1/")
 
-        @settings(max_examples=150)
+        @examples(150)
         @given(st.sampled_from(METHODS), TARGETS, TARGETS, FIELDS, BODIES)
         def check(
             method: bytes,
@@ -85,7 +86,7 @@ def test_answers_pass(in_front: InFront) -> None:
     with upstream(lambda sock, asked: sock.sendall(answers.pop())) as behind:
         server = in_front(behind.url)
 
-        @settings(max_examples=150)
+        @examples(150)
         @given(st.sampled_from([200, 201, 302, 400, 401, 404, 429, 500, 503, 529]), FIELDS, BODIES)
         def check(status: int, sent: Headers, body: tuple[bytes, bool] | None) -> None:
             framing, content = framed(body or (b"", False))

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchwrap.core.limits import account
@@ -23,6 +23,7 @@ from batchwrap.core.limits.windows import Meter, meters
 from batchwrap.errors import ConfigError, StoreRefused, StoreUnavailable
 from batchwrap.options import Limit
 from batchwrap.throttle.stores.contract import DAYS_KEPT_S, MINUTES_KEPT_S, Spent
+from tests.strategies import examples
 from tests.throttle.conftest import StartRedis
 from tests.throttle.redis_server import REQUIRED, RedisServer, free_port
 
@@ -181,7 +182,7 @@ ALL_IS_LEFT = [
 
 @example(LIMITS[2:3], ALL_IS_LEFT)
 @given(st.lists(st.sampled_from(LIMITS), min_size=1, max_size=MOST_LIMITS), STEPS)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_lua_and_python_agree(
     redis_server: RedisServer, raw: Any, limits: Sequence[Limit], steps: list[Any]
 ) -> None:

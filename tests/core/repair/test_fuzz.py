@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import orjson
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.adapters.events import EventPipe
@@ -16,7 +16,7 @@ from batchwrap.core.repair.arguments import ArgumentStream, names_not_text, repa
 from batchwrap.core.repair.diagnosis import decoded, mended_body, read_refused
 from batchwrap.options import Repair
 from tests.core.repair.samples import exchange_for, message_of, opened, read_stream
-from tests.strategies import EDIT_FILE, READ_FILE, cuts, texts
+from tests.strategies import EDIT_FILE, READ_FILE, cuts, examples, texts
 
 MODELS = ["m", "qwen3", "glm-4.6", "kimi-k2", "deepseek-v3", "gpt-oss", "devstral", "llama-3"]
 MODELS += ["minimax-m2"]
@@ -111,7 +111,7 @@ def texts_of(pieces: list[str], finish: str = "stop") -> bytes:
     return events([*said, end])
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.sampled_from(MODELS), OPTIONS, st.lists(chunks, max_size=6))
 def test_odd_chunks(model: str, options: Repair, listed: list[Any]) -> None:
     """Chunks of any shape are handed out, repaired or not, or end in one error."""
@@ -120,7 +120,7 @@ def test_odd_chunks(model: str, options: Repair, listed: list[Any]) -> None:
         assert event in (b"", b"data: [DONE]") or isinstance(orjson.loads(event[6:]), dict)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.sampled_from(MODELS), OPTIONS, st.binary(max_size=200), st.data())
 def test_odd_bytes(model: str, options: Repair, noise: bytes, data: st.DataObject) -> None:
     """Bytes of any kind, anywhere in a stream and cut anywhere, do no harm."""
@@ -131,7 +131,7 @@ def test_odd_bytes(model: str, options: Repair, noise: bytes, data: st.DataObjec
     assert streamed(model, options, pieces) == joined
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.sampled_from(MODELS), OPTIONS, chunks | odd)
 def test_odd_completions(model: str, options: Repair, body: Any) -> None:
     """A whole answer of any shape is handed out, or becomes one error."""
@@ -141,7 +141,7 @@ def test_odd_completions(model: str, options: Repair, body: Any) -> None:
     assert respond.status is None or respond.body is not None
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.integers(400, 599), st.binary(max_size=60) | odd.map(lambda v: json.dumps(v).encode()))
 def test_odd_errors(status: int, content: bytes) -> None:
     """An error of any shape has a kind and a remedy, and its body stays one."""
@@ -164,7 +164,7 @@ MARKUP = _WORDS.split()
 markup = st.lists(st.sampled_from([*MARKUP, "\n", " ", "\n\n"]) | texts, max_size=14).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(st.sampled_from(MODELS), markup, st.sampled_from(["stop", "length"]), st.data())
 def test_text_is_never_lost(model: str, text: str, finish: str, data: st.DataObject) -> None:
     """Text with pieces of markup comes out to the character, or as calls of declared tools."""
@@ -186,7 +186,7 @@ def test_text_is_never_lost(model: str, text: str, finish: str, data: st.DataObj
         assert all(str(value) in text for value in json.loads(call["arguments"]).values())
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(texts, st.data())
 def test_healthy_arguments_keep_their_bytes(path: str, data: st.DataObject) -> None:
     """Arguments that are JSON and fit go out as they come, fragment by fragment."""
@@ -200,7 +200,7 @@ def test_healthy_arguments_keep_their_bytes(path: str, data: st.DataObject) -> N
     assert (rest, made.changed, made.refused) == ("", False, "")
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.text("\"'{}[]:,\\ntrueN1 /*#`\n", max_size=30), st.booleans())
 def test_broken_arguments(text: str, dangerous: bool) -> None:
     """Arguments of any kind become a JSON object, or stay as they came, with a reason."""
@@ -212,7 +212,7 @@ def test_broken_arguments(text: str, dangerous: bool) -> None:
         assert isinstance(orjson.loads(made.text), dict)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(texts.filter(bool), st.integers(1, 200))
 def test_what_is_cut_off_is_never_completed(content: str, cut: int) -> None:
     """Half a file is no file: arguments without their end are refused wherever they end."""

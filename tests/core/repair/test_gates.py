@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.options import Repair
 from tests.core.repair.samples import differences, entries, play
-from tests.strategies import cuts
+from tests.strategies import cuts, examples
 
 BASH = {
     "type": "function",
@@ -129,7 +129,7 @@ def test_a_file_that_the_model_quotes(model: str, shown: str) -> None:
     assert seen.message["finish_reason"] == "stop"
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.sampled_from(sorted(CALLS)), st.sampled_from(sorted(SHOWN)), st.data())
 def test_split_anywhere(model: str, shown: str, data: st.DataObject) -> None:
     """The same in any pieces, with text before it or none."""

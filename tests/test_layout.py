@@ -1,0 +1,39 @@
+"""How the tests are laid out: what their modules import, and what runs with which SDK."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted((ROOT / "tests").rglob("*.py"))
+# Environments of their own, a page for type checkers, and bodies that any SDK sends alike.
+ONCE = ("frameworks", "fuzz", "proxy", "sdks", "typing")
+
+
+def imports(path: Path) -> set[str]:
+    """The modules that a file imports, wherever in the file it does."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add(str(node.module))
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def test_what_an_sdk_can_change() -> None:
+    """A test that imports an SDK is one of those that run with each version of it."""
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    listed = next(line for line in makefile.splitlines() if line.startswith("SDK_TESTS"))
+    places = [ROOT / place for place in listed.split()[2:]]
+    assert all(place.exists() for place in places)
+    with_sdk = [
+        path
+        for path in MODULES
+        if any(name.partition(".")[0] in ("openai", "litellm") for name in imports(path))
+        and path.relative_to(ROOT / "tests").parts[0] not in ONCE
+    ]
+    assert with_sdk
+    assert [p for p in with_sdk if not any(p.is_relative_to(place) for place in places)] == []
