@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, field, fields, replace
 from difflib import get_close_matches
+from functools import wraps
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, Unpack, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar, Unpack, cast, get_args
 from zoneinfo import ZoneInfo
 
 from batchwrap.checks import one_of as _one_of
@@ -40,6 +41,7 @@ EventName = Literal[
     "ended",
 ]
 EventHook = Callable[["Event"], None]
+_P = TypeVar("_P", bound="_Part")
 
 
 class _Part:
@@ -58,6 +60,26 @@ class _Part:
 
 def _default(one: Field[Any]) -> object:
     return one.default if one.default_factory is MISSING else one.default_factory()
+
+
+def _grouped(**groups: Sequence[str]) -> Callable[[type[_P]], type[_P]]:
+    """Options of a part that are no more, by the one that they belong to: the error says so."""
+    now = {old: group for group, switches in groups.items() for old in switches}
+
+    def decorated(part: type[_P]) -> type[_P]:
+        make: Callable[..., None] = part.__init__
+
+        @wraps(make)
+        def init(self: _P, /, *args: Any, **given: Any) -> None:
+            for name in filter(now.__contains__, given):
+                option = f"{part.__name__}.{name}"
+                raise ConfigError(option, f"it belongs to {part.__name__}.{now[name]}")
+            make(self, *args, **given)
+
+        part.__init__ = init  # type: ignore[method-assign,assignment]
+        return part
+
+    return decorated
 
 
 def _number(option: str, value: object, *, least: float, above: bool = False) -> None:
@@ -379,78 +401,69 @@ class Throttle(_Part):
             )
 
 
+@_grouped(
+    stream=("chunk_shape", "whole_answers", "usage", "finish_reason"),
+    calls=("call_index", "call_id", "call_name", "residue"),
+    errors=("empty_answers", "incomplete"),
+    request=("history", "fields"),
+    leaked_calls=("refused_calls",),
+    keep_reasoning=("thoughts",),
+)
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Repair(_Part):
-    """Which defects of a provider are put right, and which become errors.
+    """Which defects of a provider are repaired, and which become errors.
 
-    What is healthy keeps its bytes in any case. Safe repairs are on; `Repair.all()` switches
-    on the others, too.
+    What is healthy keeps its bytes in any case. The five groups are on: each defect of theirs has
+    one meaning only. What is right for most but not for all is asked for one by one, or with
+    `Repair.all()`. `docs/repair.md` lists what belongs to a group.
 
     Args:
-        call_index: a streamed tool call without an index, or with one that is taken by
-            another call, gets an index of its own.
-        call_id: a tool call without an id, or with that of another one, gets one; an id that
-            is told again is left out.
-        call_name: markup around the name of a tool is taken off; a name is told once.
-        arguments: ``"lossless"`` puts the arguments of calls right where no content of theirs
-            changes; ``"bold"`` also drops thoughts in front of them, and keeps the backslash
+        stream: answers have the form of the API: chunks and choices in its shape, one of its
+            finish reasons, usage where clients look for it, a stream only where one was asked for.
+        calls: each call has an index, an id and a name of its own, each told once, and no marks
+            of call markup around it.
+        arguments: ``"lossless"`` repairs the arguments of calls where no content of theirs
+            changes; ``"bold"`` also drops reasoning in front of them, and keeps the backslash
             of unknown escapes for read-only tools; ``"off"`` leaves them alone.
+        errors: what would pass as success is an error: one inside of a stream, an error body of
+            any shape, an answer that says nothing (once for each request), a stream that ends
+            before its answer is complete.
+        request: calls and results of a request are paired, in order, with ids, arguments and
+            fields that its provider takes.
         snapshots: fragments of arguments, and deltas of texts, that repeat all that came before
             are understood.
-        finish_reason: the reason that an answer ended for is the one of the format, and says
-            whether there are calls.
-        empty_answers: an answer without text or calls is an error, once for each request.
-        incomplete: a stream that ends before its answer is complete is an error.
-        errors: errors inside of streams, and error bodies of any shape, become the SDK's.
-        chunk_shape: chunks and choices have the shape of the format.
-        whole_answers: an answer comes in the form that was asked for, stream or whole.
-        usage: usage that a choice reports is reported by the stream.
-        residue: marks of call markup that stand at the end of the text beside proper calls
-            are taken off.
-        leaked_calls: ``"gated"``: calls that the server left in the text become proper calls,
-            if nothing speaks against it; ``"off"``: they stay text.
-        refused_calls: ``"gated"``: a call that the provider wrote and then refused to hand out
-            (Groq's `failed_generation`) is handed out, behind the same gates; ``"off"``: it is
-            the provider's error.
-        think_tags: ``"tags"``: a block of thoughts that begins the text moves to
+        leaked_calls: ``"gated"``: calls that the server left in the text, or that the provider
+            wrote and then refused to hand out (Groq's `failed_generation`), become proper calls
+            if nothing speaks against it; ``"off"``: they stay a text, or an error.
+        think_tags: ``"tags"``: reasoning in tags that begins the text moves to
             `reasoning_content`; ``"prefilled"``: also where the model's template opened it,
             which holds the text back until its end.
-        history: a request's calls and results are paired, in order, with ids and arguments
-            that providers take.
-        fields: fields of a request that its provider refuses are left out or renamed.
         rearrange: messages are moved, merged or split where the provider's template wants it.
-        thoughts: where the provider wants a turn's thoughts back (DeepSeek) and the agent has
-            dropped them, they are sent as they came; off, an empty text is.
+        keep_reasoning: where the provider wants a turn's reasoning content back (DeepSeek) and
+            the agent has dropped it, it is sent as it came; off, an empty text is.
         fold_failures: of calls that failed in a row in the same way, the last one is sent,
             with their number.
-        max_output: most output tokens that a request asks for, where the provider charges
-            them in advance (Cerebras); None: as the request says.
+        max_output: limit of the output tokens that a request asks for, where the provider
+            charges them in advance (Cerebras); None: as the request says.
         preflight: ``"refuse"``: a request that is larger than the model's context, where
             that is known, is not sent; ``"note"``: an event says so; ``"off"``.
         provider: name of the provider's rules for requests: ``"cerebras"``, ``"mistral"``, …
             None: as the preset of the limits says, else the rules that all have.
+
+    Raises:
+        ConfigError: an option is wrong, or has the name of a switch that is part of a group.
     """
 
-    call_index: bool = True
-    call_id: bool = True
-    call_name: bool = True
+    stream: bool = True
+    calls: bool = True
     arguments: Literal["lossless", "bold", "off"] = "lossless"
-    snapshots: bool = False
-    finish_reason: bool = True
-    empty_answers: bool = True
-    incomplete: bool = True
     errors: bool = True
-    chunk_shape: bool = True
-    whole_answers: bool = True
-    usage: bool = True
-    residue: bool = True
+    request: bool = True
+    snapshots: bool = False
     leaked_calls: Literal["off", "gated"] = "off"
-    refused_calls: Literal["off", "gated"] = "off"
     think_tags: Literal["off", "tags", "prefilled"] = "off"
-    history: bool = True
-    fields: bool = True
     rearrange: bool = False
-    thoughts: bool = False
+    keep_reasoning: bool = False
     fold_failures: bool = False
     max_output: int | None = None
     preflight: Literal["refuse", "note", "off"] = "refuse"
@@ -461,7 +474,6 @@ class Repair(_Part):
             _one_of(f"Repair.{name}", getattr(self, name), (True, False))
         _one_of("Repair.arguments", self.arguments, ("lossless", "bold", "off"))
         _one_of("Repair.leaked_calls", self.leaked_calls, ("off", "gated"))
-        _one_of("Repair.refused_calls", self.refused_calls, ("off", "gated"))
         _one_of("Repair.think_tags", self.think_tags, ("off", "tags", "prefilled"))
         _one_of("Repair.preflight", self.preflight, ("refuse", "note", "off"))
         if self.max_output is not None:
@@ -476,10 +488,9 @@ class Repair(_Part):
             arguments="bold",
             snapshots=True,
             leaked_calls="gated",
-            refused_calls="gated",
             think_tags="prefilled",
             rearrange=True,
-            thoughts=True,
+            keep_reasoning=True,
             fold_failures=True,
             max_output=_LARGE_OUTPUT,
             provider=provider,
@@ -489,9 +500,8 @@ class Repair(_Part):
 # What agents that meet the charge in advance cap their output at.
 _LARGE_OUTPUT = 16_384
 _SWITCHES = (
-    *("call_index", "call_id", "call_name", "snapshots", "finish_reason", "empty_answers"),
-    *("incomplete", "errors", "chunk_shape", "whole_answers", "usage", "residue"),
-    *("history", "fields", "rearrange", "thoughts", "fold_failures"),
+    *("stream", "calls", "errors", "request"),
+    *("snapshots", "rearrange", "keep_reasoning", "fold_failures"),
 )
 
 

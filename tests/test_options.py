@@ -70,7 +70,7 @@ from tests.strategies import READ_FILE
         (lambda: Limit("tokens", 0, 60), "Limit.amount"),
         (lambda: Limit("tokens", 1, -60), "Limit.per_s"),
         (lambda: Limit("tokens", 1, 60, burst=0), "Limit.burst"),
-        (lambda: Repair(call_id="no"), "Repair.call_id"),  # type: ignore[arg-type]
+        (lambda: Repair(calls="no"), "Repair.calls"),  # type: ignore[arg-type]
         (lambda: _wrap(preset="faster"), "preset"),
         (lambda: _wrap(batching=True), "batching"),
         (lambda: _wrap(reminders=6), "reminders"),

@@ -275,7 +275,7 @@ def refused(generation: str, **more: Any) -> dict[str, Any]:
 
 
 READ = 'read_file{"path": "a.py", "offset": "3"}</function>'
-REBUILD = Repair(refused_calls="gated")
+REBUILD = Repair(leaked_calls="gated")
 
 
 @pytest.mark.parametrize("stream", [False, True])

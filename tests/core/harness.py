@@ -25,7 +25,7 @@ class Bench:
     def __init__(self, options: Options | None = None, provider: Provider = UNKNOWN) -> None:
         options = options or Options()
         if options.repair == Repair():  # of requests, that is tested on its own
-            options = replace(options, repair=Repair(history=False, fields=False))
+            options = replace(options, repair=Repair(request=False))
         self.options = options
         self.provider = provider
         self.memory = Memory()

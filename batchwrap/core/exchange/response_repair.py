@@ -59,7 +59,7 @@ class ResponseRepair:
         if options is None:
             return body
         profile = profile_of(options.provider or self._context.provider.name)
-        if options.thoughts and profile.reasoning == "want":
+        if options.keep_reasoning and profile.reasoning == "want":
             self._thoughts = Thoughts()
             self._sent = Prefixes(body["messages"], 0, Conversation())
         batching = self._context.options.batching
@@ -210,7 +210,7 @@ class ResponseRepair:
         if isinstance(value, str) and value.startswith("<") and options.errors:
             self._ledger.defect(faults.NO_ANSWER.kind, **faults.NO_ANSWER.facts)
             raise Broken(faults.NO_ANSWER)
-        made = self._put_together(value, content) if options.whole_answers else None
+        made = self._put_together(value, content) if options.stream else None
         return WholeBody(made, value, is_rebuilt=made is not None)
 
     def _put_together(self, value: object, content: bytes) -> chat.Body | None:

@@ -219,7 +219,7 @@ class Translator:
     def mends(self) -> bool:
         """Whether streams are put into shape."""
         repair = self._context.options.repair
-        return repair is not None and repair.chunk_shape
+        return repair is not None and repair.stream
 
     @property
     def reads_errors(self) -> bool:
@@ -231,7 +231,7 @@ class Translator:
     def fits_forms(self) -> bool:
         """Whether answers come in the form that was asked for, stream or whole."""
         repair = self._context.options.repair
-        return repair is not None and repair.whole_answers
+        return repair is not None and repair.stream
 
     def chunk(self, chunk: chat.Body, piece: chat.Piece | None = None) -> list[chat.Body] | None:
         """The chunks of the agent view for one chunk of a stream; None if it stays as it is.

@@ -156,7 +156,7 @@ class AnswerRepair:
         except Broken as broken:
             return self._broken(broken.fault, None)
         out = [self._chunk_of(one, self._last) for one in held]
-        if self._usage is not None and not self._has_usage and self._options.usage:
+        if self._usage is not None and not self._has_usage and self._options.stream:
             self._ledger.repaired("usage")
             choice = {"index": 0, "delta": {}, "finish_reason": None}
             out.append({**_head(self._last), "choices": [choice], "usage": self._usage})
@@ -172,7 +172,7 @@ class AnswerRepair:
 
     def rebuilt(self, error: Mapping[str, Any]) -> chat.Body | None:
         """The completion that an error withholds, if it is calls that may be handed out."""
-        if self._options.refused_calls == "off":
+        if self._options.leaked_calls == "off":
             return None
         promoted = refused_calls(error, self._asked.tools, self._family, self._gates)
         if not promoted:
@@ -202,7 +202,7 @@ class AnswerRepair:
 
     def _unfinished(self, marked: bool | None) -> Fault | None:
         """Why a stream is not complete; None if it is."""
-        if not self._options.incomplete:
+        if not self._options.errors:
             return None
         if any(choice.is_open for choice in self._choices.values()):
             return faults.INCOMPLETE
@@ -211,7 +211,7 @@ class AnswerRepair:
 
     def _in_shape(self, chunk: chat.Body) -> chat.Body | None:
         """The chunk with a list of choices; None if it is to be dropped."""
-        if not self._options.chunk_shape or type(chunk.get("choices")) is list:
+        if not self._options.stream or type(chunk.get("choices")) is list:
             return chunk
         made = shape.with_choices(chunk)
         if made is not chunk:
@@ -289,7 +289,7 @@ class AnswerRepair:
 
     def _with_usage(self, completion: chat.Body) -> chat.Body:
         usage = None if completion.get("usage") else shape.usage_inside(completion)
-        if usage is None or not self._options.usage:
+        if usage is None or not self._options.stream:
             return completion
         self._ledger.repaired("usage")
         return {**completion, "usage": usage}

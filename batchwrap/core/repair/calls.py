@@ -120,7 +120,7 @@ class CallRepair:
         if self._options.arguments != "off":
             call = _with_arguments_named(call)
         call = self._with_text(call)
-        name = self._tools.meant_by(chat.name_of(call)) if self._options.call_name else ""
+        name = self._tools.meant_by(chat.name_of(call)) if self._options.calls else ""
         if name and name != chat.name_of(call):
             self._ledger.repaired("call_name")
             call = _changed(call, name=name)
@@ -145,7 +145,7 @@ class CallRepair:
         call, is_new = self._open.of(fragment, place, opens=opens)
         self._open.last, call.place = call, (self._open.deltas, place)
         fragment = (self._opened if is_new else self._continued)(call, fragment)
-        if self._options.call_index and chat.index_of(fragment) != call.index:
+        if self._options.calls and chat.index_of(fragment) != call.index:
             self._ledger.repaired("call_index")
             fragment = {**fragment, "index": call.index}
         return self._with_arguments(call, fragment)
@@ -163,7 +163,7 @@ class CallRepair:
         if call.name:
             fragment = self._with_id(fragment)
         call.id = str(fragment.get("id") or "")
-        if not self._options.call_name:
+        if not self._options.calls:
             return fragment
         meant = self._tools.meant_by(call.name)
         if meant != call.name:
@@ -181,18 +181,18 @@ class CallRepair:
             return self._with_opening(call, fragment, said)
         if not call.name:
             return self._opened_late(call, fragment, said) if said else fragment
-        if self._options.call_name and function.get("name") is not None:
+        if self._options.calls and function.get("name") is not None:
             self._ledger.repaired("call_name")
             rest = {key: value for key, value in function.items() if key != "name"}
             fragment = {**fragment, "function": rest}
-        if self._options.call_id and fragment.get("id") is not None:
+        if self._options.calls and fragment.get("id") is not None:
             self._ledger.repaired("call_id")
             fragment = {key: value for key, value in fragment.items() if key != "id"}
         return fragment
 
     def _opened_late(self, call: Call, fragment: chat.ToolCall, name: str) -> chat.ToolCall:
         """A call whose name comes after its first fragment."""
-        call.name = self._tools.meant_by(name) if self._options.call_name else name
+        call.name = self._tools.meant_by(name) if self._options.calls else name
         if not call.id:
             fragment = self._with_id(fragment)
             call.id = str(fragment.get("id") or "")
@@ -284,10 +284,10 @@ class CallRepair:
     def _with_id(self, call: chat.ToolCall) -> chat.ToolCall:
         """The call with an id that no other call of the message has."""
         given = call.get("id")
-        if self._options.call_id and (not given or str(given) in self._ids):
+        if self._options.calls and (not given or str(given) in self._ids):
             self._ledger.repaired("call_id")
             call = {**call, "id": self._random_text(ID_LENGTH)}
-        elif self._options.call_id and not isinstance(given, str):
+        elif self._options.calls and not isinstance(given, str):
             self._ledger.repaired("call_id")
             call = {**call, "id": str(given)}
         self._ids.add(str(call.get("id")))

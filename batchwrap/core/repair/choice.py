@@ -53,7 +53,7 @@ class ChoiceRepair:
         may_be_empty: bool = False,
     ) -> None:
         self._options = options
-        self._may_be_empty = may_be_empty or not options.empty_answers
+        self._may_be_empty = may_be_empty or not options.errors
         self._random_text = random_text
         self._ledger = ledger
         self._calls = CallRepair(options, tools, random_text, ledger)
@@ -119,7 +119,7 @@ class ChoiceRepair:
         Raises:
             Broken: it cannot be used.
         """
-        choice = self._shaped(choice, shape.plain(choice) if self._options.chunk_shape else choice)
+        choice = self._shaped(choice, shape.plain(choice) if self._options.stream else choice)
         message = chat.part_of(choice)
         calls = chat.tool_calls(message)
         self._see(message)
@@ -152,7 +152,7 @@ class ChoiceRepair:
             Broken: it cannot be used.
         """
         is_silent = not (self.has_said or self._calls.has_called or self._has_legacy_call)
-        if self.is_finished or self.is_open or is_silent or not self._options.finish_reason:
+        if self.is_finished or self.is_open or is_silent or not self._options.stream:
             return self.close()
         snapshots = self._last_snapshots()
         waiting, self._waiting = self._waiting, []
@@ -194,7 +194,7 @@ class ChoiceRepair:
 
     def _any_delta(self, choice: Choice) -> list[Choice]:
         self._index = choice.get("index", 0)
-        if self._options.chunk_shape:
+        if self._options.stream:
             if self._pieces and choice.get("message") is not None:
                 self._content.add("".join(self._pieces))
                 self._pieces.clear()
@@ -281,7 +281,7 @@ class ChoiceRepair:
 
     def _meant(self, reason: object, *, has_called: bool) -> object:
         """What a finish reason means, beside these calls."""
-        if not isinstance(reason, str) or not self._options.finish_reason:
+        if not isinstance(reason, str) or not self._options.stream:
             return reason
         meant = meant_by(reason)
         if self._has_legacy_call:

@@ -75,7 +75,7 @@ class OpenCalls:
         """
         index = chat.index_of(fragment)
         known = self.given.get(index) if index is not None else self._without_index(fragment)
-        if known is None and not opens and self._options.call_index and not fragment.get("id"):
+        if known is None and not opens and self._options.calls and not fragment.get("id"):
             known = self._only_open(index)
         if known is None or (opens and self._is_another(fragment, known, place)):
             return self._new(fragment, index), True
@@ -92,7 +92,7 @@ class OpenCalls:
 
     def _new(self, fragment: chat.ToolCall, index: int | None) -> Call:
         ours = len(self.calls)  # clients keep calls in lists: a gap breaks them
-        if not self._options.call_index and index is not None:
+        if not self._options.calls and index is not None:
             ours = index
         name = str(chat.function_of(fragment).get("name") or "")
         made = Call(ours, name, "", self.stream_for(name), given_id=fragment.get("id"))

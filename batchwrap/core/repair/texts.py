@@ -44,7 +44,7 @@ class TextRepair:
         self._index: Any = 0
         gated = options.leaked_calls == "gated" and gates.may_call
         dialects = family.dialects if gated else ()
-        residue = family.residue if options.residue and gates.may_call else ()
+        residue = family.residue if options.calls and gates.may_call else ()
         self._content = LeakScanner(dialects, residue)
         self._thoughts = LeakScanner([d for d in dialects if not d.whole])
         self._splitters: list[Splitter] = []

@@ -164,13 +164,14 @@ def test_several_choices() -> None:
         assert message["finish_reason"] == "tool_calls"
 
 
-@pytest.mark.parametrize("name", ["call_index", "call_id", "finish_reason"])
-def test_each_has_a_switch(name: str) -> None:
-    """A repair that is switched off changes nothing."""
-    stream = Stream(**{name: False})
-    broken = {
-        "call_index": part(None, "{}", "a", "read_file"),
-        "call_id": part(0, "{}", "", "read_file"),
-        "finish_reason": chunk({"tool_calls": [{**call("a", "f", "{}"), "index": 0}]}, "stop"),
-    }[name]
-    assert stream.repair.chunk(broken) is None
+@pytest.mark.parametrize(
+    ("option", "broken"),
+    [
+        ("calls", part(None, "{}", "a", "read_file")),
+        ("calls", part(0, "{}", "", "read_file")),
+        ("stream", chunk({"tool_calls": [{**call("a", "f", "{}"), "index": 0}]}, "stop")),
+    ],
+)
+def test_off(option: str, broken: dict[str, Any]) -> None:
+    """A group of repairs that is switched off changes nothing."""
+    assert Stream(**{option: False}).repair.chunk(broken) is None

@@ -50,7 +50,7 @@ def check(entry: Entry, pieces: list[bytes] | None = None) -> None:
         assert rebuilt.error is None
         alternative = {"kind": "message", "finish_reason": "tool_calls", **wanted["alternative"]}
         assert differences(rebuilt.message, alternative) == []
-        options = replace(options, refused_calls="off")
+        options = replace(options, leaked_calls="off")
     seen = play(entry, options, pieces)
     if wanted["kind"] == "error":
         _check_error(entry, wanted, seen)

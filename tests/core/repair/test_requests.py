@@ -206,7 +206,7 @@ THOUGHT["tool_calls"] = [call("c1", "read_file", {"path": "a.py"})]  # type: ign
 @pytest.mark.parametrize("streamed", [False, True])
 def test_thoughts_go_back(streamed: bool) -> None:
     """Thoughts that the agent drops are sent again; those that nobody kept are reported."""
-    bench = Bench(options_for(Repair(provider="deepseek", thoughts=True)))
+    bench = Bench(options_for(Repair(provider="deepseek", keep_reasoning=True)))
     asked = {"model": "deepseek-v4", "messages": [USER]}
     if streamed:
         translator = bench.translator(asked)
@@ -256,13 +256,12 @@ def test_a_turn_that_goes_on_is_left_open() -> None:
     assert mended(after, "any")["messages"][2]["content"] == NO_RESULT
 
 
-@pytest.mark.parametrize("switch", ["history", "fields"])
-def test_switches(switch: str) -> None:
-    """A switch that is off leaves its part alone."""
-    bodies = {"history": sample("req.pair-2"), "fields": sample("req.numstr-1")}
-    options = Repair(**{switch: False})  # type: ignore[arg-type]
-    assert mended(bodies[switch], "any", options) is bodies[switch]
-    assert mended(bodies[switch], "any", Repair()) is not bodies[switch]
+@pytest.mark.parametrize("entry", ["req.pair-2", "req.numstr-1"])
+def test_off(entry: str) -> None:
+    """The option that is off leaves requests alone."""
+    body = sample(entry)
+    assert mended(body, "any", Repair(request=False)) is body
+    assert mended(body, "any", Repair()) is not body
 
 
 _values: Any = st.recursive(

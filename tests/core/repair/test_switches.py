@@ -1,4 +1,4 @@
-"""Each repair has a switch: off, its defect passes untouched; on, it is mended."""
+"""Each repair has an option: off, its defect passes untouched; on, it is repaired."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 
 from batchwrap.core.repair.request.mend import mend
 from batchwrap.core.repair.request.profiles import profile_of
-from batchwrap.errors import ContextLimitExceeded
+from batchwrap.errors import ConfigError, ContextLimitExceeded
 from batchwrap.options import Batching, Options, Repair
 from tests.core.harness import Bench, call, chunk, completion
 from tests.core.repair.samples import ENTRIES, Entry, chunks_of, run
 from tests.strategies import EDIT_FILE, READ_FILE
 
-# No repair at all, switch by switch.
+# No repair at all, option by option.
 OFF: dict[str, Any] = {
     field.name: "off" if isinstance(field.default, str) else False
     for field in fields(Repair)
@@ -25,6 +25,15 @@ OFF: dict[str, Any] = {
 } | {"max_output": None}
 NONE = Repair(**OFF)
 ALL = Repair.all()
+# The option of each repair that has not one of the same name.
+GROUPS = {
+    **dict.fromkeys(["chunk_shape", "whole_answers", "usage", "finish_reason"], "stream"),
+    **dict.fromkeys(["call_index", "call_id", "call_name", "residue"], "calls"),
+    **dict.fromkeys(["empty_answers", "incomplete"], "errors"),
+    **dict.fromkeys(["history", "fields"], "request"),
+    "refused_calls": "leaked_calls",
+    "thoughts": "keep_reasoning",
+}
 
 
 def entry(name: str) -> Entry:
@@ -52,7 +61,7 @@ def opening(arguments: str, **more: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Case:
-    """A defect that one switch is for.
+    """A defect that one repair is for.
 
     Attributes:
         entry: the answer that has it, and no other.
@@ -65,9 +74,9 @@ class Case:
     gives: bytes
 
 
-def repaired(switch: str, made: Entry, gives: str) -> tuple[str, Case]:
-    """A case that is counted under the name of its switch."""
-    return switch, Case(made, f"repairs.{switch}", gives.encode())
+def repaired(name: str, made: Entry, gives: str) -> tuple[str, Case]:
+    """A case that is counted under the name of its repair."""
+    return name, Case(made, f"repairs.{name}", gives.encode())
 
 
 CASES = dict(
@@ -98,32 +107,34 @@ CASES = dict(
 )
 
 
-def on(switch: str, base: Repair) -> Repair:
-    """The options with the switch as in `Repair.all()`."""
-    return replace(base, **{switch: getattr(ALL, switch)})
+def on(name: str, base: Repair) -> Repair:
+    """The options with the one of a repair as in `Repair.all()`."""
+    option = GROUPS.get(name, name)
+    return replace(base, **{option: getattr(ALL, option)})
 
 
-def off(switch: str, base: Repair) -> Repair:
-    """The options without the switch."""
-    return replace(base, **{switch: OFF[switch]})
+def off(name: str, base: Repair) -> Repair:
+    """The options without the one of a repair."""
+    option = GROUPS.get(name, name)
+    return replace(base, **{option: OFF[option]})
 
 
-@pytest.mark.parametrize("switch", CASES)
-def test_on(switch: str) -> None:
-    """With its switch on the defect is mended and counted, even if all others are off."""
-    case = CASES[switch]
-    for options in (on(switch, NONE), ALL):
+@pytest.mark.parametrize("name", CASES)
+def test_on(name: str) -> None:
+    """With its option on the defect is repaired and counted, even if all others are off."""
+    case = CASES[name]
+    for options in (on(name, NONE), ALL):
         out = run(case.entry, options)
         assert out.raw != b"".join(chunks_of(case.entry["sample"]))
         assert case.gives in out.raw
         assert out.exchange.tally.counts[case.counted] >= 1
 
 
-@pytest.mark.parametrize("switch", CASES)
-def test_off(switch: str) -> None:
-    """With its switch off the defect passes to the byte, even if all others are on."""
-    case = CASES[switch]
-    for options in (NONE, off(switch, ALL)):
+@pytest.mark.parametrize("name", CASES)
+def test_off(name: str) -> None:
+    """With its option off the defect passes to the byte, even if all others are on."""
+    case = CASES[name]
+    for options in (NONE, off(name, ALL)):
         out = run(case.entry, options)
         assert out.raw == b"".join(chunks_of(case.entry["sample"]))
         assert out.status == case.entry["sample"].get("status", 200)
@@ -133,7 +144,7 @@ def test_off(switch: str) -> None:
 USER = {"role": "user", "content": "go"}
 THOUGHT = {"role": "assistant", "content": None, "tool_calls": [call("c1", "f", {})]}
 RESULT = {"role": "tool", "tool_call_id": "c1", "content": "x"}
-# Requests whose one defect a switch is for: the body, and the provider.
+# Requests whose one defect a repair is for: the body, and the provider.
 REQUESTS: dict[str, tuple[dict[str, Any], str]] = {
     "history": (entry("req.pair-2")["sample"]["body"], "any"),
     "fields": (entry("req.fields-1")["sample"]["body"], "cerebras"),
@@ -143,16 +154,16 @@ REQUESTS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("switch", REQUESTS)
-def test_requests(switch: str) -> None:
-    """A request's defect is mended with its switch on and left alone with it off."""
-    body, provider = REQUESTS[switch]
+@pytest.mark.parametrize("name", REQUESTS)
+def test_requests(name: str) -> None:
+    """A request's defect is repaired with its option on and left alone with it off."""
+    body, provider = REQUESTS[name]
     profile = profile_of(provider)
-    for options in (on(switch, NONE), ALL):
+    for options in (on(name, NONE), ALL):
         counted: list[str] = []
         assert mend(body, profile, options, counted.append) != body
-        assert switch in counted
-    for options in (NONE, off(switch, ALL)):
+        assert name in counted
+    for options in (NONE, off(name, ALL)):
         counted = []
         assert mend(body, profile, options, counted.append) is body
         assert counted == []
@@ -160,8 +171,8 @@ def test_requests(switch: str) -> None:
 
 @pytest.mark.parametrize("is_on", [True, False])
 def test_thoughts(is_on: bool) -> None:
-    """Thoughts are kept and sent back with their switch on, and an empty text with it off."""
-    options = replace(ALL, provider="deepseek", thoughts=is_on)
+    """Reasoning content is kept and sent back with its option on, an empty text with it off."""
+    options = replace(ALL, provider="deepseek", keep_reasoning=is_on)
     bench = Bench(replace(Bench().options, repair=options))
     said = {**THOUGHT, "reasoning_content": "Hm."}
     bench.ask({"model": "m", "messages": [USER]}, completion(said, "tool_calls"))
@@ -189,7 +200,17 @@ def test_preflight(mode: Any, told: int, outcome: AbstractContextManager[object]
     assert bench.tally.counts.get("defects.context_overflow", 0) == told
 
 
-def test_every_switch() -> None:
-    """No switch is left out here."""
+def test_every_option() -> None:
+    """No option is left out here."""
     known = {*CASES, *REQUESTS, "thoughts", "preflight", "provider"}
-    assert known == {field.name for field in fields(Repair)}
+    assert {GROUPS.get(name, name) for name in known} == {field.name for field in fields(Repair)}
+
+
+@pytest.mark.parametrize(("name", "option"), GROUPS.items())
+def test_name_of_one_repair(name: str, option: str) -> None:
+    """The name of a repair that is part of a group is refused, and the error names the group."""
+    given: dict[str, Any] = {name: False}
+    with pytest.raises(ConfigError, match=f"Repair.{name}: it belongs to Repair.{option}"):
+        Repair(**given)
+    with pytest.raises(ConfigError, match=f"Repair.{option}"):
+        replace(Repair(), **given)

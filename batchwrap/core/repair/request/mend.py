@@ -50,7 +50,7 @@ def mend(
         failed: whether a tool's result reads as failed.
         checked: what is known of the conversation's beginning.
     """
-    if options.fields:
+    if options.request:
         body = _fields(body, profile, options, count)
     if options.max_output is not None and profile.reserves_output:
         body = _capped(body, options.max_output, count)
@@ -58,9 +58,8 @@ def mend(
     if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
         return body
     mended = list(messages)
-    if options.fields:
+    if options.request:
         mended = _roles(mended, profile, count, recall)
-    if options.history:
         mended = history.mend(mended, profile, count, checked)
     if options.fold_failures:
         mended = failures.fold(mended, failed, count)
