@@ -21,16 +21,19 @@ def test_loads_nothing_heavy() -> None:
     assert python(code) == "[]"
 
 
-def test_takes_less_than_100_ms() -> None:
-    """The best of five imports, each in a fresh interpreter, is below 100 ms of processor time.
+def test_loads_few_modules() -> None:
+    """It imports at most 20 modules of its own and 100 in all, the standard library's included.
 
-    That is what it takes on a quiet machine; other programs on a busy one are not its fault.
+    The time that they take depends on the machine; their number is 10 and 76 with Python 3.11.
     """
     code = (
-        "import time; start = time.process_time(); import batchwrap; "
-        "print(time.process_time() - start)"
+        "import sys; before = set(sys.modules); import batchwrap; "
+        "new = set(sys.modules) - before; "
+        "print(len(new), sum(name.partition('.')[0] == 'batchwrap' for name in new))"
     )
-    assert min(float(python(code)) for _ in range(5)) < 0.1
+    in_all, own = map(int, python(code).split())
+    assert 0 < own <= 20
+    assert in_all <= 100
 
 
 def test_a_missing_extra_names_itself() -> None:

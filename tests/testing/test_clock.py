@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from threading import Event, Thread
 from typing import Any
 
@@ -46,7 +45,7 @@ def test_it_does_not_go_back(seconds: float) -> None:
 
 def test_waits_for_a_limit(web: Web, serve: Any) -> None:
     """An hour of waiting takes no real time, in threads and tasks, and nothing is refused."""
-    clock, started_s = ManualClock(), time.monotonic()
+    clock = ManualClock()
     limits = [RateLimit("requests", 2, 1_800)]
     lab = serve(lambda _: Reply("ok"), limits=limits, clock=clock, tokens_per_s=10, ttft_s=1)
     throttle = Throttle(limits=[Limit("requests", 2, 1_800)], clock=clock, max_wait_s=3_600)
@@ -56,7 +55,6 @@ def test_waits_for_a_limit(web: Web, serve: Any) -> None:
     assert lab.refusals == 0
     assert 3_500 < clock.passed_s < 3_700
     assert batchwrap.stats(client).waited_s == pytest.approx(clock.passed_s, abs=20)
-    assert time.monotonic() - started_s < 60
 
 
 def test_waits_after_a_refusal(caller: Caller, serve: Any) -> None:

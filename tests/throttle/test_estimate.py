@@ -4,7 +4,6 @@ import os
 import random
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from batchwrap.encodings import load
 from batchwrap.throttle.estimate import Estimator, encoding_of
 from tests.strategies import READ_FILE, texts
+from tests.work import work
 
 _scalars: st.SearchStrategy[Any] = st.one_of(
     st.none(),
@@ -248,15 +248,16 @@ def test_counted_step_by_step(contents: list[str]) -> None:
 
 
 def test_a_text_is_counted_once() -> None:
-    """A long context that was counted before costs next to nothing."""
+    """A context that was counted before is as little work when it is long as when it is short."""
     load("o200k_base")
-    count, long = Estimator(), body(*(f"line {n} of a text\n" * 2_000 for n in range(10)))
-    started = time.perf_counter()
-    first = count(long)
-    once = time.perf_counter() - started
-    started = time.perf_counter()
-    assert count(long) == first
-    assert time.perf_counter() - started < once / 5
+    first, again = {}, {}
+    for lines in (20, 2_000):
+        count, context = Estimator(), body(*(f"line {n} of a text\n" * lines for n in range(10)))
+        assert count(context) == Estimator()(context)
+        first[lines], _ = work(Estimator()(context) for _ in range(1))
+        again[lines], _ = work(count(context) for _ in range(1))
+    assert first[2_000] > first[20], "the work of counting shows in the calls"
+    assert again[2_000] == again[20] < first[20]
 
 
 def test_tools_are_told_apart() -> None:
