@@ -49,7 +49,7 @@ CUES = (
         source="https://github.com/openai/codex/issues/3257",
     ),
     Cue(
-        words=r"\bretry(?:ing|_?delay)?",
+        words=r"\bre-?try(?:ing|_?delay)?",
         example="Requests to the ChatCompletions_Create Operation have exceeded the token rate "
         "limit of your current OpenAI S0 pricing tier. Please retry after 6 seconds.",
         source="Azure; Gemini: Please retry in 41.8s.",
@@ -129,7 +129,8 @@ _SUPPORT = (
 )
 _OTHER_WAIT = re.compile(
     rf"[ ,]{{1,3}}(?:before\b(?!.{{0,30}}\b(?:{_REQUEST}))"
-    rf"|(?:before|then|and)\b(?:(?!{_REQUEST})[^.;]){{0,40}}?\b(?:{_SUPPORT})\b)",
+    rf"|(?:before|then|and)\b(?:(?!{_REQUEST})[^.;]){{0,40}}?\b(?:{_SUPPORT})\b"
+    r"|for\b[^.;]{0,40}?\b(?:support|sales|approv|increas|upgrad|review))",
     re.IGNORECASE,
 )
 _IS_OVER = re.compile(

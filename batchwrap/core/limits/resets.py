@@ -27,7 +27,8 @@ _ONES = (
 )
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 # "A few" and "a couple of" are no amounts: nobody knows how much they are.
-_WORDS = {"a": 1.0, "an": 1.0, "half": 0.5, "half a": 0.5, "half an": 0.5, "quarter of an": 0.25}
+_WORDS = {"a": 1.0, "an": 1.0, "half": 0.5, "half a": 0.5, "half an": 0.5}
+_WORDS |= {"half-a": 0.5, "half-an": 0.5, "quarter of an": 0.25}
 _WORDS |= {"three quarters of an": 0.75, "three-quarters of an": 0.75}
 _WORDS |= {word: float(amount) for amount, word in enumerate(_ONES) if word}
 _WORDS |= {
@@ -43,7 +44,7 @@ _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
 _HALF = " and a half"
 # Atomic: "1ms" would be read in two ways, and a list of them in as many as there are powers of two.
 _PART = (
-    rf"(?:{_DIGITS}(?:{_HALF})? ?|(?>{_WORD})(?:{_HALF})? (?=[a-z]{{3}}))(?>{_UNIT})s?+"
+    rf"(?:{_DIGITS}(?:{_HALF})? ?|(?>{_WORD})(?:{_HALF})?[ -](?=[a-z]{{3}}))(?>{_UNIT})s?+"
     rf"(?:\(s\))?(?![a-z])(?:{_HALF}(?![a-z]))?"
 )
 # No duration has more parts than there are units.
@@ -52,7 +53,7 @@ _DURATION = rf"{_PART}(?:,? ?(?:and )?{_PART}){{0,7}}"
 _A_NUMBER = re.compile(r"-?\d+(?:\.\d*)?", re.ASCII)
 _A_DURATION = re.compile(rf"-?{_DURATION}", re.ASCII | re.IGNORECASE)
 _A_PART = re.compile(
-    rf"({_DIGITS}|\b(?>{_WORD})\b)({_HALF})? ?({_UNIT})(?:s?(?:\(s\))?({_HALF}))?",
+    rf"({_DIGITS}|\b(?>{_WORD})\b)({_HALF})?[ -]?({_UNIT})(?:s?(?:\(s\))?({_HALF}))?",
     re.ASCII | re.IGNORECASE,
 )
 # ISO 8601 without years and months, whose lengths differ. Upper case, as .NET and Java write it.
