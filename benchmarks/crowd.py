@@ -86,6 +86,7 @@ class Part:
     Attributes:
         role: ``"provider"``, or the name of a contender.
         mode: how the provider's buckets fill.
+        dialect: how the provider words refusals, and whether it sends headers.
         factor, start_s: its clock; see `fast_clock.install`.
         base_url: where the provider is.
         share: the part of the budget that is this process's own, where budgets are not shared.
@@ -98,6 +99,7 @@ class Part:
     mode: str
     factor: float
     start_s: float
+    dialect: str = "openai"
     base_url: str = ""
     share: float = 1.0
     store: str = "memory"
@@ -128,6 +130,7 @@ def serve(part: Part) -> None:
         return Reply(" x" * int(str(body["user"]).split()[2]))
 
     mode: Any = part.mode
+    dialect: Any = part.dialect
     limits = [
         RateLimit("tokens", TOKENS, MINUTE_S, mode),
         RateLimit("requests", REQUESTS, MINUTE_S, mode),
@@ -136,7 +139,7 @@ def serve(part: Part) -> None:
     with Lab(
         answer,
         limits=limits,
-        dialect="openai",
+        dialect=dialect,
         tokens_per_s=OUTPUT_PER_S,
         ttft_s=FIRST_S,
         tokens=AsTold("o200k_base"),

@@ -64,6 +64,7 @@ class Scene:
         processes: among how many processes the workers are divided.
         store: where batchwrap keeps its budget; a URL without its place.
         stranger: whether somebody else uses 30 % of the budget.
+        dialect: of the provider; ``"headerless"``: it says nothing of its limits in answers.
         estimates: by what factor estimates are too high.
     """
 
@@ -73,6 +74,7 @@ class Scene:
     processes: int = 1
     store: str = "memory"
     stranger: bool = False
+    dialect: str = "openai"
     estimates: float = 1.0
 
 
@@ -83,6 +85,12 @@ SCENES = (
         "30 % used by somebody else",
         ("oracle", "batchwrap", "openai SDK", "aiolimiter"),
         stranger=True,
+    ),
+    Scene(
+        "stranger without headers",
+        ("oracle", "batchwrap", "openai SDK", "aiolimiter"),
+        stranger=True,
+        dialect="headerless",
     ),
     Scene(
         "estimates twice too high",
@@ -181,7 +189,7 @@ class Process:
 
 def play(scene: Scene, contender: str, work: Sequence[Job], factor: float) -> Outcome:
     """Let one contender do the work, on a clock that runs so much faster."""
-    first = Part("provider", scene.mode, factor, time.monotonic())
+    first = Part("provider", scene.mode, factor, time.monotonic(), scene.dialect)
     with ExitStack() as running:
         provider = running.enter_context(Process(first))
         asks = replace(
@@ -268,7 +276,7 @@ def is_missing(contender: str) -> bool:
 def table(scene: Scene, given: argparse.Namespace, oracles: dict[Any, float]) -> Iterator[str]:
     """The lines of a scene, as they come. `oracles` keeps what the oracle has reached."""
     yield f"\n{scene.name}\n{HEADER}"
-    same, asked = (scene.mode, scene.stranger), given.only or scene.contenders
+    same, asked = (scene.mode, scene.stranger, scene.dialect), given.only or scene.contenders
     for at_once, some in ((1, OWN), (_AT_ONCE, PEERS)):
         with ThreadPoolExecutor(at_once) as pool:
             present = [one for one in asked if one in some]

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 from batchwrap.lab.limits import RateLimit, Refusal, Standing
 
-DialectName = Literal["cerebras", "openai"]
+DialectName = Literal["cerebras", "openai", "headerless"]
 
 _PERIODS: dict[float, str] = {1: "second", 60: "minute", 3600: "hour", 86_400: "day"}
 
@@ -58,7 +58,12 @@ def error(
 
 def dialect(name: DialectName) -> Dialect:
     """The dialect of that name."""
-    return _Cerebras() if name == "cerebras" else _OpenAI()
+    voices: dict[DialectName, Dialect] = {
+        "cerebras": _Cerebras(),
+        "openai": _OpenAI(),
+        "headerless": _Headerless(),
+    }
+    return voices[name]
 
 
 def duration(seconds: float) -> str:
@@ -138,6 +143,13 @@ class _OpenAI:
             headers = _retry_after(wait_s)
         answer = error(429, message, code="rate_limit_exceeded", kind=limit.kind)
         return Answer(answer.status, answer.body, headers)
+
+
+class _Headerless(_OpenAI):
+    """OpenAI's refusals, and nothing about the limits in any other answer."""
+
+    def headers(self, standings: Iterable[Standing], time_scale: float) -> dict[str, str]:
+        return {}
 
 
 def _too_many(refusal: Refusal, time_scale: float) -> Answer:

@@ -30,7 +30,8 @@ class Lab:
         model: gets each request's body and returns the assistant's turn.
         limits: what the provider enforces; all of them at once. With `api_keys` each key
             is an account with buckets of its own.
-        dialect: how it words refusals and rate-limit headers.
+        dialect: how it words refusals and rate-limit headers; ``"headerless"`` refuses like
+            OpenAI, and says nothing of its limits in other answers.
         tokens_per_s: generated tokens in a provider second; `math.inf` for no delay.
         ttft_s: provider seconds from admission to the first token.
         time_scale: provider seconds in one second of wall time. At 60 a limit per minute

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 from os import getpid
 
-from batchwrap.core.limits.cost import NOTHING, Cost
+from batchwrap.core.limits.cost import AMOUNT_OF, NOTHING, Cost
 from batchwrap.core.limits.windows import Meter
 from batchwrap.errors import LimitExceeded, QuotaExhausted, RequestTooLarge
 from batchwrap.options import Limit
@@ -37,7 +37,7 @@ class Scope:
 
     def amounts(self, cost: Cost) -> list[float]:
         """What a cost takes of each limit."""
-        return [cost.of(limit.kind) for limit in self.limits]
+        return [AMOUNT_OF[limit.kind](cost) for limit in self.limits]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +71,16 @@ class Ask:
     @property
     def amounts(self) -> list[float]:
         """What is asked for of each limit."""
-        meters, scope = self.scope.meters, self.scope
-        given = map(scope.amounts, (self.cost, self.sure, self.margin))
-        return [self._amount(*of_one) for of_one in zip(meters, *given, strict=True)]
-
-    def _amount(self, meter: Meter, cost: float, sure: float, margin: float) -> float:
-        # Who was refused needs all of it, it seems.
-        beyond = margin if self.again else min(margin, meter.rate * _MARGIN_S)
-        if margin:
-            beyond += meter.rate * self.caution_s
-        return min((cost + beyond) / self.pace, max(sure, meter.capacity))
+        amounts = []
+        for limit, meter in zip(self.scope.limits, self.scope.meters, strict=True):
+            amount_of = AMOUNT_OF[limit.kind]
+            amount = amount_of(self.cost)
+            if margin := amount_of(self.margin):
+                # Who was refused needs all of it, it seems.
+                amount += margin if self.again else min(margin, meter.rate * _MARGIN_S)
+                amount += meter.rate * self.caution_s
+            amounts.append(min(amount / self.pace, max(amount_of(self.sure), meter.capacity)))
+        return amounts
 
     @property
     def rank(self) -> int:

@@ -374,12 +374,12 @@ class Limiter:
                 self._give_back(waiter, waiter.ticket)
             waiter.store = store
         left_s = waiter.deadline_s - self._clock()
-        meters = ask.scope.meters
+        meters, amounts = ask.scope.meters, ask.amounts
         for account in ask.accounts:
             reply = store.reserve(
                 key_of(account, ask.scope),
                 meters,
-                ask.amounts,
+                amounts,
                 waiter.ticket,
                 priority=ask.rank,
                 owner=self._owner if store.shared else "",

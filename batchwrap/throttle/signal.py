@@ -25,16 +25,19 @@ class ThreadSignal:
     is_closed = is_gone = False
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        # Free once it is set. An event would do the same by a lock and a condition, which every
+        # request pays for, and most do not wait.
+        self._unset = threading.Lock()
+        self._unset.acquire()
 
     def set(self) -> None:
         """Wake the waiter; from any thread."""
-        self._event.set()
+        with suppress(RuntimeError):  # it was set already
+            self._unset.release()
 
     def wait(self, timeout_s: float) -> None:
         """Wait for `set`, or so many seconds; then the signal is ready again."""
-        self._event.wait(min(timeout_s, threading.TIMEOUT_MAX))
-        self._event.clear()
+        self._unset.acquire(timeout=min(timeout_s, threading.TIMEOUT_MAX))
 
 
 class TaskSignal:

@@ -92,6 +92,15 @@ def test_openai_refusal_is_wrapped_and_tells_the_wait() -> None:
     assert answer.headers == {"retry-after": "2.5", "retry-after-ms": "2500"}
 
 
+def test_a_headerless_provider_speaks_in_refusals_only() -> None:
+    """It refuses as OpenAI does, and no other answer tells of its limits."""
+    refusal = Refusal(MINUTE, 9000, 100, 2.5)
+    assert dialect("headerless").headers([Standing(MINUTE, 0, 360.0)], 1.0) == {}
+    assert dialect("headerless").refusal(refusal, "m", 1.0) == dialect("openai").refusal(
+        refusal, "m", 1.0
+    )
+
+
 def test_openai_wall_has_no_retry_after() -> None:
     """A request above the limit is told so, with no time after which to try again."""
     answer = dialect("openai").refusal(Refusal(MINUTE, 400_000, 100, math.inf), "m", 1.0)

@@ -96,8 +96,9 @@ def reserve(
             _dequeue(state, ticket)
             return Admission("never", 0.0, index)
     queue, expected_s, own_limit = state["queue"], 0.0, None
-    if not queue and _wait(state, meters, needs)[0] <= TICK_S:
-        _admit(state, meters, ticket, needs, owner)
+    used = [_used(state, meter) for meter in meters]
+    if not queue and _wait(state, meters, needs, used)[0] <= TICK_S:
+        _admit(state, meters, ticket, needs, owner, used)
         return _ADMITTED
     place = _place_of(queue, ticket)
     if place is None:
@@ -114,9 +115,9 @@ def reserve(
             "amounts": needs,
         }
         queue.insert(place, entry)
-    wait, limit = _wait(state, meters, queue[0]["amounts"])
+    wait, limit = _wait(state, meters, queue[0]["amounts"], used)
     if place == 0 and wait <= TICK_S:
-        _admit(state, meters, ticket, queue.pop(0)["amounts"], owner)
+        _admit(state, meters, ticket, queue.pop(0)["amounts"], owner, used)
         return _ADMITTED
     if place > 0:
         wait = min(wait, TTL_S)  # those before it may be dead by then
@@ -369,7 +370,12 @@ def _used(state: State, meter: Meter) -> float:
 
 
 def _admit(
-    state: State, meters: Sequence[Meter], ticket: str, amounts: Amounts, owner: str
+    state: State,
+    meters: Sequence[Meter],
+    ticket: str,
+    amounts: Amounts,
+    owner: str,
+    used: Sequence[float],
 ) -> None:
     t, alone = state["at"], not state["leases"]
     held: Held = {
@@ -381,12 +387,12 @@ def _admit(
         "low": {},
     }
     state["leases"][ticket] = held
-    for meter in meters:
-        bucket = state["buckets"][meter.name]
+    for meter, before in zip(meters, used, strict=True):
+        bucket, amount = state["buckets"][meter.name], amounts.get(meter.name, 0.0)
         if meter.mode in ("fixed", "rolling"):
-            windows.take(bucket, meter, t, amounts.get(meter.name, 0.0))
+            windows.take(bucket, meter, t, amount)
             held["low"][meter.name] = bucket["used"]
-        held["left"][meter.name] = meter.capacity - _used(state, meter) + bucket["learned"]
+        held["left"][meter.name] = meter.capacity - (before + amount) + bucket["learned"]
 
 
 def _give_back(state: State, meter: Meter, held: Held, amount: float) -> None:
@@ -416,13 +422,15 @@ def _correct(state: State, meter: Meter, held: Held, remaining: float, same: boo
     bucket["learned"] += bucket["used"] - before
 
 
-def _wait(state: State, meters: Sequence[Meter], needs: Amounts) -> tuple[float, int | None]:
+def _wait(
+    state: State, meters: Sequence[Meter], needs: Amounts, used: Sequence[float]
+) -> tuple[float, int | None]:
     """Seconds until all limits have room for this, and which one has it last."""
     if _is_crowded(state, 0):
         return inf, None  # nobody knows when a request ends
     longest, slowest = max(0.0, state["closed"] - state["at"]), None
     for index, meter in enumerate(meters):
-        missing = needs.get(meter.name, 0.0) + _used(state, meter) - meter.capacity
+        missing = needs.get(meter.name, 0.0) + used[index] - meter.capacity
         if missing > 0 and (wait := _wait_for(state, meter, missing)) > longest:
             longest, slowest = wait, index
     return longest, slowest

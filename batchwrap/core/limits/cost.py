@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any, TypeGuard
 
 # What claims to be more tokens than this is no number of tokens; floats take it exactly.
@@ -50,7 +51,7 @@ class Cost:
 
     def of(self, kind: str) -> float:
         """The amount of one kind."""
-        amount: float = self.requests if kind == "concurrency" else getattr(self, kind)
+        amount: float = AMOUNT_OF[kind](self)
         return amount
 
     def __add__(self, other: Cost) -> Cost:
@@ -72,6 +73,9 @@ class Cost:
 
 
 NOTHING = Cost()
+# How an amount is read, by kind: an admission reads some twelve of them.
+AMOUNT_OF = {field.name: attrgetter(field.name) for field in fields(Cost)}
+AMOUNT_OF["concurrency"] = AMOUNT_OF["requests"]
 
 
 def cost_of(prompt: float, output: float, cached: float, rule: Rule) -> Cost:
