@@ -54,7 +54,7 @@ class Observation:
         remaining: what is left of it.
         reset_s: seconds until the time that `reset_means` names; None if it is not said.
         reset_means: ``"full"``: the bucket is full then, if nothing more is taken;
-            ``"window"``: the period ends then; None: nobody knows which.
+            ``"window"``: the period ends then; None: it is not known which.
     """
 
     kind: LimitKind
@@ -72,7 +72,7 @@ class Dialect:
     Attributes:
         per_s: the period of a kind where the name has none, in seconds.
         reset_means: see `Observation`.
-        bare: what ``x-ratelimit-limit`` counts; None if nobody knows.
+        bare: what ``x-ratelimit-limit`` counts; None if that is not documented.
         zero_is_never: a limit of 0 is real; with others it is a gap in the data.
     """
 
@@ -176,9 +176,9 @@ def read_headers(
 def admits_again_s(seen: Sequence[Observation]) -> float | None:
     """Seconds until limits of which nothing is left admit a request again.
 
-    A window does at its end. A bucket has room long before it is full: for one request after
-    its share of the time, for tokens nobody knows when. Where it is not known which of the two
-    is meant, a reset that is farther away than all retries would last is taken for the end.
+    A window does at its end. A bucket has room for one request after its share of the time until
+    it is full; for tokens that depends on the request. Where it is not known which of the two is
+    meant, a reset that is farther away than all retries would last is taken for the end.
 
     Returns:
         None if nothing says so.
@@ -244,8 +244,8 @@ def _policies(headers: Mapping[str, str], dialect: Dialect) -> list[Observation]
     if old:
         window = next((one for one in policies.values() if one.get("q") == old.get("limit")), {})
         old_names = {"q": "limit", "r": "remaining", "t": "reset"}
-        told = {short: old[name] for short, name in old_names.items() if name in old}
-        policies = {"": window | told}
+        state = {short: old[name] for short, name in old_names.items() if name in old}
+        policies = {"": window | state}
     read = (_policy(name, policy, dialect) for name, policy in policies.items())
     return [observation for observation in read if observation is not None]
 
@@ -294,5 +294,5 @@ def _period_of(limit: float | None, remaining: float | None, reset_s: float | No
     """
     if limit is None or remaining is None or not reset_s or remaining >= limit:
         return None
-    told_s = reset_s * limit / (limit - remaining)
-    return next((s for s in _PERIODS.values() if s / 2 < told_s < s * 2), None)
+    period_s = reset_s * limit / (limit - remaining)
+    return next((s for s in _PERIODS.values() if s / 2 < period_s < s * 2), None)

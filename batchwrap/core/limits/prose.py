@@ -1,8 +1,8 @@
 """Reading the time to wait out of a sentence. How providers say it is data: `CUES`.
 
-A cue is what announces a time ("try again", "will reset"). What stands behind it is read as a
-duration or as a moment; anything else is not a time, and a sentence without one says nothing.
-So a wording that is not known makes no wall.
+A cue is what announces a time ("try again", "will reset"). The text behind it is read as a
+duration or as a moment. Anything else is not a time, and a sentence without a time has no effect:
+an unknown wording never closes an account.
 """
 
 from __future__ import annotations

@@ -258,8 +258,8 @@ def _wait_s(times_s: Sequence[float | None], *, longest: bool) -> float | None:
     allowance of hours or days is spent the longest one counts: a gateway in front sends a
     `Retry-After` of its own. Else it is the first: headers, then fields, then prose.
     """
-    told = [min(seconds, LONGEST_S) for seconds in times_s if seconds is not None and seconds > 0]
-    return (max(told) if longest else told[0]) if told else None
+    waits_s = [min(time_s, LONGEST_S) for time_s in times_s if time_s is not None and time_s > 0]
+    return (max(waits_s) if longest else waits_s[0]) if waits_s else None
 
 
 def _counted_in(error: _Error) -> Literal["tokens", "requests"] | None:
@@ -303,8 +303,8 @@ def _error_of(body: Any) -> _Error:
         # https://github.com/Gitlawb/openclaude/issues/936
         headers={
             name.lower(): text
-            for told in (body.get("headers"), metadata.get("headers"))
-            for name, text in _dict(told).items()
+            for repeated in (body.get("headers"), metadata.get("headers"))
+            for name, text in _dict(repeated).items()
             if isinstance(name, str) and isinstance(text, str)
         },
     )

@@ -26,7 +26,7 @@ _ONES = (
     *("twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
 )
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-# "A few" and "a couple of" are no amounts: nobody knows how much they are.
+# "A few" and "a couple of" are no amounts: they stand for no number.
 _WORDS = {"a": 1.0, "an": 1.0, "half": 0.5, "half a": 0.5, "half an": 0.5}
 _WORDS |= {"half-a": 0.5, "half-an": 0.5, "quarter of an": 0.25}
 _WORDS |= {"three quarters of an": 0.75, "three-quarters of an": 0.75}
