@@ -184,7 +184,7 @@ class ReadAhead(_Part):
         sources: where to look for what will be read next: ``"prompt"`` (files that the
             newest user message names), ``"chunk"`` (the next part of a file that is read in
             parts), ``"search"`` (other files of the newest search result), ``"reference"``
-            (files that the file just read refers to).
+            (files that the file just read names, with a folder).
     """
 
     max_reads: int = 4

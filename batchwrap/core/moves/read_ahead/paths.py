@@ -102,21 +102,6 @@ def parse(text: str) -> FilePath | None:
     return FilePath(root[0], parts)
 
 
-def beside(folder: FilePath, name: str) -> FilePath | None:
-    """What a relative name means in a file of the folder; None for anything else."""
-    parts = list(folder.parts)
-    if not name.isprintable() or name[:1] in ("/", "\\", ""):
-        return None
-    for part in name.split("/"):
-        if part == ".." and not parts:
-            return None
-        if part == "..":
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
-    return parse(str(FilePath(folder.root, tuple(parts)))) if parts else None
-
-
 @functools.lru_cache(maxsize=8_192)
 def is_harmless(path: FilePath) -> bool:
     """Whether nothing in a path is hidden, looks like a secret, or is no text."""

@@ -176,7 +176,7 @@ def _reference(now: _Now) -> Iterator[_Wanted]:
     turn = [call for call in now.past.calls if newest and call.place == newest.place]
     for call in turn:
         if call.tool.kind == "read" and call.path and call.went_well:
-            others = referred(call.text, call.path, now.path)
+            others = referred(call.text, now.path)
             if others is not None:
                 return _few(others, call.place)
     return iter(())

@@ -1,4 +1,4 @@
-"""Names of files in texts: prompts, search results, and files that refer to others.
+"""Names of files in texts: prompts, search results, and files that name others.
 
 Nothing here knows which files there are. A name is taken only where it says plainly which
 file it means; names that start from a folder which nobody named (``src/a.py`` where the agent
@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from batchwrap.core.moves.read_ahead.paths import FilePath, beside, is_source, parse
+from batchwrap.core.moves.read_ahead.paths import FilePath, is_source, parse
 from batchwrap.core.tools.find import role_of
 
 # Texts may be long, and hostile: so much is searched, by patterns that never go back.
@@ -34,23 +34,6 @@ _LISTED = re.compile(
     r"[ \t]*+(?:(?:[-*•]|\d++[.)]|#++|[Ff]ile:|\[FILE\])[ \t]++)?+[\"'`]?+"
     r"((?:[A-Za-z]:(?=[\\/]))?[^:\"'`,]++)[\"'`,]*+(?::\d.*+|:)?+$"
 )
-# Read tools number the lines.
-_LINE_START = r"^[ \t]*+(?:L?\d++[ \t]*+(?:[|:→-][ \t]*+)?+)?+"
-_FROM = re.compile(
-    _LINE_START
-    + r"from[ \t]++(\.*+)([\w.]*+)[ \t]++import[ \t]++(?:\(([^()]{0,2000}+)\)|([^\n#(]*+))",
-    re.MULTILINE,
-)
-_IMPORT = re.compile(_LINE_START + r"import[ \t]++([\w.]++)", re.MULTILINE)
-_ALIAS = re.compile(r"\bas\s++\w++|#[^\n]*+")
-_IDENTIFIER = re.compile(r"\b[A-Za-z_]\w*")
-_SCRIPT = re.compile(
-    r"""(?:\b(?:from|import)\s{0,9}|\b(?:require|import)\(\s{0,9})["'](\.{1,2}/[^"'\n]{1,300})["']"""
-)
-_INCLUDE = re.compile(r'#[ \t]*include[ \t]*"([^"\n]{1,300})"')
-_LINK = re.compile(r"\]\(([^()\s#]{1,300})")
-_SCRIPTS = frozenset({"cjs", "cts", "js", "jsx", "mjs", "mts", "svelte", "ts", "tsx", "vue"})
-_TYPED = {"ts": "ts", "tsx": "ts", "mts": "mts", "cts": "cts"}
 
 
 @functools.lru_cache(maxsize=32)  # the newest prompt comes again with every request
@@ -93,96 +76,18 @@ def aligned(names: Sequence[FilePath], current: FilePath) -> list[FilePath] | No
     return [_moved(name, there, here) for name in others]
 
 
-def referred(text: str, importer: FilePath, current: FilePath) -> list[FilePath] | None:
-    """The files that a file refers to.
+def referred(text: str, current: FilePath) -> list[FilePath] | None:
+    """The files that a file names, with a folder.
 
     Args:
         text: what a tool showed of it.
-        importer: its path.
-        current: the file that the model reads now, which settles what names mean.
+        current: the file that the model reads now, which settles from where the names start.
 
     Returns:
         The others; None if the current one is not among them.
     """
-    text = text[:_MOST_TEXT]
-    near = _distinct(_imports(text, importer, current))
-    far = aligned(_names_in(text), current)
-    if current in near:
-        return [*(aligned(near, current) or ()), *(far or ())]
-    return None if far is None else [*far, *near]
-
-
-def _imports(text: str, importer: FilePath, current: FilePath) -> Iterator[FilePath | None]:
-    """Files whose place follows from the importer's own."""
-    extension = importer.extension
-    if extension in ("py", "pyi"):
-        yield from _modules(text, importer, current)
-    elif extension in _SCRIPTS:
-        for name in _SCRIPT.findall(text):
-            yield beside(importer.folder, _with_extension(name, extension))
-    else:
-        for name in _LINK.findall(text):
-            yield beside(importer.folder, name)
-
-
-def _names_in(text: str) -> list[FilePath]:
-    """Names with a folder, and of includes, that start from a folder nobody knows."""
-    included = (parse(name) for name in _INCLUDE.findall(text))
-    plain = (path for path in mentioned(text) if len(path.parts) > 1)
-    return list(_distinct((*included, *plain)))
-
-
-def _modules(text: str, importer: FilePath, current: FilePath) -> Iterator[FilePath]:
-    """Python modules that are imported from the importer's package or the current file's."""
-    for dots, module, several, one in _FROM.findall(text):
-        names = _IDENTIFIER.findall(_ALIAS.sub(" ", several or one))
-        yield from _from(dots, module, names, importer, current)
-    for module in _IMPORT.findall(text):
-        yield from _from("", module, [], importer, current)
-
-
-def _from(
-    dots: str, module: str, names: list[str], importer: FilePath, current: FilePath
-) -> Iterator[FilePath]:
-    """``from <dots><module> import <names>``: the module, or the modules in that package.
-
-    A name may be a module or something in it. It is a module if that is how the model took
-    one of them.
-    """
-    parts = [part for part in module.split(".") if part]
-    start = _above(importer, len(dots)) if dots else _package(parts, importer, current)
-    if start is None:
-        return
-    inside = [start.join(*parts, f"{name}.py") for name in names]
-    if current in inside or not parts:
-        yield from inside
-    else:
-        yield start.join(*parts[:-1], f"{parts[-1]}.py")
-
-
-def _above(importer: FilePath, dots: int) -> FilePath | None:
-    """The package that so many dots mean."""
-    folders = importer.folder.parts
-    kept = len(folders) - (dots - 1)
-    return FilePath(importer.root, folders[:kept]) if kept >= 0 else None
-
-
-def _package(parts: list[str], importer: FilePath, current: FilePath) -> FilePath | None:
-    """The folder that holds a module's package: one that either file is in, else None."""
-    for path in (current, importer):
-        if parts and parts[0] in path.folder.parts:
-            return FilePath(path.root, path.parts[: path.parts.index(parts[0])])
-    return None
-
-
-def _with_extension(name: str, like: str) -> str:
-    """The file that a script imports under this name."""
-    path = parse(name.rpartition("/")[2])
-    if path is None or not is_source(path):
-        return f"{name}.{like}"
-    if path.extension == "js" and like in _TYPED:  # TypeScript imports what it will become
-        return f"{name.rpartition('.')[0]}.{_TYPED[like]}"
-    return name
+    names = [path for path in mentioned(text[:_MOST_TEXT]) if len(path.parts) > 1]
+    return aligned(names, current)
 
 
 def _distinct(paths: Iterable[FilePath | None]) -> tuple[FilePath, ...]:
