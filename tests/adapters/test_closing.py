@@ -17,7 +17,7 @@ from batchwrap.lab import Raw, Reply
 from batchwrap.options import Limit, Throttle
 from tests.adapters.callers import Caller, Web
 from tests.adapters.conversation import USER
-from tests.adapters.test_leases import settled, until, waiting
+from tests.adapters.waiting import settled, until, waiting
 
 ONE = [Limit("concurrency", 1, 3_600)]
 JSON = {"content-type": "application/json"}

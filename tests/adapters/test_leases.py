@@ -6,9 +6,7 @@ import asyncio
 import gc
 import logging
 import threading
-import time
 import warnings
-from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
@@ -24,10 +22,10 @@ import batchwrap
 from batchwrap.adapters.clients import engine_of
 from batchwrap.lab import Raw, Reply
 from batchwrap.options import Limit, Throttle
-from batchwrap.throttle.budget import Budget
 from tests.adapters.callers import Caller
 from tests.adapters.conversation import MULTI_CALL, TOOLS, USER
 from tests.adapters.events import EVENTS
+from tests.adapters.waiting import settled, until, waiting
 
 JSON = {"content-type": "application/json"}
 LONG = Reply("word " * 2_000)
@@ -39,31 +37,6 @@ ASKED = {"messages": [USER], **ASK}
 # What a stream that was cut has used nobody knows, so it counts as reserved: room for some.
 MANY = [Limit("tokens", 50_000, 1e6)]
 AT_ONCE = Throttle(max_wait_s=0)
-
-
-def budget(client: Any) -> Budget:
-    """The budget of a wrapped client."""
-    engine = engine_of(client)
-    assert engine is not None
-    return engine.budget
-
-
-def settled(client: Any) -> bool:
-    """Whether nothing is reserved and nobody waits."""
-    return budget(client).is_idle
-
-
-def waiting(client: Any) -> int:
-    """How many requests wait for their turn."""
-    return sum(now.waiting for _, now in budget(client).limiter.snapshots().values())
-
-
-def until(condition: Callable[[], Any]) -> None:
-    """Wait until something has happened elsewhere."""
-    deadline_s = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.001)
 
 
 @pytest.mark.parametrize("stream", [False, True])

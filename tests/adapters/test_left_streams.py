@@ -17,7 +17,7 @@ from batchwrap.lab import Lab, Reply
 from tests.adapters.callers import Caller
 from tests.adapters.conversation import USER, gather
 from tests.adapters.events import DONE, event
-from tests.adapters.test_stream_errors import SOON
+from tests.adapters.retries import SOON
 from tests.core.harness import chunk
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import openai
 import pytest
-import tenacity
 
 import batchwrap
 from batchwrap import Repair, Throttle
@@ -14,6 +13,7 @@ from batchwrap.lab import Raw
 from tests.adapters.callers import Caller
 from tests.adapters.conversation import TOOLS, gather
 from tests.adapters.events import DONE, EVENTS, event, raw
+from tests.adapters.retries import SOON
 from tests.core.harness import chunk
 
 ANSWER = event(chunk({"role": "assistant", "content": "hi"})) + event(chunk({}, "stop")) + DONE
@@ -28,7 +28,6 @@ RATE_LIMITS = {
     "named": b"event: error\n" + event(WRAPPED),
     "after a comment": b": keep-alive\n\n" + event(WRAPPED),
 }
-SOON = tenacity.Retrying(wait=tenacity.wait_fixed(0.01), stop=tenacity.stop_after_attempt(2))
 # What a first event says, and the SDK's exception for it.
 ERRORS: dict[str, tuple[dict[str, Any], type[openai.APIStatusError], str]] = {
     "context": (

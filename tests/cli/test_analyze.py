@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from batchwrap.cli.app import app
 from tests.analyze import samples
-from tests.cli.test_cli import invoke, subprocess_of
+from tests.cli.commands import invoke, subprocess_of
 
 
 @pytest.fixture

@@ -11,38 +11,27 @@ import sys
 from contextlib import suppress
 from io import StringIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
 import batchwrap
-from batchwrap.cli.app import app
 from batchwrap.cli.progress import showing
 from batchwrap.demo import run
 from batchwrap.demo.project import create
 from batchwrap.lab import FileReader, Lab, Reply
-from tests.demo.test_run import job
+from tests.cli.commands import invoke, subprocess_of
+from tests.demo.jobs import job
 
 # The shortest runs that are still whole: at this scale there is hardly anything to wait for.
 FAST = ["demo", "--time-scale", "400"]
 KEY = {"THE_KEY": "secret-key"}
 
 
-def invoke(*arguments: str, env: dict[str, str] | None = None) -> Any:
-    return CliRunner().invoke(app, arguments, env=env, prog_name="batchwrap")
-
-
 def real(base_url: str, *arguments: str) -> list[str]:
     endpoint = ["--base-url", base_url, "--model", "swift", "--api-key-env", "THE_KEY"]
     return ["demo", *endpoint, *arguments]
-
-
-def subprocess_of(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", *arguments], capture_output=True, text=True, **options
-    )
 
 
 def test_version() -> None:

@@ -16,7 +16,7 @@ from batchwrap.cli.checkup import EXTRAS
 from batchwrap.lab import Call, Lab, RateLimit, Reply
 from batchwrap.options import Throttle
 from batchwrap.throttle.budget import Budget
-from tests.cli.test_cli import invoke, subprocess_of
+from tests.cli.commands import invoke, subprocess_of
 
 
 def findings(*arguments: str, code: int = 0, **options: Any) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ import pytest
 
 from batchwrap.options import Limit
 from batchwrap.throttle.presets import names, plan, sheets
-from tests.cli.test_cli import invoke
+from tests.cli.commands import invoke
 
 
 def test_all_of_them() -> None:

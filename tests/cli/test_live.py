@@ -25,7 +25,7 @@ from batchwrap.lab import Entry, Lab, Reply
 from batchwrap.options import Limit
 from batchwrap.throttle.presence import new_owner
 from batchwrap.throttle.stores import Spent, open_store
-from tests.cli.test_cli import invoke
+from tests.cli.commands import invoke
 from tests.throttle.redis_server import BINARY, REQUIRED, RedisServer
 
 # An agent of another process: each request on the account of another key.

@@ -12,7 +12,7 @@ from batchwrap.demo import plot
 from batchwrap.demo.book import Spent
 from batchwrap.demo.report import Result
 from batchwrap.demo.run import Endpoint
-from tests.demo.test_report import arm, real, result
+from tests.demo.results import arm, real, result
 
 SPENT = [Spent(1.0, 10), Spent(2.0, 5), Spent(70.0, 1)]
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from batchwrap.demo import run
-from batchwrap.demo.project import NEW_NAME, OLD_NAME, create, rename_calls
+from batchwrap.demo.project import create
 from batchwrap.demo.run import Arm, ArmName, Endpoint, Watcher
 from batchwrap.errors import ConfigError
 from batchwrap.lab import Call, FileReader, Lab, RateLimit, Raw, Reply
+from tests.demo.jobs import job
 
 Both = dict[ArmName, Arm]
 ARMS: tuple[ArmName, ...] = ("bare", "wrapped")
@@ -40,11 +41,6 @@ class Diary(Watcher):
     def ended(self, arm: Arm) -> None:
         """Note it."""
         self.told.append(("ended", arm))
-
-
-def job(files: dict[str, str], _: dict[str, Any]) -> list[Call]:
-    edits = rename_calls(files, OLD_NAME, NEW_NAME)
-    return [*(Call(name, arguments) for name, arguments in edits), Call("run_tests", {})]
 
 
 def run_real(arm: ArmName, lab: Lab, folder: Path, **options: Any) -> Arm:

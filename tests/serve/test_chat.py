@@ -16,11 +16,11 @@ from batchwrap.lab import Lab, Reply
 from batchwrap.options import Limit
 from batchwrap.serve import Server
 from batchwrap.tools import Workspace
+from tests.adapters.agent import BATCH, checked, work
+from tests.adapters.agent import END as MENDED
+from tests.adapters.agent import workspace as workspace  # a fixture
 from tests.adapters.conversation import END, MULTI_CALL, READS, TOOLS, USER, calls_of
-from tests.adapters.test_leases import until
-from tests.adapters.test_waves import BATCH, checked, work
-from tests.adapters.test_waves import END as MENDED
-from tests.adapters.test_waves import workspace as workspace  # a fixture
+from tests.adapters.waiting import until
 from tests.serve.sockets import Message, ask, connect, message, upstream
 
 InFront = Callable[..., Server]

@@ -1,0 +1,50 @@
+"""Results of a demo run, to be compared and printed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from batchwrap.demo.book import Book, Spent
+from batchwrap.demo.report import Result
+from batchwrap.demo.run import Arm, ArmName, Endpoint
+
+BOOK = Book(
+    round_trips=40,
+    prompt_tokens=1_000_000,
+    completion_tokens=800,
+    refusals=2,
+    served_s=10.0,
+    spent=(Spent(1.0, 600_000), Spent(130.0, 400_800)),
+    refused_at_s=(5.0, 70.0),
+)
+
+
+def arm(name: ArmName, book: dict[str, Any] | None = None, **values: Any) -> Arm:
+    it = Arm(
+        name=name,
+        book=replace(BOOK, **(book or {})),
+        wall_s=130.5,
+        turns=40,
+        tool_calls=32,
+        files_changed=13,
+        tests_pass=True,
+        done=True,
+        error=None,
+    )
+    return replace(it, **values)
+
+
+def result(**values: Any) -> Result:
+    it = Result(
+        bare=arm("bare"),
+        wrapped=arm("wrapped", {"round_trips": 10, "refusals": 0}, wall_s=65.25),
+        stream=False,
+        time_scale=15.0,
+    )
+    return replace(it, **values)
+
+
+def real(**values: Any) -> Result:
+    endpoint = Endpoint(base_url="https://x.test/v1", model="swift", api_key="secret-key")
+    return result(endpoint=endpoint, time_scale=None, **values)
