@@ -9,7 +9,7 @@ from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats import sse
 from batchwrap.core.formats.chat import Body
-from batchwrap.core.parse import glued, parsed, rendered
+from batchwrap.core.parse import glued, parsed, parsed_exactly, rendered
 from batchwrap.core.repair.faults import MALFORMED, OVERSIZED
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -70,14 +70,14 @@ class EventPipe:
     def _event(self, event: bytes) -> bytes:
         if self._ended:
             return b"" if self._failed else event
-        if self._exchange.mends and event.startswith(_BYTE_ORDER_MARK):
+        if event.startswith(_BYTE_ORDER_MARK) and self._exchange.mends:
             event = event.removeprefix(_BYTE_ORDER_MARK)  # it would hide the first event
         data = sse.data_of(event)
         if data == sse.DONE:
             out = self._end(marked=True)
             return out if self._failed else out + event
         try:
-            chunk = parsed(data)
+            chunk = parsed_exactly(data)
         except ValueError:
             return self._unread(event, data)
         if not isinstance(chunk, dict):

@@ -13,6 +13,12 @@ _END_MARK = "[DONE]"
 _GLUE = re.compile(r"[\s,]*(?:data:[\s,]*)*")
 # From here on orjson reads integers as floats, which are rounded.
 _FIRST_ROUNDED = 2.0**63
+# So many digits in a row has the shortest of them.
+_MANY_DIGITS = b"0" * 19
+_TO_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+# To look at the digits of 150 bytes takes 0.4 µs, at their values 1.0 µs; at those of a
+# conversation of 600 kB, which is nearly all strings, 790 and 72 µs.
+_SHORT = 4_096
 
 
 def parsed(text: str | bytes) -> Any:
@@ -75,7 +81,7 @@ def parsed_exactly(text: str | bytes, *, strict: bool = False) -> Any:
         ValueError: it is no JSON, or deeper than anybody reads.
     """
     value = orjson.loads(text) if strict else parsed(text)
-    if not _has_rounded(value):
+    if _is_exact(text, value):
         return value
     try:
         return json.loads(text, parse_constant=_Constant)
@@ -97,6 +103,14 @@ def rendered(value: object) -> bytes:
 
 class _Constant(float):
     """NaN or an infinity as it was written; orjson would write a plain one as null."""
+
+
+def _is_exact(text: str | bytes, value: object) -> bool:
+    """Whether orjson has rounded no integer of a text."""
+    is_short = isinstance(text, bytes) and len(text) < _SHORT
+    if is_short and _MANY_DIGITS not in text.translate(_TO_ZEROS):
+        return True
+    return not _has_rounded(value)
 
 
 def _has_rounded(value: object) -> bool:

@@ -13,7 +13,7 @@ import batchwrap
 from batchwrap import Batching
 from batchwrap.lab.validate import check
 from tests.adapters.conversation import TOOLS, USER
-from tests.core.harness import call, completion
+from tests.core.harness import call, chunk, completion
 from tests.fuzz.bodies import deep
 from tests.fuzz.provider import Client
 
@@ -89,6 +89,21 @@ def test_integers_beyond_64_bits() -> None:
     assert len(sent["tools"]) > len(TOOLS)
     assert got["more"] == -HUGE
     assert len(calls_of(got)) == 2
+
+
+@pytest.mark.parametrize("size", [0, 10_000])
+def test_integers_beyond_64_bits_in_a_stream(size: int) -> None:
+    """They keep their value in a chunk that is rewritten, be it short or long."""
+    client = Client()
+    delta = {"role": "assistant", "tool_calls": [{**READS, "index": 0}]}
+    made = {**chunk(delta), "more": -HUGE, "text": "x" * size}
+    events = [f"data: {json.dumps(one)}\n\n".encode() for one in (made, chunk({}, "tool_calls"))]
+    body = {"model": "m", "messages": [USER], "tools": TOOLS, "stream": True}
+    _, response = client.post(json.dumps(body).encode(), [*events, b"data: [DONE]\n\n"])
+    lines = [line[6:] for line in response.text.split("\n\n") if line.startswith("data: {")]
+    rewritten = [one for one in map(json.loads, lines) if "more" in one]
+    assert {one["more"] for one in rewritten} == {-HUGE}
+    assert rewritten[0]["choices"][0]["delta"]["tool_calls"][0]["function"]["name"] == "read_file"
 
 
 def test_nan_beside_an_integer_beyond_64_bits() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from batchwrap.core.formats import chat, sse
-from batchwrap.core.parse import glued, parsed
+from batchwrap.core.parse import glued, parsed_exactly
 from batchwrap.core.repair.shape import TEXTS
 
 _OF_CHUNKS = ("object", "choices", "usage")
@@ -25,7 +25,7 @@ def _chunks(events: Sequence[bytes]) -> Iterator[chat.Body]:
             if part == sse.DONE:
                 return
             try:
-                chunk = parsed(part)
+                chunk = parsed_exactly(part)
             except ValueError:
                 continue
             if isinstance(chunk, dict):
