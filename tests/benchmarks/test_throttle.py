@@ -29,7 +29,6 @@ def test_jobs_are_heavy_tailed_and_the_same_again() -> None:
         Scene("continuous", ()),
         Scene("fixed windows", (), mode="fixed"),
         Scene("4 processes, SQLite", (), processes=4, store="sqlite"),
-        Scene("without headers", (), dialect="headerless"),
     ],
     ids=lambda scene: scene.name,
 )
