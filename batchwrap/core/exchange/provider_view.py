@@ -202,10 +202,10 @@ def _flat(segments: Sequence[Segment]) -> list[chat.Message]:
 
 def _judge(messages: Sequence[chat.Message], model: object, state: _State) -> None:
     """Take note of how the edits in some messages of the provider view turned out."""
-    calls: list[chat.ToolCall] = []
+    calls: dict[object, chat.ToolCall] = {}
     failed = state.batching.failed or looks_failed
     for message in messages:
-        calls = chat.tool_calls(message) or calls
+        calls = chat.by_id(message) or calls
         if message.get("role") == "tool":
             seen = outcomes(calls, message, state.tool_set.known, state.tool_set.singles, failed)
             state.context.memory.observations.judge_edits(model, seen, state.batching.max_items)

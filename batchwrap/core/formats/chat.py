@@ -67,6 +67,14 @@ def tool_calls(message: Message) -> list[ToolCall]:
     return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
 
 
+def by_id(message: Message) -> dict[object, ToolCall]:
+    """The tool calls of a message by their ids; of two with the same one, the first."""
+    found: dict[object, ToolCall] = {}
+    for call in tool_calls(message):
+        found.setdefault(call.get("id"), call)
+    return found
+
+
 def index_of(call: ToolCall) -> int | None:
     """The index of a streamed tool call, or None if it has none that could be one."""
     index = call.get("index")

@@ -7,7 +7,7 @@ decrease).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from batchwrap.core.formats import chat
@@ -73,14 +73,22 @@ class Cap:
 
 
 def outcomes(
-    calls: Sequence[chat.ToolCall],
+    calls: Mapping[object, chat.ToolCall],
     answer: chat.Message,
     multis: Mapping[str, MultiTool],
     singles: Mapping[str, SingleTool],
     failed: Callable[[str], bool],
 ) -> Iterator[Outcome]:
-    """How the edits that a tool message of the provider view answers turned out, if it does."""
-    call = next((call for call in calls if call.get("id") == answer.get("tool_call_id")), None)
+    """How the edits that a tool message of the provider view answers turned out, if it does.
+
+    Args:
+        calls: of the turn, by id.
+        answer: the tool message.
+        multis: the multi-tools, by name.
+        singles: the tools that they run, by name.
+        failed: whether a result's text reads as failed.
+    """
+    call = calls.get(answer.get("tool_call_id"))
     if call is None:
         return
     name = chat.name_of(call)

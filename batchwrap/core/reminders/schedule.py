@@ -101,8 +101,8 @@ class Walk:
     _alone: int = 0  # turns for the to-do list alone
     _since_reminder: int | None = None
     _waiting: Ready | None = None  # given, and not judged yet
-    _calls: Sequence[chat.ToolCall] = ()
-    _open: Set[object] = frozenset()  # ids of calls without a result
+    _calls: Mapping[object, chat.ToolCall] = field(default_factory=dict)  # by id
+    _open: set[str] = field(default_factory=set)  # ids of calls without a result
     _said: Conversation = field(default_factory=Conversation)
 
     @classmethod
@@ -118,6 +118,7 @@ class Walk:
             lapse=list(self.lapse),
             given=self.given.copy(),
             costs=self.costs.copy(),
+            _open=self._open.copy(),
             _said=self._said.copy(),
         )
 
@@ -180,8 +181,8 @@ class Walk:
     def _turn(self, message: chat.Message, before: Mentions) -> None:
         offered = self.offered
         made = Made.of(message, offered.multis, offered.singles, offered.batches)
-        self._calls = chat.tool_calls(message)
-        self._open = frozenset(str(call.get("id")) for call in self._calls)
+        self._calls = chat.by_id(message)
+        self._open = set(map(str, self._calls))
         self._judge(made)
         self.turns += 1
         if self._since_reminder is not None:
@@ -207,7 +208,7 @@ class Walk:
 
     def _result(self, message: chat.Message) -> None:
         offered = self.offered
-        self._open -= {str(message.get("tool_call_id"))}
+        self._open.discard(str(message.get("tool_call_id")))
         multis, singles = offered.multis, offered.singles
         for outcome in cap.outcomes(self._calls, message, multis, singles, offered.failed):
             self.cap.take(outcome)
@@ -222,8 +223,8 @@ class Walk:
 
     def _tool_of(self, message: chat.Message) -> str | None:
         """The tool whose result a message is."""
-        key = message.get("tool_call_id")
-        return next((chat.name_of(c) for c in self._calls if c.get("id") == key), None)
+        call = self._calls.get(message.get("tool_call_id"))
+        return None if call is None else chat.name_of(call)
 
     def _judge(self, made: Made) -> None:
         """Whether the last reminder was followed, at the first chance to do so."""

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from batchwrap.core.formats import chat
+from batchwrap.core.parse import parsed_exactly, rendered
 from batchwrap.core.tools.multi import MultiTool
 from batchwrap.core.tools.schema import sample
 from batchwrap.options import Batching
@@ -56,7 +57,7 @@ def offer(
     """
     choice = body.get("tool_choice")
     form = Form(instead, most, batching.on_failure == "stop")
-    added = orjson.loads(definitions(multis, form) if made is None else made(form))
+    added = parsed_exactly(definitions(multis, form) if made is None else made(form))
     own = [tool for tool in body["tools"] if not (instead and _is_run_by(tool, multis, choice))]
     offered = {**body, "tools": [*own, *added]}
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
@@ -107,7 +108,7 @@ class Form:
 def definitions(multis: Sequence[MultiTool], form: Form) -> bytes:
     """The JSON of the multi-tools' definitions, as a request lists them."""
     made = [_definition(multi, form, is_first=multi is multis[0]) for multi in multis]
-    return orjson.dumps(made)
+    return rendered(made)
 
 
 def _definition(multi: MultiTool, form: Form, *, is_first: bool) -> dict[str, Any]:
