@@ -37,9 +37,15 @@ def test_an_agent_with_everything() -> None:
     assert "one multi_edit call" in ready["group_edits"].text
     assert "TodoWrite" in ready["bookkeeping"].text
     assert ready["general"].text.endswith(
-        "multi_read instead of repeated read_file, multi_edit instead of repeated edit_file, "
+        "multi_edit instead of repeated edit_file, multi_read instead of repeated read_file, "
         "multi_write instead of repeated write_file, batch for calls of different tools."
     )
+
+
+def test_tools_in_another_order() -> None:
+    """The words stay as they are: earlier reminders stand in the cached prefix of the prompt."""
+    tools = [READ_FILE, EDIT_FILE, WRITE_FILE, GREP, TODO]
+    assert ready_for(tools[::-1]) == ready_for(tools)
 
 
 def test_a_missing_tool_is_never_named() -> None:
@@ -73,7 +79,7 @@ def test_a_hidden_tool_is_not_named() -> None:
     assert names == {
         "multi_read": "multi_read",
         "multi_edit": "multi_edit",
-        "multi_tools": "multi_read, multi_edit",
+        "multi_tools": "multi_edit, multi_read",
     }
 
 

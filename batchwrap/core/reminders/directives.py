@@ -50,7 +50,10 @@ def names_of(
         parallel: whether the model may make several calls in one answer; else only a to-do
             list that a multi-tool runs can be called along with others.
     """
-    own = [function["name"] for function in chat.function_tools(tools)]
+    # By name, not in the request's order: an agent that sends its tools in another order must not
+    # change the words of earlier reminders, which stand in the prompt's cached prefix.
+    multis = sorted(multis, key=lambda multi: (multi.is_mixed, multi.name))
+    own = sorted(function["name"] for function in chat.function_tools(tools))
     names = {name: name for name in own if name not in hidden}
     roles: dict[str, str] = {}
     for multi in multis:
