@@ -60,20 +60,24 @@ def broken(text: str, data: st.DataObject) -> str:
     return text[:place] + odd + rest
 
 
-@given(turns(), st.data(), st.booleans())
-def test_short_way(turn: tuple[dict[str, Any], Any], data: st.DataObject, repairs: bool) -> None:
+@given(turns(), st.data(), st.sampled_from([None, Repair(), Repair.all()]))
+def test_short_way(
+    turn: tuple[dict[str, Any], Any], data: st.DataObject, repair: Repair | None
+) -> None:
     """Pieces of texts and arguments that take the short way come out as they would by the long."""
     calls = [
         {**made, "function": {**made["function"], "arguments": text}}
         for made in turn[0]["tool_calls"]
         for text in [broken(made["function"]["arguments"], data)]
     ]
-    said = [chunk({"content": text}) for text in data.draw(st.lists(texts, max_size=3))]
+    pieces = texts | st.sampled_from(["<think>", "</think>", "a", "aa", "aaa", "", "<tool_call>"])
+    said = [chunk({"content": text}) for text in data.draw(st.lists(pieces, max_size=4))]
     chunks = [*said, *data.draw(interleaved(calls)), *said]
+    model = data.draw(st.sampled_from(["m", "qwen3-coder", "gpt-oss", "qwq-thinking"]))
     seen = []
     for short in (True, False):
-        bench = Bench(replace(PLAIN, repair=Repair() if repairs else None))
-        out = bench.ask_streamed(REQUEST, chunks, short=short)
+        bench = Bench(replace(PLAIN, repair=repair))
+        out = bench.ask_streamed({**REQUEST, "model": model}, chunks, short=short)
         seen.append((out, bench.tally.counts))
     assert seen[0] == seen[1]
 

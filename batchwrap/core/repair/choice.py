@@ -92,7 +92,7 @@ class ChoiceRepair:
             place: the index of its call.
             text: the piece.
         """
-        if self._snapshots is not None or self._waiting:
+        if self._waiting or not (self._snapshots is None or self._snapshots.passes("")):
             return None
         goes_out = self._calls.continues(place, text)
         if goes_out is None:
@@ -105,7 +105,7 @@ class ChoiceRepair:
 
     def passes(self, text: str) -> bool:
         """Take in a piece of text that is right as it came; False for one to look at closer."""
-        if self._snapshots is not None or self._waiting:
+        if self._waiting or not (self._snapshots is None or self._snapshots.passes("content")):
             return False
         if self._reads_text and not self._texts.passes(text):
             return False

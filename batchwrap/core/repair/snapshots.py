@@ -83,6 +83,16 @@ class TextSnapshots:
         self._key = key if text else self._key
         return [*before, *self._next(choice, self._texts[self._key], text)]
 
+    def passes(self, key: str) -> bool:
+        """Whether a choice that holds nothing but a piece goes through as it is.
+
+        Args:
+            key: of the text that the piece belongs to; empty: it is none of a text.
+        """
+        if self.held:
+            return False
+        return not key or (key == self._key and self._texts[key].is_snapshots is False)
+
     def finish(self) -> list[Choice]:
         """The choices that wait, at the end of their text."""
         current = self._texts[self._key]

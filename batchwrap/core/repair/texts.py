@@ -183,6 +183,7 @@ class TextRepair:
         for splitter in self._splitters:
             text, thought = splitter.feed(text)
             thoughts += thought
+        self._splitters = [one for one in self._splitters if not one.is_done]
         self._note_thoughts(thoughts)
         if text == content:
             return choice

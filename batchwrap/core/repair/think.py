@@ -32,6 +32,10 @@ _State = Literal["start", "inside", "after"]
 class Splitter(Protocol):
     """Takes the text of an answer apart while it streams."""
 
+    @property
+    def is_done(self) -> bool:
+        """Whether all that comes is text, and nothing is held."""
+
     def feed(self, text: str) -> tuple[str, str]:
         """(text, thoughts) to hand on for text that came."""
 
@@ -84,6 +88,11 @@ class ThinkTags:
         self._beginning = _Beginning()
         self._held = ""
         self._end = ""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the block is closed, or there is none."""
+        return self._state == "after"
 
     def feed(self, text: str) -> tuple[str, str]:
         """(text, thoughts) to hand on for text that came."""
@@ -142,6 +151,11 @@ class Channels:
     def __init__(self) -> None:
         self._beginning = _Beginning()
         self._is_open = True
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the text begins with no channel, or is over."""
+        return not self._is_open
 
     def feed(self, text: str) -> tuple[str, str]:
         """(text, thoughts) to hand on; text that begins with a channel is held to the end."""
