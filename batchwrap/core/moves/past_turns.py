@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import islice
 
 from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats import chat
@@ -141,7 +140,8 @@ class HistoryReader:
         """
         if any(ids.decode(call.get("id")) for call in calls):
             return True
-        for message in islice(self._messages, place + 1, None):
+        for after in range(place + 1, len(self._messages)):
+            message = self._messages[after]
             if message.get("role") == "assistant" and not says_nothing(message):
                 return any(ids.decode(call.get("id")) for call in chat.tool_calls(message))
         return False
