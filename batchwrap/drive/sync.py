@@ -88,9 +88,9 @@ def run(  # noqa: C901  # one case for each action
                 case actions.AnswerLocally() as local:
                     attempt.end()
                     return Answer(None, local)
-                case actions.Reserve(cost, sure, margin):
+                case actions.Reserve(cost, minimum, headroom):
                     with exchange.guard.step("admit"):
-                        attempt.lease = gate.acquire(cost, sure, margin, exchange.waits)
+                        attempt.lease = gate.acquire(cost, minimum, headroom, exchange.waits)
                     action = exchange.reserved(attempt.waited_s)
                 case actions.Send(body):
                     with exchange.sending():

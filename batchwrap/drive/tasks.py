@@ -109,9 +109,11 @@ async def run(  # noqa: C901  # one case for each action
                 case actions.AnswerLocally() as local:
                     attempt.end()
                     return Answer(None, local)
-                case actions.Reserve(cost, sure, margin):
+                case actions.Reserve(cost, minimum, headroom):
                     with exchange.guard.step("admit"):
-                        attempt.lease = await gate.acquire_async(cost, sure, margin, exchange.waits)
+                        attempt.lease = await gate.acquire_async(
+                            cost, minimum, headroom, exchange.waits
+                        )
                     action = exchange.reserved(attempt.waited_s)
                 case actions.Send(body):
                     with exchange.sending():

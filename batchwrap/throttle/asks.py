@@ -15,8 +15,8 @@ from batchwrap.throttle.accounts import Account
 from batchwrap.throttle.stores import Store
 from batchwrap.throttle.streams import OpenStream
 
-# A margin that takes longer to refill costs more than the refusal that it may avoid.
-_MARGIN_S = 1.0
+# Headroom that takes longer to refill costs more than the refusal that it may avoid.
+_HEADROOM_S = 1.0
 # Limits of this length and longer are quotas: nobody waits for the next day.
 _QUOTA_S = 3_600.0
 
@@ -48,8 +48,8 @@ class Ask:
         scope: the limits that it must pass.
         accounts: those that may take it, the preferred one first.
         cost: what it may need.
-        sure: the part of it that is certain; only that can be too large.
-        margin: what it may need beyond, where it is estimated.
+        minimum: the part of it that is certain; only that can be too large.
+        headroom: what it may need beyond, where it is estimated.
         caution_s: what is kept free besides where costs are estimated, in seconds of refill.
         priority: higher ones go first.
         sticks: whether it waits a little for the first of the accounts.
@@ -60,8 +60,8 @@ class Ask:
     scope: Scope
     accounts: Sequence[Account]
     cost: Cost
-    sure: Cost
-    margin: Cost = NOTHING
+    minimum: Cost
+    headroom: Cost = NOTHING
     caution_s: float = 0.0
     priority: int = 0
     sticks: bool = False
@@ -75,11 +75,11 @@ class Ask:
         for limit, meter in zip(self.scope.limits, self.scope.meters, strict=True):
             amount_of = AMOUNT_OF[limit.kind]
             amount = amount_of(self.cost)
-            if margin := amount_of(self.margin):
+            if headroom := amount_of(self.headroom):
                 # Who was refused needs all of it, it seems.
-                amount += margin if self.again else min(margin, meter.rate * _MARGIN_S)
+                amount += headroom if self.again else min(headroom, meter.rate * _HEADROOM_S)
                 amount += meter.rate * self.caution_s
-            amounts.append(min(amount / self.pace, max(amount_of(self.sure), meter.capacity)))
+            amounts.append(min(amount / self.pace, max(amount_of(self.minimum), meter.capacity)))
         return amounts
 
     @property
@@ -130,7 +130,7 @@ def too_large(ask: Ask, index: int | None) -> RequestTooLarge:
     """The error for what one of the limits never admits."""
     limit = limit_of(ask, index)
     assert limit is not None
-    requested = ask.sure.of(limit.kind)
+    requested = ask.minimum.of(limit.kind)
     return RequestTooLarge(
         f"the request needs {requested:,.0f} {limit.kind}, and {limit} never admits more than "
         f"{limit.capacity:,.0f} at once",

@@ -33,34 +33,36 @@ class Gate:
         self._tried: list[Account] = []
 
     def acquire(
-        self, cost: Cost, sure: Cost, margin: Cost = NOTHING, on_wait: OnWait | None = None
+        self, cost: Cost, minimum: Cost, headroom: Cost = NOTHING, on_wait: OnWait | None = None
     ) -> Lease:
         """Wait in this thread until the cost is admitted.
 
         Args:
             cost: what the request may need.
-            sure: the part of it that is certain; only that can be too large.
-            margin: what it may need beyond.
+            minimum: the part of it that is certain; only that can be too large.
+            headroom: what it may need beyond.
             on_wait: told once if it must wait: for how long, if anybody knows, and for what.
 
         Raises:
             LimitExceeded: it can never fit, or the wait would be too long.
             StoreUnavailable: the store is down, and nothing takes its place.
         """
-        ask = self._ask(cost, sure, margin)
+        ask = self._ask(cost, minimum, headroom)
         return self._lease(self._budget.limiter.acquire(ask, self._waits, on_wait))
 
     async def acquire_async(
-        self, cost: Cost, sure: Cost, margin: Cost = NOTHING, on_wait: OnWait | None = None
+        self, cost: Cost, minimum: Cost, headroom: Cost = NOTHING, on_wait: OnWait | None = None
     ) -> Lease:
         """Wait in this task until the cost is admitted. Raises as `acquire` does."""
-        ask = self._ask(cost, sure, margin)
+        ask = self._ask(cost, minimum, headroom)
         return self._lease(await self._budget.limiter.acquire_async(ask, self._waits, on_wait))
 
-    def _ask(self, cost: Cost, sure: Cost, margin: Cost) -> Ask:
+    def _ask(self, cost: Cost, minimum: Cost, headroom: Cost) -> Ask:
         """Who was refused has waited before: he is the first of his priority."""
         again, self._comes_again = self._comes_again, True
-        return self._budget.ask(self._request, cost, sure, margin, again=again, tried=self._tried)
+        return self._budget.ask(
+            self._request, cost, minimum, headroom, again=again, tried=self._tried
+        )
 
     def takes_over(self, refusal: Refusal) -> bool:
         """Whether another account may take the request, since this one will not, or not soon."""

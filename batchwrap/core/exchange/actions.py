@@ -33,13 +33,13 @@ class Reserve:
 
     Attributes:
         cost: what the provider may count, an answer of unknown length included.
-        sure: the part of it that the request itself names; only that can be too large.
-        margin: what it may count beyond, where estimates are not good.
+        minimum: the part of it that the request itself names; only that can be too large.
+        headroom: what it may count beyond, where estimates are not good.
     """
 
     cost: Cost
-    sure: Cost
-    margin: Cost = NOTHING
+    minimum: Cost
+    headroom: Cost = NOTHING
 
 
 @dataclass(frozen=True, slots=True, repr=False)

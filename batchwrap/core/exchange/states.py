@@ -16,19 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from batchwrap.core.exchange.actions import (
-    Action,
-    AnswerLocally,
-    AskAgain,
-    ReadBody,
-    ReadFirst,
-    Resend,
-    Reserve,
-    Respond,
-    Send,
-    Stream,
-    Wait,
-)
+from batchwrap.core.exchange import actions
 
 
 class State(Enum):
@@ -46,17 +34,17 @@ class State(Enum):
 
 
 # Where it stands once it has said what to do next.
-AFTER: Mapping[type[Action], State] = {
-    Reserve: State.RESERVING,
-    Send: State.SENDING,
-    Resend: State.SENDING,
-    ReadBody: State.READING,
-    ReadFirst: State.PEEKING,
-    Stream: State.STREAMING,
-    Wait: State.WAITING,
-    AskAgain: State.ASKING,
-    Respond: State.DONE,
-    AnswerLocally: State.DONE,
+AFTER: Mapping[type[actions.Action], State] = {
+    actions.Reserve: State.RESERVING,
+    actions.Send: State.SENDING,
+    actions.Resend: State.SENDING,
+    actions.ReadBody: State.READING,
+    actions.ReadFirst: State.PEEKING,
+    actions.Stream: State.STREAMING,
+    actions.Wait: State.WAITING,
+    actions.AskAgain: State.ASKING,
+    actions.Respond: State.DONE,
+    actions.AnswerLocally: State.DONE,
 }
 
 # What may be told to it, and where. A stream may end in asking again, too.
