@@ -8,8 +8,8 @@ its own, enters itself here, and begins anew in the child.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from threading import RLock
-from types import TracebackType
 from typing import Protocol
 from weakref import WeakSet
 
@@ -49,13 +49,9 @@ class ForkSafeLock:
     def __enter__(self) -> None:
         self._lock.acquire()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._lock.release()
+    def __exit__(self, *_: object) -> None:
+        with suppress(RuntimeError):  # forked inside of the block: in the child it is another lock
+            self._lock.release()
 
 
 def _after_in_child() -> None:

@@ -13,7 +13,7 @@ from batchwrap.core.reminders.directives import names_of, prepare, written
 from batchwrap.core.reminders.turns import Single
 from batchwrap.core.tools.find import find
 from batchwrap.core.tools.multi import multi_tools
-from batchwrap.core.tools.offer import offer
+from batchwrap.core.tools.offer import Form, definitions
 from batchwrap.directives import DEFAULT_DIRECTIVES
 from batchwrap.encodings import load
 from batchwrap.options import Batching
@@ -26,9 +26,8 @@ def main() -> None:
         tools = Workspace(folder).schemas()
     batching = Batching()
     multis = multi_tools(find(tools, batching), set(), mixed=True)
-    offered = offer({"tools": tools}, multis, batching, instead=False, most=batching.max_items)[
-        "tools"
-    ][len(tools) :]
+    form = Form(instead=False, most=batching.max_items, stops=batching.on_failure == "stop")
+    offered = orjson.loads(definitions(multis, form))
     todo = {"type": "function", "function": {"name": "todo_write"}}
     paths = ("src/app.py", "src/util.py")
     lapse = [Single(multis[0], path, {"path": path}, 0) for path in paths]

@@ -9,7 +9,7 @@ import pytest
 
 from batchwrap.core.tools.find import find
 from batchwrap.core.tools.multi import MultiTool, multi_tools
-from batchwrap.core.tools.offer import example, offer
+from batchwrap.core.tools.offer import Form, definitions, example, offer
 from batchwrap.encodings import load
 from batchwrap.options import Batching, Options
 from tests.core.harness import Bench, call, completion
@@ -179,7 +179,8 @@ def test_the_offer_is_small() -> None:
     """The schema is paid for in every request: about 500 tokens with read, edit, write, search."""
     singles = find([READ_FILE, EDIT_FILE, WRITE_FILE, GREP], Batching())
     multis = multi_tools(singles, set(), mixed=True)
-    body = offer({"tools": []}, multis, Batching(), instead=False, most=8)
+    made = definitions(multis, Form(instead=False, most=8, stops=True))
+    body = offer({"tools": []}, multis, made, instead=False)
     assert names(body) == ["multi_read", "multi_edit", "multi_write", "batch"]
     written = orjson.dumps(body["tools"]).decode()
     assert len(load("o200k_base").encode_ordinary(written)) <= 500

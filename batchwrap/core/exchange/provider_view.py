@@ -28,7 +28,7 @@ from batchwrap.core.reminders.directives import names_of, prepare
 from batchwrap.core.reminders.gates import Facts, Places, asks_to_think
 from batchwrap.core.reminders.schedule import Offered, Walk
 from batchwrap.core.repair.request.right import Checked
-from batchwrap.core.tools.offer import offer, wants_one_tool
+from batchwrap.core.tools.offer import Form, offer, wants_one_tool
 from batchwrap.core.tools.tool_set import ToolSet, tool_set_of
 from batchwrap.options import Batching, ReadAhead
 
@@ -100,14 +100,10 @@ def rewrite(
     metering.count(
         walk, body.get("model"), context.tally, context.memory.observations, is_new=is_new
     )
-    new = offer(
-        {**body, "messages": messages},
-        tool_set.multis,
-        batching,
-        instead=choice.offer == "instead",
-        most=choice.most,
-        made=tool_set.definitions,
-    )
+    instead = choice.offer == "instead"
+    form = Form(instead, choice.most, batching.on_failure == "stop")
+    made = tool_set.definitions(form)
+    new = offer({**body, "messages": messages}, tool_set.multis, made, instead=instead)
     return ProviderView(new, tool_set, walk.most, walk.room, is_follow_up, frozen.checked)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -20,7 +20,6 @@ from batchwrap.core.formats import chat
 from batchwrap.core.parse import parsed_exactly, rendered
 from batchwrap.core.tools.multi import MultiTool
 from batchwrap.core.tools.schema import sample
-from batchwrap.options import Batching
 
 _ONE_TOOL = re.compile(
     r"\b(one|a single|only one) (tool|function)( call)?s?( use)? (at a time|per (message|turn|step|"
@@ -35,29 +34,18 @@ _NESTED_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _NESTED_MAPS = ("properties", "$defs", "definitions", "patternProperties")
 
 
-def offer(
-    body: chat.Body,
-    multis: Sequence[MultiTool],
-    batching: Batching,
-    *,
-    instead: bool,
-    most: int,
-    made: Callable[[Form], bytes] | None = None,
-) -> chat.Body:
+def offer(body: chat.Body, multis: Sequence[MultiTool], made: bytes, *, instead: bool) -> chat.Body:
     """A copy of the request with the multi-tools after the agent's own tools.
 
     Args:
         body: the request.
         multis: what to offer.
-        batching: the user's options.
+        made: the JSON of their definitions.
         instead: leave out the tools that they run, unless the request forces one; the items
             then carry the full descriptions.
-        most: items that a batch may have.
-        made: the definitions of the multi-tools where they were made before.
     """
     choice = body.get("tool_choice")
-    form = Form(instead, most, batching.on_failure == "stop")
-    added = parsed_exactly(definitions(multis, form) if made is None else made(form))
+    added = parsed_exactly(made)
     own = [tool for tool in body["tools"] if not (instead and _is_run_by(tool, multis, choice))]
     offered = {**body, "tools": [*own, *added]}
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":

@@ -85,11 +85,13 @@ class Checked:
         size = len(self._beginning)
         if len(messages) < size or not all(map(is_, messages, self._beginning)):
             return is_right(messages, profile)
-        place, pairing = self._known.get(profile) or (0, Pairing())
-        pairing = pairing.copy()
-        if not pairing.see(messages[place:size], profile):
-            return False
-        self._known[profile] = size, pairing.copy()
+        place, known = self._known.get(profile) or (0, Pairing())
+        if place < size:
+            known = known.copy()  # shared with what is known of shorter beginnings
+            if not known.see(messages[place:size], profile):
+                return False
+            self._known[profile] = size, known
+        pairing = known.copy()
         return pairing.see(messages[size:], profile) and pairing.is_right
 
 
