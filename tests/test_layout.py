@@ -42,7 +42,7 @@ def test_what_an_sdk_can_change() -> None:
 # Still to be moved: helpers of the core that stand among its tests.
 SHARED = {
     *("tests.core.repair.test_quirks", "tests.core.test_deliver", "tests.core.test_meaning"),
-    *("tests.core.test_settled", "tests.core.test_views"),
+    *("tests.core.test_frozen_prefix", "tests.core.test_views"),
 }
 
 

@@ -19,6 +19,19 @@ from batchwrap.directives import Mode
 from batchwrap.options import Options, Repair
 
 
+def context_of(options: Options | None = None, **given: Any) -> Context:
+    """A context of its own for one exchange, with a provider of which nothing is known."""
+    plain: dict[str, Any] = {
+        "options": options or Options(),
+        "random_text": lambda length: "n" * length,
+        "memory": Memory(),
+        "tally": Tally(),
+        "provider": UNKNOWN,
+        "now_s": 0.0,
+    }
+    return Context(**{**plain, **given})
+
+
 class Bench:
     """Makes translators that share one memory, with nonces that count up."""
 

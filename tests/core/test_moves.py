@@ -17,7 +17,7 @@ from tests.core.harness import (
     gather,
     ran,
 )
-from tests.core.test_settled import singles
+from tests.core.test_frozen_prefix import singles
 from tests.core.test_views import REQUEST
 from tests.strategies import READ_FILE, READ_FILES
 

@@ -10,16 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.core.exchange.actions import Action, Head
-from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.machine import Exchange
-from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.exchange.states import AFTER, ALLOWED, OutOfOrder, State
-from batchwrap.core.provider import UNKNOWN
 from batchwrap.core.repair.faults import MALFORMED
-from batchwrap.core.tally import Tally
-from batchwrap.options import Options
 from batchwrap.throttle.estimate import Estimator
+from tests.core.harness import context_of
 
 DONE = {
     "choices": [
@@ -32,17 +28,9 @@ REFUSED = {"error": {"message": "Slow down.", "type": "rate_limit_error"}}
 
 def exchange_for(*, stream: bool) -> Exchange:
     """An exchange of a short request, whose refusals are retried."""
-    context = Context(
-        options=Options(),
-        random_text=lambda length: "n" * length,
-        memory=Memory(),
-        tally=Tally(),
-        provider=UNKNOWN,
-        now_s=0.0,
-    )
     return Exchange(
         {"model": "m", "messages": [{"role": "user", "content": "go"}], "stream": stream},
-        context=context,
+        context=context_of(),
         counter=Estimator(),
         limits_tokens=True,
         backoff=lambda refusal: 1.0,

@@ -10,21 +10,17 @@ from typing import Any, Literal
 import pytest
 
 from batchwrap.core.exchange.actions import AnswerLocally, Head, Respond
-from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.machine import Exchange
-from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.limits.refusal import Refusal
-from batchwrap.core.provider import UNKNOWN
-from batchwrap.core.tally import Tally
 from batchwrap.drive import sync, tasks
 from batchwrap.errors import LimitExceeded
-from batchwrap.options import Limit, Options, Throttle
+from batchwrap.options import Limit, Throttle
 from batchwrap.throttle.accounts import Origin
 from batchwrap.throttle.budget import Budget
 from batchwrap.throttle.estimate import Estimator
 from batchwrap.throttle.gate import Gate
-from tests.core.harness import call, chunk, completion
+from tests.core.harness import call, chunk, completion, context_of
 from tests.strategies import READ_FILE
 
 ASKED = {"messages": [{"role": "user", "content": "hi"}], "tools": [READ_FILE], "max_tokens": 100}
@@ -71,18 +67,14 @@ class Run:
         self.budget = Budget(Throttle(limits=limits, max_wait_s=1))
         self.gate = Gate(self.budget, self.budget.request(ASKED, Origin()))
         self._said = iter(case.said)
-        context = Context(
-            options=Options(),
-            random_text=lambda length: "n" * length,
-            memory=Memory(),
-            tally=Tally(),
-            provider=UNKNOWN,
-            now_s=0.0,
-        )
         streams = any(said.chunks is not None for said in case.said)
         asked = {**ASKED, "stream": streams}
         self.exchange = Exchange(
-            asked, context=context, counter=Estimator(), limits_tokens=True, backoff=case.backoff
+            asked,
+            context=context_of(),
+            counter=Estimator(),
+            limits_tokens=True,
+            backoff=case.backoff,
         )
 
     def next_answer(self, body: Any, api_key: str | None) -> Incoming:

@@ -13,15 +13,12 @@ import orjson
 
 from batchwrap.adapters.events import EventPipe, Opening, render_all
 from batchwrap.core.exchange.actions import Head, ReadBody, ReadFirst, Resend, Respond, Stream
-from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.machine import Exchange
-from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.formats import sse
-from batchwrap.core.provider import UNKNOWN
 from batchwrap.core.repair.diagnosis import decoded
-from batchwrap.core.tally import Tally
 from batchwrap.options import Batching, Options, Repair
 from batchwrap.throttle.estimate import Estimator
+from tests.core.harness import context_of
 
 Entry = dict[str, Any]
 ENTRIES: list[Entry] = json.loads(
@@ -73,13 +70,9 @@ def exchange_for(entry: Entry, options: Repair | None, *, stream: bool) -> Excha
     numbers = itertools.count(100_000_000)
     window = entry["request_context"].get("context_limit")
     batching = None if options is None else Batching(context_tokens=window)
-    context = Context(
-        options=Options(repair=options, batching=batching),
+    context = context_of(
+        Options(repair=options, batching=batching),
         random_text=lambda length: f"{next(numbers):0{length}}"[-length:],
-        memory=Memory(),
-        tally=Tally(),
-        provider=UNKNOWN,
-        now_s=0.0,
     )
     body = request_of(entry, stream=stream)
     exchange = Exchange(
