@@ -2,7 +2,9 @@
 
 A fork copies the locks of a process as they are, but of its threads only the one that forks:
 what another thread held is never released in the child. So whoever has a lock, or a thread of
-its own, enters itself here, and begins anew in the child.
+its own, enters itself here, and begins anew in the child. The locks of Python's own imports
+cannot be renewed: what is imported or read at its first use holds `LOADING`, and a fork waits
+until it is done.
 """
 
 from __future__ import annotations
@@ -46,12 +48,29 @@ class ForkSafeLock:
         """The thread that held the lock does not exist in a child."""
         self._lock = RLock()
 
-    def __enter__(self) -> None:
-        self._lock.acquire()
+    def acquire(self, timeout_s: float = -1) -> bool:
+        """Whether it could be had in this time; without one, wait as long as it takes."""
+        return self._lock.acquire(timeout=timeout_s)
 
-    def __exit__(self, *_: object) -> None:
+    def release(self) -> None:
+        """Let others have it; nothing happens in a thread that does not hold it."""
         with suppress(RuntimeError):  # forked inside of the block: in the child it is another lock
             self._lock.release()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+# Held while something is imported or read at its first use.
+LOADING = ForkSafeLock()
+_LONGEST_LOAD_S = 10.0  # a thread that forks while it imports could wait for itself
+
+
+def _before() -> None:
+    LOADING.acquire(_LONGEST_LOAD_S)
 
 
 def _after_in_child() -> None:
@@ -60,4 +79,6 @@ def _after_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_in_child)
+    os.register_at_fork(
+        before=_before, after_in_parent=LOADING.release, after_in_child=_after_in_child
+    )

@@ -22,6 +22,7 @@ import json
 import logging
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,8 @@ URL, MODEL = "http://provider.example/v1/chat/completions", "m"
 STANDSTILL_S = 3.0
 SETTLED_S = 6.0
 GROWTH_MB = 12.0
+STUCK_S = 60.0
+STUCK = '{"threads": 0, "grown_mb": 0, "held": 0, "hanging": 1}'  # of a process that tells nothing
 SURVIVORS, KILL_EVERY_S = 2, 1.5
 STORES = ("memory", "sqlite", "redis", "cluster")
 ANSWER = {
@@ -379,6 +382,8 @@ class Report:
             yield f"memory has grown by {self.grown_mb:.0f} MB"
         if self.counts["failed"]:
             yield f"{self.counts['failed']} forks failed"
+        if self.counts["hanging"]:
+            yield f"{self.counts['hanging']} processes never ended"
 
 
 def soak(kind: str, url: str, requests: int, seed: int) -> Report:
@@ -393,19 +398,21 @@ def soak(kind: str, url: str, requests: int, seed: int) -> Report:
         ]
         killed = 0
         while any(one.poll() is None for one in survivors):
-            if shared:
+            if time.time() - Path(path).stat().st_mtime > STUCK_S:
+                _end(survivors)
+            elif shared:
                 victim = _start(url, path, seed + 100 + killed, 10**9)
                 _wait(lambda: any(one.poll() is None for one in survivors), KILL_EVERY_S)
                 log.write("killed", str(victim.pid))
                 victim.kill()
-                victim.communicate()
+                report.counts["hanging"] += _hangs(victim)
                 killed += 1
             else:
                 _wait(lambda: any(one.poll() is None for one in survivors), KILL_EVERY_S)
         report.counts["killed"] = killed
         for one in survivors:
             told, _ = one.communicate()
-            _add(report, json.loads(told))
+            _add(report, json.loads(told or STUCK))
         _read(report, Path(path).read_text().splitlines())
     if shared:
         report.left += _left(url)
@@ -415,7 +422,25 @@ def soak(kind: str, url: str, requests: int, seed: int) -> Report:
 def _start(url: str, path: str, seed: int, requests: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "benchmarks.soak", "--work", url, path]
     command += [str(seed), str(requests)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def _hangs(killed: subprocess.Popen[str]) -> bool:
+    """Whether a child of a killed process goes on for ever; it has the pipe that its parent had."""
+    try:
+        killed.communicate(timeout=STUCK_S)
+    except subprocess.TimeoutExpired:
+        _end([killed])
+        killed.communicate()
+        return True
+    return False
+
+
+def _end(processes: list[subprocess.Popen[str]]) -> None:
+    """End these, and their children."""
+    for one in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(one.pid, signal.SIGKILL)
 
 
 def _wait(goes_on: Callable[[], bool], seconds: float) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
-from batchwrap._forks import ForkSafeLock
+from batchwrap._forks import LOADING, ForkSafeLock
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -51,3 +55,38 @@ def test_held_by_the_thread_that_forks() -> None:
     with lock:
         assert child_takes(lock, inside=True) == 0
     assert child_takes(lock) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_while_another_thread_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fork waits for what is imported at its first use: a child would wait for it for ever."""
+    main, begun = threading.get_ident(), threading.Event()
+
+    def is_forking() -> bool:
+        return sys._current_frames()[main].f_code.co_name == "acquire"
+
+    def slow() -> None:
+        begun.set()
+        while not is_forking():
+            time.sleep(0.001)
+
+    def load() -> None:
+        with LOADING:
+            importlib.import_module("imported_slowly")
+
+    text = "from threading import current_thread\ncurrent_thread().slow()\n"
+    (tmp_path / "imported_slowly.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    thread = threading.Thread(target=load)
+    thread.slow = slow  # type: ignore[attr-defined]
+    thread.start()
+    begun.wait()
+    process = os.fork()
+    if not process:
+        try:
+            load()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0

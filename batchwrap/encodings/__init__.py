@@ -14,6 +14,8 @@ import hashlib
 from importlib import resources
 from typing import TYPE_CHECKING, Literal
 
+from batchwrap._forks import LOADING
+
 if TYPE_CHECKING:
     import tiktoken
 
@@ -56,10 +58,11 @@ def load(name: EncodingName) -> tiktoken.Encoding:
     Raises:
         RuntimeError: the table in the installed package is damaged.
     """
-    import tiktoken
+    with LOADING:
+        import tiktoken
 
+        table = (resources.files(__package__) / f"{name}.tiktoken").read_bytes()
     expected, pattern = _TABLES[name]
-    table = (resources.files(__package__) / f"{name}.tiktoken").read_bytes()
     if hashlib.sha256(table).hexdigest() != expected:
         raise RuntimeError(f"the tokenizer table {name} is damaged: reinstall batchwrap")
     ranks = {

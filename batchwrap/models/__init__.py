@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
+from batchwrap._forks import LOADING
 from batchwrap.core.model import Model
 
 
@@ -24,6 +25,7 @@ def model_facts(name: str) -> Model:
 
 @cache
 def _families() -> list[dict[str, Any]]:
-    text = resources.files(__package__).joinpath("families.toml").read_text(encoding="utf-8")
+    with LOADING:
+        text = resources.files(__package__).joinpath("families.toml").read_text(encoding="utf-8")
     families: list[dict[str, Any]] = tomllib.loads(text)["family"]
     return families

@@ -7,6 +7,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from batchwrap._forks import LOADING
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats import chat
@@ -111,7 +112,8 @@ def _operation(body: chat.Body, provider: str, origin: Origin) -> Operation | No
     if "opentelemetry.trace" not in sys.modules and "opentelemetry.metrics" not in sys.modules:
         return None
     try:
-        from batchwrap.observe.spans import operation
+        with LOADING:
+            from batchwrap.observe.spans import operation
     except ImportError:  # a version without what is needed, or a part of it only
         return None
     return operation(body, provider, origin)

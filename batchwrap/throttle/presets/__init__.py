@@ -16,6 +16,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from batchwrap._forks import LOADING
 from batchwrap.core.provider import UNKNOWN, Provider
 from batchwrap.errors import ConfigError
 from batchwrap.throttle.presets.format import Plan, Sheet, parse
@@ -122,14 +123,16 @@ def _text(file: Traversable) -> str:
 
 @cache
 def _files() -> dict[str, Traversable]:
-    folder = resources.files(__package__).iterdir()
-    return {file.name.removesuffix(_SUFFIX): file for file in folder if file.name.endswith(_SUFFIX)}
+    with LOADING:
+        files = list(resources.files(__package__).iterdir())
+    return {file.name.removesuffix(_SUFFIX): file for file in files if file.name.endswith(_SUFFIX)}
 
 
 @cache
 def _shipped(name: str) -> Sheet:
     file = _files()[name]
-    return parse(_text(file), file.name, prefix=f"{name}/")
+    with LOADING:
+        return parse(_text(file), file.name, prefix=f"{name}/")
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from batchwrap._forks import LOADING
 from batchwrap.errors import ConfigError
 from batchwrap.throttle.stores.contract import Spent, Store, Used
 from batchwrap.throttle.stores.memory import MemoryStore
@@ -31,11 +32,13 @@ def open_store(url: str, *, clock: Callable[[], float] | None = None) -> Store:
     if url == "memory":
         return MemoryStore(clock or time.time)
     if url.startswith("sqlite:"):
-        from batchwrap.throttle.stores.sqlite import SqliteStore
+        with LOADING:
+            from batchwrap.throttle.stores.sqlite import SqliteStore
 
         return SqliteStore(url, clock=clock or time.time)
     if url.startswith(_REDIS):
-        from batchwrap.throttle.stores.redis import RedisStore
+        with LOADING:
+            from batchwrap.throttle.stores.redis import RedisStore
 
         return RedisStore(url, clock=clock)
     # The URL itself is not repeated: it may hold a password.
