@@ -107,7 +107,7 @@ class Engine:
             mode: what the request itself says.
             waits: those of the client that it comes from.
         """
-        if endpoint is CHAT and is_offered(body):
+        if endpoint.format is not None and is_offered(body, endpoint.format):
             endpoint = TRANSLATED  # by a layer in front that could send no mark
         request = self.budget.request(body, origin, pooled=endpoint.pooled)
         throttle = self.options.throttle if retries else None
@@ -180,7 +180,7 @@ class Engine:
                 "them; wrap with batching=None and reminders=None if this is what you want.",
                 endpoint.suffix,
             )
-        return endpoint is CHAT or self.options.throttle is not None
+        return endpoint.format is not None or self.options.throttle is not None
 
     def passed_through(self) -> None:
         """Count a request that is none of our business."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batchwrap.core.formats.chat.tools import read_tools
 from batchwrap.core.tools.meaning import Meant, decoded, read
 from batchwrap.core.tools.tool_set import tool_set_of
 from batchwrap.options import Batching
@@ -41,7 +42,7 @@ TOOLS = [
     _tool("grep", "pattern", path="string"),
     _tool("run", "command"),
 ]
-_KIT = tool_set_of(TOOLS, Batching())
+_KIT = tool_set_of(read_tools(TOOLS), Batching())
 _PATHS = ("src/app.py", "src/util.py", "README.md", "a b.txt")
 _TEXTS = (
     "total = 0",

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from batchwrap.analyze import shell
+from batchwrap.core.formats.format import ToolSpec
 from batchwrap.core.tools.find import SingleTool, find, path_in, role_of, words_of
 from batchwrap.options import Batching
 
@@ -126,6 +127,5 @@ def _by_shape(name: str, shape: tuple[tuple[str, str], ...]) -> SingleTool | Non
     # What has no role was an option: what is required has one in the tools that we know.
     required = [parameter for parameter, _ in shape if role_of(parameter) != "other"]
     schema = {"type": "object", "properties": properties, "required": required}
-    function = {"name": name, "parameters": schema}
-    found = find([{"type": "function", "function": function}], Batching())
+    found = find([ToolSpec(name, schema)], Batching())
     return found[0] if found else None

@@ -18,6 +18,8 @@ from batchwrap.analyze.said import Said
 from batchwrap.analyze.session import Call, Prompt, Session, Turn
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.formats import chat
+from batchwrap.core.formats.chat.entry import ChatEntry
+from batchwrap.core.formats.chat.tools import read_tools
 from batchwrap.core.limits.cost import Usage
 from batchwrap.core.moves.cap import tokens_in, tokens_of
 from batchwrap.core.tools.find import SingleTool, find
@@ -143,7 +145,7 @@ class _Recorder:
 
     def _take_tools(self, said: Said) -> None:
         self._given_tools = said.tools
-        self._tools = {tool.name: tool for tool in find(said.tools, Batching())}
+        self._tools = {tool.name: tool for tool in find(read_tools(said.tools), Batching())}
         if not self._turns and not self._measured:
             self._context += self._estimate.raw({"model": said.model, "tools": said.tools})
 
@@ -228,7 +230,7 @@ class _Recorder:
     def _tokens(self, said: Said) -> int:
         """The size of a message; roughly where the log says what requests use."""
         if self._measured or said.usage is not None:
-            return tokens_in(said.message)
+            return tokens_in(ChatEntry(said.message))
         return self._estimate.raw({"model": said.model, "messages": [said.message]})
 
     def _note(self, texts: Iterable[str], turn: int) -> None:

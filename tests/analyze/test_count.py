@@ -24,6 +24,7 @@ from batchwrap.core.tools.find import find
 from batchwrap.core.tools.multi import multi_tools
 from batchwrap.options import Batching
 from tests.analyze import samples
+from tests.core.harness import entries, specs
 
 READ = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
 TOOLS = [{"type": "function", "function": {"name": "read_file", "parameters": READ}}]
@@ -169,15 +170,17 @@ def test_lapses_are_those_of_reminders(
 def walked(steps: list[tuple[str, dict[str, Any], str]], prompt: str) -> list[tuple[int, int]]:
     """The lapses that the walk of the reminders sees: the first turn, and how many calls."""
     multis = {
-        multi.name: multi for multi in multi_tools(find(TOOLS, Batching()), set(), mixed=True)
+        multi.name: multi
+        for multi in multi_tools(find(specs(*TOOLS), Batching()), set(), mixed=True)
     }
     walk = Walk.begin(Offered(multis=multis, cap=8, failed=looks_failed), None)
-    before: list[Any] = walk.go([{"role": "user", "content": prompt}], "assistant")
+    before: list[Any] = walk.go(entries([{"role": "user", "content": prompt}]), "model")
     sizes = []
     for turn, (name, arguments, answer) in enumerate(steps):
-        before += walk.go([assistant("", [call(turn, name, arguments)])], "tool", before=before)
+        made = entries([assistant("", [call(turn, name, arguments)])])
+        before += walk.go(made, "result", before=before)
         sizes.append(len(walk.lapse))
-        before += walk.go([result(turn, answer)], "assistant", before=before)
+        before += walk.go(entries([result(turn, answer)]), "model", before=before)
     # A lapse ends where the next one is no longer.
     ends = [n for n, size in enumerate(sizes) if n + 1 == len(sizes) or sizes[n + 1] <= size]
     return [(n + 1 - sizes[n], sizes[n]) for n in ends if sizes[n] > 1]

@@ -12,6 +12,9 @@ from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.exchange.translator import Translator
 from batchwrap.core.formats.chat import piece_alone
+from batchwrap.core.formats.chat.format import CHAT_FORMAT
+from batchwrap.core.formats.entries import Entry
+from batchwrap.core.formats.format import ToolSpec
 from batchwrap.core.model import UNKNOWN_MODEL
 from batchwrap.core.provider import UNKNOWN, Provider
 from batchwrap.core.tally import Tally
@@ -30,6 +33,16 @@ def context_of(options: Options | None = None, **given: Any) -> Context:
         "now_s": 0.0,
     }
     return Context(**{**plain, **given})
+
+
+def specs(*tools: dict[str, Any]) -> list[ToolSpec]:
+    """Tools of a request, as batching sees them."""
+    return CHAT_FORMAT.tools(list(tools))
+
+
+def entries(messages: list[dict[str, Any]]) -> list[Entry]:
+    """Messages, as the moves see them."""
+    return CHAT_FORMAT.read(messages)
 
 
 class Bench:
@@ -61,7 +74,7 @@ class Bench:
             mode=self.mode,
             clock=lambda: self.now_s,
         )
-        return Translator(context, body)
+        return Translator(context, body, CHAT_FORMAT)
 
     def request(self, body: dict[str, Any]) -> dict[str, Any] | None:
         """The request in the provider view; None if it stays as it is."""

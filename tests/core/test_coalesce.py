@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.core.failures import looks_failed
+from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.moves.coalesce import coalesce
 from batchwrap.core.moves.fold import Segment
 from batchwrap.core.tools import meaning
@@ -16,7 +17,7 @@ from batchwrap.core.tools.find import find
 from batchwrap.core.tools.items import ItemScanner
 from batchwrap.core.tools.multi import MultiTool, multi_tools, render
 from batchwrap.options import Batching, Tool
-from tests.core.harness import call
+from tests.core.harness import call, entries, specs
 from tests.strategies import EDIT_FILE, GREP, READ_FILE
 
 Message = dict[str, Any]
@@ -43,7 +44,7 @@ DRAW: dict[str, Any] = {
     },
 }
 KINDS = {"bash": Tool("sequential"), "draw": Tool("read_only", path="scene")}
-FOUND = find([READ_FILE, EDIT_FILE, GREP, BASH, DRAW], Batching(tools=KINDS))
+FOUND = find(specs(READ_FILE, EDIT_FILE, GREP, BASH, DRAW), Batching(tools=KINDS))
 SINGLES = {single.name: single for single in FOUND}
 MIXED = multi_tools(FOUND, set(), mixed=True)
 OWN = multi_tools(FOUND, set(), mixed=False)
@@ -84,12 +85,17 @@ def turn(
 
 def plain(messages: list[Message]) -> list[Segment]:
     """Each message as a segment, as folding makes of what is not ours."""
-    return [Segment(1, [message]) for message in messages]
+    return [Segment(1, [entry]) for entry in entries(messages)]
 
 
 def flat(segments: list[Segment]) -> list[Message]:
     """The messages of some segments."""
-    return [message for segment in segments for message in segment.messages]
+    return CHAT_FORMAT.write([entry for segment in segments for entry in segment.entries])
+
+
+def shown(segments: list[Segment]) -> list[Any]:
+    """Segments as they can be compared."""
+    return [(one.taken, CHAT_FORMAT.write(one.entries)) for one in segments]
 
 
 def merge(
@@ -99,7 +105,7 @@ def merge(
     most: int = 8,
 ) -> tuple[list[Segment], int]:
     """What becomes of the segments."""
-    return coalesce(before or [], segments, multis, SINGLES, looks_failed, most=most)
+    return coalesce(entries(before or []), segments, multis, SINGLES, looks_failed, most=most)
 
 
 def shape(*turns: list[Message], multis: list[MultiTool] = MIXED, most: int = 8) -> list[str]:
@@ -155,7 +161,7 @@ def conversations(draw: st.DrawFn) -> list[Segment]:
         results = draw(st.permutations(messages[1 : len(made) + 1]))
         messages[1 : len(made) + 1] = results
         together = draw(st.booleans())
-        segments += [Segment(len(messages), messages)] if together else plain(messages)
+        segments += [Segment(len(messages), entries(messages))] if together else plain(messages)
     return segments
 
 
@@ -178,11 +184,11 @@ def test_what_is_finished_never_changes(
     for end in range(len(segments) + 1):
         out, still_open = merge(segments[:end], multis=multis, most=most)
         finished = out[: len(out) - still_open]
-        assert finished[: len(settled)] == settled
+        assert shown(finished[: len(settled)]) == shown(settled)
         kept = zip(out[len(finished) :], segments[end - still_open : end], strict=True)
         assert all(new is old for new, old in kept)
         bit, _ = merge(waiting, flat(settled), multis, most)
-        assert [*settled, *bit] == out
+        assert shown([*settled, *bit]) == shown(out)
         settled, waiting = finished, segments[end - still_open : end + 1]
 
 
@@ -262,7 +268,7 @@ def test_what_is_not_in_a_run_is_the_same_object(
     out, _ = merge(segments, multis=multis, most=most)
     new = [segment for segment in out if id(segment) not in kept]
     assert all(
-        any(made["function"]["name"] in BY_NAME for made in calls_of(segment.messages[0]))
+        any(made["function"]["name"] in BY_NAME for made in calls_of(flat([segment])[0]))
         for segment in new
     )
     assert sum(segment.taken for segment in out) == sum(segment.taken for segment in segments)
@@ -276,7 +282,7 @@ def test_a_run_becomes_one_call() -> None:
     assert still_open == 0 and [segment.taken for segment in out] == [1, 4, 1]
     files = '{"files":[{"path": "alpha.py"},{ "path" : "beta.py" }]}'
     content = "[1/2] read_file alpha.py\n<1-0>\n[2/2] read_file beta.py\n<2-0>"
-    assert out[1].messages == [
+    assert flat([out[1]]) == [
         {
             "role": "assistant",
             "content": "First.\n\nThen.",
@@ -389,14 +395,14 @@ def test_a_path_in_what_was_settled() -> None:
 def test_turns_without_text() -> None:
     """Where the model said nothing, the merged message has no content."""
     first, second = turn(1, read("alpha.py"), said=""), turn(2, read("beta.py"), said=[])
-    assert merge(plain([USER, *first, *second, USER]))[0][1].messages[0]["content"] is None
+    assert flat([merge(plain([USER, *first, *second, USER]))[0][1]])[0]["content"] is None
 
 
 def test_images_and_parts_survive() -> None:
     """Images stay parts, in their order; texts between them are one."""
     first = turn(1, read("alpha.py"), said=[part("Look.")], results=[[part("a"), IMAGE]])
     second = turn(2, read("beta.py"), said="And here.")
-    message, result = merge(plain([USER, *first, *second, USER]))[0][1].messages
+    message, result = flat([merge(plain([USER, *first, *second, USER]))[0][1]])
     assert message["content"] == [part("Look."), part("And here.")]
     assert result["content"] == [
         part("[1/2] read_file alpha.py\na"),
@@ -461,7 +467,7 @@ def test_odd_shapes_stay_as_they_are(place: tuple[Any, ...], value: Any, *, toge
     for step in place[:-1]:
         target = target[step]
     target[place[-1]] = value
-    odd = [Segment(3, messages)] if together else plain(messages)
+    odd = [Segment(3, entries(messages))] if together else plain(messages)
     before, after = plain(turn(0, read("alpha.py"))), plain(turn(2, read("alpha.py")))
     segments = [*before, *odd, *after, *plain([USER])]
     out, still_open = merge(segments)
@@ -478,7 +484,9 @@ _values = st.recursive(
     max_leaves=8,
 )
 _odd = st.builds(
-    Segment, st.integers(0, 3), st.lists(st.dictionaries(_keys, _values, max_size=5), max_size=3)
+    Segment,
+    st.integers(0, 3),
+    st.lists(st.dictionaries(_keys, _values, max_size=5), max_size=3).map(entries),
 )
 
 
@@ -504,7 +512,7 @@ def test_ids_that_repeat() -> None:
     """A provider that counts its ids from the start in each turn is merged like any other."""
     twice = [*turn(1, read("alpha.py")), *turn(1, read("beta.py"), results=["second"])]
     [_, run, _] = merge(plain([USER, *twice, USER]))[0]
-    assert run.messages[1]["content"].endswith("beta.py\nsecond")
+    assert run.entries[1].text.endswith("beta.py\nsecond")
 
 
 def test_without_multi_tools() -> None:

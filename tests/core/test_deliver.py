@@ -6,17 +6,18 @@ from typing import Any
 import pytest
 
 from batchwrap.core.exchange.memory import Memory
+from batchwrap.core.formats.chat.calls import read_fragment
 from batchwrap.core.moves.conflict import Waves, conflict, effect_of
 from batchwrap.core.moves.deliver import LocalAnswer
 from batchwrap.core.tools.find import find
 from batchwrap.options import Batching, Options
-from tests.core.harness import Bench, answer, call, completion, gather, ran
+from tests.core.harness import Bench, answer, call, completion, gather, ran, specs
 from tests.strategies import EDIT_FILE, GREP, READ_FILE
 
 TOOLS = [READ_FILE, EDIT_FILE, GREP]
 USER = {"role": "user", "content": "Mend a.py."}
 REQUEST: dict[str, Any] = {"model": "m", "messages": [USER], "tools": TOOLS}
-SINGLES = {single.name: single for single in find(TOOLS, Batching())}
+SINGLES = {single.name: single for single in find(specs(*TOOLS), Batching())}
 
 
 def edit(path: str, new: str) -> dict[str, Any]:
@@ -27,6 +28,12 @@ def edit(path: str, new: str) -> dict[str, Any]:
 # Two edits of one file, which must not meet, and one of another.
 EDITS = {"files": [edit("a.py", "1"), edit("a.py", "2"), edit("b.py", "3")]}
 WAVES = [[("a.py", "1"), ("b.py", "3")], [("a.py", "2")]]
+
+
+def handed(local: LocalAnswer) -> list[dict[str, Any]]:
+    """The calls that an answer hands out."""
+    calls: list[dict[str, Any]] = local.completion()["choices"][0]["message"]["tool_calls"]
+    return calls
 
 
 class Session:
@@ -62,7 +69,7 @@ def test_the_next_wave() -> None:
     assert edits(session.seen["tool_calls"]) == WAVES[0]
     local = session.next(session.history())
     assert local is not None
-    assert edits(local.calls) == WAVES[1]
+    assert edits(handed(local)) == WAVES[1]
     assert session.bench.tally.counts["local_answers"] == 1
 
 
@@ -74,8 +81,8 @@ def test_looking_up_is_not_consuming() -> None:
     assert first is not None
     assert again is not None
     assert fork is not None
-    assert first.calls == again.calls == fork.calls
-    assert first.answer_id != again.answer_id
+    assert handed(first) == handed(again) == handed(fork)
+    assert first.answer.answer_id != again.answer.answer_id
 
 
 def test_after_the_last_wave() -> None:
@@ -84,7 +91,7 @@ def test_after_the_last_wave() -> None:
     local = session.next(session.history())
     assert local is not None
     message = local.completion()["choices"][0]["message"]
-    history = [*session.history(), *answer(message, {local.calls[0]["id"]: "done"})]
+    history = [*session.history(), *answer(message, {handed(local)[0]["id"]: "done"})]
     assert session.next(history) is None
     sent = session.bench.request({**session.body, "messages": history})
     assert sent is not None
@@ -166,7 +173,7 @@ def test_single_calls_behind_a_failed_one(result: str, goes_on: bool) -> None:
     local = bench.translator({**REQUEST, "messages": history}).local_answer()
     assert (local is not None) == goes_on
     if local is not None:
-        assert edits(local.calls) == [("a.py", "1")]
+        assert edits(handed(local)) == [("a.py", "1")]
 
 
 def test_what_stands_before_a_failed_call_still_runs() -> None:
@@ -260,7 +267,7 @@ def test_an_agent_that_takes_one_call_only() -> None:
     session.seen = {**session.seen, "tool_calls": session.seen["tool_calls"][:1]}
     local = session.next(session.history())
     assert local is not None
-    assert edits(local.calls) == [("a.py", "2")]
+    assert edits(handed(local)) == [("a.py", "2")]
 
 
 def test_an_agent_that_answers_one_call_only() -> None:
@@ -268,7 +275,7 @@ def test_an_agent_that_answers_one_call_only() -> None:
     session = Session()
     local = session.next(session.history()[:-1])
     assert local is not None
-    assert len(local.calls) == 1
+    assert len(handed(local)) == 1
 
 
 def test_one_call_at_a_time() -> None:
@@ -397,7 +404,7 @@ def test_local_answers_are_whole() -> None:
     assert plain["id"].startswith("chatcmpl-bw")
     assert plain["object"] == "chat.completion"
     assert plain["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
-    assert gather(local.chunks(with_usage=False))["tool_calls"] == local.calls
+    assert gather(local.chunks(with_usage=False))["tool_calls"] == handed(local)
     assert [chunk["choices"] for chunk in local.chunks(with_usage=True)][-1] == []
 
 
@@ -406,11 +413,12 @@ def test_a_local_stream_has_one_call_in_a_chunk() -> None:
     session = Session()
     local = session.next(session.history())
     assert local is not None
-    local = replace(local, calls=[call(name, "read_file", "{}") for name in "abc"])
+    calls = [read_fragment(call(name, "read_file", "{}"), i) for i, name in enumerate("abc")]
+    local = replace(local, answer=replace(local.answer, calls=calls))
     chunks = local.chunks(with_usage=False)
     deltas = [each["choices"][0]["delta"] for each in chunks]
     assert [len(delta.get("tool_calls", ())) for delta in deltas] == [1, 1, 1, 0]
-    assert gather(chunks)["tool_calls"] == local.calls
+    assert gather(chunks)["tool_calls"] == handed(local)
 
 
 def test_usage_of_the_last_prompt() -> None:

@@ -9,6 +9,7 @@ from batchwrap.core.tools.find import find
 from batchwrap.core.tools.multi import multi_tools
 from batchwrap.directives import DEFAULT_DIRECTIVES, Directive
 from batchwrap.options import Batching
+from tests.core.harness import specs
 from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE
 
 TODO: dict[str, Any] = {"type": "function", "function": {"name": "TodoWrite"}}
@@ -18,8 +19,11 @@ def ready_for(
     tools: list[dict[str, Any]], directives: Any = DEFAULT_DIRECTIVES, **more: Any
 ) -> dict[str, Ready]:
     """What may be given to an agent with these tools, by id."""
-    multis = multi_tools(find(tools, Batching()), set(), mixed=True)
-    return {one.directive.id: one for one in prepare(directives, names_of(tools, multis), **more)}
+    multis = multi_tools(find(specs(*tools), Batching()), set(), mixed=True)
+    return {
+        one.directive.id: one
+        for one in prepare(directives, names_of(specs(*tools), multis), **more)
+    }
 
 
 def text_for(tools: list[dict[str, Any]], text: str) -> str | None:
@@ -74,8 +78,8 @@ def test_placeholders(text: str, expected: str | None) -> None:
 def test_a_hidden_tool_is_not_named() -> None:
     """Where multi-tools stand in the place of single ones, only they are spoken of."""
     tools = [READ_FILE, EDIT_FILE]
-    multis = multi_tools(find(tools, Batching()), set(), mixed=False)
-    names = names_of(tools, multis, hidden={"read_file", "edit_file"})
+    multis = multi_tools(find(specs(*tools), Batching()), set(), mixed=False)
+    names = names_of(specs(*tools), multis, hidden={"read_file", "edit_file"})
     assert names == {
         "multi_read": "multi_read",
         "multi_edit": "multi_edit",
@@ -96,15 +100,15 @@ def test_a_hidden_tool_is_not_named() -> None:
 def test_the_to_do_list(name: str, parallel: bool, expected: str | None) -> None:
     """It is known by its name where it can be called along with others."""
     tool = {"type": "function", "function": {"name": name}}
-    assert names_of([tool], [], parallel=parallel).get("todo") == expected
+    assert names_of(specs(tool), [], parallel=parallel).get("todo") == expected
 
 
 def test_a_declared_to_do_list() -> None:
     """One that a multi-tool runs can be called along with others in any case."""
     tools = [READ_FILE, {"type": "function", "function": {"name": "plan"}}]
-    found = find(tools, Batching(tools={"plan": "bookkeeping"}))
+    found = find(specs(*tools), Batching(tools={"plan": "bookkeeping"}))
     multis = multi_tools(found, set(), mixed=True)
-    assert names_of(tools, multis, parallel=False)["todo"] == "plan"
+    assert names_of(specs(*tools), multis, parallel=False)["todo"] == "plan"
 
 
 def test_for_some_models() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from batchwrap.core.tools.find import find, path_in
 from batchwrap.options import Batching, Tool
+from tests.core.harness import specs
 from tests.strategies import READ_FILE
 
 
@@ -27,7 +28,7 @@ DIALECTS = json.loads((Path(__file__).parent / "dialects.json").read_text())
 def test_the_tools_of_real_agents(entry: dict[str, Any]) -> None:
     """A tool of a real agent is taken for what it is, or left alone; never for another."""
     made = {"name": entry["name"], "parameters": entry["parameters"]}
-    found = find([{"type": "function", "function": made}], Batching())
+    found = find(specs({"type": "function", "function": made}), Batching())
     assert [single.kind for single in found] == ([entry["found"]] if entry["found"] else [])
     assert entry["found"] in (None, entry["kind"])
 
@@ -67,20 +68,20 @@ def test_most_of_them_are_found() -> None:
 )
 def test_tools_that_are_left_alone(made: Any) -> None:
     """Media, notebooks, commands, either/or paths, odd schemas: not taken for anything."""
-    assert find([made], Batching()) == []
+    assert find(specs(made), Batching()) == []
 
 
 def test_a_name_that_occurs_twice_is_left_alone() -> None:
     """Nobody could tell which of two tools of one name an item means."""
-    assert find([READ_FILE, READ_FILE], Batching()) == []
+    assert find(specs(READ_FILE, READ_FILE), Batching()) == []
 
 
 def test_the_user_decides() -> None:
     """Any tool can be declared batchable, and any excluded."""
     doc, bash = tool("get_doc", ["id"]), tool("bash", ["command"])
-    assert find([doc, bash], Batching()) == []
+    assert find(specs(doc, bash), Batching()) == []
     declared: dict[str, Any] = {"get_doc": Tool("edit", path="id"), "bash": "sequential"}
-    found = find([doc, bash, READ_FILE], Batching(tools=declared, exclude=["read_file"]))
+    found = find(specs(doc, bash, READ_FILE), Batching(tools=declared, exclude=["read_file"]))
     assert [(single.name, single.kind, single.path) for single in found] == [
         ("get_doc", "edit", "id"),
         ("bash", "sequential", None),

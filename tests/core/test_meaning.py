@@ -15,6 +15,7 @@ from batchwrap.core.tools.meaning import Meant, Toolbox, read
 from batchwrap.core.tools.tool_set import tool_set_of
 from batchwrap.options import Batching
 from benchmarks.distortions import Renderer
+from tests.core.harness import specs
 from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE, texts
 
 RUN: dict[str, Any] = {
@@ -29,8 +30,8 @@ RUN: dict[str, Any] = {
     },
 }
 TOOLS = [READ_FILE, EDIT_FILE, WRITE_FILE, GREP, RUN]
-SINGLES = {tool.name: tool for tool in find(TOOLS, Batching())}
-BARRIERS = barriers(TOOLS, SINGLES)
+SINGLES = {tool.name: tool for tool in find(specs(*TOOLS), Batching())}
+BARRIERS = barriers(specs(*TOOLS), SINGLES)
 TOOLBOX = Toolbox(SINGLES, BARRIERS)
 OF_MULTI = {
     "multi_read": SINGLES["read_file"],
@@ -220,7 +221,7 @@ def test_other_dialects(
     tools: list[dict[str, Any]], name: str, value: Any, means: list[tuple[str, Any]]
 ) -> None:
     """Tools of other agents: other names, and parameters that hold lists and objects."""
-    tool_set = tool_set_of(tools, Batching())
+    tool_set = tool_set_of(specs(*tools), Batching())
     multi = tool_set.multi(name)
     assert multi is not None
     parts = read(value, tool_set.toolbox, None if multi.is_mixed else multi.single)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from batchwrap.core.exchange.pace import Pace
+from batchwrap.core.formats.chat.answers import timing
 from batchwrap.options import Options, Reminders
 from batchwrap.stats import Counters, Stats
 from tests.core.harness import Bench, answer, call
@@ -164,7 +165,7 @@ def test_pace_of_a_stream() -> None:
     """Output tokens over the time between the first chunk and the last."""
     pace = Pace()
     for now_s, usage in ((10.0, None), (10.5, None), (11.0, {"completion_tokens": 800})):
-        pace.see({"usage": usage}, now_s)
+        pace.see(*timing({"usage": usage}), now_s)
     assert pace.tokens_per_s == 800
 
 
@@ -177,7 +178,7 @@ def test_pace_by_the_provider() -> None:
     ]
     for whole in answers:
         pace = Pace()
-        pace.see(whole, 3.0)
+        pace.see(*timing(whole), 3.0)
         assert pace.tokens_per_s == 2_000
 
 
@@ -193,7 +194,7 @@ def test_pace_that_nobody_knows() -> None:
     for answers in usages:
         pace = Pace()
         for now_s, one in enumerate(answers):
-            pace.see(one, float(now_s))
+            pace.see(*timing(one), float(now_s))
         assert pace.tokens_per_s is None
 
 

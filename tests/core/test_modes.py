@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.core.exchange.memory import Memory
+from batchwrap.core.formats.chat.thinking import asks_to_think
 from batchwrap.core.model import Model
 from batchwrap.core.recent import Recent
-from batchwrap.core.reminders.gates import asks_to_think
 from batchwrap.core.reminders.modes import marker_in
 from batchwrap.directives import DEFAULT_MARKERS, Marker, Mode
 from batchwrap.options import Options, Reminders
-from tests.core.harness import Bench, answer, call
+from tests.core.harness import Bench, answer, call, entries
 from tests.strategies import EDIT_FILE, GREP, READ_FILE
 
 TASK = {"role": "user", "content": "Fix a.py and b.py."}
@@ -60,7 +60,7 @@ def is_prefix(sent: list[dict[str, Any]]) -> bool:
 
 def mode_of(message: dict[str, Any], tool: str | None = None) -> Mode | None:
     """The mode that a message switches to, by the markers that are known."""
-    marker = marker_in(message, DEFAULT_MARKERS, tool)
+    marker = marker_in(entries([message])[0], DEFAULT_MARKERS, tool)
     return marker.mode if marker else None
 
 

@@ -54,7 +54,7 @@ def test_any_answers(turn: tuple[dict[str, Any], Any], data: st.DataObject) -> N
     local = bench.translator(body).local_answer()
     answered = {one["tool_call_id"] for one in said}
     if local is not None:
-        fresh = [made["id"] for made in local.calls]
+        fresh = [made.call_id for made in local.calls]
         assert fresh
         assert len(set(fresh)) == len(fresh)
         assert answered.isdisjoint(fresh)

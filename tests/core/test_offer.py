@@ -7,12 +7,13 @@ from typing import Any
 import orjson
 import pytest
 
+from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.tools.find import find
 from batchwrap.core.tools.multi import MultiTool, multi_tools
 from batchwrap.core.tools.offer import Form, definitions, example, offer
 from batchwrap.encodings import load
 from batchwrap.options import Batching, Options
-from tests.core.harness import Bench, call, completion
+from tests.core.harness import Bench, call, completion, specs
 from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE
 
 
@@ -71,7 +72,7 @@ def test_a_parameter_called_description_stays() -> None:
 def multi_edit(parameters: dict[str, Any]) -> MultiTool:
     """The multi-tool for an edit tool with these parameters."""
     tool = {"type": "function", "function": {"name": "edit", "parameters": parameters}}
-    [multi] = multi_tools(find([tool], Batching(tools={"edit": "edit"})), set(), mixed=False)
+    [multi] = multi_tools(find(specs(tool), Batching(tools={"edit": "edit"})), set(), mixed=False)
     return multi
 
 
@@ -177,10 +178,11 @@ def test_a_forced_function_stays() -> None:
 
 def test_the_offer_is_small() -> None:
     """The schema is paid for in every request: about 500 tokens with read, edit, write, search."""
-    singles = find([READ_FILE, EDIT_FILE, WRITE_FILE, GREP], Batching())
+    singles = find(specs(READ_FILE, EDIT_FILE, WRITE_FILE, GREP), Batching())
     multis = multi_tools(singles, set(), mixed=True)
-    made = definitions(multis, Form(instead=False, most=8, stops=True))
-    body = offer({"tools": []}, multis, made, instead=False)
+    form = Form(instead=False, most=8, stops=True)
+    made = [CHAT_FORMAT.definition(one) for one in definitions(multis, form)]
+    body = offer({"tools": []}, CHAT_FORMAT, multis, made, instead=False)
     assert names(body) == ["multi_read", "multi_edit", "multi_write", "batch"]
     written = orjson.dumps(body["tools"]).decode()
     assert len(load("o200k_base").encode_ordinary(written)) <= 500

@@ -8,25 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.core.failures import looks_failed
+from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.reminders.directives import names_of, prepare
 from batchwrap.core.reminders.schedule import Offered, Walk
 from batchwrap.core.tools.find import find
 from batchwrap.core.tools.multi import multi_tools
 from batchwrap.directives import Directive
 from batchwrap.options import Batching, Options, Reminders
-from tests.core.harness import Bench, answer, call
+from tests.core.harness import Bench, answer, call, entries, specs
 from tests.strategies import EDIT_FILE, READ_FILE
 
 TODO: dict[str, Any] = {"type": "function", "function": {"name": "todo_write"}}
 TOOLS = [READ_FILE, EDIT_FILE, TODO]
-MULTIS = multi_tools(find(TOOLS, Batching()), set(), mixed=True)
+MULTIS = multi_tools(find(specs(*TOOLS), Batching()), set(), mixed=True)
 NAMED = " ".join(f"{number}_{k}.py" for number in range(60) for k in range(3))
 USER = {"role": "user", "content": f"Do it: {NAMED}"}
 
 
 def walk_with(options: Reminders) -> Walk:
     """A walk before the first message, for an agent that reads, edits and has a to-do list."""
-    names = names_of(TOOLS, MULTIS)
+    names = names_of(specs(*TOOLS), MULTIS)
     offered = Offered(
         multis={multi.name: multi for multi in MULTIS},
         cap=8,
@@ -41,7 +42,7 @@ def walk_with(options: Reminders) -> Walk:
 def remind(messages: list[Any], options: Reminders) -> tuple[list[Any], int]:
     """The messages with their reminders, and how many they are."""
     walk = walk_with(options)
-    return walk.go(messages), walk.reminded
+    return CHAT_FORMAT.write(walk.go(entries(messages))), walk.reminded
 
 
 def turn(name: str, number: int, calls: int = 1, result: str = "ok") -> list[dict[str, Any]]:

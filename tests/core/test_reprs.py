@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import batchwrap.core
-from batchwrap.core.formats.written import Written
+from batchwrap.core.formats.calls import Written
+from batchwrap.core.formats.chat.calls import read_fragment
 from batchwrap.core.moves.turn_memory import Placed, Turn
 from tests.core.harness import call
 
@@ -42,6 +43,6 @@ def test_contents_are_not_shown(kind: Any) -> None:
 
 def test_a_turn() -> None:
     """Neither a turn nor its calls show arguments."""
-    placed = Placed(Written(call("c", "read_file", {"path": "SECRET"})), 0, "read")
+    placed = Placed(Written(read_fragment(call("c", "read_file", {"path": "SECRET"}))), 0, "read")
     turn = Turn(said=[placed.written], calls=[placed])
     assert "SECRET" not in f"{turn!r} {placed!r} {placed.written!r} {turn.calls!r}"

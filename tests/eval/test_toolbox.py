@@ -10,6 +10,7 @@ from batchwrap.core.tools.find import find
 from batchwrap.eval.toolbox import Toolbox
 from batchwrap.options import Batching
 from batchwrap.tools import Workspace
+from tests.core.harness import specs
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_tests_where_there_are_some(tmp_path: Path) -> None:
 
 def test_batchwrap_understands_them(tools: Toolbox) -> None:
     """All tools for files can be batched."""
-    found = {tool.name: tool.kind for tool in find(tools.schemas(), Batching())}
+    found = {tool.name: tool.kind for tool in find(specs(*tools.schemas()), Batching())}
     assert found == {
         "read_file": "read",
         "edit_file": "edit",

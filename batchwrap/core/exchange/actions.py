@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.format import Body
 from batchwrap.core.limits.cost import NOTHING, Cost
 from batchwrap.core.limits.refusal import Refusal
 from batchwrap.core.moves.deliver import LocalAnswer
@@ -46,7 +46,7 @@ class Reserve:
 class Send:
     """Send this body, or the agent's own if None, then call `received`."""
 
-    body: chat.Body | None
+    body: Body | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +95,11 @@ class Respond:
         chunks: the body as a stream, where one was asked for and none came.
     """
 
-    body: chat.Body | None
+    body: Body | None
     gave_up: bool = False
     status: int | None = None
     retry: bool = False
-    chunks: list[chat.Body] | None = None
+    chunks: list[Body] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchwrap.core.exchange.offer_choice import OfferChoice
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.entries import Entry
+from batchwrap.core.formats.format import Body, Format
 from batchwrap.core.formats.sameness import Conversation
 from batchwrap.core.recent import Recent
 from batchwrap.core.reminders.schedule import Walk
@@ -24,7 +25,8 @@ class FrozenPrefix:
     """The beginning of a conversation, in both views.
 
     Attributes:
-        source: its messages in the agent view.
+        source: its items in the agent view.
+        entries: what these say.
         made: the same in the provider view, with reminders.
         said: the conversation that `source` is.
         tool_set: what the tools were.
@@ -33,8 +35,9 @@ class FrozenPrefix:
         checked: whether `made` is known to need no mending.
     """
 
-    source: list[chat.Message] = field(default_factory=list)
-    made: list[chat.Message] = field(default_factory=list)
+    source: list[Any] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    made: list[Entry] = field(default_factory=list)
     said: Conversation = field(default_factory=Conversation)
     tool_set: ToolSet | None = None
     choice: OfferChoice | None = None
@@ -45,26 +48,24 @@ class FrozenPrefix:
 NOTHING = FrozenPrefix()
 
 
-def find_prefix(body: chat.Body, kept: Recent[str, FrozenPrefix], now_s: float) -> FrozenPrefix:
+def find_prefix(
+    body: Body, form: Format, kept: Recent[str, FrozenPrefix], now_s: float
+) -> FrozenPrefix:
     """The longest frozen beginning of a conversation that is known."""
-    messages: Any = body.get("messages")
-    for message in reversed(messages) if isinstance(messages, list) else ():
-        key = _key(message)
+    items = form.items(body)
+    for item in reversed(items):
+        key = form.key_of(item)
         known = kept.get(key, now_s) if key else None
-        if known is not None and messages[: len(known.source)] == known.source:
+        if known is not None and items[: len(known.source)] == known.source:
             return known
     return NOTHING
 
 
-def keep_prefix(frozen: FrozenPrefix, kept: Recent[str, FrozenPrefix], now_s: float) -> None:
+def keep_prefix(
+    frozen: FrozenPrefix, form: Format, kept: Recent[str, FrozenPrefix], now_s: float
+) -> None:
     """Remember how a conversation begins."""
-    key = next((key for message in reversed(frozen.source) if (key := _key(message))), None)
+    keys = (form.key_of(item) for item in reversed(frozen.source))
+    key = next((key for key in keys if key), None)
     if key is not None:
         kept.put(key, frozen, now_s)
-
-
-def _key(message: object) -> str | None:
-    """The id of an assistant message's last tool call."""
-    calls = chat.tool_calls(message) if isinstance(message, dict) else []
-    found = calls[-1].get("id") if calls else None
-    return found if isinstance(found, str) else None

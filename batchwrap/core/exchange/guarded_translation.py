@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from batchwrap.core.exchange.guard import Guard
-from batchwrap.core.exchange.passthrough import Passthrough
+from batchwrap.core.exchange.passthrough import NoSalvage, Passthrough
 from batchwrap.core.exchange.progress import WholeBody
-from batchwrap.core.exchange.salvage import Salvage
 from batchwrap.core.exchange.translation import Translation
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.format import Body, Format, Piece, Salvage
+from batchwrap.core.moves import ids
 from batchwrap.core.moves.deliver import LocalAnswer
 from batchwrap.core.repair.faults import Fault
 
@@ -32,6 +32,7 @@ class GuardedTranslation:
     Args:
         make: makes the translator.
         guard: of the request.
+        form: the format of what is translated; None: nothing is.
 
     Attributes:
         mends: whether streams are put into shape.
@@ -39,16 +40,20 @@ class GuardedTranslation:
         reads_errors: whether errors inside of streams are read.
     """
 
-    def __init__(self, make: Callable[[], Translation], guard: Guard) -> None:
+    def __init__(self, make: Callable[[], Translation], guard: Guard, form: Format | None) -> None:
         self._guard = guard
+        self._form = form
         self._inner: Translation = _PLAIN
-        self._salvage = Salvage()
+        self._salvage = self._new_salvage()
         self._is_broken = False  # whether the translation of a stream was broken off
         self.mends = self.fits_forms = self.reads_errors = False
         with guard.step("begin"):
             self._inner = inner = make()
             self.mends, self.fits_forms = inner.mends, inner.fits_forms
             self.reads_errors = inner.reads_errors
+
+    def _new_salvage(self) -> Salvage:
+        return NoSalvage() if self._form is None else self._form.salvage(ids.origin_of)
 
     def _guarded(self, step: str, do: Callable[[Translation], T]) -> T:
         """What the translator says; what says one that changes nothing if it fails."""
@@ -60,7 +65,7 @@ class GuardedTranslation:
         """What the agent gets without a round trip, if anything is due."""
         return self._guarded("local_answer", lambda inner: inner.local_answer())
 
-    def request(self) -> chat.Body | None:
+    def request(self) -> Body | None:
         """The request in the provider view; None if it stays as it is."""
         with self._guard.step("request"):
             return self._inner.request()
@@ -94,9 +99,9 @@ class GuardedTranslation:
         again = self._guarded("again", lambda inner: inner.again)
         return not self._is_broken and again is not None
 
-    def ask_again(self) -> chat.Body | None:
+    def ask_again(self) -> Body | None:
         """The request that asks again, in the provider view; None: the agent's own."""
-        self._salvage = Salvage()
+        self._salvage = self._new_salvage()
         return self._guarded("again", lambda inner: inner.ask_again())
 
     def check_size(self, tokens: int) -> None:
@@ -120,7 +125,7 @@ class GuardedTranslation:
         """The agent's own request was understood: this model gets no more of that rewrite."""
         self._guarded("refused", lambda inner: inner.give_up())
 
-    def response(self, completion: chat.Body) -> chat.Body | None:
+    def response(self, completion: Body) -> Body | None:
         """A plain completion in the agent view; None if it stays as it is.
 
         Raises:
@@ -132,7 +137,7 @@ class GuardedTranslation:
         """What a body holds, in whatever form."""
         return self._guarded("read", lambda inner: inner.repair.read(content, accepted=accepted))
 
-    def rebuilt(self, body: chat.Body | None) -> chat.Body | None:
+    def rebuilt(self, body: Body | None) -> Body | None:
         """The completion that an error withholds; None if it withholds none."""
         return self._guarded("refusal", lambda inner: inner.repair.rebuilt(body))
 
@@ -140,7 +145,7 @@ class GuardedTranslation:
         """What an answer with an error status means; None where errors are left alone."""
         return self._guarded("refusal", lambda inner: inner.repair.refusal(status, headers, body))
 
-    def chunk(self, chunk: chat.Body, piece: chat.Piece | None = None) -> list[chat.Body] | None:
+    def chunk(self, chunk: Body, piece: Piece | None = None) -> list[Body] | None:
         """The chunks of the agent view for one chunk of a stream; None if it stays as it is.
 
         Args:
@@ -159,14 +164,14 @@ class GuardedTranslation:
         return None
 
     def _accounted(
-        self, chunk: chat.Body, made: list[chat.Body] | None, piece: chat.Piece | None
-    ) -> list[chat.Body] | None:
+        self, chunk: Body, made: list[Body] | None, piece: Piece | None
+    ) -> list[Body] | None:
         """What was made of a chunk, once it is known to be handed out."""
         with self._guard.step("salvage"):
             self._salvage.see(chunk, made, piece)
         return made
 
-    def lost(self, fault: Fault) -> list[chat.Body] | None:
+    def lost(self, fault: Fault) -> list[Body] | None:
         """What to hand out for an event that cannot be read; None: the event itself."""
         if not self._is_broken:
             with self._guard.step("chunk"):
@@ -180,11 +185,11 @@ class GuardedTranslation:
             self._is_broken, self.mends = True, False
             self._guarded("commit", lambda inner: inner.commit())
 
-    def note(self, chunk: chat.Body) -> None:
+    def note(self, chunk: Body) -> None:
         """Remember what local answers repeat of this one."""
         self._guarded("chunk", lambda inner: inner.note(chunk))
 
-    def end(self, chunk: chat.Body | None, *, marked: bool | None) -> list[chat.Body]:
+    def end(self, chunk: Body | None, *, marked: bool | None) -> list[Body]:
         """What is left at the end of a stream."""
         if not self._is_broken:
             with self._guard.step("end"):

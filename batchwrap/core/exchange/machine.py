@@ -38,15 +38,22 @@ from batchwrap.core.exchange.states import AFTER, ALLOWED, OutOfOrder, State
 from batchwrap.core.exchange.translation import Translation
 from batchwrap.core.exchange.translator import Translator
 from batchwrap.core.exchange.watch import NOBODY, Watch
-from batchwrap.core.formats import chat
 from batchwrap.core.formats.endpoints import CHAT, Endpoint, Meter
+from batchwrap.core.formats.format import Body
 from batchwrap.core.limits import cost
 from batchwrap.core.limits.cost import NOTHING
 from batchwrap.core.limits.headers import Observation, read_headers
 from batchwrap.core.limits.refusal import Refusal, read_refusal, read_stream_error
 from batchwrap.core.limits.resets import server_time
 from batchwrap.core.repair.diagnosis import mended_body, read_fault
-from batchwrap.core.repair.faults import Broken, Fault, error_in
+from batchwrap.core.repair.faults import (
+    Broken,
+    Fault,
+    as_error,
+    error_in_event,
+    is_whole_error,
+    may_hold_error,
+)
 from batchwrap.core.repair.whole import as_chunks
 from batchwrap.core.tally import Tally
 from batchwrap.options import Limit
@@ -55,7 +62,7 @@ from batchwrap.options import Limit
 class Counter(Protocol):
     """Estimates the prompt tokens of a request."""
 
-    def raw(self, body: chat.Body) -> int:
+    def raw(self, body: Body) -> int:
         """What the texts alone suggest."""
 
     def calibrated(self, model: object, raw: int) -> int:
@@ -68,7 +75,6 @@ class Counter(Protocol):
 # Refusals that may be due to what we added to the request.
 _NOT_UNDERSTOOD = (400, 413, 422)
 _OK = 200
-_FAILED = "response.failed"
 # Errors of HTTP libraries that come after a request was sent; all others come before.
 _AFTER_SENDING = frozenset({"ReadTimeout", "ReadError", "RemoteProtocolError", "APITimeoutError"})
 _ONE_REQUEST = cost.Cost(requests=1)
@@ -82,7 +88,7 @@ class Exchange:
     Args:
         body: the agent's request, decoded.
         context: what the translator needs.
-        endpoint: where the request goes; only chat completions are translated.
+        endpoint: where the request goes; what has no format is only held back by limits.
         counter: estimates prompt tokens.
         limits_tokens: whether what the request costs in tokens matters to any limit.
         backoff: seconds to wait after a refusal, None to give up.
@@ -93,7 +99,6 @@ class Exchange:
 
     Attributes:
         state: what it waits for; a call out of order raises `OutOfOrder`.
-        is_translated: whether it is more than held back by limits.
         guard: catches the mistakes of batchwrap's own code.
         tally: what is counted of it.
         broken_off: the refusal that a stream has ended with after its answer had begun.
@@ -101,7 +106,7 @@ class Exchange:
 
     def __init__(
         self,
-        body: chat.Body,
+        body: Body,
         *,
         context: Context,
         endpoint: Endpoint = CHAT,
@@ -117,7 +122,7 @@ class Exchange:
         self.watch = watch
         self.tally: Tally = context.tally
         self.guard = Guard(context.tally)
-        self.is_translated = endpoint is CHAT
+        self._form = endpoint.format
         self.broken_off: Refusal | None = None
         self._request = RequestProgress(body)
         self._answer = AnswerProgress(Head(0, {}))
@@ -133,11 +138,11 @@ class Exchange:
         self._read_usage = Meter(endpoint)
 
         def translation() -> Translation:
-            if self.is_translated:
-                return Translator(context, body)
+            if self._form is not None:
+                return Translator(context, body, self._form)
             return OnlyThrottled(endpoint, context.tally)
 
-        self._translator = GuardedTranslation(translation, self.guard)
+        self._translator = GuardedTranslation(translation, self.guard, self._form)
 
     def _expect(self, told: str) -> None:
         """Make sure that a call is in order.
@@ -238,7 +243,7 @@ class Exchange:
             return self._says(self._body_read(read))
         return self._says(Respond(None))
 
-    def first(self, chunk: chat.Body | None) -> Action:
+    def first(self, chunk: Body | None) -> Action:
         """The first event of a stream is here, or the next one; None: it is no JSON object."""
         self._expect("first")
         with self.guard.step("response"):
@@ -270,12 +275,14 @@ class Exchange:
                 self._estimate()
         return self._says(self._reserve())
 
-    def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
+    def chunk(self, chunk: Body) -> list[Body] | None:
         """The chunks to hand out for one that came; None: as it came."""
         if self.state is not State.STREAMING:
             raise OutOfOrder("chunk", self.state)
         answer = self._answer
-        piece = None if answer.last_chunk is None else chat.piece_alone(chunk)
+        form = self._form
+        is_known = form is not None and answer.last_chunk is not None
+        piece = form.piece_alone(chunk) if form is not None and is_known else None
         if piece is not None:  # it tells nothing else
             answer.last_chunk = answer.said = chunk
             return self._translator.chunk(chunk, piece)
@@ -285,7 +292,7 @@ class Exchange:
                 return []  # simple agents take the first of the choices without a look
         return self._translator.chunk(chunk)
 
-    def lost(self, fault: Fault) -> list[chat.Body] | None:
+    def lost(self, fault: Fault) -> list[Body] | None:
         """What to hand out for an event that cannot be read, and why; None: the event itself."""
         self._expect("lost")
         return self._translator.lost(fault)
@@ -302,7 +309,7 @@ class Exchange:
         """Translate nothing more of a stream; what comes now is handed out as it is."""
         self._translator.break_off()
 
-    def end(self, *, marked: bool | None = None) -> list[chat.Body]:
+    def end(self, *, marked: bool | None = None) -> list[Body]:
         """The chunks to hand out before a stream's end.
 
         Args:
@@ -329,6 +336,11 @@ class Exchange:
     # What is known of it.
 
     @property
+    def is_translated(self) -> bool:
+        """Whether it is more than held back by limits."""
+        return self._form is not None
+
+    @property
     def counted_as(self) -> str:
         """What estimates are corrected for: the model, and the endpoint of other estimates."""
         return self.model if self.is_translated else f"{self._endpoint.name}:{self.model}"
@@ -344,7 +356,7 @@ class Exchange:
         return bool(self.request.get("stream"))
 
     @property
-    def request(self) -> chat.Body:
+    def request(self) -> Body:
         """The agent's request."""
         return self._request.agents
 
@@ -354,7 +366,7 @@ class Exchange:
         return self._request.estimated
 
     @property
-    def answer(self) -> chat.Body:
+    def answer(self) -> Body:
         """The provider's completion, or its newest chunk with choices; empty without one."""
         return self._answer.said
 
@@ -440,14 +452,12 @@ class Exchange:
 
     def _ask_usage(self) -> None:
         """Ask for the usage of a stream where the provider is known to take that."""
-        sent = self._request.sent
-        options = sent.get("stream_options")
-        asks = self._translator.asks_usage and sent.get("stream")
-        if not asks or not isinstance(options, dict | None) or "include_usage" in (options or {}):
+        sent, form = self._request.sent, self._form
+        may_ask = form is not None and self._translator.asks_usage and sent.get("stream")
+        if form is None or not may_ask or form.wants_usage(sent) is not None:
             return
         self._request.asked_usage = True
-        options = {**(options or {}), "include_usage": True}
-        self._request.changed = {**sent, "stream_options": options}
+        self._request.changed = form.with_usage(sent)
 
     def _understood(self) -> None:
         """The provider has taken the request."""
@@ -488,20 +498,19 @@ class Exchange:
         asks = fault.retry.startswith("ask_model")  # the same request would only cost the same
         return Respond(fault.body(), status=fault.http_status, gave_up=asks)
 
-    def _as_chunks(self, completion: chat.Body) -> list[chat.Body] | None:
+    def _as_chunks(self, completion: Body) -> list[Body] | None:
         """The answer as a stream, where one was asked for."""
-        if not self.streams or not self._translator.fits_forms:
+        form = self._form
+        if form is None or not self.streams or not self._translator.fits_forms:
             return None
-        if not any(chat.choices(completion)):
+        if not form.deltas(completion):
             return None
         self.tally.add("repairs.whole_answers")
         self.tally.note("repaired", repair="whole_answers")
-        options = self.request.get("stream_options")
-        with_usage = isinstance(options, dict) and bool(options.get("include_usage"))
-        return as_chunks(completion, with_usage=with_usage)
+        return as_chunks(completion, with_usage=form.wants_usage(self.request) is True)
 
-    def _first_read(self, chunk: chat.Body | None) -> Action:
-        error = None if chunk is None else _refusing(chunk)
+    def _first_read(self, chunk: Body | None) -> Action:
+        error = None if chunk is None else error_in_event(chunk)
         if chunk is not None and error is None and self._holds(chunk):
             return ReadFirst()
         if chunk is None or error is None:
@@ -515,30 +524,31 @@ class Exchange:
         answer.head = replace(answer.head, status=read_fault(error).http_status)
         return self._judged(self._refusal_in(chunk, error), WholeBody(chunk))
 
-    def _holds(self, event: chat.Body) -> bool:
+    def _holds(self, event: Body) -> bool:
         """Whether an event is held back, since an error behind it could still be retried.
 
         Each type once: a second ping keeps the connection alive while the model thinks, and
         the client is to hear of it.
         """
-        kind = event.get("type")
-        if kind not in self._endpoint.opening or kind in self._answer.openings:
+        kind = self._endpoint.opens(event)
+        if kind is None or kind in self._answer.openings:
             return False
         self._answer.openings.append(kind)
         return True
 
-    def _tells_usage_only(self, chunk: chat.Body) -> bool:
+    def _tells_usage_only(self, chunk: Body) -> bool:
         """Take note of a chunk; whether it is one that only we have asked for."""
         answer, usage = self._answer, self._read_usage(chunk)
         answer.usage = usage or answer.usage  # reported twice, the last one counts
-        if usage is not None and self._request.asked_usage and not chunk.get("choices"):
+        is_empty = self._endpoint.is_empty(chunk)
+        if usage is not None and self._request.asked_usage and is_empty:
             return True
         if answer.last_chunk is None:
             self.watch.began()
-        if answer.is_accepted and ("error" in chunk or not chunk.get("choices")):
+        if answer.is_accepted and may_hold_error(chunk):
             self._look_for_refusal(chunk)
         answer.last_chunk = chunk
-        if chunk.get("choices"):
+        if not is_empty:
             answer.said = chunk
         return False
 
@@ -591,15 +601,14 @@ class Exchange:
         told = mended or body or fault.body()
         return Respond(told, gave_up=gave_up, retry=once, status=head.status)
 
-    def _refusal_in(self, event: chat.Body, error: Mapping[str, Any]) -> Refusal | None:
-        whole = event.get("error") or event.get("type") == _FAILED
-        told = event if whole else {"error": dict(error)}
+    def _refusal_in(self, event: Body, error: Mapping[str, Any]) -> Refusal | None:
+        told = event if is_whole_error(event) else as_error(error)
         name = self._provider.name
         return read_stream_error(told, self._answer.now_unix_s, name, zones=self._zones)
 
-    def _look_for_refusal(self, chunk: chat.Body) -> None:
+    def _look_for_refusal(self, chunk: Body) -> None:
         """A refusal in the middle of a stream: too late to try again, but it counts."""
-        error = _refusing(chunk)
+        error = error_in_event(chunk)
         refusal = None if error is None else self._refusal_in(chunk, error)
         if refusal is not None and self.broken_off is None and refusal.kind != "key":
             self.broken_off = refusal
@@ -652,11 +661,3 @@ class Exchange:
             self.tally.add("waited_s", seconds)
             self.tally.note("waited", seconds_s=round(seconds, 3))
             self.watch.progressed(self.tally, self.guard)
-
-
-def _refusing(event: chat.Body) -> Mapping[str, Any] | None:
-    """The error that an event of a stream reports, in the form of any API."""
-    if event.get("type") == _FAILED:
-        response = event.get("response")
-        return error_in(response) if isinstance(response, dict) else None
-    return error_in(event)

@@ -113,13 +113,14 @@ class ModelObservations:
         cap = self._known(model).cap
         return ceiling if cap is None else cap.most
 
-    def judge_cache(self, model: object, usage: Any) -> None:
-        """Take note of a follow-up request's usage: does it report cached tokens?"""
-        details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
-        cached = details.get("cached_tokens") if isinstance(details, dict) else None
-        prompt = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-        if not isinstance(cached, int) or not isinstance(prompt, int):
-            return
+    def judge_cache(self, model: object, cached: int, prompt: int) -> None:
+        """Take note of the usage of a follow-up request, whose prompt could have been cached.
+
+        Args:
+            model: the model.
+            cached: tokens of the prompt that came out of the provider's cache.
+            prompt: all tokens of the prompt.
+        """
         with self._lock:
             if cached > 0:
                 self._noted(model).caches = True

@@ -6,14 +6,14 @@ under a digest of the conversation's start; where that is forgotten, the options
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Literal
 
 from batchwrap.core.exchange.model_observations import ModelObservations
 from batchwrap.core.fingerprint import fingerprint
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.sameness import Conversation
 from batchwrap.core.recent import Recent
 from batchwrap.core.tools.offer import wants_one_tool
@@ -39,21 +39,31 @@ class OfferChoice:
 
 
 def choose(
-    body: chat.Body,
+    entries: Sequence[Entry],
+    model: object,
     batching: Batching,
     kept: Recent[bytes, OfferChoice],
     observations: ModelObservations,
     directives: Iterable[str] = (),
 ) -> OfferChoice:
-    """The choice for the conversation that a request belongs to; `directives` are ids."""
-    start = start_of(body["messages"])
+    """The choice for the conversation that a request to a model belongs to.
+
+    Args:
+        entries: of the request.
+        model: its model.
+        batching: what the user allows.
+        kept: choices of conversations that have begun.
+        observations: what models turned out to do.
+        directives: ids of those that reminders may give.
+    """
+    start = start_of(entries)
     by_options = OfferChoice(batching.offer, batching.max_items)
-    if wants_one_tool(body["messages"][:start]):
+    if wants_one_tool(entries[:start]):
         return replace(by_options, offer="never")
-    key = _digest(body, start)
-    if start == len(body["messages"]):
-        adapted = _adapted(by_options, observations, body.get("model"))
-        ignored = observations.ignored(body.get("model"), directives)
+    key = _digest(entries[:start], model)
+    if start == len(entries):
+        adapted = _adapted(by_options, observations, model)
+        ignored = observations.ignored(model, directives)
         kept.put(key, replace(adapted, ignored=ignored))
     return kept.get(key) or by_options
 
@@ -67,14 +77,14 @@ def _adapted(choice: OfferChoice, observations: ModelObservations, model: object
     )
 
 
-def start_of(messages: list[chat.Message]) -> int:
-    """How many messages stand before the first one of the model."""
-    roles = (place for place, m in enumerate(messages) if m.get("role") == "assistant")
-    return next(roles, len(messages))
+def start_of(entries: Sequence[Entry]) -> int:
+    """How many entries stand before the first one of the model."""
+    places = (place for place, entry in enumerate(entries) if entry.role == "model")
+    return next(places, len(entries))
 
 
-def _digest(body: chat.Body, start: int) -> bytes:
+def _digest(entries: Sequence[Entry], model: object) -> bytes:
     said = Conversation()
-    for message in body["messages"][:start]:
-        said.take(message)
-    return blake2b(fingerprint(body.get("model")), key=said.digest, digest_size=16).digest()
+    for entry in entries:
+        said.take(entry)
+    return blake2b(fingerprint(model), key=said.digest, digest_size=16).digest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 # Fewer tokens, or less time, are mostly the network's.
 _LEAST_TOKENS = 64
@@ -24,14 +23,18 @@ class Pace:
     _tokens: float | None = None
     _generating_s: float | None = None
 
-    def see(self, answer: dict[str, Any], now_s: float) -> None:
-        """Take in a chunk, or a whole answer, that came at a time."""
+    def see(self, tokens: float | None, generating_s: float | None, now_s: float) -> None:
+        """Take in an event, or a whole answer, that came at a time.
+
+        Args:
+            tokens: output tokens that it reports.
+            generating_s: seconds of generating them that it reports.
+            now_s: the time.
+        """
         self._first_s = now_s if self._first_s is None else self._first_s
         self._last_s = now_s
-        usage = answer.get("usage")
-        self._tokens = _number(usage, "completion_tokens") or self._tokens
-        for told in (usage, answer.get("time_info")):
-            self._generating_s = _number(told, "completion_time") or self._generating_s
+        self._tokens = tokens or self._tokens
+        self._generating_s = generating_s or self._generating_s
 
     def tick(self, now_s: float) -> None:
         """A chunk with a piece of text came at a time; it is not the first one."""
@@ -45,8 +48,3 @@ class Pace:
         streamed_s = self._last_s - self._first_s
         seconds = streamed_s if self._generating_s is None else self._generating_s
         return self._tokens / seconds if seconds >= _LEAST_S else None
-
-
-def _number(fields: Any, name: str) -> float | None:
-    value = fields.get(name) if isinstance(fields, dict) else None
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

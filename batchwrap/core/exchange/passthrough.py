@@ -5,17 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from batchwrap.core.exchange.progress import WholeBody
+from batchwrap.core.exchange.provider_view import ProviderView
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.endpoints import Endpoint
+from batchwrap.core.formats.format import Body, Piece
 from batchwrap.core.repair.faults import Fault
 from batchwrap.core.tally import Tally
 
 
 class NoRepair:
-    """Leaves answers as they are."""
+    """Leaves requests and answers as they are.
+
+    Attributes:
+        view: what was sent in the request's place.
+    """
 
     measures = False
     is_over = False
+
+    def __init__(self) -> None:
+        self.view = ProviderView()
+
+    def mended(self, body: Body) -> Body:
+        """The request stays as it is."""
+        return body
+
+    def again(self, body: Body) -> Body:
+        """The request stays as it is."""
+        return body
+
+    def whole(self, completion: Body) -> Body:
+        """The answer stays as it is."""
+        return completion
+
+    def chunk(self, chunk: Body) -> list[Body] | None:
+        """The event stays as it is."""
+        return None
+
+    def continues(self, chunk: Body, piece: Piece) -> bool:
+        """The event goes out as it came."""
+        return True
+
+    def end(self, *, marked: bool | None) -> list[Body]:
+        """Nothing is left."""
+        return []
 
     def check_size(self, tokens: int) -> None:
         """How large is too large is the provider's to say."""
@@ -27,12 +60,27 @@ class NoRepair:
     def refusal(self, status: int, headers: Mapping[str, str], body: object) -> None:
         """Errors are left alone."""
 
-    def rebuilt(self, body: chat.Body | None) -> None:
+    def rebuilt(self, body: Body | None) -> None:
         """Errors withhold nothing that could be told."""
 
-    def lost(self, fault: Fault) -> list[chat.Body] | None:
+    def lost(self, fault: Fault) -> list[Body] | None:
         """What cannot be read stays as it is."""
         return None
+
+
+class NoSalvage:
+    """Keeps no account: nothing was translated, so nothing is owed."""
+
+    def see(self, came: Body, made: list[Body] | None, piece: Piece | None = None) -> None:
+        """What came went out."""
+
+    def chunk(self, event: Body) -> list[Body] | None:
+        """The event stays as it is."""
+        return None
+
+    def end(self) -> list[Body]:
+        """Nothing is owed."""
+        return []
 
 
 class Passthrough:
@@ -49,7 +97,7 @@ class Passthrough:
     def local_answer(self) -> None:
         """Only the provider answers."""
 
-    def request(self) -> chat.Body | None:
+    def request(self) -> Body | None:
         """The request stays as it is."""
         return None
 
@@ -59,7 +107,7 @@ class Passthrough:
     def withdraw(self) -> None:
         """Nothing was added, so nothing is taken back."""
 
-    def ask_again(self) -> chat.Body | None:
+    def ask_again(self) -> Body | None:
         """Nothing was read, so nothing was misunderstood."""
         return None
 
@@ -69,19 +117,19 @@ class Passthrough:
     def give_up(self) -> None:
         """Nothing was added, so nothing is switched off."""
 
-    def response(self, completion: chat.Body) -> None:
+    def response(self, completion: Body) -> None:
         """The answer stays as it is."""
 
-    def chunk(self, chunk: chat.Body, piece: chat.Piece | None = None) -> None:
+    def chunk(self, chunk: Body, piece: Piece | None = None) -> None:
         """The event stays as it is."""
 
-    def note(self, chunk: chat.Body) -> None:
+    def note(self, chunk: Body) -> None:
         """No event is taken out."""
 
     def commit(self) -> None:
         """Nothing was translated, so there is nothing to remember."""
 
-    def end(self, chunk: chat.Body | None, *, marked: bool | None = None) -> list[chat.Body]:
+    def end(self, chunk: Body | None, *, marked: bool | None = None) -> list[Body]:
         """Nothing is added at the end."""
         return []
 
@@ -93,7 +141,7 @@ class OnlyThrottled(Passthrough):
         self._endpoint = endpoint
         self._tally = tally
 
-    def request(self) -> chat.Body | None:
+    def request(self) -> Body | None:
         """The request stays as it is, and is counted."""
         self._tally.add(f"only_throttled.{self._endpoint.name}")
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from batchwrap.core.exchange.actions import Head
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.format import Body
 from batchwrap.core.limits import cost
 from batchwrap.core.limits.cost import NOTHING
 from batchwrap.core.limits.headers import Observation
@@ -31,9 +31,9 @@ class RequestProgress:
         pause_s: how long to wait before it is sent again.
     """
 
-    agents: chat.Body
-    changed: chat.Body | None = None
-    unasked: chat.Body | None = None
+    agents: Body
+    changed: Body | None = None
+    unasked: Body | None = None
     has_asked: bool = False
     is_plain: bool = False
     asked_usage: bool = False
@@ -45,7 +45,7 @@ class RequestProgress:
     pause_s: float = 0.0
 
     @property
-    def sent(self) -> chat.Body:
+    def sent(self) -> Body:
         """What goes out."""
         return self.agents if self.changed is None else self.changed
 
@@ -74,8 +74,8 @@ class AnswerProgress:
     is_accepted: bool = False
     is_read: bool = False
     openings: list[object] = field(default_factory=list)
-    last_chunk: chat.Body | None = None
-    said: chat.Body = field(default_factory=dict)
+    last_chunk: Body | None = None
+    said: Body = field(default_factory=dict)
     usage: cost.Usage | None = None
     broken: Fault | None = None
     is_rebuilt: bool = False
@@ -93,7 +93,7 @@ class WholeBody:
         fault: what is wrong with it, if it cannot be used.
     """
 
-    completion: chat.Body | None
+    completion: Body | None
     other: object = None
     is_rebuilt: bool = False
     is_withheld: bool = False

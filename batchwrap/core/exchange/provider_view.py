@@ -18,14 +18,16 @@ from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.exchange.offer_choice import OfferChoice, choose, start_of
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.fingerprint import fingerprint
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.calls import Call
+from batchwrap.core.formats.entries import Entry, Role
+from batchwrap.core.formats.format import Body, Format, Settings
 from batchwrap.core.moves.cap import outcomes
 from batchwrap.core.moves.coalesce import coalesce
 from batchwrap.core.moves.fold import Kept, Segment, fold
-from batchwrap.core.moves.past_turns import HistoryReader
+from batchwrap.core.moves.past_turns import HistoryReader, by_id
 from batchwrap.core.moves.read_ahead import kept
 from batchwrap.core.reminders.directives import names_of, prepare
-from batchwrap.core.reminders.gates import Facts, Places, asks_to_think
+from batchwrap.core.reminders.gates import Facts, Places
 from batchwrap.core.reminders.schedule import Offered, Walk
 from batchwrap.core.repair.request.right import Checked
 from batchwrap.core.tools.offer import Form, offer, wants_one_tool
@@ -49,7 +51,7 @@ class ProviderView:
         checked: what is known of its beginning, as far as that needs no mending.
     """
 
-    body: chat.Body | None = None
+    body: Body | None = None
     tool_set: ToolSet = field(default_factory=ToolSet)
     most: int = 1
     room: int | None = None
@@ -57,60 +59,94 @@ class ProviderView:
     checked: Checked | None = None
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Asked:
+    """A request of the agent, as its format reads it.
+
+    Attributes:
+        body: it.
+        form: its format.
+        settings: what it asks for, besides its conversation.
+        entries: its conversation.
+    """
+
+    body: Body
+    form: Format
+    settings: Settings
+    entries: Sequence[Entry]
+
+    @property
+    def model(self) -> object:
+        """The model that is asked."""
+        return self.body.get("model")
+
+    @property
+    def tools(self) -> object:
+        """Its tools as they stand there."""
+        return self.form.tool_items(self.body)
+
+
 def rewrite(
-    body: chat.Body, frozen: FrozenPrefix, history: HistoryReader, context: Context, *, offers: bool
+    asked: Asked, frozen: FrozenPrefix, history: HistoryReader, context: Context, *, offers: bool
 ) -> ProviderView:
     """The request in the provider view.
 
     Args:
-        body: the agent's request.
+        asked: the agent's request.
         frozen: what of it was sent before.
         history: reads its turns.
         context: what the translator is given.
         offers: whether anything is offered; else it is only folded.
     """
     batching = context.options.batching or Batching()
-    tool_set = _tool_set(body.get("tools"), batching, context.memory)
+    form, model = asked.form, asked.model
+    tool_set = _tool_set(asked, batching, context.memory)
     reminders = context.options.reminders
     directives = [one.id for one in reminders.directives] if reminders else []
     choice = frozen.choice or choose(
-        body, batching, context.memory.choices, context.memory.observations, directives
+        asked.entries,
+        model,
+        batching,
+        context.memory.choices,
+        context.memory.observations,
+        directives,
     )
-    several = body.get("n") not in (None, 1)  # choices of which only one goes on
-    offers = offers and bool(tool_set.multis) and choice.offer != "never" and not several
+    # Of several answers only one goes on.
+    is_possible = bool(tool_set.multis) and asked.settings.is_one_answer
+    offers = offers and is_possible and choice.offer != "never"
     if frozen.tool_set is not tool_set or (frozen.walk is not None) != offers:
         frozen = NOTHING
     walk = frozen.walk
     if offers and walk is None:
-        walk = Walk.begin(_offered(body, tool_set, choice, batching, context), reminders)
-    places = Places(_facts(body, context), context.memory.places)
-    state = _State(tool_set, choice, walk, batching, context, places, history)
-    messages, walk, frozen = _messages(body, frozen, state)
-    is_follow_up = any(message.get("role") == "assistant" for message in messages)
+        walk = Walk.begin(_offered(asked, tool_set, choice, batching, context), reminders)
+    places = Places(_facts(asked, context), context.memory.places)
+    state = _State(asked, tool_set, choice, walk, batching, context, places, history)
+    entries, walk, frozen = _entries(frozen, state)
+    is_follow_up = any(entry.role == "model" for entry in entries)
+    items, source = form.write(entries), form.items(asked.body)
     if walk is None:
-        if tool_set.multis and directives and not is_follow_up and wants_one_tool(messages):
-            metering.opposed(directives, body.get("model"), context.tally)
-        changed = None if messages == body["messages"] else {**body, "messages": messages}
+        if tool_set.multis and directives and not is_follow_up and wants_one_tool(entries):
+            metering.opposed(directives, model, context.tally)
+        changed = None if items == source else form.with_items(asked.body, items)
         return ProviderView(
             changed, tool_set, batching.max_items, None, is_follow_up, frozen.checked
         )
     context.tally.add("offers")
     # The same beginning may be two conversations; more than that is one, asked again.
     is_new = places.is_new or not is_follow_up
-    metering.count(
-        walk, body.get("model"), context.tally, context.memory.observations, is_new=is_new
-    )
+    metering.count(walk, model, context.tally, context.memory.observations, is_new=is_new)
     instead = choice.offer == "instead"
-    form = Form(instead, choice.most, batching.on_failure == "stop")
-    made = tool_set.definitions(form)
-    new = offer({**body, "messages": messages}, tool_set.multis, made, instead=instead)
+    made = tool_set.definitions(Form(instead, choice.most, batching.on_failure == "stop"), form)
+    body = form.with_items(asked.body, items)
+    new = offer(body, form, tool_set.multis, made, instead=instead)
     return ProviderView(new, tool_set, walk.most, walk.room, is_follow_up, frozen.checked)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _State:
-    """What the rewriting of one request's messages goes by."""
+    """What the rewriting of one request's conversation goes by."""
 
+    asked: Asked
     tool_set: ToolSet
     choice: OfferChoice
     walk: Walk | None
@@ -120,15 +156,13 @@ class _State:
     history: HistoryReader
 
 
-def _messages(
-    body: chat.Body, frozen: FrozenPrefix, state: _State
-) -> tuple[list[chat.Message], Walk | None, FrozenPrefix]:
-    """The messages in the provider view; what will not change any more is remembered."""
-    source, context, start = body["messages"], state.context, len(frozen.source)
-    segments = fold(source, start, state.history, _shown(state.batching))
+def _entries(frozen: FrozenPrefix, state: _State) -> tuple[list[Entry], Walk | None, FrozenPrefix]:
+    """The conversation in the provider view; what will not change any more is remembered."""
+    context, asked, start = state.context, state.asked, len(frozen.entries)
+    segments = fold(start, state.history, _shown(state.batching))
     context.tally.add("folds", sum(one.is_folded for one in segments))
     pending = 0
-    if state.walk is not None and _coalesces(state.batching, context, body.get("model")):
+    if state.walk is not None and _coalesces(state.batching, context, asked.model):
         segments, pending = coalesce(
             frozen.made,
             segments,
@@ -139,33 +173,40 @@ def _messages(
         )
     done = min(_last_turn(segments), len(segments) - pending)
     new, rest = _flat(segments[:done]), _flat(segments[done:])
-    following = str(rest[0].get("role")) if rest else None
-    made, walk = _reminded(state.walk, frozen.made, new, state, following)
+    made, walk = _reminded(state.walk, frozen.made, new, state, rest[0].role if rest else None)
     if done:
         upto = start + sum(segment.taken for segment in segments[:done])
-        added = source[start:upto]
-        _judge(new, body.get("model"), state)
-        whole, said = [*frozen.source, *added], state.history.prefixes.before(upto).copy()
-        checked = Checked(made, frozen.checked)
-        frozen = FrozenPrefix(whole, made, said, state.tool_set, state.choice, walk, checked)
-        keep_prefix(frozen, context.memory.frozen_prefixes, context.now_s)
+        _judge(new, asked.model, state)
+        frozen = _freeze(frozen, upto, made, walk, state)
     return *_reminded(walk, made, rest, state, None), frozen
+
+
+def _freeze(
+    frozen: FrozenPrefix, upto: int, made: list[Entry], walk: Walk | None, state: _State
+) -> FrozenPrefix:
+    """What is remembered of a conversation up to an entry: what was made of it stays as it is."""
+    asked, memory = state.asked, state.context.memory
+    entries = list(asked.entries[:upto])
+    source = asked.form.items(asked.body)[: sum(entry.items for entry in entries)]
+    said = state.history.prefixes.before(upto).copy()
+    checked = Checked(asked.form.write(made), frozen.checked)
+    new = FrozenPrefix(source, entries, made, said, state.tool_set, state.choice, walk, checked)
+    keep_prefix(new, asked.form, memory.frozen_prefixes, state.context.now_s)
+    return new
 
 
 def _reminded(
     walk: Walk | None,
-    made: list[chat.Message],
-    new: list[chat.Message],
+    made: list[Entry],
+    new: list[Entry],
     state: _State,
-    following: str | None,
-) -> tuple[list[chat.Message], Walk | None]:
-    """What was made of some messages and of those after them, and the walk that saw them all."""
+    following: Role | None,
+) -> tuple[list[Entry], Walk | None]:
+    """What was made of some entries and of those after them, and the walk that saw them all."""
     if walk is None:
         return [*made, *new], None
     walk = walk.copy()
-    said = state.history.prefixes.said
-    with_reminders = walk.go(new, following, before=made, places=state.places, said=said)
-    return [*made, *with_reminders], walk
+    return [*made, *walk.go(new, following, before=made, places=state.places)], walk
 
 
 def _shown(batching: Batching) -> Kept:
@@ -187,49 +228,49 @@ def _last_turn(segments: Sequence[Segment]) -> int:
     places = (
         place
         for place in range(len(segments) - 1, -1, -1)
-        if any(message.get("role") == "assistant" for message in segments[place].messages)
+        if any(entry.role == "model" for entry in segments[place].entries)
     )
     return next(places, 0)
 
 
-def _flat(segments: Sequence[Segment]) -> list[chat.Message]:
-    return [message for segment in segments for message in segment.messages]
+def _flat(segments: Sequence[Segment]) -> list[Entry]:
+    return [entry for segment in segments for entry in segment.entries]
 
 
-def _judge(messages: Sequence[chat.Message], model: object, state: _State) -> None:
-    """Take note of how the edits in some messages of the provider view turned out."""
-    calls: dict[object, chat.ToolCall] = {}
+def _judge(entries: Sequence[Entry], model: object, state: _State) -> None:
+    """Take note of how the edits in some entries of the provider view turned out."""
+    calls: dict[str, Call] = {}
     failed = state.batching.failed or looks_failed
-    for message in messages:
-        calls = chat.by_id(message) or calls
-        if message.get("role") == "tool":
-            seen = outcomes(calls, message, state.tool_set.known, state.tool_set.singles, failed)
+    for entry in entries:
+        calls = by_id(entry) or calls
+        if entry.role == "result":
+            seen = outcomes(calls, entry, state.tool_set.known, state.tool_set.singles, failed)
             state.context.memory.observations.judge_edits(model, seen, state.batching.max_items)
 
 
-def _tool_set(tools: object, batching: Batching, memory: Memory) -> ToolSet:
-    """The tool_set for a list of tools, worked out once."""
-    key = fingerprint(tools)
+def _tool_set(asked: Asked, batching: Batching, memory: Memory) -> ToolSet:
+    """What follows from the tools of a request, worked out once."""
+    key = fingerprint(asked.tools)
     tool_set = memory.tool_sets.get(key)
     if tool_set is None:
-        tool_set = tool_set_of(tools, batching)
+        tool_set = tool_set_of(asked.form.tools(asked.tools), batching)
         memory.tool_sets.put(key, tool_set)
     return tool_set
 
 
 def _offered(
-    body: chat.Body, tool_set: ToolSet, choice: OfferChoice, batching: Batching, context: Context
+    asked: Asked, tool_set: ToolSet, choice: OfferChoice, batching: Batching, context: Context
 ) -> Offered:
     """What reminders go by; the same in all requests of a conversation."""
     reminders = context.options.reminders
     hidden = set(tool_set.singles) if choice.offer == "instead" else set[str]()
-    parallel = body.get("parallel_tool_calls") is not False
-    names = names_of(body.get("tools"), tool_set.multis, hidden, parallel=parallel)
+    parallel = asked.settings.parallel is not False
+    names = names_of(asked.form.tools(asked.tools), tool_set.multis, hidden, parallel=parallel)
     system = (
         text
-        for message in body["messages"][: start_of(body["messages"])]
-        if message.get("role") in ("system", "developer")
-        for text in chat.texts(message.get("content"))
+        for entry in asked.entries[: start_of(asked.entries)]
+        if entry.role == "system"
+        for text in entry.texts()
     )
     return Offered(
         multis={multi.name: multi for multi in tool_set.multis},
@@ -239,7 +280,7 @@ def _offered(
         ready=prepare(
             reminders.directives if reminders else (),
             names,
-            model=str(body.get("model")),
+            model=str(asked.model),
             off=choice.ignored,
             system=list(system),
         ),
@@ -249,12 +290,12 @@ def _offered(
     )
 
 
-def _facts(body: chat.Body, context: Context) -> Facts:
-    """What is known at the end of this request's messages, besides them."""
-    asked, reminders = asks_to_think(body), context.options.reminders
-    pace = context.memory.observations.tokens_per_s(body.get("model"))
+def _facts(asked: Asked, context: Context) -> Facts:
+    """What is known at the end of this request's conversation, besides it."""
+    thinks, reminders = asked.settings.thinks, context.options.reminders
+    pace = context.memory.observations.tokens_per_s(asked.model)
     return Facts(
         mode=context.mode,
-        thinks=context.model.thinks if asked is None else asked,
+        thinks=context.model.thinks if thinks is None else thinks,
         slow=reminders is not None and pace is not None and pace < reminders.min_tokens_per_s,
     )

@@ -7,17 +7,21 @@ from hashlib import blake2b
 
 from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.progress import WholeBody
-from batchwrap.core.exchange.provider_view import ProviderView
+from batchwrap.core.exchange.provider_view import Asked, ProviderView
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats import chat
+from batchwrap.core.formats.chat.calls import read_call
+from batchwrap.core.formats.format import Body, Piece
 from batchwrap.core.formats.sameness import Conversation, Prefixes
+from batchwrap.core.limits.cost import usage_of
 from batchwrap.core.moves.cap import tokens_in
 from batchwrap.core.repair import diagnosis, faults
-from batchwrap.core.repair.answer import AnswerRepair, Asked
+from batchwrap.core.repair.answer import AnswerRepair
+from batchwrap.core.repair.answer import Asked as AnswerAsked
 from batchwrap.core.repair.count import Ledger
 from batchwrap.core.repair.faults import EMPTY, Broken, error_in
-from batchwrap.core.repair.request.mend import mend
+from batchwrap.core.repair.request.mend import asked_output, mend
 from batchwrap.core.repair.request.profiles import profile_of
 from batchwrap.core.repair.thoughts import Thoughts, thoughts_key
 from batchwrap.core.repair.tools import DeclaredTools
@@ -36,24 +40,25 @@ class ResponseRepair:
 
     Args:
         context: what the translator is given; its options say what to repair.
-        body: the agent's request.
-        is_understood: whether its messages have the shape that can be measured.
+        asked: the agent's request.
+        is_understood: whether its conversation has the shape that can be measured.
 
     Attributes:
         view: what was sent in the request's place.
     """
 
-    def __init__(self, context: Context, body: chat.Body, *, is_understood: bool) -> None:
+    def __init__(self, context: Context, asked: Asked, *, is_understood: bool) -> None:
         self._is_understood = is_understood
         self._context = context
-        self._body = body
+        self._asked = asked
+        self._body = asked.body
         self._ledger = Ledger(context.tally)
         self._repair: AnswerRepair | None = None
         self._thoughts: Thoughts | None = None
         self._sent = Prefixes([], 0, Conversation())
         self.view = ProviderView()
 
-    def mended(self, body: chat.Body) -> chat.Body:
+    def mended(self, body: Body) -> Body:
         """The request as its provider takes it; the same object if it is right."""
         options = self._context.options.repair
         if options is None:
@@ -61,7 +66,8 @@ class ResponseRepair:
         profile = profile_of(options.provider or self._context.provider.name)
         if options.keep_reasoning and profile.reasoning == "want":
             self._thoughts = Thoughts()
-            self._sent = Prefixes(body["messages"], 0, Conversation())
+            form = self._asked.form
+            self._sent = Prefixes(form.read(form.items(body)), 0, Conversation())
         batching = self._context.options.batching
         failed = batching.failed if batching is not None else None
         made = mend(
@@ -73,12 +79,12 @@ class ResponseRepair:
             failed=failed or looks_failed,
             checked=self.view.checked,
         )
-        most = made.get("max_completion_tokens")
+        most = asked_output(made)
         if profile.reserves_output and isinstance(most, int) and most > _LARGE_OUTPUT:
             self._ledger.defect("large_output_budget", requested=most, limit=_LARGE_OUTPUT)
         return made
 
-    def again(self, body: chat.Body) -> chat.Body:
+    def again(self, body: Body) -> Body:
         """The request that asks again, as its provider takes it; another answer is coming."""
         self._repair = None
         sent = self._sent
@@ -93,19 +99,19 @@ class ResponseRepair:
         """
         if self._thoughts is None:
             return None
-        key = thoughts_key(self._sent.before(place), call)
+        key = thoughts_key(self._sent.before(place), read_call(call))
         kept = self._context.memory.thoughts.get(key, self._context.now_s)
         if kept is None:
             self._ledger.defect("lost_thoughts")
         return kept
 
-    def _keep_thoughts(self, *bodies: chat.Body) -> None:
+    def _keep_thoughts(self, *bodies: Body) -> None:
         """Remember what turns with calls think, for a provider that wants it back."""
         if self._thoughts is None:
             return
         for body in bodies:
             self._thoughts.see(body)
-            if any(choice.get("finish_reason") for _, choice in chat.choices(body)):
+            if self._thoughts.is_over(body):
                 whole = self._sent.before(len(self._sent))
                 for call, thoughts in self._thoughts.by_call():
                     key = thoughts_key(whole, call)
@@ -131,7 +137,7 @@ class ResponseRepair:
         off = options is None or options.preflight == "off" or not self._is_understood
         return not off and window_of(self._context) is not None
 
-    def whole(self, completion: chat.Body) -> chat.Body:
+    def whole(self, completion: Body) -> Body:
         """A whole completion; the same object if it is healthy.
 
         Raises:
@@ -150,16 +156,16 @@ class ResponseRepair:
         self._keep_thoughts(whole)
         return whole
 
-    def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
+    def chunk(self, chunk: Body) -> list[Body] | None:
         """The chunks to hand on for one that came; None: as it came."""
         repair = self._of()
         made = None if repair is None else repair.chunk(chunk)
         self._keep_thoughts(*([chunk] if made is None else made))
-        if made and made[-1].get("error") == EMPTY.body()["error"]:
+        if made and faults.is_empty_answer(made[-1]):
             self._forgive()
         return made
 
-    def continues(self, chunk: chat.Body, piece: chat.Piece) -> bool | None:
+    def continues(self, chunk: Body, piece: Piece) -> bool | None:
         """Whether a chunk that adds one piece to a text goes out as it came.
 
         False: it is held back, or left out. None: nothing was taken note of, and `chunk` is to
@@ -169,12 +175,12 @@ class ResponseRepair:
             return None
         return True if self._repair is None else self._repair.continues(chunk, piece)
 
-    def lost(self, fault: faults.Fault) -> list[chat.Body]:
+    def lost(self, fault: faults.Fault) -> list[Body]:
         """The chunks to hand on where a part of a stream is lost."""
         repair = self._of()
         return [] if repair is None else repair.lost(fault)
 
-    def end(self, *, marked: bool | None) -> list[chat.Body]:
+    def end(self, *, marked: bool | None) -> list[Body]:
         """The chunks to hand on at the end of a stream."""
         if self._repair is None and self._context.options.repair is not None and marked is False:
             self._of()
@@ -213,7 +219,7 @@ class ResponseRepair:
         made = self._put_together(value, content) if options.stream else None
         return WholeBody(made, value, is_rebuilt=made is not None)
 
-    def _put_together(self, value: object, content: bytes) -> chat.Body | None:
+    def _put_together(self, value: object, content: bytes) -> Body | None:
         parts = parts_in(value)
         if not parts and isinstance(value, str):
             chunks, repair = chunks_in(content), self._of()
@@ -226,8 +232,9 @@ class ResponseRepair:
                 self._repair = None
         if not parts:
             return None
-        if "error" in parts[-1]:
-            raise Broken(diagnosis.read_fault(faults.error_in(parts[-1]) or {}, 502))
+        error = faults.error_in(parts[-1])
+        if error is not None:
+            raise Broken(diagnosis.read_fault(error, 502))
         self._ledger.repaired("whole_answers")
         return joined(parts)
 
@@ -237,20 +244,18 @@ class ResponseRepair:
         if options is None or not options.errors:
             return None
         window = window_of(self._context)
-        messages = self._body.get("messages")
-        listed = messages if isinstance(messages, list) else []
-        used = sum(tokens_in(message) for message in listed if isinstance(message, dict))
+        used = sum(map(tokens_in, self._asked.entries))
         fault = diagnosis.read_refused(
             status,
             body,
             headers,
-            undeclared=_calls_undeclared(self._body),
+            undeclared=_calls_undeclared(self._asked),
             fills=used / window if window else None,
         )
         self._ledger.defect(fault.kind, **fault.facts)
         return fault
 
-    def rebuilt(self, body: chat.Body | None) -> chat.Body | None:
+    def rebuilt(self, body: Body | None) -> Body | None:
         """The completion that an error withholds, if it is a call that may be handed out."""
         error, repair = error_in(body or {}), self._of()
         return None if error is None or repair is None else repair.rebuilt(error)
@@ -264,21 +269,22 @@ class ResponseRepair:
         options, context = self._context.options.repair, self._context
         if self._repair is None and options is not None:
             tools = self._tools()
-            asked = Asked(body=self._body, tools=tools, may_be_empty=self._is_forgiven())
+            asked = AnswerAsked(body=self._body, tools=tools, may_be_empty=self._is_forgiven())
             self._repair = AnswerRepair(options, asked, context.random_text, self._ledger)
         return self._repair
 
     def _tools(self) -> DeclaredTools:
         """What may be called: what the provider was offered, what the agent has."""
         out = self.view
-        offered = out.body.get("tools") if out.body is not None else None
+        form = self._asked.form
+        offered = form.tool_items(out.body) if out.body is not None else None
         kinds = {name: tool.kind for name, tool in out.tool_set.singles.items()}
         kinds |= {
             multi.name: multi.single.kind for multi in out.tool_set.multis if not multi.is_mixed
         }
         return DeclaredTools(
             offered,
-            self._body.get("tools"),
+            self._asked.tools,
             made_up=out.tool_set.known,
             harmless=(name for name, kind in kinds.items() if kind in _HARMLESS),
         )
@@ -294,12 +300,13 @@ class ResponseRepair:
     def _digest(self) -> bytes:
         return blake2b(fingerprint(self._body), digest_size=16).digest()
 
-    def _note_overflow(self, completion: chat.Body) -> None:
+    def _note_overflow(self, completion: Body) -> None:
         """Some servers cut a request that is too large, and say nothing."""
-        usage, window = completion.get("usage"), window_of(self._context)
-        used = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-        if isinstance(used, int) and window is not None and used > window:
-            self._ledger.defect("context_overflow_silent", requested=used, limit=window)
+        usage, window = usage_of(completion), window_of(self._context)
+        if usage is not None and window is not None and usage.prompt_tokens > window:
+            self._ledger.defect(
+                "context_overflow_silent", requested=usage.prompt_tokens, limit=window
+            )
 
 
 def window_of(context: Context) -> int | None:
@@ -308,13 +315,7 @@ def window_of(context: Context) -> int | None:
     return (batching.context_tokens if batching else None) or context.provider.context_tokens
 
 
-def _calls_undeclared(body: chat.Body) -> bool:
+def _calls_undeclared(asked: Asked) -> bool:
     """Whether the history calls a tool that the request does not declare."""
-    messages = body.get("messages")
-    declared = {function["name"] for function in chat.function_tools(body.get("tools"))}
-    return any(
-        chat.name_of(call) not in declared
-        for message in (messages if isinstance(messages, list) else ())
-        if isinstance(message, dict)
-        for call in chat.tool_calls(message)
-    )
+    declared = {tool.name for tool in asked.form.tools(asked.tools)}
+    return any(call.function not in declared for entry in asked.entries for call in entry.calls)

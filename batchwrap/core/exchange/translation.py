@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from batchwrap.core.exchange.progress import WholeBody
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.format import Body, Piece
 from batchwrap.core.moves.deliver import LocalAnswer
 from batchwrap.core.repair.faults import Fault
 
@@ -35,10 +35,10 @@ class Repairs(Protocol):
     def refusal(self, status: int, headers: Mapping[str, str], body: object) -> Fault | None:
         """What an answer with an error status means; None where errors are left alone."""
 
-    def rebuilt(self, body: chat.Body | None) -> chat.Body | None:
+    def rebuilt(self, body: Body | None) -> Body | None:
         """The completion that an error withholds; None if it withholds none."""
 
-    def lost(self, fault: Fault) -> list[chat.Body] | None:
+    def lost(self, fault: Fault) -> list[Body] | None:
         """What to hand out for an event that cannot be read; None: the event itself."""
 
 
@@ -70,22 +70,22 @@ class Translation(Protocol):
         """Whether the model can still be asked again: the agent has got nothing of the answer."""
 
     @property
-    def again(self) -> chat.Body | None:
+    def again(self) -> Body | None:
         """The request that asks again; None where the answer was understood."""
 
     def local_answer(self) -> LocalAnswer | None:
         """What the agent gets without a round trip, if anything is due."""
 
-    def request(self) -> chat.Body | None:
+    def request(self) -> Body | None:
         """The request in the provider view; None if it stays as it is."""
 
-    def folded(self) -> chat.Body | None:
+    def folded(self) -> Body | None:
         """The request with its earlier batches folded, and nothing else; None if it has none."""
 
     def withdraw(self) -> None:
         """Nothing of what was made of the request goes out."""
 
-    def ask_again(self) -> chat.Body | None:
+    def ask_again(self) -> Body | None:
         """The request that asks again. Whatever comes next is the answer to it, and counts."""
 
     def refused(self) -> None:
@@ -94,14 +94,14 @@ class Translation(Protocol):
     def give_up(self) -> None:
         """The agent's own request was understood: this model gets no more of that rewrite."""
 
-    def response(self, completion: chat.Body) -> chat.Body | None:
+    def response(self, completion: Body) -> Body | None:
         """A plain completion in the agent view; None if it stays as it is.
 
         Raises:
             Broken: it cannot be used.
         """
 
-    def chunk(self, chunk: chat.Body, piece: chat.Piece | None = None) -> list[chat.Body] | None:
+    def chunk(self, chunk: Body, piece: Piece | None = None) -> list[Body] | None:
         """The chunks of the agent view for one chunk of a stream; None if it stays as it is.
 
         Args:
@@ -109,11 +109,11 @@ class Translation(Protocol):
             piece: all that it adds, where that is one piece of a text.
         """
 
-    def note(self, chunk: chat.Body) -> None:
+    def note(self, chunk: Body) -> None:
         """Remember what local answers repeat of a chunk."""
 
     def commit(self) -> None:
         """Remember all turns as far as they have been handed out."""
 
-    def end(self, chunk: chat.Body | None, *, marked: bool | None = None) -> list[chat.Body]:
+    def end(self, chunk: Body | None, *, marked: bool | None = None) -> list[Body]:
         """What is left at the end of a stream."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchwrap.core.formats import chat
+from batchwrap.core.formats.chat.format import CHAT_FORMAT
+from batchwrap.core.formats.format import Format
 from batchwrap.core.limits.cost import Usage, usage_of
 
 Told = Mapping[str, Any]
@@ -36,6 +38,7 @@ class Endpoint:
         pooled: whether any account may take a request; where the provider keeps the state of
             a conversation, only the account that has it can go on.
         gains: whether its requests would gain from batching and reminders.
+        format: reads and writes what is sent there for the moves; None: nothing is translated.
         opening: the types of the events that come before an answer and hold nothing of it. Chat
             has none: clients show with its first chunk that somebody answers.
     """
@@ -47,7 +50,17 @@ class Endpoint:
     usage: Callable[[Told], Told] | None = None
     pooled: bool = True
     gains: bool = False
+    format: Format | None = None
     opening: Sequence[str] = ()
+
+    def opens(self, event: chat.Body) -> str | None:
+        """The type of an event that comes before an answer; None for any other event."""
+        kind = event.get("type")
+        return kind if kind in self.opening else None
+
+    def is_empty(self, event: chat.Body) -> bool:
+        """Whether an event holds nothing of an answer but, maybe, its usage."""
+        return not event.get("choices") if self.format is None else self.format.is_empty(event)
 
     def prompt_tokens(self, body: chat.Body) -> int:
         """Tokens of a request's prompt, roughly: those of all its texts."""
@@ -108,7 +121,7 @@ def _embeddings_usage(usage: Told) -> Told:
     return {"prompt_tokens": usage.get("prompt_tokens"), "completion_tokens": 0}
 
 
-CHAT = Endpoint(name="chat", suffix="/chat/completions", prompt=("messages",))
+CHAT = Endpoint(name="chat", suffix="/chat/completions", prompt=("messages",), format=CHAT_FORMAT)
 # Chat completions that a layer of ours in front has translated already.
 TRANSLATED = Endpoint(name="translated", suffix=CHAT.suffix, prompt=CHAT.prompt)
 

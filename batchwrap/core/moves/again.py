@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.calls import Call
+from batchwrap.core.formats.entries import Entry
+from batchwrap.core.formats.format import Format
 from batchwrap.core.parse import is_object
 
-# Fields of an answer that say nothing to the agent.
 _NO_NAME = re.compile(r"[^a-zA-Z0-9_-]")
-_SILENT = frozenset({"role", "index", "name"})
 
 
 def asked_again(
-    sent: chat.Body, said: object, calls: Sequence[chat.ToolCall], problems: Mapping[str, str]
-) -> chat.Body | None:
-    """The request with the answer that was not understood, and what was wrong with it.
+    form: Format, said: str | None, calls: Sequence[Call], problems: Mapping[str, str]
+) -> list[Entry] | None:
+    """The answer that was not understood, and what was wrong with it, as the model is shown them.
 
     Args:
-        sent: the request in the provider view.
+        form: of the request.
         said: the text of the answer.
         calls: its calls.
         problems: what is wrong with each, by its id.
@@ -34,32 +35,16 @@ def asked_again(
     """
     if not all(problems) or len(problems) != len(calls):
         return None
-    text = said if isinstance(said, str) and said else None
-    answer = {"role": "assistant", "content": text, "tool_calls": [_valid(one) for one in calls]}
-    results = [
-        {"role": "tool", "tool_call_id": call_id, "content": problem}
-        for call_id, problem in problems.items()
-    ]
-    return {**sent, "messages": [*sent["messages"], answer, *results]}
+    answer = form.said("model", said, [_valid(one) for one in calls])
+    return [answer, *(answer.result(one, [[told]], []) for one, told in problems.items())]
 
 
-def says_something(choices: object) -> bool:
-    """Whether any choice of a chunk holds more than its role."""
-    return any(
-        choice.get("finish_reason")
-        or any(value for key, value in chat.part_of(choice).items() if key not in _SILENT)
-        for choice in (choices if isinstance(choices, list) else ())
-        if isinstance(choice, dict)
-    )
-
-
-def _valid(call: chat.ToolCall) -> chat.ToolCall:
+def _valid(call: Call) -> Call:
     """The call with a name and arguments that every provider takes back.
 
     OpenAI refuses the dot in `multi_tool_use.parallel`, although its own models write it
     (https://github.com/prefect-archive/ControlFlow/pull/107).
     """
-    function = chat.function_of(call)
-    name, arguments = _NO_NAME.sub("_", chat.name_of(call)), chat.arguments_of(call)
-    valid = arguments if is_object(arguments) else "{}"
-    return {**call, "function": {**function, "name": name, "arguments": valid}}
+    arguments = call.arguments if is_object(call.arguments) else "{}"
+    name = _NO_NAME.sub("_", call.name)
+    return replace(call, name=name, arguments=arguments, is_whole=True, source=None)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.calls import Call
+from batchwrap.core.formats.entries import Entry
 from batchwrap.core.moves import results
 from batchwrap.core.tools.find import SingleTool
 from batchwrap.core.tools.multi import MultiTool
@@ -73,26 +74,25 @@ class Cap:
 
 
 def outcomes(
-    calls: Mapping[object, chat.ToolCall],
-    answer: chat.Message,
+    calls: Mapping[str, Call],
+    answer: Entry,
     multis: Mapping[str, MultiTool],
     singles: Mapping[str, SingleTool],
     failed: Callable[[str], bool],
 ) -> Iterator[Outcome]:
-    """How the edits that a tool message of the provider view answers turned out, if it does.
+    """How the edits that a result in the provider view answers turned out, if it does.
 
     Args:
         calls: of the turn, by id.
-        answer: the tool message.
+        answer: the result.
         multis: the multi-tools, by name.
         singles: the tools that they run, by name.
         failed: whether a result's text reads as failed.
     """
-    call = calls.get(answer.get("tool_call_id"))
+    call = calls.get(answer.call_id or "")
     if call is None:
         return
-    name = chat.name_of(call)
-    text = chat.text_of(answer.get("content"))
+    name, text = call.function, answer.text
     multi = multis.get(name)
     if multi is not None and any(map(_changes, multi.tools.values())):
         ran = [result for tool, result in results.split(text) if _changes(singles.get(tool))]
@@ -112,10 +112,10 @@ def tokens_of(text: str) -> int:
     return len(text) // _CHARACTERS_PER_TOKEN
 
 
-def tokens_in(message: chat.Message) -> int:
-    """A rough estimate of what a message takes up, in tokens."""
-    said = sum(map(tokens_of, chat.texts(message.get("content"))))
-    return said + sum(tokens_of(chat.arguments_of(call)) for call in chat.tool_calls(message))
+def tokens_in(entry: Entry) -> int:
+    """A rough estimate of what an entry takes up, in tokens."""
+    said = sum(map(tokens_of, entry.texts()))
+    return said + sum(tokens_of(call.arguments) for call in entry.calls)
 
 
 def _changes(tool: SingleTool | None) -> bool:

@@ -14,20 +14,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.calls import Call
+from batchwrap.core.formats.entries import Entry
 from batchwrap.core.moves.conflict import conflict
 from batchwrap.core.moves.fold import Segment
 from batchwrap.core.moves.mentions import Mentions, texts_of
-from batchwrap.core.moves.results import item, join
+from batchwrap.core.moves.results import item
 from batchwrap.core.moves.single_turns import SingleCall, SingleTurn, turn_at
 from batchwrap.core.tools.find import SingleTool
 from batchwrap.core.tools.multi import MultiTool, render
 
-_NEWEST = 8  # messages that are looked at first: mostly the last results name what is read next
+_NEWEST = 8  # entries that are looked at first: mostly the last results name what is read next
 
 
 def coalesce(
-    before: Sequence[chat.Message],
+    before: Sequence[Entry],
     segments: Sequence[Segment],
     multis: Sequence[MultiTool],
     singles: Mapping[str, SingleTool],
@@ -39,7 +40,7 @@ def coalesce(
 
     A run is at least two calls, in one turn or over several in a row. Of several turns it
     becomes one multi-call and one result. A turn by itself that is longer than `most`, or
-    whose calls no multi-tool can run together, becomes several calls in one message.
+    whose calls no multi-tool can run together, becomes several calls in one entry.
 
     The finished segments may be moved to `before`: what follows them comes out the same, as
     long as the tools do.
@@ -69,15 +70,13 @@ def coalesce(
     return [*walk.done, *walk.open], len(walk.open)
 
 
-_Member = tuple[SingleCall, chat.Message]
+_Member = tuple[SingleCall, Entry]
 
 
 class _Walk:
     """What has been seen up to one point of the conversation."""
 
-    def __init__(
-        self, before: Sequence[chat.Message], multis: Sequence[MultiTool], most: int
-    ) -> None:
+    def __init__(self, before: Sequence[Entry], multis: Sequence[MultiTool], most: int) -> None:
         self.done: list[Segment] = []
         self._run: list[SingleTurn] = []
         self._seen = [*before]
@@ -116,8 +115,8 @@ class _Walk:
 
     def _is_named(self, name: str) -> bool:
         """Whether a path's last component was known when the run began."""
-        newest = [*self._seen[-_NEWEST:], self._run[0].message]
-        if any(name in text for message in newest for text in texts_of(message)):
+        newest = [*self._seen[-_NEWEST:], self._run[0].entry]
+        if any(name in text for entry in newest for text in texts_of(entry)):
             return True
         return self._mentions.has(name)
 
@@ -128,19 +127,20 @@ class _Walk:
 
     def _finish(self) -> None:
         segments = self.open
-        members = [(call, t.answers[call.raw["id"]]) for t in self._run for call in t.calls]
+        members = [(call, t.answers[call.call.call_id]) for t in self._run for call in t.calls]
         groups = list(self._groups(members))
         if len(groups) < len(members):
-            content = _joined([turn.message.get("content") for turn in self._run])
-            calls, answers = zip(*(_merged(multi, group) for multi, group in groups), strict=True)
-            message = {**self._run[0].message, "content": content, "tool_calls": list(calls)}
-            segments = [Segment(sum(s.taken for s in segments), [message, *answers])]
+            first, *others = (turn.entry for turn in self._run)
+            made = [_merged(first, multi, group) for multi, group in groups]
+            entry = first.merged(others, [call for call, _ in made])
+            answers = [answer for _, answer in made]
+            segments = [Segment(sum(s.taken for s in segments), [entry, *answers])]
         self._close(segments)
         self._run = []
 
     def _close(self, segments: Sequence[Segment]) -> None:
         self.done += segments
-        self._seen += [message for segment in segments for message in segment.messages]
+        self._seen += [entry for segment in segments for entry in segment.entries]
 
     def _groups(self, members: list[_Member]) -> Iterator[tuple[MultiTool | None, list[_Member]]]:
         """Neighbouring calls that one multi-tool can run; all together if that is possible."""
@@ -162,30 +162,12 @@ def _builds_on(call: SingleCall, earlier: Sequence[SingleCall]) -> bool:
     return any(not e.changes and conflict(e, effect) for e in (seen.effect for seen in earlier))
 
 
-def _merged(
-    multi: MultiTool | None, group: Sequence[_Member]
-) -> tuple[chat.ToolCall, chat.Message]:
+def _merged(turn: Entry, multi: MultiTool | None, group: Sequence[_Member]) -> tuple[Call, Entry]:
     """One multi-call for several calls, and its result; a call by itself stays as it is."""
     first, answer = group[0]
     if multi is None or len(group) == 1:
-        return first.raw, answer
-    arguments = render(multi.kind, [(call.tool.name, call.text) for call, _ in group])
-    call_id, count = first.raw["id"], len(group)
-    content = join([item(n, count, call.raw, [its]) for n, (call, its) in enumerate(group)])
-    function = {"name": multi.name, "arguments": arguments}
-    return (
-        {"id": call_id, "type": "function", "function": function},
-        {"role": "tool", "tool_call_id": call_id, "content": content},
-    )
-
-
-def _joined(contents: Sequence[object]) -> object:
-    """The contents of several messages as one: texts with a blank line between, or parts."""
-    said = [content for content in contents if content]
-    texts = [content for content in said if isinstance(content, str)]
-    if len(texts) == len(said):
-        return "\n\n".join(texts) or None
-    parts: list[object] = []
-    for content in said:
-        parts += content if isinstance(content, list) else [{"type": "text", "text": content}]
-    return parts
+        return first.call, answer
+    arguments = render(multi.kind, [(one.tool.name, one.call.arguments) for one, _ in group])
+    call_id, count = first.call.call_id, len(group)
+    parts = [item(n, count, one.call, [its]) for n, (one, its) in enumerate(group)]
+    return Call(call_id, multi.name, arguments), turn.result(call_id, parts, [])

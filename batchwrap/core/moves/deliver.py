@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any
 
 from batchwrap.core.failures import ResultStatus, status_of
-from batchwrap.core.formats import chat
-from batchwrap.core.formats.sameness import is_system, says_nothing
+from batchwrap.core.formats.calls import Fragment
+from batchwrap.core.formats.entries import Entry
+from batchwrap.core.formats.format import Body, Format, Local, Settings
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.cap import tokens_of
 from batchwrap.core.moves.past_turns import PastTurn
@@ -25,37 +25,32 @@ from batchwrap.core.tools.multi import SINGLE
 _HARMLESS = ("read", "read_only", "bookkeeping")
 
 
-def request_of(body: chat.Body, conversation: bytes) -> TurnRequest:
+def request_of(model: object, settings: Settings, conversation: bytes) -> TurnRequest:
     """What a later request must have in common with this one, to get what waits."""
-    tools = frozenset(chat.tool_names(body.get("tools")))
-    return TurnRequest(conversation, body.get("model"), tools, body.get("tool_choice"))
+    return TurnRequest(conversation, model, settings.tools, settings.choice)
 
 
-def goes_on(body: chat.Body, asked: TurnRequest) -> bool:
-    """Whether a request goes on with the work of an earlier one, its messages apart.
+def continues(model: object, settings: Settings, asked: TurnRequest) -> bool:
+    """Whether a request continues the work of an earlier one, its conversation apart.
 
     Tools may have been added, and a choice of tools that was forced upon the first answer is
     mostly taken back. Another model, a tool that is gone, or a choice that is new is another
     matter.
     """
-    choice = body.get("tool_choice")
-    return (
-        body.get("model") == asked.model
-        and asked.tools <= frozenset(chat.tool_names(body.get("tools")))
-        and choice in (None, "auto", asked.tool_choice)
-    )
+    is_free = settings.choice is None or settings.choice == asked.choice
+    return model == asked.model and asked.tools <= settings.tools and is_free
 
 
-def open_turn(messages: Sequence[chat.Message], last: PastTurn | None) -> Turn | None:
+def open_turn(entries: Sequence[Entry], last: PastTurn | None) -> Turn | None:
     """The turn that a conversation stands in the middle of; None if it goes on otherwise.
 
     Its calls must stand there as they were handed out, and nothing else may have been said
-    since. A system message is a note of the agent's own.
+    since. An instruction there is a note of the agent's own.
     """
     if last is None or last.known is None or not last.is_same:
         return None
-    since = [*last.others, *messages[last.end :]]
-    if not all(is_system(message) or says_nothing(message) for message in since):
+    since = [*last.others, *entries[last.end :]]
+    if not all(entry.role == "system" or entry.says_nothing for entry in since):
         return None
     is_clear = len({one.call_id for one in last.members}) == len(last.members)  # cut, ids may meet
     return last.known if is_clear and all(one.is_unchanged for one in last.members) else None
@@ -63,7 +58,7 @@ def open_turn(messages: Sequence[chat.Message], last: PastTurn | None) -> Turn |
 
 def next_calls(
     turn: Turn, spoken: PastTurn, failed: Callable[[str], bool], *, go_on: bool, serial: bool
-) -> list[chat.ToolCall] | None:
+) -> list[Fragment] | None:
     """The calls that come next; None if the request is the provider's.
 
     That is: everything has its result; all that is left was cancelled by a failure; the
@@ -80,10 +75,10 @@ def next_calls(
     results = _results(spoken)
     if _is_full(turn, results):
         return None
-    answered = [placed for placed in turn.calls if placed.call["id"] in results]
+    answered = [placed for placed in turn.calls if placed.call_id in results]
     due = _due(turn, results, failed, go_on=go_on)
     done = results.keys() | _cut_off(turn, results)
-    waiting = [placed for placed in due if placed.call["id"] not in done]
+    waiting = [placed for placed in due if placed.call_id not in done]
     if not waiting or not answered:
         return None
     reached = max(placed.wave for placed in answered)
@@ -94,17 +89,19 @@ def next_calls(
     return _signed(turn, [placed for placed in waiting if placed.wave == wave])
 
 
-def _signed(turn: Turn, calls: Sequence[Placed]) -> list[chat.ToolCall]:
-    """Calls that go out in a message of their own, the first with the fields of the model's.
+def _signed(turn: Turn, calls: Sequence[Placed]) -> list[Fragment]:
+    """Calls that go out in an answer of their own, the first with the fields of the model's.
 
     Gemini wants its signature in each message with calls, also where the agent's own history
     is sent as it is.
     """
-    first, *rest = (placed.written.given for placed in calls)
-    derived = ids.decode(first.get("id"))
+    derived = ids.decode(calls[0].call_id)
     said = (it for it in turn.said if derived and ids.short(it.call_id) == derived.origin)
-    extras = next((it.extras for it in said), {})
-    return [{**first, **extras}, *rest]
+    extras = next((it.extras for it in said), None)
+    return [
+        placed.written.handed_out(index, None if index else extras)
+        for index, placed in enumerate(calls)
+    ]
 
 
 def _due(
@@ -122,7 +119,7 @@ def _due(
         is_single = _is_single(placed)
         if not is_stopped and (is_single or not has_failed):
             due.append(placed)
-        text = results.get(str(placed.call["id"]))
+        text = results.get(placed.call_id)
         if text is not None and _stops(placed.kind, go_on=go_on) and failed(text):
             has_failed = True
             is_stopped = not is_single or status_of(text) is ResultStatus.DENIED or is_stopped
@@ -131,7 +128,7 @@ def _due(
 
 def _is_single(placed: Placed) -> bool:
     """Whether the model made the call itself, not as an item of a multi-call."""
-    derived = ids.decode(placed.written.call_id)
+    derived = ids.decode(placed.call_id)
     return derived is None or derived.kind == SINGLE
 
 
@@ -146,7 +143,7 @@ def _cut_off(turn: Turn, results: dict[str, str]) -> set[str]:
     These are the calls of earlier answers than the one that the history begins with. Of an answer
     whose calls the agent takes one by one, only what stands before the first of them.
     """
-    deliveries = [[str(placed.call["id"]) for placed in one] for one in turn.deliveries]
+    deliveries = [[placed.call_id for placed in one] for one in turn.deliveries]
     first = next(iter(results), None)
     begun = max((place for place, one in enumerate(deliveries) if first in one), default=0)
     return {
@@ -163,11 +160,10 @@ def _is_full(turn: Turn, results: dict[str, str]) -> bool:
 
 def _results(spoken: PastTurn) -> dict[str, str]:
     """The text of each result, by the id under which its call was handed out."""
-    handed_out = {one.call_id: str(one.placed.call["id"]) for one in spoken.members if one.placed}
+    handed_out = {one.call_id: one.placed.call_id for one in spoken.members if one.placed}
     results: dict[str, str] = {}
-    for message in spoken.answers:
-        text = chat.text_of(message.get("content"))
-        results.setdefault(handed_out[str(message.get("tool_call_id"))], text)
+    for entry in spoken.answers:
+        results.setdefault(handed_out[entry.call_id or ""], entry.text)
     return results
 
 
@@ -176,39 +172,22 @@ class LocalAnswer:
     """A complete, valid answer that hands out calls without a round trip.
 
     Attributes:
-        turn: the turn that it goes on with.
-        calls: what it hands out.
-        answer_id: its fresh id.
-        usage: what it reports; None for zero.
+        form: writes it.
+        answer: what it says.
     """
 
-    turn: Turn
-    calls: list[chat.ToolCall]
-    answer_id: str
-    usage: Any
+    form: Format
+    answer: Local
 
-    def completion(self) -> chat.Body:
-        """The answer as a plain completion."""
-        message = {"role": "assistant", "content": None, "tool_calls": self.calls}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls"}
-        head = {"id": self.answer_id, "object": "chat.completion", **self.turn.head}
-        return {**head, "choices": [choice], "usage": self.usage or _NO_USAGE}
+    @property
+    def calls(self) -> Sequence[Fragment]:
+        """What it hands out."""
+        return self.answer.calls
 
-    def chunks(self, *, with_usage: bool) -> list[chat.Body]:
+    def completion(self) -> Body:
+        """The answer as a whole."""
+        return self.form.local(self.answer)
+
+    def chunks(self, *, with_usage: bool) -> list[Body]:
         """The answer as a stream; usage only where it was asked for."""
-        numbered = [{"index": index, **call} for index, call in enumerate(self.calls)]
-        whole = {"role": "assistant", "content": None, "tool_calls": numbered}
-        head = {"id": self.answer_id, "object": "chat.completion.chunk", **self.turn.head}
-        parts: list[tuple[dict[str, Any], str | None]] = [
-            *((delta, None) for delta in chat.one_call_each(whole)),
-            ({}, "tool_calls"),
-        ]
-        made = [
-            {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
-            for delta, finish in parts
-        ]
-        last = {**head, "choices": [], "usage": self.usage or _NO_USAGE}
-        return [*made, last] if with_usage else made
-
-
-_NO_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+        return self.form.local_events(self.answer, with_usage=with_usage)

@@ -8,11 +8,10 @@ of a multi-call is held until all of it is there and fits: an edit is never run 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from batchwrap.core.formats import chat
-from batchwrap.core.formats.written import Written, extras_of
+from batchwrap.core.formats.calls import Fragment, Written
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.conflict import Effect, Waves, effect_of
 from batchwrap.core.moves.reading import Reading
@@ -54,7 +53,7 @@ class _Passed:
 
 
 class Expander:
-    """Expands the tool calls of one assistant message.
+    """Expands the tool calls of one turn of the model.
 
     Feed it the calls (or their streamed fragments) in the order in which they came. While
     a call is open, fragments of later ones wait, so that the agent gets the calls in the
@@ -84,22 +83,22 @@ class Expander:
         self._unread: list[tuple[_Open, str]] = []  # multi-calls of which nothing ran, and why
         self.problems: dict[str, str] = {}
 
-    def fragment(self, delta: chat.ToolCall) -> list[chat.ToolCall]:
+    def fragment(self, part: Fragment) -> list[Fragment]:
         """The agent's fragments for one streamed fragment; the same object if unchanged."""
-        index, opened = chat.index_of(delta), self._open
+        index, opened = part.index, self._open
         if index in self._ended:
             return []
         if index in self._passed:
-            return [self._pass_on(index, delta)]
+            return [self._pass_on(index, part)]
         if opened is None:
-            return self._begin(index, delta)
+            return self._begin(index, part)
         if index == opened.index:
-            return self._feed(opened, opened.written.take(delta), extras_of(delta))
+            return self._feed(opened, opened.written.take(part), part.extras)
         if index in self._later:
-            self._later[index].take(delta)
+            self._later[index].take(part)
         else:
-            self._later[index] = Written(delta)
-        calls: list[chat.ToolCall] = []
+            self._later[index] = Written(part)
+        calls: list[Fragment] = []
         while self._later and self._open is not None and self._open.written.is_complete:
             calls += self._close()
         return calls
@@ -111,7 +110,7 @@ class Expander:
             return passed.place == index and index not in self._ended
         return self._open is not None and self._open.index == index
 
-    def continued(self, index: int, text: str) -> list[chat.ToolCall] | None:
+    def continued(self, index: int, text: str) -> list[Fragment] | None:
         """The agent's fragments for such a piece; None if it goes out as it came."""
         passed = self._passed.get(index)
         if passed is not None:
@@ -121,44 +120,44 @@ class Expander:
         self._open.written.add(text)
         return self._feed(self._open, text, {})
 
-    def finish(self) -> list[chat.ToolCall]:
+    def finish(self) -> list[Fragment]:
         """What is left when the message is complete."""
-        calls: list[chat.ToolCall] = []
+        calls: list[Fragment] = []
         while self._open is not None:
             calls += self._close()
         return [*calls, *self._end_unread()]
 
-    def add_reads(self, reads: Sequence[tuple[SingleTool, str]]) -> list[chat.ToolCall]:
+    def add_reads(self, reads: Sequence[tuple[SingleTool, str]]) -> list[Fragment]:
         """The calls of reads that are added to the turn's only call; their ids tell."""
         origin = self.turn.said[0].call_id if reads else ""
         if not origin:
             return []
         nonce = self._new_nonce()
-        calls: list[chat.ToolCall] = []
+        calls: list[Fragment] = []
         for place, (tool, arguments) in enumerate(reads):
             derived = ids.DerivedId(nonce, place, 0, AHEAD, origin)
             calls += self._out(derived, tool.name, arguments, effect_of(tool, arguments))
         return calls
 
-    def _begin(self, index: Any, delta: chat.ToolCall) -> list[chat.ToolCall]:
+    def _begin(self, index: Any, part: Fragment) -> list[Fragment]:
         """The first fragment of a call: it goes out as it comes, or the call is opened."""
         self._settle_passed()
-        name = chat.name_of(delta)
-        multi = self._tool_set.multi(chat.function_of(delta).get("name"))
-        if multi is None and not self._waves.may_wait(self._effect(name, "")):
-            return [self._pass_on(index, delta)]
-        written = Written(delta)
+        name = part.function
+        multi = self._tool_set.multi(name)
+        if multi is None and not self._waves.may_wait(self._effect(name or "", "")):
+            return [self._pass_on(index, part)]
+        written = Written(part)
         reading = None if multi is None else Reading(multi, self._tool_set.toolbox)
         self._open = opened = _Open(index, written, multi, reading)
         return self._feed(opened, written.text, {})
 
-    def _feed(self, opened: _Open, text: str, extras: Mapping[str, Any]) -> list[chat.ToolCall]:
+    def _feed(self, opened: _Open, text: str, extras: Mapping[str, Any]) -> list[Fragment]:
         """Takes in more of the open call; late fields of it follow its first call."""
-        calls: list[chat.ToolCall] = []
+        calls: list[Fragment] = []
         if extras and opened.first is not None:
             placed, index = opened.first
-            placed.written.take(extras)
-            calls += [] if index is None else [{"index": index, **extras}]
+            placed.written.add_extras(extras)
+            calls += [] if index is None else [Fragment(index, form="", extras=extras)]
         if opened.reading is None or not text:
             return calls
         found = opened.reading.feed(text)
@@ -169,7 +168,7 @@ class Expander:
             opened.seen += 1
         return calls
 
-    def _close(self) -> list[chat.ToolCall]:
+    def _close(self) -> list[Fragment]:
         """Ends the open call and lets those through that waited for it."""
         assert self._open is not None
         opened, self._open = self._open, None
@@ -177,15 +176,15 @@ class Expander:
         calls = self._end(opened)
         while self._later and self._open is None:
             index = next(iter(self._later))
-            calls += self._begin(index, {**self._later.pop(index).given, "index": index})
+            calls += self._begin(index, self._later.pop(index).handed_out(index))
         return calls
 
-    def _end(self, opened: _Open) -> list[chat.ToolCall]:
+    def _end(self, opened: _Open) -> list[Fragment]:
         multi, reading = opened.multi, opened.reading
         self.turn.said.append(opened.written)
         if multi is None or reading is None:
             return self._end_own(opened)
-        calls: list[chat.ToolCall] = []
+        calls: list[Fragment] = []
         parts = reading.finish()
         count = opened.seen + len(parts)
         for index, part in enumerate(parts, start=opened.seen):
@@ -207,7 +206,7 @@ class Expander:
             self._unread.append((opened, told))
         return calls
 
-    def _end_unread(self) -> list[chat.ToolCall]:
+    def _end_unread(self) -> list[Fragment]:
         """What becomes of multi-calls of which nothing ran, when the message is complete.
 
         Beside calls that run, the model is told at the next request. Where there are none, the
@@ -224,20 +223,21 @@ class Expander:
         self.problems = {opened.origin: told for opened, told in unread}
         return [call for opened, _ in unread for call in self._raw(opened)]
 
-    def _end_own(self, opened: _Open) -> list[chat.ToolCall]:
+    def _end_own(self, opened: _Open) -> list[Fragment]:
         """A call of the model's own that may have to wait for others of its turn."""
         written = opened.written
-        effect = self._effect(chat.name_of(written.call), written.text)
+        effect = self._effect(written.call.function, written.text)
         wave = self._waves.place_own(effect)
         if not wave or not written.is_call:  # what is no call is left to the agent, as it came
             self.turn.calls.append(Placed(written, 0, effect.kind))
-            return [{**written.given, "index": self._take_index(opened.index)}]
+            return [written.handed_out(self._take_index(opened.index))]
         derived = ids.DerivedId(self._nonce(opened), 0, 1, SINGLE, opened.origin)
-        held = Written({**written.call, "id": ids.encode(derived)})
+        whole = written.handed_out(None)
+        held = Written(replace(whole, call_id=ids.encode(derived), is_typed=True))
         self.turn.calls.append(Placed(held, wave, effect.kind))
         return []
 
-    def _place(self, opened: _Open, index: int, count: int, meant: Meant) -> list[chat.ToolCall]:
+    def _place(self, opened: _Open, index: int, count: int, meant: Meant) -> list[Fragment]:
         assert opened.multi is not None
         opened.out += 1
         tool, arguments = meant.tool, meant.arguments
@@ -245,7 +245,7 @@ class Expander:
         derived = ids.DerivedId(nonce, index, count, kind, opened.origin)
         return self._out(derived, tool.name, arguments, effect_of(tool, arguments), opened)
 
-    def _raw(self, opened: _Open) -> list[chat.ToolCall]:
+    def _raw(self, opened: _Open) -> list[Fragment]:
         """The raw arguments as one call, which the agent's own error handling answers.
 
         They go to the tool of that kind only if it is sure to refuse them. Else they keep the
@@ -264,35 +264,35 @@ class Expander:
         arguments: str,
         effect: Effect,
         opened: _Open | None = None,
-    ) -> list[chat.ToolCall]:
+    ) -> list[Fragment]:
         """Places a derived call; the first one of a call carries the fields that it has beside."""
         is_first = opened is not None and opened.first is None
-        written = Written(_call(ids.encode(derived), name, arguments))
+        written = Written(Fragment(None, ids.encode(derived), name, arguments))
         if opened is not None and is_first:
-            written.take(opened.written.extras)
+            written.add_extras(opened.written.extras)
         wave = self._waves.place(effect)
         placed = Placed(written, wave, effect.kind)
         self.turn.calls.append(placed)
         index = None if wave else self._take_index()
         if opened is not None and is_first:
             opened.first = placed, index
-        return [] if index is None else [{"index": index, **written.given}]
+        return [] if index is None else [written.handed_out(index)]
 
-    def _pass_on(self, index: Any, delta: chat.ToolCall) -> chat.ToolCall:
+    def _pass_on(self, index: Any, part: Fragment) -> Fragment:
         """A call, or a part of one, that goes out as it is."""
         passed = self._passed.get(index)
         if passed is not None:
-            passed.placed.written.take(delta)
+            passed.placed.written.take(part)
         else:
-            effect = self._effect(chat.name_of(delta), "")
-            placed = Placed(Written(delta), 0, effect.kind)
+            effect = self._effect(part.function or "", "")
+            placed = Placed(Written(part), 0, effect.kind)
             number = self._waves.pass_on(effect)
             passed = _Passed(self._take_index(index), placed, number)
             self._passed[index] = passed
             self._unsettled.append(passed)
             self.turn.said.append(placed.written)
             self.turn.calls.append(placed)
-        return delta if index in (None, passed.place) else {**delta, "index": passed.place}
+        return part if index in (None, passed.place) else replace(part, index=passed.place)
 
     def _settle_passed(self) -> None:
         """Tells the waves what calls touch that went out before their arguments were there."""
@@ -300,7 +300,7 @@ class Expander:
         for passed in self._unsettled:
             written = passed.placed.written
             if written.is_complete:
-                effect = self._effect(chat.name_of(written.call), written.text)
+                effect = self._effect(written.call.function, written.text)
                 self._waves.settle(passed.number, effect)
             else:
                 still.append(passed)
@@ -332,11 +332,6 @@ class Expander:
         place = own if kept else self._next_index
         self._next_index = place + 1
         return int(place)
-
-
-def _call(call_id: str, name: str, arguments: str) -> chat.ToolCall:
-    function = {"name": name, "arguments": arguments}
-    return {"id": call_id, "type": "function", "function": function}
 
 
 def _is_refused(multi: MultiTool, arguments: str) -> bool:

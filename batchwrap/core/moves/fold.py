@@ -8,11 +8,11 @@ stays as the agent wrote it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from batchwrap.core.formats import chat
-from batchwrap.core.formats.written import Written, extras_of
+from batchwrap.core.formats.calls import Call, Written
+from batchwrap.core.formats.entries import Entry, Parts
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.past_turns import HistoryReader, Member, PastTurn
 from batchwrap.core.moves.results import (
@@ -21,7 +21,6 @@ from batchwrap.core.moves.results import (
     NOT_SEEN,
     REST_NOT_SEEN,
     UNKNOWN,
-    answer,
     contents,
     item,
     label,
@@ -32,40 +31,39 @@ from batchwrap.core.parse import is_json
 from batchwrap.core.tools.multi import AHEAD, MIXED, SINGLE, name_of, render
 
 # Tells for the contents of added reads, in order, which of them are shown.
-Kept = Callable[[Sequence[Sequence[object]]], Sequence[bool]]
+Kept = Callable[[Sequence[Parts]], Sequence[bool]]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Segment:
-    """Messages of the agent view that belong together, and what they become.
+    """Entries of the agent view that belong together, and what they become.
 
     Attributes:
-        taken: how many messages of the agent view it stands for.
-        messages: the same in the provider view.
+        taken: how many entries of the agent view it stands for.
+        entries: the same in the provider view.
         is_folded: whether they are a turn that was taken apart.
     """
 
     taken: int
-    messages: list[chat.Message]
+    entries: Sequence[Entry]
     is_folded: bool = False
 
 
-def fold(
-    messages: Sequence[chat.Message], start: int, reader: HistoryReader, kept: Kept
-) -> list[Segment]:
+def fold(start: int, reader: HistoryReader, kept: Kept) -> list[Segment]:
     """The conversation from a place on, in the provider view.
 
-    Messages that do not take part are the same objects as in `messages`.
+    Entries that do not take part are the same objects.
     """
+    entries = reader.entries
     segments: list[Segment] = []
     place = start
     for spoken in reader.spoken(start):
-        turn = _Folding(messages[spoken.start], spoken, kept).messages()
+        turn = _Folding(entries[spoken.start], spoken, kept).entries()
         if turn is not None:
-            segments += [Segment(1, [message]) for message in messages[place : spoken.start]]
+            segments += [Segment(1, [entry]) for entry in entries[place : spoken.start]]
             segments.append(Segment(spoken.end - spoken.start, turn, is_folded=True))
             place = spoken.end
-    return [*segments, *(Segment(1, [message]) for message in messages[place:])]
+    return [*segments, *(Segment(1, [entry]) for entry in entries[place:])]
 
 
 @dataclass(slots=True, repr=False)
@@ -92,25 +90,24 @@ class _Group:
         last = self.members.get(self.count - 1)
         return last is not None and last.derived is not None and not last.derived.count
 
-    def rewritten(self, call_id: str, waiting: dict[int, chat.ToolCall]) -> chat.ToolCall | None:
+    def rewritten(self, call_id: str, waiting: dict[int, Call]) -> Call | None:
         """The model's call, written from its items; None for a form that is not known."""
         calls = {**waiting, **{index: it.call for index, it in self.members.items()}}
         listed = [calls[index] for index in sorted(calls)]
         kind = self.first.kind
         if kind == SINGLE:
-            return {**listed[0], "id": call_id}
-        if not all(map(_is_call, listed)):
+            return replace(listed[0], call_id=call_id, source=None)
+        if not all(call.is_whole for call in listed):
             return None
-        named = [(chat.name_of(call), chat.arguments_of(call)) for call in listed]
+        named = [(call.name, call.arguments) for call in listed]
         is_readable = kind.isupper() or all(is_json(given) for _, given in named)
         is_one_tool = len({tool for tool, _ in named}) == 1
         name = name_of(kind, named[0][0]) if is_one_tool or kind in MIXED else None
         if name is None or not is_readable:
             return None
         arguments = named[0][1] if kind.isupper() else render(kind, named)
-        extras = next((found for call in listed if (found := extras_of(call))), {})
-        function = {"name": name, "arguments": arguments}
-        return {"id": call_id, "type": "function", "function": function, **extras}
+        extras = next((call.extras for call in listed if call.extras), {})
+        return Call(call_id, name, arguments, extras=extras)
 
 
 @dataclass(slots=True, repr=False)
@@ -131,7 +128,7 @@ class _Parts:
         """Take in a call; False if the model's id stands for two: nobody could tell which."""
         derived = member.derived
         if derived is None:
-            origin = member.placed.written.call_id if member.placed else member.call_id
+            origin = member.placed.call_id if member.placed else member.call_id
             return self.own.setdefault(ids.short(origin), member) is member
         if derived.kind == AHEAD:
             self.ahead.setdefault(derived.origin, []).append(member)
@@ -144,16 +141,16 @@ class _Parts:
 class _Folding:
     """One turn of the history on its way into the provider view."""
 
-    def __init__(self, message: chat.Message, spoken: PastTurn, kept: Kept) -> None:
-        self._message = message
+    def __init__(self, entry: Entry, spoken: PastTurn, kept: Kept) -> None:
+        self._entry = entry
         self._spoken = spoken
         self._kept = kept
         self._parts = _Parts()
-        self._results: dict[str, list[chat.Message]] = {}
+        self._results: dict[str, list[Entry]] = {}
         for result in spoken.answers:
-            self._results.setdefault(str(result.get("tool_call_id")), []).append(result)
+            self._results.setdefault(result.call_id or "", []).append(result)
 
-    def messages(self) -> list[chat.Message] | None:
+    def entries(self) -> list[Entry] | None:
         """The turn as the model made it, with a result for each of its calls.
 
         None where it cannot be rebuilt, or nothing of it was answered.
@@ -175,7 +172,7 @@ class _Folding:
             for key, call in zip(order, made, strict=True)
             for result in self._results_of(key, call)
         ]
-        return [{**self._message, "tool_calls": made}, *results, *self._spoken.others]
+        return [self._entry.with_calls(made), *results, *self._spoken.others]
 
     def _said(self) -> dict[str, Written]:
         """The model's own calls, if they are known, by what derived ids keep of their ids."""
@@ -192,10 +189,10 @@ class _Folding:
         if known is None or not self._spoken.is_same:
             return False
         delivered = known.delivered
-        came = (one.written.call_id in delivered for one in _placed(known, key).values())
+        came = (one.call_id in delivered for one in _placed(known, key).values())
         return not any(came)
 
-    def _call(self, key: str, said: Written | None) -> chat.ToolCall | None:
+    def _call(self, key: str, said: Written | None) -> Call | None:
         """One of the model's own calls: to the byte where that is known, else written anew.
 
         What stands in the history counts, where somebody has edited it. What does not stand
@@ -215,27 +212,27 @@ class _Folding:
         waiting = {i: it.call for i, it in placed.items()} if spoken.is_same else {}
         return part.rewritten(said.call_id if said is not None else part.first.origin, waiting)
 
-    def _results_of(self, key: str, call: chat.ToolCall) -> Iterator[chat.Message]:
+    def _results_of(self, key: str, call: Call) -> Iterator[Entry]:
         """The results of one of the model's own calls."""
-        part, call_id = self._parts.own.get(key), str(call.get("id"))
+        part, call_id = self._parts.own.get(key), call.call_id
         if isinstance(part, Member):
             yield from self._own_results(key, part)
         elif part is not None and part.is_one_piece:
             given = self._results.get(part.members[0].call_id, [])
-            yield answer(call_id, [contents(given)], given)
+            yield self._entry.result(call_id, [contents(given)], given)
         else:
             yield self._listed(key, part, call_id)
 
-    def _listed(self, key: str, group: _Group | None, call_id: str) -> chat.Message:
+    def _listed(self, key: str, group: _Group | None, call_id: str) -> Entry:
         """The results of all items of a multi-call; of one that never came, that it was not run."""
         known = self._spoken.known
         members = group.members if group is not None else {}
         count = max(known.counts.get(key, 0) if known else 0, group.count if group else 0)
         if group is None and (not count or (known and key in known.refused)):
             told = known.refused.get(key, NOT_RUN) if known else NOT_RUN
-            return answer(call_id, [[told]], [])
-        parts: list[list[object]] = []
-        given: list[chat.Message] = []
+            return self._entry.result(call_id, [[told]], [])
+        parts: list[Parts] = []
+        given: list[Entry] = []
         at, why = 0, self._why(key, members)
         for index in (*sorted(members), count):
             for reason, gap in groupby(range(at, index), why):
@@ -247,7 +244,7 @@ class _Folding:
             at = index + 1
         if known is None and group is not None and group.is_open:
             parts.append([REST_NOT_SEEN])
-        return answer(call_id, parts, given)
+        return self._entry.result(call_id, parts, given)
 
     def _why(self, key: str, members: Mapping[int, Member]) -> Callable[[int], str]:
         """Says of an item that is not in the history why that is so.
@@ -261,7 +258,7 @@ class _Folding:
             unknown = NOT_SEEN if 0 in members else UNKNOWN
             return lambda _: unknown
         placed, delivered = _placed(known, key), known.delivered
-        came = {index for index, it in placed.items() if it.written.call_id in delivered}
+        came = {index for index, it in placed.items() if it.call_id in delivered}
         notes = known.notes.get(key, {})
 
         def why(index: int) -> str:
@@ -271,7 +268,7 @@ class _Folding:
 
         return why
 
-    def _own_results(self, key: str, member: Member) -> list[chat.Message]:
+    def _own_results(self, key: str, member: Member) -> list[Entry]:
         """The results of a call that went out as it was, and of the reads that were added."""
         given = self._results.get(member.call_id, [])
         read = [
@@ -286,21 +283,14 @@ class _Folding:
         ]
         if not given or not added:
             return given
-        whole = answer(member.call_id, [contents(given), *added], given)
-        return [{**given[0], **whole}]
-
-
-def _is_call(call: chat.ToolCall) -> bool:
-    """Whether it still names a tool and has arguments: an agent may have made anything of it."""
-    function = chat.function_of(call)
-    return isinstance(function.get("name"), str) and function.get("arguments") is not None
+        return [given[0].with_parts([contents(given), *added], given)]
 
 
 def _placed(turn: Turn | None, key: str) -> dict[int, Placed]:
     """The calls that a turn made of one call of the model, by their index in it."""
     found: dict[int, Placed] = {}
     for placed in turn.calls if turn is not None else ():
-        call_id = placed.written.call_id
+        call_id = placed.call_id
         derived = ids.decode(call_id)
         if derived is None and ids.short(call_id) == key:
             found[0] = placed

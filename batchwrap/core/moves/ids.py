@@ -112,6 +112,12 @@ def short(origin: str) -> str:
     return _origin(_tail(origin)) or ""
 
 
+def origin_of(call_id: str) -> tuple[str, bool]:
+    """What derived ids keep of the provider's own id, and whether this one is derived."""
+    derived = decode(call_id)
+    return (short(call_id), False) if derived is None else (derived.origin, True)
+
+
 def _is_whole(kind: str) -> bool:
     return kind.isupper() or kind == "s"
 

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.entries import Entry
 
-_AT_ONCE = 64  # messages that are taken in before the next look
+_AT_ONCE = 64  # entries that are taken in before the next look
 
 
 class Mentions:
-    """The texts of messages, those of the arguments of their calls among them.
+    """The texts of entries, the arguments of their calls among them.
 
     Args:
-        messages: the conversation, which may grow at its end.
+        entries: the conversation, which may grow at its end.
     """
 
-    def __init__(self, messages: Sequence[chat.Message]) -> None:
-        self.messages = messages
-        self._ends: list[int] = []  # of the messages that were taken in, in characters
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = entries
+        self._ends: list[int] = []  # of the entries that were taken in, in characters
         self._blocks: list[tuple[int, str]] = []  # where each begins, and its text
 
     def has(self, name: str, upto: int | None = None) -> bool:
-        """Whether a name stands in the first messages; None: in any."""
-        upto = len(self.messages) if upto is None else min(upto, len(self.messages))
+        """Whether a name stands in the first entries; None: in any."""
+        upto = len(self.entries) if upto is None else min(upto, len(self.entries))
         searched = 0
         while True:
             taken = min(upto, len(self._ends))
@@ -37,8 +37,8 @@ class Mentions:
             if taken == upto:
                 return False
             searched = end
-            for message in self.messages[taken : min(upto, taken + _AT_ONCE)]:
-                self._take(message)
+            for entry in self.entries[taken : min(upto, taken + _AT_ONCE)]:
+                self._take(entry)
 
     @staticmethod
     def _found(name: str, block: tuple[int, str], after: int, end: int) -> bool:
@@ -47,9 +47,9 @@ class Mentions:
             return False
         return text.find(name, max(0, after - start), end - start) >= 0
 
-    def _take(self, message: chat.Message) -> None:
-        """Take in one more message; blocks of like size become one, so that they stay few."""
-        text = "\n".join([*texts_of(message), ""])
+    def _take(self, entry: Entry) -> None:
+        """Take in one more entry; blocks of like size become one, so that they stay few."""
+        text = "\n".join([*texts_of(entry), ""])
         start = self._ends[-1] if self._ends else 0
         self._ends.append(start + len(text))
         while self._blocks and len(self._blocks[-1][1]) <= len(text):
@@ -58,8 +58,8 @@ class Mentions:
         self._blocks.append((start, text))
 
 
-def texts_of(message: chat.Message) -> Iterator[str]:
-    """The texts of a message, and the arguments of its calls."""
-    yield from chat.texts(message.get("content"))
-    for call in chat.tool_calls(message):
-        yield chat.arguments_of(call)
+def texts_of(entry: Entry) -> Iterator[str]:
+    """The texts of an entry, and the arguments of its calls."""
+    yield from entry.texts()
+    for call in entry.calls:
+        yield call.arguments

@@ -1,6 +1,6 @@
-"""Reading a history: which of its messages are one turn of the model that was taken apart.
+"""Reading a history: which of its entries are one turn of the model that was taken apart.
 
-A turn is an assistant message with calls of ours, the messages with its later waves, and the
+A turn is an entry of the model with calls of ours, the entries with its later waves, and the
 results of all these calls. Results belong to calls by id, up to the next turn of the model,
 whatever stands between them: a picture, a message that somebody typed meanwhile, a note of
 the agent's own.
@@ -17,13 +17,9 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 from batchwrap.core.fingerprint import fingerprint
-from batchwrap.core.formats import chat
-from batchwrap.core.formats.sameness import (
-    Prefixes,
-    canonical_call,
-    is_same_call,
-    says_nothing,
-)
+from batchwrap.core.formats.calls import Call
+from batchwrap.core.formats.entries import Entry
+from batchwrap.core.formats.sameness import Prefixes
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.turn_memory import Placed, Turn, Turns
 from batchwrap.core.tools.multi import AHEAD
@@ -44,19 +40,19 @@ class Member:
         placed: the same call as it was handed out, if that is known.
     """
 
-    call: chat.ToolCall
+    call: Call
     derived: ids.DerivedId | None
     placed: Placed | None
 
     @property
     def call_id(self) -> str:
         """Its id in the history."""
-        return str(self.call.get("id"))
+        return self.call.call_id
 
     @property
     def is_unchanged(self) -> bool:
         """Whether it stands there as it was handed out."""
-        return self.placed is not None and is_same_call(self.call, self.placed.call)
+        return self.placed is not None and self.call.is_same(self.placed.call)
 
 
 @dataclass(slots=True, repr=False)
@@ -64,11 +60,11 @@ class PastTurn:
     """A turn of the model in the history.
 
     Attributes:
-        start: place of its assistant message.
-        end: place behind its last message.
+        start: place of the entry that it begins with.
+        end: place behind its last entry.
         members: its calls.
-        answers: the tool messages up to its end.
-        others: what else stands there, the assistant messages of its waves apart.
+        answers: the results up to its end.
+        others: what else stands there, the entries with its waves apart.
         known: the turn, if it is remembered.
         is_same: whether the conversation before it is the one that the turn came from.
     """
@@ -76,8 +72,8 @@ class PastTurn:
     start: int
     end: int
     members: list[Member]
-    answers: list[chat.Message] = field(default_factory=list)
-    others: list[chat.Message] = field(default_factory=list)
+    answers: list[Entry] = field(default_factory=list)
+    others: list[Entry] = field(default_factory=list)
     known: Turn | None = None
     is_same: bool = False
 
@@ -86,19 +82,20 @@ class HistoryReader:
     """Reads the turns of one request's history.
 
     Args:
-        messages: of the request.
+        entries: of the request.
         prefixes: the digests of the conversation at each place.
         turns: turns that are remembered.
         now_s: the time.
 
     Attributes:
+        entries: the same.
         prefixes: the same.
     """
 
     def __init__(
-        self, messages: Sequence[chat.Message], prefixes: Prefixes, turns: Turns, now_s: float
+        self, entries: Sequence[Entry], prefixes: Prefixes, turns: Turns, now_s: float
     ) -> None:
-        self._messages = messages
+        self.entries = entries
         self.prefixes = prefixes
         self._turns = turns
         self._now_s = now_s
@@ -112,15 +109,14 @@ class HistoryReader:
 
     def _read_from(self, start: int) -> Iterator[PastTurn]:
         place = start
-        while place < len(self._messages):
+        while place < len(self.entries):
             found = self._turn_at(place)
             if found is not None:
                 yield found
             place = place + 1 if found is None else found.end
 
     def _turn_at(self, place: int) -> PastTurn | None:
-        message = self._messages[place]
-        calls = chat.tool_calls(message) if message.get("role") == "assistant" else []
+        calls = self.entries[place].calls
         if not calls:
             return None
         known, found = self._known(place, calls)
@@ -133,43 +129,40 @@ class HistoryReader:
         is_ours = found or any(member.derived for member in turn.members)
         return turn if is_ours else None
 
-    def _has_derived(self, place: int, calls: Sequence[chat.ToolCall]) -> bool:
+    def _has_derived(self, place: int, calls: Sequence[Call]) -> bool:
         """Whether calls, or those of the next turn, have ids of ours.
 
-        Reads that were added to a call of the model's may all stand in later messages.
+        Reads that were added to a call of the model's may all stand in later entries.
         """
-        if any(ids.decode(call.get("id")) for call in calls):
+        if any(ids.decode(call.call_id) for call in calls):
             return True
-        for after in range(place + 1, len(self._messages)):
-            message = self._messages[after]
-            if message.get("role") == "assistant" and not says_nothing(message):
-                return any(ids.decode(call.get("id")) for call in chat.tool_calls(message))
+        for after in range(place + 1, len(self.entries)):
+            entry = self.entries[after]
+            if entry.role == "model" and not entry.says_nothing:
+                return any(ids.decode(call.call_id) for call in entry.calls)
         return False
 
     def _read_on(self, turn: PastTurn) -> None:
         """Take in results and waves, up to the next turn of the model."""
         mine = _Mine(turn)
-        others: list[chat.Message] = []
-        for place in range(turn.start + 1, len(self._messages)):
-            message = self._messages[place]
-            role = message.get("role")
-            if role == "tool" and str(message.get("tool_call_id")) in mine.ids:
-                turn.answers.append(message)
-            elif role == "assistant" and not says_nothing(message):
-                wave = mine.wave(message)
+        others: list[Entry] = []
+        for place in range(turn.start + 1, len(self.entries)):
+            entry = self.entries[place]
+            if entry.call_id in mine.ids:
+                turn.answers.append(entry)
+            elif entry.role == "model" and not entry.says_nothing:
+                wave = mine.wave(entry)
                 if wave is None:
                     return
                 mine.take(wave)
             else:
-                others.append(message)
+                others.append(entry)
                 continue
             turn.others += others
             turn.end = place + 1
             others.clear()
 
-    def _known(
-        self, place: int, calls: Sequence[chat.ToolCall]
-    ) -> tuple[Turn | None, list[Placed]]:
+    def _known(self, place: int, calls: Sequence[Call]) -> tuple[Turn | None, list[Placed]]:
         """The turn that the calls at a place belong to, and these calls as they were handed out."""
         for nonce in dict.fromkeys(filter(None, map(_nonce_of, calls))):
             for turn in self._turns.named(nonce, self._now_s):
@@ -200,7 +193,7 @@ class HistoryReader:
 
 
 class _Mine:
-    """What belongs to one turn while its messages are read."""
+    """What belongs to one turn while its entries are read."""
 
     def __init__(self, turn: PastTurn) -> None:
         self._turn = turn
@@ -211,12 +204,12 @@ class _Mine:
         self._own: set[str] = set()  # as derived ids name the model's own calls
         self._note(turn.members)
 
-    def wave(self, message: chat.Message) -> list[Member] | None:
-        """The calls of a message that is a later wave of the turn; None if it is another turn."""
-        calls, turn = chat.tool_calls(message), self._turn
-        if not calls or _says_something(message.get("content")):
+    def wave(self, entry: Entry) -> list[Member] | None:
+        """The calls of an entry that is a later wave of the turn; None if it is another turn."""
+        calls, turn = entry.calls, self._turn
+        if not calls or entry.has_content:
             return None
-        if any(str(call.get("id")) in self.ids for call in calls):
+        if any(call.call_id in self.ids for call in calls):
             return None
         known = self._handed_out
         found = (
@@ -244,7 +237,7 @@ class _Mine:
         for member in members:
             self.ids.add(member.call_id)
             if member.placed is not None:
-                self._taken.add(member.placed.written.call_id)
+                self._taken.add(member.placed.call_id)
             if member.derived is not None:
                 self._nonces.add(member.derived.turn)
             else:
@@ -256,11 +249,11 @@ class _HandedOut:
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
-        self._exact = {placed.written.call_id: placed for placed in turn.calls}
+        self._exact = {placed.call_id: placed for placed in turn.calls}
         self._left = {_left(one): it for one, it in self._exact.items() if ids.decode(one)}
 
     def match(
-        self, calls: Sequence[chat.ToolCall], *, is_same: bool, taken: Set[str] = frozenset()
+        self, calls: Sequence[Call], *, is_same: bool, taken: Set[str] = frozenset()
     ) -> list[Placed] | None:
         """Calls of the history as they were handed out, in order; None if they are others.
 
@@ -270,23 +263,23 @@ class _HandedOut:
         What is taken, by the ids that were handed out, stands elsewhere already.
         """
         found = [placed for call in calls if (placed := self._of(call)) is not None]
-        came = {placed.written.call_id for placed in found}
+        came = {placed.call_id for placed in found}
         if len(found) == len(calls) == len(came):
             return found if taken.isdisjoint(came) else None
-        derived = {str(call.get("id")) for call in calls if ids.decode(call.get("id"))}
+        derived = {call.call_id for call in calls if ids.decode(call.call_id)}
         if not derived <= self._exact.keys():
             return None  # another turn of ours
         alike = (
             wave
             for wave in (self._turn.deliveries if is_same else ())
             if len(wave) == len(calls)
-            and not any(placed.written.call_id in taken for placed in wave)
+            and not any(placed.call_id in taken for placed in wave)
             and all(map(_is_unchanged, calls, wave))
         )
         return next(alike, None)
 
-    def _of(self, call: chat.ToolCall) -> Placed | None:
-        call_id = str(call.get("id"))
+    def _of(self, call: Call) -> Placed | None:
+        call_id = call.call_id
         placed = self._exact.get(call_id)
         if placed is None:
             return self._left.get(_left(call_id))
@@ -294,26 +287,26 @@ class _HandedOut:
         return placed if ids.decode(call_id) or _is_unchanged(call, placed) else None
 
 
-def _members(calls: Sequence[chat.ToolCall], found: Sequence[Placed]) -> list[Member]:
+def _members(calls: Sequence[Call], found: Sequence[Placed]) -> list[Member]:
     if not found:
-        return [Member(call, ids.decode(call.get("id")), None) for call in calls]
+        return [Member(call, ids.decode(call.call_id), None) for call in calls]
     return [
-        Member(call, ids.decode(placed.written.call_id), placed)
+        Member(call, ids.decode(placed.call_id), placed)
         for call, placed in zip(calls, found, strict=True)
     ]
 
 
-def _is_unchanged(call: chat.ToolCall, placed: Placed) -> bool:
-    return is_same_call(call, placed.call)
+def _is_unchanged(call: Call, placed: Placed) -> bool:
+    return call.is_same(placed.call)
 
 
-def _has_its_id(call: chat.ToolCall, placed: Placed) -> bool:
-    return call.get("id") == placed.written.call_id
+def _has_its_id(call: Call, placed: Placed) -> bool:
+    return call.call_id == placed.call_id
 
 
-def _nonce_of(call: chat.ToolCall) -> str | None:
+def _nonce_of(call: Call) -> str | None:
     """The nonce of a derived id, or of what is left of one."""
-    left = _left(str(call.get("id")))
+    left = _left(call.call_id)
     return left[_NONCE] if left.startswith("bw") and len(left) == _LEFT else None
 
 
@@ -324,11 +317,12 @@ def _left(call_id: str) -> str:
 
 def _said(turn: Turn) -> bytes:
     """What the model called, apart from the ids."""
-    return fingerprint([canonical_call(call) for call in turn.original])
+    return fingerprint([call.canonical for call in turn.original])
 
 
-def _says_something(content: object) -> bool:
-    """Whether a content holds anything; empty texts, which some agents write, are nothing."""
-    if isinstance(content, list):
-        return any(not isinstance(part, dict) or part.get("text") != "" for part in content)
-    return content is not None and content != ""
+def by_id(entry: Entry) -> dict[str, Call]:
+    """The calls of an entry by their ids; of two with the same one, the first."""
+    found: dict[str, Call] = {}
+    for call in entry.calls:
+        found.setdefault(call.call_id, call)
+    return found

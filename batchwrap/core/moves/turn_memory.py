@@ -7,7 +7,7 @@ only here: if they are forgotten, the model is told that they were not run, and 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence, Set
+from collections.abc import Hashable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass, field
@@ -16,9 +16,7 @@ from hashlib import blake2b
 from typing import Any
 
 from batchwrap.core.fingerprint import fingerprint
-from batchwrap.core.formats import chat
-from batchwrap.core.formats.sameness import canonical_call
-from batchwrap.core.formats.written import Written
+from batchwrap.core.formats.calls import Call, Written
 from batchwrap.core.recent import Recent
 
 MOST_AGE_S = 24 * 3_600.0
@@ -43,9 +41,14 @@ class Placed:
     kind: str
 
     @property
-    def call(self) -> chat.ToolCall:
-        """The tool call, in the form of the API."""
+    def call(self) -> Call:
+        """The tool call as far as it is written."""
         return self.written.call
+
+    @property
+    def call_id(self) -> str:
+        """Its id."""
+        return self.written.call_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +59,13 @@ class TurnRequest:
         conversation: the digest of its messages.
         model: the model.
         tools: names of its tools.
-        tool_choice: as it stood there.
+        choice: its choice of tools; None where the model was free.
     """
 
     conversation: bytes
     model: object
     tools: Set[str]
-    tool_choice: object
+    choice: object
 
 
 @dataclass(slots=True, repr=False)
@@ -93,7 +96,7 @@ class Turn:
     refused: dict[str, str] = field(default_factory=dict)
     readings: list[tuple[str, str]] = field(default_factory=list)
     asked: TurnRequest | None = None
-    head: chat.Body = field(default_factory=dict)
+    head: Mapping[str, Any] = field(default_factory=dict)
     usage: Any = None
     room: int | None = None
 
@@ -103,8 +106,8 @@ class Turn:
         return any(understood in ("in_part", "not_at_all") for _, understood in self.readings)
 
     @property
-    def original(self) -> list[chat.ToolCall]:
-        """The model's own calls, in the form of the API."""
+    def original(self) -> list[Call]:
+        """The model's own calls."""
         return [written.call for written in self.said]
 
     def hand_out(self, wave: tuple[str, ...]) -> None:
@@ -115,14 +118,14 @@ class Turn:
     @property
     def deliveries(self) -> list[list[Placed]]:
         """What was handed out so far, answer by answer."""
-        by_id = {placed.written.call_id: placed for placed in self.calls}
+        by_id = {placed.call_id: placed for placed in self.calls}
         first = [placed for placed in self.calls if not placed.wave]
         return [first, *([by_id[one] for one in wave] for wave in self.later)]
 
     @property
     def delivered(self) -> set[str]:
         """Ids of the calls that were handed out."""
-        return {placed.written.call_id for wave in self.deliveries for placed in wave}
+        return {placed.call_id for wave in self.deliveries for placed in wave}
 
 
 class Turns:
@@ -158,15 +161,15 @@ class Turns:
         """The turns whose derived ids have a nonce, the newest first."""
         return self._kept.get(nonce, now_s) or ()
 
-    def at(self, conversation: bytes, first: chat.ToolCall, now_s: float) -> tuple[Turn, ...]:
+    def at(self, conversation: bytes, first: Call, now_s: float) -> tuple[Turn, ...]:
         """The turns that began with a call at a place of a conversation, the newest first."""
         return self._kept.get(_place(conversation, first), now_s) or ()
 
-    def keep_plain(self, conversation: bytes, calls: Sequence[chat.ToolCall], now_s: float) -> None:
+    def keep_plain(self, conversation: bytes, calls: Sequence[Call], now_s: float) -> None:
         """Remember an answer whose calls went out as they were, with none behind them."""
         self._plain.put(_plain(conversation, calls), True, now_s)
 
-    def has_plain(self, conversation: bytes, calls: Sequence[chat.ToolCall], now_s: float) -> bool:
+    def has_plain(self, conversation: bytes, calls: Sequence[Call], now_s: float) -> bool:
         """Whether these calls were a whole answer at a place of a conversation."""
         return self._plain.get(_plain(conversation, calls), now_s) is not None
 
@@ -174,7 +177,7 @@ class Turns:
         return len(self._kept)
 
 
-def _plain(conversation: bytes, calls: Sequence[chat.ToolCall]) -> tuple[bytes, ...]:
+def _plain(conversation: bytes, calls: Sequence[Call]) -> tuple[bytes, ...]:
     return tuple(_place(conversation, call) for call in calls)
 
 
@@ -183,7 +186,7 @@ def _with(turn: Turn, known: tuple[Turn, ...] | None) -> tuple[Turn, ...]:
     return (turn, *others)[:_MOST_ALIKE]
 
 
-def _place(conversation: bytes, first: chat.ToolCall) -> bytes:
+def _place(conversation: bytes, first: Call) -> bytes:
     """Where a turn stands, and what it begins with."""
-    written = fingerprint(canonical_call(first))
+    written = fingerprint(first.canonical)
     return blake2b(written, key=conversation, digest_size=16).digest()

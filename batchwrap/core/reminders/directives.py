@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.format import ToolSpec
 from batchwrap.core.reminders.turns import Single, spelled_out
 from batchwrap.core.tools.multi import MultiTool
 from batchwrap.directives import Directive
@@ -35,7 +35,7 @@ class Ready:
 
 
 def names_of(
-    tools: object,
+    tools: Sequence[ToolSpec],
     multis: Collection[MultiTool],
     hidden: Collection[str] = (),
     *,
@@ -53,7 +53,7 @@ def names_of(
     # By name, not in the request's order: an agent that sends its tools in another order must not
     # change the words of earlier reminders, which stand in the prompt's cached prefix.
     multis = sorted(multis, key=lambda multi: (multi.is_mixed, multi.name))
-    own = sorted(function["name"] for function in chat.function_tools(tools))
+    own = sorted(tool.name for tool in tools)
     names = {name: name for name in own if name not in hidden}
     roles: dict[str, str] = {}
     for multi in multis:

@@ -5,29 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.entries import Entry
 from batchwrap.directives import Marker
 
 
-def marker_in(
-    message: chat.Message, markers: Sequence[Marker], tool: str | None = None
-) -> Marker | None:
-    """The last marker in a message; None if it has none.
+def marker_in(entry: Entry, markers: Sequence[Marker], tool: str | None = None) -> Marker | None:
+    """The last marker in an entry; None if it has none.
 
     Args:
-        message: any message.
+        entry: any entry.
         markers: what to look for.
         tool: the tool whose result it is, if it is one and that is known.
     """
-    role = message.get("role")
-    if role == "tool":
+    if entry.role == "result":
         fitting = [marker for marker in markers if marker.tool is not None and marker.tool == tool]
-    elif role in ("user", "system", "developer"):
+    elif entry.role in ("user", "system"):
         fitting = [marker for marker in markers if marker.tool is None]
     else:
         fitting = []
     last = None
-    for text in chat.texts(message.get("content")) if fitting else ():
+    for text in entry.texts() if fitting else ():
         found = max(_found(text, fitting), key=lambda place: place[0], default=None)
         last = found[1] if found else last
     return last

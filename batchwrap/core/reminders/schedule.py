@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
-from batchwrap.core.formats import chat
-from batchwrap.core.formats.sameness import Conversation, MessageDigests
+from batchwrap.core.formats.calls import Call
+from batchwrap.core.formats.entries import Entry, Role
+from batchwrap.core.formats.sameness import Conversation
 from batchwrap.core.model import Refused
 from batchwrap.core.moves import cap
 from batchwrap.core.moves.mentions import Mentions
+from batchwrap.core.moves.past_turns import by_id
 from batchwrap.core.reminders import directives, placement
 from batchwrap.core.reminders.directives import Ready
 from batchwrap.core.reminders.gates import Facts, Places
@@ -75,7 +76,7 @@ class Walk:
 
     Attributes:
         cap: items that a batch may have, by the errors seen so far.
-        tokens: a rough estimate of what the messages take up.
+        tokens: a rough estimate of what the entries take up.
         turns: assistant turns since the last batch or reminder.
         lapse: single calls in a row that could have been one.
         given: reminders given so far, by directive.
@@ -101,13 +102,13 @@ class Walk:
     _alone: int = 0  # turns for the to-do list alone
     _since_reminder: int | None = None
     _waiting: Ready | None = None  # given, and not judged yet
-    _calls: Mapping[object, chat.ToolCall] = field(default_factory=dict)  # by id
+    _calls: Mapping[str, Call] = field(default_factory=dict)  # by id
     _open: set[str] = field(default_factory=set)  # ids of calls without a result
     _said: Conversation = field(default_factory=Conversation)
 
     @classmethod
     def begin(cls, offered: Offered, options: Reminders | None) -> Walk:
-        """The walk before the first message."""
+        """The walk before the first entry."""
         return cls(offered, options, cap.Cap.of(offered.cap))
 
     def copy(self) -> Walk:
@@ -140,49 +141,47 @@ class Walk:
 
     def go(
         self,
-        messages: Sequence[chat.Message],
-        following: str | None = None,
+        entries: Sequence[Entry],
+        following: Role | None = None,
         *,
-        before: Sequence[chat.Message] = (),
+        before: Sequence[Entry] = (),
         places: Places | None = None,
-        said: MessageDigests | None = None,
-    ) -> list[chat.Message]:
-        """The messages that come next, with their reminders.
+    ) -> list[Entry]:
+        """The entries that come next, with their reminders.
 
-        A reminder stands at the end of the user or tool message that the model answers next,
-        or right behind it. Messages without one are the same objects.
+        A reminder stands at the end of the user's entry, or the result, that the model answers
+        next, or right behind it. Entries without one are the same objects.
 
         Args:
-            messages: what comes next.
-            following: the role of the message after them; None if they are the last.
-            before: what was made of the messages before them.
+            entries: what comes next.
+            following: who speaks after them; None if they are the last.
+            before: what was made of the entries before them.
             places: the facts at each place.
-            said: the digests of messages that were taken in elsewhere.
         """
         made, places = list(before), places or Places()
-        roles = [*(str(message.get("role")) for message in messages[1:]), following]
+        roles = [*(entry.role for entry in entries[1:]), following]
         mentions = Mentions(made)
-        for message, role in zip(messages, roles, strict=False):  # no messages: none follows
-            self._see(message, mentions, said)
-            made += self._at(message, role, places) if self.options else [message]
+        for entry, role in zip(entries, roles, strict=False):  # no entries: none follows
+            self._see(entry, mentions)
+            made += self._at(entry, role, places) if self.options else [entry]
         return made[len(before) :]
 
-    def _see(self, message: chat.Message, before: Mentions, said: MessageDigests | None) -> None:
-        """Take in a message."""
-        self.tokens += cap.tokens_in(message)
-        if message.get("role") == "assistant":
-            self._turn(message, before)
-        elif message.get("role") == "tool":
-            self._result(message)
+    def _see(self, entry: Entry, before: Mentions) -> None:
+        """Take in an entry."""
+        self.tokens += cap.tokens_in(entry)
+        if entry.role == "model":
+            self._turn(entry, before)
+        elif entry.role == "result":
+            self._result(entry)
         if self.options:
-            self._said.take(message, said)
-            self._mark(marker_in(message, self.options.modes, self._tool_of(message)))
+            self._said.take(entry)
+            self._mark(marker_in(entry, self.options.modes, self._tool_of(entry)))
 
-    def _turn(self, message: chat.Message, before: Mentions) -> None:
+    def _turn(self, entry: Entry, before: Mentions) -> None:
         offered = self.offered
-        made = Made.of(message, offered.multis, offered.singles, offered.batches)
-        self._calls = chat.by_id(message)
-        self._open = set(map(str, self._calls))
+        made = Made.of(entry, offered.multis, offered.singles, offered.batches)
+        self._calls = by_id(entry)
+        self._open = set(self._calls)
         self._judge(made)
         self.turns += 1
         if self._since_reminder is not None:
@@ -192,7 +191,7 @@ class Walk:
             self.turns = 0
             self.lapse.clear()
         else:
-            self._note(made.single(offered.own, len(before.messages)), before)
+            self._note(made.single(offered.own, len(before.entries)), before)
 
     def _note(self, single: Single | None, before: Mentions) -> None:
         """Take in a turn that was no batch."""
@@ -206,13 +205,13 @@ class Walk:
             self.lapse.append(single)
             del self.lapse[1:-_MOST_LAPSES]  # the first one tells what was known then
 
-    def _result(self, message: chat.Message) -> None:
+    def _result(self, entry: Entry) -> None:
         offered = self.offered
-        self._open.discard(str(message.get("tool_call_id")))
+        self._open.discard(entry.call_id or "")
         multis, singles = offered.multis, offered.singles
-        for outcome in cap.outcomes(self._calls, message, multis, singles, offered.failed):
+        for outcome in cap.outcomes(self._calls, entry, multis, singles, offered.failed):
             self.cap.take(outcome)
-        if self.lapse and offered.failed(chat.text_of(message.get("content"))):
+        if self.lapse and offered.failed(entry.text):
             self.lapse.clear()  # what comes next may rest on the failure
 
     def _mark(self, marker: Marker | None) -> None:
@@ -221,10 +220,10 @@ class Walk:
             if marker.switch:  # the other mode was before, seen or not
                 self._is_planning = marker.mode == "build"
 
-    def _tool_of(self, message: chat.Message) -> str | None:
-        """The tool whose result a message is."""
-        call = self._calls.get(message.get("tool_call_id"))
-        return None if call is None else chat.name_of(call)
+    def _tool_of(self, entry: Entry) -> str | None:
+        """The tool whose result an entry is."""
+        call = None if entry.call_id is None else self._calls.get(entry.call_id)
+        return None if call is None else call.name
 
     def _judge(self, made: Made) -> None:
         """Whether the last reminder was followed, at the first chance to do so."""
@@ -233,21 +232,21 @@ class Walk:
         if waiting is not None and followed is not None:
             self.judged, self._waiting = (waiting.directive.id, followed), None
 
-    def _at(self, message: chat.Message, following: str | None, places: Places) -> Sequence[Any]:
-        """The message, and the reminder that belongs here, if one does."""
-        if message.get("role") == "assistant" or following not in (None, "assistant"):
-            return [message]
+    def _at(self, entry: Entry, following: Role | None, places: Places) -> Sequence[Entry]:
+        """The entry, and the reminder that belongs here, if one does."""
+        if entry.role == "model" or following not in (None, "model"):
+            return [entry]
         options = self.options
         assert options is not None
         self.latest, self.withheld = None, ()
         facts = places.at(self._said.digest, is_last=following is None)
-        due = self._due(facts) if placement.takes(message) else None
+        due = self._due(facts) if entry.takes_text else None
         if due is None:
-            return [message]
+            return [entry]
         most = self.most if self.most < self.offered.cap else None
         text = directives.written(due, self.lapse[-2:], most)
         self._give(due, text)
-        return placement.place(message, text, options.placement, self.offered.refused)
+        return placement.place(entry, text, options.placement, self.offered.refused)
 
     def _due(self, facts: Facts) -> Ready | None:
         """The directive that is due here, if one is."""

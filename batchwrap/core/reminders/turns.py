@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.entries import Entry
 from batchwrap.core.moves.mentions import Mentions
 from batchwrap.core.tools.find import SingleTool, path_in
 from batchwrap.core.tools.multi import MultiTool
@@ -26,7 +26,7 @@ class Single:
         multi: the multi-tool for it.
         path: what it touched.
         arguments: what it was called with.
-        at: messages before its turn, in the provider view.
+        at: entries before its turn, in the provider view.
     """
 
     multi: MultiTool
@@ -57,21 +57,20 @@ class Made:
     @classmethod
     def of(
         cls,
-        message: chat.Message,
+        entry: Entry,
         multis: Mapping[str, MultiTool],
         singles: Mapping[str, SingleTool],
         batches: Set[str] = frozenset(),
     ) -> Made:
-        """What an assistant message was.
+        """What an entry of the model was.
 
         Args:
-            message: it.
+            entry: it.
             multis: the multi-tools on offer, by name.
             singles: the tools that they run, by name.
             batches: names of other tools whose calls are batches.
         """
-        made = ((chat.name_of(call), chat.arguments_of(call)) for call in chat.tool_calls(message))
-        calls = tuple(dict.fromkeys(made))
+        calls = tuple(dict.fromkeys((call.name, call.arguments) for call in entry.calls))
         names = [name for name, _ in calls]
         alone = [singles[name] for name in names if name in singles]
         run = [*alone, *(tool for n in names if n in multis for tool in multis[n].tools.values())]

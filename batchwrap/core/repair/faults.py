@@ -103,6 +103,7 @@ NO_ANSWER = Fault(
     message="The provider answered with a page in place of a completion.",
     status=502,
 )
+_FAILED = "response.failed"  # how the Responses API ends a stream with an error
 
 
 def malformed_call(retry: str) -> Fault:
@@ -118,6 +119,34 @@ def malformed_call(retry: str) -> Fault:
 def as_mapping(value: object) -> Mapping[str, Any]:
     """The value if it is a dict, else an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def is_empty_answer(body: Mapping[str, Any]) -> bool:
+    """Whether a chunk is the error that stands for an answer of nothing."""
+    return bool(body.get("error") == EMPTY.body()["error"])
+
+
+def error_in_event(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The error that an event of a stream reports, in the form of any API."""
+    if event.get("type") == _FAILED:
+        response = event.get("response")
+        return error_in(response) if isinstance(response, dict) else None
+    return error_in(event)
+
+
+def is_whole_error(event: Mapping[str, Any]) -> bool:
+    """Whether an event has its error where readers of refusals look for it."""
+    return bool(event.get("error")) or event.get("type") == _FAILED
+
+
+def as_error(error: Mapping[str, Any]) -> dict[str, Any]:
+    """An error as a body that reports it."""
+    return {"error": dict(error)}
+
+
+def may_hold_error(event: Mapping[str, Any]) -> bool:
+    """Whether it is worth a look: nearly all events of a stream add to its answer."""
+    return "error" in event or not event.get("choices")
 
 
 def error_in(body: Mapping[str, Any]) -> Mapping[str, Any] | None:

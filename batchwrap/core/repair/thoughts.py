@@ -13,8 +13,9 @@ from typing import Any
 
 from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats import chat
-from batchwrap.core.formats.sameness import Conversation, canonical_call
-from batchwrap.core.formats.written import Written
+from batchwrap.core.formats.calls import Call, Written
+from batchwrap.core.formats.chat.calls import read_fragment
+from batchwrap.core.formats.sameness import Conversation
 
 
 @dataclass(slots=True, repr=False)
@@ -26,9 +27,9 @@ class _Turn:
     def take(self, call: chat.ToolCall) -> None:
         """Take in a call, or a fragment: the first one tells which turn it is."""
         if self.first is None:
-            self.first, self.index = Written(call), chat.index_of(call)
+            self.first, self.index = Written(read_fragment(call)), chat.index_of(call)
         elif chat.index_of(call) == self.index is not None:
-            self.first.take(call)
+            self.first.take(read_fragment(call))
 
 
 class Thoughts:
@@ -47,17 +48,22 @@ class Thoughts:
             for call in chat.tool_calls(part):
                 turn.take(call)
 
-    def by_call(self) -> Iterator[tuple[chat.ToolCall, str]]:
+    @staticmethod
+    def is_over(body: chat.Body) -> bool:
+        """Whether a choice is complete with this completion or chunk."""
+        return any(choice.get("finish_reason") for _, choice in chat.choices(body))
+
+    def by_call(self) -> Iterator[tuple[Call, str]]:
         """(a turn's first call, its thoughts) of all turns that have both."""
         for turn in self._turns.values():
             if turn.first is not None and turn.said:
                 yield turn.first.call, "".join(turn.said)
 
 
-def thoughts_key(before: Conversation, call: chat.ToolCall) -> bytes:
+def thoughts_key(before: Conversation, call: Call) -> bytes:
     """What tells a turn: the conversation before it, and its first call.
 
     An id alone would not do: some providers count anew in each turn, or for each user.
     """
-    written = fingerprint([call.get("id"), canonical_call(call)])
+    written = fingerprint([call.call_id, call.canonical])
     return blake2b(written, key=before.digest, digest_size=16).digest()

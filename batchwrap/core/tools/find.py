@@ -11,11 +11,11 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.format import ToolSpec
 from batchwrap.options import Batching, Tool, ToolKind
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -92,34 +92,32 @@ class SingleTool:
     description: str = ""
 
 
-def find(tools: object, batching: Batching) -> list[SingleTool]:
+def find(tools: Sequence[ToolSpec], batching: Batching) -> list[SingleTool]:
     """The batchable tools of a request, in its order.
 
     A name that occurs twice is left alone: nobody could tell which one an item means.
     """
-    functions = list(chat.function_tools(tools))
-    names = [function["name"] for function in functions]
+    names = Counter(tool.name for tool in tools)
     found = (
-        _single(function, batching.tools.get(function["name"]))
-        for function in functions
-        if function["name"] not in batching.exclude and names.count(function["name"]) == 1
+        _single(tool, batching.tools.get(tool.name))
+        for tool in tools
+        if tool.name not in batching.exclude and names[tool.name] == 1
     )
     return [single for single in found if single is not None]
 
 
-def barriers(tools: object, singles: Mapping[str, SingleTool]) -> dict[str, SingleTool]:
+def barriers(tools: Sequence[ToolSpec], singles: Mapping[str, SingleTool]) -> dict[str, SingleTool]:
     """The tools of a request that cannot be batched, by name: each is a barrier.
 
     Args:
         tools: the request's tools.
         singles: those that can be batched, by name.
     """
-    functions = list(chat.function_tools(tools))
-    names = Counter(function["name"] for function in functions)
+    names = Counter(tool.name for tool in tools)
     return {
-        function["name"]: SingleTool(function["name"], "barrier", None, *_takes(function))
-        for function in functions
-        if function["name"] not in singles and names[function["name"]] == 1
+        tool.name: SingleTool(tool.name, "barrier", None, *_takes(tool))
+        for tool in tools
+        if tool.name not in singles and names[tool.name] == 1
     }
 
 
@@ -131,8 +129,8 @@ def path_in(arguments: object) -> str | None:
     return None
 
 
-def _single(function: dict[str, Any], declared: Tool | ToolKind | None) -> SingleTool | None:
-    parameters = function.get("parameters")
+def _single(spec: ToolSpec, declared: Tool | ToolKind | None) -> SingleTool | None:
+    parameters = spec.parameters
     if declared is not None and isinstance(parameters, dict | None):
         parameters = {"type": "object", "properties": {}, **(parameters or {})}  # it takes none
     properties = parameters.get("properties") if isinstance(parameters, dict) else None
@@ -140,7 +138,7 @@ def _single(function: dict[str, Any], declared: Tool | ToolKind | None) -> Singl
         return None
     required = _required(parameters)
     shape = _Shape({name: role_of(name) for name in properties}, properties, required)
-    name, told = function["name"], str(function.get("description") or "")
+    name, told = spec.name, spec.description
     if declared is not None:
         tool = declared if isinstance(declared, Tool) else Tool(declared)
         return SingleTool(name, tool.kind, tool.path or shape.path, parameters, required, told)
@@ -157,10 +155,9 @@ def _required(parameters: dict[str, Any]) -> tuple[str, ...]:
     return tuple(n for n in listed if isinstance(n, str)) if isinstance(listed, list) else ()
 
 
-def _takes(function: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _takes(spec: ToolSpec) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The schema of a tool's parameters, whatever it sent as one, and the required ones."""
-    given = function.get("parameters")
-    parameters = given if isinstance(given, dict) else {}
+    parameters = spec.parameters if isinstance(spec.parameters, dict) else {}
     if not isinstance(parameters.get("properties"), dict):
         parameters = {**parameters, "type": "object", "properties": {}}
     return parameters, _required(parameters)

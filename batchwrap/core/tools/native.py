@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.format import ToolSpec
 from batchwrap.core.tools.find import SingleTool, role_of, words_of
 from batchwrap.core.tools.items import as_text
 from batchwrap.core.tools.schema import fits, required_in, resolved, types_of
@@ -68,7 +68,7 @@ class Native:
 
 
 def natives(
-    tools: object, singles: Mapping[str, SingleTool], batching: Batching
+    tools: Sequence[ToolSpec], singles: Mapping[str, SingleTool], batching: Batching
 ) -> dict[str, Native]:
     """The native multi-tool of each single tool that has one, by the single tool's name.
 
@@ -81,41 +81,40 @@ def natives(
         batching: what the user excludes or declares. With `approvals` only reads are
             merged: a person is asked about each edit.
     """
-    functions = list(chat.function_tools(tools))
-    names = Counter(function["name"] for function in functions)
+    names = Counter(tool.name for tool in tools)
     left_alone = {*batching.exclude, *batching.tools}
     kinds = ("read",) if batching.approvals else ("read", "edit", "write")
     found: dict[str, Native] = {}
-    for function in functions:
-        if function["name"] in left_alone or names[function["name"]] > 1:
+    for tool in tools:
+        if tool.name in left_alone or names[tool.name] > 1:
             continue
         for single in singles.values():
-            native = _pair(function, single, batching) if single.kind in kinds else None
+            native = _pair(tool, single, batching) if single.kind in kinds else None
             if native is not None:
                 found.setdefault(single.name, native)
     return found
 
 
-def _pair(function: dict[str, Any], single: SingleTool, batching: Batching) -> Native | None:
-    """The native multi-tool of a single tool, if the function is that."""
-    listed = _list_of(function) if _says_several(function["name"], single.name) else None
+def _pair(tool: ToolSpec, single: SingleTool, batching: Batching) -> Native | None:
+    """The native multi-tool of a single tool, if another one is that."""
+    listed = _list_of(tool) if _says_several(tool.name, single.name) else None
     if listed is None:
         return None
     key, schema = listed
     most = _most(schema, batching)
     if most < 2:
         return None
-    items = resolved(schema.get("items"), function["parameters"])
+    items = resolved(schema.get("items"), tool.parameters)
     properties, required = None, frozenset(single.required)
     if types_of(items) == {"string"}:
-        told = f"{function.get('description')} {schema}"
+        told = f"{tool.description} {schema}"
         if _GLOBS.search(told) or "enum" in items or not _lists_paths(key, single):
             return None
     else:
         properties, required = _covered(items, single), required | required_in(items)
         if single.path not in properties or not required <= properties.keys():
             return None
-    return Native(function["name"], key, single, most, properties, required)
+    return Native(tool.name, key, single, most, properties, required)
 
 
 def _says_several(name: str, single_name: str) -> bool:
@@ -129,12 +128,12 @@ def _stem(name: str) -> list[str]:
     return [word for word in words_of(name) if word not in _SEVERAL | _ONE]
 
 
-def _list_of(function: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+def _list_of(tool: ToolSpec) -> tuple[str, dict[str, Any]] | None:
     """Name and schema of the list, where it is all that a tool needs, and its only list.
 
     A parameter of its own for the path would mean that the list holds parts of one file.
     """
-    parameters = function.get("parameters")
+    parameters = tool.parameters
     properties = parameters.get("properties") if isinstance(parameters, dict) else None
     if not isinstance(properties, dict):
         return None

@@ -16,8 +16,8 @@ from typing import Any
 
 import orjson
 
-from batchwrap.core.formats import chat
-from batchwrap.core.parse import parsed_exactly, rendered
+from batchwrap.core.formats.entries import Entry
+from batchwrap.core.formats.format import Body, Format, ToolSpec
 from batchwrap.core.tools.multi import MultiTool
 from batchwrap.core.tools.schema import sample
 
@@ -34,48 +34,38 @@ _NESTED_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _NESTED_MAPS = ("properties", "$defs", "definitions", "patternProperties")
 
 
-def offer(body: chat.Body, multis: Sequence[MultiTool], made: bytes, *, instead: bool) -> chat.Body:
+def offer(
+    body: Body, api: Format, multis: Sequence[MultiTool], made: Sequence[Any], *, instead: bool
+) -> Body:
     """A copy of the request with the multi-tools after the agent's own tools.
 
     Args:
         body: the request.
+        api: its format.
         multis: what to offer.
-        made: the JSON of their definitions.
+        made: their definitions.
         instead: leave out the tools that they run, unless the request forces one; the items
             then carry the full descriptions.
     """
-    choice = body.get("tool_choice")
-    added = parsed_exactly(made)
-    own = [tool for tool in body["tools"] if not (instead and _is_run_by(tool, multis, choice))]
-    offered = {**body, "tools": [*own, *added]}
-    if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
-        offered["tool_choice"] = _allow(choice, multis)
-    return offered
+    hidden = {name for multi in multis if not multi.is_mixed for name in multi.tools}
+    runs = {multi.name: multi.tools for multi in multis}
+    return api.with_tools(body, made, lambda name: instead and name in hidden, runs)
 
 
-def is_offered(body: chat.Body) -> bool:
-    """Whether the request has multi-tools of ours already: another layer translates it."""
-    described = (tool.get("description") for tool in chat.function_tools(body.get("tools")))
-    return any(isinstance(text, str) and _LIMITS in text for text in described)
+def is_offered(body: Body, api: Format) -> bool:
+    """Whether a request has multi-tools of ours already: another layer translates it."""
+    return any(_LIMITS in tool.description for tool in api.tools(api.tool_items(body)))
 
 
-def wants_one_tool(messages: Sequence[chat.Message]) -> bool:
+def wants_one_tool(entries: Sequence[Entry]) -> bool:
     """Whether the system prompt asks for one tool call at a time."""
-    system = (m for m in messages if m.get("role") in ("system", "developer"))
-    return any(_asks_for_one_tool(text) for m in system for text in chat.texts(m.get("content")))
+    system = (entry for entry in entries if entry.role == "system")
+    return any(_asks_for_one_tool(text) for entry in system for text in entry.texts())
 
 
 @functools.lru_cache(maxsize=32)  # a long prompt, and the same one in every request
 def _asks_for_one_tool(text: str) -> bool:
     return _ONE_TOOL.search(text) is not None
-
-
-def _is_run_by(tool: object, multis: Sequence[MultiTool], choice: object) -> bool:
-    """Whether a multi-tool of its own runs this tool, and the request does not force it."""
-    [*function] = chat.function_tools([tool])
-    name = function[0]["name"] if function else None
-    forced = isinstance(choice, dict) and choice.get("type") in ("function", "allowed_tools")
-    return not forced and any(name in multi.tools for multi in multis if not multi.is_mixed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,32 +83,26 @@ class Form:
     stops: bool
 
 
-def definitions(multis: Sequence[MultiTool], form: Form) -> bytes:
-    """The JSON of the multi-tools' definitions, as a request lists them."""
-    made = [_definition(multi, form, is_first=multi is multis[0]) for multi in multis]
-    return rendered(made)
+def definitions(multis: Sequence[MultiTool], form: Form) -> list[ToolSpec]:
+    """The definitions of the multi-tools."""
+    return [_definition(multi, form, is_first=multi is multis[0]) for multi in multis]
 
 
-def _definition(multi: MultiTool, form: Form, *, is_first: bool) -> dict[str, Any]:
+def _definition(multi: MultiTool, form: Form, *, is_first: bool) -> ToolSpec:
     full, own = form.instead, multi.single.parameters
     items = _mixed_item(multi) if multi.is_mixed else dict(own) if full else _slim(own)
     shared = {key: items.pop(key) for key in ("$defs", "definitions") if key in items}
     listed = {"type": "array", "items": items, "maxItems": form.most}
     told = f"{multi.single.description}\n" if full and not multi.is_mixed else ""
     stops = form.stops and multi.single.kind == "sequential"
-    return {
-        "type": "function",
-        "function": {
-            "name": multi.name,
-            "description": told + _description(multi, with_cost=is_first, stops=stops),
-            "parameters": {
-                "type": "object",
-                "properties": {multi.key: listed},
-                "required": [multi.key],
-                **shared,
-            },
-        },
+    parameters = {
+        "type": "object",
+        "properties": {multi.key: listed},
+        "required": [multi.key],
+        **shared,
     }
+    described = told + _description(multi, with_cost=is_first, stops=stops)
+    return ToolSpec(multi.name, parameters, described)
 
 
 def _description(multi: MultiTool, *, with_cost: bool, stops: bool) -> str:
@@ -159,20 +143,6 @@ def _mixed_item(multi: MultiTool) -> dict[str, Any]:
             "arguments": {"type": "object"},
         },
     }
-
-
-def _allow(choice: dict[str, Any], multis: Sequence[MultiTool]) -> dict[str, Any]:
-    """An `allowed_tools` choice that also allows the multi-tools of its single tools."""
-    allowed = choice.get("allowed_tools")
-    if not isinstance(allowed, dict) or not isinstance(allowed.get("tools"), list):
-        return choice
-    names = {function["name"] for function in chat.function_tools(allowed["tools"])}
-    added = [
-        {"type": "function", "function": {"name": multi.name}}
-        for multi in multis
-        if names.issuperset(multi.tools)
-    ]
-    return {**choice, "allowed_tools": {**allowed, "tools": [*allowed["tools"], *added]}}
 
 
 def _slim(schema: Any) -> Any:

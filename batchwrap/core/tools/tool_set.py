@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.format import Format, ToolSpec
+from batchwrap.core.parse import parsed_exactly, rendered
 from batchwrap.core.tools.find import SingleTool, barriers, find, words_of
 from batchwrap.core.tools.meaning import MIXED, Toolbox
 from batchwrap.core.tools.multi import MultiTool, made_up, multi_tools
@@ -33,16 +35,22 @@ class ToolSet:
     known: Mapping[str, MultiTool] = field(default_factory=dict)
     natives: Mapping[str, Native] = field(default_factory=dict)
     toolbox: Toolbox = field(default_factory=lambda: Toolbox({}, {}))
-    _definitions: dict[Form, bytes] = field(default_factory=dict, repr=False, compare=False)
+    _definitions: dict[tuple[Form, Format], bytes] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
-    def definitions(self, form: Form) -> bytes:
-        """The JSON of the definitions of its multi-tools, worked out once for each form.
+    def definitions(self, form: Form, api: Format) -> list[Any]:
+        """The definitions of its multi-tools in the form of an API.
 
-        Bytes, since whoever gets the request may change it: litellm does.
+        They are worked out once for each form, and new objects each time: whoever gets the
+        request may change it, as litellm does.
         """
-        if form not in self._definitions:
-            self._definitions[form] = definitions(self.multis, form)
-        return self._definitions[form]
+        made = self._definitions.get((form, api))
+        if made is None:
+            listed = [api.definition(one) for one in definitions(self.multis, form)]
+            made = self._definitions[form, api] = rendered(listed)
+        again: list[Any] = parsed_exactly(made)
+        return again
 
     def multi(self, name: object) -> MultiTool | None:
         """The multi-tool that a call names, offered or not; None for any other tool."""
@@ -60,9 +68,9 @@ class ToolSet:
         return MultiTool("n", {target.tool.name: target.tool}) if target is not None else None
 
 
-def tool_set_of(tools: object, batching: Batching) -> ToolSet:
-    """The tool_set for a list of tools."""
-    names = {function["name"] for function in chat.function_tools(tools)}
+def tool_set_of(tools: Sequence[ToolSpec], batching: Batching) -> ToolSet:
+    """What follows from some tools."""
+    names = {tool.name for tool in tools}
     found = find(tools, batching)
     singles = {single.name: single for single in found}
     multis = multi_tools(found, names, mixed=batching.mixed)

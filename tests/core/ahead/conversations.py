@@ -3,16 +3,17 @@
 import json
 from typing import Any
 
+from batchwrap.core.formats.chat.calls import read_call
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.read_ahead import next_reads
 from batchwrap.core.tools.find import SingleTool, find
 from batchwrap.core.tools.multi import AHEAD
 from batchwrap.options import Batching, ReadAhead
-from tests.core.harness import call
+from tests.core.harness import call, entries, specs
 from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE
 
 TOOLS = [READ_FILE, EDIT_FILE, WRITE_FILE, GREP]
-SINGLES = {single.name: single for single in find(TOOLS, Batching())}
+SINGLES = {single.name: single for single in find(specs(*TOOLS), Batching())}
 
 
 def user(text: Any) -> list[dict[str, Any]]:
@@ -51,7 +52,8 @@ def added(
     """The arguments of the reads that are added to a read."""
     given = {"path": arguments} if isinstance(arguments, str) else arguments
     options.setdefault("max_reads", 20)
-    reads = next_reads(messages, call("c", name, given), singles, ReadAhead(**options), room=room)
+    made = read_call(call("c", name, given))
+    reads = next_reads(entries(messages), made, singles, ReadAhead(**options), room=room)
     assert all(tool is singles[name] for tool, _ in reads)
     return [json.loads(text) for _, text in reads]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.read_ahead import hit_rate, kept
 from tests.core.ahead.conversations import paths, read, turn, user
-from tests.core.harness import call
+from tests.core.harness import call, entries
 from tests.strategies import texts
 
 
@@ -25,10 +25,10 @@ def says(*said: str) -> list[dict[str, Any]]:
 
 def test_too_few_say_nothing() -> None:
     """There is no rate while fewer than four are judged."""
-    assert hit_rate([]) is None
-    assert hit_rate([*ahead_of("a.py", "b.py", "c.py"), *says("", "", "")]) is None
-    assert hit_rate([*ahead_of("a.py", "b.py", "c.py", "d.py"), *says("", "")]) is None
-    assert hit_rate([*ahead_of("a.py", "b.py", "c.py", "d.py"), *says("", "", "")]) == 0
+    assert hit_rate(entries([])) is None
+    assert hit_rate(entries([*ahead_of("a.py", "b.py", "c.py"), *says("", "", "")])) is None
+    assert hit_rate(entries([*ahead_of("a.py", "b.py", "c.py", "d.py"), *says("", "")])) is None
+    assert hit_rate(entries([*ahead_of("a.py", "b.py", "c.py", "d.py"), *says("", "", "")])) == 0
 
 
 def test_wanted_reads() -> None:
@@ -36,14 +36,14 @@ def test_wanted_reads() -> None:
     messages = ahead_of("src/a.py", "b.py", "c.py", "x/__init__.py")
     named = turn("edit_file", {"path": "b.py", "old_string": "1", "new_string": "2"}, text="bc.py")
     silent = says("It is in a.py: see y/__init__.py", "", "", "c.py")
-    assert hit_rate([*messages, *named, *silent]) == 0.5
+    assert hit_rate(entries([*messages, *named, *silent])) == 0.5
 
 
 def test_added_reads_and_results_do_not_count() -> None:
     """What read-ahead does itself, or tools and users say, proves nothing."""
     messages = ahead_of("a.py", "b.py", "c.py", "d.py")
     again = read("z.md", "a.py b.py", ahead=({"path": "a.py"}, {"path": "b.py"}))
-    assert hit_rate([*messages, *user("c.py"), *again, *says("", "")]) == 0
+    assert hit_rate(entries([*messages, *user("c.py"), *again, *says("", "")])) == 0
 
 
 def test_the_rest_of_a_turn_is_no_turn() -> None:
@@ -54,8 +54,8 @@ def test_the_rest_of_a_turn_is_no_turn() -> None:
         for made, answer in zip(own["tool_calls"], rest, strict=True)
         for message in ({**own, "tool_calls": [made]}, answer)
     ]
-    assert hit_rate([*one_by_one, *says("", "")]) is None
-    assert hit_rate([*one_by_one, *says("", "a.py", "")]) == 0.25
+    assert hit_rate(entries([*one_by_one, *says("", "")])) is None
+    assert hit_rate(entries([*one_by_one, *says("", "a.py", "")])) == 0.25
 
 
 def test_waves_are_no_turns() -> None:
@@ -66,8 +66,8 @@ def test_waves_are_no_turns() -> None:
     ]
     waves = [{"role": "assistant", "tool_calls": [made]} for made in wave]
     messages = ahead_of("a.py", "b.py", "c.py", "d.py")
-    assert hit_rate([*messages, *waves, *says("")]) is None
-    assert hit_rate([*messages, *waves, *says("", "")]) == 0
+    assert hit_rate(entries([*messages, *waves, *says("")])) is None
+    assert hit_rate(entries([*messages, *waves, *says("", "")])) == 0
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,13 @@ def test_wanted_parts(later: list[dict[str, Any]], rate: float) -> None:
         for _ in range(4)
         for message in (*read("a.md", "x", offset=50, ahead=part), *later, *says("", ""))
     ]
-    assert hit_rate(messages) == rate
+    assert hit_rate(entries(messages)) == rate
 
 
 def test_it_stops_by_itself() -> None:
     """Nothing is added in a conversation in which too few added reads were wanted."""
     messages = [*ahead_of("e.py", "f.py", "g.py", "h.py"), *says("", "e.py", ""), *user("b.py")]
-    assert hit_rate(messages) == 0.25
+    assert hit_rate(entries(messages)) == 0.25
     assert paths(messages, "a.py", min_hit_rate=0.25) == ["b.py"]
     assert paths(messages, "a.py", min_hit_rate=0.3) == []
 
@@ -105,7 +105,7 @@ def test_what_is_kept() -> None:
         ["x" * 400],
         ["x" * 400_000],
         ["Error: no such file"],
-        [{"type": "text", "text": "y" * 40}],
+        ["y" * 40],
         ["see", image],
         [],
         [""],

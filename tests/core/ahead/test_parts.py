@@ -9,7 +9,7 @@ import pytest
 from batchwrap.core.tools.find import find
 from batchwrap.options import Batching
 from tests.core.ahead.conversations import added, lines, read, turn
-from tests.core.harness import call
+from tests.core.harness import call, specs
 
 DIALECTS = json.loads((Path(__file__).parents[1] / "dialects.json").read_text())
 
@@ -28,7 +28,9 @@ DIALECT_READS = [entry for entry in DIALECTS if entry["found"] == "read"]
 def test_the_ranges_of_real_agents(entry: dict[str, Any]) -> None:
     """Whatever a real agent calls the range, the next part has no gap and is as long."""
     tool = {"name": entry["name"], "parameters": entry["parameters"]}
-    singles = {one.name: one for one in find([{"type": "function", "function": tool}], Batching())}
+    singles = {
+        one.name: one for one in find(specs({"type": "function", "function": tool}), Batching())
+    }
     path = singles[entry["name"]].path or ""
 
     def part(first: int, last: int) -> dict[str, Any]:

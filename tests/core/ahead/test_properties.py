@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.core.formats import chat
+from batchwrap.core.formats.chat.calls import read_call
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.read_ahead import hit_rate, next_reads
 from batchwrap.core.tools.multi import AHEAD
 from batchwrap.options import AheadSource, ReadAhead
 from tests.core.ahead.conversations import SINGLES, added, paths, read, turn, user
+from tests.core.harness import entries
 from tests.strategies import texts
 
 HOSTILE = """../../etc/passwd /etc/shadow /etc/x.conf .ssh/id_rsa ~/.ssh/config.txt id_rsa.txt
@@ -137,9 +139,9 @@ odd_messages = st.fixed_dictionaries(
 def test_odd_shapes(messages: list[dict[str, Any]], odd_call: dict[str, Any]) -> None:
     """Whatever the messages and the call look like, nothing breaks."""
     assert not messages or chat.is_understood({"messages": messages})
-    reads = next_reads(messages, odd_call, SINGLES, ReadAhead())
+    reads = next_reads(entries(messages), read_call(odd_call), SINGLES, ReadAhead())
     assert all(tool.kind == "read" for tool, _ in reads)
-    rate = hit_rate(messages)
+    rate = hit_rate(entries(messages))
     assert rate is None or 0 <= rate <= 1
 
 

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
+from batchwrap.core.formats.chat.calls import read_call
 from batchwrap.core.moves.read_ahead import next_reads
 from batchwrap.core.tools.find import SingleTool, find
 from batchwrap.options import Batching, ReadAhead
 from tests.core.ahead.conversations import SINGLES, added, paths, read, turn, user
-from tests.core.harness import call
+from tests.core.harness import call, entries, specs
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,7 @@ def tool_of(required: dict[str, str]) -> dict[str, SingleTool]:
     properties = {name: {"type": kind} for name, kind in required.items()}
     parameters = {"type": "object", "properties": properties, "required": list(required)}
     made = {"type": "function", "function": {"name": "read_file", "parameters": parameters}}
-    return {one.name: one for one in find([made], Batching())}
+    return {one.name: one for one in find(specs(made), Batching())}
 
 
 def test_required_parameters() -> None:
@@ -178,7 +179,7 @@ def test_required_parameters() -> None:
 def test_only_reads_bring_reads(name: str) -> None:
     """A call that is no read brings nothing."""
     made = call("c", name, {"path": "a.py"})
-    assert next_reads(user("b.py"), made, SINGLES, ReadAhead()) == []
+    assert next_reads(entries(user("b.py")), read_call(made), SINGLES, ReadAhead()) == []
 
 
 def test_the_options() -> None:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.calls import Call
+from batchwrap.core.formats.entries import Entry
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.read_ahead.past import arguments_in, is_added, may_be_same
 from batchwrap.core.moves.read_ahead.paths import FilePath, parse
@@ -41,14 +42,14 @@ class _Added:
     path: FilePath
     start: int | None
 
-    def is_wanted(self, message: chat.Message, calls: list[chat.ToolCall]) -> bool:
-        """Whether a later message of the model makes use of it."""
+    def is_wanted(self, entry: Entry, calls: Sequence[Call]) -> bool:
+        """Whether a later entry of the model makes use of it."""
         if self.start is not None:
             return any(self._goes_on(arguments_in(call)) for call in calls)
         name = self.path.name
         is_common = name.casefold().partition(".")[0] in _COMMON
         needle = "/".join(self.path.parts[-2:]) if is_common else name
-        said = (*chat.texts(message.get("content")), *map(chat.arguments_of, calls))
+        said = (*entry.texts(), *(call.arguments for call in calls))
         return any(_names(text, needle) for text in said)
 
     def _goes_on(self, given: dict[str, Any]) -> bool:
@@ -60,11 +61,11 @@ class _Added:
         return changes or (is_part(given) and window_of(given).start >= (self.start or 0))
 
 
-def hit_rate(messages: Sequence[chat.Message]) -> float | None:
+def hit_rate(entries: Sequence[Entry]) -> float | None:
     """The share of added reads that turned out to be wanted, from 0 to 1.
 
     Args:
-        messages: the agent view of a conversation.
+        entries: the agent view of a conversation.
 
     Returns:
         None while fewer than 4 are judged. A read is judged when the model names its file,
@@ -73,14 +74,14 @@ def hit_rate(messages: Sequence[chat.Message]) -> float | None:
     waiting: list[_Added] = []
     wanted = unwanted = turn = 0
     seen: set[str] = set()
-    for message in messages:
-        if message.get("role") != "assistant":
+    for entry in entries:
+        if entry.role != "model":
             continue
-        calls = chat.tool_calls(message)
+        calls = entry.calls
         if not _is_wave(calls, seen):
             turn += 1
             own = [call for call in calls if not is_added(call)] if waiting else []
-            hits = [added for added in waiting if added.is_wanted(message, own)]
+            hits = [added for added in waiting if added.is_wanted(entry, own)]
             left = [added for added in waiting if added not in hits]
             waiting = [added for added in left if turn - added.turn < _PATIENCE]
             wanted, unwanted = wanted + len(hits), unwanted + len(left) - len(waiting)
@@ -89,16 +90,16 @@ def hit_rate(messages: Sequence[chat.Message]) -> float | None:
     return wanted / judged if judged >= _ENOUGH else None
 
 
-def _is_wave(calls: list[chat.ToolCall], seen: set[str]) -> bool:
-    """Whether a message with these calls is the rest of a turn that was handed out in parts."""
-    derived = [ids.decode(call.get("id")) for call in calls]
+def _is_wave(calls: Sequence[Call], seen: set[str]) -> bool:
+    """Whether an entry with these calls is the rest of a turn that was handed out in parts."""
+    derived = [ids.decode(call.call_id) for call in calls]
     nonces = {one.turn for one in derived if one is not None}
     is_rest = nonces <= seen or all(map(is_added, calls))
     seen |= nonces
     return bool(calls) and None not in derived and is_rest
 
 
-def _added(call: chat.ToolCall, turn: int) -> _Added | None:
+def _added(call: Call, turn: int) -> _Added | None:
     """What is to be judged, if read-ahead made the call."""
     if not is_added(call):
         return None

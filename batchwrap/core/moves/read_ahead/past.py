@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from batchwrap.core.failures import looks_failed
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.calls import Call
+from batchwrap.core.formats.entries import Entry
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.read_ahead.paths import FilePath, parse
 from batchwrap.core.tools.find import SingleTool
@@ -17,16 +18,16 @@ from batchwrap.core.tools.multi import AHEAD
 
 
 @dataclass(slots=True, repr=False)
-class Call:
+class PastCall:
     """One of the agent's calls.
 
     Attributes:
-        place: where its message stands in the conversation.
+        place: where its entry stands in the conversation.
         tool: its tool.
         given: its arguments; empty where they make no sense.
         path: the file that it names, if it plainly names one.
         is_added: whether read-ahead made it.
-        answer: the message with its result, if it has one.
+        answer: its result, if it has one.
     """
 
     place: int
@@ -34,18 +35,18 @@ class Call:
     given: dict[str, Any]
     path: FilePath | None
     is_added: bool
-    answer: chat.Message = field(default_factory=dict)
+    answer: Entry | None = None
 
     @property
     def text(self) -> str:
         """Its result as one text; empty if there is none."""
-        return chat.text_of(self.answer.get("content"))
+        return "" if self.answer is None else self.answer.text
 
     @property
     def went_well(self) -> bool:
         """Whether it has a result, and that does not read as failed."""
-        text = next((text for text in chat.texts(self.answer.get("content")) if text), "error")
-        return not looks_failed(text)
+        texts = () if self.answer is None else self.answer.texts()
+        return not looks_failed(next((text for text in texts if text), "error"))
 
 
 @dataclass(slots=True)
@@ -55,27 +56,27 @@ class Past:
     Attributes:
         calls: the calls of tools that are known, in order.
         touches: those that read or change a file, by its name in lower case.
-        prompt: the newest user message.
+        prompt: what the user said last.
         asked: where it stands.
     """
 
-    calls: list[Call] = field(default_factory=list)
-    touches: dict[str, list[Call]] = field(default_factory=dict)
+    calls: list[PastCall] = field(default_factory=list)
+    touches: dict[str, list[PastCall]] = field(default_factory=dict)
     prompt: str = ""
     asked: int = -1
 
-    def add(self, call: Call) -> None:
+    def add(self, call: PastCall) -> None:
         """Take in the next call."""
         self.calls.append(call)
         if call.path is not None:
             self.touches.setdefault(call.path.name.casefold(), []).append(call)
 
-    def newest(self, kind: str) -> Call | None:
+    def newest(self, kind: str) -> PastCall | None:
         """The model's newest call of a kind of tool that has a result."""
         own = (c for c in reversed(self.calls) if c.tool.kind == kind and not c.is_added)
         return next((call for call in own if call.answer), None)
 
-    def of(self, path: FilePath) -> list[Call]:
+    def of(self, path: FilePath) -> list[PastCall]:
         """The calls that read or change what may be this file, in order."""
         touches = self.touches.get(path.name.casefold(), ())
         return [call for call in touches if may_be_same(call.path, path)]
@@ -97,39 +98,38 @@ class Past:
         return known and not -1 < changed < named
 
 
-def past_of(messages: Sequence[chat.Message], singles: Mapping[str, SingleTool]) -> Past:
+def past_of(entries: Sequence[Entry], singles: Mapping[str, SingleTool]) -> Past:
     """What the agent view of a conversation tells, in one walk."""
-    past, waiting = Past(), dict[object, Call]()
-    for place, message in enumerate(messages):
-        role = message.get("role")
-        if role == "assistant":
-            for call in chat.tool_calls(message):
-                tool = singles.get(chat.name_of(call))
+    past, waiting = Past(), dict[object, PastCall]()
+    for place, entry in enumerate(entries):
+        if entry.role == "model":
+            for call in entry.calls:
+                tool = singles.get(call.function)
                 if tool is not None and tool.kind in ("read", "edit", "write", "read_only"):
                     past.add(_call(place, tool, call))
                     # Some providers repeat their ids each turn: a result is of the newest.
-                    waiting[str(call.get("id"))] = past.calls[-1]
-        elif role == "tool":
-            answered = waiting.pop(message.get("tool_call_id"), None)
+                    waiting[call.call_id] = past.calls[-1]
+        elif entry.role == "result":
+            answered = waiting.pop(entry.call_id, None)
             if answered is not None:
-                answered.answer = message
-        elif role == "user":
-            past.prompt, past.asked = chat.text_of(message.get("content")), place
+                answered.answer = entry
+        elif entry.role == "user":
+            past.prompt, past.asked = entry.text, place
     return past
 
 
-def arguments_in(call: chat.ToolCall) -> dict[str, Any]:
+def arguments_in(call: Call) -> dict[str, Any]:
     """The arguments of a call; empty where they are no object."""
     try:
-        given = orjson.loads(chat.arguments_of(call))
-    except (orjson.JSONDecodeError, TypeError):  # TypeError: an object that is no JSON
+        given = orjson.loads(call.arguments)
+    except orjson.JSONDecodeError:
         return {}
     return given if isinstance(given, dict) else {}
 
 
-def is_added(call: chat.ToolCall) -> bool:
+def is_added(call: Call) -> bool:
     """Whether read-ahead made a call, as its id tells."""
-    derived = ids.decode(call.get("id"))
+    derived = ids.decode(call.call_id)
     return derived is not None and derived.kind == AHEAD
 
 
@@ -144,8 +144,8 @@ def may_be_same(one: FilePath | None, other: FilePath) -> bool:
     return mine[-shorter:] == its[-shorter:]
 
 
-def _call(place: int, tool: SingleTool, call: chat.ToolCall) -> Call:
+def _call(place: int, tool: SingleTool, call: Call) -> PastCall:
     given = {} if tool.kind == "read_only" else arguments_in(call)
     value = given.get(tool.path) if tool.path else None
     path = parse(value) if isinstance(value, str) else None
-    return Call(place, tool, given, path, is_added(call))
+    return PastCall(place, tool, given, path, is_added(call))

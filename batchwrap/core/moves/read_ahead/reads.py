@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from batchwrap.core.failures import looks_failed
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.calls import Call
+from batchwrap.core.formats.entries import Entry, Parts
 from batchwrap.core.moves.cap import tokens_of
 from batchwrap.core.moves.read_ahead.hits import hit_rate
-from batchwrap.core.moves.read_ahead.past import Call, Past, arguments_in, may_be_same, past_of
+from batchwrap.core.moves.read_ahead.past import Past, PastCall, arguments_in, may_be_same, past_of
 from batchwrap.core.moves.read_ahead.paths import FilePath, is_harmless, is_near, parse
 from batchwrap.core.moves.read_ahead.ranges import Window, ended, is_part, lines_in, move, window_of
 from batchwrap.core.moves.read_ahead.sources import aligned, listed, mentioned, referred
@@ -41,8 +42,8 @@ _Wanted = tuple[FilePath, dict[str, Any], int]
 
 
 def next_reads(
-    messages: Sequence[chat.Message],
-    call: chat.ToolCall,
+    entries: Sequence[Entry],
+    call: Call,
     singles: Mapping[str, SingleTool],
     options: ReadAhead,
     *,
@@ -51,7 +52,7 @@ def next_reads(
     """The reads that are added to a single read, as (tool, JSON arguments), best first.
 
     Args:
-        messages: the agent view of the request.
+        entries: the agent view of the request.
         call: the model's only call, whole.
         singles: the tools of the request, by name.
         options: what the user allows.
@@ -61,7 +62,7 @@ def next_reads(
         At most `max_reads`; none for a call that is no read, if the context is short, or if
         too few reads were wanted so far.
     """
-    tool = singles.get(chat.name_of(call))
+    tool = singles.get(call.function)
     if tool is None or tool.kind != "read" or tool.path is None:
         return []
     given = arguments_in(call)
@@ -69,13 +70,13 @@ def next_reads(
     path = parse(value) if isinstance(value, str) else None
     if path is None or (room is not None and room < _ROOM * options.max_tokens):
         return []
-    reads = _reads(_Now(past_of(messages, singles), tool, given, path, options))
-    rate = hit_rate(messages) if reads else None
+    reads = _reads(_Now(past_of(entries, singles), tool, given, path, options))
+    rate = hit_rate(entries) if reads else None
     return [] if rate is not None and rate < options.min_hit_rate else reads
 
 
 def kept(
-    results: Sequence[Sequence[object]],
+    results: Sequence[Parts],
     max_tokens: int,
     failed: Callable[[str], bool] = looks_failed,
 ) -> list[bool]:
@@ -92,16 +93,12 @@ def kept(
     left = max_tokens
     shown: list[bool] = []
     for parts in results:
-        texts = [text for part in parts for text in _texts(part)]
+        texts = [part for part in parts if isinstance(part, str)]
         text = "\n".join(texts)
         fits = len(texts) == len(parts) and bool(text) and tokens_of(text) <= left
         shown.append(fits and not failed(text))
         left -= tokens_of(text) if shown[-1] else 0
     return shown
-
-
-def _texts(part: object) -> Iterator[str]:
-    return chat.texts(part if isinstance(part, str) else [part])
 
 
 def _reads(now: _Now) -> list[tuple[SingleTool, str]]:
@@ -194,7 +191,7 @@ def _few(paths: Sequence[FilePath], named: int) -> Iterator[_Wanted]:
     return ((path, {}, named) for path in paths if len(paths) <= _MOST_NAMES)
 
 
-def _shown(read: Call) -> Window:
+def _shown(read: PastCall) -> Window:
     """The lines that a read has shown; counted, where it left their number to the tool."""
     window = window_of(read.given)
     return window if window.end else Window(window.start, window.start + lines_in(read.text))

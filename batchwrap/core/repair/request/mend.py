@@ -29,6 +29,11 @@ _MOST_OUTPUT = ("max_tokens", "max_completion_tokens")
 _NEED_TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
 
 
+def asked_output(body: chat.Body) -> object:
+    """The most tokens of an answer that a request asks for, in the field that reserves them."""
+    return body.get("max_completion_tokens")
+
+
 def mend(
     body: chat.Body,
     profile: Profile,

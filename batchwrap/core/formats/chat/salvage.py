@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchwrap.core.formats import chat
-from batchwrap.core.moves import ids
+from batchwrap.core.formats.format import OriginOf
 
 _TEXTS = ("content", "reasoning_content", "reasoning")
 
@@ -70,6 +70,7 @@ class _Call:
 class _Choice:
     """One choice of the stream."""
 
+    origin_of: OriginOf
     text: _Owed = field(default_factory=_Owed)
     calls: dict[object, _Call] = field(default_factory=dict)  # in the order in which they came
     by_id: dict[str, _Call] = field(
@@ -95,12 +96,17 @@ class _Choice:
             return index
         return str(own) if own else next(reversed(self.calls), None)
 
+    def _origin(self, fragment: chat.ToolCall) -> tuple[str, bool]:
+        """What derived ids keep of the id of a call; empty where it has none."""
+        call_id = fragment.get("id")
+        return self.origin_of(call_id) if isinstance(call_id, str) else ("", False)
+
     def _call_of(self, fragment: chat.ToolCall) -> _Call:
         key = self._key_of(fragment)
         call = self.calls.get(key)
         if call is None:
             call = self.calls[key] = _Call(fragment)
-            if own := _short(fragment.get("id")):
+            if own := self._origin(fragment)[0]:
                 self.by_id.setdefault(own, call)
         return call
 
@@ -123,13 +129,11 @@ class _Choice:
 
     def _known(self, fragment: chat.ToolCall, place: int) -> _Call | None:
         """The model's call that goes out in a fragment; None where it is one made of it."""
-        given = _short(fragment.get("id"))
-        if not given:
+        origin, is_derived = self._origin(fragment)
+        if not origin:
             return self.placed.get(place)
-        derived = ids.decode(fragment.get("id"))
-        origin = given if derived is None else derived.origin
         call = self.by_id.get(origin) or self._nameless(origin)
-        if derived is None or call is None:
+        if not is_derived or call is None:
             return call
         call.is_apart = True
         call.owed.take()
@@ -140,7 +144,7 @@ class _Choice:
         new = (
             call
             for call in self.calls.values()
-            if call.place is None and not call.is_apart and not _short(call.head.get("id"))
+            if call.place is None and not call.is_apart and not self._origin(call.head)[0]
         )
         call = next(new, None)
         if call is not None:
@@ -188,10 +192,15 @@ class _Choice:
         return fragment if is_right else {**fragment, "index": call.place}
 
 
-class Salvage:
-    """Keeps account of one stream: what came, and what of it the agent has got."""
+class ChatSalvage:
+    """Keeps account of one stream: what came, and what of it the agent has got.
 
-    def __init__(self) -> None:
+    Args:
+        origin_of: tells what derived ids keep of an id.
+    """
+
+    def __init__(self, origin_of: OriginOf) -> None:
+        self._origin_of = origin_of
         self._choices: dict[Any, _Choice] = {}
         self._like: chat.Body = {"object": "chat.completion.chunk"}
 
@@ -237,7 +246,7 @@ class Salvage:
     def _choice(self, index: Any) -> _Choice:
         choice = self._choices.get(index)
         if choice is None:
-            choice = self._choices[index] = _Choice()
+            choice = self._choices[index] = _Choice(self._origin_of)
         return choice
 
     def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
@@ -274,8 +283,3 @@ def _has_only_text(chunk: chat.Body) -> bool:
         choice.get("finish_reason") or chat.part_of(choice).get("tool_calls")
         for _, choice in chat.choices(chunk)
     )
-
-
-def _short(call_id: object) -> str:
-    """A provider's id as it stands in derived ids; empty for one that is none."""
-    return ids.short(call_id) if isinstance(call_id, str) else ""

@@ -1,0 +1,147 @@
+"""Calls of chat completions, read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from batchwrap.core.formats import chat
+from batchwrap.core.formats.calls import FUNCTION, Call, Fragment
+from batchwrap.core.parse import rendered
+
+# The forms of a call, and the field of each that is written piece by piece.
+_FORMS = {FUNCTION: "arguments", "custom": "input"}
+_OWN = frozenset({"index", "id", "type", *_FORMS})
+_INNER = frozenset({"name", *_FORMS.values()})
+_NOTHING: Mapping[str, Any] = {}
+# All that a call holds which could be written anew.
+_PLAIN = frozenset({"id", "type", "index", FUNCTION})
+
+
+def read_calls(message: chat.Message) -> list[Call]:
+    """The calls of an assistant message; anything that is not one is left out."""
+    return [read_call(call) for call in chat.tool_calls(message)]
+
+
+def read_call(raw: chat.ToolCall) -> Call:
+    """One call of a message."""
+    given, form = _held(raw)
+    call_id, name, text = raw.get("id"), given.get("name"), _text(given.get(_FORMS[form]))
+    return Call(
+        call_id if isinstance(call_id, str) else "",
+        name if isinstance(name, str) else "",
+        text or "",
+        form,
+        _extras(raw, form),
+        _inner(given, form),
+        isinstance(name, str) and text is not None,
+        raw,
+    )
+
+
+def read_fragment(raw: chat.ToolCall, index: int | None = None) -> Fragment:
+    """One fragment of a streamed message, or a whole call of a plain one, which has a place."""
+    given, form = _held(raw)
+    call_id, name = raw.get("id"), given.get("name")
+    return Fragment(
+        chat.index_of(raw) if index is None else index,
+        call_id if isinstance(call_id, str) else "",
+        name if isinstance(name, str) else None,
+        _text(given.get(_FORMS[form])),
+        form if isinstance(raw.get(form), dict) else "",
+        _extras(raw, form),
+        _inner(given, form),
+        bool(raw.get("type")),
+        raw,
+    )
+
+
+def write_call(call: Call) -> chat.ToolCall:
+    """The call as it stands in a message; as it came, where it did."""
+    if call.source is not None:
+        raw: chat.ToolCall = call.source
+        return raw
+    held = {"name": call.name, _FORMS[call.form]: call.arguments} if call.is_whole else {}
+    return {"id": call.call_id, "type": call.form, call.form: {**held, **call.inner}, **call.extras}
+
+
+def write_fragment(part: Fragment, *, numbered: bool = True) -> chat.ToolCall:
+    """The fragment as it stands in a chunk, or, without a number, in a message."""
+    raw: chat.ToolCall | None = part.source
+    if raw is not None:
+        index = raw.get("index") if numbered else None
+        if index == part.index or (not numbered and "index" not in raw):
+            return raw
+        rest = raw if numbered else {k: value for k, value in raw.items() if k != "index"}
+        return {**rest, "index": part.index} if numbered else rest
+    made: chat.ToolCall = {"index": part.index} if numbered else {}
+    if part.call_id:
+        made["id"] = part.call_id
+    form = part.form or FUNCTION
+    if part.is_typed and part.form:
+        made["type"] = form
+    held = {"name": part.name, _FORMS[form]: part.text}
+    held = {name: value for name, value in held.items() if value is not None}
+    if held or part.inner:
+        made[form] = {**held, **part.inner}
+    return {**made, **part.extras}
+
+
+def is_plain(call: chat.ToolCall) -> bool:
+    """Whether nothing is lost if a call is written anew: it is a function's and holds no more."""
+    function = call.get(FUNCTION)
+    return (
+        call.get("type") in (None, FUNCTION)
+        and isinstance(function, dict)
+        and isinstance(call.get("id"), str)
+        and isinstance(function.get("name"), str)
+        and isinstance(function.get("arguments"), str)
+        and holds_only(call, _PLAIN)
+        and holds_only(function, _INNER)
+    )
+
+
+def holds_only(value: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Whether all other fields are empty, as SDKs send them."""
+    return not any(held for name, held in value.items() if name not in names)
+
+
+def _held(raw: chat.ToolCall) -> tuple[Mapping[str, Any], str]:
+    """The object that holds name and arguments, and the form of the call."""
+    for form in _FORMS:
+        given = raw.get(form)
+        if isinstance(given, dict):
+            return given, form
+    return _NOTHING, FUNCTION
+
+
+def _text(value: object) -> str | None:
+    """Arguments as text, also where they came as an object."""
+    return value if isinstance(value, str | None) else rendered(value).decode()
+
+
+def _extras(raw: chat.ToolCall, form: str) -> Mapping[str, Any]:
+    """What of a call has no place of its own; an id or a type that is odd goes through as it is."""
+    call_id, kind = raw.get("id"), raw.get("type")
+    is_usual = isinstance(call_id, str | None) and kind in (None, "", form)
+    if is_usual and raw.keys() <= _OWN:
+        return _NOTHING
+    extras = {n: value for n, value in raw.items() if n not in _OWN and value is not None}
+    if not isinstance(call_id, str | None):
+        extras["id"] = call_id
+    if kind not in (None, "", form):
+        extras["type"] = kind
+    return extras
+
+
+def _inner(given: Mapping[str, Any], form: str) -> Mapping[str, Any]:
+    """The same of the object with name and arguments; an object in their place is kept as one."""
+    key = _FORMS[form]
+    is_usual = isinstance(given.get(key), str | None) and isinstance(given.get("name"), str | None)
+    if is_usual and given.keys() <= {"name", key}:
+        return _NOTHING
+    return {
+        name: value
+        for name, value in given.items()
+        if value is not None and not (name in ("name", key) and isinstance(value, str))
+    }

@@ -1,0 +1,167 @@
+"""Chat completions, for the moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from batchwrap.core.formats import chat
+from batchwrap.core.formats.calls import Call, Fragment
+from batchwrap.core.formats.chat import answers, tools
+from batchwrap.core.formats.chat.entry import ChatEntry, said
+from batchwrap.core.formats.chat.salvage import ChatSalvage
+from batchwrap.core.formats.chat.thinking import asks_to_think
+from batchwrap.core.formats.entries import Entry, Role
+from batchwrap.core.formats.format import (
+    Body,
+    Delta,
+    Local,
+    OriginOf,
+    Piece,
+    Settings,
+    ToolSpec,
+)
+
+
+class ChatFormat:
+    """Chat completions of the OpenAI API, and of all who copied it."""
+
+    is_repaired = True
+
+    def understands(self, body: object, known: int = 0) -> bool:
+        """Whether a request has the shape that batchwrap translates."""
+        return chat.is_understood(body, known)
+
+    def items(self, body: Body) -> list[Any]:
+        """The messages."""
+        messages = body.get("messages")
+        return messages if isinstance(messages, list) else []
+
+    def with_items(self, body: Body, items: list[Any]) -> Body:
+        """A copy of the request with other messages."""
+        return {**body, "messages": items}
+
+    def read(self, items: Sequence[Any]) -> list[Entry]:
+        """An entry for each message."""
+        return [ChatEntry(message) for message in items]
+
+    def write(self, entries: Sequence[Entry]) -> list[Any]:
+        """A message for each entry."""
+        return [cast(ChatEntry, entry).message for entry in entries]
+
+    def key_of(self, item: object) -> str | None:
+        """The id of a message's last tool call."""
+        calls = chat.tool_calls(item) if isinstance(item, dict) else []
+        found = calls[-1].get("id") if calls else None
+        return found if isinstance(found, str) else None
+
+    def said(self, role: Role, text: str | None, calls: Sequence[Call] = ()) -> Entry:
+        """A message that is made here."""
+        return said(role, text, calls)
+
+    def settings(self, body: Body) -> Settings:
+        """What a request asks for, besides its messages."""
+        choice, parallel = body.get("tool_choice"), body.get("parallel_tool_calls")
+        return Settings(
+            tools=frozenset(chat.tool_names(body.get("tools"))),
+            choice=None if choice == "auto" else choice,
+            is_forced=isinstance(choice, dict),
+            parallel=parallel if isinstance(parallel, bool) else None,
+            is_one_answer=body.get("n") in (None, 1),
+            thinks=asks_to_think(body),
+        )
+
+    def tool_items(self, body: Body) -> object:
+        """The tools as they stand in a request."""
+        return body.get("tools")
+
+    def tools(self, listed: object) -> list[ToolSpec]:
+        """The functions among them."""
+        return tools.read_tools(listed)
+
+    def definition(self, tool: ToolSpec) -> object:
+        """A function as a request lists it."""
+        return tools.definition(tool)
+
+    def with_tools(
+        self,
+        body: Body,
+        added: Sequence[Any],
+        hides: Callable[[str], bool],
+        runs: Mapping[str, Iterable[str]],
+    ) -> Body:
+        """A copy of the request with more tools."""
+        return tools.with_tools(body, added, hides, runs)
+
+    def deltas(self, answer: Body) -> list[Delta]:
+        """What a whole completion says."""
+        return answers.deltas(answer)
+
+    def event_deltas(self, event: Body) -> list[Delta]:
+        """What a chunk adds."""
+        return answers.event_deltas(event)
+
+    def piece_alone(self, event: Body) -> Piece | None:
+        """What a chunk adds that holds one piece of a text and nothing else."""
+        return chat.piece_alone(event)
+
+    def with_calls(self, answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
+        """The completion with other calls."""
+        return answers.with_calls(answer, calls)
+
+    def stream(self) -> answers.ChatStream:
+        """Writes chunks."""
+        return answers.ChatStream()
+
+    def salvage(self, origin_of: OriginOf) -> ChatSalvage:
+        """Keeps account of one stream."""
+        return ChatSalvage(origin_of)
+
+    def is_silent(self, event: Body) -> bool:
+        """Whether a chunk holds no more than a role."""
+        return answers.is_silent(event)
+
+    def head(self, answer: Body) -> Mapping[str, Any]:
+        """What local answers repeat of an answer."""
+        return answers.head(answer)
+
+    def usage(self, answer: Body) -> Any:
+        """The usage that an answer reports."""
+        return answer.get("usage")
+
+    def cached(self, usage: Any) -> tuple[int, int] | None:
+        """(tokens out of the prompt cache, tokens of the prompt)."""
+        return answers.cached(usage)
+
+    def timing(self, answer: Body) -> tuple[float | None, float | None]:
+        """(output tokens, seconds of generating them)."""
+        return answers.timing(answer)
+
+    def local(self, answer: Local) -> Body:
+        """A local answer as a completion."""
+        return answers.local(answer)
+
+    def local_events(self, answer: Local, *, with_usage: bool) -> list[Body]:
+        """A local answer as chunks."""
+        return answers.local_events(answer, with_usage=with_usage)
+
+    def wants_usage(self, body: Body) -> bool | None:
+        """What `stream_options.include_usage` says; False where nothing can be added to it."""
+        options = body.get("stream_options")
+        if options is None:
+            return None
+        if not isinstance(options, dict):
+            return False
+        return bool(options["include_usage"]) if "include_usage" in options else None
+
+    def with_usage(self, body: Body) -> Body:
+        """The request that asks for the usage of its stream."""
+        options = {**(body.get("stream_options") or {}), "include_usage": True}
+        return {**body, "stream_options": options}
+
+    def is_empty(self, event: Body) -> bool:
+        """Whether a chunk has no choices."""
+        return not event.get("choices")
+
+
+CHAT_FORMAT = ChatFormat()

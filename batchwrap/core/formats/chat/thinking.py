@@ -1,0 +1,44 @@
+"""Whether a request turns thinking on or off, in the ways of many providers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchwrap.core.formats import chat
+
+_OFF = ("none", "minimal", "disabled", "off", "", False, 0)
+_TEMPLATE = ("enable_thinking", "thinking", "reasoning_effort")
+
+
+def asks_to_think(body: chat.Body) -> bool | None:
+    """Whether a request turns thinking on or off; None if it says nothing of it."""
+    extra = body.get("extra_body")
+    for fields in (body, extra if isinstance(extra, dict) else {}):
+        template = fields.get("chat_template_kwargs")
+        told = [
+            _level(fields.get("reasoning_effort")),
+            _switch(fields.get("reasoning")),
+            _switch(fields.get("thinking")),
+            _level(fields.get("enable_thinking")),
+            *(_level(template.get(key)) for key in _TEMPLATE if isinstance(template, dict)),
+        ]
+        said = [one for one in told if one is not None]
+        if said:
+            return any(said)
+    return None
+
+
+def _level(value: Any) -> bool | None:
+    """What an effort, a budget or a flag says."""
+    if value is None or not isinstance(value, (str, int, float)):
+        return None
+    return value not in _OFF
+
+
+def _switch(value: Any) -> bool | None:
+    """What an object such as ``{"type": "enabled"}`` or ``{"effort": "high"}`` says."""
+    if not isinstance(value, dict):
+        return _level(value)
+    keys = ("enabled", "type", "effort", "max_tokens", "budget_tokens")
+    said = [told for key in keys if (told := _level(value.get(key))) is not None]
+    return all(said) if said else None

@@ -1,0 +1,254 @@
+"""The seam between the moves and the APIs: what a format does for them.
+
+The moves know entries, calls and tools; a format knows JSON. Whoever adds an API writes a folder
+with one `Format`, and the endpoint that has it (`endpoints`).
+
+    body --items--> [item] --read--> [Entry] -- the moves --> [Entry] --write--> [item] --> body
+    answer, or event --deltas--> [Delta] -- the moves --> [Fragment] --Stream--> answer, or events
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from batchwrap.core.formats.calls import Call, Fragment
+from batchwrap.core.formats.entries import Entry, Role
+
+Body = dict[str, Any]
+# The choice, which call (None: it is the choice's text), and what is new.
+Piece = tuple[int, int | None, str]
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class ToolSpec:
+    """One of a request's functions.
+
+    Attributes:
+        name: its name.
+        parameters: the JSON schema of its arguments, as the agent sent it.
+        description: what the agent says that it does.
+    """
+
+    name: str
+    parameters: Any
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a request asks for, besides its messages.
+
+    Attributes:
+        tools: the names of all of its tools, functions or not.
+        choice: its choice of tools; None where the model is free.
+        is_forced: whether it names the tools that the model must, or may, call.
+        parallel: whether the model may make several calls in one answer; None: it does not say.
+        is_one_answer: whether it asks for one answer, not for several to choose from.
+        thinks: whether it turns thinking on or off; None: it does not say.
+    """
+
+    tools: frozenset[str] = frozenset()
+    choice: object = None
+    is_forced: bool = False
+    parallel: bool | None = None
+    is_one_answer: bool = True
+    thinks: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Delta:
+    """What an answer, or one event of a stream, adds to one of its choices.
+
+    Attributes:
+        choice: which one; answers of most APIs have one.
+        fragments: of tool calls.
+        text: what a whole answer says; None for an event.
+        is_over: whether the choice is complete with it.
+        is_cut: whether that is because the model ran out of output tokens.
+        is_bound: whether it holds something that belongs to the calls as the model wrote them,
+            such as signed thinking; they are merged with no others then.
+    """
+
+    choice: Any = 0
+    fragments: Sequence[Fragment] = ()
+    text: str | None = None
+    is_over: bool = False
+    is_cut: bool = False
+    is_bound: bool = False
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Local:
+    """An answer that hands out calls without a round trip.
+
+    Attributes:
+        calls: what it hands out, in order.
+        answer_id: so many random characters for its id.
+        head: what it repeats of the model's answer.
+        usage: what it reports, as the provider wrote it; None for zero.
+    """
+
+    calls: Sequence[Fragment]
+    answer_id: str
+    head: Mapping[str, Any] = field(default_factory=dict)
+    usage: Any = None
+
+
+class Stream(Protocol):
+    """Writes the events of one streamed answer; it may keep count of indices and numbers."""
+
+    def rewritten(self, event: Body, calls: Sequence[Sequence[Fragment] | None]) -> list[Body]:
+        """The events for one that came.
+
+        Args:
+            event: it.
+            calls: for each `Delta` of it the calls that stand there now; None: as they came.
+        """
+
+    def continued(self, event: Body, calls: Sequence[Fragment]) -> list[Body]:
+        """The events for one that held a single piece of a call's arguments."""
+
+    def left(
+        self, event: Body | None, calls: Sequence[tuple[Any, Sequence[Fragment]]]
+    ) -> list[Body]:
+        """The events at the end of a stream.
+
+        Args:
+            event: any of the stream, whose other fields the new ones take over; None: none came.
+            calls: (choice, calls that are left) of choices that were not finished.
+        """
+
+
+class Salvage(Protocol):
+    """The rest of a stream whose translation was broken off: what the agent has not got yet."""
+
+    def see(self, came: Body, made: list[Body] | None, piece: Piece | None = None) -> None:
+        """An event came, and these went out for it; None: the event itself."""
+
+    def chunk(self, event: Body) -> list[Body] | None:
+        """The events for one that is not translated, behind what is owed; None: as it came."""
+
+    def end(self) -> list[Body]:
+        """What is owed at the end of the stream."""
+
+
+# What a derived id keeps of the provider's own, and whether it is a derived one.
+OriginOf = Callable[[str], tuple[str, bool]]
+
+
+class Format(Protocol):
+    """One API.
+
+    Attributes:
+        is_repaired: whether `core.repair` knows its requests and answers.
+    """
+
+    is_repaired: bool
+
+    # Requests.
+
+    def understands(self, body: object, known: int = 0) -> bool:
+        """Whether a request has the shape that batchwrap translates; so many items are known to."""
+
+    def items(self, body: Body) -> list[Any]:
+        """The items of a conversation: messages, or what the API has in their place."""
+
+    def with_items(self, body: Body, items: list[Any]) -> Body:
+        """A copy of the request with another conversation."""
+
+    def read(self, items: Sequence[Any]) -> list[Entry]:
+        """The entries of some items, from the beginning of one on."""
+
+    def write(self, entries: Sequence[Entry]) -> list[Any]:
+        """The items of some entries; those that nobody changed are the same objects."""
+
+    def key_of(self, item: object) -> str | None:
+        """The id of the last tool call in an item of the model's; None where it has none."""
+
+    def said(self, role: Role, text: str | None, calls: Sequence[Call] = ()) -> Entry:
+        """An entry that is made here."""
+
+    def settings(self, body: Body) -> Settings:
+        """What a request asks for, besides its conversation."""
+
+    # Tools.
+
+    def tool_items(self, body: Body) -> object:
+        """The request's tools as they stand there."""
+
+    def tools(self, listed: object) -> list[ToolSpec]:
+        """The functions among them."""
+
+    def definition(self, tool: ToolSpec) -> object:
+        """A function as a request lists it."""
+
+    def with_tools(
+        self,
+        body: Body,
+        added: Sequence[Any],
+        hides: Callable[[str], bool],
+        runs: Mapping[str, Iterable[str]],
+    ) -> Body:
+        """A copy of the request with more tools.
+
+        Args:
+            body: the request.
+            added: definitions.
+            hides: whether one of the agent's tools, by its name, is left out; never one that the
+                request forces.
+            runs: the tools that each new one runs, by name: it is allowed where all of them are.
+        """
+
+    # Answers.
+
+    def deltas(self, answer: Body) -> list[Delta]:
+        """What a whole answer says, choice by choice."""
+
+    def event_deltas(self, event: Body) -> list[Delta]:
+        """What an event of a stream adds, choice by choice."""
+
+    def piece_alone(self, event: Body) -> Piece | None:
+        """What an event adds that holds one piece of a text, or of arguments, and nothing else."""
+
+    def with_calls(self, answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
+        """The answer with other calls in each choice; the same object where they are the same."""
+
+    def stream(self) -> Stream:
+        """Writes the events of one answer."""
+
+    def salvage(self, origin_of: OriginOf) -> Salvage:
+        """Keeps account of one stream."""
+
+    def is_silent(self, event: Body) -> bool:
+        """Whether an event says nothing to the agent but who speaks."""
+
+    def head(self, answer: Body) -> Mapping[str, Any]:
+        """What local answers repeat of an answer, or of an event."""
+
+    def usage(self, answer: Body) -> Any:
+        """The usage that an answer or an event reports, as it came; None: none."""
+
+    def cached(self, usage: Any) -> tuple[int, int] | None:
+        """(tokens out of the prompt cache, tokens of the prompt); None where one is not told."""
+
+    def timing(self, answer: Body) -> tuple[float | None, float | None]:
+        """(output tokens, seconds of generating them) that an answer or an event reports."""
+
+    def local(self, answer: Local) -> Body:
+        """A local answer as a whole."""
+
+    def local_events(self, answer: Local, *, with_usage: bool) -> list[Body]:
+        """A local answer as a stream; usage only where it was asked for."""
+
+    # Streams whose usage only batchwrap has asked for.
+
+    def wants_usage(self, body: Body) -> bool | None:
+        """Whether a stream is to tell its usage; None: the request does not say, but could."""
+
+    def with_usage(self, body: Body) -> Body:
+        """The request that asks for the usage of its stream."""
+
+    def is_empty(self, event: Body) -> bool:
+        """Whether an event holds nothing of an answer but, maybe, its usage."""
