@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from batchwrap.core.limits.cost import NOTHING, Cost, Rule, Usage, reserve, usage_of
+from batchwrap.core.formats.chat.usage import usage_of
+from batchwrap.core.limits.cost import NOTHING, Cost, Rule, Usage, reserve
 
 PLAIN = Rule(default_output=1_000)
 

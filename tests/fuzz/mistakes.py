@@ -19,11 +19,11 @@ _FRAME = {
             "machine",
             "passthrough",
             "progress",
-            "salvage",
             "states",
         )
     ),
     *("batchwrap.core.formats.sse", "batchwrap.core.tally"),
+    "batchwrap.core.formats.chat.salvage",
     *(f"batchwrap.drive.{name}" for name in ("answer", "attempt", "sync")),
     *(f"batchwrap.adapters.{name}" for name in ("events", "incoming", "wire")),
     *(

@@ -15,7 +15,8 @@ from batchwrap.analyze.formats.blocks import usage_of as blocks_usage
 from batchwrap.analyze.formats.requests import Request, Stitcher
 from batchwrap.analyze.said import Said, dict_of, dicts_in, text_of
 from batchwrap.core.formats import chat
-from batchwrap.core.limits.cost import Usage, usage_of
+from batchwrap.core.formats.chat.usage import usage_of
+from batchwrap.core.limits.cost import Usage
 
 NAME = "chat messages"
 _ROLES = ("assistant", "developer", "function", "system", "tool", "user")

@@ -44,7 +44,7 @@ class GuardedTranslation:
         self._guard = guard
         self._form = form
         self._inner: Translation = _PLAIN
-        self._salvage = self._new_salvage()
+        self._salvage: Salvage | None = None
         self._is_broken = False  # whether the translation of a stream was broken off
         self.mends = self.fits_forms = self.reads_errors = False
         with guard.step("begin"):
@@ -52,8 +52,12 @@ class GuardedTranslation:
             self.mends, self.fits_forms = inner.mends, inner.fits_forms
             self.reads_errors = inner.reads_errors
 
-    def _new_salvage(self) -> Salvage:
-        return NoSalvage() if self._form is None else self._form.salvage(ids.origin_of)
+    def _account(self) -> Salvage:
+        """What keeps account of the stream; made when it is needed, inside of the guard."""
+        if self._salvage is None:
+            form = self._form
+            self._salvage = NoSalvage() if form is None else form.salvage(ids.origin_of)
+        return self._salvage
 
     def _guarded(self, step: str, do: Callable[[Translation], T]) -> T:
         """What the translator says; what says one that changes nothing if it fails."""
@@ -101,7 +105,7 @@ class GuardedTranslation:
 
     def ask_again(self) -> Body | None:
         """The request that asks again, in the provider view; None: the agent's own."""
-        self._salvage = self._new_salvage()
+        self._salvage = None
         return self._guarded("again", lambda inner: inner.ask_again())
 
     def check_size(self, tokens: int) -> None:
@@ -160,7 +164,7 @@ class GuardedTranslation:
                 return self._accounted(chunk, made, piece)
             self.break_off()
         with self._guard.step("salvage"):
-            return self._salvage.chunk(chunk)
+            return self._account().chunk(chunk)
         return None
 
     def _accounted(
@@ -168,7 +172,7 @@ class GuardedTranslation:
     ) -> list[Body] | None:
         """What was made of a chunk, once it is known to be handed out."""
         with self._guard.step("salvage"):
-            self._salvage.see(chunk, made, piece)
+            self._account().see(chunk, made, piece)
         return made
 
     def lost(self, fault: Fault) -> list[Body] | None:
@@ -196,5 +200,5 @@ class GuardedTranslation:
                 return self._inner.end(chunk, marked=marked)
             self.break_off()
         with self._guard.step("salvage"):
-            return self._salvage.end()
+            return self._account().end()
         return []

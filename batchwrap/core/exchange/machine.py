@@ -175,7 +175,8 @@ class Exchange:
         if self._limits_tokens or self._translator.measures:
             with self.guard.step("estimate"):
                 self._estimate()
-        self._ask_usage()
+        with self.guard.step("usage"):
+            self._ask_usage()
         return self._says(self._reserve())
 
     def waits(self, expected_s: float | None, limit: Limit | None) -> None:
@@ -268,7 +269,8 @@ class Exchange:
         else:
             request.unasked, request.has_asked = request.changed, True
             request.changed = self._translator.ask_again()
-            self._ask_usage()
+            with self.guard.step("usage"):
+                self._ask_usage()
         self._answer = AnswerProgress(self._answer.head)
         if self._limits_tokens:
             with self.guard.step("estimate"):
@@ -343,7 +345,7 @@ class Exchange:
     @property
     def counted_as(self) -> str:
         """What estimates are corrected for: the model, and the endpoint of other estimates."""
-        return self.model if self.is_translated else f"{self._endpoint.name}:{self.model}"
+        return self.model if self._endpoint.is_tokenized else f"{self._endpoint.name}:{self.model}"
 
     @property
     def model(self) -> str:
@@ -437,7 +439,7 @@ class Exchange:
         """How much the request may cost."""
         request = self._request
         output = sent = request.sent
-        if self.is_translated:
+        if self._endpoint.is_tokenized:
             request.estimated = self._counter.raw(sent)
         else:
             request.estimated = self._endpoint.prompt_tokens(sent)
@@ -456,8 +458,8 @@ class Exchange:
         may_ask = form is not None and self._translator.asks_usage and sent.get("stream")
         if form is None or not may_ask or form.wants_usage(sent) is not None:
             return
-        self._request.asked_usage = True
         self._request.changed = form.with_usage(sent)
+        self._request.asked_usage = True
 
     def _understood(self) -> None:
         """The provider has taken the request."""

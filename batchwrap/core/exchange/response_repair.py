@@ -12,9 +12,9 @@ from batchwrap.core.failures import looks_failed
 from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.chat.calls import read_call
+from batchwrap.core.formats.chat.usage import usage_of
 from batchwrap.core.formats.format import Body, Piece
 from batchwrap.core.formats.sameness import Conversation, Prefixes
-from batchwrap.core.limits.cost import usage_of
 from batchwrap.core.moves.cap import tokens_in
 from batchwrap.core.repair import diagnosis, faults
 from batchwrap.core.repair.answer import AnswerRepair

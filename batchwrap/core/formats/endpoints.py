@@ -13,8 +13,9 @@ from typing import Any
 
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.chat.format import CHAT_FORMAT
+from batchwrap.core.formats.chat.usage import usage_of
 from batchwrap.core.formats.format import Format
-from batchwrap.core.limits.cost import Usage, usage_of
+from batchwrap.core.limits.cost import Usage
 
 Told = Mapping[str, Any]
 
@@ -39,6 +40,7 @@ class Endpoint:
             a conversation, only the account that has it can go on.
         gains: whether its requests would gain from batching and reminders.
         format: reads and writes what is sent there for the moves; None: nothing is translated.
+        is_tokenized: whether its prompts are counted with a tokenizer; others roughly, by bytes.
         opening: the types of the events that come before an answer and hold nothing of it. Chat
             has none: clients show with its first chunk that somebody answers.
     """
@@ -51,6 +53,7 @@ class Endpoint:
     pooled: bool = True
     gains: bool = False
     format: Format | None = None
+    is_tokenized: bool = False
     opening: Sequence[str] = ()
 
     def opens(self, event: chat.Body) -> str | None:
@@ -121,7 +124,13 @@ def _embeddings_usage(usage: Told) -> Told:
     return {"prompt_tokens": usage.get("prompt_tokens"), "completion_tokens": 0}
 
 
-CHAT = Endpoint(name="chat", suffix="/chat/completions", prompt=("messages",), format=CHAT_FORMAT)
+CHAT = Endpoint(
+    name="chat",
+    suffix="/chat/completions",
+    prompt=("messages",),
+    format=CHAT_FORMAT,
+    is_tokenized=True,
+)
 # Chat completions that a layer of ours in front has translated already.
 TRANSLATED = Endpoint(name="translated", suffix=CHAT.suffix, prompt=CHAT.prompt)
 

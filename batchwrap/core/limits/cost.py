@@ -105,36 +105,11 @@ def reserve(prompt_tokens: int, body: Mapping[str, Any], rule: Rule) -> Cost:
 def most_output(body: Mapping[str, Any], rule: Rule) -> int:
     """The most tokens that the answer to a request may have, all its choices together."""
     given = (body.get("max_completion_tokens"), body.get("max_tokens"))
-    most = next((value for value in given if _is_count(value)), rule.default_output)
+    most = next((value for value in given if is_count(value)), rule.default_output)
     answers = body.get("n")
-    return most * (max(1, answers) if _is_count(answers) else 1)
+    return most * (max(1, answers) if is_count(answers) else 1)
 
 
-def usage_of(body: Mapping[str, Any]) -> Usage | None:
-    """The usage that a completion or a chunk reports, if it does.
-
-    Moonshot reports it in the choice of a stream's last chunk, too; it is the same.
-    """
-    usage = body.get("usage")
-    if not isinstance(usage, dict):
-        choices = body.get("choices")
-        first = choices[0] if isinstance(choices, list) and choices else None
-        usage = first.get("usage") if isinstance(first, dict) else None
-    if not isinstance(usage, dict):
-        return None
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not _is_count(prompt) or not _is_count(completion):
-        return None
-    return Usage(prompt, completion, min(_cached(usage), prompt))
-
-
-def _cached(usage: Mapping[str, Any]) -> int:
-    details = usage.get("prompt_tokens_details")
-    given = details.get("cached_tokens") if isinstance(details, dict) else None
-    found = usage.get("prompt_cache_hit_tokens") if given is None else given  # DeepSeek's name
-    return found if _is_count(found) else 0
-
-
-def _is_count(value: object) -> TypeGuard[int]:
+def is_count(value: object) -> TypeGuard[int]:
     """Whether a value can be a number of tokens; no bucket could hold more."""
     return type(value) is int and 0 <= value <= _MOST_TOKENS
