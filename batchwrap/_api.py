@@ -31,10 +31,10 @@ def wrap(
         batching: how calls are batched; None switches it off.
         reminders: when the model is reminded; None switches it off.
         throttle: how requests are held back and retried; None switches it off.
-        repair: which defects of the provider are put right; None switches it off.
+        repair: which defects of the provider are repaired; None switches it off.
         preset: ``"fast"`` (the single tools are hidden, reads are added ahead, more reminders) or
             ``"careful"`` (small batches, the history is left alone). A part that is given
-            here as something else than its default counts before the preset's.
+            here with other than its default values takes the place of the preset's part.
         remind_every: short for `Reminders.every`.
         on_event: called with each `Event`, in the thread or task that made the request.
         in_place: change the client itself instead of a copy; the module is always changed
@@ -75,9 +75,11 @@ def batched(
         fn: a function, sync or async, that takes the fields of a chat request as keyword
             arguments (`messages`, `tools`, `stream`, …) and returns a completion, or a
             stream of chunks, as objects of OpenAI or litellm, or as dicts.
+        options: those of `wrap`.
 
     Returns:
-        A function of the same signature. What it returns keeps its type and hidden fields.
+        A function of the same signature, whose results keep their type and hidden fields;
+        without `fn`, a decorator that makes one.
 
     Raises:
         ConfigError: an option is wrong.
@@ -103,9 +105,12 @@ def install(
     """Wrap every client that is made from now on in this process, with the options of `wrap`.
 
     For clients that a framework makes for itself and does not hand out. Call it before the
-    framework is imported. Wrapped are the clients of openai (Azure's, too), groq, cerebras
+    framework is imported. It wraps the clients of openai (including Azure's), groq, cerebras
     and anthropic, and `litellm.completion` and `acompletion`; all of them share one budget.
-    Clients that were made before stay as they are. A second call takes the place of the first.
+    Clients that were made before stay as they are. A second call replaces the first.
+
+    Args:
+        options: those of `wrap`.
 
     Raises:
         ConfigError: an option is wrong.
@@ -121,9 +126,9 @@ def install(
 
 
 def uninstall() -> None:
-    """Undo `install`: clients made from now on are bare, and those made in between act so.
+    """Undo `install`: new clients are not wrapped, and those that were act as if they were not.
 
-    Without an installation this does nothing.
+    It does nothing where nothing was installed.
     """
     from batchwrap.adapters import process
 
@@ -135,6 +140,9 @@ def stats(target: object = None) -> Stats:
 
     Args:
         target: a wrapped client or decorated function; None: the whole process.
+
+    Returns:
+        A copy of the counters as they are now; it does not change any more.
 
     Raises:
         ConfigError: the target was not wrapped.

@@ -1,4 +1,4 @@
-"""What the model may be reminded of, and how a mode shows in a conversation: data, no code."""
+"""What the model may be reminded of, and the texts that show a change of mode: data, no code."""
 
 from __future__ import annotations
 
@@ -20,25 +20,29 @@ class Directive:
 
     Args:
         id: its name in `stats` and events.
-        text: what the model is told; the same words each time. ``{name}`` stands for a tool of
+        text: the words of the reminder, the same each time. ``{name}`` stands for a tool of
             the request: ``{read}``, ``{edit}``, ``{write}``, ``{todo}`` for the agent's own
             tools of that kind, ``{multi_read}``, ``{multi_edit}``, ``{multi_write}``,
             ``{batch}`` for what is offered beside them, ``{multi_tools}`` for all of that with
-            its uses, and any other name for a tool of that name. A directive that names a tool
-            which the request does not have is not given.
+            its uses, and any other name for a tool of that name. A directive is left out where
+            it names a tool that the request does not have.
         kind: when it is due. ``"prefetch"`` when planning begins; ``"group_edits"`` when
             planning is over and building begins; ``"general"`` every N turns, in turn with
             others of the kind; ``"bookkeeping"`` when the model spends turns on its to-do list
             alone; ``"lapse"`` after two single calls that could have been one (``{tool}``,
             ``{multi}`` and ``{call}`` are then the tool, its multi-tool, and the call that
             both should have been).
-        when: in which mode: ``"plan"``, ``"build"`` (all that is not known to be planning), or
+        when: in which mode: ``"plan"``, ``"build"`` (whatever is not known to be planning), or
             ``"always"``.
-        models: patterns of model names (``"*qwen*"``) that it is for; empty: all models.
-        unless: a regular expression; a system prompt in which it is found contradicts the
-            directive, which is then held back.
+        models: patterns of the names of the models that it is for (``"*qwen*"``); empty: all
+            models.
+        unless: a regular expression. Where it matches, the system prompt contradicts the
+            directive, and the directive is withheld.
         judged: whether it should be followed by a batch. One that is followed too rarely
-            switches itself off; switch this off for words about something else.
+            switches itself off. Set it to False for a directive about something else.
+
+    Raises:
+        ConfigError: a value is wrong; the error names it.
     """
 
     id: str
@@ -70,9 +74,12 @@ class Marker:
     Args:
         mode: the mode from there on.
         pattern: a regular expression that is found in a message of the user or the system.
-        tool: the name of a tool whose results are looked at in their place.
-        switch: it says that the mode changes there, so the other one was before, even where
-            the conversation does not show that any more.
+        tool: the name of a tool whose results are searched in place of these messages.
+        switch: whether the text says that the mode changes there. The other mode then holds
+            before it, even where the conversation does not show that any more.
+
+    Raises:
+        ConfigError: a value is wrong, or `pattern` is not a regular expression.
     """
 
     mode: Mode

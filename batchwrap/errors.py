@@ -43,7 +43,7 @@ class LimitExceeded(BatchwrapError):
     (`RateLimitError`) with the code ``batchwrap_limit_exceeded``.
 
     Attributes:
-        limit: the limit that is in the way, as text.
+        limit: the limit that the request exceeds, as text.
         requested: how much of it the request needs, in the limit's own unit.
         retry_after_s: seconds until it could be admitted; None if it never can.
     """
@@ -58,14 +58,14 @@ class LimitExceeded(BatchwrapError):
 
 
 class RequestTooLarge(LimitExceeded):
-    """A request that no waiting helps: it is larger than a limit ever admits.
+    """A request is larger than a limit ever admits, so waiting does not help.
 
     Through a wrapped client it has status 413 and the code ``batchwrap_request_too_large``.
     """
 
 
 class QuotaExhausted(LimitExceeded):
-    """A limit of an hour, a day or longer is used up, and its return is too far away to wait.
+    """A limit of an hour, a day or longer is used up, and refills too late to wait for it.
 
     Through a wrapped client it is a `RateLimitError` with the code
     ``batchwrap_quota_exhausted``.
@@ -73,7 +73,7 @@ class QuotaExhausted(LimitExceeded):
 
 
 class ClientClosed(BatchwrapError):
-    """The client was closed while a request of it waited.
+    """The client was closed while one of its requests waited.
 
     Through a wrapped client it is the SDK's own connection error.
     """
@@ -83,7 +83,7 @@ class ClientClosed(BatchwrapError):
 
 
 class StoreUnavailable(BatchwrapError):
-    """The place where a shared budget is kept cannot be read or written now.
+    """The store of a shared budget cannot be read or written now.
 
     Attributes:
         store: which one: ``"sqlite:///limits.db"``, or the URL of a server without its password.
@@ -95,17 +95,17 @@ class StoreUnavailable(BatchwrapError):
 
 
 class StoreRefused(StoreUnavailable):
-    """The place where a shared budget is kept refuses for good: no waiting helps.
+    """The store of a shared budget refuses permanently, so waiting does not help.
 
-    A wrong password, a command that the user may not run, a cluster of which a single node was
-    named, a file that may not be written, an account that is damaged. It is raised whatever
-    `Throttle.store_down` says: a budget of its own for each process would hide a mistake.
+    The password is wrong, the user may not run a command, a cluster's single node was named, a
+    file may not be written, or an account is damaged. It is raised whatever
+    `Throttle.store_down` says: a budget of its own for each process would hide the mistake.
     Through a wrapped client it has the code ``batchwrap_store_refused``.
     """
 
 
 class BrokenAnswer(BatchwrapError):
-    """The provider's answer is broken, or reports an error, and cannot be put right.
+    """The provider's answer is broken, or reports an error, and cannot be repaired.
 
     A decorated function raises it. Through a wrapped client it reaches the caller as the SDK's
     own error, with a code that begins with ``batchwrap_`` or is the provider's.

@@ -34,14 +34,17 @@ _ENGINE = "__batchwrap__"
 
 
 def hook(**options: Any) -> CustomLogger:
-    """Put the engine around every router of this process, and return what `callbacks` may name.
+    """Put the engine around every router of this process.
 
-    For options that a YAML file cannot tell: make it in a module of your own beside
-    ``config.yaml`` (``translate = batchwrap.litellm.hook(…)``) and name that. `batchwrap.stats`
-    takes what is returned. The newest hook counts.
+    For options that a YAML file cannot express: make the hook in a module of your own beside
+    ``config.yaml`` (``translate = batchwrap.litellm.hook(…)``) and name it under `callbacks`. A
+    later hook replaces an earlier one.
 
     Args:
         options: those of `batchwrap.batched`.
+
+    Returns:
+        An object that `callbacks` may name, and that `batchwrap.stats` takes.
 
     Raises:
         ConfigError: an option is wrong.

@@ -1,4 +1,4 @@
-"""The mode of the agent, told from outside: for all requests made inside a block."""
+"""The mode of the agent, set by the program for all requests made inside a block."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _mode: ContextVar[Mode | None] = ContextVar("batchwrap_mode", default=None)
 
 @contextmanager
 def mode(name: Mode) -> Iterator[None]:
-    """Requests made inside are planning, or building.
+    """Declare that the requests made inside this block are planning, or building.
 
-    It counts before what stands in the conversation; the header ``x-batchwrap-mode`` of a
-    request counts before it. Tasks of asyncio and trio inherit it from the one that starts
-    them; a new thread does not, unless it is started with a copy of the context, as
-    `asyncio.to_thread` does.
+    It takes precedence over the mode that the conversation shows; the header
+    ``x-batchwrap-mode`` of a request takes precedence over it. Tasks of asyncio and trio inherit
+    it from the one that starts them; a new thread does not, unless it is started with a copy of
+    the context, as `asyncio.to_thread` does.
 
     Args:
         name: ``"plan"`` or ``"build"``.

@@ -111,6 +111,9 @@ class Limit:
             looks back over the last `per_s` seconds.
         burst: how many fit into a full bucket; `amount` unless given.
         zone: the time zone of fixed periods: ``"America/Los_Angeles"``.
+
+    Raises:
+        ConfigError: a value is wrong; the error names it.
     """
 
     kind: LimitKind
@@ -152,14 +155,17 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """What one of the agent's tools does, where its shape does not tell.
+    """What one of the agent's tools does, where its name and parameters do not show it.
 
     Args:
         kind: ``"read"`` and ``"read_only"`` (a search, a listing: no single-kind multi-tool)
             may go out together; ``"edit"`` and ``"write"`` wait for what they conflict with;
             ``"sequential"`` (a shell) goes one at a time, in order; ``"bookkeeping"`` (a to-do
-            list) rides along with anything.
+            list) may be batched with anything.
         path: the parameter that names the file; found by its name unless given.
+
+    Raises:
+        ConfigError: `kind` is none of these.
     """
 
     kind: ToolKind
@@ -177,14 +183,18 @@ class ReadAhead(_Part):
     """Reads that are added to a single read, so that the next round trip is saved.
 
     Args:
-        max_reads: most reads that are added to one call.
-        max_tokens: most tokens (estimated) that the added results bring into the conversation.
+        max_reads: the most reads that are added to one call.
+        max_tokens: the most tokens (estimated) that the added results bring into the
+            conversation.
         min_hit_rate: the share of added reads that must turn out to be wanted; below it,
             nothing is added any more in that conversation.
         sources: where to look for what will be read next: ``"prompt"`` (files that the
             newest user message names), ``"chunk"`` (the next part of a file that is read in
             parts), ``"search"`` (other files of the newest search result), ``"reference"``
             (files that the file just read names, with a folder).
+
+    Raises:
+        ConfigError: an option is wrong; the error names it.
     """
 
     max_reads: int = 4
@@ -214,23 +224,27 @@ class Batching(_Part):
         mixed: offer `batch`, whose items name their tools, beside the multi-tools of one kind.
         delivery: how the agent gets the calls: ``"parallel"``, ``"serial"`` (one in each
             answer), or ``"auto"``: parallel unless the request says
-            ``parallel_tool_calls: false``. What conflicts waits in all of these.
+            ``parallel_tool_calls: false``. Conflicting calls wait in all of these.
             ``"at_once"``: nothing waits; for an agent that runs the calls of an answer one
-            after the other itself, or tells them as text in its next request.
-        approvals: the agent asks a person before it edits: edits go one by one.
-        local_usage: what answers without a round trip report as usage: ``"zero"``, or
+            after the other itself, or writes them as text into its next request.
+        approvals: whether the agent asks a person before it edits; edits then go out one by
+            one.
+        local_usage: the usage that answers without a round trip report: ``"zero"``, or
             ``"last_prompt"`` for agents that show how full the context is.
         on_failure: after a failed command of a ``"sequential"`` tool: ``"stop"`` cancels the
-            rest, and the model is told; ``"go_on"`` runs it all the same.
-        failed: whether a tool's result reads as failed; what is held back behind a failed
-            edit is not run. By default texts that begin with "Error" and the like.
-        max_items: most items that the schema of a multi-tool asks for. A longer batch
+            rest, and the model is told; ``"go_on"`` runs the rest all the same.
+        failed: decides whether a tool's result reads as failed; calls that wait behind a
+            failed edit are not run. None: texts that begin with "Error" and the like.
+        max_items: the most items that the schema of a multi-tool asks for. A longer batch
             is run all the same.
         coalesce: whether runs of single calls in the history become multi-calls: ``"auto"``
             where the provider is known not to cache prompts, ``"always"``, ``"never"``.
         read_ahead: reads that are added to a single read; None adds none.
-        context_tokens: size of the model's context window; batches get smaller as it fills
-            up. None: as the provider's preset says, where it does.
+        context_tokens: size of the model's context window, in tokens; batches get smaller as
+            it fills up. None: the size that the provider's preset names, if it does.
+
+    Raises:
+        ConfigError: an option is wrong, or `approvals` is combined with ``"at_once"``.
     """
 
     offer: Literal["alongside", "instead", "never"] = "alongside"
@@ -279,14 +293,14 @@ Placement = Literal["append", "user", "system"]
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Reminders(_Part):
-    """When the model is told again to batch, and in which words.
+    """When the model is reminded to batch, and in which words.
 
     Args:
         every: assistant turns without a batch until the next reminder; None: never by count.
         on_lapse: remind at once when two turns in a row were single calls that could have
             been one multi-call, or when turns are spent on the to-do list alone.
-        cooldown: assistant turns after a reminder in which a lapse brings no other one.
-        max_per_conversation: most reminders in one conversation.
+        cooldown: assistant turns after a reminder in which a lapse causes no further one.
+        max_per_conversation: the most reminders in one conversation.
         placement: ``"append"`` puts them at the end of the newest user or tool message;
             ``"user"`` and ``"system"`` make messages of their own, where the model is not
             known to refuse one at that place.
@@ -294,8 +308,11 @@ class Reminders(_Part):
         modes: how plan and build mode show in the conversation.
         prefetch_when_thinking: remind of reading ahead also where the model thinks, which
             makes it think about all of it.
-        min_tokens_per_s: below this measured speed of generation the model is not pressed to
-            group edits, since the round trip is not what takes the time; 0 presses always.
+        min_tokens_per_s: below this measured speed of generation the model is not asked to
+            group edits, since generating takes longer than the round trip; 0 always asks.
+
+    Raises:
+        ConfigError: an option is wrong, or two directives have the same id.
     """
 
     every: int | None = 6
@@ -340,7 +357,7 @@ class Clock(Protocol):
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Let so many seconds pass. It must not block: tasks call it, too."""
+        """Let this many seconds pass. It must not block, since tasks call it, too."""
         ...
 
 
@@ -358,14 +375,17 @@ class Throttle(_Part):
             for several hosts.
         store_down: while the store cannot be reached: ``"local"`` keeps the limits in each
             process by itself, ``"fail"`` fails requests with `StoreUnavailable`.
-        keys: API keys of several accounts, whose limits add up: the one that can admit a
-            request first takes it; a conversation stays with its key while that costs little.
-        max_wait_s: longest wait, in seconds, before a request fails instead.
+        keys: API keys of several accounts, whose limits are pooled: a request goes to the key
+            that can admit it first; a conversation stays with its key while that costs little.
+        max_wait_s: the longest wait, in seconds; a request that would wait longer fails.
         retry: a tenacity retrying object (`stop`, `wait` and `retry` of it are used) in
             place of the default of 6 attempts with exponential backoff and jitter.
-            A `Retry-After` of the provider stays the floor of every wait.
-        clock: the time that waits take, for tests: `batchwrap.testing.ManualClock`. None: the
-            system's. Only with the memory as store.
+            No wait is shorter than the `Retry-After` of the provider.
+        clock: the clock that waits use, for tests: `batchwrap.testing.ManualClock`. None: the
+            system's. Only with ``store="memory"``.
+
+    Raises:
+        ConfigError: an option is wrong, or `clock` is combined with a shared store.
     """
 
     limits: str | Sequence[Limit] = "auto"
@@ -413,42 +433,45 @@ class Throttle(_Part):
 class Repair(_Part):
     """Which defects of a provider are repaired, and which become errors.
 
-    What is healthy keeps its bytes in any case. The five groups are on: each defect of theirs has
-    one meaning only. What is right for most but not for all is asked for one by one, or with
-    `Repair.all()`. `docs/repair.md` lists what belongs to a group.
+    What is healthy keeps its bytes in any case. The five groups `stream`, `calls`, `arguments`,
+    `errors` and `request` are on: each of their defects has one meaning only. Repairs that are
+    right for most endpoints but not for all are switched on one by one, or with `Repair.all()`.
+    `docs/repair.md` lists what belongs to a group.
 
     Args:
         stream: answers have the form of the API: chunks and choices in its shape, one of its
             finish reasons, usage where clients look for it, a stream only where one was asked for.
-        calls: each call has an index, an id and a name of its own, each told once, and no marks
-            of call markup around it.
-        arguments: ``"lossless"`` repairs the arguments of calls where no content of theirs
-            changes; ``"bold"`` also drops reasoning in front of them, and keeps the backslash
+        calls: each call has an index, an id and a name of its own, each sent once, and no
+            remains of call markup around it.
+        arguments: ``"lossless"`` repairs the arguments of calls where their content does not
+            change; ``"bold"`` also drops reasoning in front of them, and keeps the backslash
             of unknown escapes for read-only tools; ``"off"`` leaves them alone.
-        errors: what would pass as success is an error: one inside of a stream, an error body of
-            any shape, an answer that says nothing (once for each request), a stream that ends
-            before its answer is complete.
+        errors: a failure that would pass as success becomes an error: one inside of a stream,
+            an error body of any shape, an empty answer (once for each request), a stream that
+            ends before its answer is complete.
         request: calls and results of a request are paired, in order, with ids, arguments and
             fields that its provider takes.
         snapshots: fragments of arguments, and deltas of texts, that repeat all that came before
             are understood.
         leaked_calls: ``"gated"``: calls that the server left in the text, or that the provider
             wrote and then refused to hand out (Groq's `failed_generation`), become proper calls
-            if nothing speaks against it; ``"off"``: they stay a text, or an error.
+            if they pass all checks; ``"off"``: they stay a text, or an error.
         think_tags: ``"tags"``: reasoning in tags that begins the text moves to
             `reasoning_content`; ``"prefilled"``: also where the model's template opened it,
             which holds the text back until its end.
         rearrange: messages are moved, merged or split where the provider's template wants it.
         keep_reasoning: where the provider wants a turn's reasoning content back (DeepSeek) and
             the agent has dropped it, it is sent as it came; off, an empty text is.
-        fold_failures: of calls that failed in a row in the same way, the last one is sent,
-            with their number.
+        fold_failures: of calls that failed in a row in the same way, only the last one is
+            sent, with their number.
         max_output: limit of the output tokens that a request asks for, where the provider
             charges them in advance (Cerebras); None: as the request says.
         preflight: ``"refuse"``: a request that is larger than the model's context, where
-            that is known, is not sent; ``"note"``: an event says so; ``"off"``.
+            that is known, is not sent; ``"note"``: it is sent, and an event says so; ``"off"``:
+            nothing is checked.
         provider: name of the provider's rules for requests: ``"cerebras"``, ``"mistral"``, …
-            None: as the preset of the limits says, else the rules that all have.
+            None: the rules that the preset of the limits names, or else those that are common
+            to all providers.
 
     Raises:
         ConfigError: an option is wrong, or has the name of a switch that is part of a group.
@@ -483,7 +506,17 @@ class Repair(_Part):
 
     @classmethod
     def all(cls, *, provider: str | None = None) -> Repair:
-        """Every repair that is safe, and those that are right for most and so are asked for."""
+        """Every repair, including those that are right for most endpoints but not for all.
+
+        Args:
+            provider: name of the provider's rules for requests, as in `Repair`.
+
+        Returns:
+            The options with every repair switched on.
+
+        Raises:
+            ConfigError: `provider` is not a name.
+        """
         return cls(
             arguments="bold",
             snapshots=True,

@@ -23,10 +23,10 @@ class Waiting:
 
     Attributes:
         limits: whose limits it waits for: a plan, or a provider and a model.
-        limit: the limit that is in the way; empty if the provider has said to wait.
-        waited_s: for how long it has waited.
-        expected_s: how long it would wait in all if time alone gave something back; None where
-            only the end of another request tells.
+        limit: the limit that holds it back; empty if the provider has said to wait.
+        waited_s: for how long it has waited, in seconds.
+        expected_s: how long it would wait in all, in seconds, if no other request ended before;
+            None where only the end of another request can admit it.
     """
 
     limits: str
@@ -44,7 +44,7 @@ class Stats:
         round_trips: requests that reached the provider, refused ones included.
         multi_calls: multi-calls of the model that were expanded.
         items: single calls that they became.
-        folds: turns that were folded back; what is settled is not folded again.
+        folds: turns that were folded back; the frozen prefix is not folded again.
         coalesced: single calls of the model that were merged into a multi-call.
         read_ahead: reads that were added to the model's own.
         local_answers: requests answered without a round trip, with calls that had waited.
@@ -56,17 +56,18 @@ class Stats:
         prompt_tokens: prompt tokens as the provider counted them.
         cached_tokens: those of the prompt tokens that came from the provider's cache.
         completion_tokens: output tokens as the provider counted them.
-        failed_open: requests that were refused with what we added, and sent again without.
-        switched_off: requests that were only folded, as the model's endpoint has refused what we
-            add, and taken the same request without it.
+        failed_open: requests that the provider refused with batchwrap's additions, and that were
+            sent again without them.
+        switched_off: requests that were only folded, since the model's endpoint had refused
+            batchwrap's additions and accepted the same request without them.
         internal_errors: exceptions in batchwrap's own code, or in a function of yours, that cost
             no answer: what was not translated was handed on as it was. The log says where.
-        asked_again: multi-calls that meant nothing, of which the model was told inside of the same
-            request, so that the agent never saw them; each is a round trip more.
+        asked_again: multi-calls that could not be understood. The model was asked again inside of
+            the same request, so the agent never saw them; each costs one more round trip.
         malformed: by model, how many of its multi-calls were not in the form that was asked for:
             understood `tolerantly` all the same, `in_part`, or `not_at_all`.
         not_understood: request bodies of a shape that was passed on untouched.
-        passed_through: requests that are none of our business, untouched.
+        passed_through: requests to other paths, which are passed on untouched.
         only_throttled: requests to endpoints other than chat completions, by endpoint: held back,
             retried and settled, but without batches and reminders.
         repairs: how often each repair was needed, by name.
@@ -74,7 +75,7 @@ class Stats:
             `judged` since by what the model did at its next chance, and `followed` by a
             batch; the `tokens` that it took up (a rough estimate, in each request again);
             and how often it was `withheld_…` and why.
-        defects: what was broken and could not be put right, by kind.
+        defects: defects of answers that could not be repaired, by kind.
         waiting: the requests that wait for a limit now. All other numbers only ever grow.
     """
 
@@ -144,11 +145,11 @@ class Stats:
 
 
 class Counters:
-    """Adds up from any thread; what is counted here is counted above, too.
+    """Thread-safe counters of one target; what is counted here is counted in `above`, too.
 
     Args:
-        above: what counts for more than this one target.
-        waiting: tells who waits now.
+        above: the counters of the whole process; None for these themselves.
+        waiting: returns the requests of this target that wait now.
     """
 
     def __init__(
@@ -183,7 +184,7 @@ class Counters:
         return "\n".join([group, model, *what])
 
     def waiting(self) -> Iterator[Waiting]:
-        """Who waits now, here and below."""
+        """The requests that wait now, of this target and of those that count into it."""
         yield from self._waiting()
         for one in list(self._below):
             yield from one.waiting()

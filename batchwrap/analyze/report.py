@@ -21,7 +21,12 @@ Watch = Callable[[str, int], object]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file that was skipped, or a part of one, and why."""
+    """A file that was skipped, or a part of one, and why.
+
+    Attributes:
+        file: its path, or ``-`` for the standard input.
+        reason: why it was skipped.
+    """
 
     file: str
     reason: str
@@ -33,7 +38,8 @@ class Report:
 
     Attributes:
         totals: the counts.
-        pressure: the plan and what it would do; None where no plan was named.
+        pressure: the plan, and how long its limits would hold the requests back; None where no
+            plan was named.
         formats: files by their format.
         problems: what was skipped; the first hundred.
         skipped: files that were skipped, all of them.
@@ -46,7 +52,12 @@ class Report:
     skipped: int = 0
 
     def add_problem(self, file: str, reason: str) -> None:
-        """Take note of something that was skipped."""
+        """Record a file, or a part of one, that was skipped.
+
+        Args:
+            file: its path, or ``-`` for the standard input.
+            reason: why it was skipped.
+        """
         if len(self.problems) < _MOST_PROBLEMS:
             self.problems.append(Problem(file, reason))
 
@@ -92,10 +103,14 @@ def analyze(
 
     Args:
         paths: files and folders; ``-`` is the standard input.
-        plan: whose limits the requests are played against; None for no such thing.
-        tokens_per_s: the speed of the model, for that.
-        most: items that a batch has at most.
-        watch: told, as files are read, which one it is and how many bytes came since.
+        plan: the plan whose limits the requests are replayed against; None replays nothing.
+        tokens_per_s: the speed of the model in that replay.
+        most: the most items of a batch.
+        watch: called while files are read, with the file's path and the number of bytes read
+            since the last call.
+
+    Returns:
+        The report, which also names the files that could not be read.
 
     Raises:
         ConfigError: there is no such plan.

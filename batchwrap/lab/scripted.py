@@ -37,7 +37,10 @@ _QUOTED_CALL = re.compile(r"\{[^{}]*\}")
 
 
 class Script:
-    """A model that plays its replies in order, whatever it is asked. Thread-safe.
+    """A model that plays its replies in order, whatever the request is. Thread-safe.
+
+    Args:
+        replies: what it answers, one for each request.
 
     Raises:
         RuntimeError: (when called) all replies have been played.
@@ -72,15 +75,18 @@ class Habit:
     what batching is worth if a model behaves so; it does not show that one does.
 
     Args:
-        turns: assistant turns for which the model goes on using a multi-tool after it was
+        turns: assistant turns for which the model continues to use a multi-tool after it was
             reminded of it, or used one itself. With 0 it never batches: where only a
-            multi-tool is on offer, its calls have one item.
-        unasked: it uses a multi-tool that is on offer without having been reminded.
+            multi-tool is offered, its calls have one item.
+        unasked: whether it uses an offered multi-tool without having been reminded.
         multi_tool: how the name of a multi-tool for reading begins.
         multi_tools: how the name of any multi-tool of one kind begins.
         read_tools: names of single read tools that the model knows.
         path: regular expression for a path in a prompt.
         heeds_max_items: whether it asks for no more items than the schema's `maxItems`.
+
+    Raises:
+        ConfigError: `turns` is below 0.
     """
 
     turns: int = 4

@@ -168,6 +168,9 @@ class Lab:
     def wait_idle(self, timeout_s: float = 5.0) -> None:
         """Return when no request is running.
 
+        Args:
+            timeout_s: how long to wait, in seconds of wall time.
+
         Raises:
             TimeoutError: one still is after `timeout_s` seconds of wall time.
         """

@@ -1,4 +1,4 @@
-"""Testing an agent with batchwrap: a scripted provider, a clock that needs no time, what was said.
+"""Testing an agent with batchwrap: a scripted provider, a manual clock, the calls of messages.
 
 The provider is a real HTTP server on the loopback (`batchwrap.lab`), so that the agent runs with
 its own SDK and nothing is patched. `docs/testing.md` shows all of it.

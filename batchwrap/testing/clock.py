@@ -1,4 +1,4 @@
-"""A clock for tests: what would wait moves it on."""
+"""A clock for tests: a wait advances it and takes no real time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _NEW_YEAR_2026_S = 1_767_225_600.0
 
 
 class ManualClock:
-    """Time that passes only where somebody waits, or when it is told to.
+    """A clock that advances only where somebody waits, or when `sleep` is called.
 
     Give it to a client, ``Throttle(clock=clock)``, and to the lab, ``Lab(…, clock=clock)``. Then
-    a wait for a limit, after a refusal or for generated tokens takes no real time: it moves the
-    clock. Only a wait for another request that is still running is real. Thread-safe.
+    a wait for a limit, after a refusal or for generated tokens takes no real time: it advances
+    the clock. Only a wait for another request that is still running is real. Thread-safe.
 
     Example:
         >>> clock = ManualClock()
@@ -41,10 +41,13 @@ class ManualClock:
         return self._now_s - self._start_s
 
     def sleep(self, seconds: float) -> None:
-        """Move on by so many seconds, at once.
+        """Advance the clock, at once.
+
+        Args:
+            seconds: by how much; not below 0.
 
         Raises:
-            ConfigError: time does not go back.
+            ConfigError: `seconds` is below 0.
         """
         if not seconds >= 0:
             raise ConfigError("seconds", f"{seconds!r} is below 0")

@@ -1,4 +1,4 @@
-"""What was called, in one form for both views."""
+"""The tool calls of messages, in one form for both the agent's and the provider's view."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def calls_in(messages: object) -> list[tuple[str, Any]]:
             (``lab.journal[-1].json["messages"]``).
 
     Returns:
-        Name and arguments of each; arguments that are no JSON stay text.
+        Name and decoded arguments of each call; arguments that are no JSON stay a text.
 
     >>> calls_in({"tool_calls": [{"function": {"name": "ls", "arguments": "{}"}}]})
     [('ls', {})]

@@ -169,6 +169,12 @@ class Workspace:
         names with a leading dot are no exception. Linked folders are not entered; a link to a
         file is listed if the file is inside.
 
+        Args:
+            pattern: relative to the root.
+
+        Returns:
+            Paths relative to the root, with forward slashes.
+
         Raises:
             PathError: the pattern is absolute or has ``..`` in it.
         """

@@ -1,1 +1,1 @@
-"""Putting broken provider output right, in front of every other move."""
+"""Repair of broken provider output, in front of every other move."""

@@ -14,7 +14,7 @@ class Ledger:
         self._tally = tally
 
     def repaired(self, name: str) -> None:
-        """A defect was put right."""
+        """A defect was repaired."""
         self._tally.add(f"repairs.{name}")
         self._tally.note("repaired", repair=name)
 

@@ -84,7 +84,7 @@ def _content(message: chat.Message, profile: Profile, count: Count) -> chat.Mess
 def _arguments(call: chat.ToolCall) -> chat.ToolCall:
     """The call with arguments that are the JSON text of an object.
 
-    Those that can be put right without loss were run so. The others were refused, or never
+    Those that can be repaired without loss were run in that form. The others were refused, or never
     run: nothing of them may stand there as if it had been done; the result tells of it.
     """
     function = chat.function_of(call)
