@@ -30,9 +30,9 @@ from batchwrap.options import Event, EventName, Options
 from batchwrap.stats import PROCESS, Counters
 from batchwrap.throttle import retry
 from batchwrap.throttle.accounts import Origin, name_of
+from batchwrap.throttle.admission import AdmissionRequest
 from batchwrap.throttle.budget import Budget
 from batchwrap.throttle.estimate import Estimator
-from batchwrap.throttle.gate import Gate
 from batchwrap.throttle.periods import zone_offset_s
 from batchwrap.throttle.signal import UNCLOSED, Waits
 
@@ -54,13 +54,13 @@ class Call:
 
     Attributes:
         exchange: its machine.
-        gate: its limits.
+        admission: asks the limits for each of its attempts.
         is_known: whether it goes to a provider that batchwrap knows.
         ended: whom to tell of its end.
     """
 
     exchange: Exchange
-    gate: Gate
+    admission: AdmissionRequest
     is_known: bool
     ended: Callable[[Exchange], None]
 
@@ -109,36 +109,35 @@ class Engine:
         """
         if endpoint.format is not None and is_offered(body, endpoint.format):
             endpoint = TRANSLATED  # by a layer in front that could send no mark
-        request = self.budget.request(body, origin, pooled=endpoint.pooled)
+        admission = self.budget.request(body, origin, pooled=endpoint.pooled, waits=waits)
         throttle = self.options.throttle if retries else None
-        observer = Observer(body, request.provider.name, origin, self.options.on_event)
+        observer = Observer(body, admission.provider.name, origin, self.options.on_event)
         context = Context(
             options=self.options,
             random_text=self._random_text,
             memory=self._memory.of(name_of(origin.api_key)),
             tally=Tally(time.time),
-            provider=request.provider,
+            provider=admission.provider,
             now_s=time.monotonic(),
             model=model_facts(str(body.get("model"))),
             mode=mode or current_mode(),
             clock=time.monotonic,
             zones=zone_offset_s,
         )
-        gate = Gate(self.budget, request, waits)
         exchange = Exchange(
             body,
             context=context,
             endpoint=endpoint,
             counter=self._estimator,
-            limits_tokens=self.budget.counts_tokens(request),
+            limits_tokens=admission.counts_tokens,
             backoff=retry.backoff(throttle) if throttle else retry.never,
-            takes_over=gate.takes_over,
+            takes_over=admission.takes_over,
             retries=throttle is not None,
             may_answer=may_answer,
             watch=observer,
         )
         ended = partial(self._ended, observer)
-        return Call(exchange, gate, bool(request.provider.name), ended)
+        return Call(exchange, admission, bool(admission.provider.name), ended)
 
     def _ended(self, observer: Observer, exchange: Exchange) -> None:
         """Take over what an exchange counted, and what it showed."""

@@ -60,14 +60,15 @@ async def _measure_async(pair: Callable[[], Awaitable[object]]) -> float:
 
 def by_store(url: str) -> float:
     """By the contract of a store."""
+    from batchwrap.core.limits.windows import meters
     from batchwrap.throttle.stores import open_store
 
-    scope, store, tickets = _scope(), open_store(url), count()
+    known, store, tickets = meters(_limits()), open_store(url), count()
 
     def pair() -> None:
         ticket = f"t{next(tickets)}"
-        store.reserve("a", scope.meters, [_COST, 1, 1], ticket, owner="me")
-        store.settle("a", scope.meters, ticket, [_COST // 2, 1, 1])
+        store.reserve("a", known, [_COST, 1, 1], ticket, owner="me")
+        store.settle("a", known, ticket, [_COST // 2, 1, 1])
 
     try:
         return measure(pair)
@@ -76,25 +77,26 @@ def by_store(url: str) -> float:
 
 
 def by_limiter() -> float:
-    """Through the limiter, in memory."""
-    from batchwrap.core.limits.cost import Cost
-    from batchwrap.throttle.accounts import Account
-    from batchwrap.throttle.asks import Ask
-    from batchwrap.throttle.limiter import Limiter
-    from batchwrap.throttle.stores import MemoryStore
+    """Through an admission request and the limiter's queue, with the books, in memory."""
+    from batchwrap.core.limits.cost import Cost, Usage
+    from batchwrap.options import Throttle
+    from batchwrap.throttle.accounts import Origin
+    from batchwrap.throttle.budget import Budget
 
-    cost, limiter = Cost(1, _COST), Limiter(MemoryStore(), max_wait_s=60)
-    ask, spent = Ask(_scope(), [Account("a")], cost, cost), Cost(1, _COST // 2)
-    return measure(lambda: limiter.settle(limiter.acquire(ask), spent))
+    request = Budget(Throttle(limits=_limits())).request({"model": "m"}, Origin())
+    cost, spent, usage = Cost(1, _COST), Cost(1, _COST // 2), Usage(_COST // 4, _COST // 4)
+
+    def pair() -> None:
+        request.reserve(cost, cost)
+        request.settle(spent, usage)
+
+    return measure(pair)
 
 
-def _scope() -> Any:
-    from batchwrap.core.limits.windows import meters
+def _limits() -> tuple[Any, ...]:
     from batchwrap.options import Limit
-    from batchwrap.throttle.asks import Scope
 
-    limits = (Limit("tokens", _PLENTY), Limit("requests", _PLENTY), Limit("concurrency", _PLENTY))
-    return Scope("all", limits, meters(limits))
+    return (Limit("tokens", _PLENTY), Limit("requests", _PLENTY), Limit("concurrency", _PLENTY))
 
 
 def aiolimiter() -> float:

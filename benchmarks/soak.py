@@ -244,7 +244,7 @@ class Process:
             for one in (client.threads, client.tasks):
                 engine = engine_of(one)
                 assert engine is not None
-                found += len(engine.budget.limiter._waiters.holding())
+                found += len(engine.budget.limiter._registry.all())
                 if self._store == "memory":
                     found += not engine.budget.is_idle
         return found

@@ -104,7 +104,9 @@ def of_a_request() -> list[Step]:
 def of_an_admission() -> list[Step]:
     """From the question whether a request may go to its answer."""
     steps = of_a_request()
-    start = next(place for place, step in enumerate(steps) if step.name == "Gate.acquire")
+    start = next(
+        place for place, step in enumerate(steps) if step.name == "AdmissionRequest.reserve"
+    )
     return _inside(steps, start)
 
 

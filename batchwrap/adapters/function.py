@@ -242,7 +242,7 @@ def _call(
         if not target.is_async:  # else it is counted where it is awaited
             call.ended(exchange)
 
-    answer = sync.run(call.exchange, send, gate=call.gate, on_end=ended)
+    answer = sync.run(call.exchange, send, admission=call.admission, on_end=ended)
     made = target.answered(request, answer, is_async=False)
     if made is None and isinstance(answer.outcome, AnswerLocally):
         return _call(target, args, kwargs, may_answer=False)
@@ -272,7 +272,7 @@ async def _call_async(
             return AsyncResult(None, target.templates, head, guard, error)
         return incoming
 
-    answer = await tasks.run(call.exchange, send, gate=call.gate, on_end=call.ended)
+    answer = await tasks.run(call.exchange, send, admission=call.admission, on_end=call.ended)
     made = target.answered(request, answer, is_async=True)
     if made is None and isinstance(answer.outcome, AnswerLocally):
         return await _call_async(target, args, kwargs, may_answer=False)

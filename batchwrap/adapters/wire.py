@@ -252,7 +252,7 @@ class SyncWire(_Wire):
             return SyncIncoming(response, self.library, call.exchange)
 
         try:
-            answer = sync.run(call.exchange, send, gate=call.gate, on_end=call.ended)
+            answer = sync.run(call.exchange, send, admission=call.admission, on_end=call.ended)
         except BatchwrapError as error:
             return self._failed(error, request)
         if isinstance(answer.outcome, AnswerLocally):
@@ -303,7 +303,9 @@ class AsyncWire(_Wire):
             return AsyncIncoming(response, self.library, call.exchange)
 
         try:
-            answer = await tasks.run(call.exchange, send, gate=call.gate, on_end=call.ended)
+            answer = await tasks.run(
+                call.exchange, send, admission=call.admission, on_end=call.ended
+            )
         except BatchwrapError as error:
             return self._failed(error, request)
         if isinstance(answer.outcome, AnswerLocally):

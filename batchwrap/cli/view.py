@@ -9,15 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from batchwrap.cli.books import Page, Today, pages
-from batchwrap.core.limits.cost import NOTHING
 from batchwrap.core.limits.state import Level, Snapshot
 from batchwrap.errors import ConfigError
 from batchwrap.options import Limit, Throttle
 from batchwrap.throttle.accounts import Account, Origin
-from batchwrap.throttle.asks import Scope, key_of
 from batchwrap.throttle.budget import Budget
 from batchwrap.throttle.presence import told
 from batchwrap.throttle.presets import plan
+from batchwrap.throttle.scope import LimitScope
 from batchwrap.throttle.stores import Used
 from batchwrap.throttle.stores.contract import DAY_S
 
@@ -36,7 +35,7 @@ class Standing:
     """
 
     account: str
-    scope: Scope
+    scope: LimitScope
     now: Snapshot
 
     @property
@@ -117,14 +116,13 @@ class Viewer:
         others = [Running(key, self._store.snapshot(key, ())) for key in rest]
         return View(self._store.name, now_s, found, standings, others)
 
-    def _planned(self, found: Iterable[Page]) -> dict[str, tuple[str, Scope]]:
+    def _planned(self, found: Iterable[Page]) -> dict[str, tuple[str, LimitScope]]:
         """Each account with limits of the plan, by its key in the store."""
         scopes = [(page.account, self._scope(page.model)) for page in found]
-        return {key_of(Account(who), scope): (who, scope) for who, scope in scopes if scope.limits}
+        return {scope.key(Account(who)): (who, scope) for who, scope in scopes if scope.limits}
 
-    def _scope(self, model: str) -> Scope:
-        request = self._budget.request({"model": model}, Origin())
-        return self._budget.ask(request, NOTHING, NOTHING).scope
+    def _scope(self, model: str) -> LimitScope:
+        return self._budget.request({"model": model}, Origin()).scope()
 
 
 def as_dict(view: View) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats.chat import Body
 from batchwrap.drive.answer import Answer, Held, Incoming, sent
 from batchwrap.drive.attempt import Attempt
-from batchwrap.throttle.gate import Gate
+from batchwrap.throttle.admission import AdmissionRequest
 
 In = TypeVar("In", bound=Incoming)
 
@@ -64,7 +64,7 @@ def run(  # noqa: C901  # one case for each action
     exchange: Exchange,
     send: Callable[[Body | None, str | None], In],
     *,
-    gate: Gate,
+    admission: AdmissionRequest,
     on_end: Callable[[Exchange], None],
 ) -> Answer[In, Pieces]:
     """Obey the exchange until there is an answer to hand out.
@@ -73,14 +73,14 @@ def run(  # noqa: C901  # one case for each action
         exchange: the machine.
         send: sends a body (None: the agent's own, as it is) with an API key (None: the
             agent's own) and returns the answer.
-        gate: admits each attempt.
+        admission: asks for the admission of each attempt.
         on_end: called once, when everything was handed out or given up.
 
     Raises:
-        LimitExceeded: the gate does not admit the request.
+        LimitExceeded: the limits do not admit the request.
         Exception: whatever `send` raises.
     """
-    attempt, incoming = Attempt(exchange, on_end), None
+    attempt, incoming = Attempt(exchange, admission, on_end), None
     try:
         action = exchange.start()
         while True:
@@ -90,11 +90,11 @@ def run(  # noqa: C901  # one case for each action
                     return Answer(None, local)
                 case actions.Reserve(cost, minimum, headroom):
                     with exchange.guard.step("admit"):
-                        attempt.lease = gate.acquire(cost, minimum, headroom, exchange.waits)
-                    action = exchange.reserved(attempt.waited_s)
+                        admission.reserve(cost, minimum, headroom, exchange.waits)
+                    action = exchange.reserved(admission.waited_s)
                 case actions.Send(body):
                     with exchange.sending():
-                        incoming = send(body, attempt.api_key)
+                        incoming = send(body, admission.api_key)
                     attempt.arrived()
                     action = exchange.received(incoming.head, time.time())
                     attempt.learn()
@@ -103,11 +103,11 @@ def run(  # noqa: C901  # one case for each action
                     action = actions.Send(None)
                 case actions.Wait(seconds, refusal):
                     _drop(sent(incoming))
-                    gate.pause(attempt.refused(refusal, seconds))
+                    admission.pause(attempt.refused(refusal, seconds))
                     action = exchange.waited()
                 case actions.AskAgain():
                     sent(incoming).close()
-                    attempt.asks_again()
+                    attempt.settle()
                     action = exchange.ask_again()
                 case actions.ReadFirst():
                     action = exchange.first(sent(incoming).first())

@@ -14,7 +14,7 @@ from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats.chat import Body
 from batchwrap.drive.answer import Answer, AsyncIncoming, AsyncPiecesSource, Held, sent
 from batchwrap.drive.attempt import Attempt
-from batchwrap.throttle.gate import Gate
+from batchwrap.throttle.admission import AdmissionRequest
 
 In = TypeVar("In", bound=AsyncIncoming)
 
@@ -85,7 +85,7 @@ async def run(  # noqa: C901  # one case for each action
     exchange: Exchange,
     send: Callable[[Body | None, str | None], Awaitable[In]],
     *,
-    gate: Gate,
+    admission: AdmissionRequest,
     on_end: Callable[[Exchange], None],
 ) -> Answer[In, AsyncPieces]:
     """Obey the exchange until there is an answer to hand out.
@@ -94,14 +94,14 @@ async def run(  # noqa: C901  # one case for each action
         exchange: the machine.
         send: sends a body (None: the agent's own, as it is) with an API key (None: the
             agent's own) and returns the answer.
-        gate: admits each attempt.
+        admission: asks for the admission of each attempt.
         on_end: called once, when everything was handed out or given up.
 
     Raises:
-        LimitExceeded: the gate does not admit the request.
+        LimitExceeded: the limits do not admit the request.
         Exception: whatever `send` raises.
     """
-    attempt, incoming = Attempt(exchange, on_end), None
+    attempt, incoming = Attempt(exchange, admission, on_end), None
     try:
         action = exchange.start()
         while True:
@@ -111,13 +111,11 @@ async def run(  # noqa: C901  # one case for each action
                     return Answer(None, local)
                 case actions.Reserve(cost, minimum, headroom):
                     with exchange.guard.step("admit"):
-                        attempt.lease = await gate.acquire_async(
-                            cost, minimum, headroom, exchange.waits
-                        )
-                    action = exchange.reserved(attempt.waited_s)
+                        await admission.reserve_async(cost, minimum, headroom, exchange.waits)
+                    action = exchange.reserved(admission.waited_s)
                 case actions.Send(body):
                     with exchange.sending():
-                        incoming = await send(body, attempt.api_key)
+                        incoming = await send(body, admission.api_key)
                     attempt.arrived()
                     action = exchange.received(incoming.head, time.time())
                     attempt.learn()
@@ -126,11 +124,11 @@ async def run(  # noqa: C901  # one case for each action
                     action = actions.Send(None)
                 case actions.Wait(seconds, refusal):
                     await _drop(sent(incoming))
-                    await gate.pause_async(attempt.refused(refusal, seconds))
+                    await admission.pause_async(attempt.refused(refusal, seconds))
                     action = exchange.waited()
                 case actions.AskAgain():
                     await sent(incoming).close()
-                    attempt.asks_again()
+                    attempt.settle()
                     action = exchange.ask_again()
                 case actions.ReadFirst():
                     action = exchange.first(await sent(incoming).first())

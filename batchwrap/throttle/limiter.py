@@ -23,20 +23,22 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf, isfinite
 from threading import RLock
+from typing import Any
 from weakref import finalize
 
 from batchwrap._forks import renew_in_child
 from batchwrap.core.limits.cost import Cost
-from batchwrap.core.limits.state import Admission, Seen, Snapshot
+from batchwrap.core.limits.state import Admission, Snapshot
 from batchwrap.core.limits.windows import Meter
 from batchwrap.errors import LimitExceeded, StoreRefused, StoreUnavailable
 from batchwrap.throttle.accounts import Account
-from batchwrap.throttle.asks import Ask, Grant, Scope, key_of, limit_of, too_large, too_long
 from batchwrap.throttle.presence import new_owner
+from batchwrap.throttle.registry import Registry, Removed
+from batchwrap.throttle.reservation import OnWait, Reservation
+from batchwrap.throttle.scope import LimitScope
 from batchwrap.throttle.signal import UNCLOSED, TaskSignal, ThreadSignal, Waits
-from batchwrap.throttle.stores import MemoryStore, Spent, Store
+from batchwrap.throttle.stores import MemoryStore, Store
 from batchwrap.throttle.streams import OpenStream
-from batchwrap.throttle.waiters import Gone, OnWait, Waiter, Waiters
 from batchwrap.throttle.worker import Worker
 
 _log = logging.getLogger("batchwrap")
@@ -46,8 +48,8 @@ _POLL_S = 0.2
 # A store that was down is tried again after so long.
 _STORE_REST_S = 5.0
 # A conversation waits so long for its own account before it takes another one.
-_STICKS_S = 2.0
-_MOST_SCOPES = 4_096
+_PREFERS_S = 2.0
+_MAX_SCOPES = 4_096
 
 
 class Limiter:
@@ -71,12 +73,12 @@ class Limiter:
         skip: Callable[[float], None] | None = None,
     ) -> None:
         self.store = store
-        self._max_wait_s = max_wait_s
+        self.max_wait_s = max_wait_s
         self._fallback = MemoryStore() if falls_back and store.shared else None
         self._down_until_s = -inf
         self._clock = clock
         self._skip = skip
-        self._scopes: OrderedDict[str, Scope] = OrderedDict()  # by the account's key in the store
+        self._scopes: OrderedDict[str, LimitScope] = OrderedDict()  # by the key in the store
         self._renewed: dict[str, Sequence[Meter]] = {}  # where this owner had something
         self._worker = Worker(self._beat)
         self._begin()
@@ -86,134 +88,138 @@ class Limiter:
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._owner = new_owner() if self.store.shared else ""
-        self._waiters = Waiters()
+        self._registry = Registry()
         # Who comes first here comes first in the store, too. It is held while the store is
         # asked, so nobody takes it in an event loop if that may block, and no finaliser at all.
         self._door = RLock()
 
     def after_fork(self) -> None:
-        """A child has none of the waiters and reservations of its parent."""
+        """A child has none of the reservations of its parent."""
         self._begin()
         self._renewed.clear()
 
-    def acquire(self, ask: Ask, waits: Waits = UNCLOSED, on_wait: OnWait | None = None) -> Grant:
-        """Wait in this thread until the request is admitted.
+    def acquire(
+        self, reservation: Reservation, waits: Waits = UNCLOSED, on_wait: OnWait | None = None
+    ) -> None:
+        """Wait in this thread until the reservation is admitted.
 
         Args:
-            ask: the request.
-            waits: those of its client.
-            on_wait: told once, when a wait begins.
+            reservation: what the request needs; its signal is one of this thread.
+            waits: those of the client; closing the client ends them.
+            on_wait: called once, when a wait begins.
 
         Raises:
-            ClientClosed: the client whose `waits` they are was closed.
+            ClientClosed: the client was closed.
             LimitExceeded: it can never fit, or the wait would be above `max_wait_s`.
             StoreUnavailable: the store is down, and nothing takes its place.
         """
-        now_s, signal = self._clock(), ThreadSignal()
-        waiter = Waiter(ask, now_s, now_s + self._max_wait_s, signal)
+        signal = reservation.signal
+        assert isinstance(signal, ThreadSignal)
+        reservation.began_s = now_s = self._clock()
+        reservation.deadline_s = now_s + self.max_wait_s
         try:
-            self._enter(waiter)
-            while (grant := self._waiters.take(waiter, self._clock())) is None:
-                on_wait = self._tell(waiter, on_wait)
-                if not self._skips(waiter):
-                    waits.wait(signal, self._nap_s(waiter))
-                self._go_on(waiter)
+            self._enter(reservation)
+            while not self._registry.take(reservation, self._clock()):
+                on_wait = self._report_wait(reservation, on_wait)
+                if not self._skips(reservation):
+                    waits.wait(signal, self._nap_s(reservation))
+                self._continue(reservation)
         except BaseException:
-            self._leave(waiter)
+            self._leave(reservation)
             raise
-        return grant
 
     async def acquire_async(
-        self, ask: Ask, waits: Waits = UNCLOSED, on_wait: OnWait | None = None
-    ) -> Grant:
-        """Wait in this task until the request is admitted. As `acquire` otherwise."""
-        now_s, signal = self._clock(), TaskSignal()
-        waiter = Waiter(ask, now_s, now_s + self._max_wait_s, signal)
+        self, reservation: Reservation, waits: Waits = UNCLOSED, on_wait: OnWait | None = None
+    ) -> None:
+        """Wait in this task until the reservation is admitted. As `acquire` otherwise."""
+        signal = reservation.signal
+        assert isinstance(signal, TaskSignal)
+        reservation.began_s = now_s = self._clock()
+        reservation.deadline_s = now_s + self.max_wait_s
         run: Callable[[Callable[[], object]], object] = (
             self._worker.send if self.store.shared else _run_now
         )
         try:
-            run(partial(self._enter, waiter, wakes=True))
-            while (grant := self._waiters.take(waiter, self._clock())) is None:
-                on_wait = self._tell(waiter, on_wait)
-                if not self._skips(waiter):
-                    await waits.wait_async(signal, self._nap_s(waiter))
-                self._go_on(waiter, run)
+            run(partial(self._enter, reservation, wakes=True))
+            while not self._registry.take(reservation, self._clock()):
+                on_wait = self._report_wait(reservation, on_wait)
+                if not self._skips(reservation):
+                    await waits.wait_async(signal, self._nap_s(reservation))
+                self._continue(reservation, run)
         except BaseException:
-            self._leave(waiter)
+            self._leave(reservation)
             raise
-        return grant
 
-    def arrived(self, grant: Grant) -> None:
-        """The provider has the request."""
-        self._run(
-            grant, partial(grant.store.arrived, grant.key, grant.ask.scope.meters, grant.lease)
-        )
+    def pause(self, seconds: float, waits: Waits) -> None:
+        """Wait in this thread for so long."""
+        if self._skip is not None:
+            self._skip(seconds)
+        else:
+            waits.wait(ThreadSignal(), seconds)
 
-    def learn(self, grant: Grant, seen: Sequence[Seen]) -> None:
-        """Take over what the headers of its answer say."""
-        meters = grant.ask.scope.meters
-        self._run(grant, partial(grant.store.learn, grant.key, meters, grant.lease, seen))
+    async def pause_async(self, seconds: float, waits: Waits) -> None:
+        """Wait in this task for so long."""
+        if self._skip is not None:
+            self._skip(seconds)
+        else:
+            await waits.wait_async(TaskSignal(), seconds)
 
-    def charge(self, grant: Grant, scope: Scope, used: Sequence[float]) -> None:
-        """Count what was used up before the limits of a scope were known."""
-        key, ticket = key_of(grant.account, scope), secrets.token_hex(8)
+    def run(self, reservation: Reservation, operation: Callable[..., object], *args: Any) -> None:
+        """Run an operation of a held reservation's store: now, or, where that blocks, soon.
+
+        Operations of one store run in the order in which they come.
+
+        Args:
+            reservation: one that is held; what a parent process holds, its forks leave alone.
+            operation: a method of the store, or a function that calls one.
+            args: what it is called with.
+        """
+        if reservation.pid == self._pid:
+            self._run_at(reservation.store, partial(operation, *args))
+
+    def charge(self, reservation: Reservation, scope: LimitScope, used: Sequence[float]) -> None:
+        """Count what was used up before the limits of a scope were known.
+
+        Args:
+            reservation: one of the account.
+            scope: the limits as they are known now.
+            used: what was used up of each.
+        """
+        store, key, ticket = reservation.store, scope.key(reservation.account), secrets.token_hex(8)
 
         def take() -> None:
             nothing = [0.0] * len(used)
-            owner = self._owner if grant.store.shared else ""
-            reply = grant.store.reserve(key, scope.meters, nothing, ticket, owner=owner)
+            owner = self._owner if store.shared else ""
+            reply = store.reserve(key, scope.meters, nothing, ticket, owner=owner)
             if reply.status == "admitted":
-                grant.store.settle(key, scope.meters, ticket, used)
+                store.settle(key, scope.meters, ticket, used)
             else:  # others wait: it must not stand in their way
-                grant.store.leave(key, scope.meters, ticket)
+                store.leave(key, scope.meters, ticket)
 
-        self._run(grant, take)
+        self.run(reservation, take)
 
-    def close_for(self, grant: Grant, seconds: float) -> None:
-        """Admit nothing on this account for so long: the provider said so."""
-        self._run(grant, partial(grant.store.close_for, grant.key, seconds))
-
-    def crowded(self, grant: Grant, seconds: float) -> None:
-        """Admit no more than run besides it: it was one too many, the provider says.
-
-        If none run, admit nothing for so long.
-        """
-        store, meters = grant.store, grant.ask.scope.meters
-        self._run(grant, partial(store.crowded, grant.key, meters, grant.lease, seconds))
-
-    def settle(self, grant: Grant, spent: Cost) -> None:
+    def settle(self, reservation: Reservation, spent: Cost) -> None:
         """Replace a reservation by what was spent; the first settlement counts."""
-        scope = grant.ask.scope
-        amounts = [amount / grant.ask.pace for amount in scope.amounts(spent)]
-        settle = partial(grant.store.settle, grant.key, scope.meters, grant.lease, amounts)
+        scope, store, key = reservation.scope, reservation.store, reservation.key
+        amounts = scope.spent(spent, reservation.pace)
 
         def settle_and_wake() -> None:
-            settle()
+            store.settle(key, scope.meters, reservation.ticket, amounts)
             self._wake(scope.name)
 
-        if grant.pid == self._pid:
-            self._waiters.settled(grant.lease)
-        self._run(grant, settle_and_wake)
+        if reservation.pid == self._pid:
+            self._registry.settled(reservation.ticket)
+        self.run(reservation, settle_and_wake)
 
-    def spend(self, grant: Grant, model: str, spent: Spent) -> None:
-        """Enter into the books what a request has used."""
-        self._run(grant, partial(grant.store.spend, grant.account.name, model, spent))
-
-    def snapshots(self) -> dict[str, tuple[Scope, Snapshot]]:
+    def snapshots(self) -> dict[str, tuple[LimitScope, Snapshot]]:
         """How full the buckets are that were asked for so far, by the account's key."""
         known = dict(self._scopes)
         store = self._usable()
         return {key: (scope, store.snapshot(key, scope.meters)) for key, scope in known.items()}
 
-    def waiting(self) -> list[Waiter]:
-        """Who waits in this process, the first of each scope first."""
-        return self._waiters.waiting()
-
-    def _run(self, grant: Grant, operation: Callable[[], object]) -> None:
-        """Do it now, or, where that would block, soon and in this order."""
-        if grant.pid == self._pid:  # what a parent was granted, its forks leave alone
-            self._run_at(grant.store, operation)
+    def waiting(self) -> list[Reservation]:
+        """The reservations that wait in this process, the first of each scope first."""
+        return self._registry.waiting()
 
     def _run_at(self, store: Store, operation: Callable[[], object]) -> None:
         if store.shared:
@@ -221,205 +227,206 @@ class Limiter:
         else:
             operation()
 
-    def _tell(self, waiter: Waiter, on_wait: OnWait | None) -> OnWait | None:
-        """Say once that it waits, when the store has said so; what is still to be told."""
-        if waiter.expected_s is None:
+    def _report_wait(self, one: Reservation, on_wait: OnWait | None) -> OnWait | None:
+        """Call `on_wait` once the store has said that it must wait; what is still to be called."""
+        if one.expected_s is None:
             return on_wait
         self._worker.watch()
         if on_wait is not None:
-            on_wait(waiter.expected_s if isfinite(waiter.expected_s) else None, waiter.limit)
+            on_wait(one.expected_s if isfinite(one.expected_s) else None, one.limit)
         return None
 
-    def _nap_s(self, waiter: Waiter) -> float:
+    def _nap_s(self, one: Reservation) -> float:
         """How long to wait until something is to be done."""
-        until_s = waiter.deadline_s
-        if self._waiters.is_first(waiter):
-            until_s = min(until_s, waiter.due_s)
+        until_s = one.deadline_s
+        if self._registry.is_first(one):
+            until_s = min(until_s, one.due_s)
         return max(0.0, until_s - self._clock())
 
-    def _skips(self, waiter: Waiter) -> bool:
+    def _skips(self, one: Reservation) -> bool:
         """Whether the time until then has passed on a clock of the user's own.
 
-        What waits until its deadline waits for others to give something back. They work in
-        real time, so it does, too.
+        A reservation that waits until its deadline waits for others to give something back.
+        They work in real time, so it waits in real time, too.
         """
         if self._skip is None:
             return False
-        seconds = self._nap_s(waiter)
-        if seconds >= waiter.deadline_s - self._clock():
+        seconds = self._nap_s(one)
+        if seconds >= one.deadline_s - self._clock():
             return False
         self._skip(seconds)
         return True
 
-    def _go_on(
-        self, waiter: Waiter, run: Callable[[Callable[[], object]], object] | None = None
+    def _continue(
+        self, one: Reservation, run: Callable[[Callable[[], object]], object] | None = None
     ) -> None:
-        """After a nap: look whether it is admitted, if it is time to."""
+        """After a nap: ask the store again, if it is time to."""
         run = run or _run_now
-        if waiter.outcome is not None:
+        if one.outcome is not None:
             return
-        if waiter.was_passed:  # its event loop stood still, and runs again
-            run(partial(self._enter, waiter, wakes=True))
-        elif self._waiters.is_first(waiter):
-            if self._clock() >= min(waiter.due_s, waiter.deadline_s):
-                waiter.due_s = inf  # until somebody has looked
-                run(partial(self._serve, waiter.ask.scope.name, waiter))
-        elif self._clock() >= waiter.deadline_s:
-            raise too_long(waiter.ask, None, inf, self._max_wait_s)
+        if one.was_passed:  # its event loop stood still, and runs again
+            run(partial(self._enter, one, wakes=True))
+        elif self._registry.is_first(one):
+            if self._clock() >= min(one.due_s, one.deadline_s):
+                one.due_s = inf  # until the store has answered
+                run(partial(self._serve, one.scope.name, one))
+        elif self._clock() >= one.deadline_s:
+            raise one.too_long(None, inf, self.max_wait_s)
 
-    def _enter(self, waiter: Waiter, *, wakes: bool = False) -> None:
-        """Into the queue here and in the store; perhaps it is admitted at once."""
+    def _enter(self, one: Reservation, *, wakes: bool = False) -> None:
+        """Enter the queue here and in the store; perhaps it is admitted at once."""
         with self._door:
-            if not self._waiters.enter(waiter):
+            if not self._registry.enter(one):
                 return
-            self._know(waiter.ask)
-            if self.store.shared:
-                self._worker.watch()
-            self._look(waiter)
+            self._remember(one)
+            self._serve_one(one)
         if wakes:
-            waiter.signal.set()
+            one.signal.set()
 
-    def _know(self, ask: Ask) -> None:
-        for account in ask.accounts:
-            key = key_of(account, ask.scope)
-            self._scopes[key] = ask.scope
+    def _remember(self, one: Reservation) -> None:
+        """Remember the buckets, for `snapshots` and, at a shared store, for `_renew`."""
+        for account in one.accounts:
+            key = one.scope.key(account)
+            self._scopes[key] = one.scope
             if self.store.shared:
-                self._renewed[key] = ask.scope.meters
-        while len(self._scopes) > _MOST_SCOPES:
+                self._renewed[key] = one.scope.meters
+                self._worker.watch()
+        while len(self._scopes) > _MAX_SCOPES:
             self._scopes.popitem(last=False)
 
-    def _serve(self, scope: str, asker: Waiter | None = None) -> None:
-        """Look after the first in the queue, and as long as it is admitted, after the next."""
+    def _serve(self, scope: str, asker: Reservation | None = None) -> None:
+        """Serve the first in the queue, and as long as it leaves the queue, the next one."""
         with self._door:
             while (first := self._first(scope)) is not None:
-                is_out = self._look(first)
+                has_left = self._serve_one(first)
                 if first is not asker or self.store.shared:
                     first.signal.set()
-                if not is_out:
+                if not has_left:
                     return
 
-    def _first(self, scope: str) -> Waiter | None:
-        first, passed = self._waiters.first(scope)
-        self._pass_over(passed)
+    def _first(self, scope: str) -> Reservation | None:
+        first, passed = self._registry.first(scope)
+        if passed:
+            self._give_back_passed(passed)
         return first
 
-    def _pass_over(self, passed: Sequence[Gone]) -> None:
-        for waiter, ticket in passed:
-            self._give_back(waiter, ticket)
-            waiter.signal.set()  # should its event loop go on after all
+    def _give_back_passed(self, passed: Sequence[Removed]) -> None:
+        for one, ticket in passed:
+            self._give_back(one, ticket)
+            one.signal.set()  # should its event loop continue after all
 
-    def _look(self, waiter: Waiter) -> bool:
-        """Ask the store for it. Whether it has left the queue by that."""
-        ticket, found = waiter.ticket, self._answer(waiter)
-        if isinstance(found, float):
-            waiter.due_s = self._clock() + found
-            is_out = waiter.is_gone or waiter.was_passed
-            is_told = not is_out
+    def _serve_one(self, one: Reservation) -> bool:
+        """Ask the store for a reservation, whoever runs this.
+
+        Returns:
+            Whether the reservation has left the queue by that.
+        """
+        ticket = one.ticket
+        answer: float | Account | Exception
+        try:
+            answer = self._ask_store(one)
+        except Exception as error:
+            answer = error  # it belongs to the request, not to the thread that asks
+        if isinstance(answer, float):
+            one.due_s = self._clock() + answer
+            has_left = was_late = one.is_gone or one.was_passed
         else:
-            is_out, is_told = True, self._waiters.conclude(waiter, found)
-        if not is_told:  # it gave up while the store was asked
-            self._give_back(waiter, ticket)
-        return is_out
+            has_left, was_late = True, not self._registry.conclude(one, answer)
+        if was_late:  # the request gave up while the store was asked
+            self._give_back(one, ticket)
+        return has_left
 
-    def _leave(self, waiter: Waiter) -> None:
+    def _leave(self, one: Reservation) -> None:
         """Give up; what may have been admitted meanwhile is given back."""
-        self._waiters.leave(waiter)
-        # Whom the store has turned away at once is in no queue.
-        if waiter.expected_s is not None or not isinstance(waiter.outcome, LimitExceeded):
-            self._give_back(waiter, waiter.ticket)
-        self._wake(waiter.ask.scope.name)
+        self._registry.leave(one)
+        # A reservation that the store has rejected at once is in no queue.
+        if one.expected_s is not None or not isinstance(one.outcome, LimitExceeded):
+            self._give_back(one, one.ticket)
+        self._wake(one.scope.name)
 
-    def _give_back(self, waiter: Waiter, ticket: str) -> None:
-        scope, store = waiter.ask.scope, waiter.store
+    def _give_back(self, one: Reservation, ticket: str) -> None:
+        scope, store = one.scope, one.entered
         if store is None and self.store.shared:
             store = self.store  # the worker may be about to register it
-        for account in waiter.ask.accounts if store is not None else ():
+        for account in one.accounts if store is not None else ():
             assert store is not None
-            leave = partial(store.leave, key_of(account, scope), scope.meters, ticket)
+            leave = partial(store.leave, scope.key(account), scope.meters, ticket)
             self._run_at(store, leave)
 
     def _wake(self, scope: str) -> None:
-        """Have the first one look now; from anywhere, even from a finaliser."""
+        """Have the first one ask the store now; from anywhere, even from a finaliser."""
         first = self._first(scope)
         if first is not None:
             first.due_s = -inf
             first.signal.set()
 
-    def _answer(self, waiter: Waiter) -> float | tuple[Account, Store] | Exception:
-        """Seconds until the next look, who takes it, or an error: the waiter's, whoever asks."""
-        try:
-            return self._ask_store(waiter)
-        except Exception as error:
-            return error
+    def _ask_store(self, one: Reservation) -> float | Account:
+        """Ask the store, or what takes its place.
 
-    def _ask_store(self, waiter: Waiter) -> float | tuple[Account, Store]:
-        """Ask the store, or what takes its place."""
+        Returns:
+            Seconds until the store should be asked again, or the account that admits it.
+        """
+        store = self.store if self._fallback is None else self._usable()
         try:
-            return self._ask(waiter, self._usable())
+            return self._reserve(one, store)
         except StoreUnavailable as error:
             if self._fallback is None or isinstance(error, StoreRefused):
                 raise
             _log.warning("%s; the limits are kept in this process until it is back", error)
             self._down_until_s = self._clock() + _STORE_REST_S
-            return self._ask(waiter, self._fallback)
+            return self._reserve(one, self._fallback)
 
     def _usable(self) -> Store:
         rests = self._fallback is not None and self._clock() < self._down_until_s
         return self._fallback if rests and self._fallback is not None else self.store
 
-    def _ask(self, waiter: Waiter, store: Store) -> float | tuple[Account, Store]:
-        ask, replies = waiter.ask, list[Admission]()
-        if waiter.store is not store:
-            if waiter.store is not None:
-                self._give_back(waiter, waiter.ticket)
-            waiter.store = store
-        left_s = waiter.deadline_s - self._clock()
-        meters, amounts = ask.scope.meters, ask.amounts
-        for account in ask.accounts:
+    def _reserve(self, one: Reservation, store: Store) -> float | Account:
+        scope, replies = one.scope, list[Admission]()
+        if one.entered is not store:
+            if one.entered is not None:
+                self._give_back(one, one.ticket)
+            one.entered = store
+        left_s = one.deadline_s - self._clock()
+        for account in one.accounts:
             reply = store.reserve(
-                key_of(account, ask.scope),
-                meters,
-                amounts,
-                waiter.ticket,
-                priority=ask.rank,
+                scope.key(account),
+                scope.meters,
+                one.amounts,
+                one.ticket,
+                priority=one.order,
                 owner=self._owner if store.shared else "",
                 max_wait_s=max(0.0, left_s),
             )
             if reply.status == "admitted":
-                self._forget_others(waiter, store, account)
-                return account, store
+                for other in one.accounts:
+                    if other is not account:  # it waits in their queues no longer
+                        store.leave(scope.key(other), scope.meters, one.ticket)
+                return account
             replies.append(reply)
-            if ask.sticks and reply.status == "waiting" and reply.wait_s <= _STICKS_S:
+            if one.prefers_first and reply.status == "waiting" and reply.wait_s <= _PREFERS_S:
                 break
         best = min(replies, key=lambda reply: (reply.status != "waiting", reply.wait_s))
         if best.status == "never":
-            raise too_large(ask, best.limit)
+            raise one.too_large(best.limit)
         if best.status == "late":
-            raise too_long(ask, best.limit, best.wait_s, self._max_wait_s)
-        if waiter.expected_s is None:
-            waiter.limit = limit_of(ask, best.limit)
-            waiter.expected_s = best.expected_s
+            raise one.too_long(best.limit, best.wait_s, self.max_wait_s)
+        if one.expected_s is None:
+            one.limit = scope.limit(best.limit)
+            one.expected_s = best.expected_s
         if left_s <= 0:
-            raise too_long(ask, best.limit, inf, self._max_wait_s)
+            raise one.too_long(best.limit, inf, self.max_wait_s)
         wait_s = min(best.wait_s, _POLL_S) if store.shared else best.wait_s
         return min(wait_s, left_s)
 
-    def _forget_others(self, waiter: Waiter, store: Store, taken: Account) -> None:
-        """Leave the queues of the other accounts."""
-        for account in waiter.ask.accounts:
-            if account is not taken:
-                key = key_of(account, waiter.ask.scope)
-                store.leave(key, waiter.ask.scope.meters, waiter.ticket)
-
     def _beat(self) -> bool:
         """What the worker does every now and then. Whether it should come back."""
-        self._collect()
+        self._remove_gone()
         if self.store.shared:
             self._renew()
-        for scope in self._waiters.scopes():
+        for scope in self._registry.scopes():
             self._serve(scope)
         self._look_at_idle_streams()
-        return bool(self._waiters.scopes() or self._renewed)
+        return bool(self._registry.scopes() or self._renewed)
 
     def _look_at_idle_streams(self) -> None:
         """Somebody may wait for a place that a dropped or a forgotten answer holds."""
@@ -432,28 +439,24 @@ class Limiter:
     def _streams_in_the_way(self) -> list[tuple[OpenStream, object]]:
         """The streams that hold a place for which somebody waits, and its limit."""
         waits = {
-            waiter.ask.scope.name: waiter.limit
-            for waiter in reversed(self._waiters.waiting())
-            if waiter.expected_s == inf
+            one.scope.name: one.limit
+            for one in reversed(self._registry.waiting())
+            if one.expected_s == inf
         }
-        found: list[tuple[OpenStream, object]] = []
-        for holder in self._waiters.holding() if waits else ():
-            grant = None if holder.grant is None else holder.grant()
-            name = holder.ask.scope.name
-            if grant is not None and grant.stream is not None and name in waits:
-                found.append((grant.stream, waits[name]))
-        return found
+        return [
+            (one.stream, waits[one.scope.name])
+            for one in (self._registry.all() if waits else ())
+            if one.stream is not None and one.scope.name in waits and one.request() is not None
+        ]
 
-    def _collect(self) -> None:
+    def _remove_gone(self) -> None:
         """Give back what was held or waited for by those that are gone."""
-        waited, held = self._waiters.collect()
-        self._pass_over(waited)
-        for waiter, ticket in held:
-            scope, store = waiter.ask.scope, waiter.store
-            assert store is not None
-            for key in waiter.keys:
-                settle = partial(store.settle, key, scope.meters, ticket, waiter.ask.amounts)
-                self._run_at(store, settle)
+        waited, held = self._registry.remove_gone()
+        self._give_back_passed(waited)
+        for one, ticket in held:
+            # Nobody knows what the request has used: the whole reservation counts as spent.
+            settle = partial(one.store.settle, one.key, one.scope.meters, ticket, one.amounts)
+            self._run_at(one.store, settle)
 
     def _renew(self) -> None:
         """Say to the store that this process lives, and what it holds; it drops what else is left.
@@ -464,13 +467,13 @@ class Limiter:
         if self._clock() < self._down_until_s:
             return
         with self._door:
-            held: dict[str, list[str]] = {key: [] for key in self._renewed}
-            for waiter in self._waiters.holding():
-                if waiter.store is self.store:
-                    for key in waiter.keys:
-                        held[key].append(waiter.ticket)
+            tickets_by_key: dict[str, list[str]] = {key: [] for key in self._renewed}
+            for one in self._registry.all():
+                if one.entered is self.store:
+                    for key in one.keys:
+                        tickets_by_key[key].append(one.ticket)
             try:
-                for key, tickets in held.items():
+                for key, tickets in tickets_by_key.items():
                     self.store.renew(key, self._renewed[key], self._owner, tickets)
                     if not tickets:
                         del self._renewed[key]

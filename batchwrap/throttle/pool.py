@@ -1,5 +1,8 @@
 """Which accounts of a pool take requests.
 
+A conversation stays with one account while that costs little, since prompt caches are kept per
+account; new conversations are spread over all of them.
+
 A key that is revoked, out of money, or spent for hours is out of the pool for as long as the
 provider says. Where it does not say, one request tries the key again after a minute, and after
 twice as long each time that it is refused, up to an hour; all others take other keys meanwhile.
@@ -10,15 +13,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import RLock
 
-from batchwrap._forks import renew_in_child
+from batchwrap._forks import ForkSafeLock
+from batchwrap.core.recent import Recent
 from batchwrap.throttle.accounts import Account
 
 _log = logging.getLogger("batchwrap")
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 60.0, 3_600.0
-_MOST_ENTRIES = 4_096
+_MAX_ENTRIES = _MAX_CONVERSATIONS = 4_096
 
 
 @dataclass(slots=True)
@@ -37,7 +40,7 @@ class _Out:
 
 
 class Pool:
-    """The accounts of one budget that are out, each in the scope in which it was refused.
+    """The accounts of one budget: which are out, in which scope, and which conversation is where.
 
     Args:
         clock: seconds of any clock.
@@ -46,23 +49,20 @@ class Pool:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._out: dict[tuple[str, str], _Out] = {}
-        self._lock = RLock()  # the garbage collector may settle a stream while this is held
-        renew_in_child(self)
+        self._lock = ForkSafeLock()
+        self._stays: Recent[bytes, str] = Recent(_MAX_CONVERSATIONS, lock=self._lock)
+        self._turn = 0
 
-    def after_fork(self) -> None:
-        """Another thread may have held the lock."""
-        self._lock = RLock()
-
-    def leave(self, account: Account, scope: str, told_s: float | None) -> None:
-        """Take an account out, for as long as the provider has told; None: it has not."""
+    def leave(self, account: Account, scope: str, asked_s: float | None) -> None:
+        """Take an account out, for as long as the provider asks; None: it has not said."""
         with self._lock:
             out, now = self._out.pop((account.name, scope), None), self._clock()
             pause_s = _FIRST_PAUSE_S if out is None else out.pause_s
             if out is not None and out.is_tried:
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-            until_s = now + (pause_s if told_s is None else told_s)
+            until_s = now + (pause_s if asked_s is None else asked_s)
             self._out[account.name, scope] = _Out(until_s, pause_s)
-            while len(self._out) > _MOST_ENTRIES:
+            while len(self._out) > _MAX_ENTRIES:
                 del self._out[next(iter(self._out))]
         _log.warning(
             "the key of account %s is left out of the pool for %.0f s: the provider refuses it",
@@ -81,8 +81,44 @@ class Pool:
         with self._lock:
             return any(self._is_usable(account, scope) for account in accounts)
 
+    def order(
+        self,
+        accounts: Sequence[Account],
+        scope: str,
+        conversation: bytes | None = None,
+        without: Sequence[Account] = (),
+    ) -> tuple[tuple[Account, ...], bool]:
+        """Those that may take a request, the preferred one first.
+
+        That is the account of the conversation, else the next one in turn.
+
+        Args:
+            accounts: all that the request may be sent with.
+            scope: the name of the buckets that it takes from.
+            conversation: the one that it belongs to.
+            without: accounts that have refused this request before.
+
+        Returns:
+            The accounts, and whether the first one is that of the conversation.
+        """
+        accounts = tuple(one for one in accounts if one not in without) or tuple(accounts)
+        own = None
+        if conversation is not None:
+            own = self._stays.get(conversation)
+            place = next((n for n, one in enumerate(accounts) if one.name == own), None)
+            if place is None:
+                with self._lock:
+                    self._turn = place = (self._turn + 1) % len(accounts)
+            accounts = (*accounts[place:], *accounts[:place])
+        accounts = self.choose(accounts, scope)
+        return accounts, accounts[0].name == own
+
+    def stays(self, conversation: bytes, account: Account) -> None:
+        """An account has taken a request of a conversation, which prefers it from now on."""
+        self._stays.put(conversation, account.name)
+
     def choose(self, accounts: Sequence[Account], scope: str) -> tuple[Account, ...]:
-        """Those that may take a request, in the same order.
+        """Those that are not out, in the same order.
 
         An account whose time is over comes first, once: this request tries it. Where all are
         out it is the one that comes back first, so that the provider's own error is seen.

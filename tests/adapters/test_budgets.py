@@ -160,7 +160,9 @@ def test_fork(serve: Any, tmp_path: Path, stored: str) -> None:
                     fresh.chat.completions.create(**body)
                 engine = engine_of(client)
                 assert engine is not None
-                engine.call(body, _ORIGIN).gate.acquire(_COST, _COST).settle(_COST, None)
+                admission = engine.call(body, _ORIGIN).admission
+                admission.reserve(_COST, _COST)
+                admission.settle(_COST, None)
                 ended = 0
             finally:
                 os._exit(ended)

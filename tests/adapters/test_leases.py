@@ -138,7 +138,7 @@ def test_stream_that_is_dropped(serve: Any) -> None:
     assert lab.journal[0].cancelled
 
 
-@pytest.mark.parametrize("busy", ["waiters", "door", "worker", "budget", "counters"])
+@pytest.mark.parametrize("busy", ["registry", "door", "worker", "pool", "budget", "counters"])
 def test_dropped_at_a_bad_moment(serve: Any, busy: str) -> None:
     """The collector may drop a stream while its very thread holds a lock of ours."""
     lab = serve(lambda request: ENDLESS, tokens_per_s=2_000)
@@ -148,9 +148,10 @@ def test_dropped_at_a_bad_moment(serve: Any, busy: str) -> None:
         assert engine is not None
         limiter = engine.budget.limiter
         locks: dict[str, AbstractContextManager[object]] = {
-            "waiters": limiter._waiters.lock,
+            "registry": limiter._registry.lock,
             "door": limiter._door,
             "worker": limiter._worker._lock,
+            "pool": engine.budget._pool._lock,
             "budget": engine.budget._lock,
             "counters": engine.counters._lock,
         }

@@ -32,7 +32,7 @@ class Bench:
         throttle = Throttle(limits=[Limit("tokens", 10_000, 1e9)], retry=retrying)
         engine = Engine(Options(batching=None, repair=None, throttle=throttle))
         call = engine.call({"messages": [{"role": "user", "content": "hi"}]}, Origin())
-        self.budget, self.gate, self.ended = engine.budget, call.gate, 0
+        self.budget, self.admission, self.ended = engine.budget, call.admission, 0
         self.exchange = call.exchange
 
     def on_end(self, exchange: Exchange) -> None:
@@ -46,7 +46,7 @@ class Bench:
 
     async def run_async(self, send: Any) -> Answer[Any, tasks.AsyncPieces]:
         """Run with the driver for tasks."""
-        return await tasks.run(self.exchange, send, gate=self.gate, on_end=self.on_end)
+        return await tasks.run(self.exchange, send, admission=self.admission, on_end=self.on_end)
 
 
 class Endless:
@@ -152,7 +152,12 @@ class AsyncPlain(Plain):
 def refused_once(bench: Bench) -> None:
     """A request of a thread that is refused, waits, and succeeds."""
     answers = iter([Plain(429), Plain(200)])
-    sync.run(bench.exchange, lambda body, key: next(answers), gate=bench.gate, on_end=bench.on_end)
+    sync.run(
+        bench.exchange,
+        lambda body, key: next(answers),
+        admission=bench.admission,
+        on_end=bench.on_end,
+    )
 
 
 def refused_once_async(bench: Bench) -> None:
@@ -175,7 +180,8 @@ def test_others_wait_too(request_once: Callable[[Bench], None]) -> None:
     while not any(now.closed_s > 0.1 for _, now in bench.budget.limiter.snapshots().values()):
         assert time.monotonic() < deadline_s
         time.sleep(0.001)
-    other = bench.gate.acquire(Cost(1, 1), Cost(1, 1))
+    other = bench.budget.request({}, Origin())
+    other.reserve(Cost(1, 1), Cost(1, 1))
     assert other.waited_s > 0.01
     other.settle(NOTHING, None)
     thread.join(5)

@@ -19,7 +19,6 @@ from batchwrap.options import Limit, Throttle
 from batchwrap.throttle.accounts import Origin
 from batchwrap.throttle.budget import Budget
 from batchwrap.throttle.estimate import Estimator
-from batchwrap.throttle.gate import Gate
 from tests.core.harness import call, chunk, completion, context_of
 from tests.strategies import READ_FILE
 
@@ -65,7 +64,7 @@ class Run:
         self.log: list[tuple[Any, ...]] = []
         limits = [Limit("tokens", case.limit, 1e9)]
         self.budget = Budget(Throttle(limits=limits, max_wait_s=1))
-        self.gate = Gate(self.budget, self.budget.request(ASKED, Origin()))
+        self.admission = self.budget.request(ASKED, Origin())
         self._said = iter(case.said)
         streams = any(said.chunks is not None for said in case.said)
         asked = {**ASKED, "stream": streams}
@@ -156,7 +155,7 @@ def run_sync(case: Case) -> Run:
     """Run a case in this thread."""
     run = Run(case)
     try:
-        answer = sync.run(run.exchange, run.next_answer, gate=run.gate, on_end=run.on_end)
+        answer = sync.run(run.exchange, run.next_answer, admission=run.admission, on_end=run.on_end)
         assert not isinstance(answer.outcome, AnswerLocally)
         if isinstance(answer.outcome, Respond):
             run.log.append(("respond", answer.outcome))
@@ -183,7 +182,7 @@ async def run_async(case: Case) -> Run:
         return AsyncIncoming(run.next_answer(body, api_key))
 
     try:
-        answer = await tasks.run(run.exchange, send, gate=run.gate, on_end=run.on_end)
+        answer = await tasks.run(run.exchange, send, admission=run.admission, on_end=run.on_end)
         assert not isinstance(answer.outcome, AnswerLocally)
         if isinstance(answer.outcome, Respond):
             run.log.append(("respond", answer.outcome))

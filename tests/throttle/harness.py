@@ -1,4 +1,4 @@
-"""A limiter over some limits, with leases that can be settled."""
+"""A limiter over some limits, with reservations that can be settled."""
 
 from __future__ import annotations
 
@@ -7,36 +7,43 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from batchwrap.core.limits.cost import Cost
+from batchwrap.core.limits.cost import NOTHING, Cost
 from batchwrap.core.limits.state import Snapshot
-from batchwrap.core.limits.windows import meters
-from batchwrap.options import Limit
-from batchwrap.throttle.accounts import Account
-from batchwrap.throttle.asks import Ask, Grant, Scope
+from batchwrap.options import Limit, Throttle
+from batchwrap.throttle.accounts import Account, Origin
+from batchwrap.throttle.admission import AdmissionRequest
+from batchwrap.throttle.budget import Budget
 from batchwrap.throttle.limiter import Limiter
+from batchwrap.throttle.reservation import Reservation
+from batchwrap.throttle.scope import LimitScope
 from batchwrap.throttle.stores import MemoryStore, Store
 
 
 @dataclass
 class Held:
-    """A reservation."""
+    """A reservation that was admitted."""
 
-    limiter: Limiter
-    grant: Grant
+    request: AdmissionRequest
+
+    @property
+    def reservation(self) -> Reservation:
+        """What the limiter keeps of it."""
+        assert self.request._held is not None
+        return self.request._held
 
     @property
     def waited_s(self) -> float:
         """How long it waited."""
-        return self.grant.waited_s
+        return self.request.waited_s
 
     @property
     def account(self) -> str:
         """The account that took it."""
-        return self.grant.account.name
+        return self.reservation.account.name
 
     def settle(self, spent: Cost) -> None:
         """Settle it."""
-        self.limiter.settle(self.grant, spent)
+        self.request.settle(spent, None)
 
 
 class Bench:
@@ -50,25 +57,39 @@ class Bench:
         accounts: tuple[str, ...] = ("a",),
         **options: Any,
     ) -> None:
-        self.scope = Scope("test", limits, meters(limits))
+        self.budget = Budget(Throttle(limits=limits))
+        self.budget.limiter = Limiter(store or MemoryStore(), max_wait_s=max_wait_s, **options)
         self.accounts = tuple(Account(name) for name in accounts)
-        self.limiter = Limiter(store or MemoryStore(), max_wait_s=max_wait_s, **options)
 
-    def ask(self, cost: Cost, **fields: Any) -> Ask:
-        """The question for a cost that is certain."""
-        return Ask(self.scope, self.accounts, cost, fields.pop("sure", cost), **fields)
+    @property
+    def limiter(self) -> Limiter:
+        """The limiter."""
+        return self.budget.limiter
 
-    def acquire(self, cost: Cost, **fields: Any) -> Held:
+    @property
+    def scope(self) -> LimitScope:
+        """The limits."""
+        return self.request().scope()
+
+    def request(self, priority: int = 0) -> AdmissionRequest:
+        """An admission request."""
+        made = self.budget.request({}, Origin())
+        made.scope_name, made.accounts, made.priority = "test", self.accounts, priority
+        return made
+
+    def acquire(self, cost: Cost, headroom: Cost = NOTHING, **fields: Any) -> Held:
         """Wait in this thread; the request arrives at once."""
-        return self._arrived(self.limiter.acquire(self.ask(cost, **fields)))
+        request = self.request(**fields)
+        request.reserve(cost, cost, headroom)
+        request.arrived()
+        return Held(request)
 
-    async def acquire_async(self, cost: Cost, **fields: Any) -> Held:
+    async def acquire_async(self, cost: Cost, headroom: Cost = NOTHING, **fields: Any) -> Held:
         """Wait in this task; the request arrives at once."""
-        return self._arrived(await self.limiter.acquire_async(self.ask(cost, **fields)))
-
-    def _arrived(self, grant: Grant) -> Held:
-        self.limiter.arrived(grant)
-        return Held(self.limiter, grant)
+        request = self.request(**fields)
+        await request.reserve_async(cost, cost, headroom)
+        request.arrived()
+        return Held(request)
 
     def snapshot(self, account: str = "a") -> Snapshot:
         """How full the buckets of an account are."""

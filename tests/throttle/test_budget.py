@@ -17,8 +17,8 @@ from batchwrap.core.limits.state import Admission
 from batchwrap.errors import ConfigError, LimitExceeded, RequestTooLarge, StoreUnavailable
 from batchwrap.options import Limit, Throttle
 from batchwrap.throttle.accounts import Origin, accounts_of, name_of
+from batchwrap.throttle.admission import AdmissionRequest
 from batchwrap.throttle.budget import Budget
-from batchwrap.throttle.gate import Gate, Lease
 from batchwrap.throttle.stores import MemoryStore
 from tests.throttle.harness import Bench, until
 
@@ -35,17 +35,19 @@ def tokens(amount: float) -> Cost:
     return Cost(1, amount)
 
 
-def gate(budget: Budget, task: str = "a", origin: Origin = HERE, model: str = "m") -> Gate:
-    """The gate for a request of one conversation."""
-    body = {"model": model, "messages": [{"role": "user", "content": task}]}
-    return Gate(budget, budget.request(body, origin))
+def asked(
+    budget: Budget, task: str = "a", origin: Origin = HERE, model: str = "m"
+) -> AdmissionRequest:
+    """The admission request of one conversation."""
+    return budget.request({"model": model, "messages": [{"role": "user", "content": task}]}, origin)
 
 
-def take(budget: Budget, amount: float, task: str = "a", **fields: Any) -> Lease:
-    """A lease for so many tokens; the request arrives at once."""
-    lease = gate(budget, task, **fields).acquire(tokens(amount), tokens(amount))
-    lease.arrived()
-    return lease
+def take(budget: Budget, amount: float, task: str = "a", **fields: Any) -> AdmissionRequest:
+    """A reservation of so many tokens; the request arrives at once."""
+    request = asked(budget, task, **fields)
+    request.reserve(tokens(amount), tokens(amount))
+    request.arrived()
+    return request
 
 
 def test_accounts_add_up() -> None:
@@ -103,17 +105,19 @@ def test_wrong_keys(keys: Any) -> None:
 def test_a_guess_is_never_a_wall() -> None:
     """Only what the request itself names can be too large; an answer's unknown length is not."""
     budget = Budget(Throttle(limits=[MINUTE], max_wait_s=0))
-    gate(budget).acquire(tokens(5_000), tokens(90)).settle(NOTHING, None)
+    request = asked(budget)
+    request.reserve(tokens(5_000), tokens(90))
+    request.settle(NOTHING, None)
     with pytest.raises(RequestTooLarge):
-        gate(budget).acquire(tokens(5_000), tokens(101))
+        request.reserve(tokens(5_000), tokens(101))
 
 
 def test_models_of_a_plan_have_their_own_buckets() -> None:
     """Where a plan limits each model by itself, one does not take from the other."""
     budget = Budget(Throttle(limits="cerebras/code-pro", max_wait_s=0))
-    assert budget.request({"model": "a"}, HERE).scope != budget.request({"model": "b"}, HERE).scope
+    assert len({budget.request({"model": name}, HERE).scope_name for name in "ab"}) == 2
     own = Budget(Throttle(limits=[MINUTE]))
-    assert own.request({"model": "a"}, HERE).scope == own.request({"model": "b"}, HERE).scope
+    assert len({own.request({"model": name}, HERE).scope_name for name in "ab"}) == 1
 
 
 def observed(limit: float, remaining: float | None) -> Observation:
@@ -126,9 +130,9 @@ def observed(limit: float, remaining: float | None) -> Observation:
 def test_amounts_that_headers_name() -> None:
     """Nothing waits before; then what they say holds, what was used up before included."""
     budget = Budget(Throttle(max_wait_s=0))
-    lease = take(budget, 10**9)
-    lease.learn([observed(limit=1_000, remaining=300)])
-    lease.settle(NOTHING, None)
+    request = take(budget, 10**9)
+    request.learn([observed(limit=1_000, remaining=300)])
+    request.settle(NOTHING, None)
     take(budget, 250)
     with pytest.raises(LimitExceeded):
         take(budget, 100)
@@ -138,9 +142,9 @@ def test_amounts_that_headers_name() -> None:
 def test_headers_correct_a_level() -> None:
     """What strangers have used of a shared budget is gone for us, too."""
     budget = Budget(Throttle(limits=[Limit("tokens", 1_000, 60)], max_wait_s=0))
-    lease = take(budget, 10)
-    lease.learn([observed(limit=1_000, remaining=100)])
-    lease.settle(tokens(10), Usage(5, 5))
+    request = take(budget, 10)
+    request.learn([observed(limit=1_000, remaining=100)])
+    request.settle(tokens(10), Usage(5, 5))
     take(budget, 90)
     with pytest.raises(LimitExceeded):
         take(budget, 50)
@@ -150,9 +154,9 @@ def test_headers_correct_a_level() -> None:
 def test_headers_that_name_no_period(limit: float, is_known: bool) -> None:
     """They are about the limit of that amount, if there is one."""
     budget = Budget(Throttle(limits=[Limit("tokens", 1_000, 60)], max_wait_s=0))
-    lease = take(budget, 10)
-    lease.learn([replace(observed(limit, remaining=100), per_s=None)])
-    lease.settle(tokens(10), Usage(5, 5))
+    request = take(budget, 10)
+    request.learn([replace(observed(limit, remaining=100), per_s=None)])
+    request.settle(tokens(10), Usage(5, 5))
     [(_, now)] = budget.limiter.snapshots().values()
     assert (now.levels[0].free < 200) is is_known
 
@@ -161,11 +165,11 @@ def test_headers_that_name_no_period(limit: float, is_known: bool) -> None:
 def test_headers_tell_when_a_period_ends(means: Any, ends: bool) -> None:
     """A limit of fixed periods takes any reset for the end of one, except a full bucket's."""
     budget = Budget(Throttle(limits=[Limit("tokens", 100, 86_400, "fixed")], max_wait_s=0))
-    lease = take(budget, 100)
+    request = take(budget, 100)
     told = Observation(
         kind="tokens", per_s=86_400, limit=100, remaining=0, reset_s=1.5, reset_means=means
     )
-    lease.learn([told])
+    request.learn([told])
     [(_, now)] = budget.limiter.snapshots().values()
     assert (now.levels[0].full_s < 2) is ends
 
@@ -173,21 +177,21 @@ def test_headers_tell_when_a_period_ends(means: Any, ends: bool) -> None:
 def test_a_refused_request_is_the_next_one() -> None:
     """When the account opens again it goes before those that came after it."""
     budget = Budget(Throttle(limits=[Limit("concurrency", 1)]))
-    refused, other, order = gate(budget), gate(budget), list[str]()
+    refused, other, order = asked(budget), asked(budget), list[str]()
 
-    def work(name: str, one: Gate) -> None:
-        lease = one.acquire(tokens(1), tokens(1))
+    def work(name: str, one: AdmissionRequest) -> None:
+        one.reserve(tokens(1), tokens(1))
         order.append(name)
-        lease.settle(NOTHING, None)
+        one.settle(NOTHING, None)
 
-    lease = refused.acquire(tokens(1), tokens(1))
+    refused.reserve(tokens(1), tokens(1))
     threads = []
     for waiting, (name, one) in enumerate((("other", other), ("refused", refused)), 1):
         threads.append(threading.Thread(target=work, args=(name, one)))
         threads[-1].start()
         until(lambda wanted=waiting: _waiting(budget) == wanted)  # type: ignore[misc]
-    assert lease.refused(Refusal(429, retry_after_s=0.1), 0.1) == 0
-    lease.settle(NOTHING, None)
+    assert refused.refused(Refusal(429, retry_after_s=0.1), 0.1) == 0
+    refused.settle(NOTHING, None)
     for thread in threads:
         thread.join(5)
     assert order == ["refused", "other"]
@@ -196,12 +200,13 @@ def test_a_refused_request_is_the_next_one() -> None:
 def test_estimates_that_may_be_too_low() -> None:
     """A margin is kept free, at most what a second brings back; all of it after a refusal."""
     budget = Budget(Throttle(limits=[Limit("tokens", 600, 60)]))
-    one, price = gate(budget), tokens(100)
-    [first, again] = [one.acquire(price, price, tokens(50)) for _ in range(2)]
-    [(_, now)] = budget.limiter.snapshots().values()
-    assert now.levels[0].reserved == 110 + 150
-    for lease in (first, again):
-        lease.settle(NOTHING, None)
+    request, price, reserved = asked(budget), tokens(100), list[float]()
+    for _ in range(2):
+        request.reserve(price, price, tokens(50))
+        [(_, now)] = budget.limiter.snapshots().values()
+        reserved.append(now.levels[0].reserved)
+        request.settle(NOTHING, None)
+    assert reserved == [110, 150]
 
 
 def test_refusals_make_careful() -> None:
@@ -209,14 +214,15 @@ def test_refusals_make_careful() -> None:
     budget = Budget(Throttle(limits=[Limit("tokens", 600, 60)], max_wait_s=0))
 
     def reserved() -> float:
-        lease = gate(budget).acquire(tokens(100), tokens(100), tokens(1))
+        request = asked(budget)
+        request.reserve(tokens(100), tokens(100), tokens(1))
         [(_, now)] = budget.limiter.snapshots().values()
-        lease.settle(tokens(0), None)
+        request.settle(tokens(0), None)
         return now.levels[0].reserved
 
-    before, lease = reserved(), take(budget, 1)
-    lease.refused(Refusal(429, retry_after_s=0), 0.0)
-    lease.settle(NOTHING, None)
+    before, request = reserved(), take(budget, 1)
+    request.refused(Refusal(429, retry_after_s=0), 0.0)
+    request.settle(NOTHING, None)
     after = [reserved() for _ in range(20)]
     assert after[0] == before + 10
     assert before < after[-1] < before + 6
@@ -226,9 +232,9 @@ def test_refusals_make_careful() -> None:
 def test_growth_is_slowed_down() -> None:
     """After a refusal for growing too fast costs count double; each answer takes some back."""
     budget = Budget(Throttle(limits=[MINUTE], max_wait_s=0))
-    lease = take(budget, 10)
-    lease.refused(Refusal(429, kind="growth"), 0.0)
-    lease.settle(NOTHING, None)
+    request = take(budget, 10)
+    request.refused(Refusal(429, kind="growth"), 0.0)
+    request.settle(NOTHING, None)
     take(budget, 40)
     with pytest.raises(LimitExceeded):
         take(budget, 40)
@@ -238,10 +244,10 @@ def test_growth_is_slowed_down() -> None:
 def test_who_is_closed_by_a_refusal(kind: Any, closed: bool) -> None:
     """The account, if its own limit was hit; a provider that is full closes nothing."""
     budget = Budget(Throttle(limits=[MINUTE], keys=["k1", "k2"], max_wait_s=0))
-    lease = take(budget, 1)
-    lease.refused(Refusal(429, retry_after_s=60, kind=kind), 60.0)
-    lease.settle(NOTHING, None)
-    assert (take(budget, 1).api_key != lease.api_key) is closed
+    request = take(budget, 1)
+    request.refused(Refusal(429, retry_after_s=60, kind=kind), 60.0)
+    request.settle(NOTHING, None)
+    assert (take(budget, 1).api_key != request.api_key) is closed
 
 
 def test_priority() -> None:
@@ -304,11 +310,11 @@ def test_a_store_that_is_back() -> None:
     now = [0.0]
     store = Down()
     bench = Bench(MINUTE, store=store, max_wait_s=0, clock=lambda: now[0])
-    assert bench.acquire(tokens(90)).grant.store is not store
+    assert bench.acquire(tokens(90)).reservation.store is not store
     store.broken = False
-    assert bench.acquire(tokens(1)).grant.store is not store
+    assert bench.acquire(tokens(1)).reservation.store is not store
     now[0] = 10.0
-    assert bench.acquire(tokens(90)).grant.store is store
+    assert bench.acquire(tokens(90)).reservation.store is store
 
 
 def test_the_books(tmp_path: Path) -> None:
@@ -316,8 +322,8 @@ def test_the_books(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'budget.db'}"
     for _ in range(2):
         budget = Budget(Throttle(limits=[MINUTE], store=url))
-        lease = take(budget, 10, model="m1")
-        lease.settle(tokens(7), Usage(4, 3, 1))
+        request = take(budget, 10, model="m1")
+        request.settle(tokens(7), Usage(4, 3, 1))
         budget.limiter._worker.flush(5)
         lines = budget.limiter.store.usage()
     day = [line for line in lines if line.span == "day" and line.model == "m1"]

@@ -101,7 +101,7 @@ def test_tasks_cancelled_at_any_moment(store_url: str) -> None:
     one.acquire(Cost(1, 100)).settle(NOTHING)
     one.limiter._worker.flush(LONG_S)
     assert is_idle(one)
-    assert not one.limiter._waiters.holding()
+    assert not one.limiter._registry.all()
 
 
 def test_a_task_that_waits_is_cancelled(store_url: str) -> None:
@@ -413,7 +413,7 @@ for number in range(int(sys.argv[2])):
     if child == 0:
         # Neither what the parent made nor what is new hangs; nothing of the parent's is held.
         for one in (shared, make()):
-            assert not one.limiter.waiting() and not one.limiter._waiters.holding()
+            assert not one.limiter.waiting() and not one.limiter._registry.all()
             one.acquire(Cost(1, 1)).settle(NOTHING)
             asyncio.run(one.acquire_async(Cost(1, 1))).settle(NOTHING)
             one.limiter._worker.flush(20)
@@ -447,7 +447,7 @@ def test_one_error_stops_no_other(store_url: str, caplog: pytest.LogCaptureFixtu
 
     one.limiter._worker.send(fails)
     with suppress(TypeError):
-        one.limiter.charge(held.grant, one.scope, ["\ud800"])  # type: ignore[list-item]
+        one.limiter.charge(held.reservation, one.scope, ["\ud800"])  # type: ignore[list-item]
     held.settle(NOTHING)
     one.acquire(Cost(1, 1)).settle(NOTHING)
     one.limiter._worker.flush(LONG_S)

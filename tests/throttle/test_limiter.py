@@ -113,7 +113,7 @@ def test_closed_by_the_provider() -> None:
     """After a refusal nobody is admitted before the time that the provider named."""
     one = limiter(FAST)
     held = one.acquire(Cost(1, 1))
-    one.limiter.close_for(held.grant, 0.1)
+    held.request._close_for(held.reservation, 0.1)
     assert 0.08 <= one.acquire(Cost(1, 1)).waited_s < 1
 
 
@@ -121,8 +121,8 @@ def test_a_charge_stands_in_nobodys_way() -> None:
     """What was used before the limits were known is charged at once or not at all: never queued."""
     one = limiter(FAST)
     held = one.acquire(Cost(1, 1))
-    one.limiter.close_for(held.grant, 0.05)
-    one.limiter.charge(held.grant, one.scope, [5.0])
+    held.request._close_for(held.reservation, 0.05)
+    one.limiter.charge(held.reservation, one.scope, [5.0])
     assert one.waiting == 0
     assert one.acquire(Cost(1, 1)).waited_s < 1
 

@@ -96,7 +96,7 @@ def reserve(
             _dequeue(state, ticket)
             return Admission("never", 0.0, index)
     queue, expected_s, own_limit = state["queue"], 0.0, None
-    used = [_used(state, meter) for meter in meters]
+    used = _all_used(state, meters)
     if not queue and _wait(state, meters, needs, used)[0] <= TICK_S:
         _admit(state, meters, ticket, needs, owner, used)
         return _ADMITTED
@@ -358,6 +358,13 @@ def _ebb(state: State, meter: Meter) -> None:
     for held in state["leases"].values():
         if meter.name in held["low"]:
             held["low"][meter.name] = min(held["low"][meter.name], used)
+
+
+def _all_used(state: State, meters: Sequence[Meter]) -> list[float]:
+    """What is used of each limit: the common case, that nothing is under way, is one pass."""
+    if state["leases"]:
+        return [_used(state, meter) for meter in meters]
+    return [state["buckets"][meter.name]["used"] for meter in meters]
 
 
 def _used(state: State, meter: Meter) -> float:

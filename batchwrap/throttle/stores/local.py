@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from math import inf
 from typing import Any, TypeVar
 
@@ -48,9 +49,8 @@ class LocalStore(ABC):
     def _let_go(self) -> None:
         """This process forks; nothing runs here, and what is open would be open in both."""
 
-    @abstractmethod
-    def _attend(self, state: State) -> None:
-        """Take note of which owners live, where that can be seen."""
+    def _attend(self, state: State) -> None:  # noqa: B027  # a store of one process needs none
+        """Take note of which owners live, where processes share the store."""
 
     @abstractmethod
     def _load(self, key: str) -> State | None: ...
@@ -178,12 +178,12 @@ class LocalStore(ABC):
         *args: Any,
         **options: Any,
     ) -> T:
-        return self._turnstile.run(lambda: self._apply(key, meters, operation, args, options))
+        return self._turnstile.run(partial(self._apply, key, meters, operation, args, options))
 
     def _change_soon(
         self, key: str, meters: Sequence[Meter], operation: Callable[..., None], *args: Any
     ) -> None:
-        self._turnstile.run_soon(lambda: self._apply(key, meters, operation, args, {}))
+        self._turnstile.run_soon(partial(self._apply, key, meters, operation, args, {}))
 
     def _apply(
         self,
@@ -198,7 +198,8 @@ class LocalStore(ABC):
             now = self._clock()
             kept = self._load(key)
             state = empty(now) if kept is None else kept
-            self._attend(state)
+            if self.shared:  # nobody dies in a process without the process
+                self._attend(state)
             result = operation(state, meters, *args, now=now, **options)
             self._save(key, state, meters)
             return result

@@ -53,9 +53,6 @@ class MemoryStore(LocalStore):
     def _let_go(self) -> None:
         """Nothing is open."""
 
-    def _attend(self, state: State) -> None:
-        """Nobody dies in a process without the process."""
-
     def _load(self, key: str) -> State | None:
         kept = self._accounts.get(key)
         return None if kept is None else kept[0]
