@@ -47,6 +47,8 @@ class Recent(Generic[Key, Value]):
 
     def get(self, key: Key, now_s: float = 0.0) -> Value | None:
         """The value, or None if it is forgotten; being asked for keeps it longer."""
+        if not self._kept.entries:
+            return None
         with self._kept.lock:
             return self._kept.get((self._owner, key), now_s)
 

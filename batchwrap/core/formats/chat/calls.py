@@ -117,17 +117,18 @@ def _held(raw: chat.ToolCall) -> tuple[Mapping[str, Any], str]:
 
 def _text(value: object) -> str | None:
     """Arguments as text, also where they came as an object."""
-    return value if isinstance(value, str | None) else rendered(value).decode()
+    return value if value is None or isinstance(value, str) else rendered(value).decode()
 
 
 def _extras(raw: chat.ToolCall, form: str) -> Mapping[str, Any]:
     """What of a call has no place of its own; an id or a type that is odd goes through as it is."""
     call_id, kind = raw.get("id"), raw.get("type")
-    is_usual = isinstance(call_id, str | None) and kind in (None, "", form)
+    is_odd = call_id is not None and not isinstance(call_id, str)
+    is_usual = not is_odd and kind in (None, "", form)
     if is_usual and raw.keys() <= _OWN:
         return _NOTHING
     extras = {n: value for n, value in raw.items() if n not in _OWN and value is not None}
-    if not isinstance(call_id, str | None):
+    if is_odd:
         extras["id"] = call_id
     if kind not in (None, "", form):
         extras["type"] = kind
@@ -137,9 +138,8 @@ def _extras(raw: chat.ToolCall, form: str) -> Mapping[str, Any]:
 def _inner(given: Mapping[str, Any], form: str) -> Mapping[str, Any]:
     """The same of the object with name and arguments; an object in their place is kept as one."""
     key = _FORMS[form]
-    is_usual = isinstance(given.get(key), str | None) and isinstance(given.get("name"), str | None)
-    if is_usual and given.keys() <= {"name", key}:
-        return _NOTHING
+    if len(given) == 2 and type(given.get("name")) is str and type(given.get(key)) is str:
+        return _NOTHING  # as nearly all
     return {
         name: value
         for name, value in given.items()

@@ -96,7 +96,7 @@ class ChatEntry(Entry):
     def takes_text(self) -> bool:
         """Whether it is the user's or a tool's, and its content is text or parts."""
         content = self.message.get("content")
-        return self.role in ("user", "result") and isinstance(content, str | list | None)
+        return self.role in ("user", "result") and (content is None or isinstance(content, (str, list)))
 
     @property
     def speaker(self) -> object:
@@ -203,7 +203,7 @@ def _is_content(content: object, is_part: Callable[[Any], bool]) -> bool:
     """Whether this is a text, none, or a list of such parts."""
     if isinstance(content, list):
         return all(map(is_part, content))
-    return isinstance(content, str | None)
+    return content is None or isinstance(content, str)
 
 
 def _is_text(part: object) -> bool:
