@@ -18,7 +18,7 @@ from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.formats import chat
-from batchwrap.core.formats.endpoints import CHAT, TRANSLATED, Endpoint
+from batchwrap.core.formats.endpoints import CHAT, Endpoint
 from batchwrap.core.tally import Tally
 from batchwrap.core.tools.offer import is_offered
 from batchwrap.directives import Mode
@@ -45,6 +45,12 @@ _SWITCHED_OFF = (
     "stats().switched_off counts: the endpoint refuses requests with what batchwrap adds, and "
     "takes them without. Wrap with batching=None and reminders=None for such a model, or with "
     "another `Batching.offer`."
+)
+
+_BOUND = (
+    "batching and reminders are inactive for requests to %s with thinking, or with a thread or a "
+    "container that the provider keeps: thinking is signed for what was sent before it. They are "
+    "throttled, and otherwise left as they are."
 )
 
 
@@ -107,8 +113,7 @@ class Engine:
             mode: what the request itself says.
             waits: those of the client that it comes from.
         """
-        if endpoint.format is not None and is_offered(body, endpoint.format):
-            endpoint = TRANSLATED  # by a layer in front that could send no mark
+        endpoint = self._of_request(endpoint, body)
         admission = self.budget.request(body, origin, pooled=endpoint.pooled, waits=waits)
         throttle = self.options.throttle if retries else None
         observer = Observer(body, admission.provider.name, origin, self.options.on_event)
@@ -138,6 +143,20 @@ class Engine:
         )
         ended = partial(self._ended, observer)
         return Call(exchange, admission, bool(admission.provider.name), ended)
+
+    def _of_request(self, endpoint: Endpoint, body: chat.Body) -> Endpoint:
+        """The endpoint, without its format where a request must not be rewritten."""
+        form = endpoint.format
+        if form is None:
+            return endpoint
+        if form.is_kept(body):
+            endpoint = endpoint.unpooled
+        if not form.may_rewrite(body):
+            if self.translates:
+                self.warn_once(f"{endpoint.name} bound", _BOUND, endpoint.suffix)
+            return endpoint.untranslated
+        # A layer of ours in front that could send no mark has translated it.
+        return endpoint.translated if is_offered(body, form) else endpoint
 
     def _ended(self, observer: Observer, exchange: Exchange) -> None:
         """Take over what an exchange counted, and what it showed."""
@@ -171,7 +190,7 @@ class Engine:
         """Whether anything is done for requests to an endpoint; what is not, is warned of once."""
         if self.is_off:
             return False
-        if endpoint.gains and self.translates:
+        if endpoint.gains and endpoint.format is None and self.translates:
             self.warn_once(
                 endpoint.name,
                 "batching and reminders are inactive for requests to %s: they are throttled, and "

@@ -68,8 +68,8 @@ class Stats:
             understood `tolerantly` all the same, `in_part`, or `not_at_all`.
         not_understood: request bodies of a shape that was passed on untouched.
         passed_through: requests to other paths, which are passed on untouched.
-        only_throttled: requests to endpoints other than chat completions, by endpoint: held back,
-            retried and settled, but without batches and reminders.
+        only_throttled: requests that are not translated, by endpoint: held back, retried and
+            settled, but without batches and reminders.
         repairs: how often each repair was needed, by name.
         directives: by model and directive, how often it was `given`, how many of these were
             `judged` since by what the model did at its next chance, and `followed` by a

@@ -8,7 +8,8 @@ from typing import Any
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats import sse
-from batchwrap.core.formats.chat import Body
+from batchwrap.core.formats.chat.format import CHAT_FORMAT
+from batchwrap.core.formats.format import Body, Format
 from batchwrap.core.parse import glued, parsed, parsed_exactly, rendered
 from batchwrap.core.repair.faults import MALFORMED, OVERSIZED
 
@@ -132,7 +133,9 @@ class EventPipe:
         """A chunk as bytes: as it came, if it is one that came."""
         self._failed = self._failed or "error" in chunk
         self._ended = self._ended or self._failed
-        return chunk.event if isinstance(chunk, _Came) else _render(chunk)
+        if isinstance(chunk, _Came):
+            return chunk.event
+        return sse.render(rendered(chunk), self._exchange.event_name(chunk))
 
     def _end(self, *, marked: bool) -> bytes:
         if self._ended:
@@ -165,13 +168,10 @@ class Opening:
         return None
 
 
-def render_all(chunks: list[Body]) -> bytes:
-    """A whole stream with its end marker."""
-    return b"".join([*map(_render, chunks), sse.render(sse.DONE)])
-
-
-def _render(chunk: object) -> bytes:
-    return sse.render(rendered(chunk))
+def render_all(events: list[Body], form: Format = CHAT_FORMAT) -> bytes:
+    """A whole stream in a format, with its end mark."""
+    out = [sse.render(rendered(event), form.event_name(event)) for event in events]
+    return b"".join(out if form.end_mark is None else [*out, sse.render(form.end_mark)])
 
 
 def _object(data: bytes) -> Body | None:

@@ -38,9 +38,8 @@ _REFUSALS: dict[type[BatchwrapError], tuple[int, str, str]] = {
 def local(library: ModuleType, answer: LocalAnswer, asked: Body) -> Any:
     """A local answer in the provider's form, marked by a header of ours."""
     if asked.get("stream"):
-        options = asked.get("stream_options")
-        with_usage = isinstance(options, dict) and bool(options.get("include_usage"))
-        kind, content = "text/event-stream", render_all(answer.chunks(with_usage=with_usage))
+        events = answer.chunks(with_usage=answer.form.wants_usage(asked) is True)
+        kind, content = "text/event-stream", render_all(events, answer.form)
     else:
         kind, content = "application/json", rendered(answer.completion())
     headers = {"content-type": kind, "x-batchwrap-served": "local"}
@@ -56,6 +55,11 @@ def refused(library: ModuleType, error: LimitExceeded | StoreUnavailable) -> Any
     if retry_after_s is not None:
         headers["retry-after"] = f"{retry_after_s:.3f}"
     return _response(library, status, headers, orjson.dumps(body))
+
+
+def declined(library: ModuleType, body: Body) -> Any:
+    """An error of ours in the provider's form, to which a helper of an SDK knows the answer."""
+    return _response(library, 400, _FINAL, rendered(body))
 
 
 def too_large(library: ModuleType, error: ContextLimitExceeded) -> Any:

@@ -19,7 +19,7 @@ from batchwrap.adapters.keys import origin_of, with_key
 from batchwrap.adapters.marker import TRANSLATED_HEADER, is_translated
 from batchwrap.core.exchange.actions import AnswerLocally, Respond
 from batchwrap.core.formats.chat import Body, decoded
-from batchwrap.core.formats.endpoints import CHAT, TRANSLATED, Endpoint, endpoint_at
+from batchwrap.core.formats.endpoints import Endpoint, endpoint_at
 from batchwrap.core.parse import rendered
 from batchwrap.directives import Mode
 from batchwrap.drive import sync, tasks
@@ -97,6 +97,19 @@ class _Wire:
             raise AttributeError(name)
         return getattr(self.inner, name)
 
+    def _declined(self, request: Any) -> Any:
+        """The answer to a helper of an SDK that asks in another way if it is refused; else None."""
+        helper = request.headers.get(_HELPER)
+        if helper is None or not self.engine.translates:
+            return None
+        with self.engine.guard().step("read"):
+            endpoint = endpoint_at(request.url.path)
+            form = None if endpoint is None else endpoint.format
+            body = None if form is None else self._body(request)
+            told = form.declined(body, helper) if form is not None and body is not None else None
+            return None if told is None else replies.declined(self.library, told)
+        return None
+
     def _taken(self, request: Any, *, may_answer: bool) -> tuple[_Asked, Call] | None:
         """A request that is our business, and what drives it; else None."""
         with self.engine.guard().step("read"):
@@ -113,8 +126,8 @@ class _Wire:
             self.engine.passed_through()
             return None
         told = {name: request.headers.get(name) for name in _OURS}
-        if endpoint is CHAT and told[TRANSLATED_HEADER] is not None:
-            endpoint = TRANSLATED
+        if told[TRANSLATED_HEADER] is not None:
+            endpoint = endpoint.translated
         return _Asked(self._bare(request), body, endpoint, as_mode(told[_MODE] or ""))
 
     def _body(self, request: Any) -> Body | None:
@@ -229,6 +242,8 @@ class _Wire:
         )
 
 
+# Which helpers of an SDK of Stainless's made a request: anthropic's tool runner names itself.
+_HELPER = "x-stainless-helper"
 _RAW_FRAMING = tuple(name.encode() for name in _FRAMING)
 
 
@@ -239,7 +254,8 @@ class SyncWire(_Wire):
 
     def handle_request(self, request: Any) -> Any:
         """Send a request, through the exchange if it is our business."""
-        return self._handled(request)
+        declined = self._declined(request)
+        return self._handled(request) if declined is None else declined
 
     def _handled(self, request: Any, *, may_answer: bool = True) -> Any:
         taken = self._taken(request, may_answer=may_answer)
@@ -289,7 +305,8 @@ class AsyncWire(_Wire):
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send a request, through the exchange if it is our business."""
-        return await self._handled(request)
+        declined = self._declined(request)
+        return await self._handled(request) if declined is None else declined
 
     async def _handled(self, request: Any, *, may_answer: bool = True) -> Any:
         taken = self._taken(request, may_answer=may_answer)

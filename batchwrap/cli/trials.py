@@ -180,14 +180,14 @@ def _opened(module: str, kind: str, base_url: str) -> Any:
 
 
 def _anthropic() -> None:
-    """Its messages are only throttled: they come as they are, and are counted."""
+    """Without batching and reminders its messages come as they are, and are counted."""
     with Lab(_model, tokens_per_s=math.inf, ttft_s=0) as lab, ExitStack() as closing:
         client = closing.enter_context(_opened("anthropic", "Anthropic", lab.base_url))
         wrapped = batchwrap.wrap(client, batching=None, reminders=None)
         asked = {"role": "user", "content": "Say done."}
         wrapped.messages.create(model="m", max_tokens=16, messages=[asked])
         told = batchwrap.stats(wrapped)
-        if told.only_throttled != {"messages": 1} or told.prompt_tokens == 0:
+        if told.requests != 1 or told.prompt_tokens == 0:
             raise TrialFailed("its messages were not counted")
 
 

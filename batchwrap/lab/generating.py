@@ -1,7 +1,8 @@
-"""Endpoints that generate text in other forms: completions, responses, Anthropic's messages.
+"""Endpoints that generate in other forms: completions, responses, Anthropic's messages.
 
-Simulated as far as limits and SDKs go: the model is asked with the request as it came, and
-says its text; tools, pictures and stored conversations are beyond it.
+Simulated as far as limits and SDKs go: the model is asked with the request as it came, and says
+its text. Only the messages have tool calls, with the rules for them (`messages_rules`);
+pictures and stored conversations are beyond it.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from typing import Any
 
 import orjson
 
+from batchwrap.lab import messages_rules
 from batchwrap.lab.chat import ask, send_raw
 from batchwrap.lab.dialects import Answer, error
 from batchwrap.lab.exchange import Exchange
 from batchwrap.lab.limits import Ledger
-from batchwrap.lab.model import Raw
+from batchwrap.lab.model import Call, Raw
 from batchwrap.lab.provider import Provider
 from batchwrap.lab.wire import random_id
 
 Event = dict[str, Any]
+_PIECE = 12  # characters of a call's input in one event
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,14 @@ class _Said:
         pieces: its text, as it comes in a stream.
         model: its name.
         prompt, output: tokens.
+        calls: its calls: id, name, arguments as JSON.
     """
 
     pieces: Sequence[str]
     model: str
     prompt: int
     output: int
+    calls: Sequence[tuple[str, str, str]] = ()
 
     @property
     def text(self) -> str:
@@ -57,6 +62,10 @@ class _Form(ABC):
     prompt: Sequence[str]
     cap: str
     names_events: bool
+
+    def fault_in(self, body: dict[str, Any]) -> str | None:
+        """What is wrong with a request; None: nothing is."""
+        return None
 
     @abstractmethod
     def whole(self, said: _Said) -> dict[str, Any]:
@@ -168,6 +177,10 @@ class _Messages(_Form):
     cap = "max_tokens"
     names_events = True
 
+    def fault_in(self, body: dict[str, Any]) -> str | None:
+        """What Anthropic's server would refuse."""
+        return messages_rules.fault_in(body)
+
     def _body(self, said: _Said, output: int, *content: dict[str, Any]) -> dict[str, Any]:
         usage = {
             "input_tokens": said.prompt,
@@ -181,31 +194,54 @@ class _Messages(_Form):
             "role": "assistant",
             "model": said.model,
             "content": list(content),
-            "stop_reason": "end_turn" if content else None,
+            "stop_reason": self._reason(said) if content else None,
             "stop_sequence": None,
             "usage": usage,
         }
 
+    @staticmethod
+    def _reason(said: _Said) -> str:
+        return "tool_use" if said.calls else "end_turn"
+
     def whole(self, said: _Said) -> dict[str, Any]:
-        return self._body(said, said.output, {"type": "text", "text": said.text})
+        texts = [{"type": "text", "text": said.text}] if said.text or not said.calls else []
+        calls = [
+            {"type": "tool_use", "id": one, "name": name, "input": orjson.loads(given)}
+            for one, name, given in said.calls
+        ]
+        return self._body(said, said.output, *texts, *calls)
 
     def events(self, said: _Said) -> Iterator[Event]:
         yield {"type": "message_start", "message": self._body(said, 1)}
-        block = {"type": "text", "text": ""}
-        yield {"type": "content_block_start", "index": 0, "content_block": block}
-        for piece in said.pieces:
-            delta = {"type": "text_delta", "text": piece}
-            yield {"type": "content_block_delta", "index": 0, "delta": delta}
-        yield {"type": "content_block_stop", "index": 0}
-        ended = {"stop_reason": "end_turn", "stop_sequence": None}
+        has_text = bool(said.text or not said.calls)
+        if has_text:
+            deltas = [{"type": "text_delta", "text": piece} for piece in said.pieces]
+            yield from self._block(0, {"type": "text", "text": ""}, deltas)
+        for index, (one, name, given) in enumerate(said.calls, start=int(has_text)):
+            block = {"type": "tool_use", "id": one, "name": name, "input": {}}
+            pieces = [given[at : at + _PIECE] for at in range(0, len(given), _PIECE)]
+            deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
+            yield from self._block(index, block, deltas)
+        ended = {"stop_reason": self._reason(said), "stop_sequence": None}
         yield {"type": "message_delta", "delta": ended, "usage": {"output_tokens": said.output}}
         yield {"type": "message_stop"}
+
+    @staticmethod
+    def _block(index: int, block: Event, deltas: Sequence[Event]) -> Iterator[Event]:
+        yield {"type": "content_block_start", "index": index, "content_block": block}
+        for delta in deltas:
+            yield {"type": "content_block_delta", "index": index, "delta": delta}
+        yield {"type": "content_block_stop", "index": index}
 
 
 async def _generate(form: _Form, exchange: Exchange, provider: Provider, ledger: Ledger) -> None:
     body = exchange.json
     if not isinstance(body, dict):
         await exchange.respond(error(400, "The body is no JSON object."))
+        return
+    if (fault := form.fault_in(body)) is not None:
+        told = {"type": "invalid_request_error", "message": fault}
+        await exchange.respond(Answer(400, {"type": "error", "error": told}, {}))
         return
     exchange.stream = bool(body.get("stream"))
     prompt = orjson.dumps([body.get(name) for name in form.prompt]).decode()
@@ -225,8 +261,18 @@ async def _generate(form: _Form, exchange: Exchange, provider: Provider, ledger:
     else:
         pieces = provider.tokens.split(reply.text, provider.chunk_tokens)
         output = sum(tokens for _, tokens in pieces)
-        said = _Said([text for text, _ in pieces], model, exchange.prompt_tokens, output)
+        calls = [
+            (call.id or random_id("toolu_", 24), call.name, _json(call)) for call in reply.calls
+        ]
+        output += sum(provider.tokens.count(given) for _, _, given in calls)
+        texts = [text for text, _ in pieces]
+        said = _Said(texts, model, exchange.prompt_tokens, output, calls)
         await _send(form, said, exchange, provider)
+
+
+def _json(call: Call) -> str:
+    given = call.arguments
+    return given if isinstance(given, str) else orjson.dumps(given).decode()
 
 
 async def _send(form: _Form, said: _Said, exchange: Exchange, provider: Provider) -> None:

@@ -1,4 +1,4 @@
-"""Anthropic's SDK: its messages are throttled, retried and settled, and otherwise untouched."""
+"""Anthropic's SDK: its messages are batched, throttled, retried and settled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import anthropic
 import pytest
 
 import batchwrap
-from batchwrap.lab import Lab, RateLimit, Raw, Reply
+from batchwrap.lab import Call, Lab, RateLimit, Raw, Reply
 from batchwrap.options import Limit, Throttle
 from tests.adapters.callers import Caller
 
@@ -39,9 +39,9 @@ def test_messages(caller: Caller, serve: Any, caplog: Any) -> None:
     assert answers[1].content[0].text == "one two three"
     assert lab.journal[0].body == lab.journal[1].body
     assert lab.journal[0].headers == lab.journal[1].headers
-    assert len(caplog.records) == 1
+    assert not caplog.records
     stats = batchwrap.stats(client)
-    assert stats.only_throttled == {"messages": 2}
+    assert (stats.requests, stats.only_throttled) == (2, {})
     assert stats.prompt_tokens == 2 * lab.journal[1].prompt_tokens
     assert stats.completion_tokens == 2 * lab.journal[1].completion_tokens
 
@@ -118,6 +118,95 @@ def test_installed(caller: Caller, serve: Any) -> None:
     try:
         client = open_client(caller, lab)
         caller.run(client.messages.create, **ASK)
-        assert batchwrap.stats(client).only_throttled == {"messages": 1}
+        assert batchwrap.stats(client).requests == 1
     finally:
         batchwrap.uninstall()
+
+
+READ = {
+    "name": "read_file",
+    "description": "Read a file.",
+    "input_schema": {
+        "type": "object",
+        "properties": {"path": {"type": "string"}},
+        "required": ["path"],
+    },
+}
+BATCH = Call("multi_read", {"files": [{"path": "a.py"}, {"path": "b.py"}]})
+
+
+def helped(caller: Caller, client: Any, **asked: Any) -> Any:
+    """The final message of the streaming helper."""
+
+    def whole() -> Any:
+        with client.messages.stream(**asked) as stream:
+            return stream.get_final_message()
+
+    async def whole_async() -> Any:
+        async with client.messages.stream(**asked) as stream:
+            return await stream.get_final_message()
+
+    return caller.run(whole_async if caller.is_async else whole)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_batches(caller: Caller, serve: Any, streamed: bool) -> None:
+    """A multi-call becomes calls of the agent's tools, by both ways; the history is folded back."""
+    said = [Reply("Reading.", calls=(BATCH,)), Reply("done")]
+    lab = serve(lambda request: said.pop(0))
+    client = batchwrap.wrap(open_client(caller, lab))
+    messages: list[Any] = [{"role": "user", "content": "Read a.py and b.py."}]
+    asked = {"model": "claude", "max_tokens": 50, "tools": [READ]}
+
+    def ask() -> Any:
+        given = {**asked, "messages": messages}
+        return (
+            helped(caller, client, **given)
+            if streamed
+            else caller.run(client.messages.create, **given)
+        )
+
+    answer = ask()
+    assert answer.stop_reason == "tool_use"
+    calls = [block for block in answer.content if block.type == "tool_use"]
+    assert [(one.name, one.input) for one in calls] == [
+        ("read_file", {"path": "a.py"}),
+        ("read_file", {"path": "b.py"}),
+    ]
+    results = [{"type": "tool_result", "tool_use_id": one.id, "content": "x"} for one in calls]
+    messages += [
+        {"role": "assistant", "content": answer.content},
+        {"role": "user", "content": results},
+    ]
+    assert ask().content[0].text == "done"
+    _, turn, _ = lab.journal[1].json["messages"]
+    assert [block.get("name") for block in turn["content"]] == [None, "multi_read"]
+
+
+def test_the_tool_runner(serve: Any) -> None:
+    """It is told that there are no threads, and goes on without: then its calls are batched."""
+    said = [Reply(calls=(BATCH,)), Reply("done")]
+    lab = serve(lambda request: said.pop(0))
+    ran: list[str] = []
+    with anthropic.Anthropic(base_url=lab.url, api_key="key") as bare:
+        client = batchwrap.wrap(bare)
+
+        @anthropic.beta_tool
+        def read_file(path: str) -> str:
+            """Read a file.
+
+            Args:
+                path: the file.
+            """
+            ran.append(path)
+            return f"text of {path}"
+
+        asked: Any = {"role": "user", "content": "Read a.py."}
+        runner = client.beta.messages.tool_runner(
+            model="claude", max_tokens=50, tools=[read_file], messages=[asked]
+        )
+        assert runner.until_done().content[0].text == "done"
+        stats = batchwrap.stats(client)
+        assert (stats.multi_calls, stats.items, stats.only_throttled) == (1, 2, {})
+    assert ran == ["a.py", "b.py"]
+    assert not any("thread" in request.json for request in lab.journal)

@@ -294,6 +294,10 @@ class Exchange:
                 return []  # simple agents take the first of the choices without a look
         return self._translator.chunk(chunk)
 
+    def event_name(self, event: Body) -> str | None:
+        """What stands in the `event:` line of an event; None: it has no such line."""
+        return None if self._form is None else self._form.event_name(event)
+
     def lost(self, fault: Fault) -> list[Body] | None:
         """What to hand out for an event that cannot be read, and why; None: the event itself."""
         self._expect("lost")

@@ -57,6 +57,7 @@ class Translator:
         self._body = body
         self._form = form
         self._stream = form.stream()
+        self._repairs = context.options.repair if form.is_repaired else None
         self._batching = context.options.batching
         self._rewrite: Rewrite = "offer"
         self._readers: dict[Any, ChoiceReader] = {}
@@ -235,20 +236,17 @@ class Translator:
     @property
     def mends(self) -> bool:
         """Whether streams are put into shape."""
-        repair = self._context.options.repair
-        return repair is not None and repair.stream
+        return self._repairs is not None and self._repairs.stream
 
     @property
     def reads_errors(self) -> bool:
         """Whether errors inside of streams are read."""
-        repair = self._context.options.repair
-        return repair is not None and repair.errors
+        return self._repairs is not None and self._repairs.errors
 
     @property
     def fits_forms(self) -> bool:
         """Whether answers come in the form that was asked for, stream or whole."""
-        repair = self._context.options.repair
-        return repair is not None and repair.stream
+        return self._repairs is not None and self._repairs.stream
 
     def chunk(self, chunk: Body, piece: Piece | None = None) -> list[Body] | None:
         """The chunks of the agent view for one chunk of a stream; None if it stays as it is.
@@ -295,15 +293,13 @@ class Translator:
     def _seen(self, chunk: Body) -> list[Body] | None:
         self.note(chunk)
         made: list[Sequence[Fragment] | None] = []
-        for delta in self._form.event_deltas(chunk):
+        for delta in self._stream.deltas(chunk):
             calls = self._reader(delta.choice).delta(delta)
             if delta.is_over:
                 self._consider_asking(delta)
             if delta.is_over or calls:
                 self._commit(delta.choice, is_over=delta.is_over)
             made.append(calls)
-        if all(calls is None for calls in made):
-            return None
         return self._stream.rewritten(chunk, made)
 
     def end(self, chunk: Body | None, *, marked: bool | None = None) -> list[Body]:

@@ -1,20 +1,21 @@
 """The endpoints that limits hold back, as data: what of each counts, told in chat's form.
 
-Chat completions are translated between the two views. The others are not yet: a request goes
-out and its answer comes back as it is, but it waits for the limits, is tried again after a
-refusal, and is settled with its own usage. For that an endpoint is a few names and a reader.
+What has a format is translated between the two views. Of the others a request goes out and its
+answer comes back as it is, but it waits for the limits, is tried again after a refusal, and is
+settled with its own usage. For that an endpoint is a few names and a reader.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.formats.chat.usage import usage_of
 from batchwrap.core.formats.format import Format
+from batchwrap.core.formats.messages.format import MESSAGES_FORMAT
 from batchwrap.core.limits.cost import Usage
 
 Told = Mapping[str, Any]
@@ -55,6 +56,21 @@ class Endpoint:
     format: Format | None = None
     is_tokenized: bool = False
     opening: Sequence[str] = ()
+
+    @property
+    def untranslated(self) -> Endpoint:
+        """The same for a request that must not be rewritten: it is only held back by limits."""
+        return replace(self, format=None, is_tokenized=False)
+
+    @property
+    def translated(self) -> Endpoint:
+        """The same for what a layer of batchwrap in front has translated already."""
+        return replace(self.untranslated, name="translated")
+
+    @property
+    def unpooled(self) -> Endpoint:
+        """The same for a request that only one account can take."""
+        return replace(self, pooled=False)
 
     def opens(self, event: chat.Body) -> str | None:
         """The type of an event that comes before an answer; None for any other event."""
@@ -131,8 +147,6 @@ CHAT = Endpoint(
     format=CHAT_FORMAT,
     is_tokenized=True,
 )
-# Chat completions that a layer of ours in front has translated already.
-TRANSLATED = Endpoint(name="translated", suffix=CHAT.suffix, prompt=CHAT.prompt)
 
 ENDPOINTS = (
     CHAT,
@@ -151,6 +165,7 @@ ENDPOINTS = (
         suffix="/v1/messages",  # the threads of OpenAI's assistants have messages, too
         prompt=("system", "messages"),
         usage=_messages_usage,
+        format=MESSAGES_FORMAT,
         gains=True,
         opening=("message_start", "ping"),
     ),

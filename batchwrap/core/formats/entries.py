@@ -79,6 +79,10 @@ class Entry(ABC):
     def takes_text(self) -> bool:
         """Whether a text of ours may stand at its end, or behind it."""
 
+    def takes_beside(self, role: Role) -> bool:
+        """Whether an entry of that role that says a text of ours may stand behind it."""
+        return True
+
     @property
     def speaker(self) -> object:
         """Which of several speakers of that role; None: there is one."""

@@ -97,10 +97,15 @@ class Local:
 
 
 class Stream(Protocol):
-    """Writes the events of one streamed answer; it may keep count of indices and numbers."""
+    """Reads and writes the events of one streamed answer; it may keep count of their indices."""
 
-    def rewritten(self, event: Body, calls: Sequence[Sequence[Fragment] | None]) -> list[Body]:
-        """The events for one that came.
+    def deltas(self, event: Body) -> list[Delta]:
+        """What an event adds, choice by choice."""
+
+    def rewritten(
+        self, event: Body, calls: Sequence[Sequence[Fragment] | None]
+    ) -> list[Body] | None:
+        """The events for one that came; None: the event itself.
 
         Args:
             event: it.
@@ -143,11 +148,27 @@ class Format(Protocol):
 
     Attributes:
         is_repaired: whether `core.repair` knows its requests and answers.
+        end_mark: the payload of the event that ends a stream; None: it ends without one.
     """
 
     is_repaired: bool
+    end_mark: bytes | None
 
     # Requests.
+
+    def may_rewrite(self, body: Body) -> bool:
+        """Whether a request may be written in other words at all."""
+
+    def declined(self, body: Body, helper: str) -> Body | None:
+        """The error at which a helper of an SDK asks in a form that may be rewritten; else None.
+
+        Args:
+            body: what it asks.
+            helper: how it names itself.
+        """
+
+    def is_kept(self, body: Body) -> bool:
+        """Whether a request names something that the provider keeps for one account."""
 
     def understands(self, body: object, known: int = 0) -> bool:
         """Whether a request has the shape that batchwrap translates; so many items are known to."""
@@ -206,9 +227,6 @@ class Format(Protocol):
     def deltas(self, answer: Body) -> list[Delta]:
         """What a whole answer says, choice by choice."""
 
-    def event_deltas(self, event: Body) -> list[Delta]:
-        """What an event of a stream adds, choice by choice."""
-
     def piece_alone(self, event: Body) -> Piece | None:
         """What an event adds that holds one piece of a text, or of arguments, and nothing else."""
 
@@ -220,6 +238,9 @@ class Format(Protocol):
 
     def salvage(self, origin_of: OriginOf) -> Salvage:
         """Keeps account of one stream."""
+
+    def event_name(self, event: Body) -> str | None:
+        """What stands in the `event:` line of an event; None: it has no such line."""
 
     def is_silent(self, event: Body) -> bool:
         """Whether an event says nothing to the agent but who speaks."""

@@ -90,6 +90,7 @@ def is_comment(event: bytes) -> bool:
     return all(not line or line.startswith(b":") for line in lines)
 
 
-def render(data: bytes) -> bytes:
-    """One event with this payload."""
-    return b"data: " + data + b"\n\n"
+def render(data: bytes, name: str | None = None) -> bytes:
+    """One event with this payload, and a line with its name if it has one."""
+    line = b"" if name is None else b"event: " + name.encode(errors="replace") + b"\n"
+    return line + b"data: " + data + b"\n\n"

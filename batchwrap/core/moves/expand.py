@@ -77,7 +77,7 @@ class Expander:
         # By the provider's index, in the order in which they came.
         self._passed: dict[Any, _Passed] = {}
         self._unsettled: list[_Passed] = []  # of these, those that were still being written
-        self._later: dict[Any, Written] = {}
+        self._later: dict[Any, list[Fragment]] = {}
         self._ended: set[Any] = set()
         self._open: _Open | None = None
         self._unread: list[tuple[_Open, str]] = []  # multi-calls of which nothing ran, and why
@@ -94,10 +94,7 @@ class Expander:
             return self._begin(index, part)
         if index == opened.index:
             return self._feed(opened, opened.written.take(part), part.extras)
-        if index in self._later:
-            self._later[index].take(part)
-        else:
-            self._later[index] = Written(part)
+        self._later.setdefault(index, []).append(part)
         calls: list[Fragment] = []
         while self._later and self._open is not None and self._open.written.is_complete:
             calls += self._close()
@@ -176,7 +173,9 @@ class Expander:
         calls = self._end(opened)
         while self._later and self._open is None:
             index = next(iter(self._later))
-            calls += self._begin(index, self._later.pop(index).handed_out(index))
+            first, *others = self._later.pop(index)
+            calls += self._begin(index, first)
+            calls += [made for part in others for made in self.fragment(part)]
         return calls
 
     def _end(self, opened: _Open) -> list[Fragment]:

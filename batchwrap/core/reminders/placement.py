@@ -22,6 +22,6 @@ def place(entry: Entry, text: str, placement: Placement, refused: Set[Refused]) 
         "user": "user_after_tool" if entry.role == "result" else "user_after_user",
         "system": "late_system",
     }
-    if placement == "append" or orders[placement] in refused:
+    if placement == "append" or orders[placement] in refused or not entry.takes_beside(placement):
         return [entry.with_text(text)]
     return [entry, entry.beside(placement, text)]

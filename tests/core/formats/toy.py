@@ -121,10 +121,20 @@ def write_part(part: Fragment) -> Body:
 
 
 class ToyStream:
-    """Writes events."""
+    """Reads and writes events."""
 
-    def rewritten(self, event: Body, calls: Sequence[Sequence[Fragment] | None]) -> list[Body]:
+    def deltas(self, event: Body) -> list[Delta]:
+        """What an event adds."""
+        call = event.get("call")
+        parts = [Fragment(*call)] if call else []
+        return [Delta(0, parts, is_over="over" in event)]
+
+    def rewritten(
+        self, event: Body, calls: Sequence[Sequence[Fragment] | None]
+    ) -> list[Body] | None:
         """The calls, and the end of the answer."""
+        if calls == [None]:
+            return None
         made = [write_part(part) for some in calls for part in some or ()]
         return [*made, event] if "over" in event else made
 
@@ -158,6 +168,18 @@ class ToyFormat:
     """The format."""
 
     is_repaired = False
+    end_mark: bytes | None = None
+
+    def may_rewrite(self, body: Body) -> bool:
+        """Nothing is signed."""
+        return True
+
+    def declined(self, body: Body, helper: str) -> None:
+        """No helper has to be told anything."""
+
+    def is_kept(self, body: Body) -> bool:
+        """Each request has the whole talk."""
+        return False
 
     def understands(self, body: object, known: int = 0) -> bool:
         """Whether there is a talk."""
@@ -219,12 +241,6 @@ class ToyFormat:
         parts = [Fragment(i, one[0], one[1], one[2], source=one) for i, one in enumerate(calls)]
         return [Delta(0, parts, text, is_over=True)]
 
-    def event_deltas(self, event: Body) -> list[Delta]:
-        """What an event adds."""
-        call = event.get("call")
-        parts = [Fragment(*call)] if call else []
-        return [Delta(0, parts, is_over="over" in event)]
-
     def piece_alone(self, event: Body) -> Piece | None:
         """No event is known to be simple."""
         return None
@@ -242,6 +258,9 @@ class ToyFormat:
     def salvage(self, origin_of: OriginOf) -> ToySalvage:
         """Owes nothing."""
         return ToySalvage()
+
+    def event_name(self, event: Body) -> None:
+        """Events have no names."""
 
     def is_silent(self, event: Body) -> bool:
         """Every event says something."""

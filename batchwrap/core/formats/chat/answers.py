@@ -71,12 +71,18 @@ def with_calls(completion: chat.Body, calls: Sequence[Sequence[Fragment]]) -> ch
 
 
 class ChatStream:
-    """Writes chunks."""
+    """Reads and writes chunks."""
+
+    def deltas(self, event: chat.Body) -> list[Delta]:
+        """What a chunk adds."""
+        return event_deltas(event)
 
     def rewritten(
         self, event: chat.Body, calls: Sequence[Sequence[Fragment] | None]
-    ) -> list[chat.Body]:
+    ) -> list[chat.Body] | None:
         """The chunks for one that came. Calls that came to light with a finish stand before it."""
+        if all(made is None for made in calls):
+            return None
         before: list[chat.Body] = []
         new = []
         for (index, choice), made in zip(chat.choices(event), calls, strict=True):

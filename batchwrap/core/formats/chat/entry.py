@@ -96,7 +96,9 @@ class ChatEntry(Entry):
     def takes_text(self) -> bool:
         """Whether it is the user's or a tool's, and its content is text or parts."""
         content = self.message.get("content")
-        return self.role in ("user", "result") and (content is None or isinstance(content, (str, list)))
+        return self.role in ("user", "result") and (
+            content is None or isinstance(content, (str, list))
+        )
 
     @property
     def speaker(self) -> object:

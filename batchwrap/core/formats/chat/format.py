@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from batchwrap.core.formats import chat
+from batchwrap.core.formats import chat, sse
 from batchwrap.core.formats.calls import Call, Fragment
 from batchwrap.core.formats.chat import answers, tools
 from batchwrap.core.formats.chat.entry import ChatEntry, said
@@ -27,6 +27,18 @@ class ChatFormat:
     """Chat completions of the OpenAI API, and of all who copied it."""
 
     is_repaired = True
+    end_mark: bytes | None = sse.DONE
+
+    def may_rewrite(self, body: Body) -> bool:
+        """Always: nothing in a request is signed."""
+        return True
+
+    def declined(self, body: Body, helper: str) -> None:
+        """No helper has to be told anything."""
+
+    def is_kept(self, body: Body) -> bool:
+        """Never: each request has the whole conversation."""
+        return False
 
     def understands(self, body: object, known: int = 0) -> bool:
         """Whether a request has the shape that batchwrap translates."""
@@ -97,10 +109,6 @@ class ChatFormat:
         """What a whole completion says."""
         return answers.deltas(answer)
 
-    def event_deltas(self, event: Body) -> list[Delta]:
-        """What a chunk adds."""
-        return answers.event_deltas(event)
-
     def piece_alone(self, event: Body) -> Piece | None:
         """What a chunk adds that holds one piece of a text and nothing else."""
         return chat.piece_alone(event)
@@ -116,6 +124,9 @@ class ChatFormat:
     def salvage(self, origin_of: OriginOf) -> ChatSalvage:
         """Keeps account of one stream."""
         return ChatSalvage(origin_of)
+
+    def event_name(self, event: Body) -> None:
+        """Chunks have no names."""
 
     def is_silent(self, event: Body) -> bool:
         """Whether a chunk holds no more than a role."""

@@ -1,0 +1,98 @@
+"""Anthropic's Messages API: what its JSON looks like.
+
+The helpers here read it without trusting it: an agent or a provider may send anything. Fields and
+blocks that we do not know pass through untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Block = dict[str, Any]
+Body = dict[str, Any]
+
+_THINKING = frozenset({"thinking", "redacted_thinking"})
+# What binds a request to a state that the provider keeps.
+_STATE = ("thread", "container")
+
+
+def is_understood(body: object, known: int = 0) -> bool:
+    """Whether a request has the shape that batchwrap translates; so many messages are known to."""
+    messages = body.get("messages") if isinstance(body, dict) else None
+    if not isinstance(messages, list) or not messages or not isinstance(body, dict):
+        return False
+    tools = body.get("tools")
+    listed = tools is None or (isinstance(tools, list) and all(isinstance(t, dict) for t in tools))
+    return listed and all(_is_message(message) for message in messages[known:])
+
+
+def _is_message(message: object) -> bool:
+    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+        return False
+    content = message.get("content")
+    if isinstance(content, str):
+        return True
+    return isinstance(content, list) and all(map(_is_block, content))
+
+
+def _is_block(block: object) -> bool:
+    if not isinstance(block, dict) or not isinstance(block.get("type"), str):
+        return False
+    if block["type"] == "tool_use":
+        return isinstance(block.get("id"), str) and isinstance(block.get("input"), dict)
+    return block["type"] != "tool_result" or isinstance(block.get("tool_use_id"), str)
+
+
+def is_kept(body: Mapping[str, Any]) -> bool:
+    """Whether a request names a thread or a container, which the provider keeps."""
+    return any(body.get(name) for name in _STATE)
+
+
+def begins_thread(body: Mapping[str, Any], helper: str) -> bool:
+    """Whether the SDK's tool runner begins a thread, without which it goes on as well."""
+    thread = body.get("thread")
+    return (
+        "BetaToolRunner" in helper and isinstance(thread, dict) and thread.get("type") == "create"
+    )
+
+
+def no_threads() -> Body:
+    """The error that Anthropic's server has for requests that it cannot keep in a thread.
+
+    Its SDK continues without threads then (`lib/threads` of anthropic 2.14).
+    """
+    details = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    told = "batchwrap rewrites the conversation, so it must be sent whole."
+    error = {"type": "invalid_request_error", "message": told, "details": details}
+    return {"type": "error", "error": error}
+
+
+def is_bound(body: Mapping[str, Any]) -> bool:
+    """Whether a request cannot be written in other words.
+
+    Signed thinking is bound to all that was sent before it, and a thread to what the provider
+    keeps (https://platform.claude.com/docs/en/build-with-claude/preserved-thinking).
+    """
+    thinking = body.get("thinking")
+    kind = thinking.get("type") if isinstance(thinking, dict) else None
+    if is_kept(body) or kind not in (None, "disabled"):
+        return True
+    messages = body.get("messages")
+    return any(
+        block.get("type") in _THINKING
+        for message in (messages if isinstance(messages, list) else ())
+        for block in blocks_of(message.get("content") if isinstance(message, dict) else None)
+    )
+
+
+def blocks_of(content: object) -> Iterator[Block]:
+    """The blocks of a message's content."""
+    for block in content if isinstance(content, list) else ():
+        if isinstance(block, dict):
+            yield block
+
+
+def text_block(text: str) -> Block:
+    """A block with a text."""
+    return {"type": "text", "text": text}

@@ -1,0 +1,322 @@
+"""Answers of the Messages API, whole and streamed, read and written.
+
+A streamed answer is a row of blocks with indices 0, 1, 2 …: readers use them as positions in a
+list, so there may be no gaps. Once a call is taken apart, all blocks behind it are numbered anew.
+A block has a start with an empty input, its pieces, and a stop; some clients run a call when
+its block stops, others when the message does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from batchwrap.core.formats.calls import Fragment
+from batchwrap.core.formats.format import Delta, Local
+from batchwrap.core.formats.messages import Block, Body, blocks_of
+from batchwrap.core.formats.messages.calls import is_call, read_fragment, write_fragment
+from batchwrap.core.parse import rendered
+
+_START, _DELTA, _STOP = "content_block_start", "content_block_delta", "content_block_stop"
+_CUT = "max_tokens"
+_SILENT = frozenset({"message_start", "ping", _STOP})
+_NO_USAGE = {"input_tokens": 0, "output_tokens": 0}
+
+
+def deltas(answer: Body) -> list[Delta]:
+    """What a whole answer says; an error says nothing."""
+    if not isinstance(answer.get("content"), list):
+        return []
+    blocks = list(blocks_of(answer["content"]))
+    parts = [read_fragment(block, i) for i, block in enumerate(filter(is_call, blocks))]
+    texts = [block["text"] for block in blocks if isinstance(block.get("text"), str)]
+    is_cut = answer.get("stop_reason") == _CUT
+    return [Delta(0, parts, "\n".join(texts) or None, is_over=True, is_cut=is_cut)]
+
+
+def with_calls(answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
+    """The answer with other calls, each where the one stood that it came from."""
+    if not calls:
+        return answer
+    content, made = answer["content"], [write_fragment(part) for part in calls[0]]
+    own = [block for block in content if isinstance(block, dict) and is_call(block)]
+    if len(own) == len(made) and all(a is b for a, b in zip(own, made, strict=True)):
+        return answer
+    known, new, waiting = {id(block) for block in own}, [], list(made)
+    for block in content:
+        if id(block) not in known:
+            new.append(block)
+            continue
+        # What was made of a call stands between those that stayed as they were.
+        while waiting and (waiting[0] is block or id(waiting[0]) not in known):
+            new.append(waiting.pop(0))
+    new += waiting
+    reason = "tool_use" if made else answer.get("stop_reason")
+    return {**answer, "content": new, "stop_reason": reason}
+
+
+def head(answer: Body) -> Mapping[str, Any]:
+    """The model's name, which local answers repeat."""
+    message = _message_of(answer)
+    return {"model": message["model"]} if "model" in message else {}
+
+
+def usage(answer: Body) -> Any:
+    """The usage of a whole answer, or of the event that tells all of the prompt's."""
+    found = _message_of(answer).get("usage")
+    return found if isinstance(found, dict) and "input_tokens" in found else None
+
+
+def cached(found: Any) -> tuple[int, int] | None:
+    """(tokens out of the cache, tokens of the prompt), which are counted apart."""
+    if not isinstance(found, dict):
+        return None
+    read, written = found.get("cache_read_input_tokens"), found.get("cache_creation_input_tokens")
+    fresh = found.get("input_tokens")
+    if not isinstance(fresh, int) or not isinstance(read, int):
+        return None
+    return read, fresh + read + (written if isinstance(written, int) else 0)
+
+
+def output_tokens(answer: Body) -> float | None:
+    """The output tokens that an answer or an event reports."""
+    found = answer.get("usage")
+    count = found.get("output_tokens") if isinstance(found, dict) else None
+    return count if isinstance(count, int) and not isinstance(count, bool) else None
+
+
+def is_silent(event: Body) -> bool:
+    """Whether an event tells the agent nothing but that an answer has begun."""
+    kind = event.get("type")
+    if kind == _START:
+        block = event.get("content_block")
+        return isinstance(block, dict) and block.get("type") == "text" and not block.get("text")
+    if kind == _DELTA:
+        delta = event.get("delta")
+        return isinstance(delta, dict) and delta.get("text") == ""
+    return kind in _SILENT
+
+
+def is_empty(event: Body) -> bool:
+    """Whether an event is none of an answer's content."""
+    return event.get("type") not in (None, "message", "message_start", _START, _DELTA)
+
+
+def local(answer: Local) -> Body:
+    """A local answer as a whole."""
+    return {
+        **_local_head(answer),
+        "content": [write_fragment(call) for call in answer.calls],
+        "stop_reason": "tool_use",
+        "stop_sequence": None,
+        "usage": answer.usage or _NO_USAGE,
+    }
+
+
+def local_events(answer: Local) -> list[Body]:
+    """A local answer as events."""
+    told = answer.usage or _NO_USAGE
+    begun = {**_local_head(answer), "content": [], "stop_reason": None, "stop_sequence": None}
+    blocks = [event for i, call in enumerate(answer.calls) for event in _block(i, call)]
+    over = {"stop_reason": "tool_use", "stop_sequence": None}
+    return [
+        {"type": "message_start", "message": {**begun, "usage": told}},
+        *blocks,
+        {
+            "type": "message_delta",
+            "delta": over,
+            "usage": {"output_tokens": told["output_tokens"] or 0},
+        },
+        {"type": "message_stop"},
+    ]
+
+
+@dataclass(slots=True)
+class _Block:
+    """A block of the provider's.
+
+    Attributes:
+        text: what has come of a call's input.
+        place: its index in the agent's view; None: the agent has got nothing of it.
+        has_stopped: whether the provider has ended it.
+        is_open: whether the agent's has begun, and was not ended.
+    """
+
+    is_call: bool
+    text: str = ""
+    place: int | None = None
+    has_stopped: bool = False
+    is_open: bool = False
+
+
+class MessagesStream:
+    """Reads and writes the events of one answer."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[Any, _Block] = {}
+        self._next = 0  # index of the agent's next block
+        self._calls = 0  # that the agent has got
+
+    def deltas(self, event: Body) -> list[Delta]:
+        """What an event adds: a part of a call, or the end of the answer."""
+        kind, index = event.get("type"), event.get("index")
+        if kind == _START:
+            return [Delta(0, self._begun(event, index))]
+        block = self._blocks.get(index)
+        if kind == _DELTA and block is not None and block.is_call:
+            return [Delta(0, self._piece(event, index, block))]
+        if kind == _STOP and block is not None and block.is_call:
+            is_bare = not block.text  # a call without arguments
+            part = Fragment(index, text="{}", source=_Made({}))
+            return [Delta(0, [part] if is_bare else [])]
+        if kind == "message_delta":
+            delta = event.get("delta")
+            reason = delta.get("stop_reason") if isinstance(delta, dict) else None
+            return [Delta(0, is_over=True, is_cut=reason == _CUT)]
+        return [Delta(0)]
+
+    def _begun(self, event: Body, index: Any) -> list[Fragment]:
+        content = event.get("content_block")
+        is_tool = isinstance(content, dict) and is_call(content)
+        self._blocks[index] = block = _Block(is_tool)
+        if not is_tool or not isinstance(content, dict):
+            return []
+        part = read_fragment(content, index)
+        block.text = part.text or ""
+        return [_came(part, event)]
+
+    def _piece(self, event: Body, index: Any, block: _Block) -> list[Fragment]:
+        delta = event.get("delta")
+        text = delta.get("partial_json") if isinstance(delta, dict) else None
+        if not isinstance(text, str):
+            return []
+        block.text += text if not block.text else ""  # only whether there is any matters
+        return [Fragment(index, text=text, source=event)]
+
+    def rewritten(
+        self, event: Body, calls: Sequence[Sequence[Fragment] | None]
+    ) -> list[Body] | None:
+        """The events for one that came, with the agent's own indices."""
+        kind, index = event.get("type"), event.get("index")
+        out: list[Body] = []
+        made = next((some for some in calls if some is not None), None)
+        if made is not None:
+            for part in made:
+                out += self._part(part)
+        block = self._blocks.get(index) if kind in (_START, _DELTA, _STOP) else None
+        if block is None:
+            if kind == "message_delta":
+                return self._over(event, out)
+            return [*out, event] if out else None
+        if block.is_call:
+            out += self._call_event(event, block, is_same=made is None)
+        else:
+            out += self._other(event, block)
+        return None if len(out) == 1 and out[0] is event else out
+
+    def _call_event(self, event: Body, block: _Block, *, is_same: bool) -> list[Body]:
+        """An event of a call of the model's; what became of its parts is handed out already."""
+        kind = event.get("type")
+        if kind == _STOP:
+            block.has_stopped = True
+            return self._stopped(block, event)
+        if not is_same:
+            return []
+        return self._begin(event, block) if kind == _START else self._moved(event, block)
+
+    def _other(self, event: Body, block: _Block) -> list[Body]:
+        """An event of a block that is no call."""
+        if event.get("type") == _START:
+            return self._begin(event, block)
+        if event.get("type") == _STOP:
+            block.has_stopped = True
+            return self._stopped(block, event)
+        return self._moved(event, block)
+
+    def _part(self, part: Fragment) -> list[Body]:
+        """A part of a call that goes out: one of the model's own, or a call that was made of it."""
+        event = part.source
+        if isinstance(event, _Made) or (event is None and part.text is None):
+            return []
+        if event is None:
+            self._calls += 1
+            out = [*self._close(), *_block(self._next, part)]
+            self._next += 1
+            return out
+        block = self._blocks[event.get("index")]
+        return self._begin(event, block) if block.place is None else self._moved(event, block)
+
+    def _begin(self, event: Body, block: _Block) -> list[Body]:
+        out = self._close()
+        block.place, self._next = self._next, self._next + 1
+        block.is_open = True
+        self._calls += block.is_call
+        return [*out, *self._moved(event, block)]
+
+    def _moved(self, event: Body, block: _Block) -> list[Body]:
+        if block.place is None:
+            return []
+        return [event if event.get("index") == block.place else {**event, "index": block.place}]
+
+    def _stopped(self, block: _Block, event: Body | None = None) -> list[Body]:
+        if not block.is_open:
+            return []
+        block.is_open = False
+        return self._moved(event or {"type": _STOP}, block)
+
+    def _close(self) -> list[Body]:
+        """Ends the blocks that the provider has ended already: one follows the other."""
+        ended = [block for block in self._blocks.values() if block.is_open and block.has_stopped]
+        return [event for block in ended for event in self._stopped(block)]
+
+    def _over(self, event: Body, before: list[Body]) -> list[Body] | None:
+        out = [*before, *self._close()]
+        delta = event.get("delta")
+        reason = delta.get("stop_reason") if isinstance(delta, dict) else None
+        if out and self._calls and isinstance(delta, dict) and reason not in (None, "tool_use"):
+            event = {**event, "delta": {**delta, "stop_reason": "tool_use"}}
+        return [*out, event] if out else None
+
+    def continued(self, event: Body, calls: Sequence[Fragment]) -> list[Body]:
+        """Never asked for: each event is looked at."""
+        return self.rewritten(event, [calls]) or [event]
+
+    def left(
+        self, event: Body | None, calls: Sequence[tuple[Any, Sequence[Fragment]]]
+    ) -> list[Body]:
+        """The calls that are left where a stream broke off; it is not ended for the provider."""
+        return [one for _, some in calls for part in some for one in self._part(part)]
+
+
+class _Made(dict[str, Any]):
+    """In place of an event that a fragment has not come in."""
+
+
+def _came(part: Fragment, event: Body) -> Fragment:
+    return Fragment(
+        part.index, part.call_id, part.name, part.text, part.form, part.extras, source=event
+    )
+
+
+def _block(index: int, call: Fragment) -> list[Body]:
+    """A whole call as a block."""
+    block: Block = {**write_fragment(call), "input": {}}
+    text = call.text if call.source is None else rendered(call.source.get("input")).decode()
+    piece = {"type": "input_json_delta", "partial_json": text or "{}"}
+    return [
+        {"type": _START, "index": index, "content_block": block},
+        {"type": _DELTA, "index": index, "delta": piece},
+        {"type": _STOP, "index": index},
+    ]
+
+
+def _local_head(answer: Local) -> Body:
+    top = {"id": f"msg_bw{answer.answer_id}", "type": "message", "role": "assistant"}
+    return {**top, "model": answer.head.get("model", "")}
+
+
+def _message_of(answer: Body) -> Mapping[str, Any]:
+    """The message that an event begins, or the answer itself."""
+    message = answer.get("message")
+    return message if isinstance(message, dict) else answer

@@ -1,0 +1,87 @@
+"""What Anthropic's server refuses of a conversation, as far as batching touches it.
+
+Simulated: the rules that clients are known to have met, in the words of its errors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_MOST_MARKS = 4
+
+
+def fault_in(body: dict[str, Any]) -> str | None:
+    """What is wrong with a request; None: nothing is."""
+    return next(_faults(body), None)
+
+
+def _faults(body: dict[str, Any]) -> Iterator[str]:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        yield "messages: at least one message is required"
+        return
+    open_ids: set[str] = set()
+    for at, message in enumerate(messages):
+        blocks = _blocks(message.get("content"))
+        if message.get("role") == "user":
+            yield from _results(blocks, open_ids, f"messages.{at}")
+            open_ids = set()
+            continue
+        if open_ids:
+            yield _unanswered(open_ids, f"messages.{at}")
+        open_ids = set()
+        if message.get("role") == "assistant":
+            ids = [str(block.get("id")) for block in blocks if block.get("type") == "tool_use"]
+            yield from _calls(blocks, ids, f"messages.{at}")
+            open_ids = set(ids)
+    if open_ids:
+        yield _unanswered(open_ids, "messages")
+    used = {b.get("type") for m in messages for b in _blocks(m.get("content"))}
+    if not body.get("tools") and used & {"tool_use", "tool_result"}:
+        yield "Requests which include `tool_use` or `tool_result` blocks must define tools"
+    if str(body).count("'cache_control'") > _MOST_MARKS:
+        yield f"A maximum of {_MOST_MARKS} blocks with cache_control may be provided."
+
+
+def _results(blocks: list[dict[str, Any]], open_ids: set[str], place: str) -> Iterator[str]:
+    """Results come first, each for a call of the message before, and all of them."""
+    kinds = [block.get("type") == "tool_result" for block in blocks]
+    if kinds != sorted(kinds, reverse=True):
+        yield f"{place}: tool_result blocks must stand at the beginning of this message"
+    ids = [str(block.get("tool_use_id")) for block in blocks if block.get("type") == "tool_result"]
+    for one in ids:
+        if one not in open_ids:
+            yield f"{place}: unexpected `tool_use_id` found in `tool_result` blocks: {one}"
+    if len(ids) != len(set(ids)):
+        yield f"{place}: each tool_use must have a single result"
+    if not open_ids <= set(ids):
+        yield _unanswered(open_ids - set(ids), place)
+
+
+def _calls(blocks: list[dict[str, Any]], ids: list[str], place: str) -> Iterator[str]:
+    if len(ids) != len(set(ids)):
+        yield f"{place}: `tool_use` ids must be unique"
+    for one in ids:
+        if not _ID.fullmatch(one):
+            yield f"{place}: tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"
+    for block in blocks:
+        if block.get("type") == "tool_use" and not isinstance(block.get("input"), dict):
+            yield f"{place}: tool_use.input: Input should be a valid dictionary"
+
+
+def _unanswered(ids: set[str], place: str) -> str:
+    listed = ", ".join(sorted(ids))
+    return (
+        f"{place}: `tool_use` ids were found without `tool_result` blocks immediately after: "
+        f"{listed}. Each `tool_use` block must have a corresponding `tool_result` block in the "
+        "next message."
+    )
+
+
+def _blocks(content: object) -> list[dict[str, Any]]:
+    return (
+        [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    )

@@ -1,0 +1,345 @@
+"""Anthropic's Messages API over HTTP: the agent gets its own calls, the provider sees batches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx2
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import batchwrap
+from batchwrap.lab import Call, Lab, Raw, Reply
+from batchwrap.options import Batching
+from tests.strategies import EDIT_FILE, GREP, READ_FILE
+
+TOOLS = [
+    {
+        "name": one["function"]["name"],
+        "description": one["function"].get("description", ""),
+        "input_schema": one["function"]["parameters"],
+    }
+    for one in (READ_FILE, EDIT_FILE, GREP)
+]
+TASK = {"role": "user", "content": "Mend a.py, b.py and c.py."}
+Block = dict[str, Any]
+
+
+class Agent:
+    """An agent that speaks Messages, as SDKs read them, through a wrapped HTTP client."""
+
+    def __init__(self, lab: Lab, *, stream: bool, **options: Any) -> None:
+        self.client = batchwrap.wrap(httpx2.Client(), **options)
+        self.url = f"{lab.url}/v1/messages"
+        self.stream = stream
+        self.messages: list[Any] = [TASK]
+        self.ran: list[tuple[str, Any]] = []
+        self.fields: dict[str, Any] = {}
+        self.result: Callable[[Block], Block] = lambda call: {"content": f"ran {call['id']}"}
+
+    def ask(self) -> dict[str, Any]:
+        """One request; the message that it is answered with."""
+        body = {"model": "claude", "max_tokens": 100, "tools": TOOLS, **self.fields}
+        body |= {"messages": self.messages, "stream": self.stream, "system": "Be brief."}
+        response = self.client.post(self.url, json=body)
+        assert response.status_code == 200, response.text
+        return accumulated(response.text) if self.stream else response.json()
+
+    def step(self) -> dict[str, Any]:
+        """One request, and its calls run, one after the other."""
+        said = self.ask()
+        self.messages.append({"role": "assistant", "content": said["content"]})
+        calls = [block for block in said["content"] if block["type"] == "tool_use"]
+        assert (said["stop_reason"] == "tool_use") == bool(calls)
+        self.ran += [(call["name"], call["input"]) for call in calls]
+        results = [
+            {"type": "tool_result", "tool_use_id": call["id"], **self.result(call)}
+            for call in calls
+        ]
+        if results:
+            self.messages.append({"role": "user", "content": results})
+        return said
+
+    def run(self) -> None:
+        """Go on until the model makes no more calls."""
+        for _ in range(200):
+            if self.step()["stop_reason"] != "tool_use":
+                return
+        raise AssertionError("it never ends")
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., Agent]]:
+    """Makes agents, whose clients are closed at last."""
+    with ExitStack() as stack:
+
+        def make(lab: Lab, **options: Any) -> Agent:
+            agent = Agent(lab, **options)
+            stack.enter_context(agent.client)
+            return agent
+
+        yield make
+
+
+def accumulated(text: str) -> dict[str, Any]:
+    """The message of a stream, by the rules of anthropic's accumulator, which are strict."""
+    message: dict[str, Any] = {}
+    texts: list[str] = []
+    names = []
+    for event in filter(None, text.split("\n\n")):
+        name, data = event.split("\n", 1)
+        told = json.loads(data.removeprefix("data: "))
+        assert name == f"event: {told['type']}"
+        names.append(told["type"])
+        match told["type"]:
+            case "message_start":
+                message = told["message"]
+            case "content_block_start":
+                assert told["index"] == len(message["content"]), "a gap in the indices"
+                assert told["content_block"].get("input", {}) == {}
+                message["content"].append(told["content_block"])
+                texts.append("")
+            case "content_block_delta":
+                delta = told["delta"]
+                texts[told["index"]] += delta.get("partial_json", delta.get("text", ""))
+            case "content_block_stop":
+                block, said = message["content"][told["index"]], texts[told["index"]]
+                block |= {"input": json.loads(said or "{}")} if "input" in block else {"text": said}
+            case "message_delta":
+                message |= told["delta"]
+    assert names[-2:] == ["message_delta", "message_stop"]
+    assert names.count("content_block_start") == names.count("content_block_stop")
+    return message
+
+
+def scripted(*replies: Reply) -> Callable[[Any], Reply]:
+    """A model that says these, one after the other, and then that it is done."""
+    left = list(replies)
+    return lambda _: left.pop(0) if left else Reply("done")
+
+
+def files(*items: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a multi-call."""
+    return {"files": list(items)}
+
+
+def edit(path: str, new: str) -> dict[str, str]:
+    """The arguments of an edit."""
+    return {"path": path, "old_string": "x", "new_string": new}
+
+
+pytestmark = pytest.mark.parametrize("stream", [False, True])
+
+
+def test_reads_in_one_round_trip(serve: Any, opened: Any, stream: bool) -> None:
+    """Three reads in one multi-call: the agent runs three, the model sees one and its result."""
+    paths = [{"path": f"{name}.py"} for name in "abc"]
+    lab = serve(scripted(Reply("Reading.", calls=(Call("multi_read", files(*paths)),))))
+    agent = opened(lab, stream=stream)
+    agent.run()
+    assert agent.ran == [("read_file", path) for path in paths]
+    first, second = (request.json for request in lab.journal)
+    assert [tool["name"] for tool in first["tools"]][3:] == ["multi_read", "multi_edit", "batch"]
+    assert first["messages"] == [TASK] and first["system"] == "Be brief."
+    assert second["tools"] == first["tools"]
+    said, results = second["messages"][1:]
+    assert [block["type"] for block in said["content"]] == ["text", "tool_use"]
+    assert said["content"][1]["input"] == files(*paths)
+    [result] = results["content"]
+    assert result["tool_use_id"] == said["content"][1]["id"]
+    assert [line for line in result["content"].split("\n") if line.startswith("[")] == [
+        f"[{n}/3] read_file {path['path']}" for n, path in enumerate(paths, start=1)
+    ]
+    assert batchwrap.stats(agent.client).multi_calls == 1
+
+
+def test_waves_need_no_round_trip(serve: Any, opened: Any, stream: bool) -> None:
+    """Edits of one file are handed out one after the other, the second without the provider."""
+    edits = [edit("a.py", "1"), edit("a.py", "2"), edit("b.py", "3")]
+    lab = serve(scripted(Reply(calls=(Call("multi_edit", files(*edits)),))))
+    agent = opened(lab, stream=stream)
+    agent.run()
+    assert agent.ran == [("edit_file", one) for one in (edits[0], edits[2], edits[1])]
+    assert len(lab.journal) == 2
+    said, results = lab.journal[1].json["messages"][1:]
+    assert said["content"][0]["input"] == files(*edits)
+    assert len(results["content"]) == 1
+    assert batchwrap.stats(agent.client).local_answers == 1
+
+
+def test_reminders_stand_inside_of_the_last_result(serve: Any, opened: Any, stream: bool) -> None:
+    """Never behind it: the model would end its turn. Later requests have it at the same place."""
+    reads = [Reply(calls=(Call("read_file", {"path": f"{name}.py"}),)) for name in "abc"]
+    lab = serve(scripted(*reads))
+    agent = opened(lab, stream=stream, batching=Batching(coalesce="never"))
+    agent.run()
+    third, fourth = (request.json["messages"] for request in lab.journal[2:])
+    [block] = third[-1]["content"]
+    assert block["type"] == "tool_result" and "[Reminder: " in block["content"]
+    assert fourth[: len(third)] == third
+
+
+def test_marks_of_the_cache_move(serve: Any, opened: Any, stream: bool) -> None:
+    """A mark that moves on changes nothing: what waits is handed out, and a fold has it."""
+    edits = [edit("a.py", "1"), edit("a.py", "2")]
+    lab = serve(scripted(Reply(calls=(Call("multi_edit", files(*edits)),))))
+    agent = opened(lab, stream=stream)
+    mark = {"cache_control": {"type": "ephemeral"}}
+    for _ in range(3):
+        for message in agent.messages:
+            for block in message["content"] if isinstance(message["content"], list) else ():
+                block.pop("cache_control", None)
+        if isinstance(agent.messages[-1]["content"], list):
+            agent.messages[-1]["content"][-1] |= mark
+        agent.step()
+    assert agent.ran == [("edit_file", one) for one in edits]
+    assert len(lab.journal) == 2
+    [result] = lab.journal[1].json["messages"][-1]["content"]
+    assert result["cache_control"] == mark["cache_control"]
+
+
+def test_errors_are_shown_as_errors(serve: Any, opened: Any, stream: bool) -> None:
+    """An edit that is marked as failed holds back what stands behind it; the model is told."""
+    edits = [edit("a.py", "1"), edit("a.py", "2")]
+    lab = serve(scripted(Reply(calls=(Call("multi_edit", files(*edits)),))))
+    agent = opened(lab, stream=stream)
+    agent.result = lambda call: {"content": "no such text", "is_error": True}
+    agent.run()
+    assert agent.ran == [("edit_file", edits[0])]
+    [result] = lab.journal[1].json["messages"][-1]["content"]
+    assert "[1/2] edit_file a.py\nError: no such text\n[2/2] not run" in result["content"]
+    assert result["is_error"] is True
+
+
+def test_one_call_at_a_time(serve: Any, opened: Any, stream: bool) -> None:
+    """`disable_parallel_tool_use`: the calls of a batch come one by one."""
+    paths = [{"path": f"{name}.py"} for name in "abc"]
+    lab = serve(scripted(Reply(calls=(Call("multi_read", files(*paths)),))))
+    agent = opened(lab, stream=stream)
+    agent.fields = {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
+    sizes = []
+    while (said := agent.step())["stop_reason"] == "tool_use":
+        sizes.append(sum(block["type"] == "tool_use" for block in said["content"]))
+    assert sizes == [1, 1, 1]
+    assert len(lab.journal) == 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"thinking": {"type": "enabled", "budget_tokens": 1024}},
+        {"thinking": {"type": "adaptive"}},
+        {"thread": {"type": "create"}},
+        {"container": "c_1"},
+    ],
+)
+def test_what_is_signed_or_kept_stays_as_it_is(
+    serve: Any, opened: Any, stream: bool, fields: dict[str, Any]
+) -> None:
+    """Thinking is bound to what was sent, and threads to what is kept: nothing is rewritten."""
+    lab = serve(scripted(Reply(calls=(Call("read_file", {"path": "a.py"}),))))
+    agent = opened(lab, stream=stream)
+    agent.fields = fields
+    agent.run()
+    assert [request.json["tools"] for request in lab.journal] == [TOOLS, TOOLS]
+    assert batchwrap.stats(agent.client).only_throttled == {"messages": 2}
+
+
+def test_what_is_not_understood_passes(serve: Any, opened: Any, stream: bool) -> None:
+    """Server tools, unknown blocks and fields go through in their places."""
+    lab = serve(scripted(Reply("Looking.", calls=(Call("grep", {"pattern": "x"}),))))
+    agent = opened(lab, stream=stream)
+    search = {"type": "web_search_20260101", "name": "web_search", "max_uses": 1}
+    agent.fields = {"tools": [*TOOLS, search], "metadata": {"user_id": "u"}}
+    odd = {"type": "from_the_future", "value": [1]}
+    agent.messages[0] = {"role": "user", "content": [{"type": "text", "text": "Go."}, odd]}
+    agent.run()
+    first = lab.journal[0].json
+    assert first["messages"] == [agent.messages[0]]
+    assert first["tools"][:4] == [*TOOLS, search]
+    assert first["metadata"] == {"user_id": "u"}
+
+
+def test_a_refused_rewrite(serve: Any, opened: Any, stream: bool) -> None:
+    """What the provider does not understand goes out once more as the agent wrote it."""
+
+    def model(body: Any) -> Reply | Raw:
+        if len(body["tools"]) == len(TOOLS):
+            return Reply("fine")
+        return Raw(400, {"content-type": "application/json"}, (b'{"type": "error"}',))
+
+    lab = serve(model)
+    agent = opened(lab, stream=stream)
+    agent.run()
+    assert [len(request.json["tools"]) for request in lab.journal] == [6, 3]
+    assert batchwrap.stats(agent.client).failed_open == 1
+
+
+_paths = st.sampled_from(["a.py", "b.py", "c.py"])
+_items = st.one_of(
+    _paths.map(lambda path: ("read_file", {"path": path})),
+    st.builds(lambda path, new: ("edit_file", edit(path, new)), _paths, st.sampled_from("123")),
+)
+_calls = st.one_of(
+    st.lists(_items, min_size=1, max_size=5).map(
+        lambda items: Call(
+            "batch", {"calls": [{"tool": tool, "arguments": given} for tool, given in items]}
+        )
+    ),
+    _items.map(lambda item: Call(*item)),
+    st.lists(_paths, min_size=1, max_size=4).map(
+        lambda paths: Call("multi_read", files(*({"path": path} for path in paths)))
+    ),
+)
+_replies = st.lists(
+    st.builds(
+        lambda text, calls: Reply(text, calls=tuple(calls)),
+        st.sampled_from(["", "Looking."]),
+        st.lists(_calls, min_size=1, max_size=3),
+    ),
+    max_size=3,
+)
+
+
+def meant(replies: list[Reply]) -> list[tuple[str, Any]]:
+    """The calls that a model meant."""
+    found: list[tuple[str, Any]] = []
+    for reply in replies:
+        for call in reply.calls:
+            given: Any = call.arguments
+            if call.name == "batch":
+                found += [(one["tool"], one["arguments"]) for one in given["calls"]]
+            elif call.name == "multi_read":
+                found += [("read_file", one) for one in given["files"]]
+            else:
+                found.append((call.name, given))
+    return found
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(replies=_replies)
+def test_whatever_a_model_does(serve: Any, opened: Any, stream: bool, replies: list[Reply]) -> None:
+    """Each call runs once, those of one file in order; the provider takes every request.
+
+    The lab refuses a request whose results are not first, or not all there.
+    """
+    lab = serve(scripted(*replies))
+    agent = opened(lab, stream=stream)
+    agent.run()
+    wanted = meant(replies)
+    key = json.dumps
+    assert sorted(map(key, agent.ran)) == sorted(map(key, wanted))
+    for path in ("a.py", "b.py", "c.py"):
+        changes = [given for name, given in wanted if name == "edit_file" and given["path"] == path]
+        ran = [given for name, given in agent.ran if name == "edit_file" and given["path"] == path]
+        assert ran == changes
+    assert len(lab.journal) == len(replies) + 1
+    said = [m for m in lab.journal[-1].json["messages"] if m["role"] == "assistant"]
+    assert [
+        [(block["name"], block["input"]) for block in one["content"] if block["type"] == "tool_use"]
+        for one in said
+    ] == [[(call.name, call.arguments) for call in reply.calls] for reply in replies]
