@@ -47,10 +47,9 @@ _SWITCHED_OFF = (
     "another `Batching.offer`."
 )
 
-_BOUND = (
-    "batching and reminders are inactive for requests to %s with thinking, or with a thread or a "
-    "container that the provider keeps: thinking is signed for what was sent before it. They are "
-    "throttled, and otherwise left as they are."
+_LEFT = (
+    "batching and reminders are inactive for requests to %s %s. Those are throttled, and otherwise "
+    "left as they are. Wrap with batching=None and reminders=None if this is what you want."
 )
 
 
@@ -153,7 +152,7 @@ class Engine:
             endpoint = endpoint.unpooled
         if not form.may_rewrite(body):
             if self.translates:
-                self.warn_once(f"{endpoint.name} bound", _BOUND, endpoint.suffix)
+                self.warn_once(endpoint.name, _LEFT, endpoint.suffix, form.leaves)
             return endpoint.untranslated
         # A layer of ours in front that could send no mark has translated it.
         return endpoint.translated if is_offered(body, form) else endpoint
@@ -187,18 +186,10 @@ class Engine:
             _log.warning(message, *args)
 
     def serves(self, endpoint: Endpoint) -> bool:
-        """Whether anything is done for requests to an endpoint; what is not, is warned of once."""
-        if self.is_off:
-            return False
-        if endpoint.gains and endpoint.format is None and self.translates:
-            self.warn_once(
-                endpoint.name,
-                "batching and reminders are inactive for requests to %s: they are throttled, and "
-                "otherwise left as they are. Use chat completions (/chat/completions) to have "
-                "them; wrap with batching=None and reminders=None if this is what you want.",
-                endpoint.suffix,
-            )
-        return endpoint.format is not None or self.options.throttle is not None
+        """Whether anything is done for requests to an endpoint."""
+        return not self.is_off and (
+            endpoint.format is not None or self.options.throttle is not None
+        )
 
     def passed_through(self) -> None:
         """Count a request that is none of our business."""

@@ -1,8 +1,8 @@
 """Endpoints that generate in other forms: completions, responses, Anthropic's messages.
 
 Simulated as far as limits and SDKs go: the model is asked with the request as it came, and says
-its text. Only the messages have tool calls, with the rules for them (`messages_rules`);
-pictures and stored conversations are beyond it.
+its text. Messages and responses have tool calls, with the rules for them (`messages_rules`,
+`responses_rules`); pictures and stored conversations are beyond it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from batchwrap.lab import messages_rules
+from batchwrap.lab import messages_rules, responses_rules
 from batchwrap.lab.chat import ask, send_raw
 from batchwrap.lab.dialects import Answer, error
 from batchwrap.lab.exchange import Exchange
@@ -57,11 +57,13 @@ class _Form(ABC):
         prompt: the fields of a request that hold the prompt.
         cap: the field that caps the output.
         names_events: whether its events have names, and its streams no other end mark.
+        call_prefix: how the ids of its calls begin.
     """
 
     prompt: Sequence[str]
     cap: str
     names_events: bool
+    call_prefix = "call_"
 
     def fault_in(self, body: dict[str, Any]) -> str | None:
         """What is wrong with a request; None: nothing is."""
@@ -108,7 +110,11 @@ class _Responses(_Form):
     cap = "max_output_tokens"
     names_events = True
 
-    def whole(self, said: _Said) -> dict[str, Any]:
+    def fault_in(self, body: dict[str, Any]) -> str | None:
+        """What OpenAI's server would refuse."""
+        return responses_rules.fault_in(body)
+
+    def _output(self, said: _Said) -> list[dict[str, Any]]:
         part = {"type": "output_text", "text": said.text, "annotations": []}
         message = {
             "id": random_id("msg_", 24),
@@ -117,6 +123,20 @@ class _Responses(_Form):
             "status": "completed",
             "content": [part],
         }
+        calls = [
+            {
+                "id": random_id("fc_", 24),
+                "type": "function_call",
+                "status": "completed",
+                "call_id": one,
+                "name": name,
+                "arguments": given,
+            }
+            for one, name, given in said.calls
+        ]
+        return [*([message] if said.text or not calls else []), *calls]
+
+    def whole(self, said: _Said) -> dict[str, Any]:
         usage = {
             "input_tokens": said.prompt,
             "input_tokens_details": {"cached_tokens": 0},
@@ -124,7 +144,12 @@ class _Responses(_Form):
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": said.prompt + said.output,
         }
-        return {**self._begun(said), "status": "completed", "output": [message], "usage": usage}
+        return {
+            **self._begun(said),
+            "status": "completed",
+            "output": self._output(said),
+            "usage": usage,
+        }
 
     def _begun(self, said: _Said) -> dict[str, Any]:
         return {
@@ -148,31 +173,43 @@ class _Responses(_Form):
 
     def events(self, said: _Said) -> Iterator[Event]:
         whole = self.whole(said)
-        [message] = whole["output"]
-        place = {"item_id": message["id"], "output_index": 0, "content_index": 0}
-        events: list[Event] = [
-            {"type": "response.created", "response": self._begun(said)},
-            {
-                "type": "response.output_item.added",
-                "output_index": 0,
-                "item": {**message, "status": "in_progress", "content": []},
-            },
-            {
-                "type": "response.content_part.added",
-                **place,
-                "part": {"type": "output_text", "text": "", "annotations": []},
-            },
-            *(
-                {"type": "response.output_text.delta", **place, "delta": piece, "logprobs": []}
-                for piece in said.pieces
-            ),
-            {"type": "response.completed", "response": whole},
-        ]
+        events: list[Event] = [{"type": "response.created", "response": self._begun(said)}]
+        for index, item in enumerate(whole["output"]):
+            place = {"item_id": item["id"], "output_index": index}
+            is_call = item["type"] == "function_call"
+            made = self._call(item, place) if is_call else self._message(item, place, said)
+            empty: Event = {"arguments": ""} if is_call else {"content": []}
+            begun = {**item, "status": "in_progress", **empty}
+            added = {"type": "response.output_item.added", "output_index": index, "item": begun}
+            done = {"type": "response.output_item.done", "output_index": index, "item": item}
+            events += [added, *made, done]
+        events.append({"type": "response.completed", "response": whole})
         for number, event in enumerate(events):
             yield {**event, "sequence_number": number}
 
+    @staticmethod
+    def _call(item: Event, place: Event) -> Iterator[Event]:
+        given = item["arguments"]
+        for at in range(0, len(given), _PIECE):
+            delta = given[at : at + _PIECE]
+            yield {"type": "response.function_call_arguments.delta", **place, "delta": delta}
+        whole = {"arguments": given, "name": item["name"]}
+        yield {"type": "response.function_call_arguments.done", **place, **whole}
+
+    @staticmethod
+    def _message(item: Event, place: Event, said: _Said) -> Iterator[Event]:
+        place = {**place, "content_index": 0}
+        [part] = item["content"]
+        yield {"type": "response.content_part.added", **place, "part": {**part, "text": ""}}
+        for piece in said.pieces:
+            yield {"type": "response.output_text.delta", **place, "delta": piece, "logprobs": []}
+        text = {"text": said.text, "logprobs": []}
+        yield {"type": "response.output_text.done", **place, **text}
+        yield {"type": "response.content_part.done", **place, "part": part}
+
 
 class _Messages(_Form):
+    call_prefix = "toolu_"
     prompt = ("system", "messages")
     cap = "max_tokens"
     names_events = True
@@ -240,7 +277,7 @@ async def _generate(form: _Form, exchange: Exchange, provider: Provider, ledger:
         await exchange.respond(error(400, "The body is no JSON object."))
         return
     if (fault := form.fault_in(body)) is not None:
-        told = {"type": "invalid_request_error", "message": fault}
+        told = {"type": "invalid_request_error", "message": fault, "param": None, "code": None}
         await exchange.respond(Answer(400, {"type": "error", "error": told}, {}))
         return
     exchange.stream = bool(body.get("stream"))
@@ -262,7 +299,7 @@ async def _generate(form: _Form, exchange: Exchange, provider: Provider, ledger:
         pieces = provider.tokens.split(reply.text, provider.chunk_tokens)
         output = sum(tokens for _, tokens in pieces)
         calls = [
-            (call.id or random_id("toolu_", 24), call.name, _json(call)) for call in reply.calls
+            (one.id or random_id(form.call_prefix, 24), one.name, _json(one)) for one in reply.calls
         ]
         output += sum(provider.tokens.count(given) for _, _, given in calls)
         texts = [text for text, _ in pieces]

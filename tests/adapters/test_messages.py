@@ -10,11 +10,19 @@ from typing import Any
 import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import batchwrap
 from batchwrap.lab import Call, Lab, Raw, Reply
 from batchwrap.options import Batching
+from tests.adapters.batching_models import (
+    PATHS,
+    conversations,
+    edit,
+    edits_of,
+    files,
+    meant,
+    scripted,
+)
 from tests.strategies import EDIT_FILE, GREP, READ_FILE
 
 TOOLS = [
@@ -114,22 +122,6 @@ def accumulated(text: str) -> dict[str, Any]:
     assert names[-2:] == ["message_delta", "message_stop"]
     assert names.count("content_block_start") == names.count("content_block_stop")
     return message
-
-
-def scripted(*replies: Reply) -> Callable[[Any], Reply]:
-    """A model that says these, one after the other, and then that it is done."""
-    left = list(replies)
-    return lambda _: left.pop(0) if left else Reply("done")
-
-
-def files(*items: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a multi-call."""
-    return {"files": list(items)}
-
-
-def edit(path: str, new: str) -> dict[str, str]:
-    """The arguments of an edit."""
-    return {"path": path, "old_string": "x", "new_string": new}
 
 
 pytestmark = pytest.mark.parametrize("stream", [False, True])
@@ -279,49 +271,8 @@ def test_a_refused_rewrite(serve: Any, opened: Any, stream: bool) -> None:
     assert batchwrap.stats(agent.client).failed_open == 1
 
 
-_paths = st.sampled_from(["a.py", "b.py", "c.py"])
-_items = st.one_of(
-    _paths.map(lambda path: ("read_file", {"path": path})),
-    st.builds(lambda path, new: ("edit_file", edit(path, new)), _paths, st.sampled_from("123")),
-)
-_calls = st.one_of(
-    st.lists(_items, min_size=1, max_size=5).map(
-        lambda items: Call(
-            "batch", {"calls": [{"tool": tool, "arguments": given} for tool, given in items]}
-        )
-    ),
-    _items.map(lambda item: Call(*item)),
-    st.lists(_paths, min_size=1, max_size=4).map(
-        lambda paths: Call("multi_read", files(*({"path": path} for path in paths)))
-    ),
-)
-_replies = st.lists(
-    st.builds(
-        lambda text, calls: Reply(text, calls=tuple(calls)),
-        st.sampled_from(["", "Looking."]),
-        st.lists(_calls, min_size=1, max_size=3),
-    ),
-    max_size=3,
-)
-
-
-def meant(replies: list[Reply]) -> list[tuple[str, Any]]:
-    """The calls that a model meant."""
-    found: list[tuple[str, Any]] = []
-    for reply in replies:
-        for call in reply.calls:
-            given: Any = call.arguments
-            if call.name == "batch":
-                found += [(one["tool"], one["arguments"]) for one in given["calls"]]
-            elif call.name == "multi_read":
-                found += [("read_file", one) for one in given["files"]]
-            else:
-                found.append((call.name, given))
-    return found
-
-
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(replies=_replies)
+@given(replies=conversations)
 def test_whatever_a_model_does(serve: Any, opened: Any, stream: bool, replies: list[Reply]) -> None:
     """Each call runs once, those of one file in order; the provider takes every request.
 
@@ -333,10 +284,8 @@ def test_whatever_a_model_does(serve: Any, opened: Any, stream: bool, replies: l
     wanted = meant(replies)
     key = json.dumps
     assert sorted(map(key, agent.ran)) == sorted(map(key, wanted))
-    for path in ("a.py", "b.py", "c.py"):
-        changes = [given for name, given in wanted if name == "edit_file" and given["path"] == path]
-        ran = [given for name, given in agent.ran if name == "edit_file" and given["path"] == path]
-        assert ran == changes
+    for path in PATHS:
+        assert edits_of(agent.ran, path) == edits_of(wanted, path)
     assert len(lab.journal) == len(replies) + 1
     said = [m for m in lab.journal[-1].json["messages"] if m["role"] == "assistant"]
     assert [

@@ -16,6 +16,7 @@ from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.formats.chat.usage import usage_of
 from batchwrap.core.formats.format import Format
 from batchwrap.core.formats.messages.format import MESSAGES_FORMAT
+from batchwrap.core.formats.responses.format import RESPONSES_FORMAT
 from batchwrap.core.limits.cost import Usage
 
 Told = Mapping[str, Any]
@@ -39,7 +40,6 @@ class Endpoint:
         usage: makes chat's usage object of this endpoint's; None: it has chat's.
         pooled: whether any account may take a request; where the provider keeps the state of
             a conversation, only the account that has it can go on.
-        gains: whether its requests would gain from batching and reminders.
         format: reads and writes what is sent there for the moves; None: nothing is translated.
         is_tokenized: whether its prompts are counted with a tokenizer; others roughly, by bytes.
         opening: the types of the events that come before an answer and hold nothing of it. Chat
@@ -52,7 +52,6 @@ class Endpoint:
     most: str | None = "max_tokens"
     usage: Callable[[Told], Told] | None = None
     pooled: bool = True
-    gains: bool = False
     format: Format | None = None
     is_tokenized: bool = False
     opening: Sequence[str] = ()
@@ -157,7 +156,7 @@ ENDPOINTS = (
         most="max_output_tokens",
         usage=_responses_usage,
         pooled=False,
-        gains=True,
+        format=RESPONSES_FORMAT,
         opening=("response.created", "response.queued", "response.in_progress"),
     ),
     Endpoint(
@@ -166,7 +165,6 @@ ENDPOINTS = (
         prompt=("system", "messages"),
         usage=_messages_usage,
         format=MESSAGES_FORMAT,
-        gains=True,
         opening=("message_start", "ping"),
     ),
     Endpoint(name="completions", suffix="/completions", prompt=("prompt", "suffix")),

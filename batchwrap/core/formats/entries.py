@@ -113,8 +113,14 @@ class Entry(ABC):
     # What can be made of it.
 
     @abstractmethod
-    def with_calls(self, calls: Sequence[Call]) -> Entry:
-        """The same turn of the model with these calls."""
+    def with_calls(self, calls: Sequence[Call], places: Sequence[str | None] = ()) -> Entry:
+        """The same turn of the model with these calls.
+
+        Args:
+            calls: in order.
+            places: for each, the id of the call of the turn at whose place it stands; None: it
+                follows the one before it. Without them their own ids tell.
+        """
 
     @abstractmethod
     def merged(self, others: Sequence[Entry], calls: Sequence[Call]) -> Entry:

@@ -148,10 +148,12 @@ class Format(Protocol):
 
     Attributes:
         is_repaired: whether `core.repair` knows its requests and answers.
+        leaves: what it leaves as it is, for a warning; empty where that is nothing.
         end_mark: the payload of the event that ends a stream; None: it ends without one.
     """
 
     is_repaired: bool
+    leaves: str
     end_mark: bytes | None
 
     # Requests.

@@ -172,7 +172,17 @@ class _Folding:
             for key, call in zip(order, made, strict=True)
             for result in self._results_of(key, call)
         ]
-        return [self._entry.with_calls(made), *results, *self._spoken.others]
+        places = [self._place(key) for key in order]
+        return [self._entry.with_calls(made, places), *results, *self._spoken.others]
+
+    def _place(self, key: str) -> str | None:
+        """The agent's call at whose place one of the model's stands, by id; None: none is here."""
+        part = self._parts.own.get(key)
+        if part is None:
+            return None
+        ids_here = {call.call_id for call in self._entry.calls}
+        members = [part] if isinstance(part, Member) else part.members.values()
+        return next((one.call_id for one in members if one.call_id in ids_here), None)
 
     def _said(self) -> dict[str, Written]:
         """The model's own calls, if they are known, by what derived ids keep of their ids."""

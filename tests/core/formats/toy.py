@@ -76,7 +76,7 @@ class ToyEntry(Entry):
         """Whether the model answers it."""
         return self.role in ("user", "result")
 
-    def with_calls(self, calls: Sequence[Call]) -> ToyEntry:
+    def with_calls(self, calls: Sequence[Call], places: Sequence[str | None] = ()) -> ToyEntry:
         """The same turn with these calls."""
         return ToyEntry([self.item[0], self.item[1], [write_call(call) for call in calls]])
 
@@ -168,6 +168,7 @@ class ToyFormat:
     """The format."""
 
     is_repaired = False
+    leaves = ""
     end_mark: bytes | None = None
 
     def may_rewrite(self, body: Body) -> bool:

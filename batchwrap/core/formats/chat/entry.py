@@ -105,7 +105,7 @@ class ChatEntry(Entry):
         """The `name` of its speaker."""
         return self.message.get("name")
 
-    def with_calls(self, calls: Sequence[Call]) -> ChatEntry:
+    def with_calls(self, calls: Sequence[Call], places: Sequence[str | None] = ()) -> ChatEntry:
         """The same message with these calls."""
         return ChatEntry({**self.message, "tool_calls": [write_call(call) for call in calls]})
 

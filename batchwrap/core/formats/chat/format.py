@@ -27,6 +27,7 @@ class ChatFormat:
     """Chat completions of the OpenAI API, and of all who copied it."""
 
     is_repaired = True
+    leaves = ""
     end_mark: bytes | None = sse.DONE
 
     def may_rewrite(self, body: Body) -> bool:

@@ -132,7 +132,7 @@ def local_events(answer: Local) -> list[Body]:
     ]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Block:
     """A block of the provider's.
 

@@ -130,7 +130,7 @@ class MessagesEntry(Entry):
         """
         return False
 
-    def with_calls(self, calls: Sequence[Call]) -> MessagesEntry:
+    def with_calls(self, calls: Sequence[Call], places: Sequence[str | None] = ()) -> MessagesEntry:
         """The same turn with these calls, at the place of its first one."""
         listed = self.content
         blocks = [text_block(listed)] if isinstance(listed, str) and listed else list(listed or ())

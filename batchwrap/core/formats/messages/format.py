@@ -33,6 +33,10 @@ class MessagesFormat:
     """Anthropic's Messages API."""
 
     is_repaired = False
+    leaves = (
+        "with thinking, which is signed for what was sent before it, or with a thread or a "
+        "container, which the provider keeps"
+    )
     end_mark: bytes | None = None
 
     def may_rewrite(self, body: Body) -> bool:

@@ -1,0 +1,309 @@
+"""Answers of the Responses API, whole and streamed, read and written.
+
+The readers of a stream need different parts of it, so a call that is made here has the whole
+series: the item is added, a delta, the arguments are done, the item is done; and the last event
+repeats every item. Each item has an `output_index` of its own; all later ones move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchwrap.core.formats.calls import Fragment
+from batchwrap.core.formats.format import Delta, Local
+from batchwrap.core.formats.responses import CALL, Body, Item, items_of
+from batchwrap.core.formats.responses.calls import is_call, item_id, read_fragment, write_fragment
+
+_ADDED, _DONE = "response.output_item.added", "response.output_item.done"
+_DELTA, _WHOLE = "response.function_call_arguments.delta", "response.function_call_arguments.done"
+_OVER = ("response.completed", "response.incomplete", "response.failed")
+_SILENT = frozenset({"response.created", "response.queued", "response.in_progress"})
+_REPEATED = ("model", "created_at")
+_NO_USAGE = {
+    "input_tokens": 0,
+    "input_tokens_details": {"cached_tokens": 0},
+    "output_tokens": 0,
+    "output_tokens_details": {"reasoning_tokens": 0},
+    "total_tokens": 0,
+}
+
+
+def deltas(answer: Body) -> list[Delta]:
+    """What a whole answer says; an error says nothing."""
+    output = answer.get("output")
+    if not isinstance(output, list):
+        return []
+    calls = [item for item in items_of(output) if is_call(item)]
+    parts = [read_fragment(item, place) for place, item in enumerate(calls)]
+    texts = [
+        part["text"]
+        for item in items_of(output)
+        for part in items_of(item.get("content"))
+        if isinstance(part.get("text"), str) and item.get("type") == "message"
+    ]
+    return [Delta(0, parts, "\n".join(texts) or None, is_over=True, is_cut=_is_cut(answer))]
+
+
+def _is_cut(response: Mapping[str, Any]) -> bool:
+    details = response.get("incomplete_details")
+    return isinstance(details, dict) and details.get("reason") == "max_output_tokens"
+
+
+def with_calls(answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
+    """The answer with other calls, each where the one stood that it came from."""
+    if not calls:
+        return answer
+    output = answer["output"]
+    made = [part.source if part.source is not None else write_fragment(part) for part in calls[0]]
+    own = [item for item in items_of(output) if is_call(item)]
+    if len(own) == len(made) and all(a is b for a, b in zip(own, made, strict=True)):
+        return answer
+    known, new, waiting = {id(item) for item in own}, [], list(made)
+    for item in output:
+        if id(item) not in known:
+            new.append(item)
+            continue
+        while waiting and (waiting[0] is item or id(waiting[0]) not in known):
+            new.append(waiting.pop(0))
+    return {**answer, "output": [*new, *waiting]}
+
+
+def response_of(answer: Body) -> Mapping[str, Any]:
+    """The response that an event holds, or the answer itself."""
+    response = answer.get("response")
+    return response if isinstance(response, dict) else answer
+
+
+def head(answer: Body) -> Mapping[str, Any]:
+    """What local answers repeat of a response."""
+    response = response_of(answer)
+    return {name: response[name] for name in _REPEATED if name in response}
+
+
+def usage(answer: Body) -> Any:
+    """The usage that an answer, or its last event, reports."""
+    found = response_of(answer).get("usage")
+    return found if isinstance(found, dict) else None
+
+
+def cached(found: Any) -> tuple[int, int] | None:
+    """(tokens out of the cache, tokens of the prompt)."""
+    details = found.get("input_tokens_details") if isinstance(found, dict) else None
+    read = details.get("cached_tokens") if isinstance(details, dict) else None
+    prompt = found.get("input_tokens") if isinstance(found, dict) else None
+    return (read, prompt) if isinstance(read, int) and isinstance(prompt, int) else None
+
+
+def output_tokens(answer: Body) -> float | None:
+    """The output tokens that an answer reports."""
+    count = (usage(answer) or {}).get("output_tokens")
+    return count if isinstance(count, int) and not isinstance(count, bool) else None
+
+
+def is_silent(event: Body) -> bool:
+    """Whether an event tells the agent nothing but that an answer has begun."""
+    return event.get("type") in _SILENT
+
+
+def local(answer: Local) -> Body:
+    """A local answer as a whole."""
+    return {
+        **_begun(answer),
+        "status": "completed",
+        "output": _local_items(answer),
+        "usage": answer.usage or _NO_USAGE,
+    }
+
+
+def local_events(answer: Local) -> list[Body]:
+    """A local answer as events."""
+    begun = _begun(answer)
+    series = [
+        event for place, item in enumerate(_local_items(answer)) for event in _series(place, item)
+    ]
+    events: list[Body] = [
+        {"type": "response.created", "response": begun},
+        {"type": "response.in_progress", "response": begun},
+        *series,
+        {"type": "response.completed", "response": local(answer)},
+    ]
+    return [{**event, "sequence_number": number} for number, event in enumerate(events)]
+
+
+def _begun(answer: Local) -> Body:
+    told: Body = {"error": None, "incomplete_details": None, "instructions": None, "metadata": {}}
+    asked = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+    free: Body = {"temperature": None, "top_p": None, "usage": None, "output": []}
+    top = {"id": f"resp_bw{answer.answer_id}", "object": "response", "status": "in_progress"}
+    known = {"created_at": 0, "model": "", **answer.head}
+    return {**top, **known, **told, **asked, **free}
+
+
+def _local_items(answer: Local) -> list[Item]:
+    """Its calls, each under an item id of its own: the model's was handed out before."""
+    return [{**write_fragment(call), "id": item_id(call.call_id)} for call in answer.calls]
+
+
+@dataclass(slots=True, repr=False)
+class _Item:
+    """An item of the provider's.
+
+    Attributes:
+        begun: as it was added.
+        done: as it ended; None while it has not.
+        place: its index in the agent's view; None: the agent has got nothing of it.
+        is_open: whether the agent's has begun, and was not ended.
+        held: events of it that ended it while the agent had nothing of it.
+    """
+
+    begun: Item
+    done: Item | None = None
+    place: int | None = None
+    is_open: bool = False
+    held: list[Body] = field(default_factory=list)
+
+
+class ResponsesStream:
+    """Reads and writes the events of one answer."""
+
+    def __init__(self) -> None:
+        self._items: dict[Any, _Item] = {}
+        self._given: list[
+            Item | int
+        ] = []  # what the agent has got: an item, or the provider's index
+        self._number = 0  # of the agent's next event
+        self._is_changed = False
+
+    def deltas(self, event: Body) -> list[Delta]:
+        """What an event adds: a part of a call, or the end of the answer."""
+        kind, index = event.get("type"), event.get("output_index")
+        if kind == _ADDED and isinstance(event.get("item"), dict):
+            item = event["item"]
+            self._items[index] = _Item(item)
+            parts = [read_fragment(item, index, event)] if item.get("type") == CALL else []
+            return [Delta(0, parts)]
+        if kind == _DELTA and index in self._items and isinstance(event.get("delta"), str):
+            return [Delta(0, [Fragment(index, text=event["delta"], source=event)])]
+        if kind in _OVER:
+            response = response_of(event)
+            return [Delta(0, is_over=kind != _OVER[2], is_cut=_is_cut(response))]
+        return [Delta(0)]
+
+    def rewritten(
+        self, event: Body, calls: Sequence[Sequence[Fragment] | None]
+    ) -> list[Body] | None:
+        """The events for one that came, with the agent's own indices and numbers."""
+        made = next((some for some in calls if some is not None), None)
+        out = [one for part in made or () for one in self._part(part)]
+        kind, index = event.get("type"), event.get("output_index")
+        item = self._items.get(index) if "output_index" in event else None
+        if kind in _OVER:
+            out += [*self._close(), self._over(event)]
+        elif item is None:
+            out.append(event)
+        elif kind not in (_ADDED, _DELTA) or item.begun.get("type") != CALL or made is None:
+            out += self._of_item(event, item, index)
+        out = [self._numbered(one, event) for one in out]
+        return None if len(out) == 1 and out[0] is event else out
+
+    def _of_item(self, event: Body, item: _Item, index: Any) -> list[Body]:
+        """An event of an item that goes out as it came; of one that does not, it is kept."""
+        kind = event.get("type")
+        if kind == _DONE and isinstance(event.get("item"), dict):
+            item.done = event["item"]
+        if kind == _ADDED:
+            return self._begin(event, item, index)
+        if item.place is None:
+            item.held.append(event)
+            self._is_changed = True
+            return []
+        item.is_open = item.is_open and kind != _DONE
+        return [self._moved(event, item)]
+
+    def _part(self, part: Fragment) -> Iterator[Body]:
+        """A part of a call that goes out: one of the model's own, or a call that was made of it."""
+        event = part.source
+        if event is None:
+            if part.name is None:
+                return
+            self._is_changed = True
+            yield from self._close()
+            made = write_fragment(part)
+            yield from _series(len(self._given), made)
+            self._given.append(made)
+            return
+        index = event.get("output_index")
+        item = self._items[index]
+        if item.place is None:
+            yield from self._begin(event, item, index)
+        else:
+            yield self._moved(event, item)
+
+    def _begin(self, event: Body, item: _Item, index: Any) -> list[Body]:
+        out = self._close()
+        item.place, item.is_open = len(self._given), True
+        self._given.append(index)
+        return [*out, self._moved(event, item)]
+
+    def _close(self) -> list[Body]:
+        """Ends the items that the provider has ended while the agent had nothing of them."""
+        out: list[Body] = []
+        for item in self._items.values():
+            if item.is_open and item.done is not None:
+                out += [self._moved(event, item) for event in item.held]
+                item.is_open, item.held = False, []
+        return out
+
+    def _moved(self, event: Body, item: _Item) -> Body:
+        same = event.get("output_index") == item.place
+        return event if same else {**event, "output_index": item.place}
+
+    def _over(self, event: Body) -> Body:
+        """The last event, which repeats what the agent has got."""
+        response = event.get("response")
+        output = response.get("output") if isinstance(response, dict) else None
+        if not self._is_changed or not isinstance(response, dict) or not isinstance(output, list):
+            return event
+        indices = sorted(index for index in self._items if isinstance(index, int))
+        final = dict(zip(indices, output, strict=False))
+        items = [
+            given
+            if isinstance(given, dict)
+            else final.get(given, self._items[given].done or self._items[given].begun)
+            for given in self._given
+        ]
+        return {**event, "response": {**response, "output": items}}
+
+    def _numbered(self, event: Body, came: Body) -> Body:
+        number, self._number = self._number, self._number + 1
+        if "sequence_number" not in came or event.get("sequence_number") == number:
+            return event
+        return {**event, "sequence_number": number}
+
+    def continued(self, event: Body, calls: Sequence[Fragment]) -> list[Body]:
+        """Never asked for: each event is looked at."""
+        return self.rewritten(event, [calls]) or [event]
+
+    def left(
+        self, event: Body | None, calls: Sequence[tuple[Any, Sequence[Fragment]]]
+    ) -> list[Body]:
+        """The calls that are left where a stream broke off; it is not ended for the provider."""
+        return [one for _, some in calls for part in some for one in self._part(part)]
+
+
+def _series(place: int, item: Item) -> list[Body]:
+    """All events of a call that is made here."""
+    where = {"output_index": place, "item_id": item["id"]}
+    text = item["arguments"]
+    return [
+        {
+            "type": _ADDED,
+            "output_index": place,
+            "item": {**item, "arguments": "", "status": "in_progress"},
+        },
+        {"type": _DELTA, **where, "delta": text},
+        {"type": _WHOLE, **where, "arguments": text, "name": item["name"]},
+        {"type": _DONE, "output_index": place, "item": item},
+    ]

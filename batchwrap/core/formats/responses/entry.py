@@ -1,0 +1,210 @@
+"""Entries of the Responses API: items, and the runs of items that are turns of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from batchwrap.core.formats.calls import Call
+from batchwrap.core.formats.entries import Entry, Parts, Role
+from batchwrap.core.formats.responses import OUTPUT, OUTPUTS, Item, is_of_model, items_of
+from batchwrap.core.formats.responses.calls import is_call, is_plain, read_call, write_call
+
+_MARK = "prompt_cache_breakpoint"
+_TEXT = frozenset({"type", "text", "annotations", "logprobs", _MARK})
+_ROLES: dict[object, Role] = {"system": "system", "developer": "system", "user": "user"}
+_NAMES: dict[Role, str] = {"system": "developer", "user": "user", "model": "assistant"}
+_PLAIN_OUTPUT = frozenset({"type", "call_id", "output", "id", "status"})
+_PLAIN_MESSAGE = frozenset({"type", "role", "content", "id", "status"})
+
+
+class ResponsesEntry(Entry):
+    """One item, or the run of items that is a turn of the model.
+
+    Attributes:
+        content: the items.
+    """
+
+    __slots__ = ("_parts", "content")
+
+    def __init__(self, role: Role, content: Sequence[Item]) -> None:
+        calls: Sequence[Call] = ()
+        call_id = None
+        if role == "model":
+            calls = [read_call(item) for item in content if is_call(item)]
+        elif role == "result":
+            call_id = str(content[0].get("call_id"))
+        super().__init__(role, calls, call_id, len(content))
+        self.content = content
+        self._parts: Parts | None = None
+
+    def texts(self) -> Iterator[str]:
+        """The texts of its messages, or of its output."""
+        return (part for part in self.parts if isinstance(part, str))
+
+    @property
+    def parts(self) -> Parts:
+        """Its content, without cache marks and reasoning; neighbouring texts are one."""
+        if self._parts is None:
+            found: list[object] = []
+            for part in self._given():
+                plain = _plain(part)
+                if isinstance(plain, str) and found and isinstance(found[-1], str):
+                    found[-1] += plain
+                else:
+                    found.append(plain)
+            self._parts = found or [""]
+        return self._parts
+
+    def _given(self) -> Iterator[object]:
+        for item in self.content:
+            if is_call(item) or item.get("type") == "reasoning":
+                continue
+            said = item.get("output") if self.role == "result" else item.get("content")
+            if self.role == "other" or (self.role == "model" and "content" not in item):
+                yield {key: value for key, value in item.items() if key not in ("id", "status")}
+            elif isinstance(said, list):
+                yield from said
+            else:
+                yield said or ""
+
+    @property
+    def has_content(self) -> bool:
+        """Whether it holds anything but calls; reasoning begins another turn."""
+        if self.role == "model":
+            return any(not is_call(item) for item in self.content)
+        return any(part != "" for part in self.parts)
+
+    @property
+    def says_nothing(self) -> bool:
+        """Never: a turn has an item."""
+        return False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is lost if it is written anew."""
+        if self.role == "result":
+            item = self.content[0]
+            return item.get("type") == OUTPUT and not (item.keys() - _PLAIN_OUTPUT)
+        return self.role == "model" and all(is_plain(i) or _is_message(i) for i in self.content)
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether it is the user's, or a result."""
+        return self.role in ("user", "result")
+
+    def with_calls(
+        self, calls: Sequence[Call], places: Sequence[str | None] = ()
+    ) -> ResponsesEntry:
+        """The same turn with these calls, each beside the reasoning that it came from."""
+        waiting = list(zip(calls, places or [call.call_id for call in calls], strict=True))
+        made: list[Item] = []
+        for item in self.content:
+            if not is_call(item):
+                made.append(item)
+                continue
+            while waiting and waiting[0][1] in (None, item.get("call_id")):
+                made.append(write_call(waiting.pop(0)[0]))
+        return ResponsesEntry("model", [*made, *(write_call(call) for call, _ in waiting)])
+
+    def merged(self, others: Sequence[Entry], calls: Sequence[Call]) -> ResponsesEntry:
+        """The messages of all turns, and these calls."""
+        messages = [
+            item
+            for entry in (self, *others)
+            for item in cast(ResponsesEntry, entry).content
+            if not is_call(item)
+        ]
+        return ResponsesEntry("model", [*messages, *map(write_call, calls)])
+
+    def with_text(self, text: str) -> ResponsesEntry:
+        """The same with a text at its end: of a text as text, since some servers take no list."""
+        [item] = self.content
+        key = "output" if self.role == "result" else "content"
+        said = item.get(key)
+        added: object
+        if isinstance(said, list):
+            added = [*said, {"type": "input_text", "text": f"\n\n{text}" if said else text}]
+        else:
+            added = f"{said}\n\n{text}" if said else text
+        return ResponsesEntry(self.role, [{**item, key: added}])
+
+    def with_parts(self, parts: Sequence[Parts], like: Sequence[Entry]) -> ResponsesEntry:
+        """The same result with another output."""
+        made = self.result(self.call_id or "", parts, like).content[0]
+        return ResponsesEntry("result", [{**self.content[0], "output": made["output"]}])
+
+    def beside(self, role: Role, text: str) -> ResponsesEntry:
+        """A message that says a text."""
+        return said(role, text)
+
+    def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> ResponsesEntry:
+        """An output, with the cache mark of those that it comes from."""
+        output = _content(parts)
+        marks = [found for entry in like for found in _marks(cast(ResponsesEntry, entry).content)]
+        if marks:
+            listed = output if isinstance(output, list) else [_text(str(output))]
+            output = [*listed[:-1], {**listed[-1], _MARK: marks[-1]}]
+        return ResponsesEntry("result", [{"type": OUTPUT, "call_id": call_id, "output": output}])
+
+
+def said(role: Role, text: str | None, calls: Sequence[Call] = ()) -> ResponsesEntry:
+    """An entry that is made here."""
+    if role != "model":
+        return ResponsesEntry(role, [{"role": _NAMES[role], "content": text or ""}])
+    message = {"type": "message", "role": "assistant", "content": text}
+    return ResponsesEntry(role, [*([message] if text else []), *map(write_call, calls)])
+
+
+def read(items: Sequence[Item]) -> Iterator[Entry]:
+    """The entries of some items."""
+    run: list[Item] = []
+    for item in items:
+        if is_of_model(item):
+            run.append(item)
+            continue
+        if run:
+            yield ResponsesEntry("model", run)
+            run = []
+        is_message = item.get("type") in (None, "message")
+        role: Role = _ROLES.get(item.get("role"), "other") if is_message else "other"
+        yield ResponsesEntry("result" if item.get("type") in OUTPUTS else role, [item])
+    if run:
+        yield ResponsesEntry("model", run)
+
+
+def _is_message(item: Item) -> bool:
+    return item.get("type") in (None, "message") and not (item.keys() - _PLAIN_MESSAGE)
+
+
+def _plain(part: object) -> object:
+    if not isinstance(part, dict):
+        return part
+    if isinstance(part.get("text"), str) and part.keys() <= _TEXT:
+        return part["text"]
+    return {key: part[key] for key in part if key != _MARK} if _MARK in part else part
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "input_text", "text": text}
+
+
+def _content(parts: Sequence[Parts]) -> Any:
+    """One text where all are texts; else a list of parts, images among them."""
+    flat = [part for several in parts for part in several]
+    if all(isinstance(part, str) for part in flat):
+        return "\n".join(map(str, flat))
+    made: list[object] = []
+    for part in flat:
+        if isinstance(part, str) and made and isinstance(made[-1], str):
+            made[-1] += f"\n{part}"
+        else:
+            made.append(part)
+    return [_text(part) if isinstance(part, str) else part for part in made]
+
+
+def _marks(items: Sequence[Item]) -> list[Any]:
+    """The cache marks inside of an output."""
+    return [
+        part[_MARK] for item in items for part in items_of(item.get("output")) if part.get(_MARK)
+    ]

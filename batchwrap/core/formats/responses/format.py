@@ -1,0 +1,233 @@
+"""The Responses API, for the moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from batchwrap.core.formats import responses
+from batchwrap.core.formats.calls import Call, Fragment
+from batchwrap.core.formats.entries import Entry, Role
+from batchwrap.core.formats.format import (
+    Body,
+    Delta,
+    Local,
+    OriginOf,
+    Piece,
+    Settings,
+    ToolSpec,
+)
+from batchwrap.core.formats.responses import answers
+from batchwrap.core.formats.responses.calls import is_call
+from batchwrap.core.formats.responses.entry import ResponsesEntry, read, said
+from batchwrap.core.formats.responses.salvage import ResponsesSalvage
+
+_NO_THINKING = ("none", "minimal")
+
+
+class _Instructions(dict[str, Any]):
+    """The instructions, which stand beside the input, as the first item."""
+
+
+class _Prompt(dict[str, Any]):
+    """An input that is a text, as an item."""
+
+
+class ResponsesFormat:
+    """OpenAI's Responses API, where the agent sends the whole conversation."""
+
+    is_repaired = False
+    leaves = (
+        "that continue what the provider keeps (previous_response_id, conversation), and for the "
+        "first one of a conversation, since the next may do so. With store=False, or from the "
+        "second one on, they are active where the agent sends the whole input"
+    )
+    end_mark: bytes | None = None
+
+    def may_rewrite(self, body: Body) -> bool:
+        """Whether it is certain that the agent sends the whole conversation."""
+        return responses.is_whole(body)
+
+    def declined(self, body: Body, helper: str) -> None:
+        """No helper has to be told anything."""
+
+    def is_kept(self, body: Body) -> bool:
+        """Whether a request continues what the provider keeps; any later one may."""
+        return body.get("store") is not False
+
+    def understands(self, body: object, known: int = 0) -> bool:
+        """Whether a request has the shape that batchwrap translates."""
+        has_more = isinstance(body, dict) and "instructions" in body
+        return responses.is_understood(body, max(0, known - has_more))
+
+    def items(self, body: Body) -> list[Any]:
+        """The instructions and the input."""
+        given = body.get("input")
+        items: list[Any] = given if isinstance(given, list) else []
+        if isinstance(given, str):
+            items = [_Prompt(role="user", content=given)]
+        if "instructions" not in body:
+            return items
+        return [_Instructions(role="system", content=body["instructions"]), *items]
+
+    def with_items(self, body: Body, items: list[Any]) -> Body:
+        """A copy of the request with another conversation."""
+        new = dict(body)
+        if items and isinstance(items[0], _Instructions):
+            new["instructions"], items = items[0]["content"], items[1:]
+        if len(items) == 1 and isinstance(items[0], _Prompt):
+            return {**new, "input": items[0]["content"]}
+        return {**new, "input": items}
+
+    def read(self, items: Sequence[Any]) -> list[Entry]:
+        """The entries of some items."""
+        return list(read(items))
+
+    def write(self, entries: Sequence[Entry]) -> list[Any]:
+        """The items of some entries."""
+        return [
+            item for entry in entries if isinstance(entry, ResponsesEntry) for item in entry.content
+        ]
+
+    def key_of(self, item: object) -> str | None:
+        """The id of a call."""
+        call_id = item.get("call_id") if isinstance(item, dict) and is_call(item) else None
+        return call_id if isinstance(call_id, str) else None
+
+    def said(self, role: Role, text: str | None, calls: Sequence[Call] = ()) -> Entry:
+        """An entry that is made here."""
+        return said(role, text, calls)
+
+    def settings(self, body: Body) -> Settings:
+        """What a request asks for, besides its conversation."""
+        choice, parallel = body.get("tool_choice"), body.get("parallel_tool_calls")
+        names = [tool.get("name") for tool in responses.items_of(body.get("tools"))]
+        reasoning = body.get("reasoning")
+        effort = reasoning.get("effort") if isinstance(reasoning, dict) else None
+        return Settings(
+            tools=frozenset(name for name in names if isinstance(name, str)),
+            choice=None if choice == "auto" else choice,
+            is_forced=isinstance(choice, dict),
+            parallel=parallel if isinstance(parallel, bool) else None,
+            thinks=None if effort is None else effort not in _NO_THINKING,
+        )
+
+    def tool_items(self, body: Body) -> object:
+        """The tools as they stand in a request."""
+        return body.get("tools")
+
+    def tools(self, listed: object) -> list[ToolSpec]:
+        """The functions that a model may call directly, and is shown from the beginning."""
+        return [
+            ToolSpec(tool["name"], tool.get("parameters"), str(tool.get("description") or ""))
+            for tool in responses.items_of(listed)
+            if _is_function(tool)
+        ]
+
+    def definition(self, tool: ToolSpec) -> object:
+        """A function as a request lists it: not strict, since items leave out what is optional."""
+        named = {"type": "function", "name": tool.name, "description": tool.description}
+        return {**named, "parameters": tool.parameters, "strict": False}
+
+    def with_tools(
+        self,
+        body: Body,
+        added: Sequence[Any],
+        hides: Callable[[str], bool],
+        runs: Mapping[str, Iterable[str]],
+    ) -> Body:
+        """A copy of the request with more tools."""
+        choice = body.get("tool_choice")
+        kind = choice.get("type") if isinstance(choice, dict) else None
+        own = [
+            tool
+            for tool in body["tools"]
+            if kind in ("function", "allowed_tools")
+            or not (_is_function(tool) and hides(tool["name"]))
+        ]
+        offered = {**body, "tools": [*own, *added]}
+        if isinstance(choice, dict) and kind == "allowed_tools":
+            names = {one.get("name") for one in responses.items_of(choice.get("tools"))}
+            more = [
+                {"type": "function", "name": name}
+                for name, run in runs.items()
+                if names.issuperset(run)
+            ]
+            offered["tool_choice"] = {**choice, "tools": [*(choice.get("tools") or ()), *more]}
+        return offered
+
+    def deltas(self, answer: Body) -> list[Delta]:
+        """What a whole answer says."""
+        return answers.deltas(answer)
+
+    def piece_alone(self, event: Body) -> Piece | None:
+        """None: the index and the number of each event may have to be changed."""
+        return None
+
+    def with_calls(self, answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
+        """The answer with other calls."""
+        return answers.with_calls(answer, calls)
+
+    def stream(self) -> answers.ResponsesStream:
+        """Reads and writes events."""
+        return answers.ResponsesStream()
+
+    def salvage(self, origin_of: OriginOf) -> ResponsesSalvage:
+        """Keeps account of one stream."""
+        return ResponsesSalvage(origin_of)
+
+    def event_name(self, event: Body) -> str | None:
+        """The event's type."""
+        kind = event.get("type")
+        return kind if isinstance(kind, str) else None
+
+    def is_silent(self, event: Body) -> bool:
+        """Whether an event tells the agent nothing but that an answer has begun."""
+        return answers.is_silent(event)
+
+    def head(self, answer: Body) -> Mapping[str, Any]:
+        """What local answers repeat of an answer."""
+        return answers.head(answer)
+
+    def usage(self, answer: Body) -> Any:
+        """The usage that an answer reports."""
+        return answers.usage(answer)
+
+    def cached(self, usage: Any) -> tuple[int, int] | None:
+        """(tokens out of the prompt cache, tokens of the prompt)."""
+        return answers.cached(usage)
+
+    def timing(self, answer: Body) -> tuple[float | None, float | None]:
+        """Output tokens; nobody tells the seconds."""
+        return answers.output_tokens(answer), None
+
+    def local(self, answer: Local) -> Body:
+        """A local answer as a whole."""
+        return answers.local(answer)
+
+    def local_events(self, answer: Local, *, with_usage: bool) -> list[Body]:
+        """A local answer as events; usage always stands in the last one."""
+        return answers.local_events(answer)
+
+    def wants_usage(self, body: Body) -> bool:
+        """Every stream tells its usage."""
+        return True
+
+    def with_usage(self, body: Body) -> Body:
+        """Nothing has to be asked for."""
+        return body
+
+    def is_empty(self, event: Body) -> bool:
+        """Whether an event is none of an answer's items."""
+        return "output" not in answers.response_of(event) and "output_index" not in event
+
+
+def _is_function(tool: object) -> bool:
+    if not isinstance(tool, dict) or tool.get("type") != "function":
+        return False
+    callers = tool.get("allowed_callers")
+    is_direct = not isinstance(callers, list) or "direct" in callers
+    return isinstance(tool.get("name"), str) and is_direct and not tool.get("defer_loading")
+
+
+RESPONSES_FORMAT = ResponsesFormat()

@@ -1,0 +1,204 @@
+"""Responses: what is read is written back, and a stream is the same however it is cut."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchwrap.adapters.events import EventPipe
+from batchwrap.core.exchange.actions import Head
+from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.formats import sse
+from batchwrap.core.formats.endpoints import endpoint_at
+from batchwrap.core.formats.responses.format import RESPONSES_FORMAT
+from batchwrap.throttle.estimate import Estimator
+from tests.core.harness import context_of
+from tests.strategies import EDIT_FILE, READ_FILE
+
+TOOLS = [{"type": "function", **one["function"]} for one in (READ_FILE, EDIT_FILE)]
+BODY: dict[str, Any] = {"model": "m", "tools": TOOLS, "stream": True, "store": False}
+PATHS = ["a.py", "b.py", "c.py"]
+
+_texts = st.sampled_from(["", "one", "two\nlines"])
+_parts = st.builds(lambda text: {"type": "input_text", "text": text}, _texts)
+_odd = st.sampled_from(
+    [
+        {"type": "from_the_future", "value": [1]},
+        {"type": "compaction", "encrypted_content": "e"},
+        {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+        {"type": "reasoning", "id": "rs_1", "summary": []},
+    ]
+)
+_items = st.one_of(
+    _odd,
+    st.builds(
+        lambda role, content: {"role": role, "content": content},
+        st.sampled_from(["user", "developer", "assistant", "system"]),
+        _texts | st.lists(_parts, max_size=2),
+    ),
+    st.builds(
+        lambda n, path: {
+            "type": "function_call",
+            "call_id": f"c{n}",
+            "name": "read_file",
+            "arguments": json.dumps({"path": path}),
+        },
+        st.integers(0, 9),
+        st.sampled_from(PATHS),
+    ),
+    st.builds(
+        lambda n, output: {"type": "function_call_output", "call_id": f"c{n}", "output": output},
+        st.integers(0, 9),
+        _texts | st.lists(_parts, max_size=2),
+    ),
+)
+
+
+@given(st.lists(_items, max_size=8), st.booleans())
+def test_what_nobody_changed_is_the_same(items: list[Any], has_instructions: bool) -> None:
+    """Reading and writing gives the same objects, whatever the items are."""
+    body = {"input": items, **({"instructions": "Be brief."} if has_instructions else {})}
+    entries = RESPONSES_FORMAT.read(RESPONSES_FORMAT.items(body))
+    assert sum(entry.items for entry in entries) == len(items) + has_instructions
+    written = RESPONSES_FORMAT.with_items({}, RESPONSES_FORMAT.write(entries))
+    assert all(a is b for a, b in zip(written["input"], items, strict=True))
+    assert written.get("instructions") == body.get("instructions")
+
+
+def series(index: int, item: dict[str, Any], size: int) -> list[dict[str, Any]]:
+    """The events of one item, its text in pieces."""
+    where = {"output_index": index, "item_id": item["id"]}
+    is_call = item["type"] == "function_call"
+    kind = "response.function_call_arguments" if is_call else "response.output_text"
+    text = item["arguments"] if is_call else item["content"][0]["text"]
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    empty: dict[str, Any] = {"arguments": ""} if is_call else {"content": []}
+    begun = {**item, **empty}
+    done = {"arguments" if is_call else "text": text}
+    return [
+        {"type": "response.output_item.added", "output_index": index, "item": begun},
+        *({"type": f"{kind}.delta", **where, "delta": piece} for piece in pieces),
+        {"type": f"{kind}.done", **where, **done},
+        {"type": "response.output_item.done", "output_index": index, "item": item},
+    ]
+
+
+def stream_of(draw: Any) -> list[dict[str, Any]]:
+    """A stream of texts, single calls and multi-calls."""
+    items: list[dict[str, Any]] = []
+    for number in range(draw(st.integers(1, 4))):
+        kind = draw(st.sampled_from(["text", "one", "several"]))
+        call = {"type": "function_call", "id": f"fc_{number}", "call_id": f"call_{number}"}
+        if kind == "text":
+            part = {"type": "output_text", "text": "some text"}
+            message = {"type": "message", "id": f"msg_{number}", "role": "assistant"}
+            items.append({**message, "content": [part]})
+        elif kind == "one":
+            given_path = json.dumps({"path": draw(st.sampled_from(PATHS))})
+            items.append({**call, "name": "read_file", "arguments": given_path})
+        else:
+            paths = draw(st.lists(st.sampled_from(PATHS), min_size=1, max_size=3, unique=True))
+            listed = json.dumps({"files": [{"path": path} for path in paths]})
+            items.append({**call, "name": "multi_read", "arguments": listed})
+    size = draw(st.integers(1, 40))
+    begun = {"id": "resp_1", "status": "in_progress", "output": []}
+    events = [
+        {"type": "response.created", "response": begun},
+        *(event for index, item in enumerate(items) for event in series(index, item, size)),
+        {"type": "response.completed", "response": {**begun, "output": items}},
+    ]
+    return [{**event, "sequence_number": number} for number, event in enumerate(events)]
+
+
+def begun() -> Exchange:
+    """An exchange whose answer begins to stream."""
+    exchange = Exchange(
+        {**BODY, "input": "Read a.py, b.py and c.py."},
+        context=context_of(),
+        endpoint=endpoint_at("/v1/responses"),  # type: ignore[arg-type]
+        counter=Estimator(),
+        limits_tokens=False,
+        backoff=lambda _: None,
+    )
+    exchange.start()
+    exchange.reserved(0.0)
+    exchange.received(Head(200, {}, is_stream=True), 0.0)
+    exchange.first({"type": "ping"})  # the stream goes on
+    return exchange
+
+
+def rendered(events: list[dict[str, Any]]) -> bytes:
+    """A stream as bytes."""
+    return b"".join(sse.render(orjson.dumps(one), one["type"]) for one in events)
+
+
+def accumulated(data: bytes) -> list[dict[str, Any]]:
+    """The items of a stream; each has an index of its own, and the last event repeats them."""
+    items: list[dict[str, Any]] = []
+    texts: list[str] = []
+    final: list[dict[str, Any]] = []
+    for event in sse.Splitter().feed(data):
+        told = orjson.loads(sse.data_of(event))
+        assert event.startswith(f"event: {told['type']}\n".encode())
+        if told["type"] == "response.output_item.added":
+            assert told["output_index"] == len(items)
+            items.append(told["item"])
+            texts.append("")
+        elif told["type"].endswith(".delta"):
+            assert told["item_id"] == items[told["output_index"]]["id"]
+            texts[told["output_index"]] += told["delta"]
+        elif told["type"] == "response.completed":
+            final = told["response"]["output"]
+    for one, item, text in zip(items, final, texts, strict=True):
+        assert one["id"] == item["id"]
+        assert text == (item.get("arguments") or item["content"][0]["text"])
+    return final
+
+
+def reads_in(items: list[dict[str, Any]]) -> list[str]:
+    """The paths of the files that the calls read, those of multi-calls as well."""
+    found: list[str] = []
+    for item in items:
+        if item["type"] == "function_call":
+            given_one = json.loads(item["arguments"])
+            found += [one["path"] for one in given_one.get("files", [given_one])]
+    return found
+
+
+@given(st.data())
+def test_cut_anywhere(data: st.DataObject) -> None:
+    """However the bytes are cut, the agent gets each read once, and an answer that agrees."""
+    events = stream_of(data.draw)
+    whole = rendered(events)
+    places = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
+    pipe = EventPipe(begun())
+    out = b"".join(pipe.feed(whole[a:b]) for a, b in pairwise([0, *places, len(whole)]))
+    items = accumulated(out + pipe.finish())
+    assert reads_in(items) == reads_in(accumulated(whole))
+    assert all(item.get("name") != "multi_read" for item in items)
+    if all(item.get("name") != "multi_read" for item in accumulated(whole)):
+        assert out == whole
+
+
+@given(st.data())
+def test_broken_off_anywhere(data: st.DataObject) -> None:
+    """After a mistake of ours the answer agrees with itself, and no read is handed out twice."""
+    events = stream_of(data.draw)
+    place = data.draw(st.integers(0, len(events)))
+    exchange = begun()
+    pipe, out = EventPipe(exchange), b""
+    for number, event in enumerate(events):
+        if number == place:
+            exchange.break_off()
+        out += pipe.feed(rendered([event]))
+    items = accumulated(out + pipe.finish())
+    left = reads_in(accumulated(rendered(events)))
+    for path in reads_in(items):  # of a call that was taken apart the rest may be missing
+        left.remove(path)
+    texts = [item for item in items if item["type"] == "message"]
+    assert len(texts) == sum("item" in e and e["item"]["type"] == "message" for e in events) // 2
