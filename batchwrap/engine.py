@@ -153,7 +153,7 @@ class Engine:
         if not form.may_rewrite(body):
             if self.translates:
                 self.warn_once(endpoint.name, _LEFT, endpoint.suffix, form.leaves)
-            return endpoint.untranslated
+            return endpoint.continuing if form.is_continued(body) else endpoint.untranslated
         # A layer of ours in front that could send no mark has translated it.
         return endpoint.translated if is_offered(body, form) else endpoint
 

@@ -225,6 +225,28 @@ def test_what_the_provider_keeps(
     assert lab.journal[0].json["tools"] == TOOLS
 
 
+def test_a_whole_history_that_is_continued_by_id(serve: Any, opened: Any, stream: bool) -> None:
+    """The provider gets a result for each call that it knows; what waited was not run."""
+    calls = (
+        Call("multi_read", files({"path": "a.py"}, {"path": "b.py"})),
+        Call("multi_edit", files(edit("a.py", "1"))),
+    )
+    lab = serve(scripted(Reply("Reading.", calls=calls)))
+    agent = opened(lab, stream=stream)
+    before = {"type": "message", "role": "assistant", "content": "Hello."}
+    agent.fields, agent.input = {}, [TASK, before, TASK]
+    made = agent.step()
+    assert [call["name"] for call in made] == ["read_file", "read_file"]
+    agent.fields, agent.input = {"previous_response_id": "resp_lab"}, agent.input[-2:]
+    assert all(item["type"] == "function_call_output" for item in agent.input)
+    agent.ask()
+    first, second = lab.journal[1].json["input"]
+    assert "[2/2] read_file b.py" in first["output"]
+    assert "[1/1] not run" in second["output"] or second["output"] == "not run"
+    assert {first["call_id"], second["call_id"]}.isdisjoint({call["call_id"] for call in made})
+    assert lab.journal[1].json["tools"] == TOOLS
+
+
 def test_a_text_as_input(serve: Any, opened: Any, stream: bool) -> None:
     """An input that is a text stays one."""
     lab = serve(scripted())

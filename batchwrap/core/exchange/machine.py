@@ -30,6 +30,7 @@ from batchwrap.core.exchange.actions import (
     Wait,
 )
 from batchwrap.core.exchange.context import Context
+from batchwrap.core.exchange.continued import Continued
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.guarded_translation import GuardedTranslation
 from batchwrap.core.exchange.passthrough import OnlyThrottled
@@ -140,6 +141,8 @@ class Exchange:
         def translation() -> Translation:
             if self._form is not None:
                 return Translator(context, body, self._form)
+            if endpoint.continued is not None:
+                return Continued(context, body, endpoint, endpoint.continued)
             return OnlyThrottled(endpoint, context.tally)
 
         self._translator = GuardedTranslation(translation, self.guard, self._form)

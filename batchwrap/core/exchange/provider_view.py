@@ -159,7 +159,7 @@ class _State:
 def _entries(frozen: FrozenPrefix, state: _State) -> tuple[list[Entry], Walk | None, FrozenPrefix]:
     """The conversation in the provider view; what will not change any more is remembered."""
     context, asked, start = state.context, state.asked, len(frozen.entries)
-    segments = fold(start, state.history, _shown(state.batching))
+    segments = fold(start, state.history, shown(state.batching))
     context.tally.add("folds", sum(one.is_folded for one in segments))
     pending = 0
     if state.walk is not None and _coalesces(state.batching, context, asked.model):
@@ -209,7 +209,7 @@ def _reminded(
     return [*made, *walk.go(new, following, before=made, places=state.places)], walk
 
 
-def _shown(batching: Batching) -> Kept:
+def shown(batching: Batching) -> Kept:
     """Tells which added reads are shown: as far as the budget goes."""
     options, failed = batching.read_ahead or _READ_AHEAD, batching.failed or looks_failed
     return partial(kept, max_tokens=options.max_tokens, failed=failed)

@@ -41,6 +41,8 @@ class Endpoint:
         pooled: whether any account may take a request; where the provider keeps the state of
             a conversation, only the account that has it can go on.
         format: reads and writes what is sent there for the moves; None: nothing is translated.
+        continued: reads and writes a request that continues a response by its id, which may hold
+            calls of our view; None: it continues none.
         is_tokenized: whether its prompts are counted with a tokenizer; others roughly, by bytes.
         opening: the types of the events that come before an answer and hold nothing of it. Chat
             has none: clients show with its first chunk that somebody answers.
@@ -53,6 +55,7 @@ class Endpoint:
     usage: Callable[[Told], Told] | None = None
     pooled: bool = True
     format: Format | None = None
+    continued: Format | None = None
     is_tokenized: bool = False
     opening: Sequence[str] = ()
 
@@ -60,6 +63,11 @@ class Endpoint:
     def untranslated(self) -> Endpoint:
         """The same for a request that must not be rewritten: it is only held back by limits."""
         return replace(self, format=None, is_tokenized=False)
+
+    @property
+    def continuing(self) -> Endpoint:
+        """The same for a request that continues what the provider keeps."""
+        return replace(self.untranslated, continued=self.format)
 
     @property
     def translated(self) -> Endpoint:

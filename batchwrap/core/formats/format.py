@@ -172,6 +172,9 @@ class Format(Protocol):
     def is_kept(self, body: Body) -> bool:
         """Whether a request names something that the provider keeps for one account."""
 
+    def is_continued(self, body: Body) -> bool:
+        """Whether a request continues an answer by its id, and does not repeat its calls."""
+
     def understands(self, body: object, known: int = 0) -> bool:
         """Whether a request has the shape that batchwrap translates; so many items are known to."""
 

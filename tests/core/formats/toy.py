@@ -182,6 +182,10 @@ class ToyFormat:
         """Each request has the whole talk."""
         return False
 
+    def is_continued(self, body: Body) -> bool:
+        """Each request has the whole talk."""
+        return False
+
     def understands(self, body: object, known: int = 0) -> bool:
         """Whether there is a talk."""
         return isinstance(body, dict) and isinstance(body.get("talk"), list)

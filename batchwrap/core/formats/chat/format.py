@@ -41,6 +41,10 @@ class ChatFormat:
         """Never: each request has the whole conversation."""
         return False
 
+    def is_continued(self, body: Body) -> bool:
+        """Never: each request has the whole conversation."""
+        return False
+
     def understands(self, body: object, known: int = 0) -> bool:
         """Whether a request has the shape that batchwrap translates."""
         return chat.is_understood(body, known)

@@ -51,6 +51,10 @@ class MessagesFormat:
         """Whether a request names a thread or a container."""
         return messages.is_kept(body)
 
+    def is_continued(self, body: Body) -> bool:
+        """Never in a way that we have a part in: threads are left alone from their beginning."""
+        return False
+
     def understands(self, body: object, known: int = 0) -> bool:
         """Whether a request has the shape that batchwrap translates."""
         has_system = isinstance(body, dict) and "system" in body

@@ -55,6 +55,10 @@ class ResponsesFormat:
         """Whether a request continues what the provider keeps; any later one may."""
         return body.get("store") is not False
 
+    def is_continued(self, body: Body) -> bool:
+        """Whether it names an earlier response, or a conversation."""
+        return bool(body.get("previous_response_id") or body.get("conversation"))
+
     def understands(self, body: object, known: int = 0) -> bool:
         """Whether a request has the shape that batchwrap translates."""
         has_more = isinstance(body, dict) and "instructions" in body
