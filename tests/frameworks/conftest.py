@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 _NEEDED = {
     "test_openai3.py": "pydantic_ai",
+    "test_default_models.py": "pydantic_ai",
     "test_openai2.py": "crewai",
     "test_litellm.py": "aider",
 }
