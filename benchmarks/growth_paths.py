@@ -21,6 +21,7 @@ from batchwrap.core.moves import ids
 from batchwrap.engine import Engine
 from batchwrap.options import Options
 from batchwrap.throttle.accounts import Origin
+from batchwrap.throttle.tokens.counting import count_text
 from benchmarks import toolbox
 
 Steps = Iterator[object]
@@ -329,6 +330,15 @@ def taken_apart(size: int) -> list[Body]:
     return messages
 
 
+def counted(unit: str) -> Make:
+    """The tokens of a text that repeats one unit."""
+
+    def make(size: int) -> Steps:
+        yield count_text(unit * size, "o200k_base")
+
+    return make
+
+
 def many_tools(size: int) -> Steps:
     """A request with many tools."""
     on = engine()
@@ -490,4 +500,6 @@ PATHS = [
     Path("tools", many_tools, 40),
     Path("conversations and models", many_conversations, 100),
     Path("chunks of a function", decorated, 250),
+    Path("tokens of one repeated character", counted("a"), 50_000),
+    Path("tokens of blank lines", counted(" \n"), 25_000),
 ]

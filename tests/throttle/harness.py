@@ -18,6 +18,9 @@ from batchwrap.throttle.reservation import Reservation
 from batchwrap.throttle.scope import LimitScope
 from batchwrap.throttle.stores import MemoryStore, Store
 
+# Longer than any test needs for anything.
+LONG_S = 60
+
 
 @dataclass
 class Held:
@@ -103,7 +106,7 @@ class Bench:
 
 def until(condition: Callable[[], bool]) -> None:
     """Let other threads run until something is so."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + LONG_S
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)

@@ -26,12 +26,10 @@ from batchwrap.throttle.presence import is_alive, new_owner, told
 from batchwrap.throttle.stores import MemoryStore, open_store
 from batchwrap.throttle.stores.turnstile import Turnstile
 from batchwrap.throttle.worker import Worker
-from tests.throttle.harness import Bench, until
+from tests.throttle.harness import LONG_S, Bench, until
 
 ONE = Limit("concurrency", 1)
 PLENTY = Limit("tokens", 1e6, 1e6)
-# Longer than anybody needs for anything here.
-LONG_S = 60
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """One queue for threads and tasks: first come, first served, nothing lost on any way out."""
 
 import threading
-import time
 
 import anyio
 import pytest
@@ -9,176 +8,182 @@ import pytest
 from batchwrap.core.limits.cost import NOTHING, Cost
 from batchwrap.errors import LimitExceeded
 from batchwrap.options import Limit
-from tests.throttle.harness import Bench, until
+from batchwrap.testing import ManualClock
+from batchwrap.throttle.stores import MemoryStore
+from tests.throttle.harness import LONG_S, Bench, Held, until
 
-# 1,000 tokens/s, so that real waits stay short.
+# 1,000 tokens/s.
 FAST = Limit("tokens", 60_000, 60, burst=100)
+# Nothing comes back in the time of a test but what is settled.
+SLOW = Limit("tokens", 1, 60, burst=100)
 
 
-def limiter(*limits: Limit, max_wait_s: float = 60) -> Bench:
-    """A limiter on the real clock."""
-    return Bench(*limits, max_wait_s=max_wait_s)
+@pytest.fixture
+def clock() -> ManualClock:
+    """Time that passes only where a request waits for a refill."""
+    return ManualClock()
 
 
-def cost(tokens: float) -> Cost:
-    """One request with so many tokens."""
-    return Cost(1, tokens)
+def timed(clock: ManualClock, *limits: Limit, max_wait_s: float = 60) -> Bench:
+    """A limiter on a clock of the test's own."""
+    store = MemoryStore(clock.now)
+    return Bench(*limits, store=store, max_wait_s=max_wait_s, clock=clock.now, skip=clock.sleep)
 
 
-def test_admitted_at_once() -> None:
+def started(bench: Bench, tokens: float, taken: list[Held]) -> threading.Thread:
+    """A thread that waits for so many tokens, in the queue by now."""
+    thread = threading.Thread(target=lambda: taken.append(bench.acquire(Cost(1, tokens))))
+    before = bench.waiting
+    thread.start()
+    until(lambda: bench.waiting == before + 1)
+    return thread
+
+
+def ended(thread: threading.Thread) -> bool:
+    """Whether a thread has come to its end, which it is given all the time that it needs for."""
+    thread.join(LONG_S)
+    return not thread.is_alive()
+
+
+def test_admitted_at_once(clock: ManualClock) -> None:
     """Without limits, or with room, nobody waits."""
-    assert limiter().acquire(Cost(1, 10**9)).waited_s < 0.05
-    assert limiter(FAST).acquire(Cost(1, 100)).waited_s < 0.05
+    assert timed(clock).acquire(Cost(1, 10**9)).waited_s == 0
+    assert timed(clock, FAST).acquire(Cost(1, 100)).waited_s == 0
+    assert clock.passed_s == 0
 
 
-def test_waits_for_the_refill() -> None:
-    """A request waits as long as the missing tokens take, and no longer than need be."""
-    one = limiter(FAST)
-    one.acquire(Cost(1, 100))
-    assert 0.08 <= one.acquire(Cost(1, 80)).waited_s < 1
+def test_waits_for_the_refill(clock: ManualClock) -> None:
+    """A request waits as long as the missing tokens take, and no longer."""
+    bench = timed(clock, FAST)
+    bench.acquire(Cost(1, 100))
+    assert bench.acquire(Cost(1, 80)).waited_s == pytest.approx(0.08)
+    assert clock.passed_s == pytest.approx(0.08)
 
 
 def test_a_settlement_wakes_the_head() -> None:
     """Tokens that come back admit the next request at once, not after its own wait."""
-    slow = limiter(Limit("tokens", 1, 60, burst=100))
-    lease = slow.acquire(Cost(1, 100))
-    waited: list[float] = []
-    thread = threading.Thread(target=lambda: waited.append(slow.acquire(Cost(1, 90)).waited_s))
-    thread.start()
-    until(lambda: slow.waiting == 1)
-    lease.settle(Cost(1, 5))
-    thread.join(5)
-    assert waited and waited[0] < 5
+    bench, taken = Bench(SLOW), list[Held]()
+    held = bench.acquire(Cost(1, 100))
+    thread = started(bench, 90, taken)
+    held.settle(Cost(1, 5))
+    assert ended(thread)
+    assert len(taken) == 1
 
 
 def test_settled_once() -> None:
-    """A lease that is settled twice gives back once."""
-    one = limiter(Limit("tokens", 1, 60, burst=100), max_wait_s=0)
-    lease = one.acquire(Cost(1, 50))
-    lease.settle(NOTHING)
-    lease.settle(NOTHING)
-    one.acquire(Cost(1, 100)).settle(Cost(1, 100))
+    """A reservation that is settled twice gives back once."""
+    bench = Bench(SLOW, max_wait_s=0)
+    held = bench.acquire(Cost(1, 50))
+    held.settle(NOTHING)
+    held.settle(NOTHING)
+    bench.acquire(Cost(1, 100)).settle(Cost(1, 100))
     with pytest.raises(LimitExceeded):
-        one.acquire(Cost(1, 1))
+        bench.acquire(Cost(1, 1))
 
 
 def test_first_come_first_served() -> None:
-    """Small requests do not overtake a large one that waits."""
-    one = limiter(FAST)
-    one.acquire(Cost(1, 100))
-    order: list[int] = []
-
-    def work(tokens: int) -> None:
-        one.acquire(Cost(1, tokens))
-        order.append(tokens)
-
-    threads = []
-    for place, tokens in enumerate((100, 1, 2)):
-        threads.append(threading.Thread(target=work, args=(tokens,)))
-        threads[-1].start()
-        until(lambda wanted=place + 1: one.waiting + len(order) == wanted)  # type: ignore[misc]
-    for thread in threads:
-        thread.join(5)
-    assert order == [100, 1, 2]
+    """A small request for which there is room waits behind a large one that waits."""
+    bench, large, small = Bench(SLOW), list[Held](), list[Held]()
+    held = bench.acquire(Cost(1, 50))
+    threads = [started(bench, 100, large), started(bench, 1, small)]
+    held.settle(NOTHING)
+    assert ended(threads[0])
+    assert (bench.waiting, small) == (1, [])
+    large[0].settle(NOTHING)
+    assert ended(threads[1])
+    assert len(small) == 1
 
 
 def test_a_request_that_never_fits() -> None:
     """A request above the full bucket is refused at once, with the limit and its need."""
     with pytest.raises(LimitExceeded, match="never admits more than 100 at once") as caught:
-        limiter(FAST).acquire(Cost(1, 101))
+        Bench(FAST).acquire(Cost(1, 101))
     assert (caught.value.requested, caught.value.retry_after_s) == (101, None)
 
 
-def test_a_wait_that_is_too_long() -> None:
+def test_a_wait_that_is_too_long(clock: ManualClock) -> None:
     """A wait above the maximum is refused at once, counting those ahead in the queue."""
-    one = limiter(FAST, max_wait_s=0.05)
-    one.acquire(Cost(1, 100)).settle(Cost(1, 100))
-    started = time.monotonic()
+    bench = timed(clock, FAST, max_wait_s=0.05)
+    bench.acquire(Cost(1, 100)).settle(Cost(1, 100))
     with pytest.raises(LimitExceeded, match=r"max_wait_s=0\.05") as caught:
-        one.acquire(Cost(1, 100))
-    assert time.monotonic() - started < 0.04
-    assert caught.value.retry_after_s == pytest.approx(0.1, abs=0.02)
+        bench.acquire(Cost(1, 100))
+    assert clock.passed_s == 0
+    assert caught.value.retry_after_s == pytest.approx(0.1)
 
 
 def test_a_wait_that_turns_out_too_long() -> None:
     """What is reserved may come back, so it is waited for; but only up to the maximum."""
-    one = limiter(Limit("tokens", 1, 60, burst=100), max_wait_s=0.05)
-    one.acquire(Cost(1, 100))
+    bench = Bench(SLOW, max_wait_s=0.05)
+    bench.acquire(Cost(1, 100))
     with pytest.raises(LimitExceeded, match="longer"):
-        one.acquire(Cost(1, 100))
-    assert one.waiting == 0
+        bench.acquire(Cost(1, 100))
+    assert bench.waiting == 0
 
 
-def test_closed_by_the_provider() -> None:
+def test_closed_by_the_provider(clock: ManualClock) -> None:
     """After a refusal nobody is admitted before the time that the provider named."""
-    one = limiter(FAST)
-    held = one.acquire(Cost(1, 1))
-    held.request._close_for(held.reservation, 0.1)
-    assert 0.08 <= one.acquire(Cost(1, 1)).waited_s < 1
+    bench = timed(clock, FAST)
+    held = bench.acquire(Cost(1, 1))
+    bench.limiter.run(held.reservation, bench.limiter.store.close_for, "a:test", 0.1)
+    assert bench.acquire(Cost(1, 1)).waited_s == pytest.approx(0.1)
 
 
-def test_a_charge_stands_in_nobodys_way() -> None:
+def test_a_charge_stands_in_nobodys_way(clock: ManualClock) -> None:
     """What was used before the limits were known is charged at once or not at all: never queued."""
-    one = limiter(FAST)
-    held = one.acquire(Cost(1, 1))
-    held.request._close_for(held.reservation, 0.05)
-    one.limiter.charge(held.reservation, one.scope, [5.0])
-    assert one.waiting == 0
-    assert one.acquire(Cost(1, 1)).waited_s < 1
+    bench = timed(clock, FAST)
+    held = bench.acquire(Cost(1, 1))
+    bench.limiter.run(held.reservation, bench.limiter.store.close_for, "a:test", 0.05)
+    bench.limiter.charge(held.reservation, bench.scope, [5.0])
+    assert bench.waiting == 0
+    assert bench.acquire(Cost(1, 1)).waited_s == pytest.approx(0.05)
 
 
 @pytest.mark.anyio
-async def test_tasks() -> None:
+async def test_tasks(clock: ManualClock) -> None:
     """Tasks of asyncio and trio wait in the same way."""
-    one = limiter(FAST)
-    await one.acquire_async(Cost(1, 100))
-    assert 0.08 <= (await one.acquire_async(Cost(1, 80))).waited_s < 1
+    bench = timed(clock, FAST)
+    await bench.acquire_async(Cost(1, 100))
+    assert (await bench.acquire_async(Cost(1, 80))).waited_s == pytest.approx(0.08)
 
 
 @pytest.mark.anyio
 async def test_a_cancelled_task_leaves_no_hole() -> None:
     """A task that is cancelled while it waits takes nothing and holds nobody up."""
-    one = limiter(Limit("tokens", 1, 60, burst=100))
-    lease = await one.acquire_async(Cost(1, 100))
-    with anyio.move_on_after(0.02):
-        await one.acquire_async(Cost(1, 50))
-    assert one.waiting == 0
-    lease.settle(NOTHING)
-    assert (await one.acquire_async(Cost(1, 100))).waited_s < 0.5
+    bench = Bench(SLOW)
+    held = await bench.acquire_async(Cost(1, 100))
+    async with anyio.create_task_group() as group:
+        group.start_soon(bench.acquire_async, Cost(1, 50))
+        await anyio.to_thread.run_sync(until, lambda: bench.waiting == 1)
+        group.cancel_scope.cancel()
+    assert bench.waiting == 0
+    held.settle(NOTHING)
+    await bench.acquire_async(Cost(1, 100))
 
 
 @pytest.mark.anyio
 async def test_one_budget_for_threads_and_tasks() -> None:
     """What a thread gives back wakes a task, and the other way round."""
-    one = limiter(Limit("tokens", 1, 60, burst=100))
-    lease = one.acquire(Cost(1, 100))
-    got: list[float] = []
+    bench, taken = Bench(SLOW), list[Held]()
+    held = bench.acquire(Cost(1, 100))
 
     async def task() -> None:
-        nonlocal lease
-        lease = await one.acquire_async(Cost(1, 100))
-        got.append(lease.waited_s)
+        taken.append(await bench.acquire_async(Cost(1, 100)))
 
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as group:
-            group.start_soon(task)
-            await anyio.sleep(0.01)
-            await anyio.to_thread.run_sync(lease.settle, NOTHING)
-    thread = threading.Thread(target=lambda: got.append(one.acquire(Cost(1, 100)).waited_s))
-    thread.start()
-    await anyio.to_thread.run_sync(until, lambda: one.waiting == 1)
-    lease.settle(NOTHING)
-    await anyio.to_thread.run_sync(thread.join, 5)
-    assert len(got) == 2 and max(got) < 5
+    async with anyio.create_task_group() as group:
+        group.start_soon(task)
+        await anyio.to_thread.run_sync(until, lambda: bench.waiting == 1)
+        await anyio.to_thread.run_sync(held.settle, NOTHING)
+    thread = await anyio.to_thread.run_sync(started, bench, 100, taken)
+    taken[0].settle(NOTHING)
+    assert await anyio.to_thread.run_sync(ended, thread)
+    assert len(taken) == 2
 
 
-def test_many_threads_never_exceed_the_quota() -> None:
-    """Twenty threads together get no more than the bucket gives."""
-    one = limiter(Limit("tokens", 60_000, 60, burst=50))
-    started = time.monotonic()
-    threads = [threading.Thread(target=one.acquire, args=(Cost(1, 20),)) for _ in range(20)]
+def test_many_threads_never_exceed_the_quota(clock: ManualClock) -> None:
+    """Twenty threads together get no more than the bucket gives in the time that passes."""
+    bench = timed(clock, Limit("tokens", 60_000, 60, burst=50))
+    threads = [threading.Thread(target=bench.acquire, args=(Cost(1, 20),)) for _ in range(20)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert time.monotonic() - started >= (20 * 20 - 50) / 1_000 * 0.99
+    assert all(ended(thread) for thread in threads)
+    assert clock.passed_s >= (20 * 20 - 50) / 1_000 - 1e-6

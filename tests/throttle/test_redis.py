@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from traceback import format_exception
@@ -521,17 +520,15 @@ print(taken)
 
 
 def test_processes(redis_server: RedisServer) -> None:
-    """Four get what the limit allows; who is killed holds the others up until his lease ends."""
+    """Four get what the limit allows; one that is killed while it holds a place holds nobody up."""
     key = uuid4().hex
     with python(TAKER, redis_server.url, key, "and dies") as victim:
         assert victim.stdout is not None and victim.stdout.readline() == "held\n"
-        held = time.monotonic()
         others = [python(TAKER, redis_server.url, key) for _ in range(3)]
         os.kill(victim.pid, signal.SIGKILL)
-    told = [one.communicate(timeout=60) for one in others]
-    assert time.monotonic() - held > 2
-    assert [errors for _, errors in told] == [""] * 3
-    assert sum(int(taken) for taken, _ in told) == 199
+    printed = [one.communicate(timeout=60) for one in others]
+    assert [errors for _, errors in printed] == [""] * 3
+    assert sum(int(taken) for taken, _ in printed) == 199
     shot = RedisStore(redis_server.url).snapshot(key, meters([Limit("requests", 200, 1e9)]))
     assert shot.running == 0
     assert shot.levels[0].free == pytest.approx(0, abs=1e-3)
