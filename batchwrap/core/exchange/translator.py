@@ -258,7 +258,8 @@ class Translator:
             piece: all that it adds, where that is one piece of a text.
         """
         reader = None if piece is None else self._readers.get(piece[0])
-        if piece is not None and reader is not None and reader.continues(piece[1]):
+        is_short = piece is not None and reader is not None and reader.continues(piece[1])
+        if piece is not None and is_short and self._stream.passes(chunk, piece):
             goes_out = self.repair.continues(chunk, piece)
         else:
             goes_out = None

@@ -112,6 +112,12 @@ class Stream(Protocol):
             calls: for each `Delta` of it the calls that stand there now; None: as they came.
         """
 
+    def passes(self, event: Body, piece: Piece) -> bool:
+        """Whether an event with a single piece goes out as it came, if its piece stays as it is.
+
+        It is taken note of then.
+        """
+
     def continued(self, event: Body, calls: Sequence[Fragment]) -> list[Body]:
         """The events for one that held a single piece of a call's arguments."""
 

@@ -101,6 +101,10 @@ class ChatStream:
                 new.append({**choice, "delta": rest})
         return [*before, *_one_call_each({**event, "choices": new})] if new else before
 
+    def passes(self, event: chat.Body, piece: chat.Piece) -> bool:
+        """Always: a chunk has no number of its own."""
+        return True
+
     def continued(self, event: chat.Body, calls: Sequence[Fragment]) -> list[chat.Body]:
         """The chunks for one that held a single piece of a call's arguments."""
         listed = [write_fragment(fragment) for fragment in calls]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchwrap.core.formats.calls import Fragment
-from batchwrap.core.formats.format import Delta, Local
+from batchwrap.core.formats.format import Delta, Local, Piece
 from batchwrap.core.formats.messages import Block, Body, blocks_of
 from batchwrap.core.formats.messages.calls import is_call, read_fragment, write_fragment
 from batchwrap.core.parse import rendered
@@ -84,6 +84,18 @@ def output_tokens(answer: Body) -> float | None:
     found = answer.get("usage")
     count = found.get("output_tokens") if isinstance(found, dict) else None
     return count if isinstance(count, int) and not isinstance(count, bool) else None
+
+
+def piece_alone(event: Body) -> Piece | None:
+    """What an event adds that holds one piece of a text, or of a call's input."""
+    delta, index = event.get("delta"), event.get("index")
+    if event.get("type") != _DELTA or type(delta) is not dict or type(index) is not int:
+        return None
+    text = delta.get("text")
+    if type(text) is str:
+        return 0, None, text
+    text = delta.get("partial_json")
+    return (0, index, text) if type(text) is str else None
 
 
 def is_silent(event: Body) -> bool:
@@ -278,9 +290,17 @@ class MessagesStream:
             event = {**event, "delta": {**delta, "stop_reason": "tool_use"}}
         return [*out, event] if out else None
 
+    def passes(self, event: Body, piece: Piece) -> bool:
+        """Whether its block has the same index in the agent's view, or is taken apart."""
+        block = self._blocks.get(event.get("index"))
+        if block is None:
+            return False
+        block.text = block.text or piece[2]
+        return block.place == event["index"] or (block.is_call and block.place is None)
+
     def continued(self, event: Body, calls: Sequence[Fragment]) -> list[Body]:
-        """Never asked for: each event is looked at."""
-        return self.rewritten(event, [calls]) or [event]
+        """The events for a piece of a call that is taken apart."""
+        return self.rewritten(event, [calls]) or []
 
     def left(
         self, event: Body | None, calls: Sequence[tuple[Any, Sequence[Fragment]]]

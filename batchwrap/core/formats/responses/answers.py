@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchwrap.core.formats.calls import Fragment
-from batchwrap.core.formats.format import Delta, Local
+from batchwrap.core.formats.format import Delta, Local, Piece
 from batchwrap.core.formats.responses import CALL, Body, Item, items_of
 from batchwrap.core.formats.responses.calls import is_call, item_id, read_fragment, write_fragment
 
 _ADDED, _DONE = "response.output_item.added", "response.output_item.done"
+_TEXT = "response.output_text.delta"
 _DELTA, _WHOLE = "response.function_call_arguments.delta", "response.function_call_arguments.done"
 _OVER = ("response.completed", "response.incomplete", "response.failed")
 _SILENT = frozenset({"response.created", "response.queued", "response.in_progress"})
@@ -100,6 +101,17 @@ def output_tokens(answer: Body) -> float | None:
     """The output tokens that an answer reports."""
     count = (usage(answer) or {}).get("output_tokens")
     return count if isinstance(count, int) and not isinstance(count, bool) else None
+
+
+def piece_alone(event: Body) -> Piece | None:
+    """What an event adds that holds one piece of a text, or of a call's arguments."""
+    kind, text = event.get("type"), event.get("delta")
+    if type(text) is not str:
+        return None
+    if kind == _TEXT:
+        return 0, None, text
+    index = event.get("output_index")
+    return (0, index, text) if kind == _DELTA and type(index) is int else None
 
 
 def is_silent(event: Body) -> bool:
@@ -282,9 +294,23 @@ class ResponsesStream:
             return event
         return {**event, "sequence_number": number}
 
+    def passes(self, event: Body, piece: Piece) -> bool:
+        """Whether item and event have the same numbers for the agent, or it is taken apart."""
+        item = self._items.get(event.get("output_index"))
+        if item is None:
+            return False
+        if item.place is None:
+            return item.begun.get("type") == CALL
+        if item.place != event["output_index"]:
+            return False
+        if event.get("sequence_number", self._number) != self._number:
+            return False
+        self._number += 1
+        return True
+
     def continued(self, event: Body, calls: Sequence[Fragment]) -> list[Body]:
-        """Never asked for: each event is looked at."""
-        return self.rewritten(event, [calls]) or [event]
+        """The events for a piece of a call that is taken apart."""
+        return self.rewritten(event, [calls]) or []
 
     def left(
         self, event: Body | None, calls: Sequence[tuple[Any, Sequence[Fragment]]]

@@ -165,8 +165,8 @@ class ResponsesFormat:
         return answers.deltas(answer)
 
     def piece_alone(self, event: Body) -> Piece | None:
-        """None: the index and the number of each event may have to be changed."""
-        return None
+        """What an event adds that holds one piece of a text, or of a call's arguments."""
+        return answers.piece_alone(event)
 
     def with_calls(self, answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
         """The answer with other calls."""
