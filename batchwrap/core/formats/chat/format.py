@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 from batchwrap.core.formats import chat, sse
-from batchwrap.core.formats.calls import Call, Fragment
-from batchwrap.core.formats.chat import answers, tools
+from batchwrap.core.formats.chat import answers
+from batchwrap.core.formats.chat import tools as chat_tools
 from batchwrap.core.formats.chat.entry import ChatEntry, said
 from batchwrap.core.formats.chat.salvage import ChatSalvage
 from batchwrap.core.formats.chat.thinking import asks_to_think
-from batchwrap.core.formats.entries import Entry, Role
+from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import (
     Body,
-    Delta,
     Local,
     OriginOf,
-    Piece,
     Settings,
-    ToolSpec,
 )
 
 
@@ -45,9 +42,7 @@ class ChatFormat:
         """Never: each request has the whole conversation."""
         return False
 
-    def understands(self, body: object, known: int = 0) -> bool:
-        """Whether a request has the shape that batchwrap translates."""
-        return chat.is_understood(body, known)
+    understands = staticmethod(chat.is_understood)
 
     def items(self, body: Body) -> list[Any]:
         """The messages."""
@@ -72,9 +67,7 @@ class ChatFormat:
         found = calls[-1].get("id") if calls else None
         return found if isinstance(found, str) else None
 
-    def said(self, role: Role, text: str | None, calls: Sequence[Call] = ()) -> Entry:
-        """A message that is made here."""
-        return said(role, text, calls)
+    said = staticmethod(said)
 
     def settings(self, body: Body) -> Settings:
         """What a request asks for, besides its messages."""
@@ -92,39 +85,13 @@ class ChatFormat:
         """The tools as they stand in a request."""
         return body.get("tools")
 
-    def tools(self, listed: object) -> list[ToolSpec]:
-        """The functions among them."""
-        return tools.read_tools(listed)
-
-    def definition(self, tool: ToolSpec) -> object:
-        """A function as a request lists it."""
-        return tools.definition(tool)
-
-    def with_tools(
-        self,
-        body: Body,
-        added: Sequence[Any],
-        hides: Callable[[str], bool],
-        runs: Mapping[str, Iterable[str]],
-    ) -> Body:
-        """A copy of the request with more tools."""
-        return tools.with_tools(body, added, hides, runs)
-
-    def deltas(self, answer: Body) -> list[Delta]:
-        """What a whole completion says."""
-        return answers.deltas(answer)
-
-    def piece_alone(self, event: Body) -> Piece | None:
-        """What a chunk adds that holds one piece of a text and nothing else."""
-        return chat.piece_alone(event)
-
-    def with_calls(self, answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
-        """The completion with other calls."""
-        return answers.with_calls(answer, calls)
-
-    def stream(self) -> answers.ChatStream:
-        """Writes chunks."""
-        return answers.ChatStream()
+    tools = staticmethod(chat_tools.read_tools)
+    definition = staticmethod(chat_tools.definition)
+    with_tools = staticmethod(chat_tools.with_tools)
+    deltas = staticmethod(answers.deltas)
+    piece_alone = staticmethod(chat.piece_alone)
+    with_calls = staticmethod(answers.with_calls)
+    stream = staticmethod(answers.ChatStream)
 
     def salvage(self, origin_of: OriginOf) -> ChatSalvage:
         """Keeps account of one stream."""
@@ -133,29 +100,16 @@ class ChatFormat:
     def event_name(self, event: Body) -> None:
         """Chunks have no names."""
 
-    def is_silent(self, event: Body) -> bool:
-        """Whether a chunk holds no more than a role."""
-        return answers.is_silent(event)
-
-    def head(self, answer: Body) -> Mapping[str, Any]:
-        """What local answers repeat of an answer."""
-        return answers.head(answer)
+    is_silent = staticmethod(answers.is_silent)
+    head = staticmethod(answers.head)
 
     def usage(self, answer: Body) -> Any:
         """The usage that an answer reports."""
         return answer.get("usage")
 
-    def cached(self, usage: Any) -> tuple[int, int] | None:
-        """(tokens out of the prompt cache, tokens of the prompt)."""
-        return answers.cached(usage)
-
-    def timing(self, answer: Body) -> tuple[float | None, float | None]:
-        """(output tokens, seconds of generating them)."""
-        return answers.timing(answer)
-
-    def local(self, answer: Local) -> Body:
-        """A local answer as a completion."""
-        return answers.local(answer)
+    cached = staticmethod(answers.cached)
+    timing = staticmethod(answers.timing)
+    local = staticmethod(answers.local)
 
     def local_events(self, answer: Local, *, with_usage: bool) -> list[Body]:
         """A local answer as chunks."""

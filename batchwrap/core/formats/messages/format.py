@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from batchwrap.core.formats import messages
-from batchwrap.core.formats.calls import Call, Fragment
+from batchwrap.core.formats.calls import Call
 from batchwrap.core.formats.entries import Entry, Role
 from batchwrap.core.formats.format import (
     Body,
-    Delta,
     Local,
     OriginOf,
-    Piece,
     Settings,
     ToolSpec,
 )
@@ -47,9 +45,7 @@ class MessagesFormat:
         """That threads are not supported: the tool runner then sends the whole history."""
         return messages.no_threads() if messages.begins_thread(body, helper) else None
 
-    def is_kept(self, body: Body) -> bool:
-        """Whether a request names a thread or a container."""
-        return messages.is_kept(body)
+    is_kept = staticmethod(messages.is_kept)
 
     def is_continued(self, body: Body) -> bool:
         """Never in a way that we have a part in: threads are left alone from their beginning."""
@@ -146,21 +142,10 @@ class MessagesFormat:
         end = len(own) - bool(own and isinstance(own[-1], dict) and own[-1].get(_MARK))
         return {**body, "tools": [*own[:end], *added, *own[end:]]}
 
-    def deltas(self, answer: Body) -> list[Delta]:
-        """What a whole answer says."""
-        return answers.deltas(answer)
-
-    def piece_alone(self, event: Body) -> Piece | None:
-        """What an event adds that holds one piece of a text, or of a call's input."""
-        return answers.piece_alone(event)
-
-    def with_calls(self, answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
-        """The answer with other calls."""
-        return answers.with_calls(answer, calls)
-
-    def stream(self) -> answers.MessagesStream:
-        """Reads and writes events."""
-        return answers.MessagesStream()
+    deltas = staticmethod(answers.deltas)
+    piece_alone = staticmethod(answers.piece_alone)
+    with_calls = staticmethod(answers.with_calls)
+    stream = staticmethod(answers.MessagesStream)
 
     def salvage(self, origin_of: OriginOf) -> MessagesSalvage:
         """Keeps account of one stream."""
@@ -171,29 +156,16 @@ class MessagesFormat:
         kind = event.get("type")
         return kind if isinstance(kind, str) else None
 
-    def is_silent(self, event: Body) -> bool:
-        """Whether an event tells the agent nothing but that an answer has begun."""
-        return answers.is_silent(event)
-
-    def head(self, answer: Body) -> Mapping[str, Any]:
-        """The model's name."""
-        return answers.head(answer)
-
-    def usage(self, answer: Body) -> Any:
-        """The usage that an answer reports."""
-        return answers.usage(answer)
-
-    def cached(self, usage: Any) -> tuple[int, int] | None:
-        """(tokens out of the prompt cache, tokens of the prompt)."""
-        return answers.cached(usage)
+    is_silent = staticmethod(answers.is_silent)
+    head = staticmethod(answers.head)
+    usage = staticmethod(answers.usage)
+    cached = staticmethod(answers.cached)
 
     def timing(self, answer: Body) -> tuple[float | None, float | None]:
         """Output tokens; nobody tells the seconds."""
         return answers.output_tokens(answer), None
 
-    def local(self, answer: Local) -> Body:
-        """A local answer as a whole."""
-        return answers.local(answer)
+    local = staticmethod(answers.local)
 
     def local_events(self, answer: Local, *, with_usage: bool) -> list[Body]:
         """A local answer as events; usage always stands in them."""
@@ -207,9 +179,7 @@ class MessagesFormat:
         """Nothing has to be asked for."""
         return body
 
-    def is_empty(self, event: Body) -> bool:
-        """Whether an event is none of an answer's content."""
-        return answers.is_empty(event)
+    is_empty = staticmethod(answers.is_empty)
 
 
 def _is_function(tool: object) -> bool:

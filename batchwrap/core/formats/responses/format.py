@@ -6,14 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from batchwrap.core.formats import responses
-from batchwrap.core.formats.calls import Call, Fragment
-from batchwrap.core.formats.entries import Entry, Role
+from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import (
     Body,
-    Delta,
     Local,
     OriginOf,
-    Piece,
     Settings,
     ToolSpec,
 )
@@ -44,9 +41,7 @@ class ResponsesFormat:
     )
     end_mark: bytes | None = None
 
-    def may_rewrite(self, body: Body) -> bool:
-        """Whether it is certain that the agent sends the whole conversation."""
-        return responses.is_whole(body)
+    may_rewrite = staticmethod(responses.is_whole)
 
     def declined(self, body: Body, helper: str) -> None:
         """No helper has to be told anything."""
@@ -98,9 +93,7 @@ class ResponsesFormat:
         call_id = item.get("call_id") if isinstance(item, dict) and is_call(item) else None
         return call_id if isinstance(call_id, str) else None
 
-    def said(self, role: Role, text: str | None, calls: Sequence[Call] = ()) -> Entry:
-        """An entry that is made here."""
-        return said(role, text, calls)
+    said = staticmethod(said)
 
     def settings(self, body: Body) -> Settings:
         """What a request asks for, besides its conversation."""
@@ -160,21 +153,10 @@ class ResponsesFormat:
             offered["tool_choice"] = {**choice, "tools": [*(choice.get("tools") or ()), *more]}
         return offered
 
-    def deltas(self, answer: Body) -> list[Delta]:
-        """What a whole answer says."""
-        return answers.deltas(answer)
-
-    def piece_alone(self, event: Body) -> Piece | None:
-        """What an event adds that holds one piece of a text, or of a call's arguments."""
-        return answers.piece_alone(event)
-
-    def with_calls(self, answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
-        """The answer with other calls."""
-        return answers.with_calls(answer, calls)
-
-    def stream(self) -> answers.ResponsesStream:
-        """Reads and writes events."""
-        return answers.ResponsesStream()
+    deltas = staticmethod(answers.deltas)
+    piece_alone = staticmethod(answers.piece_alone)
+    with_calls = staticmethod(answers.with_calls)
+    stream = staticmethod(answers.ResponsesStream)
 
     def salvage(self, origin_of: OriginOf) -> ResponsesSalvage:
         """Keeps account of one stream."""
@@ -185,29 +167,16 @@ class ResponsesFormat:
         kind = event.get("type")
         return kind if isinstance(kind, str) else None
 
-    def is_silent(self, event: Body) -> bool:
-        """Whether an event tells the agent nothing but that an answer has begun."""
-        return answers.is_silent(event)
-
-    def head(self, answer: Body) -> Mapping[str, Any]:
-        """What local answers repeat of an answer."""
-        return answers.head(answer)
-
-    def usage(self, answer: Body) -> Any:
-        """The usage that an answer reports."""
-        return answers.usage(answer)
-
-    def cached(self, usage: Any) -> tuple[int, int] | None:
-        """(tokens out of the prompt cache, tokens of the prompt)."""
-        return answers.cached(usage)
+    is_silent = staticmethod(answers.is_silent)
+    head = staticmethod(answers.head)
+    usage = staticmethod(answers.usage)
+    cached = staticmethod(answers.cached)
 
     def timing(self, answer: Body) -> tuple[float | None, float | None]:
         """Output tokens; nobody tells the seconds."""
         return answers.output_tokens(answer), None
 
-    def local(self, answer: Local) -> Body:
-        """A local answer as a whole."""
-        return answers.local(answer)
+    local = staticmethod(answers.local)
 
     def local_events(self, answer: Local, *, with_usage: bool) -> list[Body]:
         """A local answer as events; usage always stands in the last one."""
