@@ -26,7 +26,7 @@ def wrap(
         target: an `OpenAI`, `AsyncOpenAI` or Azure client, any SDK client built the same
             way (groq, cerebras, anthropic), an `httpx`/`httpx2` client, or the module
             `openai` itself for code that uses it as a client.
-        limits: short for `Throttle.limits`: ``"auto"``, a preset such as
+        limits: short for `Throttle.limits`: ``"auto"``, a plan such as
             ``"cerebras/code-max"``, or a list of `Limit`.
         batching: how calls are batched; None switches it off.
         reminders: when the model is reminded; None switches it off.

@@ -27,6 +27,7 @@ from batchwrap.modes import current_mode
 from batchwrap.observe import Observer
 from batchwrap.observe.log import tell
 from batchwrap.options import Event, EventName, Options
+from batchwrap.providers import rules_named
 from batchwrap.stats import PROCESS, Counters
 from batchwrap.throttle import retry
 from batchwrap.throttle.accounts import Origin, name_of
@@ -80,6 +81,8 @@ class Engine:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.budget = Budget(options.throttle)
+        named = options.repair.provider if options.repair is not None else None
+        self._rules = None if named is None else rules_named(named)
         self.counters = Counters(above=PROCESS, waiting=self.budget.waiting)
         self.is_off = False  # everything passes through
         self._memory = Memory(ForkSafeLock())
@@ -115,13 +118,14 @@ class Engine:
         endpoint = self._of_request(endpoint, body)
         admission = self.budget.request(body, origin, pooled=endpoint.pooled, waits=waits)
         throttle = self.options.throttle if retries else None
-        observer = Observer(body, admission.provider.name, origin, self.options.on_event)
+        observer = Observer(body, admission.provider, origin, self.options.on_event)
         context = Context(
             options=self.options,
             random_text=self._random_text,
             memory=self._memory.of(name_of(origin.api_key)),
             tally=Tally(time.time),
             provider=admission.provider,
+            rules=self._rules,
             now_s=time.monotonic(),
             model=model_facts(str(body.get("model"))),
             mode=mode or current_mode(),

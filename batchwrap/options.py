@@ -241,7 +241,7 @@ class Batching(_Part):
             where the provider is known not to cache prompts, ``"always"``, ``"never"``.
         read_ahead: reads that are added to a single read; None adds none.
         context_tokens: size of the model's context window, in tokens; batches get smaller as
-            it fills up. None: the size that the provider's preset names, if it does.
+            it fills up. None: the size that the data file of the provider names, if it does.
 
     Raises:
         ConfigError: an option is wrong, or `approvals` is combined with ``"at_once"``.
@@ -367,7 +367,7 @@ class Throttle(_Part):
 
     Args:
         limits: ``"auto"`` takes amounts from the provider's headers, and holds nothing back
-            until it has named them (no guesses); ``"cerebras/code-max"`` names a preset,
+            until it has named them (no guesses); ``"cerebras/code-max"`` names a plan,
             ``"own.toml#plan"`` one of your own; or a list of `Limit`.
         store: where the budget is kept: ``"memory"`` of this process; ``"sqlite:///path"`` for
             several processes, and over restarts; ``"redis://host"``,
@@ -469,9 +469,9 @@ class Repair(_Part):
         preflight: ``"refuse"``: a request that is larger than the model's context, where
             that is known, is not sent; ``"note"``: it is sent, and an event says so; ``"off"``:
             nothing is checked.
-        provider: name of the provider's rules for requests: ``"cerebras"``, ``"mistral"``, …
-            None: the rules that the preset of the limits names, or else those that are common
-            to all providers.
+        provider: whose rules requests have to obey: a provider (``"cerebras"``, ``"mistral"``, …)
+            or a kind of server (``"strict-template"``, …; the page on repair lists them). None:
+            the provider's that the request goes to, as far as it is known.
 
     Raises:
         ConfigError: an option is wrong, or has the name of a switch that is part of a group.

@@ -8,8 +8,8 @@ import batchwrap
 from batchwrap.analyze import analyze
 from batchwrap.analyze.page import page
 from batchwrap.demo.project import create
+from batchwrap.providers import plan_names
 from batchwrap.throttle.estimate import Estimator
-from batchwrap.throttle.presets import names
 
 
 @batchwrap.batched(limits="cerebras/code-max")
@@ -26,7 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         assert len(create(f"{folder}/project").files) == 13
     assert page(analyze(["no/such/file"])).startswith("<!doctype html>")
-    print(f"batchwrap {batchwrap.__version__} works, presets: {', '.join(names())}")
+    print(f"batchwrap {batchwrap.__version__} works, plans: {', '.join(plan_names())}")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from batchwrap.adapters.failures import field, lowered
+from batchwrap.providers import provider_of
 from batchwrap.throttle.accounts import Origin
-from batchwrap.throttle.presets import provider_of
 
 _FOREIGN = "llm_provider-"  # litellm's prefix of headers that are the provider's
 

@@ -18,7 +18,7 @@ from batchwrap.core.limits.cost import Cost, Usage, cost_of
 from batchwrap.core.limits.cost import Rule as Counting
 from batchwrap.core.limits.state import empty
 from batchwrap.core.limits.windows import meters
-from batchwrap.throttle.presets import Plan, plan
+from batchwrap.providers import Plan, plan
 
 # From a request to the first token of its answer.
 _FIRST_TOKEN_S = 0.3

@@ -43,12 +43,12 @@ def check_base_url(base_url: str) -> None:
 
 
 def check_limits(limits: str | None) -> str:
-    """The limits that a wrapped client keeps: ``"auto"``, or a preset that exists.
+    """The limits that a wrapped client keeps: ``"auto"``, or a plan that exists.
 
     Raises:
-        ConfigError: there is no such preset.
+        ConfigError: there is no such plan.
     """
-    from batchwrap.throttle.presets import plan
+    from batchwrap.providers import plan
 
     if limits not in (None, "auto"):
         plan(limits)

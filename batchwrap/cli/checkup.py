@@ -159,7 +159,7 @@ def _not_yet(path: Path) -> str:
 
 def host(base_url: str) -> Iterator[Finding]:
     """What is known of the host of an endpoint; it is not called."""
-    from batchwrap.throttle.presets import provider_of, sheet
+    from batchwrap.providers import provider_file, provider_of
 
     provider = provider_of(urlsplit(base_url).hostname or "")
     if not provider.name:
@@ -168,7 +168,7 @@ def host(base_url: str) -> Iterator[Finding]:
         yield Finding(part="host", name="provider", found=found, hint=hint)
         return
     yield Finding(part="host", name="provider", found=provider.name)
-    plans = [plan.name for plan in sheet(provider.name).plans.values()]
+    plans = [plan.name for plan in provider_file(provider.name).plans.values()]
     hint = 'limits="auto" knows no amounts before the first answer: name your plan, limits="…"'
     yield Finding(
         part="host", name="plans", found=", ".join(plans) or "none", hint=hint if plans else ""
@@ -179,15 +179,15 @@ def call(base_url: str, model_name: str, api_key: str) -> Iterator[Finding]:
     """One tiny request to a real endpoint: whether it answers, and which limits it names."""
     from batchwrap.core.limits.headers import read_headers
     from batchwrap.demo.sdk import client
-    from batchwrap.throttle.presets import provider_of
+    from batchwrap.providers import provider_of
 
     def asked() -> str:
         with client(base_url, api_key) as bare:
             create = bare.chat.completions.with_raw_response.create
             said: Any = {"role": "user", "content": "Say ok."}
             answer = create(model=model_name, messages=[said], max_tokens=16)
-        provider = provider_of(urlsplit(base_url).hostname or "").name
-        seen = read_headers(answer.headers, time.time(), provider)
+        provider = provider_of(urlsplit(base_url).hostname or "")
+        seen = read_headers(answer.headers, time.time(), provider.signals.headers)
         limits = [f"{one.limit:,.0f} {one.kind}" for one in seen if one.limit]
         return f"answers; limits that it names: {', '.join(limits) or 'none'}"
 

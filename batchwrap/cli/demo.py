@@ -56,7 +56,7 @@ def demo(
     limits: Annotated[
         str | None,
         typer.Option(
-            metavar="PRESET",
+            metavar="PLAN",
             help=f'{_FOR_ENDPOINTS}limits that the wrapped client keeps, e.g. "cerebras/code-max".',
         ),
     ] = None,

@@ -63,7 +63,7 @@ def evaluate(
     limits: Annotated[
         str | None,
         typer.Option(
-            metavar="PRESET", help='Limits that the wrapped arms keep, e.g. "cerebras/code-max".'
+            metavar="PLAN", help='Limits that the wrapped arms keep, e.g. "cerebras/code-max".'
         ),
     ] = None,
     system_tokens: Annotated[

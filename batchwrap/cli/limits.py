@@ -15,7 +15,7 @@ from batchwrap.errors import ConfigError
 
 if TYPE_CHECKING:
     from batchwrap.core.provider import Provider
-    from batchwrap.throttle.presets import Plan, Sheet
+    from batchwrap.providers import Plan, ProviderFile, Source
 
 
 def limits(
@@ -71,12 +71,12 @@ def limits(
         return
     if watch:
         raise ConfigError("--watch", "is for a store: give --store, too")
-    from batchwrap.throttle.presets import sheets
+    from batchwrap.providers import provider_files
 
-    chosen = sheets() if name is None else [_one(name)]
+    chosen = provider_files() if name is None else [_one(name)]
     if as_json:
-        found = {"providers": [_as_dict(sheet) for sheet in chosen]}
-        typer.echo(json.dumps(found, indent=2, default=str))
+        found = {"providers": [_as_dict(file) for file in chosen]}
+        typer.echo(json.dumps(found, indent=2, default=_as_json))
         return
     _print_table(chosen)
     if name is not None:
@@ -92,47 +92,49 @@ def _show_store(url: str, name: str | None, *, as_json: bool, watched: bool) -> 
     show(Viewer(url, name).look, as_json=as_json)
 
 
-def _one(name: str) -> Sheet:
-    """A provider's or a file's sheet, with one plan only if the name has one."""
-    from batchwrap.throttle.presets import plan, sheet, split
+def _one(name: str) -> ProviderFile:
+    """A provider's file, or the user's own; with one plan only if the name has one."""
+    from batchwrap.providers import plan, provider_file, split_plan_name
 
-    where, short = split(name)
+    where, short = split_plan_name(name)
     if not short:
-        return sheet(where)
+        return provider_file(where)
     found = plan(name)
-    return replace(sheet(where), plans={short: found})
+    return replace(provider_file(where), plans={short: found})
 
 
-def _print_table(sheets: Sequence[Sheet]) -> None:
+def _print_table(files: Sequence[ProviderFile]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(show_lines=True)
     for title in ("provider", "plan", "limits", "source", "date"):
         table.add_column(title, overflow="fold", no_wrap=title == "date")
-    for sheet in sheets:
-        for cells in _rows(sheet):
+    for file in files:
+        for cells in _rows(file):
             table.add_row(*map(Text, cells))
     print_table(console(), table)
 
 
-def _rows(sheet: Sheet) -> Iterator[tuple[str, ...]]:
-    name = sheet.provider.name
-    if not sheet.plans:
-        yield name, "–", "no amounts are known", sheet.source, _date(sheet)
-    for short, plan in sheet.plans.items():
+def _rows(file: ProviderFile) -> Iterator[tuple[str, ...]]:
+    name = file.provider.name
+    if not file.plans:
+        yield name, "–", "no amounts are known", file.source, _date(file)
+    for short, plan in file.plans.items():
         yield name, short, "\n".join(map(said, plan.limits)), plan.source, _date(plan)
 
 
-def _facts(sheet: Sheet) -> list[str]:
+def _facts(file: ProviderFile) -> list[str]:
     """What the table has no room for, in lines."""
     lines = [
-        f"hosts: {', '.join(sheet.hosts) or '–'}",
-        f"models: {', '.join(f'{prefix}/…' for prefix in sheet.prefixes) or '–'}",
-        *_counted(sheet.provider),
-        f"facts: {sheet.source or '–'}, {_date(sheet)}",
+        f"hosts: {', '.join(file.hosts) or '–'}",
+        f"models: {', '.join(f'{prefix}/…' for prefix in file.prefixes) or '–'}",
+        *_counted(file.provider),
+        f"facts: {file.source or '–'}, {_date(file)}",
     ]
-    notes = [("", sheet.note), *((f"{it}: ", plan.note) for it, plan in sheet.plans.items())]
+    lines += [f"{it}: {one.source or '–'}, {_date(one)}" for it, one in file.sources.items()]
+    described: dict[str, Source | Plan] = {**file.sources, **file.plans}
+    notes = [("", file.note), *((f"{it}: ", one.note) for it, one in described.items())]
     return lines + [f"{label}{note.strip()}" for label, note in notes if note]
 
 
@@ -156,11 +158,15 @@ def _known(fact: bool | None) -> str:
     return "not known" if fact is None else "yes" if fact else "no"
 
 
-def _date(it: Sheet | Plan) -> str:
+def _date(it: ProviderFile | Plan | Source) -> str:
     return str(it.date) if it.date else "–"
 
 
-def _as_dict(sheet: Sheet) -> dict[str, Any]:
-    facts = asdict(sheet)
-    facts["plans"] = [asdict(plan) for plan in sheet.plans.values()]
+def _as_dict(file: ProviderFile) -> dict[str, Any]:
+    facts = asdict(file)
+    facts["plans"] = [asdict(plan) for plan in file.plans.values()]
     return facts
+
+
+def _as_json(value: object) -> object:
+    return sorted(value) if isinstance(value, frozenset) else str(value)

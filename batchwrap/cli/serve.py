@@ -64,7 +64,7 @@ def serve(
     ] = None,
     limits: Annotated[
         str,
-        typer.Option(metavar="PRESET", help='Limits to keep, e.g. "cerebras/code-max".'),
+        typer.Option(metavar="PLAN", help='Limits to keep, e.g. "cerebras/code-max".'),
     ] = "auto",
     store: Annotated[
         str | None,

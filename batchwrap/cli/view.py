@@ -12,10 +12,10 @@ from batchwrap.cli.books import Page, Today, pages
 from batchwrap.core.limits.state import Level, Snapshot
 from batchwrap.errors import ConfigError
 from batchwrap.options import Limit, Throttle
+from batchwrap.providers import plan
 from batchwrap.throttle.accounts import Account, Origin
 from batchwrap.throttle.budget import Budget
 from batchwrap.throttle.presence import told
-from batchwrap.throttle.presets import plan
 from batchwrap.throttle.scope import LimitScope
 from batchwrap.throttle.stores import Used
 from batchwrap.throttle.stores.contract import DAY_S

@@ -14,7 +14,7 @@ from batchwrap.demo.run import Arm
 from batchwrap.errors import MissingExtraError
 from batchwrap.lab import RateLimit
 from batchwrap.options import Limit
-from batchwrap.throttle.presets import plan
+from batchwrap.providers import plan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

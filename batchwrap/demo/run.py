@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ArmName = Literal["bare", "wrapped"]
 
-# Tokens: third-party client code of September 2025, see the preset cerebras/code-pro-2025-09.
+# Tokens: third-party client code of September 2025, see the plan cerebras/code-pro-2025-09.
 # Requests: the vendor's FAQ of August 2026, see cerebras/code-pro.
 PLAN = "Cerebras Code Pro, September 2025"
 LIMITS = (RateLimit("tokens", 300_000, 60), RateLimit("requests", 50, 60))
@@ -96,7 +96,7 @@ class Endpoint:
         base_url: where it is, up to ``/v1``.
         model: the model's name.
         api_key: sent as bearer token.
-        limits: the limits that the wrapped client keeps: a preset, or ``"auto"``.
+        limits: the limits that the wrapped client keeps: a plan, or ``"auto"``.
     """
 
     base_url: str
@@ -165,7 +165,7 @@ def real(
         watcher: is told how it goes.
 
     Raises:
-        ConfigError: `endpoint.limits` is no preset.
+        ConfigError: `endpoint.limits` is no plan.
         MissingExtraError: openai is not installed.
     """
     meter = Meter()

@@ -40,7 +40,7 @@ class Endpoint:
         base_url: up to ``/v1``.
         model: the model's name.
         api_key: sent as bearer token; never written anywhere.
-        limits: the limits that batchwrap keeps: a preset, or ``"auto"``.
+        limits: the limits that batchwrap keeps: a plan, or ``"auto"``.
         system_tokens: length of the agent's system prompt.
         seed: all runs of the same seed and number have the same files.
         clock: gives seconds; those of a simulated provider, where there is one.

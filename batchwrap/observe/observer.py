@@ -11,6 +11,7 @@ from batchwrap._forks import LOADING
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats import chat
+from batchwrap.core.provider import Provider
 from batchwrap.core.tally import Tally
 from batchwrap.observe.log import hears_all, log, tell
 from batchwrap.options import EventHook
@@ -25,13 +26,13 @@ class Observer:
 
     Args:
         body: the agent's request.
-        provider: the provider's name in the presets; empty for one that is not known.
+        provider: what is known of the provider.
         origin: where it goes.
         hook: the user's function for events.
     """
 
     def __init__(
-        self, body: chat.Body, provider: str, origin: Origin, hook: EventHook | None
+        self, body: chat.Body, provider: Provider, origin: Origin, hook: EventHook | None
     ) -> None:
         self._provider = provider
         self._hook = hook
@@ -82,7 +83,7 @@ class Observer:
         counts, usage = exchange.tally.counts, exchange.usage
         facts = {
             "model": exchange.model,
-            "provider": self._provider,
+            "provider": self._provider.name,
             "stream": exchange.streams,
             "local": bool(counts["local_answers"]),
             "status": exchange.status,
@@ -103,7 +104,7 @@ def _name(error: BaseException) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _operation(body: chat.Body, provider: str, origin: Origin) -> Operation | None:
+def _operation(body: chat.Body, provider: Provider, origin: Origin) -> Operation | None:
     """What shows the request to OpenTelemetry, if the process has loaded that.
 
     It is not loaded here: who has set up a provider has loaded it, and to all others it would

@@ -22,6 +22,7 @@ from opentelemetry.util.types import AttributeValue
 
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats import chat
+from batchwrap.core.provider import Provider
 from batchwrap.stats import Stats
 from batchwrap.throttle.accounts import Origin
 
@@ -31,15 +32,8 @@ _NAME = "batchwrap"
 _OFF = _NAME in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
 _SUPPRESS = "suppress_instrumentation"
 
-# Names of the conventions that are not those of the presets.
-_PROVIDERS = {
-    "": "openai",  # the format that it speaks, where the provider is not known
-    "azure": "azure.ai.openai",
-    "gemini": "gcp.gemini",
-    "mistral": "mistral_ai",
-    "moonshot": "moonshot_ai",
-    "xai": "x_ai",
-}
+# The format that a provider speaks, where it is not known which one it is.
+_UNKNOWN_PROVIDER = "openai"
 _CHAT = ("chat", "text_completion", "generate_content")
 # Numbers of a request, by their attributes.
 _NUMBERS = {
@@ -92,7 +86,7 @@ _counted = {
 _repairs = _meter.create_counter("batchwrap.repairs", unit="1")
 
 
-def operation(body: chat.Body, provider: str, origin: Origin) -> Operation | None:
+def operation(body: chat.Body, provider: Provider, origin: Origin) -> Operation | None:
     """Begin to show a request; None if it is not to be shown, or cannot be."""
     if _OFF or context.get_value(_SUPPRESS):
         return None
@@ -111,7 +105,7 @@ class Operation:
     attributes go to that span.
     """
 
-    def __init__(self, body: chat.Body, provider: str, origin: Origin) -> None:
+    def __init__(self, body: chat.Body, provider: Provider, origin: Origin) -> None:
         self._common = _common(body, provider, origin)
         around = trace.get_current_span()
         self._is_guest = _is_chat(around)
@@ -192,11 +186,11 @@ def _is_chat(span: trace.Span) -> bool:
     return is_llm or told.get("gen_ai.operation.name") in _CHAT
 
 
-def _common(body: chat.Body, provider: str, origin: Origin) -> Attributes:
+def _common(body: chat.Body, provider: Provider, origin: Origin) -> Attributes:
     """What spans and metrics have in common."""
     told: Attributes = {
         "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": _PROVIDERS.get(provider, provider),
+        "gen_ai.provider.name": provider.telemetry_name or provider.name or _UNKNOWN_PROVIDER,
     }
     if body.get("model"):
         told["gen_ai.request.model"] = str(body["model"])

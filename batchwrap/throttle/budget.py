@@ -15,13 +15,13 @@ from batchwrap.core.formats import chat
 from batchwrap.core.provider import Provider
 from batchwrap.core.recent import Recent
 from batchwrap.options import Limit, Throttle
+from batchwrap.providers import Plan, plan, provider_of
 from batchwrap.stats import Waiting
 from batchwrap.throttle.accounts import Origin, accounts_of
 from batchwrap.throttle.admission import AdmissionRequest
 from batchwrap.throttle.feedback import Feedback
 from batchwrap.throttle.limiter import Limiter
 from batchwrap.throttle.pool import Pool
-from batchwrap.throttle.presets import Plan, plan, provider_of
 from batchwrap.throttle.signal import UNCLOSED, Waits
 from batchwrap.throttle.stores import open_store
 

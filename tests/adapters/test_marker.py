@@ -28,7 +28,7 @@ def test_marked(web: Web, serve: Any) -> None:
 
 
 def test_known_providers_are_not_told(web: Web, serve: Any) -> None:
-    """A provider of the presets gets no header of ours."""
+    """A provider that is known gets no header of ours."""
     lab = serve(lambda request: MULTI_CALL)
     client = batchwrap.wrap(web.open(), limits="cerebras/code-max")
     web.post(client, lab, json=ASKED)

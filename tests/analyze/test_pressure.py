@@ -14,7 +14,7 @@ from batchwrap.core.limits.cost import Rule, Usage
 from batchwrap.core.provider import Provider
 from batchwrap.errors import ConfigError
 from batchwrap.options import Limit
-from batchwrap.throttle.presets import Plan
+from batchwrap.providers import Plan
 from tests.analyze import samples
 
 PROVIDER = Provider(rule=Rule(default_output=100))
@@ -74,5 +74,5 @@ def test_batches_relieve(tmp_path: Path) -> None:
 
 def test_an_unknown_plan() -> None:
     """It is refused before anything is read."""
-    with pytest.raises(ConfigError, match="no preset"):
+    with pytest.raises(ConfigError, match="no plan"):
         analyze(["/no/such/file"], plan="cerebras/none")

@@ -97,7 +97,7 @@ def test_many_skipped_files(tmp_path: Path) -> None:
     ("arguments", "named"),
     [
         (["/no/such/file"], "PATH: /no/such/file does not exist"),
-        ([__file__, "--plan", "cerebras/none"], "no preset 'cerebras/none'"),
+        ([__file__, "--plan", "cerebras/none"], "no plan 'cerebras/none'"),
         ([__file__, "--html", "/no/such/folder/x.html"], "--html: "),
         ([__file__, "--max-items", "1"], "--max-items"),
         ([], "PATH"),

@@ -235,11 +235,11 @@ def test_wrong_usage(arguments: list[str], named: str) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_an_unknown_preset() -> None:
+def test_an_unknown_plan() -> None:
     """Errors of the library reach the user as one line that begins with the command's name."""
     result = invoke(*real("https://x.test", "--limits", "cerebras/none"), env=KEY)
     assert result.exit_code == 2
-    assert result.stderr.startswith("batchwrap: --limits: no preset 'cerebras/none'")
+    assert result.stderr.startswith("batchwrap: --limits: no plan 'cerebras/none'")
     assert result.stderr.count("\n") == 1
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchwrap.options import Limit
-from batchwrap.throttle.presets import names, plan, sheets
+from batchwrap.providers import plan, plan_names, provider_files
 from tests.cli.commands import invoke
 
 
@@ -19,7 +19,7 @@ def test_all_of_them() -> None:
     assert "\x1b" not in result.stdout and "…" not in result.stdout
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines()]
     found = {"/".join(row[:2]): row[2:] for row in rows if row and row[0]}
-    assert found.keys() >= set(names())
+    assert found.keys() >= set(plan_names())
     assert found["together/–"][0] == "no amounts are known"
     assert found["deepseek/v4-pro"] == [
         "500 requests at the same time",
@@ -72,8 +72,10 @@ def test_one_plan() -> None:
 def test_as_json() -> None:
     """One object with everything that the files say."""
     given = json.loads(invoke("limits", "--json").stdout)["providers"]
-    assert [it["provider"]["name"] for it in given] == [sheet.provider.name for sheet in sheets()]
-    assert {found["name"] for it in given for found in it["plans"]} == set(names())
+    assert [it["provider"]["name"] for it in given] == [
+        file.provider.name for file in provider_files()
+    ]
+    assert {found["name"] for it in given for found in it["plans"]} == set(plan_names())
     (one,) = json.loads(invoke("limits", "cerebras/code-max", "--json").stdout)["providers"]
     assert one["provider"]["rule"]["default_output"] == 16_384
     assert one["plans"][0]["date"] == "2026-08-01"
@@ -100,7 +102,7 @@ def test_an_own_file(tmp_path: Path) -> None:
     ("name", "said"),
     [
         ("cerebra", "no provider 'cerebra'; there are: cerebras, "),
-        ("cerebras/code-mux", "no preset 'cerebras/code-mux'; there are: cerebras/code-max, "),
+        ("cerebras/code-mux", "no plan 'cerebras/code-mux'; there are: cerebras/code-max, "),
         ("none.toml", "none.toml cannot be read"),
     ],
 )

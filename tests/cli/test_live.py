@@ -302,9 +302,9 @@ def test_names_of_others(tmp_path: Path) -> None:
         (["--store", f"sqlite:///{__file__}"], "is not a SQLite file"),
         (
             ["--store", f"sqlite:///{__file__}", "cerebras/code-mux"],
-            "no preset 'cerebras/code-mux'",
+            "no plan 'cerebras/code-mux'",
         ),
-        (["--store", f"sqlite:///{__file__}", "auto"], "no preset 'auto'"),
+        (["--store", f"sqlite:///{__file__}", "auto"], "no plan 'auto'"),
         (["--watch"], "--watch: is for a store"),
     ],
 )

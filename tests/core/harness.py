@@ -20,6 +20,7 @@ from batchwrap.core.provider import UNKNOWN, Provider
 from batchwrap.core.tally import Tally
 from batchwrap.directives import Mode
 from batchwrap.options import Options, Repair
+from batchwrap.providers import rules_named
 
 
 def context_of(options: Options | None = None, **given: Any) -> Context:
@@ -63,12 +64,14 @@ class Bench:
 
     def translator(self, body: dict[str, Any]) -> Translator:
         """A translator for one exchange."""
+        named = self.options.repair.provider if self.options.repair is not None else None
         context = Context(
             options=self.options,
             random_text=lambda length: f"{next(self._numbers):0{length}}"[-length:],
             memory=self.memory,
             tally=self.tally,
             provider=self.provider,
+            rules=rules_named(named) if named else None,
             now_s=self.now_s,
             model=self.model,
             mode=self.mode,

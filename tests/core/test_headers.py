@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core.limits.headers import DIALECTS, Observation, read_headers
+from batchwrap.core.limits.headers import Observation, read_headers
 from batchwrap.core.limits.prose import seconds_in_prose
 from batchwrap.core.limits.resets import number, seconds_until
+from batchwrap.providers import provider_files, provider_named
 
 NOW = 1_790_000_000.0  # 2026-09-21T14:13:20Z
 MINUTE, HOUR, DAY, MONTH = 60.0, 3_600.0, 86_400.0, 2_592_000.0
@@ -22,7 +23,7 @@ Told = tuple[object, ...]
 
 def told(provider: str, headers: dict[str, str]) -> list[Told]:
     """What is understood, as plain tuples in the order of the fields, sorted."""
-    seen = read_headers(headers, NOW, provider)
+    seen = read_headers(headers, NOW, provider_named(provider).signals.headers)
     tuples = [
         (o.kind, o.per_s, o.limit, o.remaining, o.reset_s and round(o.reset_s, 6), o.reset_means)
         for o in seen
@@ -303,7 +304,9 @@ def test_a_time_is_read_as_it_was_written(seconds: float, now_unix_s: float) -> 
         ("", rungs("x-ratelimit", "tokens", "unlimited", "-1"), []),
     ],
 )
-def test_dialects(provider: str, headers: dict[str, str], expected: list[Told]) -> None:
+def test_the_headers_of_a_provider(
+    provider: str, headers: dict[str, str], expected: list[Told]
+) -> None:
     """Each provider's headers mean what its documents, or measurements, say."""
     assert told(provider, headers) == sorted(expected, key=str)
 
@@ -316,7 +319,7 @@ def test_a_gateway_in_front_keeps_its_dialect() -> None:
 
 
 @given(
-    st.sampled_from(["", *DIALECTS]),
+    st.sampled_from(["", *(file.provider.name for file in provider_files())]),
     st.dictionaries(
         st.builds(
             "-".join,
@@ -351,7 +354,7 @@ def test_a_gateway_in_front_keeps_its_dialect() -> None:
 )
 def test_anything_can_be_read(provider: str, headers: dict[str, str]) -> None:
     """Whatever the headers hold, what is told of them is finite and not negative."""
-    for seen in read_headers(headers, NOW, provider):
+    for seen in read_headers(headers, NOW, provider_named(provider).signals.headers):
         numbers = [n for n in (seen.limit, seen.remaining, seen.reset_s) if n is not None]
         assert numbers and all(0 <= n < math.inf for n in numbers)
         assert seen.limit != 0 or provider == "mistral"

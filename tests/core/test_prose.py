@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from batchwrap.core.limits.prose import CUES, Cue, seconds_in_prose
 from batchwrap.core.limits.resets import LONGEST_S
+from batchwrap.providers import provider_named
 from batchwrap.throttle.periods import zone_offset_s
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
@@ -21,7 +22,8 @@ NOW = datetime(2026, 7, 27, 6, tzinfo=UTC).timestamp()
 
 def told(text: str, now: float = NOW, provider: str = "") -> float | None:
     """The wait that a message asks for."""
-    return seconds_in_prose(text, now, provider=provider, zones=zone_offset_s)
+    offset_s = provider_named(provider).signals.utc_offset_s
+    return seconds_in_prose(text, now, utc_offset_s=offset_s, zones=zone_offset_s)
 
 
 def until(*date: int) -> float:

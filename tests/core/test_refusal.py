@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from batchwrap.core.limits.matchers import MATCHERS, Matcher
 from batchwrap.core.limits.refusal import Refusal, read_refusal, read_stream_error
 from batchwrap.core.limits.resets import LONGEST_S
+from batchwrap.core.limits.signals import LimitSignals
 from batchwrap.errors import ConfigError
+from batchwrap.providers import provider_files, provider_named
 
 NOW = 1_790_000_000.0
 # Errors as they were published or measured; "sources" are the keys of the table of providers.
@@ -73,9 +75,10 @@ ODD_ERRORS = st.recursive(
 def read(case: dict[str, Any], provider: str | None = None) -> Refusal | None:
     """What is understood of a case of the table."""
     name = case["provider"] if provider is None else provider
+    signals = provider_named(name).signals
     if case.get("stream"):
-        return read_stream_error(case["body"], NOW, name)
-    return read_refusal(case["status"], case["headers"], case["body"], NOW, name)
+        return read_stream_error(case["body"], NOW, signals)
+    return read_refusal(case["status"], case["headers"], case["body"], NOW, signals)
 
 
 def refused(message: str = "", status: int = 429, code: str = "", **headers: str) -> Refusal:
@@ -190,7 +193,7 @@ def test_nothing_is_left(provider: str, rest: dict[str, str], seconds: float | N
     """Where a header says that no request is left, and until when, that is the wait."""
     headers = {f"x-ratelimit-{name}-requests": value for name, value in rest.items()}
     headers["x-ratelimit-remaining-requests"] = "0"
-    refusal = read_refusal(429, headers, None, NOW, provider)
+    refusal = read_refusal(429, headers, None, NOW, provider_named(provider).signals)
     assert refusal is not None and refusal.retry_after_s == seconds
 
 
@@ -244,7 +247,7 @@ def test_a_full_bucket_is_not_waited_for() -> None:
     waits = {
         provider: refusal.retry_after_s
         for provider in ("azure", "groq", "")
-        for refusal in [read_refusal(429, headers, None, NOW, provider)]
+        for refusal in [read_refusal(429, headers, None, NOW, provider_named(provider).signals)]
         if refusal
     }
     assert waits == {"azure": 50, "groq": None, "": None}
@@ -399,7 +402,7 @@ def test_money_under_another_status() -> None:
 
 def test_a_status_of_groq_alone() -> None:
     """498 means something at Groq only."""
-    refusal = read_refusal(498, {}, None, NOW, "groq")
+    refusal = read_refusal(498, {}, None, NOW, provider_named("groq").signals)
     assert refusal is not None and refusal.kind == "overloaded"
     assert read_refusal(498, {}, None, NOW) is None
 
@@ -436,16 +439,18 @@ def test_nothing_of_the_message_is_kept() -> None:
 
 
 def test_own_matchers_count_first() -> None:
-    """A user can teach a wording, and overrule what is known."""
+    """What is known of a provider, or told by the user, overrules what all have in common."""
     body = {"error": {"message": "Zu viele Anfragen", "code": "rate_limit_exceeded"}}
     final = Matcher(kind="final", reason="plan", text="zu viele", waits="untrue")
     never = Matcher(kind=None, code="rate_limit_.*")
     known = read_refusal(418, {"retry-after": "3"}, body, NOW)
-    taught = read_refusal(418, {"retry-after": "3"}, body, NOW, extra=[final])
+    taught = read_refusal(418, {"retry-after": "3"}, body, NOW, LimitSignals(refusals=(final,)))
     assert known == Refusal(418, 3.0, code="rate_limit_exceeded")
     assert taught == Refusal(418, None, "final", "plan", code="rate_limit_exceeded")
-    assert read_refusal(418, {}, body, NOW, extra=[never, final]) is None
-    assert read_stream_error({"error": "Zu viele"}, NOW, extra=[final]) is not None
+    assert read_refusal(418, {}, body, NOW, LimitSignals(refusals=(never, final))) is None
+    assert (
+        read_stream_error({"error": "Zu viele"}, NOW, LimitSignals(refusals=(final,))) is not None
+    )
 
 
 def test_a_matcher_refuses_a_broken_expression() -> None:
@@ -456,7 +461,8 @@ def test_a_matcher_refuses_a_broken_expression() -> None:
 
 def test_what_is_final_has_a_reason() -> None:
     """Every matcher that ends a request says why, and so does one that may."""
-    for matcher in MATCHERS:
+    own = (matcher for file in provider_files() for matcher in file.provider.signals.refusals)
+    for matcher in (*MATCHERS, *own):
         assert matcher.reason is not None or matcher.kind != "final"
         assert matcher.reason is None or matcher.kind in ("final", "bucket")
 
@@ -510,13 +516,14 @@ def test_anything_can_be_read(
     status: int, headers: dict[str, str], body: Any, provider: str
 ) -> None:
     """No answer, however odd, breaks the reader; a wait is never negative or endless."""
+    signals = provider_named(provider).signals
     for refusal in (
-        read_refusal(status, headers, body, NOW, provider),
-        read_stream_error(body, NOW, provider),
+        read_refusal(status, headers, body, NOW, signals),
+        read_stream_error(body, NOW, signals),
     ):
         if refusal and refusal.retry_after_s is not None:
             assert 0 < refusal.retry_after_s <= LONGEST_S
-    assert status != 429 or read_refusal(status, headers, "", NOW, provider) is not None
+    assert status != 429 or read_refusal(status, headers, "", NOW, signals) is not None
 
 
 @given(st.text(), st.floats(0, 4e9))

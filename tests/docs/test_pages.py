@@ -15,7 +15,7 @@ import batchwrap.serve
 import batchwrap.testing
 import batchwrap.tools
 from batchwrap.cli.app import app
-from batchwrap.throttle.presets.format import parse
+from batchwrap.providers.file_format import parse
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]

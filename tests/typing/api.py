@@ -89,7 +89,7 @@ def reminding() -> Reminders:
 
 
 def throttling() -> Throttle:
-    """Limits are a preset or a list; the retries are tenacity's."""
+    """Limits are a plan or a list; the retries are tenacity's."""
     Limit("megabytes", 1)  # type: ignore[arg-type]
     return Throttle(
         limits=[Limit("tokens", 1e6, 60, "rolling"), Limit("concurrency", 8)],

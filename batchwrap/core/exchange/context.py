@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.limits.moments import ZoneOffset, no_zones
 from batchwrap.core.model import UNKNOWN_MODEL, Model
-from batchwrap.core.provider import Provider
+from batchwrap.core.provider import Provider, RequestRules
 from batchwrap.core.tally import Tally
 from batchwrap.directives import Mode
 from batchwrap.options import Options
@@ -24,6 +24,7 @@ class Context:
         memory: what exchanges share and may forget.
         tally: where counts and events go.
         provider: what is known of the provider.
+        rules: what requests have to obey, where the user named it; None: as the provider says.
         now_s: the time, in seconds of any clock.
         model: what is known of the model.
         mode: the agent's mode, where it was told from outside.
@@ -37,6 +38,7 @@ class Context:
     tally: Tally
     provider: Provider
     now_s: float
+    rules: RequestRules | None = None
     model: Model = UNKNOWN_MODEL
     mode: Mode | None = None
     clock: Callable[[], float] | None = None

@@ -227,7 +227,9 @@ class Exchange:
         answer.is_accepted = 200 <= head.status < 300
         with self.guard.step("headers"):
             answer.now_unix_s = server_time(head.headers, now_unix_s)
-            answer.observations = read_headers(head.headers, answer.now_unix_s, self._provider.name)
+            answer.observations = read_headers(
+                head.headers, answer.now_unix_s, self._provider.signals.headers
+            )
         streams = head.is_stream and (self.streams or not self._translator.fits_forms)
         if answer.is_accepted and streams and (self._retries or self._translator.reads_errors):
             return self._says(ReadFirst())
@@ -568,10 +570,10 @@ class Exchange:
     # Refusals.
 
     def _not_accepted(self, read: WholeBody) -> Action:
-        answer, name = self._answer, self._provider.name
+        answer, signals = self._answer, self._provider.signals
         head, now_unix_s = answer.head, answer.now_unix_s
         refusal = read_refusal(
-            head.status, head.headers, read.completion, now_unix_s, name, zones=self._zones
+            head.status, head.headers, read.completion, now_unix_s, signals, zones=self._zones
         )
         return self._judged(refusal, read)
 
@@ -612,8 +614,8 @@ class Exchange:
 
     def _refusal_in(self, event: Body, error: Mapping[str, Any]) -> Refusal | None:
         told = event if is_whole_error(event) else as_error(error)
-        name = self._provider.name
-        return read_stream_error(told, self._answer.now_unix_s, name, zones=self._zones)
+        signals = self._provider.signals
+        return read_stream_error(told, self._answer.now_unix_s, signals, zones=self._zones)
 
     def _look_for_refusal(self, chunk: Body) -> None:
         """A refusal in the middle of a stream: too late to try again, but it counts."""

@@ -22,7 +22,6 @@ from batchwrap.core.repair.answer import Asked as AnswerAsked
 from batchwrap.core.repair.count import Ledger
 from batchwrap.core.repair.faults import EMPTY, Broken, error_in
 from batchwrap.core.repair.request.mend import asked_output, mend
-from batchwrap.core.repair.request.profiles import profile_of
 from batchwrap.core.repair.thoughts import Thoughts, thoughts_key
 from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.core.repair.whole import chunks_in, joined, parts_in
@@ -63,8 +62,8 @@ class ResponseRepair:
         options = self._context.options.repair
         if options is None:
             return body
-        profile = profile_of(options.provider or self._context.provider.name)
-        if options.keep_reasoning and profile.reasoning == "want":
+        rules = self._context.rules or self._context.provider.requests
+        if options.keep_reasoning and rules.reasoning == "want":
             self._thoughts = Thoughts()
             form = self._asked.form
             self._sent = Prefixes(form.read(form.items(body)), 0, Conversation())
@@ -72,7 +71,7 @@ class ResponseRepair:
         failed = batching.failed if batching is not None else None
         made = mend(
             body,
-            profile,
+            rules,
             options,
             self._ledger.repaired,
             recall=self._recall,
@@ -80,7 +79,7 @@ class ResponseRepair:
             checked=self.view.checked,
         )
         most = asked_output(made)
-        if profile.reserves_output and isinstance(most, int) and most > _LARGE_OUTPUT:
+        if rules.reserves_output and isinstance(most, int) and most > _LARGE_OUTPUT:
             self._ledger.defect("large_output_budget", requested=most, limit=_LARGE_OUTPUT)
         return made
 

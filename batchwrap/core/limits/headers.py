@@ -1,18 +1,19 @@
-"""Rate-limit headers: what the provider says about its buckets, in every dialect known.
+"""Rate-limit headers: what the provider says about its buckets, in every form known.
 
 The names tell what is counted and mostly the period (``x-ratelimit-remaining-tokens-minute``).
-What they leave unsaid differs from provider to provider: `DIALECTS` has it, as data.
+What they leave unsaid differs from provider to provider and comes from outside, as `HeaderRules`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
 from batchwrap.core.limits.resets import number, seconds_until, server_time
+from batchwrap.errors import ConfigError
 from batchwrap.options import LimitKind
 
 ResetMeaning = Literal["full", "window"]
@@ -49,7 +50,7 @@ class Observation:
 
     Attributes:
         kind: what is counted.
-        per_s: its period in seconds; None if neither the header nor the dialect says.
+        per_s: its period in seconds; None if neither the header nor the provider's rules say.
         limit: the amount in a period; 0 means that nothing of this kind is ever admitted.
         remaining: what is left of it.
         reset_s: seconds until the time that `reset_means` names; None if it is not said.
@@ -66,49 +67,46 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
+class HeaderRules:
     """What a provider's headers mean without saying so.
 
     Attributes:
-        per_s: the period of a kind where the name has none, in seconds.
+        requests_per_s: the period of requests where the name has none, in seconds; None: it is
+            not known.
+        tokens_per_s: the same for tokens of every kind.
         reset_means: see `Observation`.
-        bare: what ``x-ratelimit-limit`` counts; None if that is not documented.
+        bare_counts_requests: whether ``x-ratelimit-limit``, which does not say so, counts
+            requests.
         zero_is_never: a limit of 0 is real; with others it is a gap in the data.
     """
 
-    per_s: Mapping[LimitKind, float] = field(default_factory=dict)
+    requests_per_s: float | None = None
+    tokens_per_s: float | None = None
     reset_means: ResetMeaning | None = None
-    bare: LimitKind | None = "requests"
+    bare_counts_requests: bool = True
     zero_is_never: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("requests_per_s", "tokens_per_s"):
+            period_s = getattr(self, name)
+            if period_s is not None and not period_s > 0:
+                raise ConfigError(f"HeaderRules.{name}", f"{period_s} is not above 0")
 
-_A_MINUTE: Mapping[LimitKind, float] = {
-    "tokens": _MINUTE_S,
-    "input_tokens": _MINUTE_S,
-    "uncached_tokens": _MINUTE_S,
-    "output_tokens": _MINUTE_S,
-}
-_ALL_A_MINUTE: Mapping[LimitKind, float] = {"requests": _MINUTE_S, **_A_MINUTE}
+    def period_s(self, kind: LimitKind) -> float | None:
+        """The period of a limit whose header names none."""
+        return self.requests_per_s if kind == "requests" else self.tokens_per_s
 
-UNKNOWN = Dialect()
+    @property
+    def bare(self) -> LimitKind | None:
+        """What a header counts that does not say it."""
+        return "requests" if self.bare_counts_requests else None
 
-# By the names of the providers. Cerebras says "continuous refill", but its documented sample
-# fits windows on the minute and on the day, so its resets mean neither.
-DIALECTS: Mapping[str, Dialect] = {
-    # Requests are per minute or per day, by tier: see `_period_of`.
-    "openai": Dialect(per_s=_A_MINUTE, reset_means="full"),
-    "azure": Dialect(per_s=_ALL_A_MINUTE, reset_means="window"),
-    "anthropic": Dialect(per_s=_ALL_A_MINUTE, reset_means="full"),
-    # https://console.groq.com/docs/rate-limits
-    "groq": Dialect(per_s={"requests": _DAY_S, "tokens": _MINUTE_S}, reset_means="full"),
-    "fireworks": Dialect(per_s=_A_MINUTE),
-    "mistral": Dialect(zero_is_never=True),
-    "sambanova": Dialect(per_s={"requests": _MINUTE_S}, reset_means="window"),
-    "openrouter": Dialect(reset_means="window"),
-    "xai": Dialect(per_s=_A_MINUTE),
-    # The help page names the three headers and not what they count.
-    "moonshot": Dialect(bare=None),
-}
+
+UNKNOWN = HeaderRules()
+# Names of this form are read in the same way wherever they come from, since gateways hand them
+# on: the buckets are per minute, and full at the time of their reset.
+# https://platform.claude.com/docs/en/api/rate-limits
+_ANTHROPIC = HeaderRules(requests_per_s=_MINUTE_S, tokens_per_s=_MINUTE_S, reset_means="full")
 
 # A list of items with parameters, by the draft of the IETF: `"default";q=100;w=60` in
 # `RateLimit-Policy`, and `"default";r=50;t=30` in `RateLimit`. Older drafts, which are in use, have
@@ -141,12 +139,12 @@ _NAMES = (
         rf"(?:x-)?rate-?limit-{_FIELD}(?:-(?P<what>[a-z-]+?))??(?:-{_PERIOD})?(?:-dynamic)?"
     ),
     re.compile(rf"x-(?P<what>token)limit-{_FIELD}(?:-dynamic)?"),
-    re.compile(rf"(?P<dialect>anthropic)-ratelimit-(?P<what>[a-z-]+)-{_FIELD}"),
+    re.compile(rf"(?P<form>anthropic)-ratelimit-(?P<what>[a-z-]+)-{_FIELD}"),
 )
 
 
 def read_headers(
-    headers: Mapping[str, str], now_unix_s: float, provider: str = ""
+    headers: Mapping[str, str], now_unix_s: float, rules: HeaderRules = UNKNOWN
 ) -> list[Observation]:
     """What the headers of any answer say about the account's limits.
 
@@ -157,7 +155,7 @@ def read_headers(
     Args:
         headers: with lower-case names.
         now_unix_s: the time of day, for resets that are moments.
-        provider: its name as in the presets; the empty name for one that is not known.
+        rules: what the provider's headers mean without saying so.
     """
     now_unix_s = server_time(headers, now_unix_s)
     groups: dict[tuple[str, str, str], dict[str, str]] = {}
@@ -166,11 +164,14 @@ def read_headers(
         if match is None:
             continue
         found = match.groupdict(default="")
-        key = (found.get("dialect", provider), found["what"], found.get("period", ""))
+        key = (found.get("form", ""), found["what"], found.get("period", ""))
         groups.setdefault(key, {})[found["field"]] = headers[name]
-    read = (_read(*key, group, now_unix_s) for key, group in groups.items())
+    read = (
+        _read(_ANTHROPIC if form else rules, what, period, group, now_unix_s)
+        for (form, what, period), group in groups.items()
+    )
     seen = [observation for observation in read if observation is not None]
-    return [*seen, *_policies(headers, DIALECTS.get(provider, UNKNOWN))]
+    return [*seen, *_policies(headers, rules)]
 
 
 def admits_again_s(seen: Sequence[Observation]) -> float | None:
@@ -197,23 +198,22 @@ def _admits_again_s(one: Observation) -> float | None:
 
 
 def _read(
-    provider: str, what: str, period: str, group: Mapping[str, str], now_unix_s: float
+    rules: HeaderRules, what: str, period: str, group: Mapping[str, str], now_unix_s: float
 ) -> Observation | None:
-    dialect = DIALECTS.get(provider, UNKNOWN)
-    kind = _KINDS.get(what) if what else dialect.bare
+    kind = _KINDS.get(what) if what else rules.bare
     quota = _QUOTA.match(group.get("limit", "")[:_MOST_TEXT])
     limit = number(quota["limit"]) if quota else number(group.get("limit", ""))
     remaining = number(group.get("remaining", ""))
-    if kind is None or (limit is not None and not _is_real(limit, dialect)):
+    if kind is None or (limit is not None and not _is_real(limit, rules)):
         return None
     remaining = None if remaining is None or remaining < 0 else remaining
     if limit is None and remaining is None:
         return None
     reset_s = seconds_until(group.get("reset", ""), now_unix_s)
     window_s = number(quota["window"]) if quota else None
-    per_s = _PERIODS.get(period) or window_s or dialect.per_s.get(kind)
-    reset_means = dialect.reset_means or ("window" if window_s else None)
-    if per_s is None and dialect.reset_means == "full":
+    per_s = _PERIODS.get(period) or window_s or rules.period_s(kind)
+    reset_means = rules.reset_means or ("window" if window_s else None)
+    if per_s is None and rules.reset_means == "full":
         per_s = _period_of(limit, remaining, reset_s)
     return Observation(
         kind=kind,
@@ -225,7 +225,7 @@ def _read(
     )
 
 
-def _policies(headers: Mapping[str, str], dialect: Dialect) -> list[Observation]:
+def _policies(headers: Mapping[str, str], rules: HeaderRules) -> list[Observation]:
     """What the two headers of the IETF's draft say, policy by policy."""
     policies: dict[str, dict[str, str]] = {}
     for header in ("ratelimit-policy", "ratelimit"):
@@ -246,15 +246,15 @@ def _policies(headers: Mapping[str, str], dialect: Dialect) -> list[Observation]
         old_names = {"q": "limit", "r": "remaining", "t": "reset"}
         state = {short: old[name] for short, name in old_names.items() if name in old}
         policies = {"": window | state}
-    read = (_policy(name, policy, dialect) for name, policy in policies.items())
+    read = (_policy(name, policy, rules) for name, policy in policies.items())
     return [observation for observation in read if observation is not None]
 
 
-def _policy(name: str, policy: Mapping[str, str], dialect: Dialect) -> Observation | None:
+def _policy(name: str, policy: Mapping[str, str], rules: HeaderRules) -> Observation | None:
     """One policy. The draft lets the time count from which its quota may be used again."""
-    kind = _kind_of(name, policy.get("qu", ""), dialect)
+    kind = _kind_of(name, policy.get("qu", ""), rules)
     limit, remaining = number(policy.get("q", "")), number(policy.get("r", ""))
-    if kind is None or (limit is not None and not _is_real(limit, dialect)):
+    if kind is None or (limit is not None and not _is_real(limit, rules)):
         return None
     if remaining is None or remaining < 0:
         return None
@@ -262,15 +262,15 @@ def _policy(name: str, policy: Mapping[str, str], dialect: Dialect) -> Observati
     reset_s = None if reset_s is None or reset_s < 0 else reset_s
     return Observation(
         kind=kind,
-        per_s=per_s if per_s else dialect.per_s.get(kind),
+        per_s=per_s if per_s else rules.period_s(kind),
         limit=limit,
         remaining=remaining,
         reset_s=reset_s,
-        reset_means=None if reset_s is None else dialect.reset_means or "window",
+        reset_means=None if reset_s is None else rules.reset_means or "window",
     )
 
 
-def _kind_of(name: str, unit: str, dialect: Dialect) -> LimitKind | None:
+def _kind_of(name: str, unit: str, rules: HeaderRules) -> LimitKind | None:
     """What a policy counts: its unit says so, else its name; requests are the draft's default."""
     if unit:
         return _KINDS.get(unit.lower())
@@ -279,11 +279,11 @@ def _kind_of(name: str, unit: str, dialect: Dialect) -> LimitKind | None:
         which = {"input", "output", "prompt"} & {*words}
         joined = f"{which.pop()}-tokens" if len(which) == 1 else "tokens"
         return _KINDS.get("input-tokens" if joined == "prompt-tokens" else joined)
-    return dialect.bare
+    return rules.bare
 
 
-def _is_real(limit: float, dialect: Dialect) -> bool:
-    return limit > 0 or (limit == 0 and dialect.zero_is_never)
+def _is_real(limit: float, rules: HeaderRules) -> bool:
+    return limit > 0 or (limit == 0 and rules.zero_is_never)
 
 
 def _period_of(limit: float | None, remaining: float | None, reset_s: float | None) -> float | None:

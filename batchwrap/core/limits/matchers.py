@@ -1,9 +1,12 @@
-"""How providers word their refusals: a table of matchers, and what each one means.
+"""How refusals are worded, whoever sends them: a table of matchers, and what each one means.
+
+A gateway hands on the errors of the providers behind it, so a code or a sentence that has one
+meaning is understood from everybody. What means something at one provider alone, such as a
+number, stands in that provider's data file and counts before this table.
 
 The first that matches counts. What a body states in a field comes before prose, and the narrow
 before the general: Groq and OpenAI send one code for "wait" and for "this can never fit", Cerebras
-one for the minute and the day, and the sentence that means "no credit" at OpenAI means
-"tokens per minute" at Qwen.
+one for the minute and the day.
 """
 
 from __future__ import annotations
@@ -33,7 +36,6 @@ class Matcher:
         reason: why it is final; of a bucket: why it is where the error names no time to come
             back. Such an allowance lasts for hours or days, so nobody waits for it blindly.
         scope: the period of the limit; None: as the error says.
-        provider: only this provider's errors; empty: everybody's.
         status: only these HTTP statuses (200: an error inside a stream); empty: all.
         code: a regular expression for the whole of one of the error's codes (its `code`,
             `type`, `status`, `reason`, …), in any case.
@@ -48,8 +50,7 @@ class Matcher:
     kind: RefusalKind | None
     reason: Reason | None = None
     scope: Scope | None = None
-    provider: str = ""
-    status: Sequence[int] = ()
+    status: tuple[int, ...] = ()
     code: str = ""
     text: str = ""
     waits: Literal["floor", "window", "untrue"] = "floor"
@@ -61,11 +62,10 @@ class Matcher:
             except re.error as error:
                 raise ConfigError(f"Matcher.{name}", f"{pattern!r}: {error}") from error
 
-    def matches(self, provider: str, status: int, codes: Sequence[str], text: str) -> bool:
+    def matches(self, status: int, codes: Sequence[str], text: str) -> bool:
         """Whether an error is one of this sort."""
         return (
-            self.provider in ("", provider)
-            and (not self.status or status in self.status)
+            (not self.status or status in self.status)
             and (not self.code or any(re.fullmatch(self.code, c, re.IGNORECASE) for c in codes))
             and (not self.text or re.search(self.text, text, re.IGNORECASE) is not None)
         )
@@ -97,18 +97,6 @@ MATCHERS: Sequence[Matcher] = (
     # Qwen. https://help.aliyun.com/en/model-studio/rate-limit
     _growth(code=r"throttling\.burstrate|limit_burst_rate"),
     _bucket(code=r"throttling\.(ratequota|allocationquota)|limit_requests"),
-    _bucket(provider="qwen", code="insufficient_quota", scope="minute"),
-    # Z.ai's codes are numbers. 1302 is about requests at the same time, in changing words; 1313
-    # is its fair-use policy. https://github.com/kaitranntt/ccs/issues/402
-    _concurrency(provider="zai", code="1302"),
-    _overloaded(provider="zai", code="1305"),
-    _allowance(provider="zai", code="1308|1310"),
-    _final(provider="zai", reason="plan", code="1309|1311|1314"),
-    _final(provider="zai", reason="billing", code="1113"),
-    _growth(provider="zai", code="1313"),
-    # Cloudflare Workers AI.
-    _final(provider="cloudflare", reason="daily", scope="day", code="3036"),
-    _overloaded(provider="cloudflare", code="3040"),
     # xAI: a limit of 0, or what is free is used up.
     _final(status=_LIMITED, reason="plan", text=r"\(actual/limit\): \d+/0\b"),
     _final(status=_LIMITED, reason="quota", text="free usage quota"),
@@ -148,8 +136,6 @@ MATCHERS: Sequence[Matcher] = (
         text="retry after 86400 seconds",
         waits="floor",
     ),
-    # Groq's flex tier. https://console.groq.com/docs/flex-processing
-    _overloaded(provider="groq", status=(498,)),
     # Too many at the same time: Moonshot, Anthropic, Qwen, Z.ai, Ollama, litellm.
     _concurrency(code="(too_many_)?concurren(t|cy)_(limit|requests)(_reached|_exceeded)?"),
     _concurrency(

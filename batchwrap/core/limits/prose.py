@@ -18,11 +18,6 @@ from batchwrap.core.limits.resets import LONGEST_S, duration_at
 _MOST_CUES = 16
 _CHINA_S = 8 * 3_600.0
 
-# Clocks of providers that write times without a zone. Others are read as UTC.
-# zai: "Your limit will reset at 2026-09-09 05:38:28" is Beijing time.
-# https://github.com/hugalafutro/model-hotel/pull/955
-WALL_CLOCKS_S = {"zai": _CHINA_S}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cue:
@@ -159,7 +154,7 @@ def seconds_in_prose(
     text: str,
     now_unix_s: float | None,
     *,
-    provider: str = "",
+    utc_offset_s: float = 0.0,
     zones: ZoneOffset = no_zones,
 ) -> float | None:
     """The wait that a message asks for ("Please try again in 1m2s."), in seconds.
@@ -167,7 +162,7 @@ def seconds_in_prose(
     Args:
         text: the message; its length is the caller's to bound.
         now_unix_s: the time of day where the message comes from; None: moments are not read.
-        provider: its name as in the presets, for times that name no zone.
+        utc_offset_s: the zone of times that name none, in seconds east of UTC.
         zones: knows time zones by their names.
 
     Returns:
@@ -176,7 +171,7 @@ def seconds_in_prose(
     """
     text = " ".join(text.split())
     found = (
-        _behind(text, cue, now_unix_s, provider, zones)
+        _behind(text, cue, now_unix_s, utc_offset_s, zones)
         for cue in islice(_CUE.finditer(text), _MOST_CUES)
     )
     seconds = next((wait_s for wait_s in found if wait_s is not None and wait_s > 0), None)
@@ -185,7 +180,7 @@ def seconds_in_prose(
 
 
 def _behind(
-    text: str, cue: re.Match[str], now_unix_s: float | None, provider: str, zones: ZoneOffset
+    text: str, cue: re.Match[str], now_unix_s: float | None, utc_offset_s: float, zones: ZoneOffset
 ) -> float | None:
     between = _BETWEEN.match(text, cue.end())
     start = between.end() if between is not None else cue.end()
@@ -200,7 +195,7 @@ def _behind(
     if stamp := _EPOCH.match(text, start):
         return float(stamp[1]) - now_unix_s
     east_s = CUES[(cue.lastindex or 1) - 1].east_s
-    east_s = WALL_CLOCKS_S.get(provider, 0.0) if east_s is None else east_s
+    east_s = utc_offset_s if east_s is None else east_s
     moment = read_moment(text, now_unix_s, start=start, east_s=east_s, zones=zones)
     return None if moment is None else moment.unix_s - now_unix_s
 

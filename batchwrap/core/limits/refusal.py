@@ -2,7 +2,8 @@
 
 An error has one of three shapes: ``{"error": {…}}``, the same without the wrapper, or with a
 text for ``"error"``; each may come in a list. FastAPI's wrapper is ``"detail"``. What its codes
-and its message mean is data: `batchwrap.core.limits.matchers`. The message itself is not kept,
+and its message mean is data: `batchwrap.core.limits.matchers`, and before that what is known of
+the provider (`batchwrap.core.limits.signals`). The message itself is not kept,
 since some providers write the account's ids into it.
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 from batchwrap.core.limits.headers import Observation, admits_again_s, read_headers
-from batchwrap.core.limits.matchers import MATCHERS, Matcher, Reason, RefusalKind, Scope
+from batchwrap.core.limits.matchers import MATCHERS, Reason, RefusalKind, Scope
 from batchwrap.core.limits.moments import ZoneOffset, no_zones
 from batchwrap.core.limits.prose import seconds_in_prose
 from batchwrap.core.limits.resets import (
@@ -24,6 +25,7 @@ from batchwrap.core.limits.resets import (
     seconds_until,
     server_time,
 )
+from batchwrap.core.limits.signals import NO_SIGNALS, LimitSignals
 
 # What an error says, it says in its first lines; an HTML page is not searched to its end.
 _LONGEST_TEXT, _LONGEST_CODE = 4_000, 200
@@ -113,8 +115,7 @@ def read_refusal(
     headers: Mapping[str, str],
     body: Any,
     now_unix_s: float,
-    provider: str = "",
-    extra: Sequence[Matcher] = (),
+    signals: LimitSignals = NO_SIGNALS,
     zones: ZoneOffset = no_zones,
 ) -> Refusal | None:
     """The refusal that an answer is, or None for any other answer.
@@ -128,21 +129,19 @@ def read_refusal(
         body: decoded JSON of any shape, a text, or None if it was not read.
         now_unix_s: the time of day. Moments are read by the clock of the server, where its
             headers show one.
-        provider: its name as in the presets; empty for one that is not known.
-        extra: matchers that count before the known ones.
+        signals: how its provider tells of its limits.
         zones: knows time zones by their names.
     """
     if status < 400:
         return None
     now_unix_s = server_time(headers, now_unix_s)
-    return _judge(status, headers, _error_of(body), now_unix_s, provider, extra, zones)
+    return _judge(status, headers, _error_of(body), now_unix_s, signals, zones)
 
 
 def read_stream_error(
     chunk: Any,
     now_unix_s: float,
-    provider: str = "",
-    extra: Sequence[Matcher] = (),
+    signals: LimitSignals = NO_SIGNALS,
     zones: ZoneOffset = no_zones,
 ) -> Refusal | None:
     """The refusal that a chunk of a stream is, though its status was 200; None for others.
@@ -150,8 +149,7 @@ def read_stream_error(
     Args:
         chunk: a decoded chunk or event of any shape.
         now_unix_s: the time of day.
-        provider: see `read_refusal`.
-        extra: see `read_refusal`.
+        signals: see `read_refusal`.
         zones: see `read_refusal`.
     """
     first = _first(chunk)
@@ -162,7 +160,7 @@ def read_stream_error(
     if not first.get("error") and "error" not in (first.get("type"), first.get("object")):
         return None
     error = _error_of(first)
-    return _judge(error.status or 200, {}, error, now_unix_s, provider, extra, zones)
+    return _judge(error.status or 200, {}, error, now_unix_s, signals, zones)
 
 
 def _judge(
@@ -170,22 +168,23 @@ def _judge(
     headers: Mapping[str, str],
     error: _Error,
     now_unix_s: float,
-    provider: str,
-    extra: Sequence[Matcher],
+    signals: LimitSignals,
     zones: ZoneOffset,
 ) -> Refusal | None:
     found = (
         matcher
-        for matcher in (*extra, *MATCHERS)
-        if matcher.matches(provider, status, error.codes, error.text)
+        for matcher in (*signals.refusals, *MATCHERS)
+        if matcher.matches(status, error.codes, error.text)
     )
     matcher = next(found, None)
     if matcher is None or matcher.kind is None:
         return None
     headers = {**error.headers, **headers}
-    seen = read_headers(headers, now_unix_s, provider)
+    seen = read_headers(headers, now_unix_s, signals.headers)
     times = _times_s(headers, error, now_unix_s)
-    times.append(seconds_in_prose(error.text, now_unix_s, provider=provider, zones=zones))
+    times.append(
+        seconds_in_prose(error.text, now_unix_s, utc_offset_s=signals.utc_offset_s, zones=zones)
+    )
     times.append(admits_again_s(seen))
     wait_s = _wait_s(times, longest=matcher.reason is not None)
     refusal = Refusal(

@@ -14,19 +14,21 @@ from hypothesis import strategies as st
 from batchwrap.core.repair.request import history
 from batchwrap.core.repair.request.history import NO_RESULT
 from batchwrap.core.repair.request.mend import mend
-from batchwrap.core.repair.request.profiles import PROFILES, profile_of
 from batchwrap.core.repair.request.right import Checked, is_right
+from batchwrap.core.repair.request.servers import SERVERS
 from batchwrap.options import Repair
+from batchwrap.providers import provider_files, rules_named
 from tests.core.harness import Bench, call, chunk, completion
 from tests.core.repair.samples import Entry, entries
 
 REQUESTS = entries("request")
+RULES = [*SERVERS, *(file.provider.name for file in provider_files())]
 USER = {"role": "user", "content": "go"}
 
 
 def mended(body: dict[str, Any], provider: str, options: Repair | None = None) -> dict[str, Any]:
     """The body as this provider takes it."""
-    return mend(body, profile_of(provider), options or Repair.all(), lambda _: None)
+    return mend(body, rules_named(provider), options or Repair.all(), lambda _: None)
 
 
 def comparable(body: dict[str, Any]) -> dict[str, Any]:
@@ -67,9 +69,9 @@ def test_requests(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("entry", REQUESTS, ids=lambda entry: entry["id"])
-def test_every_profile_is_known(entry: Entry) -> None:
-    """The rules of every provider in the collection are there."""
-    assert entry["sample"]["provider"] in PROFILES
+def test_all_rules_are_known(entry: Entry) -> None:
+    """The rules of every provider, and of every kind of server, in the collection are there."""
+    assert entry["sample"]["provider"] in RULES
 
 
 def sample(name: str) -> dict[str, Any]:
@@ -185,7 +187,7 @@ def test_failures_by_the_users_own_rule() -> None:
     }
     assert mended(body, "any") is body
     told: list[str] = []
-    made = mend(body, profile_of("any"), Repair.all(), told.append, failed="nope".__eq__)
+    made = mend(body, rules_named("any"), Repair.all(), told.append, failed="nope".__eq__)
     assert len(made["messages"]) == 3
     assert told == ["fold_failures"]
 
@@ -289,12 +291,12 @@ _messages = st.fixed_dictionaries(
 @given(st.lists(_messages, max_size=6), st.sampled_from(["any", "mistral", "bedrock"]))
 def test_the_quick_look(messages: list[Any], provider: str) -> None:
     """What looks right at a glance is right: the long way changes nothing of it."""
-    profile = profile_of(provider)
-    if not is_right(messages, profile):
+    rules = rules_named(provider)
+    if not is_right(messages, rules):
         return
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(history, "is_right", lambda *_: False)
-        assert history.mend(messages, profile, pytest.fail) == messages
+        assert history.mend(messages, rules, pytest.fail) == messages
 
 
 def _turns(ids: list[str]) -> list[dict[str, Any]]:
@@ -325,14 +327,14 @@ def _turns(ids: list[str]) -> list[dict[str, Any]]:
 )
 def test_a_conversation_that_grows(whole: list[Any], places: list[int], others: list[Any]) -> None:
     """What is known of a conversation's beginning changes no answer, wherever requests end."""
-    profile, checked = profile_of("any"), None
+    rules, checked = rules_named("any"), None
     for place in sorted(places):
         checked = Checked(whole[:place], checked)
         for messages in (whole, whole[:place], [*whole[:place], *others], others):
-            assert checked.is_right(messages, profile) == is_right(messages, profile)
+            assert checked.is_right(messages, rules) == is_right(messages, rules)
 
 
-@given(st.lists(_messages, max_size=6), st.sampled_from(sorted(PROFILES)))
+@given(st.lists(_messages, max_size=6), st.sampled_from(RULES))
 def test_odd_requests(messages: list[Any], provider: str) -> None:
     """No request makes it fail, and what was mended needs nothing more."""
     made = mended({"model": "m", "messages": messages, "tools": []}, provider)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from batchwrap.core.repair.request.mend import mend
-from batchwrap.core.repair.request.profiles import profile_of
 from batchwrap.errors import ConfigError, ContextLimitExceeded
 from batchwrap.options import Batching, Options, Repair
+from batchwrap.providers import rules_named
 from tests.core.harness import Bench, call, chunk, completion
 from tests.core.repair.samples import ENTRIES, Entry, chunks_of, run
 from tests.strategies import EDIT_FILE, READ_FILE
@@ -158,14 +158,14 @@ REQUESTS: dict[str, tuple[dict[str, Any], str]] = {
 def test_requests(name: str) -> None:
     """A request's defect is repaired with its option on and left alone with it off."""
     body, provider = REQUESTS[name]
-    profile = profile_of(provider)
+    rules = rules_named(provider)
     for options in (on(name, NONE), ALL):
         counted: list[str] = []
-        assert mend(body, profile, options, counted.append) != body
+        assert mend(body, rules, options, counted.append) != body
         assert name in counted
     for options in (NONE, off(name, ALL)):
         counted = []
-        assert mend(body, profile, options, counted.append) is body
+        assert mend(body, rules, options, counted.append) is body
         assert counted == []
 
 

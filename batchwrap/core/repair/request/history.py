@@ -14,9 +14,9 @@ from typing import Any
 
 from batchwrap.core.formats import chat
 from batchwrap.core.parse import is_object
+from batchwrap.core.provider import RequestRules
 from batchwrap.core.repair.arguments import repair_arguments
-from batchwrap.core.repair.request.profiles import MISTRAL_ID, Profile
-from batchwrap.core.repair.request.right import Checked, is_content, is_right
+from batchwrap.core.repair.request.right import MISTRAL_ID, Checked, is_content, is_right
 
 Count = Callable[[str], None]
 NO_RESULT = "[no result: the call was interrupted before it finished]"
@@ -41,7 +41,7 @@ class _Turn:
 
 def mend(
     messages: Sequence[chat.Message],
-    profile: Profile,
+    rules: RequestRules,
     count: Count,
     checked: Checked | None = None,
 ) -> list[chat.Message]:
@@ -49,29 +49,29 @@ def mend(
 
     Args:
         messages: of the request.
-        profile: what the provider wants.
+        rules: what the provider wants.
         count: called with ``"history"`` for each thing that was mended.
         checked: what is known of the conversation's beginning.
     """
-    if is_right(messages, profile) if checked is None else checked.is_right(messages, profile):
+    if is_right(messages, rules) if checked is None else checked.is_right(messages, rules):
         return list(messages)
-    bare = [_content(message, profile, count) for message in messages]
+    bare = [_content(message, rules, count) for message in messages]
     kept = [message for message in bare if not _is_nothing(message)]
     if len(kept) < len(bare):
         count("history")
-    return _ids(_paired(kept, count), profile, count)
+    return _ids(_paired(kept, count), rules, count)
 
 
-def _content(message: chat.Message, profile: Profile, count: Count) -> chat.Message:
+def _content(message: chat.Message, rules: RequestRules, count: Count) -> chat.Message:
     """The message with a content, and arguments, of a kind that is taken."""
     role, content, made = message.get("role"), message.get("content"), message
     if role == "tool" and not is_content(content):
         made = {**message, "content": "" if content is None else _json(content)}
     calls = chat.tool_calls(message)
     if role == "assistant" and calls:
-        if content is None and not profile.null_content:
+        if content is None and not rules.null_content:
             made = {**made, "content": ""}
-        elif (content == "" and not profile.empty_content) or "content" not in message:
+        elif (content == "" and not rules.empty_content) or "content" not in message:
             made = {**made, "content": None}
         right = [_arguments(call) for call in calls]
         if any(new is not old for new, old in zip(right, calls, strict=True)):
@@ -180,12 +180,12 @@ def _closed(turn: _Turn | None, count: Count, *, last: bool) -> list[chat.Messag
     return [turn.message, *turn.results, *blank, *turn.others]
 
 
-def _ids(messages: Sequence[chat.Message], profile: Profile, count: Count) -> list[chat.Message]:
+def _ids(messages: Sequence[chat.Message], rules: RequestRules, count: Count) -> list[chat.Message]:
     """Ids that no other call has, in the form that the provider takes.
 
     A result belongs to the call before it, whatever other calls have the same id.
     """
-    names = _Names(profile.ids)
+    names = _Names(rules.ids)
     current: dict[Any, list[str]] = {}
     made: list[chat.Message] = []
     for message in messages:

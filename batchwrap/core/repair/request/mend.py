@@ -14,8 +14,8 @@ from typing import Any
 
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.formats import chat
+from batchwrap.core.provider import RequestRules
 from batchwrap.core.repair.request import failures, history, order
-from batchwrap.core.repair.request.profiles import Profile
 from batchwrap.core.repair.request.right import Checked
 from batchwrap.options import Repair
 
@@ -36,7 +36,7 @@ def asked_output(body: chat.Body) -> object:
 
 def mend(
     body: chat.Body,
-    profile: Profile,
+    rules: RequestRules,
     options: Repair,
     count: Count,
     *,
@@ -48,7 +48,7 @@ def mend(
 
     Args:
         body: the request.
-        profile: what the provider wants.
+        rules: what the provider wants.
         options: what to mend.
         count: called with the name of each thing that was mended.
         recall: finds the thoughts that the agent has dropped.
@@ -56,32 +56,32 @@ def mend(
         checked: what is known of the conversation's beginning.
     """
     if options.request:
-        body = _fields(body, profile, options, count)
-    if options.max_output is not None and profile.reserves_output:
+        body = _fields(body, rules, options, count)
+    if options.max_output is not None and rules.reserves_output:
         body = _capped(body, options.max_output, count)
     messages = body.get("messages")
     if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
         return body
     mended = list(messages)
     if options.request:
-        mended = _roles(mended, profile, count, recall)
-        mended = history.mend(mended, profile, count, checked)
+        mended = _roles(mended, rules, count, recall)
+        mended = history.mend(mended, rules, count, checked)
     if options.fold_failures:
         mended = failures.fold(mended, failed, count)
     if options.rearrange:
-        mended = order.arrange(mended, profile, count)
+        mended = order.arrange(mended, rules, count)
     same = len(mended) == len(messages) and all(
         a is b for a, b in zip(mended, messages, strict=True)
     )
     return body if same else {**body, "messages": mended}
 
 
-def _fields(body: chat.Body, profile: Profile, options: Repair, count: Count) -> chat.Body:
+def _fields(body: chat.Body, rules: RequestRules, options: Repair, count: Count) -> chat.Body:
     """The request without what is refused, its numbers as numbers."""
     made = dict(body)
-    for name in profile.refused:
+    for name in rules.refused:
         made.pop(name, None)
-    if not profile.stream_options and options.rearrange:
+    if not rules.stream_options and options.rearrange:
         made.pop("stream_options", None)  # usage is then estimated
     if not made.get("tools"):
         for name in _NEED_TOOLS:
@@ -89,10 +89,10 @@ def _fields(body: chat.Body, profile: Profile, options: Repair, count: Count) ->
     for name in (*_WHOLE, *_REAL):
         if isinstance(made.get(name), str):
             made[name] = _number(made[name], whole=name in _WHOLE)
-    if profile.max_field == "max_tokens" and "max_completion_tokens" in made:
+    if rules.max_field == "max_tokens" and "max_completion_tokens" in made:
         most = made.pop("max_completion_tokens")
         made.setdefault("max_tokens", most)
-    if not profile.strict_mixed:
+    if not rules.strict_mixed:
         made = _without_strict(made)
     if made == body:
         return body
@@ -135,13 +135,13 @@ def _without_strict(body: chat.Body) -> chat.Body:
 
 
 def _roles(
-    messages: Sequence[chat.Message], profile: Profile, count: Count, recall: Recall
+    messages: Sequence[chat.Message], rules: RequestRules, count: Count, recall: Recall
 ) -> list[chat.Message]:
     """Messages in the roles, and with the fields, that the provider knows."""
-    if profile.developer and profile.reasoning == "keep" and not profile.refused_of_messages:
+    if rules.developer and rules.reasoning == "keep" and not rules.refused_of_messages:
         return list(messages)
     made = [
-        _known(message, profile, partial(recall, place)) for place, message in enumerate(messages)
+        _known(message, rules, partial(recall, place)) for place, message in enumerate(messages)
     ]
     if any(new is not old for new, old in zip(made, messages, strict=True)):
         count("fields")
@@ -149,15 +149,15 @@ def _roles(
 
 
 def _known(
-    message: chat.Message, profile: Profile, recall: Callable[[chat.ToolCall], str | None]
+    message: chat.Message, rules: RequestRules, recall: Callable[[chat.ToolCall], str | None]
 ) -> chat.Message:
-    if message.get("role") == "developer" and not profile.developer:
+    if message.get("role") == "developer" and not rules.developer:
         message = {**message, "role": "system"}
-    if not profile.refused_of_messages.isdisjoint(message):
-        message = {k: v for k, v in message.items() if k not in profile.refused_of_messages}
-    if message.get("role") != "assistant" or profile.reasoning == "keep":
+    if not rules.refused_of_messages.isdisjoint(message):
+        message = {k: v for k, v in message.items() if k not in rules.refused_of_messages}
+    if message.get("role") != "assistant" or rules.reasoning == "keep":
         return message
-    if profile.reasoning == "want":
+    if rules.reasoning == "want":
         calls = chat.tool_calls(message)
         if not calls or message.get("reasoning_content") is not None:
             return message

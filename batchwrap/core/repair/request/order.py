@@ -5,27 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from batchwrap.core.formats import chat
-from batchwrap.core.repair.request.profiles import Profile
+from batchwrap.core.provider import RequestRules
 
 Count = Callable[[str], None]
 _SYSTEM = ("system", "developer")
 
 
-def arrange(messages: Sequence[chat.Message], profile: Profile, count: Count) -> list[chat.Message]:
+def arrange(
+    messages: Sequence[chat.Message], rules: RequestRules, count: Count
+) -> list[chat.Message]:
     """The messages as the template wants them; those that stay are the same objects.
 
     Args:
         messages: of the request.
-        profile: what the provider wants.
+        rules: what the provider wants.
         count: called with ``"rearrange"`` for each rule that moved something.
     """
     made = list(messages)
-    rules = (
-        (profile.system_first, _system_first),
-        (profile.alternates, _alternating),
-        (profile.single_calls, _one_call_each),
+    steps = (
+        (rules.system_first, _system_first),
+        (rules.alternates, _alternating),
+        (rules.single_calls, _one_call_each),
     )
-    for wanted, rule in rules:
+    for wanted, rule in steps:
         new = rule(made) if wanted else made
         if new != made:
             count("rearrange")

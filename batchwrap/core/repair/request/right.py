@@ -5,6 +5,7 @@ It says no too often rather than too rarely; `history` then finds out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from operator import is_
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import orjson
 
 from batchwrap.core.formats import chat
-from batchwrap.core.repair.request.profiles import MISTRAL_ID, Profile
+from batchwrap.core.provider import RequestRules
+
+MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")
 
 
 class Pairing:
@@ -37,7 +40,7 @@ class Pairing:
         """Whether the history may end here."""
         return not (self._waiting and self._answered)
 
-    def see(self, messages: Iterable[chat.Message], profile: Profile) -> bool:
+    def see(self, messages: Iterable[chat.Message], rules: RequestRules) -> bool:
         """Take in what comes next; False if something of it is to be mended."""
         taken, waiting, answered = self._taken, self._waiting, self._answered
         for message in messages:
@@ -55,7 +58,7 @@ class Pairing:
             if waiting:
                 return False
             if role == "assistant":
-                ids = _ids(message, profile)
+                ids = _ids(message, rules)
                 if ids is None or not taken.isdisjoint(ids):
                     return False
                 taken.update(ids)
@@ -78,27 +81,27 @@ class Checked:
     def __init__(self, beginning: Sequence[chat.Message], before: Checked | None = None) -> None:
         self._beginning = beginning
         known = before._known if before is not None else {}
-        self._known: dict[Profile, tuple[int, Pairing]] = dict(known)
+        self._known: dict[RequestRules, tuple[int, Pairing]] = dict(known)
 
-    def is_right(self, messages: Sequence[chat.Message], profile: Profile) -> bool:
+    def is_right(self, messages: Sequence[chat.Message], rules: RequestRules) -> bool:
         """Whether calls and results are paired, in order, with ids and arguments that are taken."""
         size = len(self._beginning)
         if len(messages) < size or not all(map(is_, messages, self._beginning)):
-            return is_right(messages, profile)
-        place, known = self._known.get(profile) or (0, Pairing())
+            return is_right(messages, rules)
+        place, known = self._known.get(rules) or (0, Pairing())
         if place < size:
             known = known.copy()  # shared with what is known of shorter beginnings
-            if not known.see(messages[place:size], profile):
+            if not known.see(messages[place:size], rules):
                 return False
-            self._known[profile] = size, known
+            self._known[rules] = size, known
         pairing = known.copy()
-        return pairing.see(messages[size:], profile) and pairing.is_right
+        return pairing.see(messages[size:], rules) and pairing.is_right
 
 
-def is_right(messages: Sequence[chat.Message], profile: Profile) -> bool:
+def is_right(messages: Sequence[chat.Message], rules: RequestRules) -> bool:
     """Whether calls and results are paired, in order, with ids and arguments that are taken."""
     pairing = Pairing()
-    return pairing.see(messages, profile) and pairing.is_right
+    return pairing.see(messages, rules) and pairing.is_right
 
 
 def is_content(content: object) -> bool:
@@ -109,7 +112,7 @@ def is_content(content: object) -> bool:
     )
 
 
-def _ids(message: chat.Message, profile: Profile) -> list[str] | None:
+def _ids(message: chat.Message, rules: RequestRules) -> list[str] | None:
     """The ids of an assistant message's calls; None if something is to be mended."""
     calls = message.get("tool_calls")
     if not calls:
@@ -117,26 +120,24 @@ def _ids(message: chat.Message, profile: Profile) -> list[str] | None:
     if type(calls) is not list or "content" not in message:
         return None
     content = message["content"]
-    if (content is None and not profile.null_content) or (
-        content == "" and not profile.empty_content
-    ):
+    if (content is None and not rules.null_content) or (content == "" and not rules.empty_content):
         return None
     if len(calls) == 1:  # as nearly all are
-        only = _id(calls[0], profile)
+        only = _id(calls[0], rules)
         return None if only is None else [only]
-    ids = [_id(call, profile) for call in calls]
+    ids = [_id(call, rules) for call in calls]
     found = [one for one in ids if one is not None]
     return found if len(set(found)) == len(calls) else None
 
 
-def _id(call: Any, profile: Profile) -> str | None:
+def _id(call: Any, rules: RequestRules) -> str | None:
     """The id of a call; None if something is to be mended."""
     if type(call) is not dict or type(call.get("function")) is not dict:
         return None
     given, text = call.get("id"), call["function"].get("arguments")
     if type(given) is not str or not given or type(text) is not str:
         return None
-    if profile.ids == "mistral" and MISTRAL_ID.fullmatch(given) is None:
+    if rules.ids == "mistral" and MISTRAL_ID.fullmatch(given) is None:
         return None
     try:
         return given if type(orjson.loads(text)) is dict else None

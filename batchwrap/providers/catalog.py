@@ -1,10 +1,6 @@
-"""Presets: what is known of providers and their plans, as dated data files beside this module.
+"""Finds what is known: a plan by its name, a provider by its host or by the name of a model.
 
-`<provider>.toml` has the facts of one provider (see `format.py`). Where it is not known how a
-limit is refilled, the files say it so: a limit for a minute or less looks back ("rolling"),
-which is never too much whatever the provider does, and costs seconds at most; a limit for a
-day refills all the time ("continuous"), since a boundary that is guessed wrong would cost
-hours. Amounts without a source are not in here.
+Files are read at their first use, and kept.
 """
 
 from __future__ import annotations
@@ -17,11 +13,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from batchwrap._forks import LOADING
-from batchwrap.core.provider import UNKNOWN, Provider
+from batchwrap.core.provider import UNKNOWN, Provider, RequestRules
+from batchwrap.core.repair.request.servers import SERVERS
 from batchwrap.errors import ConfigError
-from batchwrap.throttle.presets.format import Plan, Sheet, parse
-
-__all__ = ["Plan", "Sheet", "names", "plan", "provider_of", "sheet", "sheets", "split"]
+from batchwrap.providers.file_format import Plan, ProviderFile, parse
 
 _SUFFIX = ".toml"
 
@@ -36,12 +31,12 @@ def plan(name: str) -> Plan:
         ConfigError: no such plan (the message lists those that there are, the nearest name
             first), or something is wrong with the file.
     """
-    where, short = split(name)
+    where, short = split_plan_name(name)
     own = where.endswith(_SUFFIX)
-    plans = sheet(where).plans if own or where in _files() else {}
+    plans = provider_file(where).plans if own or where in _files() else {}
     if short not in plans:
-        there = [plan.name for plan in plans.values()] if own else names()
-        raise ConfigError("limits", f"no preset {name!r}; there are: {_nearest(name, there)}")
+        there = [plan.name for plan in plans.values()] if own else plan_names()
+        raise ConfigError("limits", f"no plan {name!r}; there are: {_nearest(name, there)}")
     return plans[short]
 
 
@@ -68,24 +63,43 @@ def provider_of(host: str | None = None, model: object = None) -> Provider:
     return _by_prefix().get(prefix, UNKNOWN) if slash else UNKNOWN
 
 
-def names() -> list[str]:
+def provider_named(name: str) -> Provider:
+    """A provider by its name, as its data file is named; `UNKNOWN` if nobody knows it."""
+    return _shipped(name).provider if name in _files() else UNKNOWN
+
+
+def rules_named(name: str) -> RequestRules:
+    """What requests have to obey, by the name of a provider, or of a kind of server.
+
+    Returns:
+        The rules that all have, for a name that nobody knows.
+
+    >>> rules_named("mistral").ids, rules_named("strict-template").system_first
+    ('mistral', True)
+    """
+    if name in SERVERS:
+        return SERVERS[name]
+    return provider_named(name).requests
+
+
+def plan_names() -> list[str]:
     """The names of all plans, sorted."""
-    return sorted(plan.name for sheet in sheets() for plan in sheet.plans.values())
+    return sorted(plan.name for file in provider_files() for plan in file.plans.values())
 
 
-def sheets() -> list[Sheet]:
+def provider_files() -> list[ProviderFile]:
     """All providers' data files, by name."""
     return [_shipped(name) for name in sorted(_files())]
 
 
-def sheet(name: str) -> Sheet:
+def provider_file(name: str) -> ProviderFile:
     """One data file: a provider's, by its name, or your own, by a path that ends in ``.toml``.
 
     Raises:
         ConfigError: no such provider, or something is wrong with the file.
     """
     if name.endswith(_SUFFIX):
-        known = {sheet.provider.name: sheet.provider for sheet in sheets()}
+        known = {file.provider.name: file.provider for file in provider_files()}
         return parse(_text(Path(name)), name, prefix=f"{name}#", known=known)
     if name not in _files():
         there = _nearest(name, _files())
@@ -93,11 +107,13 @@ def sheet(name: str) -> Sheet:
     return _shipped(name)
 
 
-def split(name: str) -> tuple[str, str]:
+def split_plan_name(name: str) -> tuple[str, str]:
     """The parts of a plan's name: the provider or the file, and the plan, empty if none is named.
 
-    >>> split("cerebras/code-max"), split("limits/own.toml#team"), split("limits/own.toml")
-    (('cerebras', 'code-max'), ('limits/own.toml', 'team'), ('limits/own.toml', ''))
+    >>> split_plan_name("cerebras/code-max"), split_plan_name("limits/own.toml#team")
+    (('cerebras', 'code-max'), ('limits/own.toml', 'team'))
+    >>> split_plan_name("limits/own.toml")
+    ('limits/own.toml', '')
     """
     file, mark, short = name.rpartition("#")
     if mark and file.endswith(_SUFFIX):
@@ -129,7 +145,7 @@ def _files() -> dict[str, Traversable]:
 
 
 @cache
-def _shipped(name: str) -> Sheet:
+def _shipped(name: str) -> ProviderFile:
     file = _files()[name]
     with LOADING:
         return parse(_text(file), file.name, prefix=f"{name}/")
@@ -137,9 +153,9 @@ def _shipped(name: str) -> Sheet:
 
 @cache
 def _by_host() -> dict[str, Provider]:
-    return {host: sheet.provider for sheet in sheets() for host in sheet.hosts}
+    return {host: file.provider for file in provider_files() for host in file.hosts}
 
 
 @cache
 def _by_prefix() -> dict[str, Provider]:
-    return {prefix: sheet.provider for sheet in sheets() for prefix in sheet.prefixes}
+    return {prefix: file.provider for file in provider_files() for prefix in file.prefixes}

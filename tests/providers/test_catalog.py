@@ -1,4 +1,4 @@
-"""Presets: dated data, never code."""
+"""What is known of providers: dated data, never code."""
 
 from __future__ import annotations
 
@@ -15,14 +15,21 @@ from batchwrap.core.limits.cost import Rule
 from batchwrap.core.provider import UNKNOWN
 from batchwrap.errors import ConfigError
 from batchwrap.options import Limit
-from batchwrap.throttle.presets import names, plan, provider_of, sheet, sheets, split
-from batchwrap.throttle.presets.format import Plan, parse
+from batchwrap.providers import (
+    plan,
+    plan_names,
+    provider_file,
+    provider_files,
+    provider_of,
+    split_plan_name,
+)
+from batchwrap.providers.file_format import Plan, parse
 
 DAY_S = 86_400
 PROVIDERS = {
-    *("anthropic", "azure", "cerebras", "deepseek", "fireworks", "gemini", "groq", "mistral"),
-    *("moonshot", "nvidia", "openai", "openrouter", "qwen", "sambanova", "together", "vllm"),
-    *("xai", "zai"),
+    *("anthropic", "azure", "bedrock", "cerebras", "cloudflare", "deepseek", "fireworks"),
+    *("gemini", "groq", "mistral", "moonshot", "nvidia", "openai", "openrouter", "qwen"),
+    *("sambanova", "together", "vllm", "xai", "zai"),
 }
 OWN = """
 name = "own"
@@ -118,18 +125,20 @@ def test_a_plan_may_differ_from_its_provider() -> None:
 
 def test_all_providers_are_there() -> None:
     """Each provider has a file of its own, named as the provider is."""
-    files = resources.files("batchwrap.throttle.presets").iterdir()
+    files = resources.files("batchwrap.providers").iterdir()
     stems = {file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")}
-    assert stems == {sheet.provider.name for sheet in sheets()} == PROVIDERS
+    assert stems == {file.provider.name for file in provider_files()} == PROVIDERS
 
 
 @pytest.mark.parametrize("name", sorted(PROVIDERS))
 def test_each_file_is_whole(name: str) -> None:
     """Facts and amounts have a source, a date and a note; a hosted API has hosts."""
-    it = sheet(name)
+    it = provider_file(name)
     assert it.source and it.date and it.note
-    assert it.prefixes
-    assert bool(it.hosts) == (name != "vllm")
+    assert bool(it.prefixes) == (name != "bedrock")
+    assert bool(it.hosts) == (name not in ("bedrock", "vllm"))
+    for stated in it.sources.values():
+        assert stated.source and stated.date
     for short, found in it.plans.items():
         assert found.name == f"{name}/{short}"
         assert found.source and found.date
@@ -139,7 +148,7 @@ def test_each_file_is_whole(name: str) -> None:
 
 def test_nothing_is_claimed_twice() -> None:
     """A host and a model's prefix belong to one provider."""
-    claims = [claim for sheet in sheets() for claim in (*sheet.hosts, *sheet.prefixes)]
+    claims = [claim for file in provider_files() for claim in (*file.hosts, *file.prefixes)]
     assert len(claims) == len(set(claims))
 
 
@@ -149,7 +158,7 @@ def test_an_unknown_name(name: str) -> None:
     with pytest.raises(ConfigError, match="cerebras/code-max") as caught:
         plan(name)
     assert caught.value.option == "limits"
-    assert all(known in str(caught.value) for known in names())
+    assert all(known in str(caught.value) for known in plan_names())
 
 
 def test_the_nearest_name_comes_first() -> None:
@@ -157,7 +166,7 @@ def test_the_nearest_name_comes_first() -> None:
     with pytest.raises(ConfigError, match=r"there are: cerebras/code-max, "):
         plan("cerebras/code-mux")
     with pytest.raises(ConfigError, match=r"there are: mistral, "):
-        sheet("mistal")
+        provider_file("mistal")
 
 
 @pytest.mark.parametrize(
@@ -250,10 +259,10 @@ def test_odd_models_are_no_error(model: object) -> None:
 def test_odd_hosts_and_names_are_no_crash(text: str) -> None:
     """A host that nobody knows is unknown, a name that nobody knows is refused by name."""
     assert provider_of(text).name in {"", *PROVIDERS}
-    if text not in names() and ".toml" not in text:
+    if text not in plan_names() and ".toml" not in text:
         with pytest.raises(ConfigError):
             plan(text)
-    assert "".join(split(text)).replace("/", "") in text.replace("/", "")
+    assert "".join(split_plan_name(text)).replace("/", "") in text.replace("/", "")
 
 
 def test_an_own_file(tmp_path: Path) -> None:
@@ -272,7 +281,10 @@ def test_an_own_file(tmp_path: Path) -> None:
     assert provider.rule == Rule(False, 7, False, False)
     assert (provider.name, provider.context_tokens) == ("own", 1_000)
     assert (provider.caches_prompts, provider.usage_in_streams) == (False, True)
-    assert (sheet(str(file)).hosts, sheet(str(file)).prefixes) == (("llm.example",), ("mine",))
+    assert (provider_file(str(file)).hosts, provider_file(str(file)).prefixes) == (
+        ("llm.example",),
+        ("mine",),
+    )
 
 
 def test_an_own_file_for_a_known_provider(tmp_path: Path) -> None:
@@ -339,7 +351,7 @@ def test_an_own_file_that_is_not_right(tmp_path: Path) -> None:
         ("per_s = 0.5", 'per_s = "1"', "plans.team.limits[0].per_s: '1' is not a number"),
         ("per_s = 0.5", "per = 1", "own.toml: plans.team.limits[0].per: no such field"),
         ("per_s = 0.5", "per_s = 0", "plans.team.limits[0]: Limit.per_s: 0 is not above 0"),
-        ("concurrency", "conc", "plans.team.limits[1]: Limit.kind: 'conc' is not one of"),
+        ("concurrency", "conc", "plans.team.limits[1].kind: 'conc' is not one of"),
         ("Asia/Tokyo", "Asia/None", "plans.team.limits[0]: Limit.zone: 'Asia/None'"),
         ('{ kind = "concurrency", amount = 4 }', "5", "plans.team.limits[1]: 5 is not a table"),
         ("[plans.team]", "[plans.empty]\n[plans.team]", "plans.empty.limits: a plan has at least"),
