@@ -13,7 +13,7 @@ from datetime import datetime, time
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
-from batchwrap.throttle.stores import Spent, Used
+from batchwrap.throttle.stores import BookLine, TokenTotals
 from batchwrap.throttle.stores.contract import DAY_S, MINUTE_S, MINUTES_KEPT_S
 
 # How many are shown: this minute and those before it, and the days before this one.
@@ -33,11 +33,11 @@ class Today:
 
     zone: str
     start_unix_s: float
-    spent: Spent
-    unclear: Spent
+    spent: TokenTotals
+    unclear: TokenTotals
 
     @property
-    def most(self) -> Spent:
+    def most(self) -> TokenTotals:
         """All that may have been spent in it."""
         return _sum([self.spent, self.unclear])
 
@@ -56,12 +56,12 @@ class Page:
 
     account: str
     model: str
-    minutes: tuple[Used, ...]
+    minutes: tuple[BookLine, ...]
     today: tuple[Today, ...]
-    days: tuple[Used, ...]
+    days: tuple[BookLine, ...]
 
 
-def pages(lines: Iterable[Used], now_unix_s: float, zones: Iterable[str] = ()) -> list[Page]:
+def pages(lines: Iterable[BookLine], now_unix_s: float, zones: Iterable[str] = ()) -> list[Page]:
     """The books by account and model, sorted.
 
     Args:
@@ -78,7 +78,7 @@ def pages(lines: Iterable[Used], now_unix_s: float, zones: Iterable[str] = ()) -
 
 
 def _page(
-    account: str, model: str, lines: Sequence[Used], midnights: dict[float, str], now_s: float
+    account: str, model: str, lines: Sequence[BookLine], midnights: dict[float, str], now_s: float
 ) -> Page:
     minutes = [line for line in lines if line.span == "minute"]
     days = [line for line in lines if line.span == "day"]
@@ -96,15 +96,15 @@ def _page(
 
 
 def _since(
-    start_s: float, minutes: Sequence[Used], days: Sequence[Used], zone: str, now_s: float
+    start_s: float, minutes: Sequence[BookLine], days: Sequence[BookLine], zone: str, now_s: float
 ) -> Today:
     whole = [line.spent for line in days if line.start_unix_s >= start_s]
     cut_s = start_s // DAY_S * DAY_S
     if cut_s == start_s:
-        return Today(zone, start_s, _sum(whole), Spent())
+        return Today(zone, start_s, _sum(whole), TokenTotals())
     known = [line for line in minutes if cut_s <= line.start_unix_s < cut_s + DAY_S]
     inside = [line.spent for line in known if line.start_unix_s >= start_s]
-    unclear = Spent()
+    unclear = TokenTotals()
     if start_s < now_s - MINUTES_KEPT_S:
         cut = _sum(line.spent for line in days if line.start_unix_s == cut_s)
         unclear = _less(cut, _sum(line.spent for line in known))
@@ -123,10 +123,10 @@ def _midnight(now_s: float, zone: ZoneInfo | None) -> float:
     return datetime.combine(today, time(), zone).timestamp()
 
 
-def _sum(spent: Iterable[Spent]) -> Spent:
-    return sum(spent, Spent())
+def _sum(spent: Iterable[TokenTotals]) -> TokenTotals:
+    return sum(spent, TokenTotals())
 
 
-def _less(whole: Spent, part: Spent) -> Spent:
+def _less(whole: TokenTotals, part: TokenTotals) -> TokenTotals:
     pairs = zip(astuple(whole), astuple(part), strict=True)
-    return Spent(*(max(0, all_of_it - known) for all_of_it, known in pairs))
+    return TokenTotals(*(max(0, all_of_it - known) for all_of_it, known in pairs))

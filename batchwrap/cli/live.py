@@ -20,8 +20,8 @@ from batchwrap.cli.console import console
 from batchwrap.cli.tables import print_table, said
 from batchwrap.cli.view import Standing, View, as_dict
 from batchwrap.core.limits.state import Snapshot
-from batchwrap.throttle.presence import told
-from batchwrap.throttle.stores import Spent
+from batchwrap.throttle.presence import describe_owner
+from batchwrap.throttle.stores import TokenTotals
 
 _REFRESH_S = 1.0
 _NOTHING = "nothing was spent yet"
@@ -76,7 +76,7 @@ def _parts(view: View) -> Iterator[Table | Text]:
         yield Text(_NOTHING)
         return
     yield _books(view)
-    if any(day.unclear != Spent() for page in view.pages for day in page.today):
+    if any(day.unclear != TokenTotals() for page in view.pages for day in page.today):
         yield Text(_UNCLEAR)
 
 
@@ -147,7 +147,7 @@ def _periods(page: Page) -> Iterator[Row]:
         yield (f"{start:%Y-%m-%d} UTC", *_counts(line.spent, line.spent))
 
 
-def _counts(least: Spent, most: Spent) -> Row:
+def _counts(least: TokenTotals, most: TokenTotals) -> Row:
     pairs = zip(astuple(least), astuple(most), strict=True)
     return tuple(f"{a:,}" if a == b else f"{a:,} to {b:,}" for a, b in pairs)
 
@@ -162,7 +162,7 @@ def _state(now: Snapshot) -> str:
     state = f"{now.running} running, {now.waiting} waiting"
     if now.queue:
         first = now.queue[0]
-        whose = f" (process {told(first.owner)})" if first.owner else ""
+        whose = f" (process {describe_owner(first.owner)})" if first.owner else ""
         state += f", the first for {first.waited_s:,.1f} s{whose}"
     return f"{state}, closed for {now.closed_s:,.1f} s" if now.closed_s else state
 

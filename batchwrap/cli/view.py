@@ -15,9 +15,9 @@ from batchwrap.options import Limit, Throttle
 from batchwrap.providers import plan
 from batchwrap.throttle.accounts import Account, Origin
 from batchwrap.throttle.budget import Budget
-from batchwrap.throttle.presence import told
+from batchwrap.throttle.presence import describe_owner
 from batchwrap.throttle.scope import LimitScope
-from batchwrap.throttle.stores import Used
+from batchwrap.throttle.stores import BookLine
 from batchwrap.throttle.stores.contract import DAY_S
 
 _SHARED = ("sqlite:", "redis:", "rediss:", "redis+", "rediss+", "unix:")
@@ -151,7 +151,7 @@ def _today_as_dict(day: Today) -> dict[str, Any]:
     return {"zone": day.zone, "start": start, "spent": spent, "unclear": unclear}
 
 
-def _line_as_dict(line: Used) -> dict[str, Any]:
+def _line_as_dict(line: BookLine) -> dict[str, Any]:
     return {"start": _iso(line.start_unix_s), "spent": asdict(line.spent)}
 
 
@@ -169,7 +169,11 @@ def _standing_as_dict(standing: Standing) -> dict[str, Any]:
 
 def _now_as_dict(now: Snapshot) -> dict[str, Any]:
     queue = [
-        {"process": told(one.owner), "waited_s": one.waited_s, "amounts": list(one.amounts)}
+        {
+            "process": describe_owner(one.owner),
+            "waited_s": one.waited_s,
+            "amounts": list(one.amounts),
+        }
         for one in now.queue
     ]
     return {

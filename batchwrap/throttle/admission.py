@@ -21,7 +21,7 @@ from batchwrap.throttle.pool import Pool
 from batchwrap.throttle.reservation import OnWait, Reservation
 from batchwrap.throttle.scope import LimitScope
 from batchwrap.throttle.signal import UNCLOSED, TaskSignal, ThreadSignal, Waits
-from batchwrap.throttle.stores import Spent
+from batchwrap.throttle.stores import TokenTotals
 from batchwrap.throttle.streams import OpenStream, line_of_caller
 
 # What a refusal calls the period of a limit, by its length.
@@ -218,7 +218,7 @@ class AdmissionRequest:
         self.limiter.settle(held, spent)
         if spent.requests:
             used = usage or Usage(round(spent.input_tokens), round(spent.output_tokens))
-            entry = Spent(1, used.prompt_tokens, used.cached_tokens, used.completion_tokens)
+            entry = TokenTotals(1, used.prompt_tokens, used.cached_tokens, used.completion_tokens)
             account = held.account
             self.limiter.run(held, held.store.spend, account.name, self.model, entry)
             self.pool.came_back(account, self.scope_name)

@@ -45,7 +45,7 @@ def is_alive(owner: str) -> bool | None:
     return found[_STATE] not in _DEAD and found[_STARTED] == started
 
 
-def told(owner: str) -> str:
+def describe_owner(owner: str) -> str:
     """The same for a person: ``"1234 on host"``."""
     host, _, rest = owner.partition("/")
     return f"{rest.partition('/')[0]} on {host}" if rest else owner

@@ -15,10 +15,10 @@ from batchwrap.options import Throttle
 # crowd of waiters does not come back in the same instant.
 _JITTER = 0.1
 # The least wait of who was refused although he had waited as long as he was told to.
-_AGAIN_S, _MOST_AGAIN_S = 0.25, 4.0
+_AGAIN_S, _MAX_AGAIN_S = 0.25, 4.0
 
 
-class Refused(Exception):
+class RefusedAttempt(Exception):
     """The outcome that tenacity's parts see.
 
     Attributes:
@@ -38,7 +38,7 @@ def default_retrying() -> tenacity.BaseRetrying:
     quarter of a second at least, then for half a second, and so on.
     """
     return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(Refused),
+        retry=tenacity.retry_if_exception_type(RefusedAttempt),
         stop=tenacity.stop_after_attempt(6),
         wait=_AskedOrExponential(),
     )
@@ -51,11 +51,11 @@ class _AskedOrExponential(tenacity.wait.wait_base):
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome else None
-        asked_s = _floor_s(error.refusal) if isinstance(error, Refused) else None
+        asked_s = _floor_s(error.refusal) if isinstance(error, RefusedAttempt) else None
         if asked_s is None:
             return self._unasked(retry_state)
         again = retry_state.attempt_number - 2
-        return max(asked_s, min(_AGAIN_S * 2.0**again, _MOST_AGAIN_S) if again >= 0 else 0.0)
+        return max(asked_s, min(_AGAIN_S * 2.0**again, _MAX_AGAIN_S) if again >= 0 else 0.0)
 
 
 def backoff(throttle: Throttle) -> Callable[[Refusal], float | None]:
@@ -64,8 +64,8 @@ def backoff(throttle: Throttle) -> Callable[[Refusal], float | None]:
     state = tenacity.RetryCallState(retry_object=retrying, fn=None, args=(), kwargs={})
 
     def wait_after(refusal: Refusal) -> float | None:
-        error = Refused(refusal)
-        state.set_exception((Refused, error, None))
+        error = RefusedAttempt(refusal)
+        state.set_exception((RefusedAttempt, error, None))
         state.attempt_number += refusal.tries - 1
         if not retrying.retry(state) or retrying.stop(state):
             return None

@@ -23,7 +23,7 @@ _log = logging.getLogger("batchwrap")
 DROPPED_S = 1.0
 # If it is not, after so long it is worth a word.
 IDLE_S = 5.0
-_MOST_FRAMES = 100
+_MAX_FRAMES = 100
 
 _OURS = str(Path(__file__).parents[1])
 # Where Python and installed packages are; whatever stands elsewhere is the user's program.
@@ -85,7 +85,7 @@ class OpenStream:
 def line_of_caller() -> str:
     """The innermost line of the user's own program, as ``file:number``; empty if there is none."""
     frame = sys._getframe(1)
-    for _ in range(_MOST_FRAMES):
+    for _ in range(_MAX_FRAMES):
         name = frame.f_code.co_filename
         if not _is_foreign(name):
             return f"{name}:{frame.f_lineno}"

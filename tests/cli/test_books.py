@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.cli.books import Page, Today, pages
-from batchwrap.throttle.stores import MemoryStore, Spent
+from batchwrap.throttle.stores import MemoryStore, TokenTotals
 from batchwrap.throttle.stores.contract import DAY_S, MINUTES_KEPT_S
 
 ZONES = ["America/Los_Angeles", "Asia/Tokyo", "Asia/Kathmandu"]
@@ -26,7 +26,7 @@ def page_of(now_s: float, spends: list[tuple[float, int]]) -> Page:
     clock = [0.0]
     store = MemoryStore(lambda: clock[0])
     for clock[0], amount in sorted(spends):
-        store.spend("a", "m", Spent(1, amount))
+        store.spend("a", "m", TokenTotals(1, amount))
     [page] = pages(store.usage(), now_s, ZONES)
     return page
 
@@ -75,7 +75,7 @@ def test_a_day_that_has_just_begun() -> None:
     times = {"07:50": 5, "08:10": 7}
     spends = [(unix(f"2026-11-21T{at}"), amount) for at, amount in times.items()]
     day = today(page_of(unix("2026-11-21T08:40"), spends), "America/Los_Angeles")
-    assert (astuple(day.spent), day.unclear) == ((1, 7, 0, 0), Spent())
+    assert (astuple(day.spent), day.unclear) == ((1, 7, 0, 0), TokenTotals())
 
 
 def test_minutes_and_days() -> None:
@@ -93,7 +93,7 @@ def test_pages() -> None:
     """Each account and model has its own."""
     store = MemoryStore()
     for account, model in (("b", "m"), ("a", "n"), ("a", "m"), ("a", "n")):
-        store.spend(account, model, Spent(1, 10, 4, 2))
+        store.spend(account, model, TokenTotals(1, 10, 4, 2))
     found = pages(store.usage(), datetime.now(UTC).timestamp())
     assert [(page.account, page.model) for page in found] == [("a", "m"), ("a", "n"), ("b", "m")]
     assert sum(line.spent.requests for line in found[1].minutes) == 2

@@ -24,7 +24,7 @@ from batchwrap.core.limits.windows import meters
 from batchwrap.lab import Entry, Lab, Reply
 from batchwrap.options import Limit
 from batchwrap.throttle.presence import new_owner
-from batchwrap.throttle.stores import Spent, open_store
+from batchwrap.throttle.stores import TokenTotals, open_store
 from tests.cli.commands import invoke
 from tests.throttle.redis_server import BINARY, REQUIRED, RedisServer
 
@@ -275,7 +275,7 @@ def test_accounts_without_a_plan(tmp_path: Path) -> None:
 
 def test_a_day_that_is_not_clear(capsys: pytest.CaptureFixture[str]) -> None:
     """Both bounds are shown, and why there are two."""
-    day = Today("Asia/Tokyo", 0.0, Spent(1, 1_000, 0, 3), Spent(1, 500, 0, 0))
+    day = Today("Asia/Tokyo", 0.0, TokenTotals(1, 1_000, 0, 3), TokenTotals(1, 500, 0, 0))
     view = View("redis://host", 90_000.0, [Page("a", "m", (), (day,), ())], [], [])
     show(lambda: view, as_json=False)
     said = capsys.readouterr().out
@@ -287,7 +287,7 @@ def test_a_day_that_is_not_clear(capsys: pytest.CaptureFixture[str]) -> None:
 def test_names_of_others(tmp_path: Path) -> None:
     """A model's name is shown as it is, but cannot control the terminal."""
     store = open_store(f"sqlite:///{tmp_path / 'budget.db'}")
-    store.spend("a", "[red]\x1b[2J", Spent(1, 2, 0, 3))
+    store.spend("a", "[red]\x1b[2J", TokenTotals(1, 2, 0, 3))
     shown = invoke("limits", "--store", store.name).stdout
     assert "[red]�[2J" in shown and "\x1b" not in shown
 
@@ -328,7 +328,7 @@ def test_redis(tmp_path: Path) -> None:
     """A server is read in the same way, without showing its password; exit code 1 if it is gone."""
     with RedisServer(tmp_path, "--requirepass", "secret") as server:
         url = server.url.replace("redis://", "redis://:secret@")
-        open_store(url).spend("a", "m", Spent(1, 2, 0, 3))
+        open_store(url).spend("a", "m", TokenTotals(1, 2, 0, 3))
         result = invoke("limits", "--store", url, "--json", "cerebras/code-max")
         view = json.loads(result.stdout)
         assert view["store"] == f"{server.url}/0"

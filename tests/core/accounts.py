@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from batchwrap.core.limits import account
 from batchwrap.core.limits.account import ARRIVAL_S
-from batchwrap.core.limits.state import Admission, Seen, Snapshot, State, empty
+from batchwrap.core.limits.state import AccountState, Admission, Seen, Snapshot, empty
 from batchwrap.core.limits.windows import Meter, meters
 from batchwrap.options import Limit
 
@@ -30,12 +30,12 @@ class Account:
         self._kept = json.dumps(empty(START))
 
     @property
-    def state(self) -> State:
+    def state(self) -> AccountState:
         """The state, as it would come from a store."""
-        state: State = json.loads(self._kept)
+        state: AccountState = json.loads(self._kept)
         return state
 
-    def _keep(self, change: Callable[[State], Any]) -> Any:
+    def _keep(self, change: Callable[[AccountState], Any]) -> Any:
         state = self.state
         result = change(state)
         self._kept = json.dumps(state, allow_nan=False)
@@ -55,14 +55,14 @@ class Account:
         """Reserve, and be admitted."""
         assert self.reserve(ticket, *amounts, **options).status == "admitted"
 
-    def arrived(self, lease: str) -> None:
+    def arrived(self, ticket: str) -> None:
         """It is with the provider."""
-        self._keep(lambda state: account.arrived(state, self.meters, lease, now=self.now))
+        self._keep(lambda state: account.arrived(state, self.meters, ticket, now=self.now))
 
-    def settle(self, lease: str, *spent: float) -> None:
+    def settle(self, ticket: str, *spent: float) -> None:
         """It is over."""
         given = list(spent) * (len(self.meters) if len(spent) == 1 else 1)
-        self._keep(lambda state: account.settle(state, self.meters, lease, given, now=self.now))
+        self._keep(lambda state: account.settle(state, self.meters, ticket, given, now=self.now))
 
     def leave(self, ticket: str) -> None:
         """Give up."""
@@ -76,13 +76,13 @@ class Account:
         """The provider wants no more for a while."""
         self._keep(lambda state: account.close_for(state, seconds, now=self.now))
 
-    def crowded(self, lease: str, seconds: float = 1.0) -> None:
+    def crowded(self, ticket: str, seconds: float = 1.0) -> None:
         """The provider has refused it: too many run."""
-        self._keep(lambda state: account.crowded(state, self.meters, lease, seconds, now=self.now))
+        self._keep(lambda state: account.crowded(state, self.meters, ticket, seconds, now=self.now))
 
-    def learn(self, lease: str, *seen: Seen) -> None:
+    def learn(self, ticket: str, *seen: Seen) -> None:
         """The headers of its answer."""
-        self._keep(lambda state: account.learn(state, self.meters, lease, seen, now=self.now))
+        self._keep(lambda state: account.learn(state, self.meters, ticket, seen, now=self.now))
 
     def snapshot(self) -> Snapshot:
         """As it is now."""
@@ -117,9 +117,9 @@ class Told:
         self.done: list[dict[str, float]] = []
 
     def admitted(self, ticket: str, amount: float, at: float) -> None:
-        """A lease begins."""
-        lease = {"at": at, "arrives": at + ARRIVAL_S, "ends": inf, "amount": amount}
-        self.open[ticket] = lease
+        """A reservation begins."""
+        held = {"at": at, "arrives": at + ARRIVAL_S, "ends": inf, "amount": amount}
+        self.open[ticket] = held
         self.done.append(self.open[ticket])
 
     def arrived(self, ticket: str, at: float) -> None:

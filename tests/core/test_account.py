@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core.limits.account import ARRIVAL_S, LEAST_WAIT_S, TTL_S
+from batchwrap.core.limits.account import ARRIVAL_S, MIN_WAIT_S, TTL_S
 from batchwrap.core.limits.state import Admission, Place, Seen
 from batchwrap.core.limits.windows import meters
 from batchwrap.options import Limit
@@ -83,8 +83,8 @@ def test_a_clock_that_jumps_makes_no_short_periods(
 def test_never_more_at_the_same_time(steps: list[tuple[str, int, int, float]]) -> None:
     """Never more run than may."""
     told = run(Account(RUNNING, Limit("tokens", 1e6)), steps)
-    for lease in told.done:
-        assert sum(one["at"] <= lease["at"] < one["ends"] for one in told.done) <= 3
+    for held in told.done:
+        assert sum(one["at"] <= held["at"] < one["ends"] for one in told.done) <= 3
 
 
 @given(STEPS)
@@ -106,10 +106,10 @@ def test_nothing_is_lost(steps: list[tuple[str, int, int, float]]) -> None:
     """When all is settled or given up, every bucket is full again after a while."""
     one = Account(RUNNING, *MODES)
     run(one, steps)
-    for lease in one.state["leases"]:
-        one.settle(lease, 0)
-    for ticket in one.state["queue"]:
-        one.leave(ticket["id"])
+    for ticket in one.state["leases"]:
+        one.settle(ticket, 0)
+    for waiting in one.state["queue"]:
+        one.leave(waiting["id"])
     one.now = max(one.now, START) + 200 + 1e5
     shot = one.snapshot()
     assert [level.free for level in shot.levels] == [3, 600, 600, 600]
@@ -204,7 +204,7 @@ def test_what_refills_went_by_for_does_not_come_back() -> None:
 
 
 def test_giving_back_twice_what_was_one() -> None:
-    """What one lease gives back makes less of what another can."""
+    """What one reservation gives back makes less of what another can."""
     one = Account(CONTINUOUS)
     one.take("a", 300)
     one.take("b", 300)
@@ -420,7 +420,7 @@ def poll(one: Account, seconds: float, ticket: str, *amounts: float) -> str:
 
 
 def test_who_dies_at_once_has_spent_it_all() -> None:
-    """Tokens of a lease that runs out before it is known to have arrived stay spent, too."""
+    """Tokens of a reservation that runs out before it is known to have arrived stay spent, too."""
     one = Account(CONTINUOUS)
     one.take("a", 600, owner="me")
     one.now += ARRIVAL_S / 2
@@ -470,8 +470,8 @@ def test_asking_again_is_worth_it() -> None:
     one = Account(CONTINUOUS)
     one.take("a", 600)
     one.arrived("a")
-    assert one.reserve("b", 0.001).wait_s == LEAST_WAIT_S
-    assert one.reserve("c", 0.001).wait_s == LEAST_WAIT_S
+    assert one.reserve("b", 0.001).wait_s == MIN_WAIT_S
+    assert one.reserve("c", 0.001).wait_s == MIN_WAIT_S
 
 
 def test_closed() -> None:

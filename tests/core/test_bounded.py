@@ -6,8 +6,8 @@ from batchwrap.core.exchange.model_observations import MOST_MODELS, ModelObserva
 from batchwrap.core.tally import MOST_EVENTS, Tally
 from batchwrap.stats import MOST_MODELS as MOST_COUNTED
 from batchwrap.stats import OTHER_MODELS, Counters, directive_counter, malformed_counter
-from batchwrap.throttle.stores.contract import Spent
-from batchwrap.throttle.stores.memory import MOST_LINES, MemoryStore
+from batchwrap.throttle.stores.contract import TokenTotals
+from batchwrap.throttle.stores.memory import MAX_LINES, MemoryStore
 
 
 def test_models_that_are_named_once() -> None:
@@ -65,8 +65,8 @@ def test_events_of_one_request() -> None:
 def test_the_books_of_the_memory_store() -> None:
     """What models without number have spent is kept together, and adds up."""
     store = MemoryStore(clock=lambda: 0.0)
-    for number in range(MOST_LINES):
-        store.spend("account", f"m{number}", Spent(1))
+    for number in range(MAX_LINES):
+        store.spend("account", f"m{number}", TokenTotals(1))
     lines = [line for line in store.usage("account") if line.span == "minute"]
-    assert len(store.usage("account")) <= MOST_LINES + 2
-    assert sum(line.spent.requests for line in lines) == MOST_LINES
+    assert len(store.usage("account")) <= MAX_LINES + 2
+    assert sum(line.spent.requests for line in lines) == MAX_LINES

@@ -7,24 +7,24 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.core.limits.account import MOST_PATIENCE, PATIENCE
+from batchwrap.core.limits.account import MAX_PATIENCE, PATIENCE
 from batchwrap.options import Limit
 from tests.core.accounts import Account
 
 
-def refused(one: Account, lease: str, seconds: float = 1.0) -> None:
+def refused(one: Account, ticket: str, seconds: float = 1.0) -> None:
     """The provider refuses it, and it enters the queue again."""
-    one.crowded(lease, seconds)
-    one.settle(lease, *[0.0] * len(one.meters))
+    one.crowded(ticket, seconds)
+    one.settle(ticket, *[0.0] * len(one.meters))
 
 
 def burst(one: Account, asked: int, real: int) -> int:
     """So many ask at once; the provider takes the first ones. How many refusals that takes."""
     taken = [f"t{n}" for n in range(asked) if one.reserve(f"t{n}", *_all(one)).status == "admitted"]
-    for lease in taken[real:]:
-        refused(one, lease)
-    for lease in taken[:real]:
-        one.settle(lease, *[0.0] * len(one.meters))
+    for ticket in taken[real:]:
+        refused(one, ticket)
+    for ticket in taken[:real]:
+        one.settle(ticket, *[0.0] * len(one.meters))
     for n in range(asked):
         one.leave(f"t{n}")
     return len(taken[real:])
@@ -71,7 +71,7 @@ def test_it_grows_slowly_and_more_slowly() -> None:
         one.settle("a")
         one.leave("b")
         ended += 1
-    assert waits == [PATIENCE * 2**n for n in range(5)] + [MOST_PATIENCE] * 2
+    assert waits == [PATIENCE * 2**n for n in range(5)] + [MAX_PATIENCE] * 2
 
 
 def test_a_limit_of_the_users_own_holds_as_well() -> None:

@@ -110,7 +110,7 @@ def test_more_is_left_only_for_one_that_was_alone() -> None:
 
 
 def test_the_header_of_an_earlier_period() -> None:
-    """A period that is over says nothing of the present one; nor does a lease that is gone."""
+    """A period that is over says nothing of the present one; nor does a settled request."""
     one = Account(FIXED)
     one.take("a", 100)
     one.now += 64

@@ -22,7 +22,7 @@ import pytest
 from batchwrap.core.limits.cost import NOTHING, Cost
 from batchwrap.errors import LimitExceeded, StoreRefused, StoreUnavailable
 from batchwrap.options import Limit
-from batchwrap.throttle.presence import is_alive, new_owner, told
+from batchwrap.throttle.presence import describe_owner, is_alive, new_owner
 from batchwrap.throttle.stores import MemoryStore, open_store
 from batchwrap.throttle.stores.turnstile import Turnstile
 from batchwrap.throttle.worker import Worker
@@ -371,7 +371,7 @@ def test_who_is_alive() -> None:
     """This process is; one that ended is not, nor one that got its number; elsewhere, who knows."""
     me = new_owner()
     host, pid, started, machine, nonce = me.split("/")
-    assert told(me) == f"{os.getpid()} on {host}"
+    assert describe_owner(me) == f"{os.getpid()} on {host}"
     if not machine:
         pytest.skip("this system does not tell")
     assert is_alive(me)

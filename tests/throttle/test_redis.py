@@ -17,11 +17,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchwrap.core.limits import account
-from batchwrap.core.limits.state import Seen, State, empty
+from batchwrap.core.limits.state import AccountState, Seen, empty
 from batchwrap.core.limits.windows import Meter, meters
 from batchwrap.errors import ConfigError, StoreRefused, StoreUnavailable
 from batchwrap.options import Limit
-from batchwrap.throttle.stores.contract import DAYS_KEPT_S, MINUTES_KEPT_S, Spent
+from batchwrap.throttle.stores.contract import DAYS_KEPT_S, MINUTES_KEPT_S, TokenTotals
 from tests.strategies import examples
 from tests.throttle.conftest import StartRedis
 from tests.throttle.redis_server import REQUIRED, RedisServer, free_port
@@ -67,7 +67,6 @@ VALUES = {
     "amounts": st.lists(SHARES, min_size=MOST_LIMITS, max_size=MOST_LIMITS),
     "spent": st.lists(SPENT, min_size=MOST_LIMITS, max_size=MOST_LIMITS),
     "ticket": HOLDERS,
-    "lease": HOLDERS,
     "owner": OWNERS,
     "holders": st.lists(HOLDERS, max_size=3),
     "priority": st.integers(-1, 1),
@@ -79,13 +78,13 @@ TAKEN = ("amounts", "ticket", "priority", "owner", "max_wait_s")
 # Each operation with its arguments, as often as it is wanted.
 OPERATIONS = [
     *[("reserve", TAKEN)] * 12,
-    *[("arrived", ("lease",))] * 3,
-    *[("settle", ("lease", "spent"))] * 3,
+    *[("arrived", ("ticket",))] * 3,
+    *[("settle", ("ticket", "spent"))] * 3,
     ("leave", ("ticket",)),
     *[("renew", ("owner", "holders"))] * 2,
     ("close_for", ("seconds",)),
-    *[("crowded", ("lease", "seconds"))] * 2,
-    *[("learn", ("lease", "seen"))] * 6,
+    *[("crowded", ("ticket", "seconds"))] * 2,
+    *[("learn", ("ticket", "seen"))] * 6,
     ("snapshot", ()),
 ]
 PASSED = st.sampled_from(
@@ -154,7 +153,7 @@ def numbers(value: Any) -> Any:
 
 
 def by_python(
-    state: State, used: Sequence[Meter], name: str, asked: dict[str, Any], now: float
+    state: AccountState, used: Sequence[Meter], name: str, asked: dict[str, Any], now: float
 ) -> Any:
     """The reply of the operation in Python."""
     with_meters = () if name == "close_for" else (used,)
@@ -172,10 +171,10 @@ def by_redis(
 # Tokens come back by a header: seldom found by chance.
 ALL_IS_LEFT = [
     (0.0, None, "reserve", {"amounts": [0.25], "ticket": "a"}),
-    (0.0, None, "settle", {"lease": "a", "spent": [0.5]}),
+    (0.0, None, "settle", {"ticket": "a", "spent": [0.5]}),
     (0.0, None, "reserve", {"amounts": [0.125], "ticket": "b"}),
-    (0.0, None, "learn", {"lease": "b", "seen": [Seen(0, 1.0, None)]}),
-    (0.0, None, "learn", {"lease": "b", "seen": [Seen(0, 1.0, 1.0)]}),
+    (0.0, None, "learn", {"ticket": "b", "seen": [Seen(0, 1.0, None)]}),
+    (0.0, None, "learn", {"ticket": "b", "seen": [Seen(0, 1.0, 1.0)]}),
 ]
 
 
@@ -251,7 +250,7 @@ def seconds(told: tuple[int, int]) -> float:
 def test_nothing_but_names(store: RedisStore, raw: Any) -> None:
     """All that is kept stands under the account's own name."""
     store.reserve("k", CONTINUOUS, [1], "a")
-    store.spend("k", "m", Spent(1))
+    store.spend("k", "m", TokenTotals(1))
     assert set(raw.keys()) == {
         "batchwrap:{k}:account:2",
         "batchwrap:{k}:minute",
@@ -279,7 +278,7 @@ def test_an_account_that_is_never_full_again(store: RedisStore, raw: Any) -> Non
 
 def test_books_go_by_themselves(store: RedisStore, raw: Any) -> None:
     """Minutes and days that nobody adds to are forgotten."""
-    store.spend("k", "m", Spent(1))
+    store.spend("k", "m", TokenTotals(1))
     assert raw.ttl("batchwrap:{k}:minute") == pytest.approx(MINUTES_KEPT_S, abs=5)
     assert raw.ttl("batchwrap:{k}:day") == pytest.approx(DAYS_KEPT_S, abs=5)
 
@@ -287,7 +286,7 @@ def test_books_go_by_themselves(store: RedisStore, raw: Any) -> None:
 @pytest.mark.parametrize("key", ["a:m", "", "}", "{b", "a}:{b}", "ключ"])
 def test_odd_names(store: RedisStore, key: str) -> None:
     """Accounts and models may be called anything."""
-    store.spend(key, "a model, \n of {ours}", Spent(1, 2, 3, 4))
+    store.spend(key, "a model, \n of {ours}", TokenTotals(1, 2, 3, 4))
     assert [(line.key, line.model) for line in store.usage()] == [
         (key, "a model, \n of {ours}")
     ] * 2
@@ -297,9 +296,9 @@ def test_odd_names(store: RedisStore, key: str) -> None:
 
 def test_large_counts(store: RedisStore) -> None:
     """Books are exact as far as any provider counts."""
-    store.spend("k", "m", Spent(1, 10**15, 0, 1))
-    store.spend("k", "m", Spent(1, 1, 0, 10**15))
-    assert store.usage("k")[0].spent == Spent(2, 10**15 + 1, 0, 10**15 + 1)
+    store.spend("k", "m", TokenTotals(1, 10**15, 0, 1))
+    store.spend("k", "m", TokenTotals(1, 1, 0, 10**15))
+    assert store.usage("k")[0].spent == TokenTotals(2, 10**15 + 1, 0, 10**15 + 1)
 
 
 def test_many_at_once(store: RedisStore) -> None:
@@ -315,7 +314,7 @@ def test_in_a_cluster(start_redis: StartRedis, store: RedisStore, raw: Any) -> N
     """All keys of an account are in one slot, and accounts in different ones."""
     for key in ("a:m", "b:m", "a}b"):
         store.reserve(key, CONTINUOUS, [1], "t")
-        store.spend(key, "m", Spent(1))
+        store.spend(key, "m", TokenTotals(1))
     server = start_redis("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     with redis.Redis.from_url(server.url) as client:
         slots = [client.cluster("KEYSLOT", key) for key in raw.keys()]  # noqa: SIM118
@@ -378,7 +377,7 @@ def refused(url: str, message: str, kind: type[StoreUnavailable] = StoreUnavaila
         for operation in (
             lambda: store.reserve("k", CONTINUOUS, [1], "a"),
             lambda: store.settle("k", CONTINUOUS, "a", [1]),
-            lambda: store.spend("k", "m", Spent(1)),
+            lambda: store.spend("k", "m", TokenTotals(1)),
         ):
             with pytest.raises(StoreUnavailable, match=f"(?i){message}") as caught:
                 operation()

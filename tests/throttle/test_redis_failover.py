@@ -17,7 +17,7 @@ from batchwrap.core.limits.windows import meters
 from batchwrap.errors import ConfigError, StoreRefused, StoreUnavailable
 from batchwrap.options import Limit
 from batchwrap.throttle.stores import open_store
-from batchwrap.throttle.stores.contract import Spent
+from batchwrap.throttle.stores.contract import TokenTotals
 from tests.throttle.redis_cluster import Cluster, RedisServers, Watched
 from tests.throttle.redis_server import BINARY, REQUIRED, free_port, wait_until
 
@@ -29,8 +29,8 @@ if not REQUIRED:
 from batchwrap.throttle.stores.redis import account_key
 
 # A budget that does not come back while the test runs.
-MOST = 300
-ONCE = meters([Limit("requests", MOST, 1e9)])
+MAX_AMOUNT = 300
+ONCE = meters([Limit("requests", MAX_AMOUNT, 1e9)])
 
 
 @pytest.fixture(params=[Cluster, Watched])
@@ -70,7 +70,7 @@ print(taken)
 def test_a_master_dies(servers: RedisServers) -> None:
     """Three processes go on at the replica that takes over, and share what the limit allows."""
     key = uuid4().hex
-    command = [sys.executable, "-W", "error", "-c", TAKER, servers.url, key, str(MOST)]
+    command = [sys.executable, "-W", "error", "-c", TAKER, servers.url, key, str(MAX_AMOUNT)]
     takers = [Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) for _ in range(3)]
     for taker in takers:
         assert taker.stdout is not None
@@ -78,7 +78,7 @@ def test_a_master_dies(servers: RedisServers) -> None:
     servers.servers[servers.master_of(account_key(key))].kill()
     told = [taker.communicate("go on\n", timeout=60) for taker in takers]
     assert [errors for _, errors in told] == [""] * 3
-    assert sum(int(taken) for taken, _ in told) == MOST
+    assert sum(int(taken) for taken, _ in told) == MAX_AMOUNT
 
 
 def test_what_no_replica_has_does_not_count(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_what_no_replica_has_does_not_count(tmp_path: Path) -> None:
         replica = servers.servers[servers.replica_of(master)]
         os.kill(replica.process.pid, signal.SIGSTOP)
         with ThreadPoolExecutor(1) as threads:
-            asked = threads.submit(store.reserve, key, ONCE, [MOST - 1], "second")
+            asked = threads.submit(store.reserve, key, ONCE, [MAX_AMOUNT - 1], "second")
             wait_until(lambda: open_running(servers.servers[master].url, key) == 2)
             servers.servers[master].kill()
             assert not asked.done()
@@ -134,7 +134,7 @@ def test_a_slot_moves(tmp_path: Path) -> None:
     """An account whose slot is on its way to another node is found in either."""
     with Cluster(tmp_path) as servers, closing(open_store(servers.url)) as store:
         name = account_key("k")
-        assert store.reserve("k", ONCE, [MOST - 1], "a").status == "admitted"
+        assert store.reserve("k", ONCE, [MAX_AMOUNT - 1], "a").status == "admitted"
         source = servers.master_of(name)
         target = next(port for port in servers.masters() if port != source)
         ask = {port: servers.servers[port].ask for port in (source, target)}
@@ -157,7 +157,7 @@ def test_books_of_all_nodes(redis_cluster: RedisServers) -> None:
     redis_cluster.empty()
     with closing(open_store(redis_cluster.url)) as store:
         for number in range(12):
-            store.spend(f"account {number}", "m", Spent(1))
+            store.spend(f"account {number}", "m", TokenTotals(1))
         assert len({line.key for line in store.usage()}) == 12
 
 

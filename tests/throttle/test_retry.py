@@ -5,7 +5,7 @@ import tenacity
 
 from batchwrap.core.limits.refusal import Refusal
 from batchwrap.options import Throttle
-from batchwrap.throttle.retry import Refused, backoff, never
+from batchwrap.throttle.retry import RefusedAttempt, backoff, never
 
 
 def waits(throttle: Throttle, *asked_s: float | None) -> list[float | None]:
@@ -44,7 +44,7 @@ def test_tenacitys_own_parts() -> None:
         stop=tenacity.stop_after_attempt(3),
         wait=tenacity.wait_fixed(2),
         retry=tenacity.retry_if_exception(
-            lambda error: isinstance(error, Refused) and error.refusal.status == 429
+            lambda error: isinstance(error, RefusedAttempt) and error.refusal.status == 429
         ),
     )
     first, second, third = waits(Throttle(retry=retry), None, 5.0, None)

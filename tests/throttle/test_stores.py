@@ -19,7 +19,7 @@ from batchwrap.core.limits.state import Seen
 from batchwrap.core.limits.windows import meters
 from batchwrap.errors import ConfigError, StoreRefused, StoreUnavailable
 from batchwrap.options import Limit
-from batchwrap.throttle.stores import Spent, Store, Used, open_store
+from batchwrap.throttle.stores import BookLine, Store, TokenTotals, open_store
 from batchwrap.throttle.stores.sqlite import SqliteStore
 from tests.core.accounts import CONTINUOUS, FIXED, ROLLING, RUNNING, START, STEPS, Account
 
@@ -139,30 +139,30 @@ def test_the_books(store: Store, clock: Clock) -> None:
     """What was used is added up by account, model, minute and day."""
     day = int(START // 86_400 * 86_400)
     clock.now = day + 30.0
-    store.spend("a", "m", Spent(1, 100, 50, 10))
-    store.spend("a", "m", Spent(1, 200, 0, 20))
-    store.spend("a", "n", Spent(1, 1, 0, 0))
-    store.spend("b", "m", Spent(1, 2, 0, 0))
+    store.spend("a", "m", TokenTotals(1, 100, 50, 10))
+    store.spend("a", "m", TokenTotals(1, 200, 0, 20))
+    store.spend("a", "n", TokenTotals(1, 1, 0, 0))
+    store.spend("b", "m", TokenTotals(1, 2, 0, 0))
     clock.now += 60
-    store.spend("a", "m", Spent(1, 5, 0, 5))
+    store.spend("a", "m", TokenTotals(1, 5, 0, 5))
     assert store.usage("a") == [
-        Used("a", "m", "day", day, Spent(3, 305, 50, 35)),
-        Used("a", "n", "day", day, Spent(1, 1, 0, 0)),
-        Used("a", "m", "minute", day, Spent(2, 300, 50, 30)),
-        Used("a", "n", "minute", day, Spent(1, 1, 0, 0)),
-        Used("a", "m", "minute", day + 60, Spent(1, 5, 0, 5)),
+        BookLine("a", "m", "day", day, TokenTotals(3, 305, 50, 35)),
+        BookLine("a", "n", "day", day, TokenTotals(1, 1, 0, 0)),
+        BookLine("a", "m", "minute", day, TokenTotals(2, 300, 50, 30)),
+        BookLine("a", "n", "minute", day, TokenTotals(1, 1, 0, 0)),
+        BookLine("a", "m", "minute", day + 60, TokenTotals(1, 5, 0, 5)),
     ]
     assert {line.key for line in store.usage()} == {"a", "b"}
 
 
 def test_old_books(store: Store, clock: Clock) -> None:
     """Minutes are forgotten after an hour or so, days after some weeks."""
-    store.spend("a", "m", Spent(1))
+    store.spend("a", "m", TokenTotals(1))
     clock.now += 2 * 3_600
-    store.spend("a", "m", Spent(1))
+    store.spend("a", "m", TokenTotals(1))
     assert sorted(line.span for line in store.usage("a")) == ["day", "minute"]
     clock.now += 40 * 86_400
-    store.spend("a", "m", Spent(1))
+    store.spend("a", "m", TokenTotals(1))
     assert [line.spent.requests for line in store.usage("a")] == [1, 1]
 
 
@@ -228,10 +228,10 @@ def test_over_a_restart(url: str) -> None:
     """A quota that was used stays used, in another process, too."""
     with closing(open_store(url)) as store:
         store.reserve("k", TOKENS, [500], "a")
-        store.spend("k", "m", Spent(1, 7))
+        store.spend("k", "m", TokenTotals(1, 7))
     with closing(open_store(url)) as again:
         assert again.snapshot("k", TOKENS).running == 1
-        assert again.usage("k")[0].spent == Spent(1, 7)
+        assert again.usage("k")[0].spent == TokenTotals(1, 7)
 
 
 def test_nobody_else_may_read_it(url: str, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_nobody_else_may_read_it(url: str, tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         with closing(open_store(url)) as store:
-            store.spend("k", "m", Spent(1))
+            store.spend("k", "m", TokenTotals(1))
             modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     finally:
         os.umask(before)
@@ -338,7 +338,7 @@ def test_a_damaged_file(url: str, tmp_path: Path) -> None:
     path = tmp_path / "limits.db"
     with closing(open_store(url)) as store:
         for number in range(50):
-            store.spend(f"k{number}", "m" * 200, Spent(1))
+            store.spend(f"k{number}", "m" * 200, TokenTotals(1))
     size = path.stat().st_size
     path.write_bytes(path.read_bytes()[:4_096] + b"\xff" * (size - 4_096))
     with pytest.raises(StoreUnavailable) as caught, closing(open_store(url)) as store:

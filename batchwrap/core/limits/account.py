@@ -2,21 +2,23 @@
 
 Every operation changes a plain JSON state in place and knows no clock. A store holds the
 state, names the time, and makes each operation atomic; a store that cannot run Python
-repeats this module and `windows`. How it goes for a request:
+repeats this module and `windows`. A request goes through these operations:
 
     reserve (again and again, until admitted) ─► arrived ─► learn ─► settle
         └─► leave (gave up)
 
-Only the head of the queue may take, and takes from all limits or from none, so a large
-request is never starved by small ones.
+A request is known by its ticket: an id that first waits in the queue and then has something
+reserved. The state calls what is reserved "leases", a name that stays, since files and servers
+hold it. Only the head of the queue may take, and takes from all limits or from none, so small
+requests never starve a large one.
 
-Tickets and leases have an owner: a process, which says every now and then that it lives, and
-what it holds (`renew`). What it does not name is dropped: whatever went wrong when it should
-have been given back, it is given back now. An owner that is silent for `TTL_S` is taken for
-dead. Its tickets leave the queue, and its leases free their places among those that run; the
-tokens that they had reserved stay spent, for nobody knows. Of the time between two operations
-only `STEP_S` counts as silence: nobody is taken for dead because the store was away, the
-machine slept, or a clock was set, when nobody could have been heard.
+Each ticket has an owner: a process, which says every now and then that it lives, and which
+tickets it has (`renew`). A ticket that it does not name is dropped, so a settlement that was lost
+in whatever way is made up for. An owner that is silent for `TTL_S` is taken for dead. Its tickets
+leave the queue, and its reservations free their places among the running requests; their tokens
+stay spent, since the requests may have used them. Of the time between two operations only
+`STEP_S` counts as silence: an owner is not taken for dead because the store was away, the machine
+slept, or a clock was set, since it could not have been heard then.
 
 Time: an account has a clock of its own, which follows the store's but never goes back. If
 the store's clock goes back a little, as between hosts, time stands still until it has caught
@@ -31,39 +33,40 @@ from math import inf
 
 from batchwrap.core.limits import windows
 from batchwrap.core.limits.state import (
+    AccountState,
     Admission,
     Amounts,
     Crowd,
-    Held,
     Level,
     Place,
+    Reserved,
     Seen,
     Snapshot,
-    State,
     Ticket,
 )
 from batchwrap.core.limits.windows import TICK_S, Meter
 
-# A step back of the clock by more than this is one that somebody has set.
+# A step back of the clock by more than this means that the clock was set.
 BACK_S = 1.0
 # A request that is out for so long has reached the provider; what takes longer is the model.
 ARRIVAL_S = 0.5
-# An owner that was not heard of for so long is taken for dead.
+# An owner that was not heard of for so long is taken for dead. It says that it lives at each beat
+# of its settlement worker, every half a second.
 TTL_S = 2.0
 # So much of the time between two operations counts as silence.
 STEP_S = 0.5
-# How many have to end well before one more may run, at first and at most: each time that one
-# more was too many, twice as many.
-PATIENCE, MOST_PATIENCE = 16, 256
-# Nobody is told to ask again sooner than this.
-LEAST_WAIT_S = 0.005
-# What is above, and what is broken, is taken for this; JSON knows no infinity.
-MOST = 1e15
+# After a refusal for concurrency so many requests have to end well before one more may run. The
+# number doubles, up to the largest, each time that one more was too many.
+PATIENCE, MAX_PATIENCE = 16, 256
+# The shortest wait before a ticket asks again: rounding errors must not make it ask in a loop.
+MIN_WAIT_S = 0.005
+# Larger amounts and times are cut to this: the state is JSON, which has no infinity.
+MAX_AMOUNT = 1e15
 _ADMITTED = Admission("admitted")
 
 
 def reserve(
-    state: State,
+    state: AccountState,
     meters: Sequence[Meter],
     amounts: Sequence[float],
     ticket: str,
@@ -73,19 +76,23 @@ def reserve(
     owner: str = "",
     max_wait_s: float = inf,
 ) -> Admission:
-    """Ask for an amount of each limit. A ticket that waits asks again, and keeps its place.
+    """Reserve an amount of each limit. A ticket that waits asks again, and keeps its place.
 
     Args:
         state: the account.
         meters: its limits.
         amounts: what is needed of each.
-        ticket: an id of the caller's making. Asking for one that was admitted says so again.
+        ticket: an id that the caller has made. For one that was admitted the answer is the same
+            again.
         now: the store's clock.
         priority: lower ones go first; first come, first served within one.
-        owner: the process that asks, which is heard of by that; empty for one that cannot die
-            alone.
-        max_wait_s: it does not enter the queue if it would wait longer than this, even if
-            all that is reserved came back.
+        owner: the process that asks, which lives, as this shows; empty in the memory of one
+            process.
+        max_wait_s: the ticket does not enter the queue if it would wait longer than this, even
+            if all that is reserved came back.
+
+    Returns:
+        Whether it is admitted, or how long it waits.
     """
     _advance(state, meters, now, heard_of=owner)
     if ticket in state["leases"]:
@@ -120,33 +127,33 @@ def reserve(
         _admit(state, meters, ticket, queue.pop(0)["amounts"], owner, used)
         return _ADMITTED
     if place > 0:
-        wait = min(wait, TTL_S)  # those before it may be dead by then
+        wait = min(wait, TTL_S)  # the owners before it may be dead by then
     limit = limit if own_limit is None else own_limit
-    return Admission("waiting", max(wait, LEAST_WAIT_S), limit, expected_s)
+    return Admission("waiting", max(wait, MIN_WAIT_S), limit, expected_s)
 
 
-def arrived(state: State, meters: Sequence[Meter], lease: str, *, now: float) -> None:
-    """The provider has taken this lease's request by now.
+def arrived(state: AccountState, meters: Sequence[Meter], ticket: str, *, now: float) -> None:
+    """The provider has received the ticket's request by now.
 
-    Its continuous buckets begin to refill when the request comes. If ours did when the amount
-    was reserved, a network's delay before, they would run ahead of the provider's by that
-    delay, and the first tight request would be refused. So what is under way does not refill.
+    The provider's continuous buckets begin to refill when the request arrives. If ours did when
+    the amount was reserved, one network delay earlier, they would run ahead of the provider's by
+    that delay, and the first tight request would be refused. So amounts on their way do not refill.
     """
     _advance(state, meters, now)
-    if lease in state["leases"]:
-        _arrive(state, meters, state["leases"][lease], state["at"])
+    if ticket in state["leases"]:
+        _arrive(state, meters, state["leases"][ticket], state["at"])
 
 
 def settle(
-    state: State, meters: Sequence[Meter], lease: str, spent: Sequence[float], *, now: float
+    state: AccountState, meters: Sequence[Meter], ticket: str, spent: Sequence[float], *, now: float
 ) -> None:
-    """Replace what a lease has reserved by what was spent, which may be more.
+    """Replace what a ticket has reserved by what was spent, which may be more.
 
-    The first settlement counts. What comes back, comes back to the period in which it was
-    taken; what was spent beyond is taken now.
+    The first settlement counts. An amount that comes back is given to the period in which it was
+    taken; an amount beyond the reservation is taken now.
     """
     _advance(state, meters, now)
-    held = state["leases"].pop(lease, None)
+    held = state["leases"].pop(ticket, None)
     if held is None:
         return
     _relax(state)
@@ -160,70 +167,70 @@ def settle(
             windows.take(state["buckets"][meter.name], meter, state["at"], more)
 
 
-def leave(state: State, meters: Sequence[Meter], ticket: str, *, now: float) -> None:
+def leave(state: AccountState, meters: Sequence[Meter], ticket: str, *, now: float) -> None:
     """Give up: out of the queue. If the ticket was admitted meanwhile, it has spent nothing."""
     settle(state, meters, ticket, [0.0] * len(meters), now=now)
     _dequeue(state, ticket)
 
 
 def renew(
-    state: State, meters: Sequence[Meter], owner: str, holders: Iterable[str], *, now: float
+    state: AccountState, meters: Sequence[Meter], owner: str, holders: Iterable[str], *, now: float
 ) -> None:
-    """An owner lives, and holds these tickets and leases; what else it had is dropped."""
+    """An owner lives, and has these tickets; all others that it had are dropped."""
     _advance(state, meters, now, heard_of=owner)
     known = set(holders)
     _drop(state, meters, lambda one, name: one["owner"] == owner and name not in known)
 
 
-def close_for(state: State, seconds: float, *, now: float) -> None:
-    """Admit nothing for so long: the provider said so. The longest one counts."""
-    state["closed"] = max(state["closed"], _tick(state, now) + min(seconds, MOST))
+def close_for(state: AccountState, seconds: float, *, now: float) -> None:
+    """Admit nothing for so long, as the provider has asked; the longest request counts."""
+    state["closed"] = max(state["closed"], _tick(state, now) + min(seconds, MAX_AMOUNT))
 
 
 def crowded(
-    state: State, meters: Sequence[Meter], lease: str, seconds: float, *, now: float
+    state: AccountState, meters: Sequence[Meter], ticket: str, seconds: float, *, now: float
 ) -> None:
-    """The provider has refused this lease's request since too many run at the same time.
+    """The provider has refused the ticket's request since too many run at the same time.
 
-    As many as run besides it are not too many, as far as is known; more are not admitted from now
-    on. Of a burst that is answered one refusal after the other just those remain that were
-    taken. If nobody else runs, nothing that ends could make room, so nothing is admitted for some
-    seconds.
+    The requests that run besides it are the most that the provider takes, as far as is known, so
+    no more than these are admitted from now on. When a burst is refused request by request, just
+    the requests remain that were taken. If no other request runs, none can end and make room, so
+    nothing is admitted for some seconds.
 
     The number grows again, by one, when many requests have ended while so many ran; if that was
     one too many, it takes twice as long the next time.
     """
     _advance(state, meters, now)
-    others = len(state["leases"]) - (lease in state["leases"])
+    others = len(state["leases"]) - (ticket in state["leases"])
     if others == 0:
-        state["closed"] = max(state["closed"], state["at"] + min(seconds, MOST))
+        state["closed"] = max(state["closed"], state["at"] + min(seconds, MAX_AMOUNT))
     crowd = state.get("crowd", Crowd(most=others, ended=0, patience=PATIENCE, grew=0))
     patience = crowd["patience"] * 2 if crowd["grew"] else crowd["patience"]
     state["crowd"] = {
         "most": max(1, min(others, crowd["most"])),
-        "ended": -1,  # its own end is none that went well
-        "patience": min(patience, MOST_PATIENCE),
+        "ended": -1,  # the refused request ends, too, and does not count
+        "patience": min(patience, MAX_PATIENCE),
         "grew": 0,
     }
 
 
 def learn(
-    state: State, meters: Sequence[Meter], lease: str, seen: Iterable[Seen], *, now: float
+    state: AccountState, meters: Sequence[Meter], ticket: str, seen: Iterable[Seen], *, now: float
 ) -> None:
-    """Correct the buckets by what the headers of this lease's answer say. Before it is settled.
+    """Correct the buckets by the headers of the ticket's answer, before it is settled.
 
-    A header is as old as the answer. What it says is left is compared with what we believed
-    was left when the request was admitted: then refills, requests and settlements since count
-    the same on both sides, and the difference is what strangers have used. Some providers take
-    the number at the end instead, when it contains requests that we have sent since; so it
-    counts only as far as it is below what we believe is left now, too.
+    A header is as old as the answer. The amount that it says is left is compared with the amount
+    that the ledger had left when the request was admitted: then refills, requests and settlements
+    since count the same on both sides, and the difference is what other clients have used. Some
+    providers write the number at the end instead, when it contains requests that were sent since;
+    so it counts only as far as it is below what the ledger has left now, too.
 
-    More than we believed is taken for true only if it is the same limit (ours may be a share of
-    it), beyond what could be this request itself, and if no other was under way, whose tokens
-    would come back twice.
+    A larger amount than the ledger had is believed only if it is about the same limit (ours may
+    be a share of it), beyond what could be this request itself, and if no other request was
+    under way, since its tokens would come back twice.
     """
     _advance(state, meters, now)
-    held = state["leases"].get(lease)
+    held = state["leases"].get(ticket)
     for one in seen:
         meter = meters[one.limit]
         if one.ends_s is not None:
@@ -233,8 +240,8 @@ def learn(
             _correct(state, meter, held, one.remaining, same)
 
 
-def snapshot(state: State, meters: Sequence[Meter], *, now: float) -> Snapshot:
-    """How full the buckets are, and who runs and waits."""
+def snapshot(state: AccountState, meters: Sequence[Meter], *, now: float) -> Snapshot:
+    """How full the buckets are, and which requests run and wait."""
     _advance(state, meters, now)
     levels = []
     for meter in meters:
@@ -254,8 +261,8 @@ def snapshot(state: State, meters: Sequence[Meter], *, now: float) -> Snapshot:
     return Snapshot(levels, len(state["leases"]), queue, closed_s)
 
 
-def over_s(state: State, meters: Sequence[Meter]) -> float:
-    """In how many seconds nothing of the account matters any more, as far as these limits tell."""
+def over_s(state: AccountState, meters: Sequence[Meter]) -> float:
+    """In how many seconds the account is as good as new, as far as these limits say."""
     seconds = state["closed"] - state["at"]
     if state["leases"] or state["queue"]:
         seconds = max(seconds, TTL_S)
@@ -265,7 +272,7 @@ def over_s(state: State, meters: Sequence[Meter]) -> float:
     return max(0.0, seconds)
 
 
-def _tick(state: State, now: float) -> float:
+def _tick(state: AccountState, now: float) -> float:
     """The account's own time."""
     behind = state["at"] - (now + state["skew"])
     if behind > BACK_S:
@@ -277,8 +284,8 @@ def _tick(state: State, now: float) -> float:
     return state["at"]
 
 
-def _advance(state: State, meters: Sequence[Meter], now: float, heard_of: str = "") -> None:
-    """Bring the account up to this time, when something was heard of this owner."""
+def _advance(state: AccountState, meters: Sequence[Meter], now: float, heard_of: str = "") -> None:
+    """Bring the account up to this time, at which this owner lives."""
     t = _tick(state, now)
     if heard_of:
         state["owners"][heard_of] = state["heard"] + TTL_S
@@ -295,8 +302,8 @@ def _advance(state: State, meters: Sequence[Meter], now: float, heard_of: str = 
             _ebb(state, meter)
 
 
-def _relax(state: State) -> None:
-    """A request has ended; if as many ran as may, that counts towards one more."""
+def _relax(state: AccountState) -> None:
+    """A request has ended; if as many ran as are allowed, that counts towards one more."""
     crowd = state.get("crowd")
     if crowd is None or len(state["leases"]) + 1 < crowd["most"]:
         return
@@ -305,22 +312,22 @@ def _relax(state: State) -> None:
         crowd["most"], crowd["ended"], crowd["grew"] = crowd["most"] + 1, 0, 1
 
 
-def _is_crowded(state: State, ahead: int) -> bool:
-    """Whether as many run as may, with so many more before one."""
+def _is_crowded(state: AccountState, ahead: int) -> bool:
+    """Whether as many run as are allowed, counting so many that go before."""
     crowd = state.get("crowd")
     return crowd is not None and len(state["leases"]) + ahead >= crowd["most"]
 
 
-def _age(state: State, meters: Sequence[Meter], t: float) -> None:
-    """What is long under way has arrived."""
+def _age(state: AccountState, meters: Sequence[Meter], t: float) -> None:
+    """Requests that are under way for long have arrived."""
     due = t - ARRIVAL_S
     for held in state["leases"].values():  # in the order of their admission
         if held["at"] <= due:
             _arrive(state, meters, held, held["at"] + ARRIVAL_S)
 
 
-def _bury(state: State, meters: Sequence[Meter]) -> None:
-    """Drop what belongs to owners that were silent for too long."""
+def _bury(state: AccountState, meters: Sequence[Meter]) -> None:
+    """Drop the tickets of owners that were silent for too long."""
     owners, heard = state["owners"], state["heard"]
     dead = [owner for owner, until in owners.items() if until <= heard]
     if dead:
@@ -330,11 +337,11 @@ def _bury(state: State, meters: Sequence[Meter]) -> None:
 
 
 def _drop(
-    state: State,
+    state: AccountState,
     meters: Sequence[Meter],
-    is_gone: Callable[[Held | Ticket, str], bool],
+    is_gone: Callable[[Reserved | Ticket, str], bool],
 ) -> None:
-    """Take out of the account what nobody holds any more. Reserved tokens stay spent."""
+    """Take tickets out of the account. Tokens that they had reserved stay spent."""
     for name, held in list(state["leases"].items()):
         if is_gone(held, name):
             _arrive(state, meters, held, state["at"])
@@ -342,8 +349,8 @@ def _drop(
     state["queue"] = [one for one in state["queue"] if not is_gone(one, one["id"])]
 
 
-def _arrive(state: State, meters: Sequence[Meter], held: Held, when: float) -> None:
-    """What is under way comes into its continuous buckets."""
+def _arrive(state: AccountState, meters: Sequence[Meter], held: Reserved, when: float) -> None:
+    """An amount that was on its way comes into its continuous buckets."""
     for meter in meters:
         if meter.mode == "continuous" and meter.name not in held["low"]:
             bucket = state["buckets"][meter.name]
@@ -353,22 +360,22 @@ def _arrive(state: State, meters: Sequence[Meter], held: Held, when: float) -> N
             held["low"][meter.name] = bucket["used"]
 
 
-def _ebb(state: State, meter: Meter) -> None:
+def _ebb(state: AccountState, meter: Meter) -> None:
     used = state["buckets"][meter.name]["used"]
     for held in state["leases"].values():
         if meter.name in held["low"]:
             held["low"][meter.name] = min(held["low"][meter.name], used)
 
 
-def _all_used(state: State, meters: Sequence[Meter]) -> list[float]:
+def _all_used(state: AccountState, meters: Sequence[Meter]) -> list[float]:
     """What is used of each limit: the common case, that nothing is under way, is one pass."""
     if state["leases"]:
         return [_used(state, meter) for meter in meters]
     return [state["buckets"][meter.name]["used"] for meter in meters]
 
 
-def _used(state: State, meter: Meter) -> float:
-    """What is in the bucket, and what is under way to it (for concurrency: what runs)."""
+def _used(state: AccountState, meter: Meter) -> float:
+    """What is in the bucket, and on its way to it (for concurrency: how many run)."""
     used = state["buckets"][meter.name]["used"]
     for held in state["leases"].values():
         if meter.name not in held["low"]:
@@ -377,7 +384,7 @@ def _used(state: State, meter: Meter) -> float:
 
 
 def _admit(
-    state: State,
+    state: AccountState,
     meters: Sequence[Meter],
     ticket: str,
     amounts: Amounts,
@@ -385,7 +392,7 @@ def _admit(
     used: Sequence[float],
 ) -> None:
     t, alone = state["at"], not state["leases"]
-    held: Held = {
+    held: Reserved = {
         "owner": owner,
         "amounts": amounts,
         "at": t,
@@ -402,19 +409,21 @@ def _admit(
         held["left"][meter.name] = meter.capacity - (before + amount) + bucket["learned"]
 
 
-def _give_back(state: State, meter: Meter, held: Held, amount: float) -> None:
-    """Give back what is still taken: an empty bucket has let refills go by since."""
+def _give_back(state: AccountState, meter: Meter, held: Reserved, amount: float) -> None:
+    """Give back what is still taken: where the bucket was empty since, refills were lost."""
     if meter.mode == "continuous":
         low = held["low"][meter.name]
         amount = min(amount, low)
         for other in state["leases"].values():
-            # There was less in the bucket since this lease came, not before.
+            # There is less in the bucket for the time since this reservation, not before it.
             if (least := other["low"].get(meter.name)) is not None:
                 other["low"][meter.name] = max(least - amount, min(least, low - amount))
     windows.give(state["buckets"][meter.name], meter, amount, held["at"])
 
 
-def _correct(state: State, meter: Meter, held: Held, remaining: float, same: bool) -> None:
+def _correct(
+    state: AccountState, meter: Meter, held: Reserved, remaining: float, same: bool
+) -> None:
     bucket, amount = state["buckets"][meter.name], held["amounts"].get(meter.name, 0.0)
     gone = meter.mode == "fixed" and held["at"] < bucket["at"]
     if meter.mode == "concurrency" or gone or meter.name not in held["left"]:
@@ -430,11 +439,11 @@ def _correct(state: State, meter: Meter, held: Held, remaining: float, same: boo
 
 
 def _wait(
-    state: State, meters: Sequence[Meter], needs: Amounts, used: Sequence[float]
+    state: AccountState, meters: Sequence[Meter], needs: Amounts, used: Sequence[float]
 ) -> tuple[float, int | None]:
     """Seconds until all limits have room for this, and which one has it last."""
     if _is_crowded(state, 0):
-        return inf, None  # nobody knows when a request ends
+        return inf, None  # when another request ends cannot be known
     longest, slowest = max(0.0, state["closed"] - state["at"]), None
     for index, meter in enumerate(meters):
         missing = needs.get(meter.name, 0.0) + used[index] - meter.capacity
@@ -443,19 +452,24 @@ def _wait(
     return longest, slowest
 
 
-def _wait_for(state: State, meter: Meter, missing: float) -> float:
+def _wait_for(state: AccountState, meter: Meter, missing: float) -> float:
     if meter.mode != "concurrency" or missing <= 0:
         return windows.wait_s(state["buckets"][meter.name], meter, state["at"], missing)
-    return inf  # nobody knows when a request ends
+    return inf  # when another request ends cannot be known
 
 
 def _wait_at(
-    state: State, meters: Sequence[Meter], needs: Amounts, place: int, *, all_comes_back: bool
+    state: AccountState,
+    meters: Sequence[Meter],
+    needs: Amounts,
+    place: int,
+    *,
+    all_comes_back: bool,
 ) -> tuple[float, int | None]:
     """The wait at this place of the queue, and which limit has room last.
 
-    It is the shortest that there can be if all that is reserved comes back; what nobody can
-    know then, the end of other requests, does not count. Else only time gives something back.
+    If all that is reserved comes back, it is the shortest possible wait: the end of other
+    requests, which cannot be known, does not count. Else only time gives something back.
     """
     if not all_comes_back and _is_crowded(state, place):
         return inf, None
@@ -475,10 +489,10 @@ def _wait_at(
 
 def _named(meters: Sequence[Meter], amounts: Sequence[float]) -> Amounts:
     pairs = zip(meters, amounts, strict=True)
-    return {meter.name: min(amount, MOST) if amount > 0 else 0.0 for meter, amount in pairs}
+    return {meter.name: min(amount, MAX_AMOUNT) if amount > 0 else 0.0 for meter, amount in pairs}
 
 
-def _sum(held: Iterable[Held] | Iterable[Ticket], name: str) -> float:
+def _sum(held: Iterable[Reserved] | Iterable[Ticket], name: str) -> float:
     return sum(one["amounts"].get(name, 0.0) for one in held)
 
 
@@ -489,5 +503,5 @@ def _place_of(queue: list[Ticket], ticket: str) -> int | None:
     return None
 
 
-def _dequeue(state: State, ticket: str) -> None:
+def _dequeue(state: AccountState, ticket: str) -> None:
     state["queue"] = [one for one in state["queue"] if one["id"] != ticket]

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, TypeGuard
 
 # What claims to be more tokens than this is no number of tokens; floats take it exactly.
-_MOST_TOKENS = 2**40
+_MAX_TOKENS = 2**40
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +99,10 @@ class Usage:
 
 def reserve(prompt_tokens: int, body: Mapping[str, Any], rule: Rule) -> Cost:
     """What is taken at admission."""
-    return cost_of(prompt_tokens, most_output(body, rule) if rule.reserves_output else 0, 0, rule)
+    return cost_of(prompt_tokens, max_output(body, rule) if rule.reserves_output else 0, 0, rule)
 
 
-def most_output(body: Mapping[str, Any], rule: Rule) -> int:
+def max_output(body: Mapping[str, Any], rule: Rule) -> int:
     """The most tokens that the answer to a request may have, all its choices together."""
     given = (body.get("max_completion_tokens"), body.get("max_tokens"))
     most = next((value for value in given if is_count(value)), rule.default_output)
@@ -112,4 +112,4 @@ def most_output(body: Mapping[str, Any], rule: Rule) -> int:
 
 def is_count(value: object) -> TypeGuard[int]:
     """Whether a value can be a number of tokens; no bucket could hold more."""
-    return type(value) is int and 0 <= value <= _MOST_TOKENS
+    return type(value) is int and 0 <= value <= _MAX_TOKENS

@@ -15,7 +15,7 @@ from batchwrap.core.limits.moments import ZoneOffset, no_zones, read_moment
 from batchwrap.core.limits.resets import LONGEST_S, duration_at
 
 # A sentence that announces more times than these is no message of a provider.
-_MOST_CUES = 16
+_MAX_CUES = 16
 _CHINA_S = 8 * 3_600.0
 
 
@@ -172,7 +172,7 @@ def seconds_in_prose(
     text = " ".join(text.split())
     found = (
         _behind(text, cue, now_unix_s, utc_offset_s, zones)
-        for cue in islice(_CUE.finditer(text), _MOST_CUES)
+        for cue in islice(_CUE.finditer(text), _MAX_CUES)
     )
     seconds = next((wait_s for wait_s in found if wait_s is not None and wait_s > 0), None)
     seconds = _without_cue(text, now_unix_s) if seconds is None else seconds

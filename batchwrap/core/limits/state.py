@@ -1,4 +1,7 @@
-"""The state of one account, and what its operations (see `account`) answer. All of it is JSON."""
+"""The state of one account, and what its operations (see `account`) answer.
+
+All of the state is JSON that files and servers keep: its keys are a format, and do not change.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,18 @@ from batchwrap.core.limits.windows import Bucket
 Amounts = dict[str, float]
 
 
-class Held(TypedDict):
-    """A lease.
+class Reserved(TypedDict):
+    """What an admitted ticket has reserved.
 
     Attributes:
-        owner: the process that holds it; empty for one that cannot die alone.
+        owner: the process that has it; empty in the memory of one process.
         amounts: what is reserved, by the name of the limit.
         at: when.
-        alone: whether no other lease was out when it was admitted.
-        left: what was left then, plus all that had been learned by then; by limit.
-        low: the least that was used at any time since the amount came into the bucket, by
-            limit; no more can be given back. A continuous limit is missing while the request
-            is under way to the provider, and one of concurrency always.
+        alone: whether nothing else was reserved when it was admitted.
+        left: by limit, what was left then, plus all that had been learned by then.
+        low: by limit, the smallest amount in the bucket since this one came into it; no more
+            can be given back. A continuous limit is missing while the request is on its way to
+            the provider, and one of concurrency always.
     """
 
     owner: str
@@ -35,8 +38,8 @@ class Ticket(TypedDict):
     """A place in the queue.
 
     Attributes:
-        id: an id of the waiter's making.
-        owner: the process that waits; empty for one that cannot die alone.
+        id: an id that the limiter has made.
+        owner: the process that waits; empty in the memory of one process.
         priority: lower ones go first.
         since: when it came.
         amounts: what it needs, by the name of the limit.
@@ -50,13 +53,12 @@ class Ticket(TypedDict):
 
 
 class Crowd(TypedDict):
-    """How many requests may run at the same time, as refusals have taught.
+    """How many requests may run at the same time, as inferred from refusals.
 
     Attributes:
-        most: so many.
-        ended: how many have ended since the last refusal, or the last time that it grew, while
-            so many ran.
-        patience: it grows by one when so many have ended.
+        most: how many may run.
+        ended: how many have ended while so many ran, since the last refusal or the last growth.
+        patience: `most` grows by one when so many have ended.
         grew: 1 if it has grown since the last refusal, else 0.
     """
 
@@ -66,18 +68,18 @@ class Crowd(TypedDict):
     grew: int
 
 
-class State(TypedDict):
+class AccountState(TypedDict):
     """An account.
 
     Attributes:
         at: its own time.
         skew: its own time, less the store's clock.
         closed: nothing is admitted before this time.
-        heard: seconds in which somebody was heard of, so far; see `account`.
-        owners: until when, by `heard`, each process counts as alive that holds or waits.
+        heard: seconds in which owners could be heard of, so far; see `account`.
+        owners: until when, by `heard`, each process counts as alive.
         buckets: by the name of the limit.
-        leases: by id.
-        queue: in the order in which they will be admitted.
+        leases: what is reserved, by ticket.
+        queue: the tickets that wait, in the order in which they will be admitted.
         crowd: how many may run at the same time, once the provider has refused for that.
     """
 
@@ -87,7 +89,7 @@ class State(TypedDict):
     heard: float
     owners: dict[str, float]
     buckets: dict[str, Bucket]
-    leases: dict[str, Held]
+    leases: dict[str, Reserved]
     queue: list[Ticket]
     crowd: NotRequired[Crowd]
 
@@ -96,12 +98,12 @@ class Admission(NamedTuple):
     """The answer to `reserve`.
 
     Attributes:
-        status: ``"admitted"``: the ticket is a lease now. ``"waiting"``: it is in the queue.
-            ``"late"``: its wait would be above the maximum, and ``"never"``: it is above a
-            capacity; both are not in the queue.
+        status: ``"admitted"``: the amounts are reserved. ``"waiting"``: the ticket is in the
+            queue. ``"late"``: its wait would be above the maximum, and ``"never"``: an amount is
+            above a capacity; in both cases it is not in the queue.
         wait_s: seconds until it makes sense to ask again (0 if admitted or never).
-        limit: the index of the limit that is in the way, if it is one; when a ticket enters the
-            queue, in its own way, else in that of the first one.
+        limit: the index of the limit that is in the way, if a limit is: when a ticket enters
+            the queue, in the way of this ticket, later in the way of the first one.
         expected_s: when a ticket enters the queue: seconds until it would be admitted if time
             alone gave something back; infinite where only the end of another request does.
     """
@@ -117,7 +119,7 @@ class Seen(NamedTuple):
 
     Attributes:
         limit: its index.
-        remaining: what the provider has left for us.
+        remaining: what the provider says is left.
         capacity: the provider's own limit.
         ends_s: seconds until its fixed period ends.
     """
@@ -134,8 +136,8 @@ class Level(NamedTuple):
     Attributes:
         capacity: what fits in.
         free: what can be taken now; below zero if too much was spent.
-        reserved: what leases hold that are not settled yet.
-        full_s: seconds until it is full, if nobody comes.
+        reserved: what is reserved and not settled yet.
+        full_s: seconds until it is full, if no request comes.
     """
 
     capacity: float
@@ -148,7 +150,7 @@ class Place(NamedTuple):
     """A place in the queue, as it is now.
 
     Attributes:
-        owner: the process that waits; empty for one that cannot die alone.
+        owner: the process that waits; empty in the memory of one process.
         waited_s: for how long.
         amounts: what it needs of each limit.
     """
@@ -163,8 +165,8 @@ class Snapshot(NamedTuple):
 
     Attributes:
         levels: of each limit, in their order.
-        running: how many leases are out.
-        queue: who waits, in the order in which they will be admitted.
+        running: how many requests have something reserved.
+        queue: the places, in the order in which they will be admitted.
         closed_s: for how many seconds nothing is admitted.
     """
 
@@ -179,7 +181,7 @@ class Snapshot(NamedTuple):
         return len(self.queue)
 
 
-def empty(now: float) -> State:
+def empty(now: float) -> AccountState:
     """An account of which nothing is used."""
     return {
         "at": now,

@@ -15,7 +15,7 @@ from batchwrap.options import Limit
 
 # Clocks around 2e9 seconds have steps of a quarter of a microsecond.
 TICK_S = 1e-6
-# Sums of fractions are off by so much of the whole; nobody waits a period for that.
+# Sums of fractions are off by so much of the whole; a request must not wait a period for that.
 DUST = 1e-9
 # A window looks back over so many slices and the one that it is in.
 SLICES = 60
@@ -150,7 +150,7 @@ def give(bucket: Bucket, meter: Meter, amount: float, taken_at: float) -> None:
 
 
 def wait_s(bucket: Bucket, meter: Meter, t: float, missing: float) -> float:
-    """Seconds until so much more is free, if nobody else comes.
+    """Seconds until so much more is free, if no other request comes.
 
     More than the capacity is allowed: it is the least time in which so much can pass.
     """

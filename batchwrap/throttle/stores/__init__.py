@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from batchwrap._forks import LOADING
 from batchwrap.errors import ConfigError
-from batchwrap.throttle.stores.contract import Spent, Store, Used
+from batchwrap.throttle.stores.contract import BookLine, Store, TokenTotals
 from batchwrap.throttle.stores.memory import MemoryStore
 
-__all__ = ["MemoryStore", "Spent", "Store", "Used", "open_store"]
+__all__ = ["BookLine", "MemoryStore", "Store", "TokenTotals", "open_store"]
 
 
 _REDIS = ("redis://", "rediss://", "unix://", "redis+", "rediss+")

@@ -29,7 +29,7 @@ local function named(meters, amounts)
   local made = {}
   for index, meter in ipairs(meters) do
     local amount = amounts[index]
-    made[meter.name] = amount > 0 and math.min(amount, MOST) or 0
+    made[meter.name] = amount > 0 and math.min(amount, MAX_AMOUNT) or 0
   end
   return made
 end
@@ -251,12 +251,12 @@ function operations.reserve(state, asked, now)
     return admission("admitted")
   end
   if place > 1 then wait = math.min(wait, TTL_S) end
-  return admission("waiting", math.max(wait, LEAST_WAIT_S), own_limit or limit, expected)
+  return admission("waiting", math.max(wait, MIN_WAIT_S), own_limit or limit, expected)
 end
 
 function operations.arrived(state, asked, now)
   advance(state, asked.meters, now)
-  local place = place_of(state.leases, asked.lease)
+  local place = place_of(state.leases, asked.ticket)
   if place then arrive(state, asked.meters, state.leases[place], state.at) end
 end
 
@@ -271,7 +271,7 @@ end
 
 function operations.settle(state, asked, now)
   advance(state, asked.meters, now)
-  local held = remove(state.leases, asked.lease)
+  local held = remove(state.leases, asked.ticket)
   if not held then return end
   relax(state)
   local real = named(asked.meters, asked.spent)
@@ -289,7 +289,7 @@ end
 function operations.leave(state, asked, now)
   local nothing = {}
   for index in ipairs(asked.meters) do nothing[index] = 0 end
-  operations.settle(state, {meters = asked.meters, lease = asked.ticket, spent = nothing}, now)
+  operations.settle(state, {meters = asked.meters, ticket = asked.ticket, spent = nothing}, now)
   remove(state.queue, asked.ticket)
 end
 
@@ -306,21 +306,21 @@ end
 
 function operations.crowded(state, asked, now)
   advance(state, asked.meters, now)
-  local others = #state.leases - (place_of(state.leases, asked.lease) and 1 or 0)
+  local others = #state.leases - (place_of(state.leases, asked.ticket) and 1 or 0)
   if others == 0 then state.closed = math.max(state.closed, state.at + asked.seconds) end
   local crowd = state.crowd or {most = others, patience = PATIENCE, grew = 0}
   local patience = crowd.grew == 1 and crowd.patience * 2 or crowd.patience
   state.crowd = {
     most = math.max(1, math.min(others, crowd.most)),
     ended = -1,
-    patience = math.min(patience, MOST_PATIENCE),
+    patience = math.min(patience, MAX_PATIENCE),
     grew = 0,
   }
 end
 
 function operations.learn(state, asked, now)
   advance(state, asked.meters, now)
-  local place = place_of(state.leases, asked.lease)
+  local place = place_of(state.leases, asked.ticket)
   for _, one in ipairs(asked.seen) do
     local meter = asked.meters[one.limit + 1]
     if one.ends_s then
@@ -377,7 +377,7 @@ local state = kept and cmsgpack.unpack(kept)
 local reply = operations[ARGV[1]](state, asked, now)
 
 -- Another process may have limits that are full later; so the time to live never gets shorter.
-local ttl_s = math.min(over_s(state, asked.meters or {}) + KEEP_S, MOST_TTL_S)
+local ttl_s = math.min(over_s(state, asked.meters or {}) + KEEP_S, MAX_TTL_S)
 local ttl_ms = math.max(math.ceil(ttl_s * 1000), redis.call("PTTL", key))
 redis.call("SET", key, cmsgpack.pack(state), "PX", string.format("%.0f", ttl_ms))
 return reply or {}

@@ -15,7 +15,7 @@ MINUTES_KEPT_S, DAYS_KEPT_S = 3_600, 35 * DAY_S
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class TokenTotals:
     """What requests have used, as the provider counted it; cached tokens are prompt tokens."""
 
     requests: int = 0
@@ -23,9 +23,9 @@ class Spent:
     cached_tokens: int = 0
     output_tokens: int = 0
 
-    def __add__(self, other: Spent) -> Spent:
+    def __add__(self, other: TokenTotals) -> TokenTotals:
         """What both together have used."""
-        return Spent(
+        return TokenTotals(
             self.requests + other.requests,
             self.prompt_tokens + other.prompt_tokens,
             self.cached_tokens + other.cached_tokens,
@@ -34,7 +34,7 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class BookLine:
     """One line of the books.
 
     Attributes:
@@ -49,7 +49,7 @@ class Used:
     model: str
     span: Literal["minute", "day"]
     start_unix_s: int
-    spent: Spent
+    spent: TokenTotals
 
 
 class Store(Protocol):
@@ -84,15 +84,17 @@ class Store(Protocol):
         """Ask for an amount of each limit. See `account.reserve`."""
         ...
 
-    def arrived(self, key: str, meters: Sequence[Meter], lease: str) -> None:
+    def arrived(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
         """The provider has this lease's request. See `account.arrived`."""
         ...
 
-    def learn(self, key: str, meters: Sequence[Meter], lease: str, seen: Sequence[Seen]) -> None:
+    def learn(self, key: str, meters: Sequence[Meter], ticket: str, seen: Sequence[Seen]) -> None:
         """Correct the account by an answer's headers. See `account.learn`."""
         ...
 
-    def settle(self, key: str, meters: Sequence[Meter], lease: str, spent: Sequence[float]) -> None:
+    def settle(
+        self, key: str, meters: Sequence[Meter], ticket: str, spent: Sequence[float]
+    ) -> None:
         """Replace what is reserved by what was spent. See `account.settle`."""
         ...
 
@@ -108,7 +110,7 @@ class Store(Protocol):
         """Admit nothing for so long. See `account.close_for`."""
         ...
 
-    def crowded(self, key: str, meters: Sequence[Meter], lease: str, seconds: float) -> None:
+    def crowded(self, key: str, meters: Sequence[Meter], ticket: str, seconds: float) -> None:
         """Too many run at the same time, the provider says. See `account.crowded`."""
         ...
 
@@ -120,11 +122,11 @@ class Store(Protocol):
         """The keys of all accounts that are kept, in alphabetical order."""
         ...
 
-    def spend(self, key: str, model: str, spent: Spent) -> None:
+    def spend(self, key: str, model: str, spent: TokenTotals) -> None:
         """Enter into the books what was used, under the present minute and day."""
         ...
 
-    def usage(self, key: str | None = None) -> list[Used]:
+    def usage(self, key: str | None = None) -> list[BookLine]:
         """The books, of one account or of all, oldest first.
 
         Minutes are kept for about an hour, days for some weeks.

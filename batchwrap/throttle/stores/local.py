@@ -10,15 +10,15 @@ from math import inf
 from typing import Any, TypeVar
 
 from batchwrap.core.limits import account
-from batchwrap.core.limits.state import Admission, Seen, Snapshot, State, empty
+from batchwrap.core.limits.state import AccountState, Admission, Seen, Snapshot, empty
 from batchwrap.core.limits.windows import Meter
 from batchwrap.throttle.stores.contract import (
     DAY_S,
     DAYS_KEPT_S,
     MINUTE_S,
     MINUTES_KEPT_S,
-    Spent,
-    Used,
+    BookLine,
+    TokenTotals,
 )
 from batchwrap.throttle.stores.turnstile import Turnstile
 
@@ -49,26 +49,26 @@ class LocalStore(ABC):
     def _let_go(self) -> None:
         """This process forks; nothing runs here, and what is open would be open in both."""
 
-    def _attend(self, state: State) -> None:  # noqa: B027  # a store of one process needs none
+    def _attend(self, state: AccountState) -> None:  # noqa: B027  # a store of one process needs none
         """Take note of which owners live, where processes share the store."""
 
     @abstractmethod
-    def _load(self, key: str) -> State | None: ...
+    def _load(self, key: str) -> AccountState | None: ...
 
     @abstractmethod
-    def _save(self, key: str, state: State, meters: Sequence[Meter]) -> None: ...
+    def _save(self, key: str, state: AccountState, meters: Sequence[Meter]) -> None: ...
 
     @abstractmethod
     def _keys(self) -> list[str]: ...
 
     @abstractmethod
-    def _enter(self, line: Used) -> None: ...
+    def _enter(self, line: BookLine) -> None: ...
 
     @abstractmethod
     def _forget(self, span: str, before_unix_s: float) -> None: ...
 
     @abstractmethod
-    def _lines(self, key: str | None) -> list[Used]: ...
+    def _lines(self, key: str | None) -> list[BookLine]: ...
 
     def reserve(
         self,
@@ -93,17 +93,19 @@ class LocalStore(ABC):
             max_wait_s=max_wait_s,
         )
 
-    def arrived(self, key: str, meters: Sequence[Meter], lease: str) -> None:
+    def arrived(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
         """The provider has this lease's request."""
-        self._change(key, meters, account.arrived, lease)
+        self._change(key, meters, account.arrived, ticket)
 
-    def learn(self, key: str, meters: Sequence[Meter], lease: str, seen: Sequence[Seen]) -> None:
+    def learn(self, key: str, meters: Sequence[Meter], ticket: str, seen: Sequence[Seen]) -> None:
         """Correct the account by an answer's headers."""
-        self._change(key, meters, account.learn, lease, seen)
+        self._change(key, meters, account.learn, ticket, seen)
 
-    def settle(self, key: str, meters: Sequence[Meter], lease: str, spent: Sequence[float]) -> None:
+    def settle(
+        self, key: str, meters: Sequence[Meter], ticket: str, spent: Sequence[float]
+    ) -> None:
         """Replace what is reserved by what was spent."""
-        self._change_soon(key, meters, account.settle, lease, spent)
+        self._change_soon(key, meters, account.settle, ticket, spent)
 
     def leave(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
         """Give up, admitted or not."""
@@ -116,28 +118,28 @@ class LocalStore(ABC):
     def close_for(self, key: str, seconds: float) -> None:
         """Admit nothing for so long."""
 
-        def close(state: State, _: Sequence[Meter], *, now: float) -> None:
+        def close(state: AccountState, _: Sequence[Meter], *, now: float) -> None:
             account.close_for(state, seconds, now=now)
 
         self._change(key, (), close)
 
-    def crowded(self, key: str, meters: Sequence[Meter], lease: str, seconds: float) -> None:
+    def crowded(self, key: str, meters: Sequence[Meter], ticket: str, seconds: float) -> None:
         """Too many run at the same time, the provider says."""
-        self._change(key, meters, account.crowded, lease, seconds)
+        self._change(key, meters, account.crowded, ticket, seconds)
 
     def snapshot(self, key: str, meters: Sequence[Meter]) -> Snapshot:
         """How full the buckets are."""
         return self._change(key, meters, account.snapshot)
 
-    def spend(self, key: str, model: str, spent: Spent) -> None:
+    def spend(self, key: str, model: str, spent: TokenTotals) -> None:
         """Enter into the books what was used, under the present minute and day."""
 
         def enter() -> None:
             with self._atomic():
                 now = self._clock()
                 minute, day = int(now // MINUTE_S * MINUTE_S), int(now // DAY_S * DAY_S)
-                self._enter(Used(key, model, "minute", minute, spent))
-                self._enter(Used(key, model, "day", day, spent))
+                self._enter(BookLine(key, model, "minute", minute, spent))
+                self._enter(BookLine(key, model, "day", day, spent))
                 if minute != self._minute:  # only then has anything become old
                     self._minute = minute
                     self._forget("minute", now - MINUTES_KEPT_S)
@@ -154,10 +156,10 @@ class LocalStore(ABC):
 
         return self._turnstile.run(read)
 
-    def usage(self, key: str | None = None) -> list[Used]:
+    def usage(self, key: str | None = None) -> list[BookLine]:
         """The books, of one account or of all, oldest first."""
 
-        def read() -> list[Used]:
+        def read() -> list[BookLine]:
             with self._atomic():
                 return self._lines(key)
 

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 
 from batchwrap._forks import renew_in_child
 from batchwrap.core.limits import account
-from batchwrap.core.limits.state import State
+from batchwrap.core.limits.state import AccountState
 from batchwrap.core.limits.windows import Meter
-from batchwrap.throttle.stores.contract import Used
+from batchwrap.throttle.stores.contract import BookLine
 from batchwrap.throttle.stores.local import LocalStore
 
 # The turnstile lets in one at a time.
@@ -19,7 +19,7 @@ _ALONE = nullcontext()
 _MANY = 1_024
 # Lines of the books: accounts, models, minutes and days. What does not fit any more is kept
 # together, as of other models.
-MOST_LINES = 16_384
+MAX_LINES = 16_384
 _OTHER_MODELS = "(other models)"
 
 
@@ -34,10 +34,10 @@ class MemoryStore(LocalStore):
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         super().__init__("memory", clock)
-        self._accounts: dict[str, tuple[State, Sequence[Meter]]] = {}
+        self._accounts: dict[str, tuple[AccountState, Sequence[Meter]]] = {}
         self._sweep_at = _MANY
         renew_in_child(self)
-        self._books: dict[tuple[str, str, str, int], Used] = {}
+        self._books: dict[tuple[str, str, str, int], BookLine] = {}
 
     def close(self) -> None:
         """Nothing is open."""
@@ -53,11 +53,11 @@ class MemoryStore(LocalStore):
     def _let_go(self) -> None:
         """Nothing is open."""
 
-    def _load(self, key: str) -> State | None:
+    def _load(self, key: str) -> AccountState | None:
         kept = self._accounts.get(key)
         return None if kept is None else kept[0]
 
-    def _save(self, key: str, state: State, meters: Sequence[Meter]) -> None:
+    def _save(self, key: str, state: AccountState, meters: Sequence[Meter]) -> None:
         if not meters and key in self._accounts:  # who closes an account knows no limits
             meters = self._accounts[key][1]
         self._accounts[key] = state, meters
@@ -75,13 +75,13 @@ class MemoryStore(LocalStore):
     def _keys(self) -> list[str]:
         return list(self._accounts)
 
-    def _enter(self, line: Used) -> None:
+    def _enter(self, line: BookLine) -> None:
         place = (line.key, line.model, line.span, line.start_unix_s)
-        if len(self._books) >= MOST_LINES and place not in self._books:
+        if len(self._books) >= MAX_LINES and place not in self._books:
             place = (line.key, _OTHER_MODELS, line.span, line.start_unix_s)
         before = self._books.get(place)
         spent = line.spent if before is None else before.spent + line.spent
-        self._books[place] = Used(*place, spent)
+        self._books[place] = BookLine(*place, spent)
 
     def _forget(self, span: str, before_unix_s: float) -> None:
         old = [
@@ -92,5 +92,5 @@ class MemoryStore(LocalStore):
         for place in old:
             del self._books[place]
 
-    def _lines(self, key: str | None) -> list[Used]:
+    def _lines(self, key: str | None) -> list[BookLine]:
         return [line for line in self._books.values() if key in (None, line.key)]

@@ -24,14 +24,14 @@ from batchwrap.core.limits.state import Admission, Level, Place, Seen, Snapshot
 from batchwrap.core.limits.windows import Meter
 from batchwrap.errors import StoreRefused, StoreUnavailable
 from batchwrap.throttle.stores import contract
-from batchwrap.throttle.stores.contract import Spent, Used
+from batchwrap.throttle.stores.contract import BookLine, TokenTotals
 from batchwrap.throttle.stores.redis_servers import errors, servers_of
 from batchwrap.throttle.stores.turnstile import Turnstile
 
 # An account outlives the time when it is full by this, with what was learned of its provider.
 _KEEP_S = 3_600.0
 # Redis counts milliseconds in 64 bits; ten years are as good as for ever.
-_MOST_TTL_S = 10 * 365 * 86_400.0
+_MAX_TTL_S = 10 * 365 * 86_400.0
 
 # Losing one of these in a fail-over would admit more than the limits allow. A settlement that is
 # lost gives back less; the lease then ends by itself.
@@ -94,22 +94,24 @@ class RedisStore:
         place = int(limit) if limit else None
         return Admission(status, float(wait_s), place, float(expected_s))
 
-    def arrived(self, key: str, meters: Sequence[Meter], lease: str) -> None:
+    def arrived(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
         """The provider has this lease's request."""
-        self._change("arrived", key, meters, lease=lease)
+        self._change("arrived", key, meters, ticket=ticket)
 
-    def learn(self, key: str, meters: Sequence[Meter], lease: str, seen: Sequence[Seen]) -> None:
+    def learn(self, key: str, meters: Sequence[Meter], ticket: str, seen: Sequence[Seen]) -> None:
         """Correct the account by an answer's headers."""
         known = [
             {name: value for name, value in one._asdict().items() if value is not None}
             for one in seen
         ]
-        self._change("learn", key, meters, lease=lease, seen=known)
+        self._change("learn", key, meters, ticket=ticket, seen=known)
 
-    def settle(self, key: str, meters: Sequence[Meter], lease: str, spent: Sequence[float]) -> None:
+    def settle(
+        self, key: str, meters: Sequence[Meter], ticket: str, spent: Sequence[float]
+    ) -> None:
         """Replace what is reserved by what was spent."""
         self._thread.turnstile.run_soon(
-            lambda: self._apply("settle", key, meters, lease=lease, spent=list(spent))
+            lambda: self._apply("settle", key, meters, ticket=ticket, spent=list(spent))
         )
 
     def leave(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
@@ -124,9 +126,9 @@ class RedisStore:
         """Admit nothing for so long."""
         self._change("close_for", key, (), seconds=seconds)
 
-    def crowded(self, key: str, meters: Sequence[Meter], lease: str, seconds: float) -> None:
+    def crowded(self, key: str, meters: Sequence[Meter], ticket: str, seconds: float) -> None:
         """Too many run at the same time, the provider says."""
-        self._change("crowded", key, meters, lease=lease, seconds=seconds)
+        self._change("crowded", key, meters, ticket=ticket, seconds=seconds)
 
     def snapshot(self, key: str, meters: Sequence[Meter]) -> Snapshot:
         """How full the buckets are."""
@@ -137,7 +139,7 @@ class RedisStore:
         levels = [Level(*map(float, rest[at : at + 4])) for at in range(cut, len(rest), 4)]
         return Snapshot(levels, int(running), queue, float(closed_s))
 
-    def spend(self, key: str, model: str, spent: Spent) -> None:
+    def spend(self, key: str, model: str, spent: TokenTotals) -> None:
         """Enter into the books what was used, under the present minute and day."""
         books = [_book(key, "minute"), _book(key, "day")]
         self._thread.turnstile.run_soon(
@@ -148,10 +150,10 @@ class RedisStore:
         """The keys of all accounts that are kept, in alphabetical order."""
         return sorted(self._read(lambda: self._keys(account_key("*"))))
 
-    def usage(self, key: str | None = None) -> list[Used]:
+    def usage(self, key: str | None = None) -> list[BookLine]:
         """The books, of one account or of all, oldest first."""
 
-        def read() -> list[Used]:
+        def read() -> list[BookLine]:
             keys = [key] if key is not None else self._keys(_book("*", "day"))
             return [line for one in keys for line in self._lines(one)]
 
@@ -200,13 +202,13 @@ class RedisStore:
             for name in client.scan_iter(match=named, count=1_000)
         }
 
-    def _lines(self, key: str) -> Iterator[Used]:
+    def _lines(self, key: str) -> Iterator[BookLine]:
         spans: tuple[_Span, ...] = ("minute", "day")
         for span in spans:
             book = _book(key, span)
             for field, counts in self._servers.run(book, "HGETALL", book).items():
                 start, _, model = field.partition(" ")
-                yield Used(key, model, span, int(start), Spent(*map(int, counts.split())))
+                yield BookLine(key, model, span, int(start), TokenTotals(*map(int, counts.split())))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -242,15 +244,15 @@ def _constants() -> Iterator[str]:
     names = {
         windows: ("TICK_S", "DUST", "SLICES", "ROUNDING_S"),
         account: (
-            *("BACK_S", "ARRIVAL_S", "TTL_S", "STEP_S", "LEAST_WAIT_S", "MOST"),
-            *("PATIENCE", "MOST_PATIENCE"),
+            *("BACK_S", "ARRIVAL_S", "TTL_S", "STEP_S", "MIN_WAIT_S", "MAX_AMOUNT"),
+            *("PATIENCE", "MAX_PATIENCE"),
         ),
         contract: ("MINUTE_S", "DAY_S", "MINUTES_KEPT_S", "DAYS_KEPT_S"),
     }
     for module, wanted in names.items():
         for name in wanted:
             yield f"local {name} = {getattr(module, name)!r}"
-    yield f"local KEEP_S, MOST_TTL_S = {_KEEP_S!r}, {_MOST_TTL_S!r}"
+    yield f"local KEEP_S, MAX_TTL_S = {_KEEP_S!r}, {_MAX_TTL_S!r}"
 
 
 _ACCOUNT = _Script("windows.lua", "account.lua")

@@ -49,7 +49,7 @@ _AGAIN_S = 0.05
 _ROLE_S = 1.0
 # A replica that is connected acknowledges within a round trip between the two.
 _ACKNOWLEDGE_MS = 1_000
-_MOST_SERVERS = 1_024
+_MAX_SERVERS = 1_024
 _REDIS_PORT, _SENTINEL_PORT = 6379, 26379
 _SCHEMES = ("redis", "rediss")
 
@@ -312,7 +312,7 @@ class Replicas:
         if isinstance(role, Exception):
             raise role
         kind, told = role[0], role[2]
-        if len(self._known) >= _MOST_SERVERS:
+        if len(self._known) >= _MAX_SERVERS:
             self._known.clear()
         is_master = kind in ("master", b"master")
         self._known[server] = time.monotonic(), len(told) if is_master else 0

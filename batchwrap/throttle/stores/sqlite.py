@@ -23,11 +23,11 @@ import orjson
 
 from batchwrap.core.limits import account
 from batchwrap.core.limits.account import TTL_S
-from batchwrap.core.limits.state import State
+from batchwrap.core.limits.state import AccountState
 from batchwrap.core.limits.windows import Meter
 from batchwrap.errors import ConfigError, StoreRefused, StoreUnavailable
 from batchwrap.throttle.presence import is_alive
-from batchwrap.throttle.stores.contract import DAYS_KEPT_S, Spent, Used
+from batchwrap.throttle.stores.contract import DAYS_KEPT_S, BookLine, TokenTotals
 from batchwrap.throttle.stores.local import LocalStore
 
 APPLICATION_ID = 0x62777270  # "bwrp"
@@ -39,7 +39,7 @@ _KEEP_S = 3_600.0
 _SWEEP = 1_024
 # Whether another process lives is looked up again after so long.
 _LOOK_S = 0.25
-_MOST_OWNERS = 1_024
+_MAX_OWNERS = 1_024
 
 # What does not pass by itself: a file that may not be written, or that is damaged.
 _FINAL = ("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_CORRUPT", "SQLITE_NOTADB")
@@ -112,7 +112,7 @@ class SqliteStore(LocalStore):
     def _let_go(self) -> None:
         self._disconnect()
 
-    def _attend(self, state: State) -> None:
+    def _attend(self, state: AccountState) -> None:
         """The system knows of processes of this machine whether they live."""
         for owner, until in state["owners"].items():
             alive = self._lives(owner)
@@ -123,7 +123,7 @@ class SqliteStore(LocalStore):
         now_s = time.monotonic()
         looked_s, alive = self._seen.get(owner, (-inf, None))
         if now_s - looked_s > _LOOK_S:
-            if len(self._seen) > _MOST_OWNERS:
+            if len(self._seen) > _MAX_OWNERS:
                 self._seen.clear()
             alive = is_alive(owner)
             self._seen[owner] = now_s, alive
@@ -151,11 +151,11 @@ class SqliteStore(LocalStore):
                     connection.execute("ROLLBACK")
                 raise
 
-    def _load(self, key: str) -> State | None:
+    def _load(self, key: str) -> AccountState | None:
         query = "SELECT state FROM accounts WHERE key = ?"
         row = self._connected().execute(query, (key,)).fetchone()
         try:
-            state: State | None = None if row is None else orjson.loads(row[0])
+            state: AccountState | None = None if row is None else orjson.loads(row[0])
         except orjson.JSONDecodeError as error:
             raise self._damaged(key) from error
         return state
@@ -170,7 +170,7 @@ class SqliteStore(LocalStore):
             # The arithmetic fails on nothing but a state that it has not written.
             raise self._damaged(key) from error
 
-    def _save(self, key: str, state: State, meters: Sequence[Meter]) -> None:
+    def _save(self, key: str, state: AccountState, meters: Sequence[Meter]) -> None:
         now = self._clock()
         over = now + account.over_s(state, meters) + _KEEP_S
         self._connected().execute(_SAVE, (key, orjson.dumps(state), over))
@@ -182,7 +182,7 @@ class SqliteStore(LocalStore):
         rows = self._connected().execute("SELECT key FROM accounts").fetchall()
         return [key for (key,) in rows]
 
-    def _enter(self, line: Used) -> None:
+    def _enter(self, line: BookLine) -> None:
         place = (line.span, line.start_unix_s, line.key, line.model)
         self._connected().execute(_ENTER, place + astuple(line.spent))
 
@@ -190,11 +190,11 @@ class SqliteStore(LocalStore):
         query = "DELETE FROM books WHERE span = ? AND start < ?"
         self._connected().execute(query, (span, before_unix_s))
 
-    def _lines(self, key: str | None) -> list[Used]:
+    def _lines(self, key: str | None) -> list[BookLine]:
         query = "SELECT * FROM books WHERE ? IS NULL OR key = ?"
         rows = self._connected().execute(query, (key, key)).fetchall()
         return [
-            Used(owner, model, span, start, Spent(*counts))
+            BookLine(owner, model, span, start, TokenTotals(*counts))
             for span, start, owner, model, *counts in rows
         ]
 
