@@ -20,7 +20,14 @@ import orjson
 from batchwrap import lab
 from benchmarks import bounds, toolbox
 from benchmarks.filler import FillerTokens
-from benchmarks.sessions import Call, Prompt, Session, Turn, one_call_a_turn, share_of
+from benchmarks.sessions import (
+    Prompt,
+    RecordedCall,
+    RecordedTurn,
+    Session,
+    one_call_a_turn,
+    share_of,
+)
 
 # How the agent takes calls: all of an answer; one, and says so in its requests; or it runs
 # and keeps the first call of each answer, whatever came.
@@ -66,9 +73,9 @@ class Play:
     careful: bool = True
     named: bool = False
     session: Session = field(init=False)
-    turns: list[Turn] = field(init=False)
-    calls: list[Call] = field(init=False)
-    run_of: dict[int, list[Turn]] = field(init=False)
+    turns: list[RecordedTurn] = field(init=False)
+    calls: list[RecordedCall] = field(init=False)
+    run_of: dict[int, list[RecordedTurn]] = field(init=False)
     arguments: list[Message] = field(init=False)
     results: list[str] = field(init=False)
 
@@ -81,7 +88,7 @@ class Play:
         self.arguments = [toolbox.arguments_of(call, self.tokens) for call in self.calls]
         self.results = [toolbox.result_of(call, self.tokens) for call in self.calls]
 
-    def text_of(self, turn: Turn) -> str:
+    def text_of(self, turn: RecordedTurn) -> str:
         """What the model says in a turn: its mark, if anything."""
         if not turn.text_tokens and turn.calls:
             return ""
@@ -120,19 +127,19 @@ class ScriptedModel:
         calls = self._same_answer(turn, done)
         return lab.Reply(self.play.text_of(turn), calls=tuple(map(self._single, calls)))
 
-    def _cooperates(self, run: list[Turn], request: Message) -> bool:
+    def _cooperates(self, run: list[RecordedTurn], request: Message) -> bool:
         rate = self.cooperation(request) if callable(self.cooperation) else self.cooperation
         return share_of(f"{self.play.session.id}:{run[0].index}") < rate
 
-    def _splits(self, left: list[Turn]) -> bool:
+    def _splits(self, left: list[RecordedTurn]) -> bool:
         """Whether a reckless model makes the first call of a run on its own, beside the rest."""
         may = not self.play.careful and self.play.style != "serial" and len(left) > 2
         return may and share_of(f"{self.play.session.id}:{left[0].index}:beside") < 0.5
 
-    def _single(self, call: Call) -> lab.Call:
+    def _single(self, call: RecordedCall) -> lab.Call:
         return lab.Call(toolbox.tool_of(call), self.play.arguments[call.number])
 
-    def _same_answer(self, turn: Turn, done: set[int]) -> list[Call]:
+    def _same_answer(self, turn: RecordedTurn, done: set[int]) -> list[RecordedCall]:
         """The calls of one answer; an agent that keeps the first gets the others again."""
         if self.play.style == "first" and turn.calls:
             group = turn.calls[0].group
@@ -141,7 +148,7 @@ class ScriptedModel:
             group, every = None, list(turn.calls)
         return [call for call in every if group in (None, call.group) and call.number not in done]
 
-    def _multi(self, turns: list[Turn], request: Message) -> lab.Call | None:
+    def _multi(self, turns: list[RecordedTurn], request: Message) -> lab.Call | None:
         """One multi-call for these turns, if one for them is on offer."""
         calls = [call for turn in turns for call in turn.calls]
         offered = {tool["function"]["name"]: tool["function"] for tool in request["tools"]}
@@ -212,8 +219,8 @@ class Agent:
         if not self.play.named:
             return ""
         script = self.play.session.script[self._place + 1 :]
-        turns = takewhile(lambda part: isinstance(part, Turn), script)
-        calls = (call for turn in turns if isinstance(turn, Turn) for call in turn.calls)
+        turns = takewhile(lambda part: isinstance(part, RecordedTurn), script)
+        calls = (call for turn in turns if isinstance(turn, RecordedTurn) for call in turn.calls)
         return " ".join(dict.fromkeys(call.path for call in calls if call.known and call.path))
 
     def _take(self, answer: Message) -> None:
@@ -233,7 +240,7 @@ class Agent:
             text = self.play.results[call.number]
             self.messages.append({"role": "tool", "tool_call_id": given["id"], "content": text})
 
-    def _recorded(self, made: Message) -> Call:
+    def _recorded(self, made: Message) -> RecordedCall:
         """The recorded call that a call is."""
         name, arguments = made["function"]["name"], orjson.loads(made["function"]["arguments"])
         call = self.play.calls[toolbox.number_in(name, arguments)]
@@ -241,7 +248,7 @@ class Agent:
             self.faults.append(f"call {call.number} is not what the model wrote")
         return call
 
-    def _check_order(self, call: Call, together: list[Call]) -> None:
+    def _check_order(self, call: RecordedCall, together: list[RecordedCall]) -> None:
         if call.number in self._run or call in together:
             self.faults.append(f"call {call.number} came twice")
         for other in self.play.calls[: call.number]:
@@ -268,7 +275,7 @@ def _done_in(result: str) -> tuple[int, ...]:
     return tuple(toolbox.numbers_in(result))
 
 
-def _is_done(turn: Turn, done: set[int], said: set[int]) -> bool:
+def _is_done(turn: RecordedTurn, done: set[int], said: set[int]) -> bool:
     if turn.calls:
         return all(call.number in done for call in turn.calls)
     return turn.index in said

@@ -19,14 +19,14 @@ RUNS = 3
 def main() -> None:
     """Prints one line for each figure: bare, wrapped, and wrapped / bare."""
     names: tuple[run.ArmName, ...] = ("bare", "wrapped")
-    arms: dict[run.ArmName, list[run.Arm]] = {name: [] for name in names}
+    arms: dict[run.ArmName, list[run.DemoArm]] = {name: [] for name in names}
     for _ in range(RUNS):
         for name in names:
             with tempfile.TemporaryDirectory() as folder:
                 arm = run.simulated(name, create(Path(folder) / "project"))
             assert arm.done, f"{name}: {arm.error}"
             arms[name].append(arm)
-    figures: dict[str, Callable[[run.Arm], float]] = {
+    figures: dict[str, Callable[[run.DemoArm], float]] = {
         "round trips": lambda arm: arm.book.round_trips,
         "prompt tokens": lambda arm: arm.book.prompt_tokens or 0,
         "refusals (429)": lambda arm: arm.book.refusals,

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from batchwrap.analyze.files import Source
 from batchwrap.analyze.formats import skeleton
-from batchwrap.analyze.session import Call, Prompt, Session, Turn
+from batchwrap.analyze.session import Prompt, RecordedCall, RecordedTurn, Session
 
 __all__ = [
     "CODING_CLIS",
     "DATA",
-    "Call",
     "Prompt",
+    "RecordedCall",
+    "RecordedTurn",
     "Session",
-    "Turn",
     "load",
     "one_call_a_turn",
     "sample",
@@ -49,12 +49,12 @@ def sample(sessions: Sequence[Session], most: int) -> list[Session]:
 
 def one_call_a_turn(session: Session) -> Session:
     """The same session where a turn has one call at most, as in an agent that takes one."""
-    script: list[Prompt | Turn] = []
+    script: list[Prompt | RecordedTurn] = []
     index = 0
     for part in session.script:
-        pieces = _pieces(part) if isinstance(part, Turn) else [part]
+        pieces = _pieces(part) if isinstance(part, RecordedTurn) else [part]
         for piece in pieces:
-            if isinstance(piece, Turn):
+            if isinstance(piece, RecordedTurn):
                 piece, index = replace(piece, index=index), index + 1
             script.append(piece)
     return replace(session, script=tuple(script))
@@ -65,8 +65,8 @@ def share_of(text: str) -> float:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) / 2**64
 
 
-def _pieces(turn: Turn) -> list[Turn]:
+def _pieces(turn: RecordedTurn) -> list[RecordedTurn]:
     if len(turn.calls) < 2:
         return [turn]
     first, *rest = turn.calls
-    return [replace(turn, calls=(first,)), *(Turn(0, 0, (call,)) for call in rest)]
+    return [replace(turn, calls=(first,)), *(RecordedTurn(0, 0, (call,)) for call in rest)]

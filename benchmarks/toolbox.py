@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from benchmarks.filler import FillerTokens
-from benchmarks.sessions import Call
+from benchmarks.sessions import RecordedCall
 
 _NUMBER = re.compile(r"#(\d+)#")
 _TOOL_OF = {
@@ -49,12 +49,12 @@ TOOLS = [
 ]
 
 
-def tool_of(call: Call) -> str:
+def tool_of(call: RecordedCall) -> str:
     """The tool that a recorded call becomes a call of."""
     return _TOOL_OF.get(call.kind, "bash" if call.kind.startswith("shell_") else "other")
 
 
-def arguments_of(call: Call, tokens: FillerTokens) -> dict[str, Any]:
+def arguments_of(call: RecordedCall, tokens: FillerTokens) -> dict[str, Any]:
     """Its arguments, of about the recorded size; a read has no text to pad."""
     tool, mark = tool_of(call), f"#{call.number}#"
     path = call.path or _UNNAMED
@@ -75,11 +75,11 @@ def arguments_of(call: Call, tokens: FillerTokens) -> dict[str, Any]:
     return arguments
 
 
-def _room(given: str, text: str, call: Call, tokens: FillerTokens) -> int:
+def _room(given: str, text: str, call: RecordedCall, tokens: FillerTokens) -> int:
     return call.argument_tokens - tokens.count(given) + tokens.count(text)
 
 
-def result_of(call: Call, tokens: FillerTokens) -> str:
+def result_of(call: RecordedCall, tokens: FillerTokens) -> str:
     """Its result, of the recorded size; one that failed says so in its first word."""
     mark = f"#{call.number}#"
     return tokens.padded(f"Error: {mark}" if call.failed else mark, call.result_tokens)
@@ -102,7 +102,7 @@ def numbers_in(text: str) -> list[int]:
     return [int(number) for number in _NUMBER.findall(text)]
 
 
-def in_order(first: Call, second: Call) -> bool:
+def in_order(first: RecordedCall, second: RecordedCall) -> bool:
     """Whether the first must have ended before the second may begin.
 
     Written apart from batchwrap's own rule: a mistake in it would cancel out otherwise.

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Literal
 
-from batchwrap.analyze.session import Call, Session, Turn
+from batchwrap.analyze.session import RecordedCall, RecordedTurn, Session
 from batchwrap.core.moves.conflict import Effect, conflict, parts_of
 
 READS = frozenset({"read", "multi_read"})
@@ -31,8 +31,8 @@ CHANGES = EDITS | WRITES | SHELL_WRITES
 
 Rule = Literal["upper", "careful", "safe"]
 RULES: tuple[Rule, ...] = ("upper", "careful", "safe")
-Run = list[Turn]
-ClassOf = Callable[[Turn], Hashable | None]
+Run = list[RecordedTurn]
+ClassOf = Callable[[RecordedTurn], Hashable | None]
 Classes = tuple[frozenset[str], ...]
 # Kinds that may all be merged with each other.
 IN_ORDER: Classes = (READS | SEARCHES | SHELL_READS | CHANGES,)
@@ -50,8 +50,8 @@ def runs_of(session: Session, class_of: ClassOf, rule: Rule, most: int = 8) -> l
     found: list[Run] = [[]]
     for part in session.script:
         run = found[-1]
-        its_class = class_of(part) if isinstance(part, Turn) else None
-        if not isinstance(part, Turn) or its_class is None:
+        its_class = class_of(part) if isinstance(part, RecordedTurn) else None
+        if not isinstance(part, RecordedTurn) or its_class is None:
             found.append([])
         elif run and (its_class != class_of(run[-1]) or not _goes_on(part, run, rule)):
             found.append([part])
@@ -61,10 +61,10 @@ def runs_of(session: Session, class_of: ClassOf, rule: Rule, most: int = 8) -> l
     return [run for run in pieces if len(run) > 1]
 
 
-def by_kind(classes: Classes, among: Callable[[Call], bool] = lambda _: True) -> ClassOf:
+def by_kind(classes: Classes, among: Callable[[RecordedCall], bool] = lambda _: True) -> ClassOf:
     """Turns of one of these calls, told apart by their kinds."""
 
-    def class_of(turn: Turn) -> int | None:
+    def class_of(turn: RecordedTurn) -> int | None:
         if len(turn.calls) != 1 or not among(turn.calls[0]):
             return None
         kind = turn.calls[0].kind
@@ -73,11 +73,11 @@ def by_kind(classes: Classes, among: Callable[[Call], bool] = lambda _: True) ->
     return class_of
 
 
-def _goes_on(turn: Turn, run: Run, rule: Rule) -> bool:
+def _goes_on(turn: RecordedTurn, run: Run, rule: Rule) -> bool:
     return rule == "upper" or _foreseen(turn, run)
 
 
-def _foreseen(turn: Turn, run: Sequence[Turn]) -> bool:
+def _foreseen(turn: RecordedTurn, run: Sequence[RecordedTurn]) -> bool:
     """Whether the model could have made this turn's call when the run began."""
     call = turn.calls[0]
     is_new_file = call.kind in WRITES | SHELL_WRITES
@@ -99,7 +99,7 @@ def _safe_pieces(run: Run, most: int) -> Iterator[Run]:
     yield piece
 
 
-def _effect(call: Call) -> Effect:
+def _effect(call: RecordedCall) -> Effect:
     kinds = {"read": READS, "edit": EDITS, "write": WRITES | SHELL_WRITES}
     kind = next((kind for kind, all_of_it in kinds.items() if call.kind in all_of_it), "read_only")
     if call.kind in SHELL_READS and call.path is not None:

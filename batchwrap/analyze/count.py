@@ -29,7 +29,7 @@ from batchwrap.analyze.bounds import (
 )
 from batchwrap.analyze.kinds import is_batch
 from batchwrap.analyze.lapses import Lapse, lapses
-from batchwrap.analyze.session import Call, Session, Turn
+from batchwrap.analyze.session import RecordedCall, RecordedTurn, Session
 
 # What the offer of multi-tools adds to each request, in tokens (`make benchmark-offer`).
 OFFER_TOKENS = 500
@@ -41,7 +41,7 @@ _MOST_LAPSES = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class SavingScope:
     """Which calls are batched.
 
     Attributes:
@@ -50,21 +50,21 @@ class Scope:
     """
 
     classes: Classes
-    among: Callable[[Call], bool]
+    among: Callable[[RecordedCall], bool]
 
     @property
     def class_of(self) -> ClassOf:
         """Tells turns apart that cannot be in one run."""
         return by_kind(self.classes, self.among)
 
-    def has(self, call: Call) -> bool:
+    def has(self, call: RecordedCall) -> bool:
         """Whether a call is of a tool that is offered in batches."""
         return self.among(call) and any(call.kind in kinds for kinds in self.classes)
 
 
-SCOPES: Mapping[str, Scope] = {
-    ITSELF: Scope(_FILES, lambda call: call.own),
-    DECLARED: Scope(IN_ORDER, lambda call: not call.as_text),
+SCOPES: Mapping[str, SavingScope] = {
+    ITSELF: SavingScope(_FILES, lambda call: call.own),
+    DECLARED: SavingScope(IN_ORDER, lambda call: not call.as_text),
 }
 
 
@@ -205,7 +205,7 @@ class Totals:
         """What a rule saves in a scope."""
         return self.savings[scope, rule]
 
-    def _add_turn(self, turn: Turn) -> None:
+    def _add_turn(self, turn: RecordedTurn) -> None:
         model, usage = self._model(turn), turn.usage
         for counted in (self, model):
             counted.requests += 1
@@ -241,11 +241,11 @@ class Totals:
         else:
             heappushpop(self.worst, lapse)
 
-    def _model(self, turn: Turn) -> ModelCount:
+    def _model(self, turn: RecordedTurn) -> ModelCount:
         return self.models.setdefault(turn.model or "unknown", ModelCount())
 
 
-def without(session: Session, runs: Sequence[Run]) -> list[Turn]:
+def without(session: Session, runs: Sequence[Run]) -> list[RecordedTurn]:
     """The turns that are left if each run is one: its first, which then says it all."""
     gone = {turn.index for run in runs for turn in run[1:]}
     firsts = {run[0].index: run for run in runs}
@@ -254,17 +254,17 @@ def without(session: Session, runs: Sequence[Run]) -> list[Turn]:
     ]
 
 
-def _merged(run: Run) -> Turn:
+def _merged(run: Run) -> RecordedTurn:
     output = sum(turn.usage.completion_tokens for turn in run)
     return replace(run[0], usage=replace(run[0].usage, completion_tokens=output))
 
 
-def _saving(turns: Sequence[Turn], runs: Sequence[Run], scope: Scope) -> Saving:
+def _saving(turns: Sequence[RecordedTurn], runs: Sequence[Run], scope: SavingScope) -> Saving:
     sizes = list(map(len, runs))
     saving = Saving(sum(sizes) - len(runs), len(runs), sum(sizes), max(sizes, default=0))
     gone = {turn.index for run in runs for turn in run[1:]}
-    before: dict[int, Turn] = {after.index: turn for turn, after in pairwise(turns)}
-    following: dict[int, Turn] = {turn.index: after for turn, after in pairwise(turns)}
+    before: dict[int, RecordedTurn] = {after.index: turn for turn, after in pairwise(turns)}
+    following: dict[int, RecordedTurn] = {turn.index: after for turn, after in pairwise(turns)}
     for turn in (turn for turn in turns if turn.index in gone):
         saving.prompt_tokens += turn.usage.prompt_tokens
         saving.uncached_tokens += _uncached(before[turn.index], turn, following.get(turn.index))
@@ -273,7 +273,7 @@ def _saving(turns: Sequence[Turn], runs: Sequence[Run], scope: Scope) -> Saving:
     return saving
 
 
-def _uncached(before: Turn, turn: Turn, after: Turn | None) -> int:
+def _uncached(before: RecordedTurn, turn: RecordedTurn, after: RecordedTurn | None) -> int:
     """What a request that vanishes was charged in full, and nobody has to pay instead."""
     uncached = turn.usage.prompt_tokens - turn.usage.cached_tokens
     if after is not None and not after.usage.cached_tokens:
@@ -282,7 +282,7 @@ def _uncached(before: Turn, turn: Turn, after: Turn | None) -> int:
     return max(0, uncached - new)
 
 
-def _charge(saving: Saving, turns: Sequence[Turn], left: int) -> None:
+def _charge(saving: Saving, turns: Sequence[RecordedTurn], left: int) -> None:
     """Take off the offer, which is in every request."""
     is_cached = any(turn.usage.cached_tokens for turn in turns)
     saving.prompt_tokens -= OFFER_TOKENS * left

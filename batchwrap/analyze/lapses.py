@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from batchwrap.analyze.bounds import EDITS, READS, WRITES, runs_of
-from batchwrap.analyze.session import Session, Turn
+from batchwrap.analyze.session import RecordedTurn, Session
 
 _LAPSING = READS | EDITS | WRITES
 _MOST_PATHS = 6
@@ -51,7 +51,7 @@ def lapses(session: Session) -> list[Lapse]:
     return found
 
 
-def _tool_of(turn: Turn) -> str | None:
+def _tool_of(turn: RecordedTurn) -> str | None:
     if len(turn.calls) != 1:
         return None
     call = turn.calls[0]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from batchwrap.analyze.bounds import Rule, runs_of
 from batchwrap.analyze.count import SCOPES, without
-from batchwrap.analyze.session import Session, Turn
+from batchwrap.analyze.session import RecordedTurn, Session
 from batchwrap.core.limits import account
 from batchwrap.core.limits.cost import Cost, Usage, cost_of
 from batchwrap.core.limits.cost import Rule as Counting
@@ -84,7 +84,7 @@ class Pressure:
             self.plays[name].add(play(turns, self.plan, self.tokens_per_s))
 
 
-def play(turns: Sequence[Turn], plan: Plan, tokens_per_s: float) -> Play:
+def play(turns: Sequence[RecordedTurn], plan: Plan, tokens_per_s: float) -> Play:
     """Make the requests of these turns one after the other, each as soon as the plan lets it."""
     done, now, limits = Play(), 0.0, meters(plan.limits)
     state = empty(now)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from batchwrap.analyze.files import Unreadable
 from batchwrap.analyze.kinds import deed_of
 from batchwrap.analyze.said import Said
-from batchwrap.analyze.session import Call, Prompt, Session, Turn
+from batchwrap.analyze.session import Prompt, RecordedCall, RecordedTurn, Session
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.chat.entry import ChatEntry
@@ -36,7 +36,7 @@ _NAME = re.compile(r"\w[\w.+@-]{0,80}")
 
 
 @dataclass(slots=True)
-class Reading:
+class LogReading:
     """What the files of one reading have in common.
 
     Attributes:
@@ -55,7 +55,7 @@ class Reading:
         return self.answers.setdefault(hash(answer), session) != session
 
 
-def sessions(said: Iterable[Said], file: str, reading: Reading) -> Iterator[Session]:
+def sessions(said: Iterable[Said], file: str, reading: LogReading) -> Iterator[Session]:
     """The sessions of a file, each as soon as it is over.
 
     Args:
@@ -114,7 +114,7 @@ class _Answer:
 class _Recorder:
     """Makes one session of its messages, one after the other."""
 
-    def __init__(self, session: str, source: str, file: str, reading: Reading) -> None:
+    def __init__(self, session: str, source: str, file: str, reading: LogReading) -> None:
         self._id, self._source, self._file = session, source, file
         self._reading, self._estimate = reading, reading.estimate
         self._parts: list[Prompt | _Answer] = []
@@ -250,7 +250,7 @@ class _Recorder:
             return None
         return max(turn for turn in known if turn is not None)
 
-    def _script(self) -> Iterator[Prompt | Turn]:
+    def _script(self) -> Iterator[Prompt | RecordedTurn]:
         index = number = 0
         for part in self._parts:
             if isinstance(part, Prompt):
@@ -261,12 +261,12 @@ class _Recorder:
             if part.estimated:
                 said = part.text_tokens + sum(call.argument_tokens for call in calls)
                 usage = Usage(usage.prompt_tokens, said, usage.cached_tokens)
-            yield Turn(index, part.text_tokens, calls, usage, part.estimated, part.model)
+            yield RecordedTurn(index, part.text_tokens, calls, usage, part.estimated, part.model)
             index, number = index + 1, number + len(calls)
 
 
-def _call(made: _Made, number: int, group: int) -> Call:
-    return Call(
+def _call(made: _Made, number: int, group: int) -> RecordedCall:
+    return RecordedCall(
         number=number,
         group=group,
         kind=made.kind,

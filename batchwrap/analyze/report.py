@@ -12,7 +12,7 @@ from batchwrap.analyze.count import MOST_ITEMS, SCOPES, Totals
 from batchwrap.analyze.files import Source, Unreadable, sources
 from batchwrap.analyze.formats import sessions_in
 from batchwrap.analyze.pressure import Pressure
-from batchwrap.analyze.record import Reading
+from batchwrap.analyze.record import LogReading
 from batchwrap.analyze.words import asked_of_the_model, assumptions, ranked
 
 _MOST_PROBLEMS = 100
@@ -116,7 +116,7 @@ def analyze(
         ConfigError: there is no such plan.
     """
     pressure = Pressure(plan, tokens_per_s, most) if plan is not None else None
-    report, reading = Report(Totals(most), pressure), Reading()
+    report, reading = Report(Totals(most), pressure), LogReading()
     for source in sources(paths):
         source.read = _told(watch, source.name)
         _read(source, report, reading)
@@ -127,7 +127,7 @@ def _told(watch: Watch, file: str) -> Callable[[int], object]:
     return lambda read: watch(file, read)
 
 
-def _read(source: Source, report: Report, reading: Reading) -> None:
+def _read(source: Source, report: Report, reading: LogReading) -> None:
     totals, before = report.totals, report.totals.sessions
     try:
         name, sessions = sessions_in(source, reading)

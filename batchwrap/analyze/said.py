@@ -44,7 +44,7 @@ class Said:
     as_text: bool = False
 
 
-class Format(Protocol):
+class LogFormat(Protocol):
     """A format of logs, recognised by its content."""
 
     NAME: str

@@ -13,7 +13,7 @@ NO_USAGE = Usage(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RecordedCall:
     """One recorded tool call.
 
     Attributes:
@@ -50,7 +50,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class RecordedTurn:
     """One recorded answer of the model: a round trip.
 
     Attributes:
@@ -65,7 +65,7 @@ class Turn:
 
     index: int
     text_tokens: int
-    calls: tuple[Call, ...]
+    calls: tuple[RecordedCall, ...]
     usage: Usage = NO_USAGE
     estimated: bool = True
     model: str = ""
@@ -97,15 +97,15 @@ class Session:
 
     id: str
     source: str
-    script: tuple[Prompt | Turn, ...]
+    script: tuple[Prompt | RecordedTurn, ...]
     file: str = ""
 
     @property
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[RecordedTurn]:
         """The model's turns, by their index."""
-        return [part for part in self.script if isinstance(part, Turn)]
+        return [part for part in self.script if isinstance(part, RecordedTurn)]
 
     @property
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[RecordedCall]:
         """All calls, by their number."""
         return [call for turn in self.turns for call in turn.calls]

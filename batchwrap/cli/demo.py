@@ -17,8 +17,8 @@ from batchwrap.errors import ConfigError
 
 if TYPE_CHECKING:
     from batchwrap.demo.project import Project
-    from batchwrap.demo.report import Result
-    from batchwrap.demo.run import Arm, ArmName, Endpoint
+    from batchwrap.demo.report import DemoResult
+    from batchwrap.demo.run import ArmName, DemoArm, RealEndpoint
 
 _FAILED = 1
 _FOR_ENDPOINTS = "with --base-url: "
@@ -94,7 +94,7 @@ def demo(
 
 def _endpoint(
     base_url: str | None, model: str | None, api_key_env: str | None, limits: str | None
-) -> Endpoint | None:
+) -> RealEndpoint | None:
     if base_url is None:
         for option, value in (
             ("--model", model),
@@ -106,9 +106,11 @@ def _endpoint(
         return None
     key = checks.api_key(base_url, model, api_key_env)
     assert model is not None
-    from batchwrap.demo.run import Endpoint
+    from batchwrap.demo.run import RealEndpoint
 
-    return Endpoint(base_url=base_url, model=model, api_key=key, limits=checks.check_limits(limits))
+    return RealEndpoint(
+        base_url=base_url, model=model, api_key=key, limits=checks.check_limits(limits)
+    )
 
 
 def _check_time_scale(time_scale: float, base_url: str | None) -> None:
@@ -118,7 +120,7 @@ def _check_time_scale(time_scale: float, base_url: str | None) -> None:
         raise ConfigError("--time-scale", f"{time_scale:g} is not a number above 0")
 
 
-def _warn_of_costs(endpoint: Endpoint) -> None:
+def _warn_of_costs(endpoint: RealEndpoint) -> None:
     typer.echo(
         f"This spends real tokens of {endpoint.model} at {endpoint.base_url}: about 1.6 million if"
         " it works as the simulated model does. It also runs the tests of a project that the"
@@ -136,20 +138,20 @@ def _projects(folder: Path) -> tuple[Project, Project]:
 
 def _run(
     projects: tuple[Project, Project],
-    endpoint: Endpoint | None,
+    endpoint: RealEndpoint | None,
     *,
     stream: bool,
     time_scale: float | None,
     quiet: bool,
-) -> Result:
+) -> DemoResult:
     from batchwrap.cli.progress import showing
     from batchwrap.demo import run
-    from batchwrap.demo.report import Result
+    from batchwrap.demo.report import DemoResult
 
     if endpoint is None and time_scale is None:
         time_scale = run.TIME_SCALE
 
-    def arm(name: ArmName, project: Project) -> Arm:
+    def arm(name: ArmName, project: Project) -> DemoArm:
         if time_scale is not None:
             return run.simulated(
                 name, project, stream=stream, time_scale=time_scale, watcher=watcher
@@ -159,12 +161,12 @@ def _run(
 
     with nullcontext(run.Watcher()) if quiet else showing(console()) as watcher:
         bare, wrapped = arm("bare", projects[0]), arm("wrapped", projects[1])
-    return Result(
+    return DemoResult(
         bare=bare, wrapped=wrapped, stream=stream, time_scale=time_scale, endpoint=endpoint
     )
 
 
-def _show(result: Result, *, as_json: bool) -> None:
+def _show(result: DemoResult, *, as_json: bool) -> None:
     from batchwrap.demo import report
 
     if as_json:
@@ -185,7 +187,7 @@ def _check_plot(path: Path) -> None:
     checks.check_file("--plot", path)
 
 
-def _save_plot(result: Result, path: Path) -> None:
+def _save_plot(result: DemoResult, path: Path) -> None:
     from batchwrap.demo import plot
 
     if not result.reports_tokens:

@@ -21,14 +21,14 @@ from batchwrap.demo import sdk
 from batchwrap.errors import ConfigError
 from batchwrap.eval import report
 from batchwrap.eval.arms import arm, standard_arms
-from batchwrap.eval.budget import Budget, Prices
+from batchwrap.eval.budget import Prices, TokenBudget
 from batchwrap.eval.estimate import estimate
-from batchwrap.eval.report import Result
+from batchwrap.eval.report import EvaluationResult
 from batchwrap.eval.runs import Run, RunFile
-from batchwrap.eval.session import Outcome, Plan, work_off
+from batchwrap.eval.session import EvaluationPlan, SessionOutcome, work_off
 from batchwrap.eval.simulated import MODELS, simulated
 from batchwrap.eval.tasks import TASKS
-from batchwrap.eval.trial import Endpoint
+from batchwrap.eval.trial import ModelEndpoint
 
 _ENDPOINT_FAILED, _LIMIT_REACHED, _INTERRUPTED = 1, 3, 130
 _TABLE_WIDTH = 120
@@ -53,13 +53,15 @@ def carry_out(order: Order) -> None:
     key = _key(order)
     file = _file(order.out, setting)
     cells = plan.missing(file.runs, again=order.retry_errors)
-    budget = Budget(max_tokens=order.max_tokens, max_cost=order.max_cost, prices=prices)
+    budget = TokenBudget(max_tokens=order.max_tokens, max_cost=order.max_cost, prices=prices)
     told = _Told(len(cells))
     with _endpoint(order, key, setting) as endpoint:
         outcome = work_off(
             plan, cells, endpoint, file, budget=budget, parallel=order.parallel, told=told
         )
-    result = Result(plan=plan, runs=file.runs, setting=setting, prices=prices, outcome=outcome)
+    result = EvaluationResult(
+        plan=plan, runs=file.runs, setting=setting, prices=prices, outcome=outcome
+    )
     _show(result, order)
     _end(outcome, budget)
 
@@ -80,7 +82,7 @@ class _Told:
         )
 
 
-def _plan(order: Order) -> Plan:
+def _plan(order: Order) -> EvaluationPlan:
     arms = [arm(text) for text in order.arms] if order.arms else standard_arms()
     names = [it.name for it in arms]
     if twice := [name for name in names if names.count(name) > 1]:
@@ -89,7 +91,7 @@ def _plan(order: Order) -> Plan:
         if task not in TASKS:
             raise ConfigError("--task", f"{task!r} is not one of {', '.join(TASKS)}")
     tasks = list(dict.fromkeys(order.tasks or TASKS))
-    return Plan(tasks=tasks, arms=arms, runs=order.runs, seed=order.seed)
+    return EvaluationPlan(tasks=tasks, arms=arms, runs=order.runs, seed=order.seed)
 
 
 def _prices(order: Order) -> Prices | None:
@@ -156,7 +158,7 @@ def _file(path: Path | None, setting: dict[str, Any]) -> RunFile:
 
 
 @contextmanager
-def _endpoint(order: Order, key: str, setting: dict[str, Any]) -> Iterator[Endpoint]:
+def _endpoint(order: Order, key: str, setting: dict[str, Any]) -> Iterator[ModelEndpoint]:
     model, seed, system_tokens = (setting[name] for name in ("model", "seed", "system_tokens"))
     if order.base_url is None:
         with simulated(model, system_tokens=system_tokens, seed=seed) as endpoint:
@@ -167,7 +169,7 @@ def _endpoint(order: Order, key: str, setting: dict[str, Any]) -> Iterator[Endpo
         " many. It also runs tests of projects that the model has edited.",
         err=True,
     )
-    yield Endpoint(
+    yield ModelEndpoint(
         base_url=order.base_url,
         model=model,
         api_key=key,
@@ -178,7 +180,7 @@ def _endpoint(order: Order, key: str, setting: dict[str, Any]) -> Iterator[Endpo
 
 
 def _show_estimate(
-    order: Order, plan: Plan, setting: dict[str, Any], prices: Prices | None
+    order: Order, plan: EvaluationPlan, setting: dict[str, Any], prices: Prices | None
 ) -> None:
     file = _file(order.out if order.out is not None and order.out.exists() else None, setting)
     cells = plan.missing(file.runs, again=order.retry_errors)
@@ -193,7 +195,7 @@ def _show_estimate(
     screen.print(report.ESTIMATED, soft_wrap=not screen.is_terminal)
 
 
-def _show(result: Result, order: Order) -> None:
+def _show(result: EvaluationResult, order: Order) -> None:
     summary = result.summary
     if order.report is not None:
         with checks.writing("--report"):
@@ -208,7 +210,7 @@ def _show(result: Result, order: Order) -> None:
         screen.print(note, markup=False, highlight=False, soft_wrap=not screen.is_terminal)
 
 
-def _end(outcome: Outcome, budget: Budget) -> None:
+def _end(outcome: SessionOutcome, budget: TokenBudget) -> None:
     """Say why it ended before its time, if it did, and exit with the code for it."""
     if outcome.failed is not None:
         typer.echo(f"batchwrap: the endpoint failed: {outcome.failed}", err=True)

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from batchwrap.demo.book import Clock
-from batchwrap.demo.run import Arm, ArmName, Watcher
+from batchwrap.demo.run import ArmName, DemoArm, Watcher
 
 
 class Lines(Watcher):
@@ -28,7 +28,7 @@ class Lines(Watcher):
         """Print the turn."""
         self._print(f"{arm:<7}  turn {number:>2}  {self._clock():7.1f} s  {called}")
 
-    def ended(self, arm: Arm) -> None:
+    def ended(self, arm: DemoArm) -> None:
         """Print how it ended."""
         self._print(f"{arm.name:<7}  {_ending(arm)}")
 
@@ -53,7 +53,7 @@ class Rows(Watcher):
         """Change the arm's row."""
         self._turns[arm] = (number, called)
 
-    def ended(self, arm: Arm) -> None:
+    def ended(self, arm: DemoArm) -> None:
         """Let the row stand as it is from now on."""
         self._endings[arm.name] = _ending(arm)
 
@@ -80,6 +80,6 @@ def showing(console: Console) -> Iterator[Watcher]:
         yield rows
 
 
-def _ending(arm: Arm) -> str:
+def _ending(arm: DemoArm) -> str:
     outcome = "done" if arm.done else "NOT done"
     return f"{outcome} after {arm.turns} turns and {arm.wall_s:,.1f} s"

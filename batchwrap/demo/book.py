@@ -18,7 +18,7 @@ ONLY_COUNTS: Mapping[str, Any] = dict.fromkeys(("batching", "reminders", "thrott
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class TokensSpent:
     """Tokens, prompt and output, of one answer.
 
     Attributes:
@@ -49,7 +49,7 @@ class Book:
     completion_tokens: int | None
     refusals: int
     served_s: float
-    spent: tuple[Spent, ...]
+    spent: tuple[TokensSpent, ...]
     refused_at_s: tuple[float, ...]
 
 
@@ -70,14 +70,14 @@ def read_journal(journal: Sequence[Entry], started_s: float) -> Book:
         refusals=len(refused),
         served_s=sum(entry.ended_s - entry.started_s for entry in served),
         spent=tuple(
-            Spent(entry.ended_s - started_s, entry.prompt_tokens + entry.completion_tokens)
+            TokensSpent(entry.ended_s - started_s, entry.prompt_tokens + entry.completion_tokens)
             for entry in served
         ),
         refused_at_s=tuple(entry.ended_s - started_s for entry in refused),
     )
 
 
-class Meter:
+class UsageBook:
     """Keeps the book of a real provider, by `batchwrap.stats` after each turn of the agent.
 
     `asked` is for the http client's request hook, `event` for `wrap(on_event=…)`.
@@ -91,7 +91,7 @@ class Meter:
         self._client: object = None
         self._asked_s = self._served_s = 0.0
         self._tokens = self._local = 0
-        self._spent: list[Spent] = []
+        self._spent: list[TokensSpent] = []
         self._refused_at_s: list[float] = []
 
     def watch(self, client: object) -> None:
@@ -114,7 +114,7 @@ class Meter:
             self._local = stats.local_answers
             return
         total = stats.prompt_tokens + stats.completion_tokens
-        self._spent.append(Spent(now_s, total - self._tokens))
+        self._spent.append(TokensSpent(now_s, total - self._tokens))
         self._tokens = total
         self._served_s += now_s - self._asked_s
 
@@ -133,6 +133,6 @@ class Meter:
             refusals=stats.refusals,
             # What batchwrap itself waits lies between the hook and the answer.
             served_s=max(0.0, self._served_s - stats.waited_s),
-            spent=tuple(Spent(one.at_s - started_s, one.tokens) for one in self._spent),
+            spent=tuple(TokensSpent(one.at_s - started_s, one.tokens) for one in self._spent),
             refused_at_s=tuple(at_s - started_s for at_s in self._refused_at_s),
         )

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchwrap.demo import run
-from batchwrap.demo.book import Spent
-from batchwrap.demo.report import Result
-from batchwrap.demo.run import Arm
+from batchwrap.demo.book import TokensSpent
+from batchwrap.demo.report import DemoResult
+from batchwrap.demo.run import DemoArm
 from batchwrap.errors import MissingExtraError
 from batchwrap.lab import RateLimit
 from batchwrap.options import Limit
@@ -42,7 +42,7 @@ def new_figure() -> Figure:
     return Figure(figsize=(10, 6.5), layout="constrained")
 
 
-def save(result: Result, path: Path) -> None:
+def save(result: DemoResult, path: Path) -> None:
     """Write the plot of both arms as a PNG.
 
     The upper part has all tokens so far, the lower part those of the last minute. Lines end
@@ -75,12 +75,12 @@ def save(result: Result, path: Path) -> None:
     figure.savefig(path, dpi=130, format="png")
 
 
-def total(spent: Sequence[Spent], until_s: float) -> Steps:
+def total(spent: Sequence[TokensSpent], until_s: float) -> Steps:
     """The tokens so far, as steps."""
     return _steps([(one.at_s, one.tokens) for one in spent], until_s)
 
 
-def trailing(spent: Sequence[Spent], until_s: float) -> Steps:
+def trailing(spent: Sequence[TokensSpent], until_s: float) -> Steps:
     """The tokens of the last minute, as steps.
 
     Args:
@@ -94,7 +94,7 @@ def trailing(spent: Sequence[Spent], until_s: float) -> Steps:
     return _steps([*ups, *((at_s + WINDOW_S, -tokens) for at_s, tokens in ups)], until_s)
 
 
-def _tokens_per_minute(result: Result) -> float | None:
+def _tokens_per_minute(result: DemoResult) -> float | None:
     """The limit of the plan, if it has one of this kind."""
     if result.endpoint is None:
         limits: Sequence[RateLimit | Limit] = run.LIMITS
@@ -113,7 +113,7 @@ def _steps(changes: Sequence[tuple[float, int]], until_s: float) -> Steps:
     return [*times, until_s], [*sums, sums[-1]]
 
 
-def _draw(axes: Axes, arm: Arm, steps: Steps, *, label: str | None) -> None:
+def _draw(axes: Axes, arm: DemoArm, steps: Steps, *, label: str | None) -> None:
     """The line of an arm, a dot where it ends, and a cross at each refusal."""
     color, (times, sums) = _COLORS[arm.name], steps
     if label is not None:

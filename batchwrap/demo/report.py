@@ -10,12 +10,12 @@ from rich.table import Table
 
 from batchwrap.demo import run
 from batchwrap.demo.project import NEW_NAME, OLD_NAME
-from batchwrap.demo.run import Arm, Endpoint
+from batchwrap.demo.run import DemoArm, RealEndpoint
 from batchwrap.lab import RateLimit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class DemoResult:
     """Both arms, and how they were run.
 
     Attributes:
@@ -26,11 +26,11 @@ class Result:
         endpoint: the real endpoint; None in the lab.
     """
 
-    bare: Arm
-    wrapped: Arm
+    bare: DemoArm
+    wrapped: DemoArm
     stream: bool
     time_scale: float | None
-    endpoint: Endpoint | None = None
+    endpoint: RealEndpoint | None = None
 
     @property
     def reports_tokens(self) -> bool:
@@ -44,7 +44,7 @@ class Result:
 
 
 # Name in JSON, label in the table, where it stands in an arm.
-_MEASURES: tuple[tuple[str, str, Callable[[Arm], float | None]], ...] = (
+_MEASURES: tuple[tuple[str, str, Callable[[DemoArm], float | None]], ...] = (
     ("round_trips", "round trips", lambda arm: arm.book.round_trips),
     ("prompt_tokens", "prompt tokens", lambda arm: arm.book.prompt_tokens),
     ("completion_tokens", "completion tokens", lambda arm: arm.book.completion_tokens),
@@ -56,7 +56,7 @@ _MEASURES: tuple[tuple[str, str, Callable[[Arm], float | None]], ...] = (
 )
 
 
-def table(result: Result) -> Table:
+def table(result: DemoResult) -> Table:
     """The table: a row for each number, a column for each arm, and their ratio."""
     made = Table(title=f"One job: rename {OLD_NAME} to {NEW_NAME} in a small project")
     made.add_column("")
@@ -74,7 +74,7 @@ def table(result: Result) -> Table:
     return made
 
 
-def as_dict(result: Result) -> dict[str, Any]:
+def as_dict(result: DemoResult) -> dict[str, Any]:
     """All numbers, ready for JSON. Seconds are the provider's; ratios are wrapped/bare.
 
     Prompt and completion tokens are None where the provider did not report them, and a ratio
@@ -92,7 +92,7 @@ def as_dict(result: Result) -> dict[str, Any]:
     }
 
 
-def notes(result: Result) -> list[str]:
+def notes(result: DemoResult) -> list[str]:
     """What is simulated and what is real, a sentence or two a line; failures first."""
     failures = [
         f"The {arm.name} arm failed: {arm.error or 'it ended, but the job is not done'}"
@@ -102,7 +102,7 @@ def notes(result: Result) -> list[str]:
     return failures + (_simulated_notes(result) if result.endpoint is None else _real_notes(result))
 
 
-def _simulated_notes(result: Result) -> list[str]:
+def _simulated_notes(result: DemoResult) -> list[str]:
     limits = " and ".join(_limit(limit) for limit in run.LIMITS)
     return [
         f"Simulated: the provider, with limits like {run.PLAN} ({limits}; {run.TOKENS_PER_S:,.0f}"
@@ -119,7 +119,7 @@ def _simulated_notes(result: Result) -> list[str]:
     ]
 
 
-def _real_notes(result: Result) -> list[str]:
+def _real_notes(result: DemoResult) -> list[str]:
     assert result.endpoint is not None
     return [
         f"Real: {result.endpoint.model} at {result.endpoint.base_url}. One run of each arm: what a"
@@ -132,7 +132,7 @@ def _real_notes(result: Result) -> list[str]:
     ]
 
 
-def _setting(result: Result) -> dict[str, Any]:
+def _setting(result: DemoResult) -> dict[str, Any]:
     setting: dict[str, Any] = {"simulated": result.endpoint is None, "stream": result.stream}
     setting["system_prompt_tokens"] = run.SYSTEM_PROMPT_TOKENS
     if result.endpoint is not None:
@@ -147,7 +147,7 @@ def _setting(result: Result) -> dict[str, Any]:
     }
 
 
-def _arm(arm: Arm) -> dict[str, Any]:
+def _arm(arm: DemoArm) -> dict[str, Any]:
     return {
         **{name: _rounded(measure(arm)) for name, _, measure in _MEASURES},
         "turns": arm.turns,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import batchwrap
 from batchwrap.demo import agent, sdk
 from batchwrap.demo.attempt import attempt
-from batchwrap.demo.book import ONLY_COUNTS, Book, Clock, Meter, read_journal
+from batchwrap.demo.book import ONLY_COUNTS, Book, Clock, UsageBook, read_journal
 from batchwrap.demo.project import NEW_NAME, OLD_NAME, Project, rename_calls
 from batchwrap.demo.prompt import system_prompt
 from batchwrap.lab import Call, FileReader, Lab, RateLimit, Reply, Script
@@ -44,7 +44,7 @@ SYSTEM_PROMPT_TOKENS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arm:
+class DemoArm:
     """One run of the agent. Seconds are the provider's.
 
     Attributes:
@@ -84,12 +84,12 @@ class Watcher:
     def turn(self, arm: ArmName, number: int, called: str) -> None:
         """The model has answered, and `called` says what it asked for."""
 
-    def ended(self, arm: Arm) -> None:
+    def ended(self, arm: DemoArm) -> None:
         """The arm is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class RealEndpoint:
     """A real OpenAI-compatible endpoint.
 
     Attributes:
@@ -112,7 +112,7 @@ def simulated(
     stream: bool = False,
     time_scale: float = TIME_SCALE,
     watcher: Watcher | None = None,
-) -> Arm:
+) -> DemoArm:
     """Run one arm against a lab of its own.
 
     Args:
@@ -149,10 +149,10 @@ def real(
     arm: ArmName,
     project: Project,
     *,
-    endpoint: Endpoint,
+    endpoint: RealEndpoint,
     stream: bool = False,
     watcher: Watcher | None = None,
-) -> Arm:
+) -> DemoArm:
     """Run one arm against a real endpoint; that costs what it costs there.
 
     The bare arm is metered by a wrapper with every part switched off: it only counts.
@@ -168,7 +168,7 @@ def real(
         ConfigError: `endpoint.limits` is no plan.
         MissingExtraError: openai is not installed.
     """
-    meter = Meter()
+    meter = UsageBook()
     hooks = {"request": [meter.asked]}
     with sdk.client(endpoint.base_url, endpoint.api_key, event_hooks=hooks) as bare:
         if arm == "bare":
@@ -224,10 +224,10 @@ class _Work:
         self._tool_calls += len(calls)
         self._watcher.turn(self._name, number, _summary(calls))
 
-    def arm(self, book: Book) -> Arm:
+    def arm(self, book: Book) -> DemoArm:
         after = _contents(self._project.root)
         paths = self._before.keys() | after.keys()
-        arm = Arm(
+        arm = DemoArm(
             name=self._name,
             book=book,
             wall_s=self._wall_s,

@@ -10,7 +10,7 @@ _MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class TokensUsed:
     """Tokens of some requests. Cached ones are a part of the prompt's."""
 
     prompt_tokens: int = 0
@@ -22,8 +22,8 @@ class Used:
         """Of prompt and output together."""
         return self.prompt_tokens + self.completion_tokens
 
-    def __add__(self, other: Used) -> Used:
-        return Used(
+    def __add__(self, other: TokensUsed) -> TokensUsed:
+        return TokensUsed(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.cached_tokens + other.cached_tokens,
@@ -44,7 +44,7 @@ class Prices:
     completion: float
     cached: float | None = None
 
-    def of(self, used: Used) -> float:
+    def of(self, used: TokensUsed) -> float:
         """What these tokens cost."""
         cached = self.prompt if self.cached is None else self.cached
         fresh = used.prompt_tokens - used.cached_tokens
@@ -56,7 +56,7 @@ class BudgetSpent(Exception):
     """The next request would pass the limit."""
 
 
-class Budget:
+class TokenBudget:
     """Adds up what all runs used, and what the requests that are under way may use. Thread-safe.
 
     Args:
@@ -76,11 +76,11 @@ class Budget:
         prices: Prices | None = None,
     ) -> None:
         self._max_tokens, self._max_cost, self._prices = max_tokens, max_cost, prices
-        self._held: dict[Hashable, Used] = {}
+        self._held: dict[Hashable, TokensUsed] = {}
         self._lock = Lock()
-        self.used = Used()
+        self.used = TokensUsed()
 
-    def hold(self, run: Hashable, used: Used) -> None:
+    def hold(self, run: Hashable, used: TokensUsed) -> None:
         """Hold so much for a run, in place of what was held for it before.
 
         Args:
@@ -100,7 +100,7 @@ class Budget:
                 raise BudgetSpent(f"the limit of {self._max_cost:g} on the cost")
             self._held = held
 
-    def settle(self, run: Hashable, used: Used) -> None:
+    def settle(self, run: Hashable, used: TokensUsed) -> None:
         """A run is over, and has used so much in all."""
         with self._lock:
             self._held.pop(run, None)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from batchwrap.eval.budget import Budget, Used
+from batchwrap.eval.budget import TokenBudget, TokensUsed
 from batchwrap.eval.runs import Cell, RunFile
-from batchwrap.eval.session import Plan, work_off
+from batchwrap.eval.session import EvaluationPlan, work_off
 from batchwrap.eval.simulated import simulated
 
 MODEL = "forgets"
@@ -19,7 +19,7 @@ class Share:
 
     runs: int = 0
     round_trips: int = 0
-    used: Used = field(default_factory=Used)
+    used: TokensUsed = field(default_factory=TokensUsed)
 
     def __add__(self, other: Share) -> Share:
         return Share(
@@ -28,7 +28,7 @@ class Share:
 
 
 def estimate(
-    plan: Plan, cells: Sequence[Cell], *, system_tokens: int, parallel: int
+    plan: EvaluationPlan, cells: Sequence[Cell], *, system_tokens: int, parallel: int
 ) -> Mapping[str, Share]:
     """Run each task once for each arm in the lab, and add up what the cells would take.
 
@@ -47,12 +47,12 @@ def estimate(
     once = sorted({Cell(cell.task, cell.arm, 1) for cell in cells})
     file = RunFile(None, {}, {})
     with simulated(MODEL, system_tokens=system_tokens, seed=plan.seed) as endpoint:
-        work_off(plan, once, endpoint, file, budget=Budget(), parallel=parallel)
+        work_off(plan, once, endpoint, file, budget=TokenBudget(), parallel=parallel)
     runs = {(run.task, run.arm): run for run in file.runs}
     shares: dict[str, Share] = {}
     for cell in cells:
         run = runs[cell.task, cell.arm]
-        used = Used(run.prompt_tokens or 0, run.completion_tokens or 0)
+        used = TokensUsed(run.prompt_tokens or 0, run.completion_tokens or 0)
         share = Share(1, run.round_trips, used)
         shares[cell.arm] = shares.get(cell.arm, Share()) + share
     return {arm.name: shares[arm.name] for arm in plan.arms if arm.name in shares}

@@ -13,7 +13,7 @@ from batchwrap.eval.budget import Prices
 from batchwrap.eval.estimate import Share
 from batchwrap.eval.intervals import Estimate
 from batchwrap.eval.runs import Run
-from batchwrap.eval.session import Outcome, Plan
+from batchwrap.eval.session import EvaluationPlan, SessionOutcome
 from batchwrap.eval.summary import COST, DONE, MEASURES, Summary, summarise, where_it_failed
 from batchwrap.eval.tasks import TASKS
 
@@ -23,7 +23,7 @@ _MOST_FAILURES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class EvaluationResult:
     """An evaluation, as far as it has come.
 
     Attributes:
@@ -34,11 +34,11 @@ class Result:
         outcome: how the session ended.
     """
 
-    plan: Plan
+    plan: EvaluationPlan
     runs: Sequence[Run]
     setting: Mapping[str, Any]
     prices: Prices | None
-    outcome: Outcome
+    outcome: SessionOutcome
 
     @property
     def summary(self) -> Summary:
@@ -58,7 +58,7 @@ class Result:
         return f"{self.setting['model']} at {self.setting['base_url']}"
 
 
-def tables(result: Result, summary: Summary) -> list[Table]:
+def tables(result: EvaluationResult, summary: Summary) -> list[Table]:
     """The arms' numbers, and their round trips task by task."""
     numbers = Table(title=result.title)
     for at, heading in enumerate(_HEADINGS):
@@ -75,7 +75,7 @@ def tables(result: Result, summary: Summary) -> list[Table]:
     return [numbers, by_task]
 
 
-def markdown(result: Result, summary: Summary) -> str:
+def markdown(result: EvaluationResult, summary: Summary) -> str:
     """The same as a page of Markdown."""
     numbers = [row for rows in _rows(summary) for row in rows]
     tasks = [f"- `{name}`: {TASKS[name].about}" for name in result.plan.tasks]
@@ -93,7 +93,7 @@ def markdown(result: Result, summary: Summary) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def as_dict(result: Result, summary: Summary) -> dict[str, Any]:
+def as_dict(result: EvaluationResult, summary: Summary) -> dict[str, Any]:
     """All numbers, ready for JSON. Differences are to the bare arm, seconds the provider's."""
     arms = {
         arm.name: {"options": arm.options, **asdict(summary.arms[arm.name])}
@@ -120,7 +120,7 @@ def as_dict(result: Result, summary: Summary) -> dict[str, Any]:
     }
 
 
-def notes(result: Result, summary: Summary) -> list[str]:
+def notes(result: EvaluationResult, summary: Summary) -> list[str]:
     """What the numbers rest on, a sentence or two a line; what is missing first."""
     return [*_gaps(summary), *_failures(result), *_basis(result), *_method(summary)]
 
@@ -184,7 +184,7 @@ def _gaps(summary: Summary) -> Iterator[str]:
             )
 
 
-def _failures(result: Result) -> Iterator[str]:
+def _failures(result: EvaluationResult) -> Iterator[str]:
     failed = where_it_failed(result.plan, result.runs)
     for cell, problem in failed[:_MOST_FAILURES]:
         yield f"Not done: {cell.task}, {cell.arm}, run {cell.number}: {problem}"
@@ -192,7 +192,7 @@ def _failures(result: Result) -> Iterator[str]:
         yield f"Not done: {len(failed) - _MOST_FAILURES} more; --json has them all."
 
 
-def _basis(result: Result) -> Iterator[str]:
+def _basis(result: EvaluationResult) -> Iterator[str]:
     if result.is_simulated:
         yield (
             "SIMULATED: the provider, its clock, and the model, a script that knows how the tasks"

@@ -9,16 +9,16 @@ from random import Random
 from threading import Event, Lock, Thread
 
 from batchwrap.eval.arms import Arm
-from batchwrap.eval.budget import Budget, BudgetSpent, Used
+from batchwrap.eval.budget import BudgetSpent, TokenBudget, TokensUsed
 from batchwrap.eval.runs import Cell, Run, RunFile, latest
-from batchwrap.eval.trial import Endpoint, run_cell
+from batchwrap.eval.trial import ModelEndpoint, run_cell
 
 # How long it may take to see that a worker has gone without a word.
 _PATIENCE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class EvaluationPlan:
     """Which runs an evaluation has.
 
     Attributes:
@@ -58,7 +58,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class SessionOutcome:
     """How a session ended.
 
     Attributes:
@@ -76,15 +76,15 @@ Told = Callable[[Run], None]
 
 
 def work_off(
-    plan: Plan,
+    plan: EvaluationPlan,
     cells: Sequence[Cell],
-    endpoint: Endpoint,
+    endpoint: ModelEndpoint,
     file: RunFile,
     *,
-    budget: Budget,
+    budget: TokenBudget,
     parallel: int = 1,
     told: Told = lambda _: None,
-) -> Outcome:
+) -> SessionOutcome:
     """Run cells of a plan and write each run down as it ends.
 
     An interrupt (Ctrl-C) lets the requests that are under way end, and no further one begin; a
@@ -109,7 +109,7 @@ def work_off(
     workers = [Thread(target=pool.work, daemon=True) for _ in range(min(parallel, len(cells)))]
     for worker in workers:
         worker.start()
-    outcome = Outcome()
+    outcome = SessionOutcome()
     while True:
         try:
             while any(worker.is_alive() for worker in workers) or not pool.ended.empty():
@@ -122,7 +122,7 @@ def work_off(
             outcome = replace(outcome, interrupted=True)
 
 
-def _take(pool: _Pool, outcome: Outcome, told: Told) -> Outcome:
+def _take(pool: _Pool, outcome: SessionOutcome, told: Told) -> SessionOutcome:
     """What has become of the session with the next thing that a worker has to say."""
     try:
         said = pool.ended.get(timeout=_PATIENCE_S)
@@ -146,7 +146,12 @@ class _Pool:
     """What the worker threads share. `ended` gets runs, errors, and None for a worker's end."""
 
     def __init__(
-        self, plan: Plan, cells: Sequence[Cell], endpoint: Endpoint, budget: Budget, file: RunFile
+        self,
+        plan: EvaluationPlan,
+        cells: Sequence[Cell],
+        endpoint: ModelEndpoint,
+        budget: TokenBudget,
+        file: RunFile,
     ) -> None:
         self._arms = {arm.name: arm for arm in plan.arms}
         self._cells: Iterator[Cell] = iter(cells)
@@ -183,11 +188,11 @@ class _Pool:
         with self._lock:
             return None if self.stop.is_set() else next(self._cells, None)
 
-    def _expected(self, task: str) -> Used:
+    def _expected(self, task: str) -> TokensUsed:
         """The most that a run of the task has used so far: it is not begun for nothing."""
         used = [_used(run) for run in list(self.file.runs) if run.task == task]
-        return max(used, key=lambda it: it.tokens, default=Used())
+        return max(used, key=lambda it: it.tokens, default=TokensUsed())
 
 
-def _used(run: Run) -> Used:
-    return Used(run.prompt_tokens or 0, run.completion_tokens or 0, run.cached_tokens or 0)
+def _used(run: Run) -> TokensUsed:
+    return TokensUsed(run.prompt_tokens or 0, run.completion_tokens or 0, run.cached_tokens or 0)

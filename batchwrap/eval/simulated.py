@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from batchwrap.eval.tasks import TASKS
-from batchwrap.eval.trial import Endpoint
+from batchwrap.eval.trial import ModelEndpoint
 from batchwrap.lab import FileReader, Habit, Lab, Model, Reply
 from batchwrap.lab.transcript import current_prompt
 
@@ -45,7 +45,7 @@ def solver(habit: Habit) -> Model:
 
 
 @contextmanager
-def simulated(model: str, *, system_tokens: int, seed: int) -> Iterator[Endpoint]:
+def simulated(model: str, *, system_tokens: int, seed: int) -> Iterator[ModelEndpoint]:
     """A simulated endpoint, as long as the context lasts.
 
     Args:
@@ -60,7 +60,7 @@ def simulated(model: str, *, system_tokens: int, seed: int) -> Iterator[Endpoint
         solver(MODELS[model]), ttft_s=TTFT_S, tokens_per_s=TOKENS_PER_S, time_scale=TIME_SCALE
     )
     with lab:
-        yield Endpoint(
+        yield ModelEndpoint(
             base_url=lab.base_url,
             model=model,
             api_key="simulated-key",

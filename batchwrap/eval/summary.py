@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from batchwrap.eval import intervals
 from batchwrap.eval.arms import BARE
-from batchwrap.eval.budget import Prices, Used
+from batchwrap.eval.budget import Prices, TokensUsed
 from batchwrap.eval.intervals import Estimate
 from batchwrap.eval.runs import Cell, Run, latest
-from batchwrap.eval.session import Plan
+from batchwrap.eval.session import EvaluationPlan
 
 DONE, COST = "done", "cost"
 # Name in JSON, label in the tables, where it stands in a run.
@@ -76,7 +76,7 @@ class Summary:
     left_out: int
 
 
-def summarise(plan: Plan, runs: Sequence[Run], prices: Prices | None) -> Summary:
+def summarise(plan: EvaluationPlan, runs: Sequence[Run], prices: Prices | None) -> Summary:
     """The numbers of a plan, over the runs that all its arms have results for.
 
     Args:
@@ -128,7 +128,7 @@ def _measures(runs: Sequence[Run], prices: Prices | None) -> _Measures:
 def _cost(run: Run, prices: Prices) -> float | None:
     if run.prompt_tokens is None or run.completion_tokens is None:
         return None
-    return prices.of(Used(run.prompt_tokens, run.completion_tokens, run.cached_tokens or 0))
+    return prices.of(TokensUsed(run.prompt_tokens, run.completion_tokens, run.cached_tokens or 0))
 
 
 def _arm(groups: _ByTask, base: _ByTask | None, measures: _Measures) -> ArmSummary:
@@ -167,7 +167,7 @@ def _task(runs: Sequence[Run]) -> TaskSummary:
     )
 
 
-def where_it_failed(plan: Plan, runs: Sequence[Run]) -> list[tuple[Cell, str]]:
+def where_it_failed(plan: EvaluationPlan, runs: Sequence[Run]) -> list[tuple[Cell, str]]:
     """The runs of a plan that did not do their task, and why."""
     results = latest(runs)
     cells = set(plan.missing(runs))

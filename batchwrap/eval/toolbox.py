@@ -38,7 +38,7 @@ _SEARCH = _tool(
 )
 
 
-class Toolbox:
+class AgentToolbox:
     """What the agent calls. The tools for files are those of `batchwrap.tools.Workspace`.
 
     Args:

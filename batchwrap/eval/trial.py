@@ -15,13 +15,13 @@ from typing import Any
 import batchwrap
 from batchwrap.demo import agent, sdk
 from batchwrap.demo.attempt import attempt
-from batchwrap.demo.book import Clock, Meter
+from batchwrap.demo.book import Clock, UsageBook
 from batchwrap.demo.prompt import system_prompt
 from batchwrap.eval.arms import Arm
-from batchwrap.eval.budget import Budget, BudgetSpent, Used
+from batchwrap.eval.budget import BudgetSpent, TokenBudget, TokensUsed
 from batchwrap.eval.runs import Cell, Ending, Run
 from batchwrap.eval.tasks import TASKS, Task
-from batchwrap.eval.toolbox import Toolbox
+from batchwrap.eval.toolbox import AgentToolbox
 from batchwrap.tools import Workspace
 
 MAX_TURNS = 60
@@ -33,7 +33,7 @@ _ANSWER_TOKENS = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class ModelEndpoint:
     """Where the model is, and how it is asked.
 
     Attributes:
@@ -66,7 +66,9 @@ def make_task(cell: Cell, seed: int) -> Task:
     return TASKS[cell.task].make(Random(f"{seed}/{cell.task}/{cell.number}"))
 
 
-def run_cell(cell: Cell, arm: Arm, endpoint: Endpoint, budget: Budget, stop: Event) -> Run:
+def run_cell(
+    cell: Cell, arm: Arm, endpoint: ModelEndpoint, budget: TokenBudget, stop: Event
+) -> Run:
     """Let an agent work on a task, in a temporary folder, and check the result.
 
     Args:
@@ -90,21 +92,21 @@ class _Trial:
     """What belongs to one run while it goes on."""
 
     def __init__(
-        self, cell: Cell, arm: Arm, endpoint: Endpoint, budget: Budget, stop: Event
+        self, cell: Cell, arm: Arm, endpoint: ModelEndpoint, budget: TokenBudget, stop: Event
     ) -> None:
         self._cell, self._arm, self._endpoint = cell, arm, endpoint
         self._budget, self._stop = budget, stop
-        self._meter = Meter(endpoint.clock)
+        self._meter = UsageBook(endpoint.clock)
         self._cache = _CacheMeter()
         self._client: Any = None
-        self._asked = Used()  # by our own estimate
+        self._asked = TokensUsed()  # by our own estimate
         self._turns = 0
 
     def run(self, task: Task, folder: Path) -> Run:
         endpoint, meter = self._endpoint, self._meter
         hooks = {"request": [meter.asked], "response": [self._cache.answered]}
         options = {**endpoint.http_options, "event_hooks": hooks}
-        tools = Toolbox(Workspace(folder), has_tests=task.has_tests)
+        tools = AgentToolbox(Workspace(folder), has_tests=task.has_tests)
         with sdk.client(endpoint.base_url, endpoint.api_key, **options) as plain:
             self._client = self._arm.wrap(plain, limits=endpoint.limits, on_event=meter.event)
             meter.watch(self._client)
@@ -126,7 +128,7 @@ class _Trial:
                 **self._measured(started_s, wall_s),
             )
 
-    def _work(self, task: Task, tools: Toolbox) -> tuple[str, Ending, str | None]:
+    def _work(self, task: Task, tools: AgentToolbox) -> tuple[str, Ending, str | None]:
         """The agent's last words, how it ended, and why not by itself."""
         try:
             result, error = attempt(
@@ -154,7 +156,7 @@ class _Trial:
             raise Stopped("the evaluation was ended")
         said = {name: request[name] for name in ("messages", "tools")}
         prompt = len(json.dumps(said)) // _CHARACTERS_PER_TOKEN + _ADDED_TOKENS
-        coming = Used(prompt, _ANSWER_TOKENS)
+        coming = TokensUsed(prompt, _ANSWER_TOKENS)
         self._budget.hold(self._cell, self._used() + coming)
         self._asked += coming
 
@@ -162,12 +164,12 @@ class _Trial:
         self._turns = number
         self._meter.turn()
 
-    def _used(self) -> Used:
+    def _used(self) -> TokensUsed:
         """What the run has used up; by the estimate if the provider does not say."""
         stats = batchwrap.stats(self._client)
         if self._turns and not stats.prompt_tokens:
             return self._asked
-        return Used(stats.prompt_tokens, stats.completion_tokens, self._cache.tokens or 0)
+        return TokensUsed(stats.prompt_tokens, stats.completion_tokens, self._cache.tokens or 0)
 
     def _measured(self, started_s: float, wall_s: float) -> dict[str, Any]:
         stats, book = batchwrap.stats(self._client), self._meter.book(started_s)

@@ -7,13 +7,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from batchwrap.lab.dialects import Answer, error
-from batchwrap.lab.exchange import ClientGone, Exchange
-from batchwrap.lab.limits import Ledger
+from batchwrap.lab.dialects import LabResponse, error
+from batchwrap.lab.exchange import ClientDisconnected, LabExchange
+from batchwrap.lab.limits import RateLimitLedger
 from batchwrap.lab.model import Raw, Reply
-from batchwrap.lab.provider import Provider
+from batchwrap.lab.provider import SimulatedProvider
 from batchwrap.lab.validate import check
-from batchwrap.lab.wire import Completion, Fragment, Usage, fragments, random_id
+from batchwrap.lab.wire import Completion, ReplyFragment, ReplyUsage, fragments, random_id
 
 logger = logging.getLogger("batchwrap.lab")
 
@@ -31,21 +31,23 @@ class _Turn:
     """
 
     completion: Completion
-    parts: list[Fragment]
+    parts: list[ReplyFragment]
     finish_reason: str
     choices: int
     first_s: float
 
-    def usage(self, prompt_tokens: int) -> Usage:
+    def usage(self, prompt_tokens: int) -> ReplyUsage:
         thinking = sum(part.tokens for part in self.parts if part.kind == "reasoning")
-        return Usage(
+        return ReplyUsage(
             prompt=prompt_tokens,
             completion=self.choices * sum(part.tokens for part in self.parts),
             reasoning=self.choices * thinking,
         )
 
 
-async def complete(exchange: Exchange, provider: Provider, ledger: Ledger) -> None:
+async def complete(
+    exchange: LabExchange, provider: SimulatedProvider, ledger: RateLimitLedger
+) -> None:
     """Answer a request for a chat completion."""
     refused = check(exchange.json)
     if refused is None:
@@ -55,7 +57,7 @@ async def complete(exchange: Exchange, provider: Provider, ledger: Ledger) -> No
         refused = _too_long(exchange, provider) or _admit(exchange, provider, ledger)
     first_s = provider.clock.now() + provider.ttft_s
     reply = refused or await ask(exchange, provider)
-    if isinstance(reply, Answer):
+    if isinstance(reply, LabResponse):
         await exchange.respond(reply)
     elif isinstance(reply, Raw):
         await exchange.wait_until(first_s)
@@ -65,7 +67,7 @@ async def complete(exchange: Exchange, provider: Provider, ledger: Ledger) -> No
         await (_send_stream if exchange.stream else _send_plain)(exchange, provider, turn)
 
 
-def _too_long(exchange: Exchange, provider: Provider) -> Answer | None:
+def _too_long(exchange: LabExchange, provider: SimulatedProvider) -> LabResponse | None:
     if exchange.prompt_tokens <= provider.context_window:
         return None
     return error(
@@ -78,7 +80,9 @@ def _too_long(exchange: Exchange, provider: Provider) -> Answer | None:
     )
 
 
-def _admit(exchange: Exchange, provider: Provider, ledger: Ledger) -> Answer | None:
+def _admit(
+    exchange: LabExchange, provider: SimulatedProvider, ledger: RateLimitLedger
+) -> LabResponse | None:
     cap = _output_cap(exchange.json)
     output = provider.default_output if cap is None else cap
     tokens = exchange.prompt_tokens + _choices(exchange.json) * output
@@ -88,13 +92,13 @@ def _admit(exchange: Exchange, provider: Provider, ledger: Ledger) -> Answer | N
     return provider.voice.refusal(refusal, _model_name(exchange), provider.time_scale)
 
 
-async def ask(exchange: Exchange, provider: Provider) -> Reply | Raw | Answer:
+async def ask(exchange: LabExchange, provider: SimulatedProvider) -> Reply | Raw | LabResponse:
     """The model's reply; where it fails, a 500 that says why and that no SDK retries."""
     try:
         reply = await exchange.in_thread(provider.model, exchange.json)
         if not isinstance(reply, (Reply, Raw)):
             raise TypeError(f"{reply!r} is no Reply or Raw")
-    except ClientGone:
+    except ClientDisconnected:
         raise
     except Exception as failure:  # a model is the user's code and may raise anything
         logger.error("the lab's model failed", exc_info=failure)
@@ -104,7 +108,9 @@ async def ask(exchange: Exchange, provider: Provider) -> Reply | Raw | Answer:
     return reply
 
 
-def _turn(exchange: Exchange, provider: Provider, reply: Reply, first_s: float) -> _Turn:
+def _turn(
+    exchange: LabExchange, provider: SimulatedProvider, reply: Reply, first_s: float
+) -> _Turn:
     body = exchange.json
     room = provider.context_window - exchange.prompt_tokens
     cap = _output_cap(body)
@@ -131,16 +137,16 @@ def _choices(body: dict[str, Any]) -> int:
     return body.get("n") or 1
 
 
-def _model_name(exchange: Exchange) -> str:
+def _model_name(exchange: LabExchange) -> str:
     return str(exchange.json.get("model") or exchange.params.get("name", "lab"))
 
 
-async def _send_plain(exchange: Exchange, provider: Provider, turn: _Turn) -> None:
+async def _send_plain(exchange: LabExchange, provider: SimulatedProvider, turn: _Turn) -> None:
     usage = turn.usage(exchange.prompt_tokens)
     generating_s = usage.completion / turn.choices / provider.tokens_per_s
     try:
         await exchange.wait_until(turn.first_s + generating_s)
-    except ClientGone:
+    except ClientDisconnected:
         if generating_s:
             share = (provider.clock.now() - turn.first_s) / generating_s
             exchange.completion_tokens = int(usage.completion * min(1.0, max(0.0, share)))
@@ -150,7 +156,7 @@ async def _send_plain(exchange: Exchange, provider: Provider, turn: _Turn) -> No
     await exchange.respond_bytes(200, _headers(exchange), body)
 
 
-async def _send_stream(exchange: Exchange, provider: Provider, turn: _Turn) -> None:
+async def _send_stream(exchange: LabExchange, provider: SimulatedProvider, turn: _Turn) -> None:
     options = exchange.json.get("stream_options")
     wanted = isinstance(options, dict) and bool(options.get("include_usage"))
     asked = {"asked": wanted, "always": True, "never": False}[provider.include_usage]
@@ -174,7 +180,7 @@ async def _send_stream(exchange: Exchange, provider: Provider, turn: _Turn) -> N
     await exchange.finish(b"data: [DONE]\n\n")
 
 
-async def send_raw(exchange: Exchange, raw: Raw) -> None:
+async def send_raw(exchange: LabExchange, raw: Raw) -> None:
     """Send exactly these bytes."""
     headers = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in raw.headers.items()]
     await exchange.start(raw.status, headers)
@@ -189,5 +195,5 @@ async def send_raw(exchange: Exchange, raw: Raw) -> None:
         await exchange.finish(b"")
 
 
-def _headers(exchange: Exchange) -> dict[str, str]:
+def _headers(exchange: LabExchange) -> dict[str, str]:
     return {"x-request-id": random_id("req_", 24), **exchange.limit_headers()}

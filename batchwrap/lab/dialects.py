@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from batchwrap.lab.limits import RateLimit, Refusal, Standing
+from batchwrap.lab.limits import RateLimit, RateLimitRefusal, RateLimitStanding
 
 DialectName = Literal["cerebras", "openai", "headerless"]
 
@@ -19,7 +19,7 @@ _PERIODS: dict[float, str] = {1: "second", 60: "minute", 3600: "hour", 86_400: "
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class LabResponse:
     """A response that is known as a whole.
 
     Attributes:
@@ -33,13 +33,13 @@ class Answer:
     headers: dict[str, str]
 
 
-class Dialect(Protocol):
+class ProviderDialect(Protocol):
     """What differs from provider to provider."""
 
-    def headers(self, standings: Iterable[Standing], time_scale: float) -> dict[str, str]:
+    def headers(self, standings: Iterable[RateLimitStanding], time_scale: float) -> dict[str, str]:
         """The rate-limit headers of an admitted request."""
 
-    def refusal(self, refusal: Refusal, model: str, time_scale: float) -> Answer:
+    def refusal(self, refusal: RateLimitRefusal, model: str, time_scale: float) -> LabResponse:
         """The 429 of a request that was not admitted."""
 
 
@@ -50,15 +50,15 @@ def error(
     code: str | None = None,
     param: str | None = None,
     kind: str = "invalid_request_error",
-) -> Answer:
+) -> LabResponse:
     """An error in OpenAI's shape, wrapped in `error`."""
     wrapped = {"message": message, "type": kind, "param": param, "code": code}
-    return Answer(status, {"error": wrapped}, {})
+    return LabResponse(status, {"error": wrapped}, {})
 
 
-def dialect(name: DialectName) -> Dialect:
+def dialect(name: DialectName) -> ProviderDialect:
     """The dialect of that name."""
-    voices: dict[DialectName, Dialect] = {
+    voices: dict[DialectName, ProviderDialect] = {
         "cerebras": _Cerebras(),
         "openai": _OpenAI(),
         "headerless": _Headerless(),
@@ -81,7 +81,7 @@ def duration(seconds: float) -> str:
 class _Cerebras:
     """Flat error bodies, headers for each period, `retry-after` of a whole window."""
 
-    def headers(self, standings: Iterable[Standing], time_scale: float) -> dict[str, str]:
+    def headers(self, standings: Iterable[RateLimitStanding], time_scale: float) -> dict[str, str]:
         found = {}
         for standing in standings:
             limit = standing.limit
@@ -91,7 +91,7 @@ class _Cerebras:
             found[f"x-ratelimit-reset-{rung}"] = str(standing.reset_s / time_scale)
         return found
 
-    def refusal(self, refusal: Refusal, model: str, time_scale: float) -> Answer:
+    def refusal(self, refusal: RateLimitRefusal, model: str, time_scale: float) -> LabResponse:
         limit = refusal.limit
         if limit.kind == "concurrency":
             return _too_many(refusal, time_scale)
@@ -104,13 +104,13 @@ class _Cerebras:
             "code": f"{what.removesuffix('s')}_quota_exceeded",
         }
         # The window's length, not the time until there is room: so it is at Cerebras.
-        return Answer(429, body, _retry_after(limit.per_s / time_scale))
+        return LabResponse(429, body, _retry_after(limit.per_s / time_scale))
 
 
 class _OpenAI:
     """Wrapped error bodies, one header for each kind, `retry-after` that is true."""
 
-    def headers(self, standings: Iterable[Standing], time_scale: float) -> dict[str, str]:
+    def headers(self, standings: Iterable[RateLimitStanding], time_scale: float) -> dict[str, str]:
         found = {}
         # With several limits of a kind the shortest period is the last to be written.
         for standing in sorted(standings, key=lambda standing: -standing.limit.per_s):
@@ -120,7 +120,7 @@ class _OpenAI:
             found[f"x-ratelimit-reset-{limit.kind}"] = duration(standing.reset_s / time_scale)
         return found
 
-    def refusal(self, refusal: Refusal, model: str, time_scale: float) -> Answer:
+    def refusal(self, refusal: RateLimitRefusal, model: str, time_scale: float) -> LabResponse:
         limit = refusal.limit
         if limit.kind == "concurrency":
             return _too_many(refusal, time_scale)
@@ -142,24 +142,24 @@ class _OpenAI:
             )
             headers = _retry_after(wait_s)
         answer = error(429, message, code="rate_limit_exceeded", kind=limit.kind)
-        return Answer(answer.status, answer.body, headers)
+        return LabResponse(answer.status, answer.body, headers)
 
 
 class _Headerless(_OpenAI):
     """OpenAI's refusals, and nothing about the limits in any other answer."""
 
-    def headers(self, standings: Iterable[Standing], time_scale: float) -> dict[str, str]:
+    def headers(self, standings: Iterable[RateLimitStanding], time_scale: float) -> dict[str, str]:
         return {}
 
 
-def _too_many(refusal: Refusal, time_scale: float) -> Answer:
+def _too_many(refusal: RateLimitRefusal, time_scale: float) -> LabResponse:
     """Too many requests at a time, as Moonshot says it; the others have no such limit."""
     message = (
         f"Your account reached max organization concurrency: {refusal.limit.amount:.0f}, "
         f"please try again after {refusal.wait_s:g} seconds"
     )
     answer = error(429, message, kind="rate_limit_reached_error")
-    return Answer(answer.status, answer.body, _retry_after(refusal.wait_s / time_scale))
+    return LabResponse(answer.status, answer.body, _retry_after(refusal.wait_s / time_scale))
 
 
 def _period(limit: RateLimit) -> str:

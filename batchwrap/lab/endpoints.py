@@ -8,22 +8,26 @@ import math
 import struct
 from typing import Any
 
-from batchwrap.lab.dialects import Answer, error
-from batchwrap.lab.exchange import Exchange
-from batchwrap.lab.limits import Ledger
-from batchwrap.lab.provider import Provider
+from batchwrap.lab.dialects import LabResponse, error
+from batchwrap.lab.exchange import LabExchange
+from batchwrap.lab.limits import RateLimitLedger
+from batchwrap.lab.provider import SimulatedProvider
 
 MODEL = "lab-model"
 DIMENSIONS = 16
 
 
-async def models(exchange: Exchange, provider: Provider, ledger: Ledger) -> None:
+async def models(
+    exchange: LabExchange, provider: SimulatedProvider, ledger: RateLimitLedger
+) -> None:
     """List the one model; any other name works, too."""
     model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "batchwrap"}
-    await exchange.respond(Answer(200, {"object": "list", "data": [model]}, {}))
+    await exchange.respond(LabResponse(200, {"object": "list", "data": [model]}, {}))
 
 
-async def embeddings(exchange: Exchange, provider: Provider, ledger: Ledger) -> None:
+async def embeddings(
+    exchange: LabExchange, provider: SimulatedProvider, ledger: RateLimitLedger
+) -> None:
     """Embed texts or tokens: unit vectors that depend on nothing but the input."""
     body = exchange.json if isinstance(exchange.json, dict) else {}
     inputs = _inputs(body.get("input"))
@@ -45,17 +49,19 @@ async def embeddings(exchange: Exchange, provider: Provider, ledger: Ledger) -> 
     ]
     usage = {"prompt_tokens": exchange.prompt_tokens, "total_tokens": exchange.prompt_tokens}
     answer = {"object": "list", "data": data, "model": model, "usage": usage}
-    await exchange.respond(Answer(200, answer, exchange.limit_headers()))
+    await exchange.respond(LabResponse(200, answer, exchange.limit_headers()))
 
 
-async def echo(exchange: Exchange, provider: Provider, ledger: Ledger) -> None:
+async def echo(exchange: LabExchange, provider: SimulatedProvider, ledger: RateLimitLedger) -> None:
     """Send the body back to the byte, and each header with ``x-echo-`` before its name."""
     headers = [(b"x-echo-" + name, value) for name, value in exchange.raw_headers]
     headers += [(k, v) for k, v in exchange.raw_headers if k == b"content-type"]
     await exchange.respond_exactly(200, headers, exchange.body)
 
 
-async def unknown(exchange: Exchange, provider: Provider, ledger: Ledger) -> None:
+async def unknown(
+    exchange: LabExchange, provider: SimulatedProvider, ledger: RateLimitLedger
+) -> None:
     """404 for any other path."""
     await exchange.respond(error(404, "Unknown request URL.", code="unknown_url"))
 

@@ -13,10 +13,10 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from batchwrap.lab.dialects import Answer
+from batchwrap.lab.dialects import LabResponse
 from batchwrap.lab.journal import Entry
-from batchwrap.lab.limits import Ledger, Refusal, Reservation
-from batchwrap.lab.provider import Provider
+from batchwrap.lab.limits import RateLimitLedger, RateLimitRefusal, Reservation
+from batchwrap.lab.provider import SimulatedProvider
 
 T = TypeVar("T")
 
@@ -27,11 +27,11 @@ _SHORTEST_SLEEP_S = 0.001
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """The client closed the connection before the response was complete."""
 
 
-class Exchange:
+class LabExchange:
     """Reads a request, paces and writes its response, and books both when it ends.
 
     Whatever ends it, `end` runs once: it settles the reservation and writes the entry,
@@ -52,7 +52,7 @@ class Exchange:
         receive: Receive,
         send: Send,
         *,
-        provider: Provider,
+        provider: SimulatedProvider,
         threads: Executor,
         hang_up: Callable[[Any], None],
     ) -> None:
@@ -69,7 +69,7 @@ class Exchange:
         self._hang_up = hang_up
         self._started_s = provider.clock.now()
         self._status = CLIENT_LEFT
-        self._reserved: tuple[Ledger, Reservation] | None = None
+        self._reserved: tuple[RateLimitLedger, Reservation] | None = None
         self._gzip: Any = None
         self._gone = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
@@ -83,7 +83,7 @@ class Exchange:
         try:
             self.body = await self._request.body()
         except ClientDisconnect:
-            raise ClientGone from None
+            raise ClientDisconnected from None
         try:
             self.json = orjson.loads(self.body)
         except orjson.JSONDecodeError:
@@ -110,10 +110,10 @@ class Exchange:
 
     # Limits
 
-    def admit(self, ledger: Ledger, tokens: float) -> Refusal | None:
+    def admit(self, ledger: RateLimitLedger, tokens: float) -> RateLimitRefusal | None:
         """Reserve tokens until the end of the exchange, or say why not."""
         outcome = ledger.reserve(self._provider.clock.now(), tokens)
-        if isinstance(outcome, Refusal):
+        if isinstance(outcome, RateLimitRefusal):
             return outcome
         self._reserved = ledger, outcome
         return None
@@ -159,16 +159,16 @@ class Exchange:
             gone.cancel()
         if not call.done():
             call.cancel()
-            raise ClientGone
+            raise ClientDisconnected
         return await call
 
     def _check_client(self) -> None:
         if self._gone.is_set():
-            raise ClientGone
+            raise ClientDisconnected
 
     # Writing
 
-    async def respond(self, answer: Answer) -> None:
+    async def respond(self, answer: LabResponse) -> None:
         """Send a response that is known as a whole, as JSON."""
         await self.respond_bytes(answer.status, answer.headers, orjson.dumps(answer.body))
 

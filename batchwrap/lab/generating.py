@@ -17,11 +17,11 @@ import orjson
 
 from batchwrap.lab import messages_rules, responses_rules
 from batchwrap.lab.chat import ask, send_raw
-from batchwrap.lab.dialects import Answer, error
-from batchwrap.lab.exchange import Exchange
-from batchwrap.lab.limits import Ledger
+from batchwrap.lab.dialects import LabResponse, error
+from batchwrap.lab.exchange import LabExchange
+from batchwrap.lab.limits import RateLimitLedger
 from batchwrap.lab.model import Call, Raw
-from batchwrap.lab.provider import Provider
+from batchwrap.lab.provider import SimulatedProvider
 from batchwrap.lab.wire import random_id
 
 Event = dict[str, Any]
@@ -271,14 +271,16 @@ class _Messages(_Form):
         yield {"type": "content_block_stop", "index": index}
 
 
-async def _generate(form: _Form, exchange: Exchange, provider: Provider, ledger: Ledger) -> None:
+async def _generate(
+    form: _Form, exchange: LabExchange, provider: SimulatedProvider, ledger: RateLimitLedger
+) -> None:
     body = exchange.json
     if not isinstance(body, dict):
         await exchange.respond(error(400, "The body is no JSON object."))
         return
     if (fault := form.fault_in(body)) is not None:
         told = {"type": "invalid_request_error", "message": fault, "param": None, "code": None}
-        await exchange.respond(Answer(400, {"type": "error", "error": told}, {}))
+        await exchange.respond(LabResponse(400, {"type": "error", "error": told}, {}))
         return
     exchange.stream = bool(body.get("stream"))
     prompt = orjson.dumps([body.get(name) for name in form.prompt]).decode()
@@ -291,7 +293,7 @@ async def _generate(form: _Form, exchange: Exchange, provider: Provider, ledger:
         await exchange.respond(provider.voice.refusal(refusal, model, provider.time_scale))
         return
     reply = await ask(exchange, provider)
-    if isinstance(reply, Answer):
+    if isinstance(reply, LabResponse):
         await exchange.respond(reply)
     elif isinstance(reply, Raw):
         await send_raw(exchange, reply)
@@ -312,13 +314,15 @@ def _json(call: Call) -> str:
     return given if isinstance(given, str) else orjson.dumps(given).decode()
 
 
-async def _send(form: _Form, said: _Said, exchange: Exchange, provider: Provider) -> None:
+async def _send(
+    form: _Form, said: _Said, exchange: LabExchange, provider: SimulatedProvider
+) -> None:
     """Send it, the whole at once or piece by piece, at the set speed."""
     first_s = provider.clock.now() + provider.ttft_s
     if not exchange.stream:
         await exchange.wait_until(first_s + said.output / provider.tokens_per_s)
         exchange.completion_tokens = said.output
-        await exchange.respond(Answer(200, form.whole(said), exchange.limit_headers()))
+        await exchange.respond(LabResponse(200, form.whole(said), exchange.limit_headers()))
         return
     await exchange.wait_until(first_s)
     await exchange.start_stream(exchange.limit_headers())

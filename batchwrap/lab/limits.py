@@ -56,7 +56,7 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RateLimitStanding:
     """How a limit stands.
 
     Attributes:
@@ -71,7 +71,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RateLimitRefusal:
     """Why a request was not admitted: the limit with the longest wait.
 
     Attributes:
@@ -102,7 +102,7 @@ class Reservation:
     settled: bool = False
 
 
-class Ledger:
+class RateLimitLedger:
     """The books of one account over all its limits. Not thread-safe.
 
     `now_s` is the time in provider seconds since the server's start; it never decreases.
@@ -111,14 +111,14 @@ class Ledger:
     def __init__(self, limits: Sequence[RateLimit]) -> None:
         self._buckets = [_bucket(limit) for limit in limits]
 
-    def reserve(self, now_s: float, tokens: float) -> Reservation | Refusal:
+    def reserve(self, now_s: float, tokens: float) -> Reservation | RateLimitRefusal:
         """Take one request and `tokens` from all limits, or nothing from any."""
         refusals = []
         for bucket in self._buckets:
             cost, remaining = _cost(bucket.limit, tokens), bucket.remaining(now_s)
             if cost > remaining + _TOLERANCE:
                 wait_s = bucket.wait_s(now_s, cost) if cost <= bucket.limit.amount else math.inf
-                refusals.append(Refusal(bucket.limit, cost, max(0.0, remaining), wait_s))
+                refusals.append(RateLimitRefusal(bucket.limit, cost, max(0.0, remaining), wait_s))
         if refusals:
             return max(refusals, key=lambda refusal: refusal.wait_s)
         marks = tuple(b.take(now_s, _cost(b.limit, tokens)) for b in self._buckets)
@@ -135,10 +135,10 @@ class Ledger:
             elif bucket.limit.kind == "concurrency":
                 bucket.give_back(now_s, 1.0, mark)
 
-    def standings(self, now_s: float) -> list[Standing]:
+    def standings(self, now_s: float) -> list[RateLimitStanding]:
         """How each limit with a period stands, in the order in which they were given."""
         return [
-            Standing(b.limit, max(0.0, b.remaining(now_s)), b.reset_s(now_s))
+            RateLimitStanding(b.limit, max(0.0, b.remaining(now_s)), b.reset_s(now_s))
             for b in self._buckets
             if b.limit.kind != "concurrency"
         ]

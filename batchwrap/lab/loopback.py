@@ -16,11 +16,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from batchwrap.lab import chat, endpoints, generating
 from batchwrap.lab.dialects import error
-from batchwrap.lab.exchange import ClientGone, Exchange
-from batchwrap.lab.limits import Ledger
-from batchwrap.lab.provider import Provider
+from batchwrap.lab.exchange import ClientDisconnected, LabExchange
+from batchwrap.lab.limits import RateLimitLedger
+from batchwrap.lab.provider import SimulatedProvider
 
-Handler = Callable[[Exchange, Provider, Ledger], Awaitable[None]]
+Handler = Callable[[LabExchange, SimulatedProvider, RateLimitLedger], Awaitable[None]]
 
 _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/v1/chat/completions", chat.complete),
@@ -45,7 +45,7 @@ _STOP_WITHIN_S = 10.0
 class LoopbackServer(uvicorn.Server):
     """uvicorn, stopped by an event in place of a poll ten times a second."""
 
-    def __init__(self, provider: Provider, on_connection: Callable[[], None]) -> None:
+    def __init__(self, provider: SimulatedProvider, on_connection: Callable[[], None]) -> None:
         self._transports: dict[Any, asyncio.Transport] = {}
         self._threads = ThreadPoolExecutor(_MODEL_THREADS, "batchwrap-lab-model")
         self._stopping = asyncio.Event()
@@ -107,7 +107,7 @@ class LoopbackServer(uvicorn.Server):
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
 
-    def _app(self, provider: Provider) -> ASGIApp:
+    def _app(self, provider: SimulatedProvider) -> ASGIApp:
         def endpoint(handler: Handler) -> ASGIApp:
             return _Endpoint(handler, provider, self._threads, self._close_connection)
 
@@ -128,7 +128,7 @@ class _Endpoint:
     def __init__(
         self,
         handler: Handler,
-        provider: Provider,
+        provider: SimulatedProvider,
         threads: ThreadPoolExecutor,
         hang_up: Callable[[Any], None],
     ) -> None:
@@ -138,7 +138,7 @@ class _Endpoint:
         self._hang_up = hang_up
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(
+        exchange = LabExchange(
             scope,
             receive,
             send,
@@ -154,7 +154,7 @@ class _Endpoint:
                 await exchange.respond(wrong)
             else:
                 await self._handler(exchange, self._provider, ledger)
-        except ClientGone:
+        except ClientDisconnected:
             pass
         finally:
             exchange.close()

@@ -13,7 +13,7 @@ from batchwrap.encodings import EncodingName
 from batchwrap.errors import ConfigError
 from batchwrap.lab import dialects
 from batchwrap.lab.journal import Journal
-from batchwrap.lab.limits import Ledger, RateLimit
+from batchwrap.lab.limits import RateLimit, RateLimitLedger
 from batchwrap.lab.model import Model
 from batchwrap.lab.tokens import Tokens
 from batchwrap.options import Clock as ManualClock
@@ -21,7 +21,7 @@ from batchwrap.options import Clock as ManualClock
 IncludeUsage = Literal["asked", "always", "never"]
 
 
-class Clock:
+class ProviderClock:
     """Provider seconds since the start: `scale` of them pass in one second of wall time.
 
     Args:
@@ -45,7 +45,7 @@ class Clock:
 
 
 @dataclass(kw_only=True)
-class Provider:
+class SimulatedProvider:
     """What all requests share. The settings are documented at `Lab`."""
 
     model: Model
@@ -81,9 +81,9 @@ class Provider:
                 raise ConfigError(f"Lab.{name}", f"{getattr(self, name)!r} is below 0 or infinite")
         if isinstance(self.api_keys, str):
             raise ConfigError("Lab.api_keys", "a list of keys, not one text")
-        self.clock = Clock(self.time_scale, self.manual_clock)
+        self.clock = ProviderClock(self.time_scale, self.manual_clock)
         self.voice = dialects.dialect(self.dialect)
-        self._ledgers: dict[str | None, Ledger] = {}
+        self._ledgers: dict[str | None, RateLimitLedger] = {}
 
     @cached_property
     def tokens(self) -> Tokens:
@@ -95,7 +95,7 @@ class Provider:
         self.clock.restart()
         self._ledgers.clear()
 
-    def ledger(self, headers: Mapping[str, str]) -> Ledger | None:
+    def ledger(self, headers: Mapping[str, str]) -> RateLimitLedger | None:
         """The books of the account that a request's key belongs to; None for a wrong key.
 
         Without `api_keys` there is one account, and no key is needed.
@@ -107,5 +107,5 @@ class Provider:
             if key not in self.api_keys:
                 return None
         if key not in self._ledgers:
-            self._ledgers[key] = Ledger(self.limits)
+            self._ledgers[key] = RateLimitLedger(self.limits)
         return self._ledgers[key]

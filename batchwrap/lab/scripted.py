@@ -13,7 +13,7 @@ from batchwrap.errors import ConfigError
 from batchwrap.lab.model import Call, Raw, Reply
 from batchwrap.lab.transcript import (
     MadeCall,
-    Tool,
+    OfferedTool,
     calls_of,
     current_prompt,
     files_read,
@@ -186,13 +186,13 @@ class FileReader:
                 return Call(tool.name, {tool.items: items})
         return first
 
-    def _most(self, multi: Tool) -> int | None:
+    def _most(self, multi: OfferedTool) -> int | None:
         """How many items it puts into a call; None: as many as there are."""
         if self.habit.turns == 0 and not self.habit.unasked:
             return 1
         return multi.max_items if self.habit.heeds_max_items else None
 
-    def _read_tools(self, request: dict[str, Any]) -> tuple[Tool | None, Tool | None]:
+    def _read_tools(self, request: dict[str, Any]) -> tuple[OfferedTool | None, OfferedTool | None]:
         tools = tools_of(request)
         singles = {tool.name: tool for tool in tools if tool.items is None}
         single = next((singles[n] for n in self.habit.read_tools if n in singles), None)
@@ -208,8 +208,8 @@ class FileReader:
     def _read(
         self,
         unread: list[str],
-        single: Tool | None,
-        multi: Tool | None,
+        single: OfferedTool | None,
+        multi: OfferedTool | None,
         messages: list[dict[str, Any]],
     ) -> Call:
         several = len(unread) > 1 and multi is not None and self._in_habit(multi.name, messages)

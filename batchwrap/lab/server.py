@@ -12,7 +12,7 @@ from batchwrap.lab.journal import Entry
 from batchwrap.lab.limits import RateLimit
 from batchwrap.lab.loopback import LoopbackServer
 from batchwrap.lab.model import Model
-from batchwrap.lab.provider import IncludeUsage, Provider
+from batchwrap.lab.provider import IncludeUsage, SimulatedProvider
 from batchwrap.lab.tokens import Tokens
 from batchwrap.options import Clock
 
@@ -71,7 +71,7 @@ class Lab:
         gzip: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        self._provider = Provider(
+        self._provider = SimulatedProvider(
             model=model,
             limits=tuple(limits),
             dialect=dialect,

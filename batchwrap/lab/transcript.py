@@ -20,7 +20,7 @@ _PATH_NAMES = ("path", "file_path", "filePath", "filepath", "file", "filename", 
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
+class OfferedTool:
     """A tool on offer.
 
     Attributes:
@@ -72,7 +72,7 @@ def text_of(message: Message) -> str:
     return "\n".join(text for text in texts if isinstance(text, str))
 
 
-def tools_of(request: Request) -> list[Tool]:
+def tools_of(request: Request) -> list[OfferedTool]:
     """The function tools that the request lets the model call, in order."""
     if request.get("tool_choice") == "none":
         return []
@@ -80,7 +80,7 @@ def tools_of(request: Request) -> list[Tool]:
     return [_tool(function) for function in functions if isinstance(function, dict)]
 
 
-def _tool(function: dict[str, Any]) -> Tool:
+def _tool(function: dict[str, Any]) -> OfferedTool:
     schema = function.get("parameters") or {}
     properties = schema.get("properties") or {}
     if len(properties) == 1:
@@ -89,8 +89,8 @@ def _tool(function: dict[str, Any]) -> Tool:
         item = listed.get("items")
         if listed.get("type") == "array" and isinstance(item, dict) and "properties" in item:
             most, fields = listed.get("maxItems"), frozenset(item["properties"])
-            return Tool(function["name"], name, _path_name(item), most, fields)
-    return Tool(function["name"], None, _path_name(schema), None, frozenset(properties))
+            return OfferedTool(function["name"], name, _path_name(item), most, fields)
+    return OfferedTool(function["name"], None, _path_name(schema), None, frozenset(properties))
 
 
 def _path_name(schema: dict[str, Any]) -> str:
@@ -166,7 +166,7 @@ def current_prompt(messages: list[Message]) -> str:
     return "\n".join(reversed(asked))
 
 
-def files_read(calls: list[MadeCall], tools: dict[str, Tool]) -> dict[str, str]:
+def files_read(calls: list[MadeCall], tools: dict[str, OfferedTool]) -> dict[str, str]:
     """Path to text of each file that was read; the newest text counts."""
     files: dict[str, str] = {}
     for call in calls:

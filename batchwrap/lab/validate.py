@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from batchwrap.lab.dialects import Answer, error
+from batchwrap.lab.dialects import LabResponse, error
 
 MAX_ID_LENGTH = 40
 
@@ -26,7 +26,7 @@ class _Refused(Exception):
         self.answer = error(400, message, param=param, code=code)
 
 
-def check(body: Any) -> Answer | None:
+def check(body: Any) -> LabResponse | None:
     """The 400 that a request earns, naming the culprit; None for a valid one."""
     try:
         _check_body(body)

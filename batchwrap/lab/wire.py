@@ -21,7 +21,7 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 @dataclass(frozen=True, slots=True)
-class Fragment:
+class ReplyFragment:
     """A few tokens of a reply.
 
     Attributes:
@@ -44,29 +44,32 @@ def random_id(prefix: str, length: int) -> str:
 
 def fragments(
     reply: Reply, tokens: Tokens, size: int, cap: int | None
-) -> tuple[list[Fragment], str]:
+) -> tuple[list[ReplyFragment], str]:
     """The reply in fragments of `size` tokens and its finish reason; cut at `cap` tokens."""
-    found: list[Fragment] = []
+    found: list[ReplyFragment] = []
     left = cap
     for part in _parts(reply, tokens, size):
         if left is not None and part.tokens > left:
             text = tokens.cut(part.text, left)
             if left and part.kind != "call":
-                found.append(Fragment(part.kind, text, left, part.call))
+                found.append(ReplyFragment(part.kind, text, left, part.call))
             return found, reply.finish_reason or "length"
         left = None if left is None else left - part.tokens
         found.append(part)
     return found, reply.finish_reason or ("tool_calls" if reply.calls else "stop")
 
 
-def _parts(reply: Reply, tokens: Tokens, size: int) -> list[Fragment]:
+def _parts(reply: Reply, tokens: Tokens, size: int) -> list[ReplyFragment]:
     split = tokens.split
-    parts = [Fragment("reasoning", text, count) for text, count in split(reply.reasoning, size)]
-    parts += [Fragment("content", text, count) for text, count in split(reply.text, size)]
+    parts = [
+        ReplyFragment("reasoning", text, count) for text, count in split(reply.reasoning, size)
+    ]
+    parts += [ReplyFragment("content", text, count) for text, count in split(reply.text, size)]
     for at, call in enumerate(reply.calls):
-        parts.append(Fragment("call", call.name, tokens.count(call.name), at))
+        parts.append(ReplyFragment("call", call.name, tokens.count(call.name), at))
         parts += [
-            Fragment("arguments", text, count, at) for text, count in split(_arguments(call), size)
+            ReplyFragment("arguments", text, count, at)
+            for text, count in split(_arguments(call), size)
         ]
     return parts
 
@@ -78,7 +81,7 @@ def _arguments(call: Call) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class ReplyUsage:
     """What a request cost.
 
     Attributes:
@@ -118,7 +121,7 @@ class Completion:
             for at in range(choices)
         ]
 
-    def whole(self, parts: Sequence[Fragment], finish_reason: str, usage: Usage) -> bytes:
+    def whole(self, parts: Sequence[ReplyFragment], finish_reason: str, usage: ReplyUsage) -> bytes:
         """The body of a plain response."""
         choices = [
             {
@@ -136,7 +139,7 @@ class Completion:
         """The choice of a stream's first chunk."""
         return _delta(choice, {"role": "assistant", "content": ""})
 
-    def piece(self, choice: int, part: Fragment) -> dict[str, Any]:
+    def piece(self, choice: int, part: ReplyFragment) -> dict[str, Any]:
         """The choice of a chunk that carries one fragment."""
         if part.kind in ("reasoning", "content"):
             return _delta(choice, {part.kind: part.text})
@@ -152,7 +155,9 @@ class Completion:
         """The choice of a choice's last chunk."""
         return _delta(choice, {}, finish_reason)
 
-    def event(self, choices: list[dict[str, Any]], usage: Usage | None, *, asked: bool) -> bytes:
+    def event(
+        self, choices: list[dict[str, Any]], usage: ReplyUsage | None, *, asked: bool
+    ) -> bytes:
         """A chunk as a server-sent event; `asked`: it has a field `usage`, if only null."""
         body = {**self._common, "object": "chat.completion.chunk", "choices": choices}
         if asked:
@@ -164,7 +169,7 @@ def _delta(choice: int, delta: dict[str, Any], finish: str | None = None) -> dic
     return {"index": choice, "delta": delta, "logprobs": None, "finish_reason": finish}
 
 
-def _message(parts: Sequence[Fragment], ids: Sequence[str]) -> dict[str, Any]:
+def _message(parts: Sequence[ReplyFragment], ids: Sequence[str]) -> dict[str, Any]:
     pieces: dict[tuple[str, int], list[str]] = {}
     for part in parts:
         pieces.setdefault((part.kind, part.call), []).append(part.text)

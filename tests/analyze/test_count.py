@@ -13,7 +13,7 @@ from batchwrap.analyze import Report, analyze
 from batchwrap.analyze.bounds import RULES, Rule, by_kind, runs_of
 from batchwrap.analyze.count import DECLARED, ITSELF, OFFER_TOKENS, Totals
 from batchwrap.analyze.lapses import lapses
-from batchwrap.analyze.record import Reading, sessions
+from batchwrap.analyze.record import LogReading, sessions
 from batchwrap.analyze.said import Said, assistant, call, result
 from batchwrap.analyze.session import Session
 from batchwrap.analyze.words import asked_of_the_model, assumptions
@@ -40,7 +40,7 @@ def recorded(
         message = assistant("", [call(f"c{turn}", name, arguments)])
         said.append(Said(session="s", message=message, source="made", usage=usage, model="m"))
         said.append(Said(session="s", message=result(f"c{turn}", answer), source="made"))
-    [session] = sessions(said, "file", Reading())
+    [session] = sessions(said, "file", LogReading())
     return session
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from batchwrap.analyze import FORMATS, analyze
 from batchwrap.analyze.files import Source
 from batchwrap.analyze.formats import sessions_in
-from batchwrap.analyze.record import Reading
+from batchwrap.analyze.record import LogReading
 from batchwrap.analyze.session import Session
 from batchwrap.core.limits.cost import Usage
 from tests.analyze import samples
@@ -44,7 +44,7 @@ def read(tmp_path: Path, content: bytes, name: str = "some.file") -> tuple[str, 
     """The format of a file with this content, and its sessions."""
     file = tmp_path / name
     file.write_bytes(content)
-    found, sessions = sessions_in(Source(file), Reading())
+    found, sessions = sessions_in(Source(file), LogReading())
     return found, list(sessions)
 
 

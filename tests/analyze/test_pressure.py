@@ -9,7 +9,7 @@ import pytest
 
 from batchwrap.analyze import analyze
 from batchwrap.analyze.pressure import play
-from batchwrap.analyze.session import Turn
+from batchwrap.analyze.session import RecordedTurn
 from batchwrap.core.limits.cost import Rule, Usage
 from batchwrap.core.provider import Provider
 from batchwrap.errors import ConfigError
@@ -21,8 +21,8 @@ PROVIDER = Provider(rule=Rule(default_output=100))
 PLAN = Plan(provider=PROVIDER, limits=(Limit("tokens", 1_000, 60),))
 
 
-def turns(*usages: Usage) -> list[Turn]:
-    return [Turn(index, 0, (), usage) for index, usage in enumerate(usages)]
+def turns(*usages: Usage) -> list[RecordedTurn]:
+    return [RecordedTurn(index, 0, (), usage) for index, usage in enumerate(usages)]
 
 
 def test_waits() -> None:

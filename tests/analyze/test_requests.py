@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from batchwrap.analyze import Report, analyze
-from batchwrap.analyze.formats.requests import Request, Stitcher
+from batchwrap.analyze.formats.requests import LoggedRequest, Stitcher
 from tests.analyze import samples
 
 
@@ -96,7 +96,7 @@ def test_many_conversations_at_once(turns: int) -> None:
         for number in range(300):
             answer = {"role": "assistant", "content": "yes"}
             messages = [{"role": "user", "content": str(number)}, *[answer] * turn]
-            request = Request(messages=messages, answer=answer)
+            request = LoggedRequest(messages=messages, answer=answer)
             names[-1] |= {said.session for said in stitcher.said(request)}
     assert [len(found) for found in names] == [300] * turns
     # 256 are remembered, so the first of 300 are begun anew; none goes on under another's name.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from batchwrap.demo.book import Book, Spent
-from batchwrap.demo.report import Result
-from batchwrap.demo.run import Arm, ArmName, Endpoint
+from batchwrap.demo.book import Book, TokensSpent
+from batchwrap.demo.report import DemoResult
+from batchwrap.demo.run import ArmName, DemoArm, RealEndpoint
 
 BOOK = Book(
     round_trips=40,
@@ -15,13 +15,13 @@ BOOK = Book(
     completion_tokens=800,
     refusals=2,
     served_s=10.0,
-    spent=(Spent(1.0, 600_000), Spent(130.0, 400_800)),
+    spent=(TokensSpent(1.0, 600_000), TokensSpent(130.0, 400_800)),
     refused_at_s=(5.0, 70.0),
 )
 
 
-def arm(name: ArmName, book: dict[str, Any] | None = None, **values: Any) -> Arm:
-    it = Arm(
+def arm(name: ArmName, book: dict[str, Any] | None = None, **values: Any) -> DemoArm:
+    it = DemoArm(
         name=name,
         book=replace(BOOK, **(book or {})),
         wall_s=130.5,
@@ -35,8 +35,8 @@ def arm(name: ArmName, book: dict[str, Any] | None = None, **values: Any) -> Arm
     return replace(it, **values)
 
 
-def result(**values: Any) -> Result:
-    it = Result(
+def result(**values: Any) -> DemoResult:
+    it = DemoResult(
         bare=arm("bare"),
         wrapped=arm("wrapped", {"round_trips": 10, "refusals": 0}, wall_s=65.25),
         stream=False,
@@ -45,6 +45,6 @@ def result(**values: Any) -> Result:
     return replace(it, **values)
 
 
-def real(**values: Any) -> Result:
-    endpoint = Endpoint(base_url="https://x.test/v1", model="swift", api_key="secret-key")
+def real(**values: Any) -> DemoResult:
+    endpoint = RealEndpoint(base_url="https://x.test/v1", model="swift", api_key="secret-key")
     return result(endpoint=endpoint, time_scale=None, **values)

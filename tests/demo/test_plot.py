@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from batchwrap.demo import plot
-from batchwrap.demo.book import Spent
-from batchwrap.demo.report import Result
-from batchwrap.demo.run import Endpoint
+from batchwrap.demo.book import TokensSpent
+from batchwrap.demo.report import DemoResult
+from batchwrap.demo.run import RealEndpoint
 from tests.demo.results import arm, real, result
 
-SPENT = [Spent(1.0, 10), Spent(2.0, 5), Spent(70.0, 1)]
+SPENT = [TokensSpent(1.0, 10), TokensSpent(2.0, 5), TokensSpent(70.0, 1)]
 
 
 def test_tokens_so_far() -> None:
@@ -36,11 +36,13 @@ def test_tokens_of_the_last_minute() -> None:
         result(),
         result(bare=arm("bare", {"spent": (), "refused_at_s": ()}, wall_s=0.0)),
         real(),
-        result(endpoint=Endpoint(base_url="", model="m", api_key="", limits="cerebras/code-max")),
+        result(
+            endpoint=RealEndpoint(base_url="", model="m", api_key="", limits="cerebras/code-max")
+        ),
     ],
     ids=["lab", "nothing", "auto", "preset"],
 )
-def test_a_picture_is_written(it: Result, tmp_path: Path) -> None:
+def test_a_picture_is_written(it: DemoResult, tmp_path: Path) -> None:
     """The file is a PNG whatever its name, also of arms that failed, with limits known or not."""
     plot.save(it, tmp_path / "tokens")
     assert (tmp_path / "tokens").read_bytes().startswith(b"\x89PNG")

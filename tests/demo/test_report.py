@@ -9,11 +9,11 @@ from io import StringIO
 from rich.console import Console
 
 from batchwrap.demo import report
-from batchwrap.demo.report import Result
+from batchwrap.demo.report import DemoResult
 from tests.demo.results import arm, real, result
 
 
-def printed(it: Result) -> dict[str, list[str]]:
+def printed(it: DemoResult) -> dict[str, list[str]]:
     """The cells of the table by the label of their row."""
     out = StringIO()
     Console(file=out, width=100).print(report.table(it))

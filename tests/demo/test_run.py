@@ -11,12 +11,12 @@ import pytest
 
 from batchwrap.demo import run
 from batchwrap.demo.project import create
-from batchwrap.demo.run import Arm, ArmName, Endpoint, Watcher
+from batchwrap.demo.run import ArmName, DemoArm, RealEndpoint, Watcher
 from batchwrap.errors import ConfigError
 from batchwrap.lab import Call, FileReader, Lab, RateLimit, Raw, Reply
 from tests.demo.jobs import job
 
-Both = dict[ArmName, Arm]
+Both = dict[ArmName, DemoArm]
 ARMS: tuple[ArmName, ...] = ("bare", "wrapped")
 # Without limits or delays: then the clock of the lab does not matter.
 AT_ONCE: dict[str, Any] = {"tokens_per_s": math.inf, "ttft_s": 0}
@@ -38,13 +38,13 @@ class Diary(Watcher):
         assert self.clock() > 0
         self.told.append((arm, number, called))
 
-    def ended(self, arm: Arm) -> None:
+    def ended(self, arm: DemoArm) -> None:
         """Note it."""
         self.told.append(("ended", arm))
 
 
-def run_real(arm: ArmName, lab: Lab, folder: Path, **options: Any) -> Arm:
-    endpoint = Endpoint(base_url=lab.base_url, model="m", api_key="key")
+def run_real(arm: ArmName, lab: Lab, folder: Path, **options: Any) -> DemoArm:
+    endpoint = RealEndpoint(base_url=lab.base_url, model="m", api_key="key")
     return run.real(arm, create(folder), endpoint=endpoint, **options)
 
 

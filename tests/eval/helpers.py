@@ -7,9 +7,9 @@ from typing import Any
 
 from batchwrap.eval.arms import Arm, arm
 from batchwrap.eval.runs import Run
-from batchwrap.eval.session import Plan
+from batchwrap.eval.session import EvaluationPlan
 from batchwrap.eval.simulated import MODELS, solver
-from batchwrap.eval.trial import Endpoint
+from batchwrap.eval.trial import ModelEndpoint
 from batchwrap.lab import Lab, Model
 
 KEY = "a-secret-key"
@@ -21,14 +21,18 @@ def quick_lab(model: Model | None = None, **options: Any) -> Lab:
     return Lab(asked, tokens_per_s=math.inf, ttft_s=0, api_keys=[KEY], **options)
 
 
-def endpoint_of(lab: Lab) -> Endpoint:
+def endpoint_of(lab: Lab) -> ModelEndpoint:
     """The lab as an endpoint of the user's."""
-    return Endpoint(base_url=lab.base_url, model="scripted", api_key=KEY, system_tokens=200, seed=0)
+    return ModelEndpoint(
+        base_url=lab.base_url, model="scripted", api_key=KEY, system_tokens=200, seed=0
+    )
 
 
-def plan_of(*tasks: str, arms: tuple[str, ...] = ("bare", "reminders"), runs: int = 1) -> Plan:
+def plan_of(
+    *tasks: str, arms: tuple[str, ...] = ("bare", "reminders"), runs: int = 1
+) -> EvaluationPlan:
     """A plan with arms by their texts."""
-    return Plan(tasks=tasks, arms=[arm(text) for text in arms], runs=runs)
+    return EvaluationPlan(tasks=tasks, arms=[arm(text) for text in arms], runs=runs)
 
 
 def run_of(task: str, its_arm: Arm | str, number: int, **values: Any) -> Run:

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from batchwrap.eval import report
 from batchwrap.eval.budget import Prices
-from batchwrap.eval.report import Result
+from batchwrap.eval.report import EvaluationResult
 from batchwrap.eval.runs import Run
-from batchwrap.eval.session import Outcome, Plan
+from batchwrap.eval.session import EvaluationPlan, SessionOutcome
 from batchwrap.eval.summary import Summary, summarise, where_it_failed
 from tests.eval.helpers import plan_of, run_of
 
@@ -33,12 +33,12 @@ def some_runs(**wrapped: Any) -> list[Run]:
     return runs
 
 
-def result(runs: list[Run], plan: Plan = PLAN, **values: Any) -> Result:
-    given: dict[str, Any] = {"setting": SETTING, "prices": None, "outcome": Outcome()}
-    return Result(plan=plan, runs=runs, **(given | values))
+def result(runs: list[Run], plan: EvaluationPlan = PLAN, **values: Any) -> EvaluationResult:
+    given: dict[str, Any] = {"setting": SETTING, "prices": None, "outcome": SessionOutcome()}
+    return EvaluationResult(plan=plan, runs=runs, **(given | values))
 
 
-def printed(it: Result, summary: Summary) -> list[list[str]]:
+def printed(it: EvaluationResult, summary: Summary) -> list[list[str]]:
     """The cells of both tables, row by row."""
     out = StringIO()
     for table in report.tables(it, summary):
@@ -136,7 +136,7 @@ def test_the_page() -> None:
 
 def test_the_dict_is_json() -> None:
     """All numbers by name, with the setting and how it ended."""
-    it = result(some_runs(), outcome=Outcome(limit="the limit"))
+    it = result(some_runs(), outcome=SessionOutcome(limit="the limit"))
     numbers = json.loads(json.dumps(report.as_dict(it, it.summary)))
     assert numbers["arms"]["reminders"]["measures"]["round_trips"]["value"] == 9
     assert numbers["arms"]["reminders"]["differences"]["round_trips"]["value"] == -7.5

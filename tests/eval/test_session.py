@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 
 from batchwrap.errors import ConfigError
-from batchwrap.eval.budget import Budget, Prices
+from batchwrap.eval.budget import Prices, TokenBudget
 from batchwrap.eval.runs import Cell, Run, RunFile
-from batchwrap.eval.session import Outcome, Plan, work_off
+from batchwrap.eval.session import EvaluationPlan, SessionOutcome, work_off
 from batchwrap.eval.simulated import MODELS, solver
 from batchwrap.lab import Lab, Raw, Reply
 from tests.eval.helpers import KEY, endpoint_of, plan_of, quick_lab
 
-ENDED = Outcome()
+ENDED = SessionOutcome()
 QUICK = plan_of("chain", "answer")
 
 
-def go(lab: Lab, plan: Plan, file: RunFile, **options: Any) -> Outcome:
-    options.setdefault("budget", Budget())
+def go(lab: Lab, plan: EvaluationPlan, file: RunFile, **options: Any) -> SessionOutcome:
+    options.setdefault("budget", TokenBudget())
     return work_off(plan, plan.missing(file.runs), endpoint_of(lab), file, **options)
 
 
@@ -86,17 +86,17 @@ def test_the_limit_is_not_passed(parallel: int) -> None:
     """It stops before the limit, and all that it used is in the file; a higher one goes on."""
     file, plan = memory(), plan_of("answer", arms=("bare",), runs=4)
     with quick_lab() as lab:
-        outcome = go(lab, plan, file, budget=Budget(max_tokens=20_000), parallel=parallel)
+        outcome = go(lab, plan, file, budget=TokenBudget(max_tokens=20_000), parallel=parallel)
         used = sum(entry.prompt_tokens + entry.completion_tokens for entry in lab.journal)
         assert outcome.limit == "the limit of 20,000 tokens"
         assert 10_000 < used <= 20_000
         assert used == sum((r.prompt_tokens or 0) + (r.completion_tokens or 0) for r in file.runs)
         assert plan.missing(file.runs)
-        assert go(lab, plan, file, budget=Budget(max_tokens=200_000)) == ENDED
+        assert go(lab, plan, file, budget=TokenBudget(max_tokens=200_000)) == ENDED
         assert not plan.missing(file.runs)
         # What the file holds counts: nothing is left for a session with the same limit.
         before, more = lab.round_trips, plan_of("answer", arms=("bare",), runs=5)
-        assert go(lab, more, file, budget=Budget(max_tokens=20_000)).limit is not None
+        assert go(lab, more, file, budget=TokenBudget(max_tokens=20_000)).limit is not None
         assert lab.round_trips == before
 
 
@@ -104,7 +104,7 @@ def test_a_limit_in_money() -> None:
     """The cost is kept to in the same way."""
     file, prices = memory(), Prices(prompt=1, completion=1)
     with quick_lab() as lab:
-        outcome = go(lab, QUICK, file, budget=Budget(max_cost=0.01, prices=prices))
+        outcome = go(lab, QUICK, file, budget=TokenBudget(max_cost=0.01, prices=prices))
         used = sum(entry.prompt_tokens + entry.completion_tokens for entry in lab.journal)
     assert outcome.limit == "the limit of 0.01 on the cost"
     assert 0 < used <= 10_000
@@ -125,7 +125,7 @@ def test_a_provider_that_reports_nothing() -> None:
     """The limit is kept by an estimate, and the numbers are left open, not taken for 0."""
     file = memory()
     with quick_lab(lambda _: completion(None)) as lab:
-        outcome = go(lab, plan_of("chain"), file, budget=Budget(max_tokens=30_000))
+        outcome = go(lab, plan_of("chain"), file, budget=TokenBudget(max_tokens=30_000))
     assert outcome.limit is not None
     (run,) = file.runs
     assert (run.ended, run.prompt_tokens, run.cached_tokens) == ("stopped", None, None)
@@ -162,7 +162,7 @@ def test_nobody_there() -> None:
     with quick_lab() as lab:
         gone = endpoint_of(lab)
     file = memory()
-    outcome = work_off(QUICK, QUICK.cells()[:1], gone, file, budget=Budget())
+    outcome = work_off(QUICK, QUICK.cells()[:1], gone, file, budget=TokenBudget())
     assert outcome.failed is not None
     assert "APIConnectionError" in outcome.failed
     assert file.runs == []
@@ -214,4 +214,4 @@ def test_what_goes_wrong_in_a_run_is_raised() -> None:
     with quick_lab() as lab:
         endpoint = replace(endpoint_of(lab), limits="nonsense")
         with pytest.raises(ConfigError, match="nonsense"):
-            work_off(QUICK, QUICK.cells(), endpoint, memory(), budget=Budget(), parallel=2)
+            work_off(QUICK, QUICK.cells(), endpoint, memory(), budget=TokenBudget(), parallel=2)

@@ -12,7 +12,7 @@ import pytest
 from batchwrap.demo.project import NEW_NAME, OLD_NAME, rename_calls, template
 from batchwrap.demo.testing import run_tests
 from batchwrap.eval.arms import arm
-from batchwrap.eval.budget import Budget
+from batchwrap.eval.budget import TokenBudget
 from batchwrap.eval.runs import Cell, Run
 from batchwrap.eval.simulated import MODELS, solver
 from batchwrap.eval.tasks import TASKS, Task, bug
@@ -33,7 +33,7 @@ def runs_of(model: str, arm_text: str, *tasks: str) -> dict[str, Run]:
     with quick_lab(solver(MODELS[model])) as lab:
         return {
             task: run_cell(
-                Cell(task, arm_text, 1), arm(arm_text), endpoint_of(lab), Budget(), Event()
+                Cell(task, arm_text, 1), arm(arm_text), endpoint_of(lab), TokenBudget(), Event()
             )
             for task in tasks
         }

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.errors import ConfigError
-from batchwrap.lab.limits import Ledger, RateLimit, Refusal, Reservation
+from batchwrap.lab.limits import RateLimit, RateLimitLedger, RateLimitRefusal, Reservation
 
 # (seconds since the last request, tokens reserved, share of them really used)
 steps = st.lists(
@@ -18,19 +18,19 @@ steps = st.lists(
 )
 
 
-def admitted(outcome: Reservation | Refusal) -> Reservation:
+def admitted(outcome: Reservation | RateLimitRefusal) -> Reservation:
     assert isinstance(outcome, Reservation)
     return outcome
 
 
-def refused(outcome: Reservation | Refusal) -> Refusal:
-    assert isinstance(outcome, Refusal)
+def refused(outcome: Reservation | RateLimitRefusal) -> RateLimitRefusal:
+    assert isinstance(outcome, RateLimitRefusal)
     return outcome
 
 
 def test_bucket_starts_full_and_refills_evenly() -> None:
     """A continuous limit admits all at once, then what has been refilled since."""
-    ledger = Ledger([RateLimit("tokens", 600, 60)])
+    ledger = RateLimitLedger([RateLimit("tokens", 600, 60)])
     admitted(ledger.reserve(0, 600))
     refusal = refused(ledger.reserve(1, 100))
     assert (refusal.requested, refusal.remaining, refusal.wait_s) == (100, 10, 9)
@@ -39,7 +39,7 @@ def test_bucket_starts_full_and_refills_evenly() -> None:
 
 def test_bucket_never_overflows() -> None:
     """A long pause fills a continuous limit to its amount and no further."""
-    ledger = Ledger([RateLimit("tokens", 600, 60)])
+    ledger = RateLimitLedger([RateLimit("tokens", 600, 60)])
     (standing,) = ledger.standings(10_000)
     assert (standing.remaining, standing.reset_s) == (600, 0)
     assert refused(ledger.reserve(10_000, 601)).wait_s == math.inf
@@ -47,7 +47,7 @@ def test_bucket_never_overflows() -> None:
 
 def test_fixed_windows_are_aligned_to_the_start() -> None:
     """A fixed limit is whole again at each multiple of its period, however it was used."""
-    ledger = Ledger([RateLimit("requests", 2, 60, "fixed")])
+    ledger = RateLimitLedger([RateLimit("requests", 2, 60, "fixed")])
     admitted(ledger.reserve(58, 1))
     admitted(ledger.reserve(59, 1))
     assert refused(ledger.reserve(59.5, 1)).wait_s == 0.5
@@ -58,7 +58,7 @@ def test_fixed_windows_are_aligned_to_the_start() -> None:
 
 def test_all_or_none() -> None:
     """A request that one limit refuses takes nothing from the others."""
-    ledger = Ledger([RateLimit("requests", 10, 60), RateLimit("tokens", 100, 60)])
+    ledger = RateLimitLedger([RateLimit("requests", 10, 60), RateLimit("tokens", 100, 60)])
     refused(ledger.reserve(0, 101))
     requests, tokens = ledger.standings(0)
     assert (requests.remaining, tokens.remaining) == (10, 100)
@@ -67,7 +67,7 @@ def test_all_or_none() -> None:
 def test_refusal_names_the_longest_wait() -> None:
     """Of several limits in the way, the one that clears last is reported."""
     day = RateLimit("tokens", 1000, 86_400)
-    ledger = Ledger([RateLimit("tokens", 1000, 60), day])
+    ledger = RateLimitLedger([RateLimit("tokens", 1000, 60), day])
     admitted(ledger.reserve(0, 1000))
     assert refused(ledger.reserve(1, 500)).limit == day
 
@@ -75,7 +75,9 @@ def test_refusal_names_the_longest_wait() -> None:
 @pytest.mark.parametrize("mode", ["continuous", "fixed"])
 def test_settlement_gives_back_what_was_not_used(mode: Any) -> None:
     """After settlement only the real use is booked, once, and requests stay counted."""
-    ledger = Ledger([RateLimit("tokens", 1000, 1e9, mode), RateLimit("requests", 5, 1e9, mode)])
+    ledger = RateLimitLedger(
+        [RateLimit("tokens", 1000, 1e9, mode), RateLimit("requests", 5, 1e9, mode)]
+    )
     reservation = admitted(ledger.reserve(1, 800))
     for _ in range(2):
         ledger.settle(2, reservation, 300)
@@ -87,7 +89,7 @@ def test_settlement_gives_back_what_was_not_used(mode: Any) -> None:
 @pytest.mark.parametrize("mode", ["continuous", "fixed"])
 def test_more_than_was_reserved_is_a_debt(mode: Any) -> None:
     """A request that used more than it reserved is charged for it."""
-    ledger = Ledger([RateLimit("tokens", 100, 100, mode)])
+    ledger = RateLimitLedger([RateLimit("tokens", 100, 100, mode)])
     ledger.settle(0, admitted(ledger.reserve(0, 10)), 150)
     (standing,) = ledger.standings(0)
     assert standing.remaining == 0
@@ -96,7 +98,7 @@ def test_more_than_was_reserved_is_a_debt(mode: Any) -> None:
 
 def test_settlement_after_the_window_changes_nothing() -> None:
     """What was reserved in a window that is over gives the next one no more room."""
-    ledger = Ledger([RateLimit("tokens", 100, 60, "fixed")])
+    ledger = RateLimitLedger([RateLimit("tokens", 100, 60, "fixed")])
     late = admitted(ledger.reserve(59, 100))
     admitted(ledger.reserve(61, 40))
     ledger.settle(62, late, 0)
@@ -108,7 +110,7 @@ def test_settlement_after_the_window_changes_nothing() -> None:
 def test_continuous_use_stays_below_burst_and_refill(steps: list[tuple[float, int, float]]) -> None:
     """Up to any time, no more is used than the full bucket and what was refilled."""
     limit = RateLimit("tokens", 1000, 60)
-    ledger, now_s, used = Ledger([limit]), 0.0, 0.0
+    ledger, now_s, used = RateLimitLedger([limit]), 0.0, 0.0
     for pause_s, tokens, share in steps:
         now_s += pause_s
         outcome = ledger.reserve(now_s, tokens)
@@ -122,7 +124,7 @@ def test_continuous_use_stays_below_burst_and_refill(steps: list[tuple[float, in
 def test_fixed_use_stays_below_the_amount(steps: list[tuple[float, int, float]]) -> None:
     """In no window more is used than its amount."""
     limit = RateLimit("tokens", 1000, 60, "fixed")
-    ledger, now_s = Ledger([limit]), 0.0
+    ledger, now_s = RateLimitLedger([limit]), 0.0
     used: dict[int, float] = {}
     for pause_s, tokens, share in steps:
         now_s += pause_s
@@ -138,18 +140,18 @@ def test_a_refusal_tells_a_wait_that_suffices(
     steps: list[tuple[float, int, float]], mode: Any
 ) -> None:
     """After the wait that a refusal names, the same request is admitted."""
-    ledger, now_s = Ledger([RateLimit("tokens", 1000, 60, mode)]), 0.0
+    ledger, now_s = RateLimitLedger([RateLimit("tokens", 1000, 60, mode)]), 0.0
     for pause_s, tokens, _ in steps:
         now_s += pause_s
         outcome = ledger.reserve(now_s, tokens)
-        if isinstance(outcome, Refusal) and math.isfinite(outcome.wait_s):
+        if isinstance(outcome, RateLimitRefusal) and math.isfinite(outcome.wait_s):
             now_s += outcome.wait_s + 1e-9
             admitted(ledger.reserve(now_s, tokens))
 
 
 def test_concurrency_counts_what_runs() -> None:
     """No more run at the same time than the limit says; who ends makes room, once."""
-    ledger = Ledger([RateLimit("concurrency", 2)])
+    ledger = RateLimitLedger([RateLimit("concurrency", 2)])
     first = admitted(ledger.reserve(0, 100))
     admitted(ledger.reserve(0, 100))
     refused(ledger.reserve(1_000, 1))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batchwrap.lab import Call, Reply
 from batchwrap.lab.tokens import Tokens
-from batchwrap.lab.wire import Completion, Usage, fragments
+from batchwrap.lab.wire import Completion, ReplyUsage, fragments
 
 TOKENS = Tokens("o200k_base")
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
@@ -23,7 +23,7 @@ def whole(reply: Reply, size: int = 4, cap: int | None = None) -> dict[str, Any]
     """The choice of the reply's plain form."""
     parts, finish_reason = fragments(reply, TOKENS, size, cap)
     completion = Completion(reply, model="m", created=0, choices=1)
-    body = completion.whole(parts, finish_reason, Usage(prompt=1, completion=1, reasoning=0))
+    body = completion.whole(parts, finish_reason, ReplyUsage(prompt=1, completion=1, reasoning=0))
     return dict(orjson.loads(body)["choices"][0])
 
 

@@ -16,13 +16,13 @@ from batchwrap.analyze.formats import (
     skeleton,
     swe_agent,
 )
-from batchwrap.analyze.record import Reading
+from batchwrap.analyze.record import LogReading
 from batchwrap.analyze.record import sessions as recorded
-from batchwrap.analyze.said import Format, Reader
+from batchwrap.analyze.said import LogFormat, Reader
 from batchwrap.analyze.session import Session
 
 # The particular ones first: many of them have messages, too.
-_READERS: Mapping[Format, Reader] = {
+_READERS: Mapping[LogFormat, Reader] = {
     claude_code: claude_code.read,
     codex: codex.read,
     opencode: opencode.read,
@@ -36,7 +36,7 @@ NAMES = (*(one.NAME for one in _READERS), skeleton.NAME)
 _LOOKED_AT = 50
 
 
-def sessions_in(source: Source, reading: Reading) -> tuple[str, Iterator[Session]]:
+def sessions_in(source: Source, reading: LogReading) -> tuple[str, Iterator[Session]]:
     """The format of a file, and its sessions, read as they are asked for.
 
     Raises:

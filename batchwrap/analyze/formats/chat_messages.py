@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from batchwrap.analyze.files import Record
 from batchwrap.analyze.formats.blocks import as_chat, has_blocks
 from batchwrap.analyze.formats.blocks import usage_of as blocks_usage
-from batchwrap.analyze.formats.requests import Request, Stitcher
+from batchwrap.analyze.formats.requests import LoggedRequest, Stitcher
 from batchwrap.analyze.said import Said, dict_of, dicts_in, text_of
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.chat.usage import usage_of
@@ -80,10 +80,10 @@ def _said(
         )
 
 
-def _logged(record: Record, request: Record, answer: chat.Message) -> Request:
+def _logged(record: Record, request: Record, answer: chat.Message) -> LoggedRequest:
     response = _response(record)
     model = text_of(request.get("model")) or text_of(response.get("model"))
-    return Request(
+    return LoggedRequest(
         messages=dicts_in(request.get("messages")),
         answer=answer,
         name=text_of(record.get("session_id")) or text_of(record.get("conversation_id")),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from batchwrap.analyze.files import Record, Unreadable
 from batchwrap.analyze.formats.chat_messages import answer_of, usage_in
-from batchwrap.analyze.formats.requests import Request, Stitcher
+from batchwrap.analyze.formats.requests import LoggedRequest, Stitcher
 from batchwrap.analyze.said import Said, count_of, dict_of, dicts_in, text_of
 from batchwrap.core.limits.cost import Usage
 
@@ -39,12 +39,12 @@ def read(records: Iterator[Record], file: str) -> Iterator[Said]:
         raise Unreadable("its messages were redacted when they were logged")
 
 
-def _request(payload: Record) -> Request | None:
+def _request(payload: Record) -> LoggedRequest | None:
     given = payload.get("messages")
     messages = dicts_in(given.get("messages") if isinstance(given, dict) else given)
     if not messages or all(m.get("content") == "redacted-by-litellm" for m in messages):
         return None
-    return Request(
+    return LoggedRequest(
         messages=messages,
         answer=answer_of(payload.get("response")),
         name=text_of(payload.get("session_id")) or text_of(payload.get("trace_id")),

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from batchwrap.analyze.files import Record, Unreadable
-from batchwrap.analyze.formats.requests import Request, Stitcher
+from batchwrap.analyze.formats.requests import LoggedRequest, Stitcher
 from batchwrap.analyze.said import (
     Said,
     assistant,
@@ -60,7 +60,7 @@ def read(records: Iterator[Record], file: str) -> Iterator[Said]:
         raise Unreadable(f"no span has {_INPUT} and {_OUTPUT}: contents were not captured")
 
 
-def _request(attributes: dict[str, Any]) -> Request:
+def _request(attributes: dict[str, Any]) -> LoggedRequest:
     system = [{"role": "system", "parts": _parsed(attributes.get("gen_ai.system_instructions"))}]
     listed = [*(system if system[0]["parts"] else ()), *_parsed(attributes.get(_INPUT))]
     given = [message for one in listed for message in _messages(one)]
@@ -68,7 +68,7 @@ def _request(attributes: dict[str, Any]) -> Request:
     prompt = count_of(attributes.get("gen_ai.usage.input_tokens"))
     cached = count_of(attributes.get("gen_ai.usage.cache_read.input_tokens"))
     out = count_of(attributes.get("gen_ai.usage.output_tokens"))
-    return Request(
+    return LoggedRequest(
         messages=given,
         answer=next((m for m in output if m["role"] == "assistant"), None),
         name=text_of(attributes.get("gen_ai.conversation.id")),

@@ -23,7 +23,7 @@ _MOST_OPEN = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class LoggedRequest:
     """One request of a log, and its answer.
 
     Attributes:
@@ -56,7 +56,7 @@ class Stitcher:
         self._open: OrderedDict[bytes, str] = OrderedDict()
         self._begun = 0
 
-    def said(self, request: Request) -> Iterator[Said]:
+    def said(self, request: LoggedRequest) -> Iterator[Said]:
         """What is new with a request: messages, then its answer. Nothing for a repeated one."""
         digests = list(_digests(request.messages))
         known = next((n for n in range(len(digests), 0, -1) if digests[n - 1] in self._open), 0)
@@ -80,7 +80,11 @@ class Stitcher:
         return f"{name or self._file}#{self._begun}"
 
     def _say(
-        self, session: str, message: chat.Message, request: Request, usage: Usage | None = None
+        self,
+        session: str,
+        message: chat.Message,
+        request: LoggedRequest,
+        usage: Usage | None = None,
     ) -> Iterator[Said]:
         pieces = as_chat(message) if has_blocks(message) else [(message, False)]
         for piece, failed in pieces:

@@ -7,7 +7,7 @@ from typing import Any
 
 from batchwrap.analyze.files import Record
 from batchwrap.analyze.kinds import is_own
-from batchwrap.analyze.session import Call, Prompt, Session, Turn
+from batchwrap.analyze.session import Prompt, RecordedCall, RecordedTurn, Session
 from batchwrap.core.limits.cost import Usage
 
 NAME = "skeleton"
@@ -37,7 +37,7 @@ def sessions(record: Record, file: str = "") -> Iterator[Session]:
     yield Session(str(record["id"]), str(record["source"]), script, file)
 
 
-def _script(turns: list[Any], about: Record) -> Iterator[Prompt | Turn]:
+def _script(turns: list[Any], about: Record) -> Iterator[Prompt | RecordedTurn]:
     index = number = tokens = cached = 0
     if turns[0][0] == "a":
         tokens = 1
@@ -50,14 +50,14 @@ def _script(turns: list[Any], about: Record) -> Iterator[Prompt | Turn]:
         calls = tuple(_call(call, number + n, index, about) for n, call in enumerate(rest[0]))
         output = said + sum(call.argument_tokens for call in calls)
         usage = Usage(tokens, output, cached)
-        yield Turn(index, said, calls, usage, True, str(about.get("model") or ""))
+        yield RecordedTurn(index, said, calls, usage, True, str(about.get("model") or ""))
         index, number, cached = index + 1, number + len(calls), tokens
         tokens += output + sum(call.result_tokens for call in calls)
 
 
-def _call(record: Record, number: int, group: int, about: Record) -> Call:
+def _call(record: Record, number: int, group: int, about: Record) -> RecordedCall:
     as_text = about.get("native") is False
-    return Call(
+    return RecordedCall(
         number=number,
         group=group,
         kind=record["k"],

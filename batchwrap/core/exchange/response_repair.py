@@ -17,9 +17,8 @@ from batchwrap.core.formats.format import Body, Piece
 from batchwrap.core.formats.sameness import Conversation, Prefixes
 from batchwrap.core.moves.cap import tokens_in
 from batchwrap.core.repair import diagnosis, faults
-from batchwrap.core.repair.answer import AnswerRepair
-from batchwrap.core.repair.answer import Asked as AnswerAsked
-from batchwrap.core.repair.count import Ledger
+from batchwrap.core.repair.answer import AnswerContext, AnswerRepair
+from batchwrap.core.repair.count import RepairCounts
 from batchwrap.core.repair.faults import EMPTY, Broken, error_in
 from batchwrap.core.repair.request.mend import asked_output, mend
 from batchwrap.core.repair.thoughts import Thoughts, thoughts_key
@@ -51,7 +50,7 @@ class ResponseRepair:
         self._context = context
         self._asked = asked
         self._body = asked.body
-        self._ledger = Ledger(context.tally)
+        self._ledger = RepairCounts(context.tally)
         self._repair: AnswerRepair | None = None
         self._thoughts: Thoughts | None = None
         self._sent = Prefixes([], 0, Conversation())
@@ -268,7 +267,7 @@ class ResponseRepair:
         options, context = self._context.options.repair, self._context
         if self._repair is None and options is not None:
             tools = self._tools()
-            asked = AnswerAsked(body=self._body, tools=tools, may_be_empty=self._is_forgiven())
+            asked = AnswerContext(body=self._body, tools=tools, may_be_empty=self._is_forgiven())
             self._repair = AnswerRepair(options, asked, context.random_text, self._ledger)
         return self._repair
 

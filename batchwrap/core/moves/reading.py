@@ -17,9 +17,9 @@ from batchwrap.core.parse import rendered
 from batchwrap.core.tools.items import ItemScanner
 from batchwrap.core.tools.meaning import (
     NOTHING,
-    Form,
     Meant,
     Misread,
+    ParameterForm,
     Part,
     Toolbox,
     cut_back,
@@ -150,7 +150,7 @@ class Reading:
             return Meant(form.tool, item) if form.is_whole(value) else None
         named = self._toolbox.resolve(value["tool"]) if value.keys() == _NAMED else None
         given = value.get("arguments")
-        if not isinstance(named, Form) or not isinstance(given, dict):
+        if not isinstance(named, ParameterForm) or not isinstance(given, dict):
             return None
         is_exact = named.tool.name == value["tool"] and named.is_whole(given)
         return Meant(named.tool, rendered(given).decode()) if is_exact else None

@@ -12,7 +12,7 @@ from typing import Any
 from batchwrap.core.formats import chat
 from batchwrap.core.repair import faults, shape
 from batchwrap.core.repair.choice import ChoiceRepair, call_of
-from batchwrap.core.repair.count import Ledger
+from batchwrap.core.repair.count import RepairCounts
 from batchwrap.core.repair.diagnosis import read_fault
 from batchwrap.core.repair.faults import Broken, Fault
 from batchwrap.core.repair.leaks.families import family_of
@@ -26,7 +26,7 @@ _SWEEP_AT = 64  # chunks of choices that may wait no longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Asked:
+class AnswerContext:
     """What an answer is read by.
 
     Attributes:
@@ -56,9 +56,9 @@ class AnswerRepair:
     def __init__(
         self,
         options: Repair,
-        asked: Asked,
+        asked: AnswerContext,
         random_text: Callable[[int], str],
-        ledger: Ledger,
+        ledger: RepairCounts,
     ) -> None:
         self._options = options
         self._asked = asked

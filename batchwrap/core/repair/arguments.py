@@ -13,7 +13,7 @@ from batchwrap.core.growing import Growing
 from batchwrap.core.parse import is_object
 from batchwrap.core.repair.healthy import is_healthy
 from batchwrap.core.repair.prefix import HealthyPrefix
-from batchwrap.core.tools.lenient import Refused, rewrite
+from batchwrap.core.tools.lenient import NotUnderstood, rewrite
 from batchwrap.core.tools.schema import required_in, types_of
 
 _NOTHING = ("", "null", "None")
@@ -57,7 +57,7 @@ def repair_arguments(
         return Repaired(text)
     try:
         made = rewrite(text, parameters, bold=bold and not dangerous)
-    except Refused as refused:
+    except NotUnderstood as refused:
         thought = text.lstrip().startswith("<think>")
         if bold and dangerous and thought and "</think>" in text:
             rest = text.partition("</think>")[2]

@@ -12,9 +12,9 @@ from typing import Any
 
 from batchwrap.core.formats import chat
 from batchwrap.core.repair.arguments import Repaired, repair_arguments
-from batchwrap.core.repair.count import Ledger
+from batchwrap.core.repair.count import RepairCounts
 from batchwrap.core.repair.faults import TRUNCATED, Broken, malformed_call
-from batchwrap.core.repair.open_calls import Call, OpenCalls
+from batchwrap.core.repair.open_calls import OpenCall, OpenCalls
 from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.options import Repair
 
@@ -38,7 +38,7 @@ class CallRepair:
         options: Repair,
         tools: DeclaredTools,
         random_text: Callable[[int], str],
-        ledger: Ledger,
+        ledger: RepairCounts,
     ) -> None:
         self._options = options
         self._tools = tools
@@ -47,7 +47,7 @@ class CallRepair:
         self._open = OpenCalls(options, tools)
         self._ids: set[str] = set()
         self.has_called = False
-        self._waits: Call | None = None
+        self._waits: OpenCall | None = None
         self._may_wait = False
         self.is_cut = False
 
@@ -150,7 +150,7 @@ class CallRepair:
             fragment = {**fragment, "index": call.index}
         return self._with_arguments(call, fragment)
 
-    def _is_cut(self, call: Call) -> bool:
+    def _is_cut(self, call: OpenCall) -> bool:
         """Whether a call breaks off, as its structure shows."""
         text = call.arguments.text
         if not text.strip():
@@ -158,7 +158,7 @@ class CallRepair:
         manner = self._manner(call.name)
         return repair_arguments(text, None, **manner).refused == "truncated"
 
-    def _opened(self, call: Call, fragment: chat.ToolCall) -> chat.ToolCall:
+    def _opened(self, call: OpenCall, fragment: chat.ToolCall) -> chat.ToolCall:
         """The first fragment of a call, with an id and a name that are its own."""
         if call.name:
             fragment = self._with_id(fragment)
@@ -173,7 +173,7 @@ class CallRepair:
             call.opening = fragment
         return fragment
 
-    def _continued(self, call: Call, fragment: chat.ToolCall) -> chat.ToolCall:
+    def _continued(self, call: OpenCall, fragment: chat.ToolCall) -> chat.ToolCall:
         """A later fragment, without the id and the name that were told before."""
         function = chat.function_of(fragment)
         said = str(function.get("name") or "")
@@ -190,7 +190,7 @@ class CallRepair:
             fragment = {key: value for key, value in fragment.items() if key != "id"}
         return fragment
 
-    def _opened_late(self, call: Call, fragment: chat.ToolCall, name: str) -> chat.ToolCall:
+    def _opened_late(self, call: OpenCall, fragment: chat.ToolCall, name: str) -> chat.ToolCall:
         """A call whose name comes after its first fragment."""
         call.name = self._tools.meant_by(name) if self._options.calls else name
         if not call.id:
@@ -198,7 +198,7 @@ class CallRepair:
             call.id = str(fragment.get("id") or "")
         return fragment if call.name == name else _changed(fragment, name=call.name)
 
-    def _with_opening(self, call: Call, fragment: chat.ToolCall, said: str) -> chat.ToolCall:
+    def _with_opening(self, call: OpenCall, fragment: chat.ToolCall, said: str) -> chat.ToolCall:
         """The fragment together with the opening that waited for the rest of its name."""
         assert call.opening is not None
         grown = [name for name in (said, call.name + said) if name.startswith(call.name)]
@@ -214,7 +214,7 @@ class CallRepair:
         call.arguments = self._open.stream_for(call.name)
         return _changed(opening, name=call.name, arguments=before + text)
 
-    def _with_arguments(self, call: Call, fragment: chat.ToolCall) -> chat.ToolCall | None:
+    def _with_arguments(self, call: OpenCall, fragment: chat.ToolCall) -> chat.ToolCall | None:
         text = chat.function_of(fragment).get("arguments")
         if call.opening is not None:
             call.arguments.keep(text if isinstance(text, str) else "")
@@ -235,7 +235,7 @@ class CallRepair:
         opens = chat.function_of(fragment).get("name") or fragment.get("id")
         return _changed(fragment, arguments="") if opens else None
 
-    def _rest(self, call: Call) -> list[chat.ToolCall]:
+    def _rest(self, call: OpenCall) -> list[chat.ToolCall]:
         """The last fragments of a call."""
         stream, name = call.arguments, call.name
         if call.opening is not None:

@@ -12,7 +12,7 @@ from batchwrap.core.formats import chat
 from batchwrap.core.growing import Growing
 from batchwrap.core.repair import faults, shape
 from batchwrap.core.repair.calls import ID_LENGTH, CallRepair
-from batchwrap.core.repair.count import Ledger
+from batchwrap.core.repair.count import RepairCounts
 from batchwrap.core.repair.diagnosis import failed
 from batchwrap.core.repair.ends import FAILED, meant_by
 from batchwrap.core.repair.leaks.families import Family
@@ -49,7 +49,7 @@ class ChoiceRepair:
         family: Family,
         gates: Gates,
         random_text: Callable[[int], str],
-        ledger: Ledger,
+        ledger: RepairCounts,
         may_be_empty: bool = False,
     ) -> None:
         self._options = options

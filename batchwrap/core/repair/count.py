@@ -7,7 +7,7 @@ from typing import Any
 from batchwrap.core.tally import Tally
 
 
-class Ledger:
+class RepairCounts:
     """Counts repairs and defects of one answer."""
 
     def __init__(self, tally: Tally) -> None:

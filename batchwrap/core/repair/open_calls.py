@@ -13,7 +13,7 @@ from batchwrap.options import Repair
 
 
 @dataclass(slots=True, repr=False)
-class Call:
+class OpenCall:
     """A call that is being written.
 
     Attributes:
@@ -50,16 +50,16 @@ class OpenCalls:
     """
 
     def __init__(self, options: Repair, tools: DeclaredTools) -> None:
-        self.calls: list[Call] = []
-        self.given: dict[int | None, Call] = {}
-        self.last: Call | None = None
+        self.calls: list[OpenCall] = []
+        self.given: dict[int | None, OpenCall] = {}
+        self.last: OpenCall | None = None
         self.deltas = 0
-        self._open: list[Call] = []  # those that are not known to be complete
-        self._by_id: dict[str | int, Call] = {}
+        self._open: list[OpenCall] = []  # those that are not known to be complete
+        self._by_id: dict[str | int, OpenCall] = {}
         self._options = options
         self._tools = tools
 
-    def of(self, fragment: chat.ToolCall, place: int, *, opens: bool) -> tuple[Call, bool]:
+    def of(self, fragment: chat.ToolCall, place: int, *, opens: bool) -> tuple[OpenCall, bool]:
         """The call that a fragment belongs to, and whether it opens it.
 
         A delta without a name never opens a call. Under an index in use, only a new name
@@ -90,12 +90,12 @@ class OpenCalls:
             snapshots=self._options.snapshots,
         )
 
-    def _new(self, fragment: chat.ToolCall, index: int | None) -> Call:
+    def _new(self, fragment: chat.ToolCall, index: int | None) -> OpenCall:
         ours = len(self.calls)  # clients keep calls in lists: a gap breaks them
         if not self._options.calls and index is not None:
             ours = index
         name = str(chat.function_of(fragment).get("name") or "")
-        made = Call(ours, name, "", self.stream_for(name), given_id=fragment.get("id"))
+        made = OpenCall(ours, name, "", self.stream_for(name), given_id=fragment.get("id"))
         self.calls.append(made)
         self.given[index] = made
         self._open.append(made)
@@ -103,13 +103,13 @@ class OpenCalls:
             self._by_id.setdefault(made.given_id, made)
         return made
 
-    def _without_index(self, fragment: chat.ToolCall) -> Call | None:
+    def _without_index(self, fragment: chat.ToolCall) -> OpenCall | None:
         """The call that a fragment without an index names by its id; else the last one."""
         given = fragment.get("id")
         named = self._by_id.get(given) if isinstance(given, str | int) else None
         return named or self.last
 
-    def _only_open(self, index: int | None) -> Call | None:
+    def _only_open(self, index: int | None) -> OpenCall | None:
         """The one call that is still being written, for a fragment that names none."""
         if not self.calls:
             return None
@@ -120,7 +120,7 @@ class OpenCalls:
             raise Broken(malformed_call("ask_model_again"))
         return waiting[0] if waiting else self.calls[-1]
 
-    def _is_another(self, fragment: chat.ToolCall, known: Call, place: int) -> bool:
+    def _is_another(self, fragment: chat.ToolCall, known: OpenCall, place: int) -> bool:
         """Whether a fragment with a name opens another call than the one under its index."""
         new_id, index = fragment.get("id"), chat.index_of(fragment)
         if not self._is_complete(known):
@@ -129,7 +129,7 @@ class OpenCalls:
             return True  # two members of one list are two calls
         return new_id != known.id if new_id else index is None
 
-    def _is_complete(self, call: Call) -> bool:
+    def _is_complete(self, call: OpenCall) -> bool:
         if call.arguments.is_blank:
             return self._tools.takes_nothing(call.name)
         return call.arguments.is_complete

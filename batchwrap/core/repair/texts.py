@@ -12,13 +12,13 @@ from typing import Any
 import orjson
 
 from batchwrap.core.formats import chat
-from batchwrap.core.repair.count import Ledger
+from batchwrap.core.repair.count import RepairCounts
 from batchwrap.core.repair.faults import TRUNCATED, Broken
 from batchwrap.core.repair.leaks.dialect import Leak
 from batchwrap.core.repair.leaks.families import Family, prefills_think
 from batchwrap.core.repair.leaks.gates import Gates, Promoted
 from batchwrap.core.repair.leaks.scanner import Found, LeakScanner
-from batchwrap.core.repair.think import Channels, Splitter, ThinkTags
+from batchwrap.core.repair.think import Channels, ReasoningSplitter, ThinkTags
 from batchwrap.options import Repair
 
 _COMPLETE = (None, "stop", "tool_calls")  # reasons of an answer that came to its end
@@ -36,7 +36,7 @@ class TextRepair:
         ledger: where repairs are counted.
     """
 
-    def __init__(self, options: Repair, family: Family, gates: Gates, ledger: Ledger) -> None:
+    def __init__(self, options: Repair, family: Family, gates: Gates, ledger: RepairCounts) -> None:
         self._gates = gates
         self._ledger = ledger
         self._queue: list[Choice] = []
@@ -47,7 +47,7 @@ class TextRepair:
         residue = family.residue if options.calls and gates.may_call else ()
         self._content = LeakScanner(dialects, residue)
         self._thoughts = LeakScanner([d for d in dialects if not d.whole])
-        self._splitters: list[Splitter] = []
+        self._splitters: list[ReasoningSplitter] = []
         if options.think_tags != "off":
             prefilled = options.think_tags == "prefilled" and prefills_think(gates.model)
             self._splitters.append(ThinkTags(prefilled=prefilled))

@@ -29,7 +29,7 @@ MOST_HELD = 1_000_000
 _State = Literal["start", "inside", "after"]
 
 
-class Splitter(Protocol):
+class ReasoningSplitter(Protocol):
     """Takes the text of an answer apart while it streams."""
 
     @property

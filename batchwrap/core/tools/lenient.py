@@ -41,7 +41,7 @@ MOST_CHARACTERS = 1_000_000
 _MOST_ENCODINGS = 3
 
 
-class Refused(Exception):
+class NotUnderstood(Exception):
     """The text has no meaning that is certain; the reason is one word."""
 
     def __init__(self, reason: str) -> None:
@@ -62,14 +62,14 @@ def rewrite(text: str, parameters: object, *, bold: bool = False) -> str:
         Refused: it is cut off, or has no meaning or more than one.
     """
     if len(text) > MOST_CHARACTERS:
-        raise Refused("too_long" if text.rstrip().endswith("}") else "truncated")
+        raise NotUnderstood("too_long" if text.rstrip().endswith("}") else "truncated")
     schema = parameters if isinstance(parameters, dict) else {}
     for _ in range(_MOST_ENCODINGS):
         inner = _unwrapped(text, bold=bold)
         if not inner.startswith('"'):
             return _Rewriter(inner, schema, bold=bold).document()
         text = _decoded(inner)
-    raise Refused("not_an_object")
+    raise NotUnderstood("not_an_object")
 
 
 def _unwrapped(text: str, *, bold: bool) -> str:
@@ -88,7 +88,7 @@ def _decoded(text: str) -> str:
     try:
         value = json.loads(text, strict=False)
     except ValueError:
-        raise Refused("truncated" if text.count('"') == 1 else "not_an_object") from None
+        raise NotUnderstood("truncated" if text.count('"') == 1 else "not_an_object") from None
     return str(value)
 
 
@@ -103,13 +103,13 @@ class _Rewriter:
     def document(self) -> str:
         self._skip()
         if self._peek() != "{":
-            raise Refused(self._no_object())
+            raise NotUnderstood(self._no_object())
         self._object(self._root, 0)
         end = _AFTER.match(self._text, self._at)
         assert end is not None
         if end.end() < len(self._text):
             several = self._text[end.end()] == "{"
-            raise Refused("several_objects" if several else "text_after_object")
+            raise NotUnderstood("several_objects" if several else "text_after_object")
         rest = self._text[self._at :]
         return "".join([*self._out, rest if rest.isspace() else ""])
 
@@ -127,7 +127,7 @@ class _Rewriter:
         while self._more("}", first=not seen):
             key = self._key()
             if key in seen:
-                raise Refused("duplicate_key")
+                raise NotUnderstood("duplicate_key")
             seen.add(key)
             self._skip()
             self._take(":")
@@ -151,7 +151,7 @@ class _Rewriter:
         if first:
             return True
         if self._peek() != ",":
-            raise Refused(self._no_comma())
+            raise NotUnderstood(self._no_comma())
         self._at += 1
         comma = len(self._out)
         self._out.append(",")
@@ -170,7 +170,7 @@ class _Rewriter:
 
     def _key(self) -> str:
         if self._peek() not in "\"'":
-            raise Refused(self._no_key())
+            raise NotUnderstood(self._no_key())
         token = self._string()
         self._out.append(token)
         return str(_loaded(token))
@@ -182,7 +182,7 @@ class _Rewriter:
 
     def _value(self, schema: dict[str, Any], depth: int) -> None:
         if depth > DEEPEST:
-            raise Refused("too_deep")
+            raise NotUnderstood("too_deep")
         self._skip()
         mark = self._peek()
         if mark == "{":
@@ -199,7 +199,7 @@ class _Rewriter:
         if found is None:
             rest = self._text[self._at :]
             cut = re.fullmatch(r"-?[\d.]*(?:[eE][+-]?\d*)?|[a-zA-Z]{1,4}", rest)
-            raise Refused("truncated" if cut else "unquoted_value")
+            raise NotUnderstood("truncated" if cut else "unquoted_value")
         self._at = found.end()
         self._out.append(_WORDS.get(found[0], found[0]))
 
@@ -213,7 +213,7 @@ class _Rewriter:
             pieces.append(run[0])
             mark = self._text[run.end() : run.end() + 1]
             if not mark:
-                raise Refused("truncated")
+                raise NotUnderstood("truncated")
             if mark == quote:
                 self._at = run.end() + 1
                 return "".join([*pieces, '"'])
@@ -226,12 +226,12 @@ class _Rewriter:
             return (json.dumps(mark)[1:-1], at + 1)
         following = self._text[at + 1 : at + 2]
         if not following or (following == "u" and len(self._text) < at + 6):
-            raise Refused("truncated")
+            raise NotUnderstood("truncated")
         if following == quote == "'":
             return "'", at + 2
         if self._bold and following not in "ux":
             return "\\\\", at + 1
-        raise Refused("invalid_escape")
+        raise NotUnderstood("invalid_escape")
 
     def _skip(self) -> None:
         """Copy white space, drop comments."""
@@ -248,13 +248,13 @@ class _Rewriter:
 
     def _take(self, mark: str) -> None:
         if self._peek() != mark:
-            raise Refused("missing_colon" if mark == ":" else "unexpected_character")
+            raise NotUnderstood("missing_colon" if mark == ":" else "unexpected_character")
         self._at += 1
         self._out.append(mark)
 
     def _peek(self) -> str:
         if self._at >= len(self._text):
-            raise Refused("truncated" if self._out and self._text.strip() else "empty")
+            raise NotUnderstood("truncated" if self._out and self._text.strip() else "empty")
         return self._text[self._at]
 
 

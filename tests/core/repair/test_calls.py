@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from batchwrap.core.formats.chat import piece_alone
-from batchwrap.core.repair.answer import AnswerRepair, Asked
-from batchwrap.core.repair.count import Ledger
+from batchwrap.core.repair.answer import AnswerContext, AnswerRepair
+from batchwrap.core.repair.count import RepairCounts
 from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.core.tally import Tally
 from batchwrap.options import Repair
@@ -22,8 +22,8 @@ class Stream:
 
     def __init__(self, **options: Any) -> None:
         self.tally = Tally()
-        asked = Asked(body={"model": "m", "tools": TOOLS}, tools=DeclaredTools(TOOLS))
-        ledger = Ledger(self.tally)
+        asked = AnswerContext(body={"model": "m", "tools": TOOLS}, tools=DeclaredTools(TOOLS))
+        ledger = RepairCounts(self.tally)
         self.repair = AnswerRepair(Repair(**options), asked, lambda length: "x" * length, ledger)
 
     def take(self, *chunks: dict[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ Reader = Callable[[str, int], "tuple[list[Leak], int] | None"]
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class MarkupDialect:
     """One way of writing calls into text.
 
     Attributes:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from batchwrap.core.repair.leaks import objects, tags, tokens
-from batchwrap.core.repair.leaks.dialect import Dialect
+from batchwrap.core.repair.leaks.dialect import MarkupDialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Family:
         has_channels: it writes thoughts and answer into channels (harmony).
     """
 
-    dialects: tuple[Dialect, ...]
+    dialects: tuple[MarkupDialect, ...]
     residue: tuple[str, ...] = ()
     has_channels: bool = False
 

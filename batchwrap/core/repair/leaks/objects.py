@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from batchwrap.core.repair.leaks.dialect import (
-    Dialect,
     Leak,
+    MarkupDialect,
     growing,
     json_at,
     named_call,
@@ -104,13 +104,13 @@ def _one(
     return [Leak(opened[1], found[0])], closed.end() if closed else found[2]
 
 
-HERMES = Dialect(
+HERMES = MarkupDialect(
     ("<tool_call>",),
     re.compile(rf"{growing('<tool_call>')}|<tool_call>\s*(?:\{{.*)?", re.DOTALL),
     ("</tool_call>",),
     _hermes,
 )
-MISTRAL = Dialect(
+MISTRAL = MarkupDialect(
     ("[TOOL_CALLS]",),
     re.compile(
         rf"{growing('[TOOL_CALLS]')}|\[TOOL_CALLS\]\s*+(?:\[.*|[\w.:-]*+\s*+"
@@ -120,7 +120,7 @@ MISTRAL = Dialect(
     ("}", "]"),
     _mistral,
 )
-LLAMA = Dialect(
+LLAMA = MarkupDialect(
     ("<|python_tag|>",),
     re.compile(
         rf"{growing('<|python_tag|>')}|<\|python_tag\|>\s*(?:\{{.*)?|;\s*(?:\{{.*)?", re.DOTALL
@@ -128,7 +128,7 @@ LLAMA = Dialect(
     ("}",),
     _llama,
 )
-LLAMA_TAG = Dialect(
+LLAMA_TAG = MarkupDialect(
     ("<function=",),
     re.compile(
         rf"{growing('<function=')}|<function=[\w.:-]*|<function=[\w.:-]+>\s*(?:\{{.*)?", re.DOTALL
@@ -136,7 +136,7 @@ LLAMA_TAG = Dialect(
     ("</function>",),
     _llama_tag,
 )
-BARE_OBJECT = Dialect(
+BARE_OBJECT = MarkupDialect(
     ('{"', "{ ", "{\n"),
     re.compile(
         r';\s*(?:\{.*)?|\{\s*(?:"(?:t(?:y(?:p(?:e.*)?)?)?|n(?:a(?:m(?:e.*)?)?)?|f(?:u(?:n(?:c.*)?)?)?)?)?',
@@ -146,7 +146,7 @@ BARE_OBJECT = Dialect(
     _llama,
     whole=True,
 )
-HARMONY = Dialect(
+HARMONY = MarkupDialect(
     (
         *("<|channel|>commentary", "<|channel|>analysis to=", "<|start|>assistant to="),
         "<|start|>assistant<|channel|>commentary",
@@ -160,7 +160,7 @@ HARMONY = Dialect(
     ("<|call|>", "<|end|>", "}"),
     _harmony,
 )
-HARMONY_STRIPPED = Dialect(
+HARMONY_STRIPPED = MarkupDialect(
     ("commentary to=functions.", "to=functions.", " to=functions.", "analysis to=functions."),
     re.compile(
         rf"\s*{growing('commentary to=functions.', 'analysis to=functions.', 'to=functions.')}"

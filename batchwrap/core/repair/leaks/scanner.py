@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from batchwrap.core.growing import Growing
 from batchwrap.core.repair.arguments import repair_arguments
-from batchwrap.core.repair.leaks.dialect import Dialect, Leak, past_space
+from batchwrap.core.repair.leaks.dialect import Leak, MarkupDialect, past_space
 from batchwrap.core.repair.leaks.passage import Passage
 
 # What servers leave behind the last call.
@@ -63,7 +63,7 @@ class LeakScanner:
         residue: marks that may be left over at the end, beside proper calls.
     """
 
-    def __init__(self, dialects: Sequence[Dialect], residue: Sequence[str] = ()) -> None:
+    def __init__(self, dialects: Sequence[MarkupDialect], residue: Sequence[str] = ()) -> None:
         self._dialects = dialects
         self._residue = residue
         self._starts = _Starts(
@@ -232,7 +232,7 @@ class _Reading:
         block: the block as far as it has come.
     """
 
-    def __init__(self, dialect: Dialect, block: str) -> None:
+    def __init__(self, dialect: MarkupDialect, block: str) -> None:
         self.dialect = dialect
         self.end = 0
         self._rest = Growing(block)  # what stands behind the whole calls
@@ -273,7 +273,7 @@ class _Reading:
         return bool(self.end) and any(mark.startswith(rest) for mark in (*_ENDS, *dialect.closers))
 
 
-def _calls(dialect: Dialect, text: str) -> tuple[list[Leak], list[int]]:
+def _calls(dialect: MarkupDialect, text: str) -> tuple[list[Leak], list[int]]:
     """All whole calls at the beginning of a text, and where each block of them ends."""
     calls: list[Leak] = []
     ends: list[int] = []
@@ -295,7 +295,7 @@ def _without_ends(text: str, closers: Sequence[str] = ()) -> str:
     return text[at:]
 
 
-def _breaks_off(dialect: Dialect, block: str) -> bool:
+def _breaks_off(dialect: MarkupDialect, block: str) -> bool:
     """Whether a block has an open value at its end, as its structure shows."""
     if dialect.whole or dialect.head.fullmatch(block) is None:
         return False

@@ -11,8 +11,8 @@ import orjson
 from batchwrap.core.repair.leaks.dialect import (
     BAR,
     BARS,
-    Dialect,
     Leak,
+    MarkupDialect,
     growing,
     one_newline_less,
     past_space,
@@ -171,7 +171,7 @@ def _as_json(text: str) -> Any:
         return text
 
 
-QWEN = Dialect(
+QWEN = MarkupDialect(
     ("<tool_call>", "<function="),
     _pattern(
         rf"{growing('<tool_call>')}|(?:<tool_call>\s*)?(?:{growing('<function=')}"
@@ -181,21 +181,21 @@ QWEN = Dialect(
     _qwen,
     holds_json=False,
 )
-GLM = Dialect(
+GLM = MarkupDialect(
     ("<tool_call>",),
     _pattern(rf"{growing('<tool_call>')}|<tool_call>\s*(?:[\w.:-]*|[\w.:-]+\s*(?:<.*)?)"),
     ("</tool_call>",),
     _glm,
     holds_json=False,
 )
-MINIMAX = Dialect(
+MINIMAX = MarkupDialect(
     ("<minimax:tool_call>",),
     _pattern(rf"{growing('<minimax:tool_call>')}|<minimax:tool_call>\s*(?:<.*)?"),
     ("</minimax:tool_call>",),
     _minimax,
     holds_json=False,
 )
-MINIMAX_M3 = Dialect(
+MINIMAX_M3 = MarkupDialect(
     ("]<]minimax[>[<tool_call>",),
     _pattern(rf"{growing(']<]minimax[>[<tool_call>')}|{_M3}<tool_call>\s*(?:\].*)?"),
     ("]<]minimax[>[</tool_call>",),
@@ -204,7 +204,7 @@ MINIMAX_M3 = Dialect(
 )
 _MARKS = tuple(f"{bar}DSML{bar}{space}" for bar in BARS for space in ("", " "))
 _BLOCKS = ("tool_calls>", "function_calls>", "calls>")
-DSML = Dialect(
+DSML = MarkupDialect(
     tuple(f"<{bar}DSML{bar}" for bar in BARS),
     _pattern(
         rf"{growing(*(f'<{mark}' for mark in _MARKS))}"

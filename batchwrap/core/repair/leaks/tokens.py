@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from batchwrap.core.repair.leaks.dialect import BAR, BARS, Dialect, Leak, growing
+from batchwrap.core.repair.leaks.dialect import BAR, BARS, Leak, MarkupDialect, growing
 
 _KIMI_OPEN = re.compile(r"(?:null)?(?:<\|tool_calls_section_begin\|>\s*)?")
 _KIMI = re.compile(
@@ -55,7 +55,7 @@ def _deepseek(text: str, at: int) -> tuple[list[Leak], int] | None:
 
 
 _KIMI_MARKERS = ("<|tool_calls_section_begin|>", "<|tool_call_begin|>")
-KIMI = Dialect(
+KIMI = MarkupDialect(
     (*_KIMI_MARKERS, *(f"null{marker}" for marker in _KIMI_MARKERS)),
     re.compile(
         rf"(?:null)?(?:{growing(*_KIMI_MARKERS)}|<\|tool_calls_section_begin\|>\s*(?:<.*)?"
@@ -71,7 +71,7 @@ _DEEPSEEK_MARKERS = tuple(
     for low in "▁_"
     for word in ("calls", "call")
 )
-DEEPSEEK = Dialect(
+DEEPSEEK = MarkupDialect(
     _DEEPSEEK_MARKERS,
     re.compile(
         rf"{growing(*_DEEPSEEK_MARKERS)}|{_token('tool calls begin')}\s*(?:<.*)?"

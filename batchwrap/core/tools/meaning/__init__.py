@@ -8,16 +8,16 @@ The search is pure and linear: each value is read once, for one tool.
 
 from batchwrap.core.tools.meaning import words
 from batchwrap.core.tools.meaning.decode import NOTHING, cut_back, decoded
-from batchwrap.core.tools.meaning.forms import Form
+from batchwrap.core.tools.meaning.forms import ParameterForm
 from batchwrap.core.tools.meaning.search import Meant, Misread, Part, read
 from batchwrap.core.tools.meaning.toolbox import MIXED, Toolbox
 
 __all__ = [
     "MIXED",
     "NOTHING",
-    "Form",
     "Meant",
     "Misread",
+    "ParameterForm",
     "Part",
     "Toolbox",
     "cut_back",

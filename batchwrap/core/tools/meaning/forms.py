@@ -49,7 +49,7 @@ class Misfit(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ParameterForm:
     """The parameters of one tool.
 
     Attributes:
@@ -64,11 +64,11 @@ class Form:
     tool: SingleTool
     types: Mapping[str, frozenset[str]]
     roles: Mapping[str, frozenset[str]]
-    inner: Mapping[str, Form]
+    inner: Mapping[str, ParameterForm]
     nested: Mapping[str, str]
 
     @classmethod
-    def of(cls, tool: SingleTool, depth: int = 0) -> Form:
+    def of(cls, tool: SingleTool, depth: int = 0) -> ParameterForm:
         """The form of a tool."""
         properties: Mapping[str, Any] = tool.parameters["properties"]
         schemas = {name: resolved(own, tool.parameters) for name, own in properties.items()}
@@ -269,7 +269,7 @@ def _other_types(value: Any, types: set[str]) -> Iterator[Any]:
         yield [value]
 
 
-def _inner(tool: SingleTool, schema: Mapping[str, Any], depth: int) -> Form | None:
+def _inner(tool: SingleTool, schema: Mapping[str, Any], depth: int) -> ParameterForm | None:
     """The form of the objects that a parameter of a tool is, or that it lists."""
     types = types_of(schema)
     held = schema if types == {"object"} else resolved(schema.get("items"), tool.parameters)
@@ -279,7 +279,9 @@ def _inner(tool: SingleTool, schema: Mapping[str, Any], depth: int) -> Form | No
         return None
     shared = {key: tool.parameters[key] for key in _DEFINITIONS if key in tool.parameters}
     required = tuple(sorted(required_in(held)))
-    return Form.of(replace(tool, parameters={**shared, **held}, required=required), depth + 1)
+    return ParameterForm.of(
+        replace(tool, parameters={**shared, **held}, required=required), depth + 1
+    )
 
 
 def _decoded_items(value: list[Any]) -> list[Any]:

@@ -23,7 +23,7 @@ from batchwrap.core.tools.meaning.aliases import (
     roles_of,
 )
 from batchwrap.core.tools.meaning.decode import container_in
-from batchwrap.core.tools.meaning.forms import Fields, Form, Misfit
+from batchwrap.core.tools.meaning.forms import Fields, Misfit, ParameterForm
 from batchwrap.core.tools.meaning.toolbox import MIXED, Target, Toolbox
 
 # Wrappers around a call. A batch in a batch that is described as OpenAI's API does has seven.
@@ -65,7 +65,7 @@ class Misread:
 
     why: str
     unknown: str | None = None
-    form: Form | None = None
+    form: ParameterForm | None = None
     contradicts: bool = False
 
 
@@ -96,7 +96,7 @@ class _Search:
 
     def value(self, value: Any, target: Target, shared: _Shared, depth: int) -> list[Part]:
         """The calls that a value means, for a tool, beside fields that it shares with others."""
-        form = target if isinstance(target, Form) else None
+        form = target if isinstance(target, ParameterForm) else None
         if depth > _MOST_DEPTH:
             return [Misread("it is nested too deep", form=form)]
         if isinstance(value, list):
@@ -119,7 +119,7 @@ class _Search:
         """What a text means: JSON of calls, or the one text that a tool takes."""
         held = container_in(text)
         inner = [] if held is None else self.value(held, target, shared, depth + 1)
-        if not isinstance(target, Form):
+        if not isinstance(target, ParameterForm):
             return inner or [Misread("it names no tool")]
         name = target.text_parameter(shared)
         if name is None:
@@ -132,7 +132,9 @@ class _Search:
             return inner
         return [Misread("it may be a text, or the JSON of a call", form=target, contradicts=True)]
 
-    def _fields(self, value: Fields, form: Form, shared: _Shared, depth: int) -> list[Part]:
+    def _fields(
+        self, value: Fields, form: ParameterForm, shared: _Shared, depth: int
+    ) -> list[Part]:
         """What an object means for a tool that is known."""
         if not shared and form.is_whole(value):
             return [Meant(form.tool, _json(value))]
@@ -165,13 +167,15 @@ class _Search:
         contradicts = any(isinstance(part, Misread) and part.contradicts for part in parts)
         return [whole] if isinstance(whole, Meant) and not contradicts else parts
 
-    def _without_names(self, value: Fields, form: Form) -> tuple[Fields, str | None]:
+    def _without_names(self, value: Fields, form: ParameterForm) -> tuple[Fields, str | None]:
         """The fields without those that name the tool; the name, if it is another tool's."""
         names = [
             key for key in NAME_KEYS if key not in form.types and isinstance(value.get(key), str)
         ]
         meant = {key: self._toolbox.resolve(value[key]) for key in names}
-        other = next((k for k, t in meant.items() if isinstance(t, Form) and t is not form), None)
+        other = next(
+            (k for k, t in meant.items() if isinstance(t, ParameterForm) and t is not form), None
+        )
         if other is not None and form.alias(other, value) is None:
             return value, str(value[other])
         drop = {key for key, target in meant.items() if target is not None}
@@ -213,7 +217,7 @@ class _Search:
 
     def _named(self, rest: Fields, target: Target, shared: _Shared, depth: int) -> list[Part]:
         """A call whose tool is named, without the name."""
-        if not isinstance(target, Form):
+        if not isinstance(target, ParameterForm):
             return self._unnamed(rest, shared, depth)
         fields = {k: one for k, one in rest.items() if k in target.types or k not in ENVELOPE}
         key = _payload(fields, target)
@@ -238,7 +242,7 @@ class _Search:
         targets = {key: self._toolbox.resolve(key) for key in own}
         if own and all(target is not None for target in targets.values()):
             for key, target in targets.items():
-                if isinstance(target, Form) and _are_words(own[key], target):
+                if isinstance(target, ParameterForm) and _are_words(own[key], target):
                     return [_words_of_one(f"`{key}`", target)]
             parts = [
                 part
@@ -268,7 +272,7 @@ class _Search:
         """The call of the only tool whose schema an object fits; None if it fits none."""
         if len(value) > _MOST_FIELDS:
             return None
-        fitting: list[tuple[Form, Part]] = []
+        fitting: list[tuple[ParameterForm, Part]] = []
         for form, _ in zip(self._toolbox, range(_MOST_GUESSED), strict=False):
             fields = {k: one for k, one in value.items() if k in form.types or k not in ENVELOPE}
             known = all(k in form.types or form.alias(k, fields) is not None for k in fields)
@@ -285,7 +289,7 @@ class _Search:
         return Misread("it names no tool") if barrier else made
 
 
-def _call(form: Form, fields: Fields, shared: _Shared) -> Part:
+def _call(form: ParameterForm, fields: Fields, shared: _Shared) -> Part:
     try:
         return Meant(form.tool, _json(form.read(fields, shared)))
     except Misfit as misfit:
@@ -300,11 +304,11 @@ def _json(value: object) -> str:
     return rendered(value).decode()
 
 
-def _given_twice(name: str, form: Form | None) -> Misread:
+def _given_twice(name: str, form: ParameterForm | None) -> Misread:
     return Misread(f"`{name}` is given twice, with two values", form=form, contradicts=True)
 
 
-def _speaks_of(held: object, form: Form) -> bool:
+def _speaks_of(held: object, form: ParameterForm) -> bool:
     """Whether a list or object that stood in a text holds parameters of a tool, and no others."""
     listed: list[Any] = held if isinstance(held, list) else [held]
     return all(
@@ -316,7 +320,7 @@ def _containers(value: Fields) -> dict[str, Any]:
     return {key: one for key, one in value.items() if isinstance(one, list | dict)}
 
 
-def _payload(value: Fields, form: Form | None = None) -> str | None:
+def _payload(value: Fields, form: ParameterForm | None = None) -> str | None:
     """The key under which the arguments of a call stand; None where they stand beside its name."""
     keys = [key for key in ARGUMENT_KEYS if key in value]
     if form is not None:
@@ -325,7 +329,7 @@ def _payload(value: Fields, form: Form | None = None) -> str | None:
     return keys[0] if keys else None
 
 
-def _is_taken(form: Form, key: str, value: Fields) -> bool:
+def _is_taken(form: ParameterForm, key: str, value: Fields) -> bool:
     """Whether a key is a parameter that takes the value as it is."""
     return key in form.types and form.accepts(key, value[key])
 
@@ -336,23 +340,23 @@ def _joined(shared: _Shared, fields: Fields) -> tuple[_Shared, str | None]:
     return {**shared, **fields}, twice
 
 
-def _is_known(key: str, form: Form) -> bool:
+def _is_known(key: str, form: ParameterForm) -> bool:
     """Whether a field says something of the call, be it for the second time."""
     return key in form.types or form.alias(key, {}) is not None
 
 
-def _words_of_one(name: str, form: Form) -> Misread:
+def _words_of_one(name: str, form: ParameterForm) -> Misread:
     why = f"{name} may be several calls, or the words of one"
     return Misread(why, form=form, contradicts=True)
 
 
-def _are_words(value: Any, form: Form) -> bool:
+def _are_words(value: Any, form: ParameterForm) -> bool:
     """Whether a value may be a command with its arguments, as well as several commands."""
     is_list = isinstance(value, list) and len(value) > 1
     return form.tool.kind in _COMMANDS and is_list and all(isinstance(one, str) for one in value)
 
 
-def _may_be_words(key: str, value: Fields, form: Form) -> bool:
+def _may_be_words(key: str, value: Fields, form: ParameterForm) -> bool:
     """Whether that holds for a field: not under a name that speaks of several."""
     name = key if key in form.types else form.alias(key, value)
     if not _are_words(value[key], form) or (name is not None and form.accepts(name, value[key])):
@@ -360,7 +364,7 @@ def _may_be_words(key: str, value: Fields, form: Form) -> bool:
     return key in ARGUMENT_KEYS if name is None else not key.endswith("s")
 
 
-def _is_column(name: str, value: Any, form: Form) -> bool:
+def _is_column(name: str, value: Any, form: ParameterForm) -> bool:
     """Whether a list stands where the schema wants one value."""
     if name not in form.types or not isinstance(value, list) or not value:
         return False
@@ -372,7 +376,7 @@ def _cells(name: str, column: list[Any]) -> list[Any]:
     return [one if isinstance(one, list | dict) else {name: one} for one in column]
 
 
-def _rows(value: Fields, columns: list[str], form: Form, shared: _Shared) -> list[Part]:
+def _rows(value: Fields, columns: list[str], form: ParameterForm, shared: _Shared) -> list[Part]:
     """Calls whose fields stand in lists of one length, one of them the paths."""
     lists: list[list[Any]] = [value[name] for name in columns]
     needed = set(columns) <= set(form.tool.required)
@@ -384,13 +388,13 @@ def _rows(value: Fields, columns: list[str], form: Form, shared: _Shared) -> lis
     return [_call(form, row, shared) for row in rows]
 
 
-def _own_lists(value: Fields, form: Form) -> dict[str, list[Any] | dict[str, Any]]:
+def _own_lists(value: Fields, form: ParameterForm) -> dict[str, list[Any] | dict[str, Any]]:
     """A list that is a parameter of the tool, and may be the list of calls all the same."""
     lists = [key for key, one in value.items() if key in form.inner and isinstance(one, list)]
     return {lists[0]: value[lists[0]]} if len(lists) == 1 else {}
 
 
-def _held(value: Fields, form: Form) -> dict[str, list[Any] | dict[str, Any]]:
+def _held(value: Fields, form: ParameterForm) -> dict[str, list[Any] | dict[str, Any]]:
     """The lists and objects of a call's fields that may hold calls themselves."""
     missing = form.missing(value)
     found = {key: _container(key, value, form, missing) for key in value}
@@ -398,7 +402,7 @@ def _held(value: Fields, form: Form) -> dict[str, list[Any] | dict[str, Any]]:
 
 
 def _container(
-    key: str, value: Fields, form: Form, missing: Sequence[str]
+    key: str, value: Fields, form: ParameterForm, missing: Sequence[str]
 ) -> list[Any] | dict[str, Any] | None:
     """The list or object under a key that may hold calls; None where there is none."""
     one = value[key]
@@ -416,7 +420,7 @@ def _container(
 
 
 def _in_text(
-    key: str, value: Fields, form: Form, missing: Sequence[str]
+    key: str, value: Fields, form: ParameterForm, missing: Sequence[str]
 ) -> list[Any] | dict[str, Any] | None:
     """The list that a text under an unknown key holds, unless the text itself may be meant."""
     name = form.alias(key, value)

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from batchwrap.core.tools.find import SingleTool, words_of
 from batchwrap.core.tools.meaning.aliases import FILLERS, MIXED_NAMES, VERBS
-from batchwrap.core.tools.meaning.forms import Form
+from batchwrap.core.tools.meaning.forms import ParameterForm
 
 
 class Mixed(Enum):
@@ -18,7 +18,7 @@ class Mixed(Enum):
 
 
 MIXED: Final = Mixed.MIXED
-Target = Form | Literal[Mixed.MIXED]
+Target = ParameterForm | Literal[Mixed.MIXED]
 
 
 class Toolbox:
@@ -32,19 +32,21 @@ class Toolbox:
     def __init__(
         self, singles: Mapping[str, SingleTool], barriers: Mapping[str, SingleTool]
     ) -> None:
-        self._forms = {name: Form.of(tool) for name, tool in {**singles, **barriers}.items()}
-        self._stems: dict[frozenset[str], list[Form]] = {}
+        self._forms = {
+            name: ParameterForm.of(tool) for name, tool in {**singles, **barriers}.items()
+        }
+        self._stems: dict[frozenset[str], list[ParameterForm]] = {}
         for form in self._forms.values():
             self._stems.setdefault(_stem(form.tool.name), []).append(form)
 
-    def __iter__(self) -> Iterator[Form]:
+    def __iter__(self) -> Iterator[ParameterForm]:
         return iter(self._forms.values())
 
     def has(self, name: str) -> bool:
         """Whether the agent has a tool of this very name."""
         return name in self._forms
 
-    def form(self, tool: SingleTool) -> Form:
+    def form(self, tool: SingleTool) -> ParameterForm:
         """The form of one of the tools."""
         return self._forms[tool.name]
 
@@ -67,14 +69,14 @@ class Toolbox:
             return None
         return self._only(self._stems.get(stem, [])) or self._by_verb(stem)
 
-    def _by_verb(self, stem: frozenset[str]) -> Form | None:
+    def _by_verb(self, stem: frozenset[str]) -> ParameterForm | None:
         """The only tool that does what a verb says."""
         kinds = [kind for kind, verbs in VERBS.items() if stem <= verbs]
         forms = [form for form in self._forms.values() if form.tool.kind in kinds]
         return self._only(forms)
 
     @staticmethod
-    def _only(forms: list[Form]) -> Form | None:
+    def _only(forms: list[ParameterForm]) -> ParameterForm | None:
         return forms[0] if len(forms) == 1 else None
 
 
