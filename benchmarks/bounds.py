@@ -17,7 +17,7 @@ from batchwrap.analyze.bounds import (
     by_kind,
     runs_of,
 )
-from batchwrap.analyze.session import Session
+from batchwrap.analyze.recorded_session import Session
 
 __all__ = ["CLASSES", "EDITS", "runs", "saved", "saved_capped", "table"]
 

@@ -120,7 +120,7 @@ class Part:
 def serve(part: Part) -> None:
     """Be the provider until a line comes; then tell what happened."""
     from batchwrap.lab import Lab, RateLimit, Reply
-    from batchwrap.lab.tokens import Tokens
+    from batchwrap.lab.tokenizing import Tokens
 
     class AsTold(Tokens):
         def prompt(self, body: dict[str, Any]) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from batchwrap.lab.tokens import Tokens
+from batchwrap.lab.tokenizing import Tokens
 
 _FILLER = re.compile(r"~(\d+)~")
 _WORD = " x"  # one token, alone and repeated

@@ -7,9 +7,9 @@ from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
-from batchwrap.analyze.files import Source
-from batchwrap.analyze.formats import skeleton
-from batchwrap.analyze.session import Prompt, RecordedCall, RecordedTurn, Session
+from batchwrap.analyze.files import LogFile
+from batchwrap.analyze.log_formats import skeleton
+from batchwrap.analyze.recorded_session import Prompt, RecordedCall, RecordedTurn, Session
 
 __all__ = [
     "CODING_CLIS",
@@ -33,7 +33,7 @@ def load() -> list[Session]:
     return [
         session
         for path in sorted(DATA.glob("*.jsonl.gz"))
-        for record in Source(path).records()
+        for record in LogFile(path).records()
         for session in skeleton.sessions(record)
     ]
 

@@ -12,13 +12,13 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing
 from typing import Any
 
-from batchwrap.adapters import failures
+from batchwrap.adapters import sdk_errors
+from batchwrap.adapters.call_request import CallRequest, Signature
+from batchwrap.adapters.call_results import AsyncResult, SyncResult, is_stream
+from batchwrap.adapters.call_streams import like, like_local
 from batchwrap.adapters.hints import Hints, given_to
 from batchwrap.adapters.marker import translating
 from batchwrap.adapters.objects import Templates
-from batchwrap.adapters.request import CallRequest, Signature
-from batchwrap.adapters.results import AsyncResult, SyncResult, is_stream
-from batchwrap.adapters.streams import like, like_local
 from batchwrap.core.exchange.actions import AnswerLocally, Head, Respond
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats import chat
@@ -170,12 +170,12 @@ class _Target:
 
     def refused(self, request: CallRequest, error: Exception) -> Head:
         """The same of what it raised. An error that no provider sent is raised again."""
-        status = failures.status_of(error)
+        status = sdk_errors.status_of(error)
         if status is None:
             raise error
         beneath = request.retries_beneath or self.hints.retries
-        tries = failures.tries_of(error, beneath)
-        return Head(status, failures.headers_of(error), tries=tries)
+        tries = sdk_errors.tries_of(error, beneath)
+        return Head(status, sdk_errors.headers_of(error), tries=tries)
 
     def refuse_awaitable(self, result: Any) -> None:
         """Stop where a call has only made an awaitable; it is made anew where it is awaited."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from batchwrap.adapters.failures import field, lowered
+from batchwrap.adapters.sdk_errors import field, lowered
 from batchwrap.providers import provider_of
 from batchwrap.throttle.accounts import Origin
 

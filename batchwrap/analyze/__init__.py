@@ -6,7 +6,7 @@
 """
 
 from batchwrap.analyze.files import STDIN
-from batchwrap.analyze.formats import NAMES as FORMATS
+from batchwrap.analyze.log_formats import NAMES as FORMATS
 from batchwrap.analyze.report import Problem, Report, analyze
 
 __all__ = ["FORMATS", "STDIN", "Problem", "Report", "analyze"]

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Literal
 
-from batchwrap.analyze.session import RecordedCall, RecordedTurn, Session
+from batchwrap.analyze.recorded_session import RecordedCall, RecordedTurn, Session
 from batchwrap.core.moves.conflict import Effect, conflict, parts_of
 
 READS = frozenset({"read", "multi_read"})

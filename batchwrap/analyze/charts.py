@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from batchwrap.analyze.words import visible
+from batchwrap.analyze.report_words import visible
 
 _WIDTH = 360
 _ROW, _BAR, _GAP = 40, 12, 18

@@ -33,7 +33,7 @@ class Unreadable(Exception):
 
 
 @dataclass(slots=True)
-class Source:
+class LogFile:
     """One file, or the standard input.
 
     Args:
@@ -121,14 +121,14 @@ class Source:
             self.broken += 1
 
 
-def sources(paths: Sequence[str], read: Callable[[int], object] = lambda _: None) -> list[Source]:
+def sources(paths: Sequence[str], read: Callable[[int], object] = lambda _: None) -> list[LogFile]:
     """The files that the user means: a folder is walked, ``-`` is the standard input."""
-    found: dict[str, Source] = {}
+    found: dict[str, LogFile] = {}
     for given in paths:
         path = Path(given)
         inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         for file in [None] if given == STDIN else inside:
-            source = Source(file, read)
+            source = LogFile(file, read)
             found.setdefault(source.name, source)
     return list(found.values())
 

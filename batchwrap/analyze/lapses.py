@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from batchwrap.analyze.bounds import EDITS, READS, WRITES, runs_of
-from batchwrap.analyze.session import RecordedTurn, Session
+from batchwrap.analyze.recorded_session import RecordedTurn, Session
 
 _LAPSING = READS | EDITS | WRITES
 _MOST_PATHS = 6

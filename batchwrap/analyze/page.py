@@ -9,8 +9,8 @@ from string import Template
 
 from batchwrap.analyze.charts import Bar, bars, columns
 from batchwrap.analyze.report import Report
+from batchwrap.analyze.report_words import asked_of_the_model, assumptions, percent, visible
 from batchwrap.analyze.tables import TITLES, Table, headline, tables
-from batchwrap.analyze.words import asked_of_the_model, assumptions, percent, visible
 
 _MOST_ROWS = 8
 

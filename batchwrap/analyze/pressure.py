@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batchwrap.analyze.bounds import Rule, runs_of
-from batchwrap.analyze.count import SCOPES, without
-from batchwrap.analyze.session import RecordedTurn, Session
+from batchwrap.analyze.recorded_session import RecordedTurn, Session
+from batchwrap.analyze.session_totals import SCOPES, without
 from batchwrap.core.limits import account
 from batchwrap.core.limits.cost import Cost, Usage, cost_of
 from batchwrap.core.limits.cost import Rule as Counting

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from batchwrap.analyze.files import Unreadable
 from batchwrap.analyze.kinds import deed_of
-from batchwrap.analyze.said import Said
-from batchwrap.analyze.session import Prompt, RecordedCall, RecordedTurn, Session
+from batchwrap.analyze.log_messages import Said
+from batchwrap.analyze.recorded_session import Prompt, RecordedCall, RecordedTurn, Session
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.chat.entry import ChatEntry

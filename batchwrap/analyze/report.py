@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from batchwrap.analyze.bounds import RULES
-from batchwrap.analyze.count import MOST_ITEMS, SCOPES, Totals
-from batchwrap.analyze.files import Source, Unreadable, sources
-from batchwrap.analyze.formats import sessions_in
+from batchwrap.analyze.files import LogFile, Unreadable, sources
+from batchwrap.analyze.log_formats import sessions_in
 from batchwrap.analyze.pressure import Pressure
 from batchwrap.analyze.record import LogReading
-from batchwrap.analyze.words import asked_of_the_model, assumptions, ranked
+from batchwrap.analyze.report_words import asked_of_the_model, assumptions, ranked
+from batchwrap.analyze.session_totals import MOST_ITEMS, SCOPES, Totals
 
 _MOST_PROBLEMS = 100
 Watch = Callable[[str, int], object]
@@ -127,7 +127,7 @@ def _told(watch: Watch, file: str) -> Callable[[int], object]:
     return lambda read: watch(file, read)
 
 
-def _read(source: Source, report: Report, reading: LogReading) -> None:
+def _read(source: LogFile, report: Report, reading: LogReading) -> None:
     totals, before = report.totals, report.totals.sessions
     try:
         name, sessions = sessions_in(source, reading)

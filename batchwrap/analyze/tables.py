@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from batchwrap.analyze.bounds import RULES
-from batchwrap.analyze.count import DECLARED, ITSELF, SCOPES
 from batchwrap.analyze.lapses import Lapse
 from batchwrap.analyze.report import Report
-from batchwrap.analyze.words import percent, ranked
+from batchwrap.analyze.report_words import percent, ranked
+from batchwrap.analyze.session_totals import DECLARED, ITSELF, SCOPES
 
 TITLES = {
     "as recorded": "as recorded",

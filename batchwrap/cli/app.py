@@ -9,14 +9,14 @@ import typer
 from typer.core import TyperGroup
 
 from batchwrap import __version__
-from batchwrap.cli import checks
-from batchwrap.cli.analyze import EXIT_CODES as ANALYZE_EXIT_CODES
-from batchwrap.cli.analyze import analyze
-from batchwrap.cli.demo import demo
+from batchwrap.cli import option_checks
+from batchwrap.cli.analyze_command import EXIT_CODES as ANALYZE_EXIT_CODES
+from batchwrap.cli.analyze_command import analyze
+from batchwrap.cli.demo_command import demo
 from batchwrap.cli.doctor import doctor
 from batchwrap.cli.evaluate import EXIT_CODES, evaluate
-from batchwrap.cli.limits import limits
-from batchwrap.cli.serve import serve
+from batchwrap.cli.limits_command import limits
+from batchwrap.cli.serve_command import serve
 from batchwrap.errors import BatchwrapError, ConfigError, StoreUnavailable
 
 FAILED, USAGE_ERROR = 1, 2
@@ -45,7 +45,7 @@ class Commands(TyperGroup):
         except OSError as error:
             if error.errno == errno.EPIPE:  # a reader that has seen enough; typer ends quietly
                 raise
-            typer.echo(f"batchwrap: {checks.reason(error)}", err=True)
+            typer.echo(f"batchwrap: {option_checks.reason(error)}", err=True)
             raise typer.Exit(FAILED) from error
 
     def _said(self, ctx: Any, error: BatchwrapError) -> str:

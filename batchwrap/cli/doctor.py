@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batchwrap.cli import checks
+from batchwrap.cli import option_checks
 from batchwrap.cli.console import console
-from batchwrap.cli.tables import print_table
+from batchwrap.cli.text_tables import print_table
 from batchwrap.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -78,11 +78,11 @@ def _key(
 ) -> str | None:
     """The key for a call; None if none is asked for."""
     if base_url is not None:
-        checks.check_base_url(base_url)
+        option_checks.check_base_url(base_url)
     if call:
         if base_url is None:
             raise ConfigError("--call", "needs --base-url, too")
-        return checks.api_key(base_url, model, api_key_env)
+        return option_checks.api_key(base_url, model, api_key_env)
     if api_key_env is not None:
         raise ConfigError("--api-key-env", "is for a call: give --call, too")
     return None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from batchwrap.cli.order import Order
+from batchwrap.cli.eval_options import Order
 
 EXIT_CODES = (
     "Exit codes: 0 every run of the plan has its result, whether its task was done or not; 1 the"

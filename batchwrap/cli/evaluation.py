@@ -14,20 +14,20 @@ from urllib.parse import urlsplit
 import typer
 
 from batchwrap import __version__
-from batchwrap.cli import checks
+from batchwrap.cli import option_checks
 from batchwrap.cli.console import console
-from batchwrap.cli.order import Order
+from batchwrap.cli.eval_options import Order
 from batchwrap.demo import sdk
 from batchwrap.errors import ConfigError
-from batchwrap.eval import report
+from batchwrap.eval import eval_report
 from batchwrap.eval.arms import arm, standard_arms
-from batchwrap.eval.budget import Prices, TokenBudget
-from batchwrap.eval.estimate import estimate
-from batchwrap.eval.report import EvaluationResult
+from batchwrap.eval.cost_estimate import estimate
+from batchwrap.eval.eval_report import EvaluationResult
+from batchwrap.eval.eval_session import EvaluationPlan, SessionOutcome, work_off
 from batchwrap.eval.runs import Run, RunFile
-from batchwrap.eval.session import EvaluationPlan, SessionOutcome, work_off
 from batchwrap.eval.simulated import MODELS, simulated
-from batchwrap.eval.tasks import TASKS
+from batchwrap.eval.task_kinds import TASKS
+from batchwrap.eval.token_budget import Prices, TokenBudget
 from batchwrap.eval.trial import ModelEndpoint
 
 _ENDPOINT_FAILED, _LIMIT_REACHED, _INTERRUPTED = 1, 3, 130
@@ -46,7 +46,7 @@ def carry_out(order: Order) -> None:
     if order.limits is not None and order.parallel > 1:
         raise ConfigError("--limits", "each run would keep them for itself: needs --parallel 1")
     if order.report is not None:
-        checks.check_file("--report", order.report)
+        option_checks.check_file("--report", order.report)
     if order.dry_run:
         _show_estimate(order, plan, setting, prices)
         return
@@ -119,7 +119,7 @@ def _setting(order: Order) -> dict[str, Any]:
         if order.model not in (None, *MODELS):
             raise ConfigError("--model", f"{order.model!r} is not one of {', '.join(MODELS)}")
     else:
-        checks.check_base_url(order.base_url)
+        option_checks.check_base_url(order.base_url)
         if order.model is None:
             raise ConfigError("--base-url", "needs --model, too")
     return {
@@ -128,7 +128,7 @@ def _setting(order: Order) -> dict[str, Any]:
         "model": order.model or next(iter(MODELS)),
         "seed": order.seed,
         "system_tokens": order.system_tokens,
-        "limits": checks.check_limits(order.limits),
+        "limits": option_checks.check_limits(order.limits),
         "batchwrap": __version__,
     }
 
@@ -138,7 +138,7 @@ def _key(order: Order) -> str:
         return ""
     if order.out is None:
         raise ConfigError("--out", "is needed, so that nothing that was paid for is lost")
-    return checks.api_key(order.base_url, order.model, order.api_key_env)
+    return option_checks.api_key(order.base_url, order.model, order.api_key_env)
 
 
 def _without_secrets(base_url: str) -> str:
@@ -149,7 +149,7 @@ def _without_secrets(base_url: str) -> str:
 
 def _file(path: Path | None, setting: dict[str, Any]) -> RunFile:
     if path is not None:
-        checks.check_file("--out", path)
+        option_checks.check_file("--out", path)
     versions = {"openai": sdk.version(), "python": platform.python_version()}
     file = RunFile(path, setting, versions)
     for notice in file.notices:
@@ -188,25 +188,25 @@ def _show_estimate(
         plan, cells, system_tokens=order.system_tokens, parallel=max(2, order.parallel)
     )
     if order.as_json:
-        typer.echo(json.dumps(report.estimate_dict(shares, setting, prices), indent=2))
+        typer.echo(json.dumps(eval_report.estimate_dict(shares, setting, prices), indent=2))
         return
     screen = console(least_width=_TABLE_WIDTH)
-    screen.print(report.estimate_table(shares, setting, prices))
-    screen.print(report.ESTIMATED, soft_wrap=not screen.is_terminal)
+    screen.print(eval_report.estimate_table(shares, setting, prices))
+    screen.print(eval_report.ESTIMATED, soft_wrap=not screen.is_terminal)
 
 
 def _show(result: EvaluationResult, order: Order) -> None:
     summary = result.summary
     if order.report is not None:
-        with checks.writing("--report"):
-            order.report.write_text(report.markdown(result, summary), encoding="utf-8")
+        with option_checks.writing("--report"):
+            order.report.write_text(eval_report.markdown(result, summary), encoding="utf-8")
     if order.as_json:
-        typer.echo(json.dumps(report.as_dict(result, summary), indent=2))
+        typer.echo(json.dumps(eval_report.as_dict(result, summary), indent=2))
         return
     screen = console(least_width=_TABLE_WIDTH)
-    for table in report.tables(result, summary) if summary.arms else ():
+    for table in eval_report.tables(result, summary) if summary.arms else ():
         screen.print(table)
-    for note in report.notes(result, summary):
+    for note in eval_report.notes(result, summary):
         screen.print(note, markup=False, highlight=False, soft_wrap=not screen.is_terminal)
 
 

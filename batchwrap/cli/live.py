@@ -17,7 +17,7 @@ from rich.text import Text
 
 from batchwrap.cli.books import Page
 from batchwrap.cli.console import console
-from batchwrap.cli.tables import print_table, said
+from batchwrap.cli.text_tables import print_table, said
 from batchwrap.cli.view import Standing, View, as_dict
 from batchwrap.core.limits.state import Snapshot
 from batchwrap.throttle.presence import describe_owner

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from batchwrap.demo import run
 from batchwrap.demo.book import TokensSpent
-from batchwrap.demo.report import DemoResult
+from batchwrap.demo.demo_report import DemoResult
 from batchwrap.demo.run import DemoArm
 from batchwrap.errors import MissingExtraError
 from batchwrap.lab import RateLimit

@@ -16,7 +16,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from batchwrap.demo import testing
+from batchwrap.demo import project_tests
 
 OLD_NAME = "parse_amount"
 NEW_NAME = "parse_money"
@@ -52,11 +52,11 @@ class Project:
 
     def run_tests(self) -> tuple[bool, str]:
         """Run the project's own tests: whether they passed, and what they printed."""
-        return testing.run_tests(self.root)
+        return project_tests.run_tests(self.root)
 
     def tools(self) -> dict[str, tuple[dict[str, Any], Callable[[], str]]]:
         """The tool `run_tests` for an agent: by name its schema and what it does."""
-        return {"run_tests": (testing.SCHEMA, lambda: self.run_tests()[1])}
+        return {"run_tests": (project_tests.SCHEMA, lambda: self.run_tests()[1])}
 
     def renamed(self) -> bool:
         """Whether the whole job is done.

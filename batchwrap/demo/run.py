@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import batchwrap
 from batchwrap.demo import agent, sdk
-from batchwrap.demo.attempt import attempt
 from batchwrap.demo.book import ONLY_COUNTS, Book, Clock, UsageBook, read_journal
+from batchwrap.demo.guarded_run import attempt
 from batchwrap.demo.project import NEW_NAME, OLD_NAME, Project, rename_calls
 from batchwrap.demo.prompt import system_prompt
 from batchwrap.lab import Call, FileReader, Lab, RateLimit, Reply, Script

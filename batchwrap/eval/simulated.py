@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from batchwrap.eval.tasks import TASKS
+from batchwrap.eval.task_kinds import TASKS
 from batchwrap.eval.trial import ModelEndpoint
 from batchwrap.lab import FileReader, Habit, Lab, Model, Reply
 from batchwrap.lab.transcript import current_prompt

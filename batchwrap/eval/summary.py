@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from batchwrap.eval import intervals
 from batchwrap.eval.arms import BARE
-from batchwrap.eval.budget import Prices, TokensUsed
+from batchwrap.eval.eval_session import EvaluationPlan
 from batchwrap.eval.intervals import Estimate
 from batchwrap.eval.runs import Cell, Run, latest
-from batchwrap.eval.session import EvaluationPlan
+from batchwrap.eval.token_budget import Prices, TokensUsed
 
 DONE, COST = "done", "cost"
 # Name in JSON, label in the tables, where it stands in a run.

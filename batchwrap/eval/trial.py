@@ -14,14 +14,14 @@ from typing import Any
 
 import batchwrap
 from batchwrap.demo import agent, sdk
-from batchwrap.demo.attempt import attempt
 from batchwrap.demo.book import Clock, UsageBook
+from batchwrap.demo.guarded_run import attempt
 from batchwrap.demo.prompt import system_prompt
+from batchwrap.eval.agent_toolbox import AgentToolbox
 from batchwrap.eval.arms import Arm
-from batchwrap.eval.budget import BudgetSpent, TokenBudget, TokensUsed
 from batchwrap.eval.runs import Cell, Ending, Run
-from batchwrap.eval.tasks import TASKS, Task
-from batchwrap.eval.toolbox import AgentToolbox
+from batchwrap.eval.task_kinds import TASKS, Task
+from batchwrap.eval.token_budget import BudgetSpent, TokenBudget, TokensUsed
 from batchwrap.tools import Workspace
 
 MAX_TURNS = 60

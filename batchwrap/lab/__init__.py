@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from batchwrap.errors import MissingExtraError
 from batchwrap.lab.journal import Entry
-from batchwrap.lab.limits import RateLimit
-from batchwrap.lab.model import Call, Model, Raw, Reply
+from batchwrap.lab.rate_limits import RateLimit
 from batchwrap.lab.scripted import FileReader, Habit, Script
+from batchwrap.lab.simulated_model import Call, Model, Raw, Reply
 
 if TYPE_CHECKING:
-    from batchwrap.lab.server import Lab
+    from batchwrap.lab.lab_server import Lab
 
 __all__ = [
     "Call",
@@ -36,7 +36,7 @@ def __getattr__(name: str) -> Any:
     if name != "Lab":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from batchwrap.lab.server import Lab
+        from batchwrap.lab.lab_server import Lab
     except ModuleNotFoundError as missing:
         package = (missing.name or "").partition(".")[0]
         if package not in ("starlette", "uvicorn", "h11"):

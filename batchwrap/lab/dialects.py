@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from batchwrap.lab.limits import RateLimit, RateLimitRefusal, RateLimitStanding
+from batchwrap.lab.rate_limits import RateLimit, RateLimitRefusal, RateLimitStanding
 
 DialectName = Literal["cerebras", "openai", "headerless"]
 

@@ -16,13 +16,13 @@ from typing import Any
 import orjson
 
 from batchwrap.lab import messages_rules, responses_rules
-from batchwrap.lab.chat import ask, send_raw
+from batchwrap.lab.completions import ask, send_raw
 from batchwrap.lab.dialects import LabResponse, error
-from batchwrap.lab.exchange import LabExchange
-from batchwrap.lab.limits import RateLimitLedger
-from batchwrap.lab.model import Call, Raw
-from batchwrap.lab.provider import SimulatedProvider
-from batchwrap.lab.wire import random_id
+from batchwrap.lab.lab_exchange import LabExchange
+from batchwrap.lab.rate_limits import RateLimitLedger
+from batchwrap.lab.reply_format import random_id
+from batchwrap.lab.simulated_model import Call, Raw
+from batchwrap.lab.simulated_provider import SimulatedProvider
 
 Event = dict[str, Any]
 _PIECE = 12  # characters of a call's input in one event

@@ -14,27 +14,27 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from batchwrap.lab import chat, endpoints, generating
+from batchwrap.lab import completions, generating, other_endpoints
 from batchwrap.lab.dialects import error
-from batchwrap.lab.exchange import ClientDisconnected, LabExchange
-from batchwrap.lab.limits import RateLimitLedger
-from batchwrap.lab.provider import SimulatedProvider
+from batchwrap.lab.lab_exchange import ClientDisconnected, LabExchange
+from batchwrap.lab.rate_limits import RateLimitLedger
+from batchwrap.lab.simulated_provider import SimulatedProvider
 
 Handler = Callable[[LabExchange, SimulatedProvider, RateLimitLedger], Awaitable[None]]
 
 _ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("POST", "/v1/chat/completions", chat.complete),
-    ("POST", "/v1/embeddings", endpoints.embeddings),
+    ("POST", "/v1/chat/completions", completions.complete),
+    ("POST", "/v1/embeddings", other_endpoints.embeddings),
     ("POST", "/v1/completions", generating.completions),
     ("POST", "/v1/responses", generating.responses),
     ("POST", "/v1/messages", generating.messages),
-    ("POST", "/v1/echo", endpoints.echo),
-    ("GET", "/v1/models", endpoints.models),
+    ("POST", "/v1/echo", other_endpoints.echo),
+    ("GET", "/v1/models", other_endpoints.models),
     # Azure's paths, old and new; the new ones are Groq's, too.
-    ("POST", "/openai/deployments/{name}/chat/completions", chat.complete),
-    ("POST", "/openai/v1/chat/completions", chat.complete),
+    ("POST", "/openai/deployments/{name}/chat/completions", completions.complete),
+    ("POST", "/openai/v1/chat/completions", completions.complete),
     ("POST", "/openai/v1/responses", generating.responses),
-    ("POST", "/openai/deployments/{name}/embeddings", endpoints.embeddings),
+    ("POST", "/openai/deployments/{name}/embeddings", other_endpoints.embeddings),
 )
 # Models may block, so each running one has a thread.
 _MODEL_THREADS = 64
@@ -114,7 +114,7 @@ class LoopbackServer(uvicorn.Server):
         routes = [
             Route(path, endpoint(handler), methods=[method]) for method, path, handler in _ROUTES
         ]
-        return Router(routes, redirect_slashes=False, default=endpoint(endpoints.unknown))
+        return Router(routes, redirect_slashes=False, default=endpoint(other_endpoints.unknown))
 
     def _close_connection(self, client: Any) -> None:
         transport = self._transports.get(client)

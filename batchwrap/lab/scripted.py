@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import Any
 
 from batchwrap.errors import ConfigError
-from batchwrap.lab.model import Call, Raw, Reply
+from batchwrap.lab.simulated_model import Call, Raw, Reply
 from batchwrap.lab.transcript import (
     MadeCall,
     OfferedTool,

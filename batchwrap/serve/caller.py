@@ -9,7 +9,7 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from batchwrap.serve.headers import Headers as Pairs
+from batchwrap.serve.proxy_headers import Headers as Pairs
 
 BODY_WITHIN_S = 60.0  # between two pieces
 _OURS = 500  # from here on it is not the client's fault

@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from batchwrap.adapters.keys import with_key, without_key
 from batchwrap.serve.caller import Caller, ClientGone, TooLarge, TooSlow
-from batchwrap.serve.headers import Headers, end_to_end, for_upstream, readable_answer
 from batchwrap.serve.protocol import MALFORMED, TOO_SLOW
+from batchwrap.serve.proxy_headers import Headers, end_to_end, for_upstream, readable_answer
 from batchwrap.serve.settings import Settings
 
 _log = logging.getLogger("batchwrap")

@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 
 from batchwrap.errors import ConfigError
-from batchwrap.serve.app import create_app
+from batchwrap.serve.asgi_app import create_app
 from batchwrap.serve.protocol import Protocol
 from batchwrap.serve.settings import Settings
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from batchwrap import lab
 from batchwrap.lab import Call, Entry, FileReader, Habit, Model, RateLimit, Raw, Reply, Script
 from batchwrap.testing.clock import ManualClock
-from batchwrap.testing.said import calls_in
+from batchwrap.testing.message_calls import calls_in
 
 if TYPE_CHECKING:
     from batchwrap.lab import Lab

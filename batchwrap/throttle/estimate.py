@@ -15,7 +15,7 @@ from batchwrap.core.formats import chat
 from batchwrap.encodings import EncodingName
 from batchwrap.throttle.tokens.calibration import Calibration
 from batchwrap.throttle.tokens.counting import Counts
-from batchwrap.throttle.tokens.messages import read_message
+from batchwrap.throttle.tokens.message_tokens import read_message
 from batchwrap.throttle.tokens.schemas import shown
 
 _CL100K = re.compile(r"gpt-4(?![.o])|gpt-3\.?5|text-embedding")

@@ -14,7 +14,7 @@ import openai
 import pytest
 
 import batchwrap
-from batchwrap.adapters import failures
+from batchwrap.adapters import sdk_errors
 from batchwrap.lab import Lab, Raw
 from tests.adapters.conversation import END, USER
 
@@ -80,9 +80,9 @@ def test_what_an_error_says(serve: Serve, ask: Callable[..., Any]) -> None:
     running = serve(REFUSED)
     with pytest.raises(Exception, match="429") as caught:
         ask(running, messages=[USER])
-    assert failures.status_of(caught.value) == 429
-    assert failures.headers_of(caught.value)["retry-after"] == "0.01"
-    assert failures.body_of(caught.value) == BODY
+    assert sdk_errors.status_of(caught.value) == 429
+    assert sdk_errors.headers_of(caught.value)["retry-after"] == "0.01"
+    assert sdk_errors.body_of(caught.value) == BODY
 
 
 def test_given_up_unchanged(serve: Serve) -> None:
@@ -174,7 +174,7 @@ def odd_errors() -> Iterator[Odd]:
 def test_odd_errors() -> None:
     """Whatever an error holds, reading it does not fail."""
     for error in odd_errors():
-        assert failures.status_of(error) in (429, None)
-        assert isinstance(failures.headers_of(error), dict)
-        assert "error" in failures.body_of(error)
-        assert failures.tries_of(error, 0) >= 1
+        assert sdk_errors.status_of(error) in (429, None)
+        assert isinstance(sdk_errors.headers_of(error), dict)
+        assert "error" in sdk_errors.body_of(error)
+        assert sdk_errors.tries_of(error, 0) >= 1

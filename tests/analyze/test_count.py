@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from batchwrap.analyze import Report, analyze
 from batchwrap.analyze.bounds import RULES, Rule, by_kind, runs_of
-from batchwrap.analyze.count import DECLARED, ITSELF, OFFER_TOKENS, Totals
 from batchwrap.analyze.lapses import lapses
+from batchwrap.analyze.log_messages import Said, assistant, call, result
 from batchwrap.analyze.record import LogReading, sessions
-from batchwrap.analyze.said import Said, assistant, call, result
-from batchwrap.analyze.session import Session
-from batchwrap.analyze.words import asked_of_the_model, assumptions
+from batchwrap.analyze.recorded_session import Session
+from batchwrap.analyze.report_words import asked_of_the_model, assumptions
+from batchwrap.analyze.session_totals import DECLARED, ITSELF, OFFER_TOKENS, Totals
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.limits.cost import Usage
 from batchwrap.core.reminders.schedule import Offered, Walk

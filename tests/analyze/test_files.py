@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from batchwrap.analyze import analyze
-from batchwrap.analyze.files import Source, Unreadable
+from batchwrap.analyze.files import LogFile, Unreadable
 from tests.analyze import samples
 
 
@@ -122,7 +122,7 @@ def test_a_long_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batchwrap.analyze.files._LONGEST_LINE", 1_000)
     (tmp_path / "log").write_bytes(samples.conversation())
     with pytest.raises(Unreadable, match="has a line of more than"):
-        list(Source(tmp_path / "log").records())
+        list(LogFile(tmp_path / "log").records())
 
 
 def many(file: Path, copies: int) -> None:

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchwrap.analyze import FORMATS, analyze
-from batchwrap.analyze.files import Source
-from batchwrap.analyze.formats import sessions_in
+from batchwrap.analyze.files import LogFile
+from batchwrap.analyze.log_formats import sessions_in
 from batchwrap.analyze.record import LogReading
-from batchwrap.analyze.session import Session
+from batchwrap.analyze.recorded_session import Session
 from batchwrap.core.limits.cost import Usage
 from tests.analyze import samples
 
@@ -44,7 +44,7 @@ def read(tmp_path: Path, content: bytes, name: str = "some.file") -> tuple[str, 
     """The format of a file with this content, and its sessions."""
     file = tmp_path / name
     file.write_bytes(content)
-    found, sessions = sessions_in(Source(file), LogReading())
+    found, sessions = sessions_in(LogFile(file), LogReading())
     return found, list(sessions)
 
 
@@ -138,7 +138,12 @@ def test_blocks_in_messages(tmp_path: Path) -> None:
     ]
     _, [session] = read(tmp_path, samples.lines({"messages": messages}))
     assert whole(session) == [("read", "a.py", 0, True)]
-    assert [type(part).__name__ for part in session.script] == ["Prompt", "Turn", "Prompt", "Turn"]
+    assert [type(part).__name__ for part in session.script] == [
+        "Prompt",
+        "RecordedTurn",
+        "Prompt",
+        "RecordedTurn",
+    ]
 
 
 def test_side_chains_are_sessions_of_their_own(tmp_path: Path) -> None:
@@ -199,7 +204,7 @@ def test_odd_logs(name: str, data: st.DataObject, tmp_path_factory: pytest.TempP
     """Whatever stands in a log, it is read or reported, and the next file is read."""
     folder = tmp_path_factory.mktemp("odd")
     (folder / "1").write_bytes(samples.SAMPLES[name]())
-    records = list(Source(folder / "1").records())
+    records = list(LogFile(folder / "1").records())
     for _ in range(data.draw(st.integers(1, 4))):
         spoil(records, data)
     (folder / "1").write_bytes(samples.lines(*records))

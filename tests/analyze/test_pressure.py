@@ -9,7 +9,7 @@ import pytest
 
 from batchwrap.analyze import analyze
 from batchwrap.analyze.pressure import play
-from batchwrap.analyze.session import RecordedTurn
+from batchwrap.analyze.recorded_session import RecordedTurn
 from batchwrap.core.limits.cost import Rule, Usage
 from batchwrap.core.provider import Provider
 from batchwrap.errors import ConfigError

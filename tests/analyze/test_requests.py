@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from batchwrap.analyze import Report, analyze
-from batchwrap.analyze.formats.requests import LoggedRequest, Stitcher
+from batchwrap.analyze.log_formats.requests import LoggedRequest, Stitcher
 from tests.analyze import samples
 
 

@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 import batchwrap
-from batchwrap.cli.progress import showing
+from batchwrap.cli.demo_progress import showing
 from batchwrap.demo import run
 from batchwrap.demo.project import create
 from batchwrap.lab import FileReader, Lab, Reply

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from batchwrap.demo.book import Book, TokensSpent
-from batchwrap.demo.report import DemoResult
+from batchwrap.demo.demo_report import DemoResult
 from batchwrap.demo.run import ArmName, DemoArm, RealEndpoint
 
 BOOK = Book(

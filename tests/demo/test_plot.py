@@ -10,7 +10,7 @@ import pytest
 
 from batchwrap.demo import plot
 from batchwrap.demo.book import TokensSpent
-from batchwrap.demo.report import DemoResult
+from batchwrap.demo.demo_report import DemoResult
 from batchwrap.demo.run import RealEndpoint
 from tests.demo.results import arm, real, result
 

@@ -8,15 +8,15 @@ from io import StringIO
 
 from rich.console import Console
 
-from batchwrap.demo import report
-from batchwrap.demo.report import DemoResult
+from batchwrap.demo import demo_report
+from batchwrap.demo.demo_report import DemoResult
 from tests.demo.results import arm, real, result
 
 
 def printed(it: DemoResult) -> dict[str, list[str]]:
     """The cells of the table by the label of their row."""
     out = StringIO()
-    Console(file=out, width=100).print(report.table(it))
+    Console(file=out, width=100).print(demo_report.table(it))
     rows = (re.split(r"\s*[│┃]\s*", line) for line in out.getvalue().splitlines())
     return {row[1]: row[2:5] for row in rows if len(row) > 4}
 
@@ -45,7 +45,7 @@ def test_the_table_of_a_failure() -> None:
 
 def test_the_dict_is_json() -> None:
     """All numbers of the table are there by name, with the setting that they come from."""
-    it = json.loads(json.dumps(report.as_dict(result())))
+    it = json.loads(json.dumps(demo_report.as_dict(result())))
     assert it["bare"]["refusals"] == 2
     assert it["wrapped"]["wall_s"] == 65.25
     assert it["ratio"]["round_trips"] == 0.25
@@ -58,14 +58,14 @@ def test_the_dict_is_json() -> None:
 
 def test_ratios_without_a_number() -> None:
     """A ratio that cannot be had is null, not an error."""
-    it = report.as_dict(result(bare=arm("bare", {"refusals": 0, "prompt_tokens": None})))
+    it = demo_report.as_dict(result(bare=arm("bare", {"refusals": 0, "prompt_tokens": None})))
     assert it["ratio"]["refusals"] is None
     assert it["ratio"]["prompt_tokens"] is None
 
 
 def test_the_notes_say_what_is_simulated() -> None:
     """Four to eight lines: what is simulated, by how much the clock, what is real, what next."""
-    notes = report.notes(result())
+    notes = demo_report.notes(result())
     assert 4 <= len(notes) <= 8
     text = "\n".join(notes)
     for part in ("the provider", "the model", "assumption", "15 of them", "Real: HTTP"):
@@ -75,18 +75,18 @@ def test_the_notes_say_what_is_simulated() -> None:
 
 def test_the_notes_of_a_real_run() -> None:
     """They name the model and say how the bare arm was metered, and whose numbers these are."""
-    text = "\n".join(report.notes(real()))
+    text = "\n".join(demo_report.notes(real()))
     for part in ("swift at https://x.test/v1", "metered", "batchwrap's counters"):
         assert part in text
     assert "--stream" not in text
-    silent = report.notes(real(wrapped=arm("wrapped", {"prompt_tokens": None})))
+    silent = demo_report.notes(real(wrapped=arm("wrapped", {"prompt_tokens": None})))
     assert any("without --stream" in note for note in silent)
 
 
 def test_failures_come_first() -> None:
     """Each arm that did not do the job is named with its reason, before all else."""
     bad = result(bare=arm("bare", done=False, error="it broke"), wrapped=arm("wrapped", done=False))
-    notes = report.notes(bad)
+    notes = demo_report.notes(bad)
     assert notes[0] == "The bare arm failed: it broke"
     assert notes[1].startswith("The wrapped arm failed: it ended")
     assert not bad.done
@@ -96,5 +96,5 @@ def test_keys_are_not_reported() -> None:
     """The API key of a real run is in none of the outputs."""
     it = real()
     assert it.endpoint is not None
-    assert "secret-key" not in json.dumps(report.as_dict(it)) + "".join(report.notes(it))
+    assert "secret-key" not in json.dumps(demo_report.as_dict(it)) + "".join(demo_report.notes(it))
     assert "secret-key" not in repr(it.endpoint)

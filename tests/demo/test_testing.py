@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchwrap.demo.testing import run_tests
+from batchwrap.demo.project_tests import run_tests
 
 TEST = """
 import os

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from batchwrap.eval.arms import Arm, arm
+from batchwrap.eval.eval_session import EvaluationPlan
 from batchwrap.eval.runs import Run
-from batchwrap.eval.session import EvaluationPlan
 from batchwrap.eval.simulated import MODELS, solver
 from batchwrap.eval.trial import ModelEndpoint
 from batchwrap.lab import Lab, Model

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.eval.budget import BudgetSpent, Prices, TokenBudget, TokensUsed
+from batchwrap.eval.token_budget import BudgetSpent, Prices, TokenBudget, TokensUsed
 
 tokens = st.integers(0, 5_000)
 used = st.builds(TokensUsed, tokens, tokens)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from batchwrap.eval import report
-from batchwrap.eval.budget import Prices
-from batchwrap.eval.report import EvaluationResult
+from batchwrap.eval import eval_report
+from batchwrap.eval.eval_report import EvaluationResult
+from batchwrap.eval.eval_session import EvaluationPlan, SessionOutcome
 from batchwrap.eval.runs import Run
-from batchwrap.eval.session import EvaluationPlan, SessionOutcome
 from batchwrap.eval.summary import Summary, summarise, where_it_failed
+from batchwrap.eval.token_budget import Prices
 from tests.eval.helpers import plan_of, run_of
 
 PLAN = plan_of("chain", "answer", runs=2)
@@ -41,7 +41,7 @@ def result(runs: list[Run], plan: EvaluationPlan = PLAN, **values: Any) -> Evalu
 def printed(it: EvaluationResult, summary: Summary) -> list[list[str]]:
     """The cells of both tables, row by row."""
     out = StringIO()
-    for table in report.tables(it, summary):
+    for table in eval_report.tables(it, summary):
         Console(file=out, width=120).print(table)
     lines = [line for line in out.getvalue().splitlines() if "│" in line or "┃" in line]
     return [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in lines]
@@ -69,7 +69,7 @@ def test_only_what_all_arms_have_is_compared() -> None:
     assert (summary.missing, summary.left_out) == (1, 1)
     assert summary.arms["bare"].runs == summary.arms["reminders"].runs == 3
     assert summary.arms["reminders"].measures["round_trips"].value == pytest.approx(29 / 3)
-    text = "\n".join(report.notes(result(runs), summary))
+    text = "\n".join(eval_report.notes(result(runs), summary))
     assert "1 runs of the plan are missing" in text
     assert "1 results are left out" in text
     assert "2 runs of each task are needed" in text
@@ -91,7 +91,7 @@ def test_what_is_not_reported_is_no_number() -> None:
     assert "prompt_tokens" not in summary.arms["bare"].measures
     assert "cost" not in summary.arms["bare"].measures
     assert "completion_tokens" in summary.arms["bare"].measures
-    notes = "\n".join(report.notes(result(runs), summary))
+    notes = "\n".join(eval_report.notes(result(runs), summary))
     assert "Not reported by the provider: prompt tokens." in notes
 
 
@@ -102,7 +102,7 @@ def test_failures_are_named() -> None:
     assert summary.arms["reminders"].measures["done"].value == 0
     assert summary.arms["reminders"].differences["done"].value == -1
     assert len(where_it_failed(PLAN, runs)) == 4
-    notes = report.notes(it, summary)
+    notes = eval_report.notes(it, summary)
     assert notes[0].startswith("4 of the 4 runs of reminders were ended by an error")
     assert "Not done: chain, reminders, run 1: a.py is missing" in notes
 
@@ -126,7 +126,7 @@ def test_the_table() -> None:
 
 def test_the_page() -> None:
     """Markdown with the same numbers, the notes, and what tasks and arms are."""
-    page = report.markdown(result(some_runs()), summarise(PLAN, some_runs(), None))
+    page = eval_report.markdown(result(some_runs()), summarise(PLAN, some_runs(), None))
     assert page.startswith("# batchwrap eval: swift at https://x.test/v1\n\n- ")
     assert "| round trips | bare | 16.5 |" in page
     assert "- `chain`: the control" in page
@@ -137,7 +137,7 @@ def test_the_page() -> None:
 def test_the_dict_is_json() -> None:
     """All numbers by name, with the setting and how it ended."""
     it = result(some_runs(), outcome=SessionOutcome(limit="the limit"))
-    numbers = json.loads(json.dumps(report.as_dict(it, it.summary)))
+    numbers = json.loads(json.dumps(eval_report.as_dict(it, it.summary)))
     assert numbers["arms"]["reminders"]["measures"]["round_trips"]["value"] == 9
     assert numbers["arms"]["reminders"]["differences"]["round_trips"]["value"] == -7.5
     assert numbers["arms"]["bare"]["options"] == "bare"
@@ -150,8 +150,8 @@ def test_a_simulation_says_so_everywhere() -> None:
     setting = {**SETTING, "simulated": True, "model": "forgets"}
     it = result(some_runs(), setting=setting)
     assert it.title == "SIMULATED provider, scripted model that batches only when lately reminded"
-    assert any(note.startswith("SIMULATED: ") for note in report.notes(it, it.summary))
-    assert report.as_dict(it, it.summary)["simulated"] is True
+    assert any(note.startswith("SIMULATED: ") for note in eval_report.notes(it, it.summary))
+    assert eval_report.as_dict(it, it.summary)["simulated"] is True
 
 
 def test_nothing_run_yet() -> None:
@@ -159,6 +159,6 @@ def test_nothing_run_yet() -> None:
     it = result([])
     summary = it.summary
     assert (summary.arms, summary.missing) == ({}, 8)
-    assert report.notes(it, summary)[0].startswith("8 runs of the plan are missing")
-    assert "| task |" in report.markdown(it, summary)
-    assert report.as_dict(it, summary)["arms"] == {}
+    assert eval_report.notes(it, summary)[0].startswith("8 runs of the plan are missing")
+    assert "| task |" in eval_report.markdown(it, summary)
+    assert eval_report.as_dict(it, summary)["arms"] == {}

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from batchwrap.errors import ConfigError
-from batchwrap.eval.budget import Prices, TokenBudget
+from batchwrap.eval.eval_session import EvaluationPlan, SessionOutcome, work_off
 from batchwrap.eval.runs import Cell, Run, RunFile
-from batchwrap.eval.session import EvaluationPlan, SessionOutcome, work_off
 from batchwrap.eval.simulated import MODELS, solver
+from batchwrap.eval.token_budget import Prices, TokenBudget
 from batchwrap.lab import Lab, Raw, Reply
 from tests.eval.helpers import KEY, endpoint_of, plan_of, quick_lab
 

@@ -10,13 +10,13 @@ from threading import Event
 import pytest
 
 from batchwrap.demo.project import NEW_NAME, OLD_NAME, rename_calls, template
-from batchwrap.demo.testing import run_tests
+from batchwrap.demo.project_tests import run_tests
 from batchwrap.eval.arms import arm
-from batchwrap.eval.budget import TokenBudget
 from batchwrap.eval.runs import Cell, Run
 from batchwrap.eval.simulated import MODELS, solver
-from batchwrap.eval.tasks import TASKS, Task, bug
-from batchwrap.eval.tasks.task import answer_is, differences
+from batchwrap.eval.task_kinds import TASKS, Task, bug
+from batchwrap.eval.task_kinds.task import answer_is, differences
+from batchwrap.eval.token_budget import TokenBudget
 from batchwrap.eval.trial import run_cell
 from batchwrap.tools import Workspace
 from tests.eval.helpers import endpoint_of, quick_lab

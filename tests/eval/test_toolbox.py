@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchwrap.core.tools.find import find
-from batchwrap.eval.toolbox import AgentToolbox
+from batchwrap.eval.agent_toolbox import AgentToolbox
 from batchwrap.options import Batching
 from batchwrap.tools import Workspace
 from tests.core.harness import specs

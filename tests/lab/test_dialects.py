@@ -7,7 +7,7 @@ import math
 import pytest
 
 from batchwrap.lab.dialects import dialect, duration
-from batchwrap.lab.limits import RateLimit, RateLimitRefusal, RateLimitStanding
+from batchwrap.lab.rate_limits import RateLimit, RateLimitRefusal, RateLimitStanding
 
 MINUTE = RateLimit("tokens", 300_000, 60)
 DAY = RateLimit("tokens", 24_000_000, 86_400)

@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.errors import ConfigError
-from batchwrap.lab.limits import RateLimit, RateLimitLedger, RateLimitRefusal, Reservation
+from batchwrap.lab.rate_limits import (
+    RateLimit,
+    RateLimitLedger,
+    RateLimitRefusal,
+    RateLimitReservation,
+)
 
 # (seconds since the last request, tokens reserved, share of them really used)
 steps = st.lists(
@@ -18,12 +23,12 @@ steps = st.lists(
 )
 
 
-def admitted(outcome: Reservation | RateLimitRefusal) -> Reservation:
-    assert isinstance(outcome, Reservation)
+def admitted(outcome: RateLimitReservation | RateLimitRefusal) -> RateLimitReservation:
+    assert isinstance(outcome, RateLimitReservation)
     return outcome
 
 
-def refused(outcome: Reservation | RateLimitRefusal) -> RateLimitRefusal:
+def refused(outcome: RateLimitReservation | RateLimitRefusal) -> RateLimitRefusal:
     assert isinstance(outcome, RateLimitRefusal)
     return outcome
 
@@ -114,7 +119,7 @@ def test_continuous_use_stays_below_burst_and_refill(steps: list[tuple[float, in
     for pause_s, tokens, share in steps:
         now_s += pause_s
         outcome = ledger.reserve(now_s, tokens)
-        if isinstance(outcome, Reservation):
+        if isinstance(outcome, RateLimitReservation):
             ledger.settle(now_s, outcome, tokens * share)
             used += tokens * share
         assert used <= 1000 + now_s * 1000 / 60 + 1e-3
@@ -129,7 +134,7 @@ def test_fixed_use_stays_below_the_amount(steps: list[tuple[float, int, float]])
     for pause_s, tokens, share in steps:
         now_s += pause_s
         outcome = ledger.reserve(now_s, tokens)
-        if isinstance(outcome, Reservation):
+        if isinstance(outcome, RateLimitReservation):
             ledger.settle(now_s, outcome, tokens * share)
             used[int(now_s // 60)] = used.get(int(now_s // 60), 0) + tokens * share
     assert all(amount <= 1000 + 1e-3 for amount in used.values())

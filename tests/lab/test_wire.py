@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.lab import Call, Reply
-from batchwrap.lab.tokens import Tokens
-from batchwrap.lab.wire import Completion, ReplyUsage, fragments
+from batchwrap.lab.reply_format import Completion, ReplyUsage, fragments
+from batchwrap.lab.tokenizing import Tokens
 
 TOKENS = Tokens("o200k_base")
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)

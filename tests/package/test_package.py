@@ -33,7 +33,7 @@ DOORS = {
     "litellm": ["litellm"],
     "redis": ["batchwrap.throttle.stores.redis"],
     "otel": ["batchwrap.observe.spans"],
-    "lab": ["batchwrap.lab.server"],
+    "lab": ["batchwrap.lab.lab_server"],
     "plot": ["matplotlib"],
 }
 

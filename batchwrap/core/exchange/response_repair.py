@@ -17,12 +17,12 @@ from batchwrap.core.formats.format import Body, Piece
 from batchwrap.core.formats.sameness import Conversation, Prefixes
 from batchwrap.core.moves.cap import tokens_in
 from batchwrap.core.repair import diagnosis, faults
-from batchwrap.core.repair.answer import AnswerContext, AnswerRepair
-from batchwrap.core.repair.count import RepairCounts
+from batchwrap.core.repair.answer_repair import AnswerContext, AnswerRepair
+from batchwrap.core.repair.declared_tools import DeclaredTools
 from batchwrap.core.repair.faults import EMPTY, Broken, error_in
+from batchwrap.core.repair.repair_counts import RepairCounts
 from batchwrap.core.repair.request.mend import asked_output, mend
 from batchwrap.core.repair.thoughts import Thoughts, thoughts_key
-from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.core.repair.whole import chunks_in, joined, parts_in
 from batchwrap.errors import ContextLimitExceeded
 

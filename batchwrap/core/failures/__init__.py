@@ -2,9 +2,10 @@
 
 Agents hand results to the model as text, each in words of its own. A result is judged by
 
-1. what says so in a fixed form, whatever its size: a field of a JSON object (`fields`), a tag or
-   an exit code (`codes`);
-2. its words (`prose`, `words`), if it is short and nothing but an error or a refusal.
+1. what says so in a fixed form, whatever its size: a field of a JSON object (`result_fields`), a
+   tag or an exit code (`codes`);
+2. its words (`failure_prose`, `failure_words`), if it is short and nothing but an error or a
+   refusal.
 
 What waits behind a failed edit is cancelled, so a failure that is missed lets edits run that a
 person has just refused, and a false alarm cancels work that was fine. Texts *about* errors (logs,

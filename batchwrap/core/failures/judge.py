@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from batchwrap.core.failures import codes, prose
-from batchwrap.core.failures.fields import Fields, fields_of
+from batchwrap.core.failures import codes, failure_prose
+from batchwrap.core.failures.result_fields import Fields, fields_of
 from batchwrap.core.failures.status import ResultStatus
 
 # What is read of a result. Refusals with a person's feedback, and errors that quote the text that
@@ -32,14 +32,14 @@ def status_of(result: str, *, is_error: bool = False) -> ResultStatus:
         'succeeded'
     """
     is_whole = len(result) <= _HEAD
-    head = prose.cleaned(result[:_HEAD])
+    head = failure_prose.cleaned(result[:_HEAD])
     said = _fields(head if is_whole else result) or _codes(head, result)
     status = ResultStatus.FAILED if is_error else said.status
-    if status is ResultStatus.FAILED and any(map(prose.tells_refusal, said.texts)):
+    if status is ResultStatus.FAILED and any(map(failure_prose.tells_refusal, said.texts)):
         return ResultStatus.DENIED
     if status is not None:
         return status
-    told = (prose.status_of(text) for text in said.texts if len(text) <= _HEAD)
+    told = (failure_prose.status_of(text) for text in said.texts if len(text) <= _HEAD)
     return next((one for one in told if one is not ResultStatus.SUCCEEDED), ResultStatus.SUCCEEDED)
 
 
@@ -47,17 +47,17 @@ def _fields(result: str) -> Fields | None:
     """What a JSON value says, also behind the header that an agent has put in front of it."""
     if len(result) > _HEAD:
         return fields_of(result)
-    found = (fields_of(start.rstrip("` \n")) for start in prose.starts(result))
+    found = (fields_of(start.rstrip("` \n")) for start in failure_prose.starts(result))
     return next((one for one in found if one is not None), None)
 
 
 def _codes(head: str, result: str) -> Fields:
     """What tags and exit codes say, in front of the output or behind it."""
-    tail = head if len(result) <= _HEAD else prose.cleaned(result[-_TAIL:])
+    tail = head if len(result) <= _HEAD else failure_prose.cleaned(result[-_TAIL:])
     is_headed = head.startswith("[")
     found = (
         codes.status_of(start, tail)
-        for start in prose.starts(head)
+        for start in failure_prose.starts(head)
         if start is head or is_headed or start.startswith("<")
     )
     status = next((one for one in found if one is not None), None)

@@ -19,7 +19,7 @@ from batchwrap.core.moves.turn_memory import Placed, Turn
 from batchwrap.core.parse import is_json
 from batchwrap.core.tally import Tally
 from batchwrap.core.tools.find import SingleTool
-from batchwrap.core.tools.meaning import Meant, decoded, words
+from batchwrap.core.tools.meaning import Meant, corrections, decoded
 from batchwrap.core.tools.multi import AHEAD, SINGLE, MultiTool
 from batchwrap.core.tools.offer import example
 from batchwrap.core.tools.tool_set import ToolSet
@@ -191,7 +191,7 @@ class Expander:
                 calls += self._place(opened, index, count, part)
             else:
                 notes = self.turn.notes.setdefault(ids.short(opened.origin), {})
-                notes[index] = words.why_not(part, self._tool_set.toolbox)
+                notes[index] = corrections.why_not(part, self._tool_set.toolbox)
         self.turn.counts[ids.short(opened.origin)] = count
         self.turn.readings.append((multi.name, reading.understood))
         if opened.out:
@@ -201,7 +201,7 @@ class Expander:
             self._tally.note("expanded", tool=multi.name, items=opened.out)
         else:
             right = example(multi, ("a.py", "b.py"))
-            told = words.problem(multi.name, parts, self._tool_set.toolbox, right)
+            told = corrections.problem(multi.name, parts, self._tool_set.toolbox, right)
             self._unread.append((opened, told))
         return calls
 

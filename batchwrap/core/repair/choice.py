@@ -11,15 +11,15 @@ from typing import Any
 from batchwrap.core.formats import chat
 from batchwrap.core.growing import Growing
 from batchwrap.core.repair import faults, shape
-from batchwrap.core.repair.calls import ID_LENGTH, CallRepair
-from batchwrap.core.repair.count import RepairCounts
+from batchwrap.core.repair.call_repair import ID_LENGTH, CallRepair
+from batchwrap.core.repair.declared_tools import DeclaredTools
 from batchwrap.core.repair.diagnosis import failed
 from batchwrap.core.repair.ends import FAILED, meant_by
 from batchwrap.core.repair.leaks.families import Family
-from batchwrap.core.repair.leaks.gates import Gates, Promoted
+from batchwrap.core.repair.leaks.leak_gates import Gates, Promoted
+from batchwrap.core.repair.repair_counts import RepairCounts
 from batchwrap.core.repair.snapshots import TextSnapshots
 from batchwrap.core.repair.texts import TextRepair
-from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.options import Repair
 
 Choice = dict[str, Any]

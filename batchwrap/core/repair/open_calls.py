@@ -7,8 +7,8 @@ from typing import Any
 
 from batchwrap.core.formats import chat
 from batchwrap.core.repair.arguments import ArgumentStream
+from batchwrap.core.repair.declared_tools import DeclaredTools
 from batchwrap.core.repair.faults import Broken, malformed_call
-from batchwrap.core.repair.tools import DeclaredTools
 from batchwrap.options import Repair
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 
 from batchwrap.core.formats import chat
-from batchwrap.core.repair.count import RepairCounts
 from batchwrap.core.repair.faults import TRUNCATED, Broken
 from batchwrap.core.repair.leaks.dialect import Leak
 from batchwrap.core.repair.leaks.families import Family, prefills_think
-from batchwrap.core.repair.leaks.gates import Gates, Promoted
+from batchwrap.core.repair.leaks.leak_gates import Gates, Promoted
 from batchwrap.core.repair.leaks.scanner import Found, LeakScanner
+from batchwrap.core.repair.repair_counts import RepairCounts
 from batchwrap.core.repair.think import Channels, ReasoningSplitter, ThinkTags
 from batchwrap.options import Repair
 

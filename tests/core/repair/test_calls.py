@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from batchwrap.core.formats.chat import piece_alone
-from batchwrap.core.repair.answer import AnswerContext, AnswerRepair
-from batchwrap.core.repair.count import RepairCounts
-from batchwrap.core.repair.tools import DeclaredTools
+from batchwrap.core.repair.answer_repair import AnswerContext, AnswerRepair
+from batchwrap.core.repair.declared_tools import DeclaredTools
+from batchwrap.core.repair.repair_counts import RepairCounts
 from batchwrap.core.tally import Tally
 from batchwrap.options import Repair
 from tests.core.harness import call, chunk, completion, gather

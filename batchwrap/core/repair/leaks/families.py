@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from batchwrap.core.repair.leaks import objects, tags, tokens
+from batchwrap.core.repair.leaks import json_markup, special_tokens, tags
 from batchwrap.core.repair.leaks.dialect import MarkupDialect
 
 
@@ -29,15 +29,21 @@ _FUNCTIONS = ("</function>", "</parameter>")
 _FAMILIES: tuple[tuple[re.Pattern[str], Family], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), family)
     for pattern, family in (
-        (r"gpt-?oss", Family((objects.HARMONY, objects.HARMONY_STRIPPED), has_channels=True)),
+        (
+            r"gpt-?oss",
+            Family((json_markup.HARMONY, json_markup.HARMONY_STRIPPED), has_channels=True),
+        ),
         (
             r"kimi|moonshot",
-            Family((tokens.KIMI,), ("<|tool_calls_section_end|>", "<|tool_calls_section_begin|>")),
+            Family(
+                (special_tokens.KIMI,),
+                ("<|tool_calls_section_end|>", "<|tool_calls_section_begin|>"),
+            ),
         ),
         (r"glm", Family((tags.GLM,), _TAGS)),
         (
             r"deepseek",
-            Family((tokens.DEEPSEEK, tags.DSML), tokens.DEEPSEEK_ENDS),
+            Family((special_tokens.DEEPSEEK, tags.DSML), special_tokens.DEEPSEEK_ENDS),
         ),
         (
             r"minimax",
@@ -45,27 +51,30 @@ _FAMILIES: tuple[tuple[re.Pattern[str], Family], ...] = tuple(
         ),
         (
             r"mi(s|x|nis)tral|(dev|code|magi)stral|pixtral",
-            Family((objects.MISTRAL,), ("[TOOL_CALLS]",)),
+            Family((json_markup.MISTRAL,), ("[TOOL_CALLS]",)),
         ),
         (
             r"qwen|qwq|hermes|tongyi",
-            Family((objects.HERMES, tags.QWEN), (*_TAGS, *_FUNCTIONS)),
+            Family((json_markup.HERMES, tags.QWEN), (*_TAGS, *_FUNCTIONS)),
         ),
         (
             r"llama",
-            Family((objects.LLAMA, objects.LLAMA_TAG, objects.BARE_OBJECT), ("<|python_tag|>",)),
+            Family(
+                (json_markup.LLAMA, json_markup.LLAMA_TAG, json_markup.BARE_OBJECT),
+                ("<|python_tag|>",),
+            ),
         ),
     )
 )
 # A model with a name that tells nothing: only marks that cannot be anything else.
 UNKNOWN = Family(
     (
-        objects.HERMES,
+        json_markup.HERMES,
         tags.QWEN,
         tags.MINIMAX,
         tags.DSML,
-        tokens.KIMI,
-        tokens.DEEPSEEK,
+        special_tokens.KIMI,
+        special_tokens.DEEPSEEK,
     )
 )
 

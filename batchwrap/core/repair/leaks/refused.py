@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from batchwrap.core.repair.declared_tools import DeclaredTools
 from batchwrap.core.repair.leaks.dialect import Leak, json_at, named_call, past_space
 from batchwrap.core.repair.leaks.families import Family
-from batchwrap.core.repair.leaks.gates import Gates, Promoted
+from batchwrap.core.repair.leaks.leak_gates import Gates, Promoted
 from batchwrap.core.repair.leaks.scanner import LeakScanner
-from batchwrap.core.repair.tools import DeclaredTools
 
 _BEFORE = re.compile(r"^\s*(?:<tool[_-]\w+>)?\s*(?:[<(]function=)?\s*")
 _AFTER = re.compile(r"</tool[_-]\w+>$")

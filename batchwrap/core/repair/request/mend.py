@@ -15,7 +15,7 @@ from typing import Any
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.formats import chat
 from batchwrap.core.provider import RequestRules
-from batchwrap.core.repair.request import failures, history, order
+from batchwrap.core.repair.request import history, order, repeated_failures
 from batchwrap.core.repair.request.right import Checked
 from batchwrap.options import Repair
 
@@ -67,7 +67,7 @@ def mend(
         mended = _roles(mended, rules, count, recall)
         mended = history.mend(mended, rules, count, checked)
     if options.fold_failures:
-        mended = failures.fold(mended, failed, count)
+        mended = repeated_failures.fold(mended, failed, count)
     if options.rearrange:
         mended = order.arrange(mended, rules, count)
     same = len(mended) == len(messages) and all(

@@ -6,7 +6,7 @@ Whatever has exactly one meaning under the tools' schemas is understood; two mea
 The search is pure and linear: each value is read once, for one tool.
 """
 
-from batchwrap.core.tools.meaning import words
+from batchwrap.core.tools.meaning import corrections
 from batchwrap.core.tools.meaning.decode import NOTHING, cut_back, decoded
 from batchwrap.core.tools.meaning.forms import ParameterForm
 from batchwrap.core.tools.meaning.search import Meant, Misread, Part, read
@@ -20,8 +20,8 @@ __all__ = [
     "ParameterForm",
     "Part",
     "Toolbox",
+    "corrections",
     "cut_back",
     "decoded",
     "read",
-    "words",
 ]

@@ -1,0 +1,186 @@
+"""What a completion function returned or raised, as an answer that the drivers can read."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from inspect import isawaitable
+from itertools import islice
+from typing import Any
+
+from batchwrap.adapters import sdk_errors
+from batchwrap.adapters.hints import is_cached
+from batchwrap.adapters.objects import ChunkPipe, Rebuilder, Templates, as_dict
+from batchwrap.adapters.pieces import AsyncPiped, Failing
+from batchwrap.core.exchange.actions import Head, Respond
+from batchwrap.core.exchange.guard import Guard
+from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.exchange.progress import WholeBody
+from batchwrap.core.formats import chat
+from batchwrap.errors import BrokenAnswer
+
+_FREE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+
+def is_stream(result: object, *, wanted: bool) -> bool:
+    """Whether a result is a stream of chunks, `wanted` or not.
+
+    Completions can be iterated, too, and so can responses of some HTTP libraries.
+    """
+    if hasattr(result, "model_dump") or isinstance(result, dict | list | str | bytes):
+        return False
+    names = ("__iter__", "__aiter__") if wanted else ("__next__", "__anext__")
+    return any(hasattr(result, name) for name in names)
+
+
+class _Result:
+    """An answer.
+
+    Args:
+        original: what the function returned.
+        templates: takes note of the types.
+        head: status, headers, and whether it is a stream.
+        guard: of the request; objects of other libraries may raise anything.
+        error: what it raised instead.
+    """
+
+    def __init__(
+        self,
+        original: Any,
+        templates: Templates,
+        head: Head,
+        guard: Guard,
+        error: Exception | None = None,
+    ) -> None:
+        self.original = original
+        self.head = head
+        self._templates = templates
+        self._guard = guard
+        self._error = error
+        self._failed: Exception | None = None  # in place of one of a stream's first chunks
+        self.came: list[Any] = []  # of a stream whose first chunks were looked at
+        self.source: Any = None  # the rest of it
+        self._seen = 0  # of those that came
+
+    def said(self) -> chat.Body | None:
+        """The answer, or what the error says."""
+        with self._guard.step("decode"):
+            if self._error is not None:
+                return sdk_errors.body_of(self._error)
+            body = as_dict(self.original)
+            # What came out of a cache has cost nothing.
+            return {**body, "usage": _FREE} if body and is_cached(self.original) else body
+        return None
+
+    def out(self, respond: Respond) -> Any:
+        """What the caller gets.
+
+        Raises:
+            Exception: the SDK's own error, where the retries were used up.
+            BrokenAnswer: the answer cannot be used.
+        """
+        if (error := self._error or self._failed) is not None:
+            raise error
+        if respond.status is not None and respond.body is not None:
+            raise BrokenAnswer(respond.body)
+        if respond.body is None:
+            return self.original
+        with self._guard.step("encode"):
+            rebuilder = Rebuilder()
+            rebuilder.see(self.original, self.said() or {})
+            made = rebuilder.build(respond.body)
+            self._templates.whole = rebuilder
+            return made
+        return self.original
+
+    def _next(self) -> chat.Body | None:
+        with self._guard.step("decode"):
+            if self._failed is not None:
+                return sdk_errors.event_of(self._failed)
+            self._seen += 1
+            return as_dict(self.came[self._seen - 1]) if self._seen <= len(self.came) else None
+        return None
+
+    def _fails(self, error: Exception) -> None:
+        """In place of a chunk there is an error, which the exchange may retry."""
+        if not sdk_errors.is_answer(error):
+            raise error
+        self._failed = error
+
+
+class SyncResult(_Result):
+    """The answer of a function."""
+
+    def read(self) -> WholeBody:
+        """The body."""
+        return WholeBody(self.said())
+
+    def start(self) -> None:
+        """Read the first chunk of a stream, so that a generator sends its request now."""
+        if self.source is None:
+            self.source = iter(self.original)
+        if self._seen == len(self.came):
+            self.came.extend(islice(self.source, 1))
+
+    def first(self) -> chat.Body | None:
+        """The first chunk of a stream, or the error in its place; then the next one."""
+        try:
+            self.start()
+        except Exception as error:
+            self._fails(error)
+        return self._next()
+
+    def pieces(self, exchange: Exchange) -> Generator[Any]:
+        """The chunks to hand out."""
+        pipe = ChunkPipe(exchange, self._templates)
+        for chunk in self.came:
+            yield from pipe.feed(chunk)
+        if self._failed is not None:
+            raise self._failed
+        for chunk in self.source or self.original:
+            yield from pipe.feed(chunk)
+        yield from pipe.finish()
+
+    def close(self) -> None:
+        """Close a stream; may be called twice."""
+        if self.head.is_stream and hasattr(self.original, "close"):
+            self.original.close()
+
+
+class AsyncResult(_Result):
+    """The answer of an async function."""
+
+    async def read(self) -> WholeBody:
+        """The body."""
+        return WholeBody(self.said())
+
+    async def start(self) -> None:
+        """Read the first chunk of a stream, so that a generator sends its request now."""
+        if self.source is None:
+            self.source = aiter(self.original)
+        if self._seen == len(self.came):
+            async for chunk in self.source:
+                self.came.append(chunk)
+                break
+
+    async def first(self) -> chat.Body | None:
+        """The first chunk of a stream, or the error in its place; then the next one."""
+        try:
+            await self.start()
+        except Exception as error:
+            self._fails(error)
+        return self._next()
+
+    def pieces(self, exchange: Exchange) -> AsyncPiped:
+        """The chunks to hand out."""
+        pipe = ChunkPipe(exchange, self._templates)
+        source: Any = None if self._failed is None else Failing(self._failed)
+        if source is None:
+            source = aiter(self.original) if self.source is None else self.source
+        return AsyncPiped(self.came, source, pipe.feed, pipe.finish)
+
+    async def close(self) -> None:
+        """Close a stream; may be called twice."""
+        close = getattr(self.original, "aclose", None) or getattr(self.original, "close", None)
+        closing = close() if self.head.is_stream and close is not None else None
+        if isawaitable(closing):
+            await closing

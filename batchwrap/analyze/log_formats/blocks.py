@@ -1,0 +1,60 @@
+"""Messages of content blocks, as Anthropic's API has them, in the form of chat completions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from batchwrap.analyze.log_messages import assistant, call, count_of, dicts_in, result, text_of
+from batchwrap.core.formats import chat
+from batchwrap.core.limits.cost import Usage
+
+
+def has_blocks(message: chat.Message) -> bool:
+    """Whether a message has blocks that chat completions do not know."""
+    return any(
+        block.get("type") in ("tool_use", "tool_result", "thinking")
+        for block in dicts_in(message.get("content"))
+    )
+
+
+def as_chat(message: chat.Message) -> Iterator[tuple[chat.Message, bool]]:
+    """The messages that a message of blocks stands for, and whether a result is an error.
+
+    Results come first: they answer what was before.
+    """
+    content = message.get("content")
+    blocks = dicts_in(content)
+    if message.get("role") == "assistant":
+        calls = [
+            call(block.get("id"), block.get("name"), block.get("input"))
+            for block in blocks
+            if block.get("type") == "tool_use"
+        ]
+        yield assistant(_text(content), calls), False
+        return
+    for block in blocks:
+        if block.get("type") == "tool_result":
+            said = result(block.get("tool_use_id"), block.get("content"))
+            yield said, block.get("is_error") is True
+    others = [block for block in blocks if block.get("type") != "tool_result"]
+    if others or isinstance(content, str):
+        yield {"role": message.get("role"), "content": others or content}, False
+
+
+def usage_of(usage: dict[str, Any]) -> Usage | None:
+    """The usage, where the prompt is counted in three parts; None if there is none."""
+    if not isinstance(usage.get("output_tokens"), int):
+        return None
+    cached = count_of(usage.get("cache_read_input_tokens"))
+    written = count_of(usage.get("cache_creation_input_tokens"))
+    prompt = count_of(usage.get("input_tokens")) + cached + written
+    return Usage(prompt, count_of(usage.get("output_tokens")), cached) if prompt else None
+
+
+def _text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(
+        text_of(block.get("text")) or text_of(block.get("thinking")) for block in dicts_in(content)
+    ).strip()

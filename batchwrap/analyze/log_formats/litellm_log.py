@@ -1,0 +1,65 @@
+"""Logs of litellm: its standard logging payload, one for each request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from batchwrap.analyze.files import Record, Unreadable
+from batchwrap.analyze.log_formats.chat_messages import answer_of, usage_in
+from batchwrap.analyze.log_formats.requests import LoggedRequest, Stitcher
+from batchwrap.analyze.log_messages import Said, count_of, dict_of, dicts_in, text_of
+from batchwrap.core.limits.cost import Usage
+
+NAME = "litellm"
+
+
+def recognises(record: Record) -> bool:
+    """Whether a record is such a payload, or holds one."""
+    payload = _payload(record)
+    return "call_type" in payload and "messages" in payload and "response" in payload
+
+
+def read(records: Iterator[Record], file: str) -> Iterator[Said]:
+    """The messages of a log.
+
+    Raises:
+        Unreadable: the log holds no messages at all, since they were redacted.
+    """
+    stitcher, redacted, understood = Stitcher(NAME, file), 0, 0
+    for record in records:
+        payload = _payload(record)
+        if not recognises(record) or payload.get("status") == "failure":
+            continue
+        request = _request(payload)
+        understood += request is not None
+        redacted += request is None
+        if request is not None:
+            yield from stitcher.said(request)
+    if redacted and not understood:
+        raise Unreadable("its messages were redacted when they were logged")
+
+
+def _request(payload: Record) -> LoggedRequest | None:
+    given = payload.get("messages")
+    messages = dicts_in(given.get("messages") if isinstance(given, dict) else given)
+    if not messages or all(m.get("content") == "redacted-by-litellm" for m in messages):
+        return None
+    return LoggedRequest(
+        messages=messages,
+        answer=answer_of(payload.get("response")),
+        name=text_of(payload.get("session_id")) or text_of(payload.get("trace_id")),
+        model=text_of(payload.get("model")),
+        tools=dict_of(payload, "model_parameters").get("tools"),
+        usage=_usage(payload),
+    )
+
+
+def _usage(payload: Record) -> Usage | None:
+    reported = usage_in(payload.get("response"))
+    logged = usage_in({"usage": dict_of(payload, "metadata", "usage_object")})
+    prompt, output = count_of(payload.get("prompt_tokens")), payload.get("completion_tokens")
+    return reported or logged or (Usage(prompt, count_of(output)) if prompt else None)
+
+
+def _payload(record: Record) -> Record:
+    return dict_of(record, "standard_logging_object") or record

@@ -1,0 +1,108 @@
+"""Logs of requests: each brings the whole conversation again, which is put together here.
+
+A request goes on with a conversation if it begins with all the messages of one of its
+requests. What comes behind them is new; the first of it is the answer that is known already.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import orjson
+
+from batchwrap.analyze.log_formats.blocks import as_chat, has_blocks
+from batchwrap.analyze.log_messages import Said
+from batchwrap.core.formats import chat
+from batchwrap.core.limits.cost import Usage
+
+# Conversations that may be under way at once.
+_MOST_OPEN = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedRequest:
+    """One request of a log, and its answer.
+
+    Attributes:
+        messages: its messages.
+        answer: the assistant message that came back; None if none did.
+        name: what the log calls the conversation; empty if it does not.
+        model: the model.
+        tools: its tools.
+        usage: its tokens, if the log says so.
+    """
+
+    messages: Sequence[chat.Message]
+    answer: chat.Message | None
+    name: str = ""
+    model: str = ""
+    tools: object = None
+    usage: Usage | None = None
+
+
+class Stitcher:
+    """Puts the conversations of one log together.
+
+    Args:
+        source: the program that wrote the log.
+        file: names the conversations that have no name.
+    """
+
+    def __init__(self, source: str, file: str) -> None:
+        self._source, self._file = source, file
+        self._open: OrderedDict[bytes, str] = OrderedDict()
+        self._begun = 0
+
+    def said(self, request: LoggedRequest) -> Iterator[Said]:
+        """What is new with a request: messages, then its answer. Nothing for a repeated one."""
+        digests = list(_digests(request.messages))
+        known = next((n for n in range(len(digests), 0, -1) if digests[n - 1] in self._open), 0)
+        if known and known == len(digests):
+            return
+        session = self._open.pop(digests[known - 1]) if known else self._begin(request.name)
+        new = list(request.messages[known:])
+        if known and new and new[0].get("role") == "assistant":
+            new = new[1:]  # it was the last answer
+        for message in new:
+            yield from self._say(session, message, request)
+        if request.answer is not None:
+            yield from self._say(session, request.answer, request, request.usage)
+        if digests:
+            self._open[digests[-1]] = session
+        if len(self._open) > _MOST_OPEN:
+            self._open.popitem(last=False)
+
+    def _begin(self, name: str) -> str:
+        self._begun += 1
+        return f"{name or self._file}#{self._begun}"
+
+    def _say(
+        self,
+        session: str,
+        message: chat.Message,
+        request: LoggedRequest,
+        usage: Usage | None = None,
+    ) -> Iterator[Said]:
+        pieces = as_chat(message) if has_blocks(message) else [(message, False)]
+        for piece, failed in pieces:
+            yield Said(
+                session=session,
+                message=piece,
+                source=self._source,
+                model=request.model,
+                usage=usage,
+                failed=failed,
+                tools=request.tools,
+            )
+
+
+def _digests(messages: Sequence[chat.Message]) -> Iterator[bytes]:
+    """A digest of the conversation up to each message."""
+    digest = b""
+    for message in messages:
+        written = orjson.dumps(message, option=orjson.OPT_SORT_KEYS)
+        digest = blake2b(digest + written, digest_size=16).digest()
+        yield digest

@@ -1,0 +1,99 @@
+"""The words of a report: what the model would have to do, and what the figures rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from batchwrap.analyze.session_totals import DECLARED, ITSELF, OFFER_TOKENS, Totals
+
+if TYPE_CHECKING:
+    from batchwrap.analyze.report import Report
+
+
+def ranked(counts: dict[str, Any], by: str) -> list[tuple[str, Any]]:
+    """Counts by name, the largest first."""
+    return sorted(counts.items(), key=lambda item: (-getattr(item[1], by), item[0]))
+
+
+def asked_of_the_model(report: Report) -> list[str]:
+    """What the model and the user would have to do for the safe figures, in sentences."""
+    return list(_asked(report.totals))
+
+
+def assumptions(report: Report) -> list[str]:
+    """What the figures rest on, in sentences."""
+    return list(_assumptions(report))
+
+
+def percent(part: float, whole: float) -> float:
+    """A share in percent; 0 of nothing."""
+    return 100 * part / whole if whole else 0.0
+
+
+def visible(text: str) -> str:
+    r"""A text out of a log, made safe to show: escape sequences and the like are spelt out.
+
+    Example:
+        >>> visible("read\x1b[2J")
+        'read\\x1b[2J'
+    """
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
+def _asked(totals: Totals) -> Iterator[str]:
+    own, declared = totals.saving(ITSELF, "safe"), totals.saving(DECLARED, "safe")
+    acting = sum(model.acting for model in totals.models.values())
+    batching = sum(model.batching for model in totals.models.values())
+    yield (
+        f"Today {percent(batching, acting):.0f} % of the answers with calls do several things at"
+        " once."
+    )
+    if own.batches:
+        yield (
+            f"By itself, batchwrap offers what is needed for {own.batches:,} batches in place of"
+            f" {own.calls:,} single calls ({own.calls / own.batches:.1f} in one). The model has to"
+            " take the offer: reminders ask for it, and nothing can make it."
+        )
+    tools = [name for name, tool in ranked(totals.tools, "safe") if tool.safe and not tool.own]
+    more = declared.round_trips - own.round_trips
+    if tools and more > 0:
+        example = f'Batching(tools={{"{tools[0]}": "sequential"}})'
+        yield (
+            f"{more:,} more round trips need tools that only you can declare"
+            f" ({', '.join(tools[:5])}), as in {example}."
+        )
+    texts = sum(tool.as_text for tool in totals.tools.values())
+    if texts:
+        yield (
+            f"{texts:,} calls are text that the agent reads, no tool calls of the API: nothing"
+            " can be batched there."
+        )
+
+
+def _assumptions(report: Report) -> Iterator[str]:
+    totals = report.totals
+    if totals.estimated:
+        share = 100 * totals.estimated / max(1, totals.requests)
+        yield (
+            f"The logs do not say what {share:.0f} % of the requests used. Their tokens are"
+            " estimated from the texts that they hold (system prompt and tools are often missing),"
+            " and as if a cache kept all of the last prompt."
+        )
+    yield (
+        "'upper' takes every run of single calls; 'careful' stops at a failed call and at a file"
+        " that is first named inside the run; 'safe' also changes nothing that was looked at in"
+        f" the same batch, and has at most {totals.most} calls. What a search looks for may rest"
+        " on what was just read; no rule sees that."
+    )
+    yield (
+        f"Saved tokens are net of {OFFER_TOKENS} tokens that the multi-tools add to each request"
+        " that stays, not of reminders."
+    )
+    if report.pressure is not None:
+        yield (
+            "Rate limits: one agent at a time, tools that take no time, and answers at"
+            f" {report.pressure.tokens_per_s:,.0f} tokens a second; batches by the safe rule."
+        )

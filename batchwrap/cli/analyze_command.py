@@ -1,0 +1,150 @@
+"""`batchwrap analyze`: what batching would have saved in recorded sessions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from batchwrap.cli.console import console
+from batchwrap.cli.option_checks import check_file, writing
+from batchwrap.cli.text_tables import print_table
+from batchwrap.errors import ConfigError
+
+if TYPE_CHECKING:
+    from batchwrap.analyze import Report
+    from batchwrap.analyze.report import Watch
+
+EXIT_CODES = (
+    "Exit codes: 0 shown, also if some files were skipped; 1 no session was found; 2 wrong usage;"
+    " 130 interrupted."
+)
+_MOST_PROBLEMS = 10
+
+
+def analyze(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH", help="Files and folders; - is the standard input.", show_default=False
+        ),
+    ],
+    plan: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLAN",
+            help="Play the requests against this plan's limits, as in limits="
+            '"cerebras/code-max" (see batchwrap limits).',
+            show_default=False,
+        ),
+    ] = None,
+    tokens_per_s: Annotated[
+        float, typer.Option("--tokens-per-s", min=1, help="With --plan: the model's speed.")
+    ] = 1_000,
+    max_items: Annotated[
+        int, typer.Option("--max-items", min=2, help="Calls in one batch, by the safe rule.")
+    ] = 8,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the report as one HTML page, too.", show_default=False
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+    ] = False,
+) -> None:
+    """Tell from recorded sessions what batching would have saved.
+
+    Reads chat completions as JSON or JSON lines (conversations, or requests with their answers),
+    the logs of Claude Code, Codex and litellm, exports of OpenCode, trajectories of SWE-agent,
+    and OpenTelemetry's GenAI spans; any of them gzipped. What a file holds is told by its
+    content. Nothing leaves this machine, and no text of a session is kept but names of files.
+
+    \b
+    Examples:
+      batchwrap analyze ~/.claude/projects
+      batchwrap analyze ~/.codex/sessions --plan cerebras/code-max
+      batchwrap analyze requests.jsonl --html report.html
+      opencode export ses_1 | batchwrap analyze - --json
+    """
+    from batchwrap.analyze import analyze as read
+
+    _check(paths, html)
+    with _progress() as watch:
+        report = read(paths, plan=plan, tokens_per_s=tokens_per_s, most=max_items, watch=watch)
+    if html is not None:
+        from batchwrap.analyze.page import page
+
+        with writing("--html"):
+            html.write_text(page(report), encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps(report.as_dict(), indent=2))
+    else:
+        _print(report)
+    _print_problems(report)
+    if not report.totals.sessions:
+        raise typer.Exit(1)
+
+
+def _check(paths: list[str], html: Path | None) -> None:
+    for path in paths:
+        if path != "-" and not Path(path).exists():
+            raise ConfigError("PATH", f"{path} does not exist")
+    if html is not None:
+        check_file("--html", html)
+
+
+def _print(report: Report) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from batchwrap.analyze.report_words import asked_of_the_model, assumptions, visible
+    from batchwrap.analyze.tables import headline, tables
+
+    typer.echo(headline(report))
+    if not report.totals.sessions:
+        return
+    for table in tables(report):
+        shown = Table(title=table.title, title_justify="left")
+        for place, title in enumerate(table.columns):
+            text = place == 0 or title in table.wide or title in ("rule", "found")
+            shown.add_column(title, justify="left" if text else "right", overflow="fold")
+        for row in table.rows:
+            shown.add_row(*(Text(visible(cell)) for cell in row))
+        typer.echo()
+        print_table(console(), shown)
+    for line in ("", *asked_of_the_model(report), "", *assumptions(report)):
+        typer.echo(visible(line))
+
+
+def _print_problems(report: Report) -> None:
+    from batchwrap.analyze.report_words import visible
+
+    for problem in report.problems[:_MOST_PROBLEMS]:
+        typer.echo(f"batchwrap: {visible(f'{problem.file}: {problem.reason}')}", err=True)
+    more = len(report.problems) - _MOST_PROBLEMS
+    if more > 0:
+        typer.echo(f"batchwrap: and {more} more (--json has the first hundred)", err=True)
+
+
+@contextmanager
+def _progress() -> Iterator[Watch]:
+    """Shows which file is read, on a terminal's stderr."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    from batchwrap.analyze.report_words import visible
+
+    told = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
+    screen = console(stderr=True)
+    with Progress(*told, console=screen, transient=True, disable=not screen.is_terminal) as shown:
+        task = shown.add_task("", total=None)
+
+        def watch(file: str, read: int) -> None:
+            shown.update(task, description=visible(Path(file).name)[-40:], advance=read)
+
+        yield watch

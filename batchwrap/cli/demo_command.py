@@ -1,0 +1,197 @@
+"""`batchwrap demo`: one job, with the bare client and with the wrapped one."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from batchwrap.cli import option_checks
+from batchwrap.cli.console import console
+from batchwrap.errors import ConfigError
+
+if TYPE_CHECKING:
+    from batchwrap.demo.demo_report import DemoResult
+    from batchwrap.demo.project import Project
+    from batchwrap.demo.run import ArmName, DemoArm, RealEndpoint
+
+_FAILED = 1
+_FOR_ENDPOINTS = "with --base-url: "
+
+
+def demo(
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a PNG: tokens over time.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+    ] = False,
+    stream: Annotated[bool, typer.Option("--stream", help="Ask for streamed answers.")] = False,
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Leave both project folders in DIR, to look at."),
+    ] = None,
+    time_scale: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="Simulated seconds in a real one; 1 is real speed."),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Run at a real OpenAI-compatible endpoint. Costs tokens!"),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"{_FOR_ENDPOINTS}the model.")
+    ] = None,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VARIABLE", help=f"{_FOR_ENDPOINTS}environment variable with the API key."
+        ),
+    ] = None,
+    limits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLAN",
+            help=f'{_FOR_ENDPOINTS}limits that the wrapped client keeps, e.g. "cerebras/code-max".',
+        ),
+    ] = None,
+) -> None:
+    """Watch an agent do one job twice: with the bare OpenAI client, and with the wrapped one.
+
+    The agent renames a function in a small project, in a temporary folder, until the project's
+    own tests pass. Needs no key and no network: the provider and its model are simulated, on
+    a clock that runs faster; HTTP, SDK, agent, files and tests are real. Takes about 15 s.
+
+    \b
+    Examples:
+      batchwrap demo
+      batchwrap demo --plot tokens.png --keep /tmp/demo
+      batchwrap demo --json | python -m json.tool
+      batchwrap demo --base-url https://api.cerebras.ai/v1 --model qwen-3-coder-480b \\
+          --api-key-env CEREBRAS_API_KEY --limits cerebras/code-max
+    """
+    if time_scale is not None:
+        _check_time_scale(time_scale, base_url)
+    endpoint = _endpoint(base_url, model, api_key_env, limits)
+    if plot is not None:
+        _check_plot(plot)
+    with nullcontext(keep) if keep else tempfile.TemporaryDirectory() as folder:
+        projects = _projects(Path(folder))
+        if endpoint is not None:
+            _warn_of_costs(endpoint)
+        result = _run(projects, endpoint, stream=stream, time_scale=time_scale, quiet=as_json)
+    _show(result, as_json=as_json)
+    if plot is not None:
+        _save_plot(result, plot)
+    if not result.done:
+        raise typer.Exit(_FAILED)
+
+
+def _endpoint(
+    base_url: str | None, model: str | None, api_key_env: str | None, limits: str | None
+) -> RealEndpoint | None:
+    if base_url is None:
+        for option, value in (
+            ("--model", model),
+            ("--api-key-env", api_key_env),
+            ("--limits", limits),
+        ):
+            if value is not None:
+                raise ConfigError(option, "is for a real endpoint: give --base-url, too")
+        return None
+    key = option_checks.api_key(base_url, model, api_key_env)
+    assert model is not None
+    from batchwrap.demo.run import RealEndpoint
+
+    return RealEndpoint(
+        base_url=base_url, model=model, api_key=key, limits=option_checks.check_limits(limits)
+    )
+
+
+def _check_time_scale(time_scale: float, base_url: str | None) -> None:
+    if base_url is not None:
+        raise ConfigError("--time-scale", "only the simulated provider has a clock to be scaled")
+    if not 0 < time_scale < math.inf:
+        raise ConfigError("--time-scale", f"{time_scale:g} is not a number above 0")
+
+
+def _warn_of_costs(endpoint: RealEndpoint) -> None:
+    typer.echo(
+        f"This spends real tokens of {endpoint.model} at {endpoint.base_url}: about 1.6 million if"
+        " it works as the simulated model does. It also runs the tests of a project that the"
+        " model has edited.",
+        err=True,
+    )
+
+
+def _projects(folder: Path) -> tuple[Project, Project]:
+    from batchwrap.demo.project import create
+
+    with option_checks.writing("--keep"):
+        return create(folder / "bare"), create(folder / "wrapped")
+
+
+def _run(
+    projects: tuple[Project, Project],
+    endpoint: RealEndpoint | None,
+    *,
+    stream: bool,
+    time_scale: float | None,
+    quiet: bool,
+) -> DemoResult:
+    from batchwrap.cli.demo_progress import showing
+    from batchwrap.demo import run
+    from batchwrap.demo.demo_report import DemoResult
+
+    if endpoint is None and time_scale is None:
+        time_scale = run.TIME_SCALE
+
+    def arm(name: ArmName, project: Project) -> DemoArm:
+        if time_scale is not None:
+            return run.simulated(
+                name, project, stream=stream, time_scale=time_scale, watcher=watcher
+            )
+        assert endpoint is not None
+        return run.real(name, project, endpoint=endpoint, stream=stream, watcher=watcher)
+
+    with nullcontext(run.Watcher()) if quiet else showing(console()) as watcher:
+        bare, wrapped = arm("bare", projects[0]), arm("wrapped", projects[1])
+    return DemoResult(
+        bare=bare, wrapped=wrapped, stream=stream, time_scale=time_scale, endpoint=endpoint
+    )
+
+
+def _show(result: DemoResult, *, as_json: bool) -> None:
+    from batchwrap.demo import demo_report
+
+    if as_json:
+        typer.echo(json.dumps(demo_report.as_dict(result), indent=2))
+        return
+    screen = console()
+    screen.print()
+    screen.print(demo_report.table(result))
+    for note in demo_report.notes(result):
+        screen.print(note, markup=False, highlight=False, soft_wrap=not screen.is_terminal)
+
+
+def _check_plot(path: Path) -> None:
+    """Fail before the demo has run, not after it."""
+    from batchwrap.demo.plot import new_figure
+
+    new_figure()
+    option_checks.check_file("--plot", path)
+
+
+def _save_plot(result: DemoResult, path: Path) -> None:
+    from batchwrap.demo import plot
+
+    if not result.reports_tokens:
+        typer.echo(f"{path} was not written: the provider reported no tokens to plot", err=True)
+        return
+    with option_checks.writing("--plot"):
+        plot.save(result, path)

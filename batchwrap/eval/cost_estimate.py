@@ -1,0 +1,58 @@
+"""What a plan may take at a real endpoint, before it is run: an estimate from the lab."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from batchwrap.eval.eval_session import EvaluationPlan, work_off
+from batchwrap.eval.runs import Cell, RunFile
+from batchwrap.eval.simulated import simulated
+from batchwrap.eval.token_budget import TokenBudget, TokensUsed
+
+MODEL = "forgets"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What some runs may take: how many they are, their round trips and tokens."""
+
+    runs: int = 0
+    round_trips: int = 0
+    used: TokensUsed = field(default_factory=TokensUsed)
+
+    def __add__(self, other: Share) -> Share:
+        return Share(
+            self.runs + other.runs, self.round_trips + other.round_trips, self.used + other.used
+        )
+
+
+def estimate(
+    plan: EvaluationPlan, cells: Sequence[Cell], *, system_tokens: int, parallel: int
+) -> Mapping[str, Share]:
+    """Run each task once for each arm in the lab, and add up what the cells would take.
+
+    The scripted model makes no mistakes and does not think: a real one may well take several
+    times as much.
+
+    Args:
+        plan: for the arms.
+        cells: what is to be run.
+        system_tokens: length of the agent's system prompt.
+        parallel: how many runs go on at the same time in the lab.
+
+    Returns:
+        By the name of the arm; arms that have nothing to run are left out.
+    """
+    once = sorted({Cell(cell.task, cell.arm, 1) for cell in cells})
+    file = RunFile(None, {}, {})
+    with simulated(MODEL, system_tokens=system_tokens, seed=plan.seed) as endpoint:
+        work_off(plan, once, endpoint, file, budget=TokenBudget(), parallel=parallel)
+    runs = {(run.task, run.arm): run for run in file.runs}
+    shares: dict[str, Share] = {}
+    for cell in cells:
+        run = runs[cell.task, cell.arm]
+        used = TokensUsed(run.prompt_tokens or 0, run.completion_tokens or 0)
+        share = Share(1, run.round_trips, used)
+        shares[cell.arm] = shares.get(cell.arm, Share()) + share
+    return {arm.name: shares[arm.name] for arm in plan.arms if arm.name in shares}

@@ -1,0 +1,37 @@
+"""Rename a function in the 13 files of a project, until its tests pass: the demo's job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from batchwrap.demo.project import NEW_NAME, OLD_NAME, project_in, rename_calls, template
+from batchwrap.eval.task_kinds.task import Files, Kind, Task
+from batchwrap.lab import Call
+
+_OPENING = f"Please rename the function {OLD_NAME} to {NEW_NAME}"
+
+
+def _make(_: Random) -> Task:
+    return Task(
+        prompt=project_in(Path()).prompt, files=dict(template()), check=_check, has_tests=True
+    )
+
+
+def _check(root: Path, _: str) -> str | None:
+    return None if project_in(root).renamed() else "not renamed everywhere, or the tests fail"
+
+
+def _job(files: Files, _: dict[str, Any]) -> list[Call]:
+    edits = rename_calls(files, OLD_NAME, NEW_NAME)
+    return [*(Call(name, arguments) for name, arguments in edits), Call("run_tests", {})]
+
+
+KIND = Kind(
+    name="rename",
+    about="a function renamed in 13 files, with tests",
+    opening=_OPENING,
+    make=_make,
+    job=_job,
+)
