@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import fields
 from importlib import resources
 from pathlib import Path
@@ -12,10 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.core.limits.cost import Rule
-from batchwrap.core.provider import UNKNOWN
+from batchwrap.core.limits.headers import HeaderRules
+from batchwrap.core.limits.matchers import Matcher
+from batchwrap.core.limits.signals import LimitSignals
+from batchwrap.core.provider import UNKNOWN, RequestRules
 from batchwrap.errors import ConfigError
 from batchwrap.options import Limit
 from batchwrap.providers import (
+    Source,
     plan,
     plan_names,
     provider_file,
@@ -24,13 +29,10 @@ from batchwrap.providers import (
     split_plan_name,
 )
 from batchwrap.providers.file_format import Plan, parse
+from tests.providers.cases import CASES, Case
 
 DAY_S = 86_400
-PROVIDERS = {
-    *("anthropic", "azure", "bedrock", "cerebras", "cloudflare", "deepseek", "fireworks"),
-    *("gemini", "groq", "mistral", "moonshot", "nvidia", "openai", "openrouter", "qwen"),
-    *("sambanova", "together", "vllm", "xai", "zai"),
-}
+PROVIDERS = {case.name for case in CASES}
 OWN = """
 name = "own"
 hosts = ["LLM.example"]
@@ -44,6 +46,29 @@ reserves_output = false
 default_output = 7
 counts_cached = false
 refunds = false
+
+[headers]
+source = "https://own.example/limits"
+date = 2026-01-03
+requests_per_s = 60
+reset_means = "window"
+
+[[refusals]]
+kind = "final"
+reason = "plan"
+status = [429, 403]
+code = "77"
+waits = "untrue"
+
+[clock]
+utc_offset_s = -18_000
+
+[requests]
+developer = false
+refused = ["store"]
+
+[telemetry]
+provider_name = "own.ai"
 
 [plans.team]
 source = "the contract"
@@ -130,13 +155,12 @@ def test_all_providers_are_there() -> None:
     assert stems == {file.provider.name for file in provider_files()} == PROVIDERS
 
 
-@pytest.mark.parametrize("name", sorted(PROVIDERS))
-def test_each_file_is_whole(name: str) -> None:
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_each_file_is_whole(case: Case) -> None:
     """Facts and amounts have a source, a date and a note; a hosted API has hosts."""
-    it = provider_file(name)
+    name, it = case.name, provider_file(case.name)
     assert it.source and it.date and it.note
-    assert bool(it.prefixes) == (name != "bedrock")
-    assert bool(it.hosts) == (name not in ("bedrock", "vllm"))
+    assert (bool(it.hosts), bool(it.prefixes)) == (bool(case.host), bool(case.model))
     for stated in it.sources.values():
         assert stated.source and stated.date
     for short, found in it.plans.items():
@@ -280,6 +304,18 @@ def test_an_own_file(tmp_path: Path) -> None:
     provider = found.provider
     assert provider.rule == Rule(False, 7, False, False)
     assert (provider.name, provider.context_tokens) == ("own", 1_000)
+    assert provider.signals == LimitSignals(
+        headers=HeaderRules(requests_per_s=60, reset_means="window"),
+        refusals=(
+            Matcher(kind="final", reason="plan", status=(429, 403), code="77", waits="untrue"),
+        ),
+        utc_offset_s=-18_000,
+    )
+    assert provider.requests == RequestRules(developer=False, refused=frozenset({"store"}))
+    assert provider.telemetry_name == "own.ai"
+    assert provider_file(str(file)).sources == {
+        "headers": Source(source="https://own.example/limits", date=dt.date(2026, 1, 3))
+    }
     assert (provider.caches_prompts, provider.usage_in_streams) == (False, True)
     assert (provider_file(str(file)).hosts, provider_file(str(file)).prefixes) == (
         ("llm.example",),
@@ -354,6 +390,20 @@ def test_an_own_file_that_is_not_right(tmp_path: Path) -> None:
         ("concurrency", "conc", "plans.team.limits[1].kind: 'conc' is not one of"),
         ("Asia/Tokyo", "Asia/None", "plans.team.limits[0]: Limit.zone: 'Asia/None'"),
         ('{ kind = "concurrency", amount = 4 }', "5", "plans.team.limits[1]: 5 is not a table"),
+        ("requests_per_s = 60", "requests_per_s = 0", "headers: HeaderRules.requests_per_s: 0 is"),
+        ("requests_per_s = 60", 'requests_per_s = "m"', "headers.requests_per_s: 'm' is not a nu"),
+        ("reset_means", "reset", "own.toml: headers.reset: no such field; there are: bare_counts"),
+        ('"window"', '"end"', "headers.reset_means: 'end' is not one of 'full', 'window'"),
+        ("[[refusals]]", "[refusals]", "own.toml: refusals: {"),
+        ('kind = "final"\n', "", "own.toml: refusals[0].kind: is missing"),
+        ('kind = "final"', 'kind = "fatal"', "refusals[0].kind: 'fatal' is not one of 'bucket',"),
+        ('status = [429, 403]\ncode = "77"\n', "", "refusals[0]: has neither a status nor a code"),
+        ("[429, 403]", '["429"]', "own.toml: refusals[0].status: '429' is not a whole number"),
+        ('"77"', '"("', "own.toml: refusals[0]: Matcher.code: '(': "),
+        ("-18_000", '"EST"', "own.toml: clock.utc_offset_s: 'EST' is not a number"),
+        ("developer = false", "developers = false", "requests.developers: no such field; there"),
+        ('["store"]', '"store"', "own.toml: requests.refused: 'store' is not a list"),
+        ('"own.ai"', "1", "own.toml: telemetry.provider_name: 1 is not a text"),
         ("[plans.team]", "[plans.empty]\n[plans.team]", "plans.empty.limits: a plan has at least"),
         ("[plans.team]", "[plans.empty]\nlimits = []\n[plans.team]", "plans.empty.limits: a plan"),
     ],
@@ -381,7 +431,12 @@ _VALUES: Any = st.recursive(
 
 
 @given(
-    st.sampled_from(["name", "hosts", "prefixes", "note", "counting", "plans", "date", "x"]),
+    st.sampled_from(
+        [
+            *("name", "hosts", "prefixes", "note", "counting", "plans", "date", "x"),
+            *("headers", "refusals", "clock", "requests", "telemetry"),
+        ]
+    ),
     _VALUES,
 )
 def test_odd_files_are_refused_by_name(field: str, value: Any) -> None:
@@ -389,7 +444,7 @@ def test_odd_files_are_refused_by_name(field: str, value: Any) -> None:
     text = repr(value).replace("True", "true").replace("False", "false")
     refusal = _refusal(f"{field} = {text}")
     if refusal is None:
-        assert field in ("name", "hosts", "prefixes", "note")
+        assert field in ("name", "hosts", "prefixes", "note") or (field, value) == ("refusals", [])
     else:
         assert refusal.startswith(f"limits: own.toml: {field}")
 
