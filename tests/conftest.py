@@ -1,10 +1,13 @@
 """Shared by all tests."""
 
 import signal
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
+
+from tests.telemetry import Telemetry
 
 # A deadline would fail on a busy machine where nothing is wrong, so no profile has one.
 # `make test`: few examples, and the same ones in each run, so that what fails is what was changed.
@@ -24,6 +27,22 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Async tests run on both event loops."""
     backend: str = request.param
     return backend
+
+
+@pytest.fixture(scope="session")
+def the_telemetry() -> Iterator[Telemetry]:
+    """The one of the process."""
+    pytest.importorskip("opentelemetry.sdk")
+    telemetry = Telemetry()
+    yield telemetry
+    telemetry.end()
+
+
+@pytest.fixture
+def telemetry(the_telemetry: Telemetry) -> Telemetry:
+    """The same, with nothing in it yet."""
+    the_telemetry.begin()
+    return the_telemetry
 
 
 # litellm wants openai 2.x, so it lives in an environment of its own (see the Makefile).

@@ -18,7 +18,7 @@ import batchwrap
 from batchwrap.lab import Lab, Raw, Reply
 from tests.adapters.callers import Caller, Web
 from tests.adapters.conversation import END, MULTI_CALL, TOOLS, USER, answered
-from tests.observe.conftest import Telemetry
+from tests.telemetry import Telemetry
 
 REFUSED = Raw(429, {"retry-after": "0.01", "content-type": "application/json"}, (b"{}",))
 HELLO = Reply("hello")

@@ -15,8 +15,8 @@ from batchwrap.core.limits.headers import read_headers
 from batchwrap.options import Event, Repair, Throttle
 from batchwrap.providers import provider_files, provider_of
 from batchwrap.testing import ManualClock
-from tests.observe.conftest import Telemetry
 from tests.providers.cases import CASES, Case
+from tests.telemetry import Telemetry
 
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 BODY: dict[str, Any] = {
