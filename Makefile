@@ -1,8 +1,8 @@
 # make soak   the throttle while tasks are cancelled, loops closed, processes killed and forked
 # make demo   the main job, once with the bare client and once wrapped
 # make check  what to run before each commit: lint, types, layers, and the tests of the core
-# make test   all tests, quickly: those of the SDKs with openai 3.x and with openai 2.x and litellm
-# make coverage   the same with more examples, and what they cover; CI runs it
+# make test   all tests but the thorough ones, with openai 3.x, and with openai 2.x and litellm
+# make coverage   the thorough ones as well, with more examples, and what they cover; CI runs it
 # make test-sdks     other SDKs that are wrapped in the same way
 # make test-fuzz     bodies that nobody has thought of, 20,000 of them
 # make test-agents   agents in another language behind `batchwrap serve`; needs node and npm
@@ -28,10 +28,12 @@ LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
 # What the version of an SDK or of its HTTP library can change is tested with both; all else once.
 # A test in tests/test_layout.py finds what imports an SDK and is missing here.
-SDK_TESTS := tests/adapters tests/cli/test_doctor.py tests/cli/test_live.py tests/cli/test_serve.py \
-	tests/demo tests/eval tests/lab tests/observe tests/serve/test_chat.py tests/testing \
-	tests/transparency tests/test_examples.py tests/test_import.py tests/test_options.py \
-	README.md docs batchwrap/litellm.py
+# Those behind the first line use an SDK as any agent does: `make test` runs them with one version,
+# CI with both.
+SDK_ITSELF := tests/adapters tests/lab tests/observe tests/transparency tests/test_import.py \
+	tests/test_options.py README.md docs batchwrap/litellm.py
+SDK_TESTS := $(SDK_ITSELF) tests/cli/test_doctor.py tests/cli/test_live.py tests/cli/test_serve.py \
+	tests/demo tests/eval tests/serve/test_chat.py tests/testing tests/test_examples.py
 WITHOUT_SDK := tests batchwrap $(SDK_TESTS:%=--ignore=%)
 
 .PHONY: demo soak docs docs-cli check test test-agents test-frameworks test-core test-fuzz test-once test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
@@ -49,9 +51,10 @@ check: $(MAIN)/.ready
 test-core: $(MAIN)/.ready
 	$(MAIN)/bin/python -m pytest -q tests/core tests/drive tests/analyze tests/test_layout.py
 
-# Two of the three parts at a time, each one's output in one piece.
+# The three parts side by side, each one's output in one piece. They wait a part of the time, for
+# processes and servers, so three of them keep two cores busy.
 test: $(MAIN)/.ready $(LITELLM)/.ready
-	$(MAKE) -j2 --output-sync=target test-once test-openai2 test-openai3
+	$(MAKE) -j3 --output-sync=target test-once test-openai2 test-openai3
 
 test-once: $(MAIN)/.ready
 	$(MAIN)/bin/python -m pytest -q $(WITHOUT_SDK)
@@ -60,7 +63,7 @@ test-openai3: $(MAIN)/.ready
 	$(MAIN)/bin/python -m pytest -q $(SDK_TESTS)
 
 test-openai2: $(LITELLM)/.ready
-	$(LITELLM)/bin/python -m pytest -q $(LITELLM_LEAKS) $(SDK_TESTS)
+	$(LITELLM)/bin/python -m pytest -q $(LITELLM_LEAKS) $(SDK_ITSELF)
 
 # Real agents from npm against the simulated provider; where there is no npm they are skipped.
 test-agents: $(MAIN)/.ready

@@ -1,5 +1,6 @@
 """Shared by all tests."""
 
+import gc
 import signal
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -17,6 +18,24 @@ settings.register_profile("ci", deadline=None, max_examples=100)
 # `make test-fuzz`, which CI runs, too: many more bodies, and mistakes at more places.
 settings.register_profile("thorough", deadline=None, max_examples=20_000)
 settings.load_profile("quick")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The quick profile leaves out the tests that are marked as thorough."""
+    if config.getoption("--hypothesis-profile") in (None, "quick"):
+        left_out = [item for item in items if item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+
+
+def pytest_collection_finish() -> None:
+    """What was loaded until now is never garbage; looking at all of it takes a third of a second.
+
+    Dozens of tests have the garbage collected, to see what of their own is still there.
+    """
+    gc.collect()
+    gc.freeze()
+
 
 # Some tests send it. What a shell starts in the background ignores it, and so would all children.
 signal.signal(signal.SIGINT, signal.default_int_handler)

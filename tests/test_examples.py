@@ -23,7 +23,8 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 # One is no program, the others ask in a way of their own; each of these has a test below.
 OTHERS = ("loop.py", "plan_and_build.py", "distil_and_refine.py", "own_directive.py")
 HERE = [
-    path.name
+    # Each starts a process that loads an SDK, which takes seconds: the first one is run everywhere.
+    pytest.param(path.name, marks=() if path.name == "coding_agent.py" else pytest.mark.thorough)
     for path in sorted(EXAMPLES.glob("*.py"))
     if path.name not in OTHERS and ("litellm" not in path.name or find_spec("litellm"))
 ]
@@ -71,6 +72,7 @@ def test_example(name: str, tmp_path: Path) -> None:
         assert all(f"NAME = '{file}'" in sent for file in files)
 
 
+@pytest.mark.thorough
 def test_several_keys(tmp_path: Path) -> None:
     """All keys are used, each conversation stays with one, and no key is printed."""
     tasks = [f"Read {file}." for file in make_files(tmp_path)]
@@ -98,6 +100,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield server.url
 
 
+@pytest.mark.thorough
 def test_several_processes(store: str, tmp_path: Path) -> None:
     """What all processes have spent stands in one store."""
     tasks = [f"Read {file}." for file in make_files(tmp_path)[:3]]
@@ -111,6 +114,7 @@ def test_several_processes(store: str, tmp_path: Path) -> None:
         assert sum(spent.prompt_tokens for spent in days) == real
 
 
+@pytest.mark.thorough
 def test_async_agents(tmp_path: Path) -> None:
     """All agents work at the same time, but never more than eight, and all come to their end."""
     files = make_files(tmp_path)
@@ -130,6 +134,7 @@ def most_at_once(lab: Lab) -> int:
     )
 
 
+@pytest.mark.thorough
 def test_plan_and_build(tmp_path: Path) -> None:
     """Planning reads all files in one request, building edits all in another, in one history."""
     files = make_files(tmp_path)
@@ -152,6 +157,7 @@ def test_plan_and_build(tmp_path: Path) -> None:
     assert bodies[3][: len(bodies[0])] == bodies[0]
 
 
+@pytest.mark.thorough
 def test_distil_and_refine(tmp_path: Path) -> None:
     """As many drafts as asked for, one request that has all of them, and one agent that checks."""
     make_files(tmp_path)
@@ -165,6 +171,7 @@ def test_distil_and_refine(tmp_path: Path) -> None:
     assert "Check this answer" in bodies[-1]["messages"][0]["content"]
 
 
+@pytest.mark.thorough
 def test_own_directive(tmp_path: Path) -> None:
     """The user's own words reach the model, with the tools that the request has."""
     files = make_files(tmp_path, 9)

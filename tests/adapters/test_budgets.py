@@ -177,6 +177,7 @@ def _ask_once(url: str, store: str) -> None:
         client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_the_last_settlement_of_a_process(serve: Any, tmp_path: Path, start: str) -> None:

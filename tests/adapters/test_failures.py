@@ -14,8 +14,10 @@ import openai
 import pytest
 
 import batchwrap
+from batchwrap import Throttle
 from batchwrap.adapters import sdk_errors
 from batchwrap.lab import Lab, Raw
+from batchwrap.testing import ManualClock
 from tests.adapters.conversation import END, USER
 
 JSON = {"content-type": "application/json"}
@@ -90,7 +92,7 @@ def test_given_up_unchanged(serve: Serve) -> None:
     running, raised = serve(*[REFUSED] * 9), list[Exception]()
     with openai.OpenAI(base_url=running.base_url, api_key="k", max_retries=0) as client:
 
-        @batchwrap.batched
+        @batchwrap.batched(throttle=Throttle(clock=ManualClock()))
         def complete(**kwargs: Any) -> Any:
             try:
                 return client.chat.completions.create(model="m", **kwargs)
@@ -109,7 +111,7 @@ def test_retries_beneath_are_counted(serve: Serve) -> None:
     running = serve(*[REFUSED] * 20)
     with openai.OpenAI(base_url=running.base_url, api_key="k", max_retries=2) as client:
 
-        @batchwrap.batched
+        @batchwrap.batched(throttle=Throttle(clock=ManualClock()))
         def complete(**kwargs: Any) -> Any:
             return client.chat.completions.create(model="m", **kwargs)
 
@@ -123,7 +125,7 @@ def test_refused_in_the_first_event(serve: Serve) -> None:
     running = serve(BUSY_EVENT, END)
     with openai.OpenAI(base_url=running.base_url, api_key="k") as client:
 
-        @batchwrap.batched
+        @batchwrap.batched(throttle=Throttle(clock=ManualClock()))
         def complete(**kwargs: Any) -> Any:
             return client.chat.completions.create(model="m", **kwargs)
 

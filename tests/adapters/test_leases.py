@@ -321,6 +321,7 @@ async def test_cancelled_stream_of_the_sdk(serve: Any, anyio_backend: str) -> No
     assert lab.journal[0].cancelled
 
 
+@pytest.mark.thorough
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_crowd(serve: Any, anyio_backend: str) -> None:

@@ -13,6 +13,7 @@ from litellm import Router
 import batchwrap
 import batchwrap.litellm
 from batchwrap.lab import Lab, Raw, Script
+from batchwrap.testing import ManualClock
 from tests.adapters.conversation import (
     END,
     MULTI_CALL,
@@ -99,7 +100,8 @@ def test_its_retries_are_counted() -> None:
     """A router's own retries beneath ours use up ours: three rounds of two are six."""
     with Lab(Script(*[REFUSED] * 30), tokens_per_s=math.inf, ttft_s=0) as running:
         router: Any = Router(routes(m=running), num_retries=1)
-        complete = batchwrap.batched(router.completion)
+        throttle = batchwrap.Throttle(clock=ManualClock())
+        complete = batchwrap.batched(throttle=throttle)(router.completion)
         with pytest.raises(litellm.RateLimitError):
             complete(model="m", messages=[USER], tools=TOOLS)
         assert running.refusals == 6

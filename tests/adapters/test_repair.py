@@ -325,7 +325,8 @@ NOT_REBUILT = {
 def test_a_refused_call_that_stays_refused(caller: Caller, serve: Any, name: str) -> None:
     """What does not pass the gates is the provider's error, tried once more by the SDK."""
     body = json.dumps(refused(NOT_REBUILT[name])).encode()
-    lab = serve(lambda _: Raw(400, {"content-type": "application/json"}, (body,)))
+    headers = {"content-type": "application/json", "retry-after-ms": "1"}
+    lab = serve(lambda _: Raw(400, headers, (body,)))
     client = batchwrap.wrap(caller.open(lab, max_retries=2), repair=REBUILD, batching=None)
     told = {"role": "user", "content": 'Never call read_file{"path": "echo.py"}'}
     with pytest.raises(openai.BadRequestError, match="failed_generation"):

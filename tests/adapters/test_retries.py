@@ -164,9 +164,11 @@ def test_a_queue_that_is_too_long(caller: Caller, serve: Any) -> None:
 
 def test_queueing(caller: Caller, serve: Any) -> None:
     """A client that knows the provider's limit waits for it and is not refused."""
-    lab = serve(lambda request: MULTI_CALL, limits=[RateLimit("requests", 4, 2)])
+    clock = ManualClock()
+    lab = serve(lambda request: MULTI_CALL, limits=[RateLimit("requests", 4, 2)], clock=clock)
     # A little slower than the provider, whose clock starts when the first request arrives.
-    client = batchwrap.wrap(caller.open(lab), limits=[Limit("requests", 4, 4)])
+    throttle = Throttle(limits=[Limit("requests", 4, 4)], clock=clock)
+    client = batchwrap.wrap(caller.open(lab), throttle=throttle)
     for _ in range(6):
         caller.ask(client)
     assert (lab.round_trips, lab.refusals) == (6, 0)

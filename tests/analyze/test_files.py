@@ -151,6 +151,7 @@ def peak(file: Path) -> Iterator[int]:
         tracemalloc.stop()
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """A log ten times as large takes no more memory."""
     small, large = tmp_path / "small", tmp_path / "large"

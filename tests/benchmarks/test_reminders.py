@@ -47,6 +47,7 @@ def test_own_batches_remind() -> None:
     assert (MODEL.rate(request), by_itself.rate(request)) == (0.2, 0.8)
 
 
+@pytest.mark.thorough
 def test_equal_conversations(tmp_path: Path) -> None:
     """All schedules do the same work; reminders save round trips where models heed them."""
     session = min(

@@ -75,6 +75,7 @@ def test_shell_completion() -> None:
     assert invoke(env=asked).stdout.split() == ["demo", "doctor"]
 
 
+@pytest.mark.thorough
 def test_a_reader_that_has_seen_enough() -> None:
     """`batchwrap … | head -1` ends without a word on stderr."""
     with subprocess.Popen(
@@ -102,6 +103,7 @@ def test_a_full_disk() -> None:
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.thorough
 def test_ctrl_c() -> None:
     """A command that is interrupted ends with 130, as programs do, without a traceback."""
     with subprocess.Popen(
@@ -146,6 +148,7 @@ def _all_of(terminal: BinaryIO) -> bytes:
     return shown
 
 
+@pytest.mark.thorough
 def test_a_demo_in_a_pipe(tmp_path: Path) -> None:
     """Plain lines for the turns, the table and the notes; the folders and the plot are left."""
     picture, kept = tmp_path / "tokens.png", tmp_path / "kept"
