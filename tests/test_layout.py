@@ -27,7 +27,7 @@ def test_what_an_sdk_can_change() -> None:
     """A test that imports an SDK is one of those that run with each version of it."""
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ").splitlines()
     lists = [line.split()[2:] for line in makefile if line.startswith(("SDK_ITSELF", "SDK_TESTS"))]
-    places = [ROOT / place for place in sum(lists, []) if place != "$(SDK_ITSELF)"]
+    places = [ROOT / place for listed in lists for place in listed if place != "$(SDK_ITSELF)"]
     assert all(place.exists() for place in places)
     with_sdk = [
         path

@@ -282,7 +282,7 @@ async def test_cancelled_after_a_refusal(library: Any, serve: Any) -> None:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # bare streams warn on trio if cut
 async def test_cancelled_in_mid_stream(library: Any, serve: Any, anyio_backend: str) -> None:
     """Cancelled in mid-stream: the provider stops, and the only connection is free again."""
-    lab = serve(lambda request: LONG, tokens_per_s=20_000)
+    lab = serve(lambda body: ENDLESS if body.get("stream") else Reply("ok"), tokens_per_s=2_000)
     url = f"{lab.base_url}/chat/completions"
     one = library.Limits(max_connections=1)
     async with library.AsyncClient(limits=one, timeout=5) as bare:

@@ -222,6 +222,7 @@ except batchwrap.ConfigError:
 """
 
 
+@pytest.mark.thorough
 def test_half_imported() -> None:
     """A package that calls `install` while it is imported is patched once it is whole."""
     ran = subprocess.run([sys.executable, "-c", HALF], capture_output=True, text=True, check=False)
@@ -239,6 +240,7 @@ for _ in range(2):
 """
 
 
+@pytest.mark.thorough
 def test_imported_again() -> None:
     """A package that is imported anew, as test suites do, is patched anew."""
     ran = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, check=False)

@@ -166,6 +166,7 @@ def test_a_demo_in_a_pipe(tmp_path: Path) -> None:
         assert "def parse_money(" in (kept / arm / "ledger/money.py").read_text(encoding="utf-8")
 
 
+@pytest.mark.thorough
 def test_json_from_a_process_of_its_own() -> None:
     """`python -m batchwrap demo --json` prints one object and nothing else, warnings included."""
     ran = subprocess_of("-m", "batchwrap", "demo", "--json", "--time-scale", "400")

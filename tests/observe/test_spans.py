@@ -307,6 +307,7 @@ def test_not_loaded() -> None:
     assert json.loads(probe("", after)) == []
 
 
+@pytest.mark.thorough
 def test_switched_off(telemetry: Telemetry) -> None:
     """It is switched off as instrumentations are, and on without it."""
     after = "print(len(spans.get_finished_spans()))"
@@ -315,6 +316,7 @@ def test_switched_off(telemetry: Telemetry) -> None:
     assert probe(SET_UP, after, OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=off) == "0"
 
 
+@pytest.mark.thorough
 def test_no_provider() -> None:
     """With the API alone nothing is shown, and nothing breaks."""
     pytest.importorskip("opentelemetry")
