@@ -1,4 +1,4 @@
-"""On whose account a request runs: API keys, named so that nobody can read them."""
+"""Accounts: where a request goes, and API keys under names from which they cannot be read."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Origin:
     """Where a request goes, and with which key the agent sends it.
 
     Attributes:
-        host: the provider's host name; empty where nobody knows.
-        api_key: empty where nobody knows.
+        host: the provider's host name; empty if it is not known.
+        api_key: empty if it is not known.
         model: the provider's name of the model, where the request has an alias.
-        port: of the host; None where nobody knows.
+        port: of the host; None if it is not known.
     """
 
     host: str = ""
@@ -32,7 +32,7 @@ class Account:
     """An account with limits of its own.
 
     Attributes:
-        name: tells it apart; made from the key, which cannot be read from it.
+        name: made from the key, which cannot be read from it.
         api_key: what to send with; None for the agent's own.
     """
 
@@ -52,5 +52,6 @@ def accounts_of(keys: Sequence[str] | None, origin: Origin) -> tuple[Account, ..
 
 def name_of(api_key: str) -> str:
     """Twelve hexadecimal digits for a key."""
+    # Long enough to tell keys apart, too short to try keys against it.
     digest = blake2b(api_key.encode(), digest_size=6, person=b"batchwrap")
     return digest.hexdigest() if api_key else "default"

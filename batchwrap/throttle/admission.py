@@ -149,6 +149,7 @@ class AdmissionRequest:
         held = self._held
         if held is None:
             return
+        # The buckets of limits that were just learned are new: what was used before is charged.
         if self.limits is None and any(used := self.feedback.learn_limits(observations)):
             self.limiter.charge(held, self.scope(), used)
         seen = [
@@ -181,6 +182,7 @@ class AdmissionRequest:
             elif refusal.kind == "concurrency":
                 meters = held.scope.meters
                 self.limiter.run(held, held.store.crowded, held.key, meters, held.ticket, seconds)
+                # Without a time from the provider the end of another request makes room.
                 if refusal.retry_after_s is not None:
                     self._close_for(held, seconds)
             elif refusal.kind == "growth":
@@ -195,6 +197,7 @@ class AdmissionRequest:
         account = self._account
         if account is None or len(self.accounts) == 1 or not _is_about_the_account(refusal):
             return False
+        # The length of a limit's period is no time to come back.
         asked_s = None if refusal.retry_after_is_window else refusal.retry_after_s
         if refusal.kind != "bucket" or (asked_s or 0.0) > self.limiter.max_wait_s:
             self.pool.leave(account, self.scope_name, asked_s)
@@ -212,11 +215,12 @@ class AdmissionRequest:
             spent: as the provider's limits count it; nothing if it has refused the request.
             usage: the tokens as the provider has counted them, if it has said so.
         """
+        # Taken out first: a stream may be closed, collected and ended at the same time.
         held, self._held = self._held, None
         if held is None:
             return
         self.limiter.settle(held, spent)
-        if spent.requests:
+        if spent.requests:  # a refused request is not in the books, and says nothing of the key
             used = usage or Usage(round(spent.input_tokens), round(spent.output_tokens))
             entry = TokenTotals(1, used.prompt_tokens, used.cached_tokens, used.completion_tokens)
             account = held.account
@@ -234,6 +238,7 @@ class AdmissionRequest:
         again, self._comes_again, self.waited_s = self._comes_again, True, 0.0
         scope, feedback = self.scope(), self.feedback
         accounts, prefers_first = self.accounts, False
+        # One account is the common case, and there is nothing to choose.
         if len(accounts) > 1:
             accounts, prefers_first = self.pool.order(
                 accounts, self.scope_name, self.conversation, without=self._refused_by
@@ -286,6 +291,7 @@ class AdmissionRequest:
         if len(hit) != 1:
             return
         limit, asked_s = limits[hit[0]], refusal.retry_after_s or 0.0
+        # A time beyond the limit's own period is about something else than this bucket.
         if refusal.retry_after_is_window or asked_s > limit.per_s:
             asked_s = 0.0
         ends_s = asked_s if limit.mode == "fixed" and asked_s else None

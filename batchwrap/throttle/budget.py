@@ -46,6 +46,8 @@ class Budget:
             self._own = tuple(given)
         elif given != "auto":
             self._plan = plan(given)
+        # Limits are about periods of real time, and waits must not jump when the time of day is
+        # set; a clock of the user's own is both.
         clock = throttle.clock if throttle is not None else None
         self._now = time.monotonic if clock is None else clock.now
         self._unix_clock = time.time if clock is None else clock.now
@@ -78,6 +80,7 @@ class Budget:
         model = _name_of(body.get("model"))
         named = origin.model or model
         provider = self._plan.provider if self._plan else provider_of(origin.host or None, named)
+        # An endpoint that keeps something in the account, such as a file, is not pooled.
         accounts = accounts_of(self._keys if pooled else None, origin)
         scope_name = self._scope_name(provider, origin, model)
         return AdmissionRequest(
@@ -127,7 +130,7 @@ class Budget:
         return f"{provider.name or origin.host}:{model}"
 
     def _feedback_of(self, scope_name: str) -> Feedback:
-        with self._lock:
+        with self._lock:  # two first requests of one scope must learn together
             found = self._feedback.get(scope_name)
             if found is None:
                 found = Feedback(self._lock)

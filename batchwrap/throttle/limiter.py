@@ -1,14 +1,15 @@
 """The limiter: admits requests, one queue in front of a store.
 
-The store decides who is admitted, in the order of its own queue, which processes and hosts may
-share. Of those who wait in this process only the first one is looked after; whoever gives
-something back, or leaves, wakes that one. So threads, asyncio tasks and trio tasks share one
-budget. Several may look after the first: itself when it is time, whoever came before it, and
-the worker at each beat. So nobody stands still because the thread or the event loop of another
-one does.
+The store decides which request is admitted, in the order of its own queue, which processes and
+hosts may share. Of the reservations that wait in this process only the first one asks the store;
+each settlement, and each request that gives up, wakes that one. So threads, asyncio tasks and trio
+tasks share one budget. Several parties may ask for the first one: its own request when it is time,
+the one before it, and the settlement worker at each beat. So no request stands still because the
+thread or the event loop of another one does.
 
-At a shared store, tasks have the worker ask in their place. What it does, it does in order: what
-a cancelled task gives back is given back after it was registered, never before.
+Where the store is shared, its calls may block, so tasks have the worker ask in their place. The
+worker keeps the order: what a cancelled task gives back is given back after it was registered,
+never before.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from batchwrap.throttle.worker import Worker
 
 _log = logging.getLogger("batchwrap")
 
-# How often the first one in a process looks whether another process has given something back.
+# How often the first one asks a shared store again: no other process can wake it.
 _POLL_S = 0.2
 # A store that was down is tried again after so long.
 _STORE_REST_S = 5.0
@@ -89,8 +90,8 @@ class Limiter:
         self._pid = os.getpid()
         self._owner = new_owner() if self.store.shared else ""
         self._registry = Registry()
-        # Who comes first here comes first in the store, too. It is held while the store is
-        # asked, so nobody takes it in an event loop if that may block, and no finaliser at all.
+        # Held while the store is asked, so that requests reach the store in the order of the
+        # queue here. Where that may block no event loop takes it, and a finaliser never does.
         self._door = RLock()
 
     def after_fork(self) -> None:
@@ -193,7 +194,7 @@ class Limiter:
             reply = store.reserve(key, scope.meters, nothing, ticket, owner=owner)
             if reply.status == "admitted":
                 store.settle(key, scope.meters, ticket, used)
-            else:  # others wait: it must not stand in their way
+            else:  # other requests wait: the charge must not stand in their way
                 store.leave(key, scope.meters, ticket)
 
         self.run(reservation, take)
@@ -354,7 +355,7 @@ class Limiter:
             self._run_at(store, leave)
 
     def _wake(self, scope: str) -> None:
-        """Have the first one ask the store now; from anywhere, even from a finaliser."""
+        """Have the first one ask the store now. May be called anywhere, even by a finaliser."""
         first = self._first(scope)
         if first is not None:
             first.due_s = -inf
@@ -419,7 +420,11 @@ class Limiter:
         return min(wait_s, left_s)
 
     def _beat(self) -> bool:
-        """What the worker does every now and then. Whether it should come back."""
+        """Called by the worker at each beat.
+
+        Returns:
+            Whether there is anything left to look after.
+        """
         self._remove_gone()
         if self.store.shared:
             self._renew()
@@ -429,7 +434,7 @@ class Limiter:
         return bool(self._registry.scopes() or self._renewed)
 
     def _look_at_idle_streams(self) -> None:
-        """Somebody may wait for a place that a dropped or a forgotten answer holds."""
+        """Free the places of dropped answers, and warn of forgotten ones, if a request waits."""
         idle = [stream.may_be_garbage() for stream, _ in self._streams_in_the_way()]
         if any(idle):
             gc.collect()
@@ -437,7 +442,7 @@ class Limiter:
             stream.warn(limit)
 
     def _streams_in_the_way(self) -> list[tuple[OpenStream, object]]:
-        """The streams that hold a place for which somebody waits, and its limit."""
+        """The streams that hold a place for which a request waits, and the limit of that place."""
         waits = {
             one.scope.name: one.limit
             for one in reversed(self._registry.waiting())
@@ -450,19 +455,19 @@ class Limiter:
         ]
 
     def _remove_gone(self) -> None:
-        """Give back what was held or waited for by those that are gone."""
+        """Give back what belongs to threads, tasks and requests that are gone."""
         waited, held = self._registry.remove_gone()
         self._give_back_passed(waited)
         for one, ticket in held:
-            # Nobody knows what the request has used: the whole reservation counts as spent.
+            # What the request has used is not known: the whole reservation counts as spent.
             settle = partial(one.store.settle, one.key, one.scope.meters, ticket, one.amounts)
             self._run_at(one.store, settle)
 
     def _renew(self) -> None:
-        """Say to the store that this process lives, and what it holds; it drops what else is left.
+        """Say to the store that this process lives, and which tickets it has.
 
-        Nobody registers anything meanwhile. Where nothing is held any more, that is said once:
-        if something was left behind there, it is dropped.
+        The store drops all other tickets of this process. An account in which it has none is
+        named once more, so that a ticket that was left behind there is dropped, too.
         """
         if self._clock() < self._down_until_s:
             return
@@ -489,6 +494,6 @@ def _run_now(operation: Callable[[], object]) -> None:
 def _farewell(
     worker: Worker, store: Store, owner: str, renewed: dict[str, Sequence[Meter]]
 ) -> None:
-    """A limiter that is dropped holds nothing any more, whatever it has forgotten to give back."""
+    """Have the store drop all tickets of a limiter that was garbage collected."""
     for key, meters in renewed.items():
         worker.settle(partial(store.renew, key, meters, owner, ()))

@@ -20,6 +20,8 @@ from batchwrap.throttle.accounts import Account
 
 _log = logging.getLogger("batchwrap")
 
+# A key that was topped up or renewed should not be missing for a day; one that stays refused
+# should not cost a round trip a minute.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 60.0, 3_600.0
 _MAX_ENTRIES = _MAX_CONVERSATIONS = 4_096
 
@@ -72,7 +74,7 @@ class Pool:
 
     def came_back(self, account: Account, scope: str) -> None:
         """An account has taken a request."""
-        if self._out:
+        if self._out:  # checked without the lock: mostly none is out
             with self._lock:
                 self._out.pop((account.name, scope), None)
 
@@ -106,7 +108,7 @@ class Pool:
         if conversation is not None:
             own = self._stays.get(conversation)
             place = next((n for n, one in enumerate(accounts) if one.name == own), None)
-            if place is None:
+            if place is None:  # a new conversation, or one whose account has refused it
                 with self._lock:
                     self._turn = place = (self._turn + 1) % len(accounts)
             accounts = (*accounts[place:], *accounts[:place])

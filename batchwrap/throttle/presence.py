@@ -1,9 +1,9 @@
-"""Who holds something at a store: the name of a process, and whether that process still lives.
+"""Owners of reservations: the name of a process, and whether that process still lives.
 
 A name says on which machine the process runs, its number there, and when it was started, since
 numbers are used again. On the same machine the system itself says whether it lives, at once and
-for certain: a process that was killed is gone, one that only stands still is not. Of a process
-on another machine, or in another container, nobody here can tell; it counts as alive as long as
+for certain: a process that was killed is gone, one that only stands still is not. A process on
+another machine, or in another container, cannot be seen from here; it counts as alive as long as
 it says so itself (`core.limits.account.renew`).
 """
 
@@ -23,7 +23,7 @@ _DEAD = ("Z", "X", "x")
 
 
 def new_owner() -> str:
-    """A name for something in this process that holds reservations; no two are the same."""
+    """A unique name for a limiter of this process."""
     pid = os.getpid()
     host = socket.gethostname().replace("/", "-")
     started = _stat(pid)[_STARTED] if _machine() else "0"
@@ -31,7 +31,7 @@ def new_owner() -> str:
 
 
 def is_alive(owner: str) -> bool | None:
-    """Whether the process lives that has this name; None if nobody can tell from here."""
+    """Whether the process lives that has this name; None if that cannot be seen from here."""
     _, _, rest = owner.partition("/")
     number, _, rest = rest.partition("/")
     started, _, rest = rest.partition("/")
@@ -46,7 +46,7 @@ def is_alive(owner: str) -> bool | None:
 
 
 def describe_owner(owner: str) -> str:
-    """The same for a person: ``"1234 on host"``."""
+    """An owner as a person reads it: ``"1234 on host"``."""
     host, _, rest = owner.partition("/")
     return f"{rest.partition('/')[0]} on {host}" if rest else owner
 

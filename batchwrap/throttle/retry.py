@@ -11,10 +11,10 @@ import tenacity
 from batchwrap.core.limits.refusal import Refusal
 from batchwrap.options import Throttle
 
-# Jitter goes upward only: nobody comes before the time that the provider named, and a
-# crowd of waiters does not come back in the same instant.
+# Jitter goes upward only: no request comes before the time that the provider named, and waiting
+# requests do not all come back in the same instant.
 _JITTER = 0.1
-# The least wait of who was refused although he had waited as long as he was told to.
+# The shortest wait of a request that was refused again although it had waited as long as asked.
 _AGAIN_S, _MAX_AGAIN_S = 0.25, 4.0
 
 
@@ -34,8 +34,8 @@ class RefusedAttempt(Exception):
 def default_retrying() -> tenacity.BaseRetrying:
     """Six attempts; between them what the provider asked for, else 1, 2, 4, … s, 30 at most.
 
-    The first time a short wait is kept as it is; who is refused again all the same waits for a
-    quarter of a second at least, then for half a second, and so on.
+    The first time a short wait is kept as it is. A request that is refused again all the same
+    waits for a quarter of a second at least, then for half a second, and so on.
     """
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(RefusedAttempt),

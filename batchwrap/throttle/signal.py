@@ -1,7 +1,7 @@
-"""A wake-up call that a thread, an asyncio task or a trio task can wait for.
+"""Signals that a thread, an asyncio task or a trio task can wait for.
 
-One budget serves all three at the same time, so the one who frees tokens may run in
-another thread or event loop than the one who waits for them.
+One budget serves all three at the same time, so the request that frees tokens may run in
+another thread or event loop than the request that waits for them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from batchwrap.errors import ClientClosed
 class ThreadSignal:
     """Wakes a waiting thread."""
 
-    # A thread that waits cannot be gone.
+    # Unlike an event loop, a thread that waits cannot end without coming back.
     is_closed = is_gone = False
 
     def __init__(self) -> None:
-        # Free once it is set. An event would do the same by a lock and a condition, which every
-        # request pays for, and most do not wait.
+        # Free once the signal is set. An event would need a lock and a condition, which each
+        # request would pay for, while most do not wait.
         self._unset = threading.Lock()
         self._unset.acquire()
 
@@ -36,7 +36,7 @@ class ThreadSignal:
             self._unset.release()
 
     def wait(self, timeout_s: float) -> None:
-        """Wait for `set`, or so many seconds; then the signal is ready again."""
+        """Wait for `set`, or so many seconds; then the signal can be used again."""
         self._unset.acquire(timeout=min(timeout_s, threading.TIMEOUT_MAX))
 
 
@@ -70,13 +70,13 @@ class TaskSignal:
             self._call_soon(self._wake)
 
     async def wait(self, timeout_s: float) -> None:
-        """Wait for `set`, or so many seconds; then the signal is ready again."""
+        """Wait for `set`, or so many seconds; then the signal can be used again."""
         if self._loop is None:
             with anyio.move_on_after(timeout_s):
                 await self._event.wait()
         else:
-            # No cancel scope is open here: anyio keeps those of tasks that never go on, and with
-            # them the tasks of a closed event loop for ever.
+            # No cancel scope is open here: anyio keeps the scopes of tasks that never continue,
+            # and with them, for ever, the tasks of a closed event loop.
             timer = self._loop.call_later(min(timeout_s, threading.TIMEOUT_MAX), self._wake)
             try:
                 await self._event.wait()
@@ -89,15 +89,15 @@ class TaskSignal:
 
 
 class Waits:
-    """All waits of one client: closing it releases them, from any thread."""
+    """All waits of one client; closing it ends them, from any thread."""
 
     def __init__(self) -> None:
-        # Weakly, since a task whose event loop was closed never comes back to take its signal out.
+        # Weak, since a task whose event loop was closed never comes back to remove its signal.
         self._signals: dict[int, ref[ThreadSignal | TaskSignal]] = {}
         self._closed = False
 
     def close(self) -> None:
-        """Release those who wait; nobody waits any more."""
+        """End all waits, those that begin later, too."""
         self._closed = True
         for known in tuple(self._signals.values()):
             signal = known()
@@ -133,5 +133,5 @@ class Waits:
             raise ClientClosed
 
 
-# Of what is never closed, such as a decorated function.
+# The waits of a target that is never closed, such as a decorated function.
 UNCLOSED = Waits()

@@ -1,13 +1,14 @@
-"""Answers that are streamed, as long as they hold a reservation; and those that nobody reads.
+"""Streamed answers that hold a place among the running requests, and those that nobody reads.
 
-An answer holds its place among those that run until it is read to its end, closed, or dropped. A
-program that reads the first chunks, and keeps the variable, holds it for as long as it likes:
-that cannot be told from a slow reader, so nothing is taken away. But when somebody waits for the
-place, a warning says which line of the program it was.
+An answer holds its place until it is read to its end, closed, or dropped. A program that reads the
+first chunks, and keeps the variable, holds the place for as long as it likes: it cannot be told
+from a slow reader, so nothing is taken away. But when another request waits for the place, a
+warning names the line of the program.
 
 An async stream that was left with `break` and dropped stands in a cycle of references. Python's
-collector frees it, which runs when objects are made; while everybody waits none are. So when
-somebody waits for the place of a stream that is idle, the collector is run, once for each stream.
+garbage collector frees it, but runs only when objects are made, and while all requests wait none
+are. So when a request waits for the place of an idle stream, the collector is run, once for each
+stream.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 _log = logging.getLogger("batchwrap")
 # A stream that nobody has read for so long, while others wait for its place, may be garbage.
 DROPPED_S = 1.0
-# If it is not, after so long it is worth a word.
+# If it is no garbage, the program is warned after so long.
 IDLE_S = 5.0
 _MAX_FRAMES = 100
 
@@ -35,16 +36,16 @@ class OpenStream:
     """A streamed answer that is under way.
 
     Attributes:
-        line: where the user's program asked for it; empty if nobody knows.
+        line: where the user's program asked for it; empty if it is not known.
         idle_since_s: when the last chunk was handed out; None while the next one is awaited.
     """
 
-    __slots__ = ("_is_looked_at", "_is_told", "idle_since_s", "line")
+    __slots__ = ("_is_checked", "_is_reported", "idle_since_s", "line")
 
     def __init__(self, line: str) -> None:
         self.line = line
         self.idle_since_s: float | None = time.monotonic()
-        self._is_looked_at = self._is_told = False
+        self._is_checked = self._is_reported = False
 
     def __enter__(self) -> None:
         """The next chunk is awaited."""
@@ -62,17 +63,17 @@ class OpenStream:
 
     def may_be_garbage(self) -> bool:
         """Whether it has been idle for so long that it may have been dropped; true once."""
-        if self._is_looked_at or self.idle_s < DROPPED_S:
+        if self._is_checked or self.idle_s < DROPPED_S:
             return False
-        self._is_looked_at = True
+        self._is_checked = True
         return True
 
     def warn(self, limit: object) -> None:
-        """Somebody waits for this limit: say once that nobody reads the stream."""
+        """Warn once that nobody reads the stream, while another request waits for this limit."""
         idle_s = self.idle_s
-        if self._is_told or idle_s < IDLE_S:
+        if self._is_reported or idle_s < IDLE_S:
             return
-        self._is_told = True
+        self._is_reported = True
         _log.warning(
             "a streamed answer%s has not been read for %.0f s, and other requests wait for its"
             " place (%s): read it to its end, close it, or drop it",

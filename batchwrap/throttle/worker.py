@@ -1,8 +1,8 @@
-"""The settlement worker: one thread that does what may block, in order, and looks after the rest.
+"""The settlement worker: one thread that runs the store operations that may block, in order.
 
 Settling must not make an event loop wait for a database, nor fail a request that has its
-answer. What a store could not take is kept and tried again for a while; whatever else goes wrong
-is logged, and stops nothing that comes after it.
+answer. An operation that the store could not take is kept and tried again for a while; any other
+error is logged, and the operations after it are run all the same.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from batchwrap._forks import renew_in_child
 from batchwrap.errors import StoreRefused, StoreUnavailable
 
 _log = logging.getLogger("batchwrap")
-# How often the worker looks after what is held and who waits, while anything is.
+# How often the beat is called, while anything is held or waits.
 BEAT_S = 0.5
 # A worker with nothing to do ends after so long.
 _IDLE_S = 2.0
-# What a store could not take is tried again so often, and given up after so long: by then
-# everything that was held there has been given up as well.
+# An operation that a store could not take is tried again after so long, and dropped in the end:
+# by then the store has dropped the silent owner, and with it what the operation was about.
 _AGAIN_S, _GIVE_UP_S = 5.0, 60.0
-# At the end of the process, what is still to be settled gets so long.
+# How long the end of the process waits for operations that are left.
 _LAST_S = 2.0
 
 Operation = Callable[[], object]
@@ -40,8 +40,8 @@ class Worker:
     """Runs operations in a thread of its own, which lives as long as there is something to do.
 
     Args:
-        beat: a method that is called every now and then in between; it says whether it wants to
-            be called again. Its object may be dropped.
+        beat: a method that is called every `BEAT_S`; it returns whether it wants to be called
+            again. Its object is not kept alive.
     """
 
     def __init__(self, beat: Callable[[], bool]) -> None:
@@ -53,12 +53,12 @@ class Worker:
 
     def _begin(self) -> None:
         self._todo: queue.SimpleQueue[Operation] = queue.SimpleQueue()
-        self._late: deque[tuple[float, Operation]] = deque()  # when it failed first, and what
+        self._late: deque[tuple[float, Operation]] = deque()  # since when each has failed
         self._again_at_s = 0.0
         self._thread: threading.Thread | None = None
 
     def after_fork(self) -> None:
-        """A child has no thread yet, and nothing to settle: its parent will do that."""
+        """A child has no thread yet, and nothing to settle: its parent does that."""
         self._lock = threading.RLock()
         self._begin()
 
@@ -68,22 +68,22 @@ class Worker:
         return self._thread is not None
 
     def send(self, operation: Operation) -> None:
-        """Have an operation done soon; those that were sent before come first."""
+        """Run an operation soon, after those that were sent before."""
         self._todo.put(operation)
         self.watch()
 
     def settle(self, operation: Operation) -> None:
-        """The same for one that must not be lost while the store cannot be reached."""
+        """Run an operation soon, and again later if the store cannot be reached."""
         self.send(lambda: self._keep(operation))
 
     def watch(self) -> None:
-        """Begin to call the beat."""
+        """Begin to call the beat, if the thread does not run yet."""
         if self._thread is None:
             with self._lock:
                 self._start()
 
     def flush(self, timeout_s: float) -> None:
-        """Wait until everything that was sent is done, at most so long."""
+        """Wait until everything that was sent is done, or so many seconds."""
         done = threading.Event()
         if self._thread is not None:
             self.send(done.set)
@@ -114,7 +114,7 @@ class Worker:
                     return
 
     def _goes_on(self) -> bool:
-        """One beat. Whether there is something left to look after."""
+        """Call the beat once, and say whether there is something left to do."""
         self._try_again()
         wanted: list[bool] = []
         beat = self._beat()
@@ -123,7 +123,7 @@ class Worker:
         return bool(self._late) or wanted == [True]
 
     def _ends(self) -> bool:
-        """Whether this thread ends: not if something was sent while it made up its mind."""
+        """Whether this thread may end: not if an operation was sent while it decided."""
         me, self._thread = self._thread, None
         if self._todo.empty():
             return True
@@ -138,10 +138,10 @@ class Worker:
         except StoreUnavailable as error:
             _log.warning("%s", error)
         except Exception:
-            _log.exception("the settlement worker goes on after an error")
+            _log.exception("the settlement worker continues after an error")
 
     def _keep(self, operation: Operation) -> None:
-        """Do it now, or after those that the store could not take."""
+        """Run it now, or queue it behind those that the store could not take."""
         if not self._late:
             try:
                 operation()
@@ -166,7 +166,7 @@ class Worker:
                 self._again_at_s = now_s + _AGAIN_S
                 return
             except Exception:
-                _log.exception("the settlement worker goes on after an error")
+                _log.exception("the settlement worker continues after an error")
             self._late.popleft()
 
 

@@ -449,7 +449,7 @@ def test_one_error_stops_no_other(store_url: str, caplog: pytest.LogCaptureFixtu
     held.settle(NOTHING)
     one.acquire(Cost(1, 1)).settle(NOTHING)
     one.limiter._worker.flush(LONG_S)
-    assert "goes on after an error" in caplog.text
+    assert "continues after an error" in caplog.text
 
 
 class Away(MemoryStore):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any, TypeGuard
 
-# What claims to be more tokens than this is no number of tokens; floats take it exactly.
+# A larger number in a request is no number of tokens. Floats hold this one exactly.
 _MAX_TOKENS = 2**40
 
 
@@ -16,7 +16,7 @@ class Rule:
     """How a provider counts.
 
     Attributes:
-        reserves_output: whether the most that the answer may have counts at admission.
+        reserves_output: whether the longest answer that the request allows counts at admission.
         default_output: what is held back for it where the request names no maximum, in
             tokens. Providers guess, too; settling gives back what was not used.
         counts_cached: whether prompt tokens out of its cache count as tokens and input tokens

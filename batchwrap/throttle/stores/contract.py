@@ -63,8 +63,8 @@ class Store(Protocol):
 
     Attributes:
         name: the store's URL, without a password.
-        shared: whether others than this process use its accounts: nobody is woken by what
-            they give back, so who waits has to ask every now and then.
+        shared: whether other processes use its accounts: they cannot wake a request here when
+            they give something back, so a waiting request has to ask every now and then.
     """
 
     name: str
@@ -81,11 +81,11 @@ class Store(Protocol):
         owner: str = "",
         max_wait_s: float = ...,
     ) -> Admission:
-        """Ask for an amount of each limit. See `account.reserve`."""
+        """Reserve an amount of each limit. See `account.reserve`."""
         ...
 
     def arrived(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
-        """The provider has this lease's request. See `account.arrived`."""
+        """The provider has the ticket's request. See `account.arrived`."""
         ...
 
     def learn(self, key: str, meters: Sequence[Meter], ticket: str, seen: Sequence[Seen]) -> None:
@@ -103,7 +103,7 @@ class Store(Protocol):
         ...
 
     def renew(self, key: str, meters: Sequence[Meter], owner: str, holders: Sequence[str]) -> None:
-        """An owner lives, and holds these and nothing else. See `account.renew`."""
+        """An owner lives, and has these tickets only. See `account.renew`."""
         ...
 
     def close_for(self, key: str, seconds: float) -> None:
@@ -111,11 +111,11 @@ class Store(Protocol):
         ...
 
     def crowded(self, key: str, meters: Sequence[Meter], ticket: str, seconds: float) -> None:
-        """Too many run at the same time, the provider says. See `account.crowded`."""
+        """The provider says that too many run. See `account.crowded`."""
         ...
 
     def snapshot(self, key: str, meters: Sequence[Meter]) -> Snapshot:
-        """How full the buckets are. See `account.snapshot`."""
+        """How full the buckets are, and which requests run and wait. See `account.snapshot`."""
         ...
 
     def accounts(self) -> list[str]:

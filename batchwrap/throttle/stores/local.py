@@ -1,4 +1,4 @@
-"""What the stores have in common that run the arithmetic themselves."""
+"""The base of the stores that run the arithmetic in this process: memory and SQLite."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ class LocalStore(ABC):
     def __init__(self, name: str, clock: Callable[[], float]) -> None:
         self.name = name
         self._clock = clock
-        self._minute = 0  # the last one of the books
+        self._minute = 0  # the last one in which the books were written
         self._turnstile = Turnstile(before_fork=self._let_go)
 
     @abstractmethod
     def _atomic(self) -> AbstractContextManager[None]:
-        """All that is done inside is done, or nothing; nobody else comes between."""
+        """A block that is done as a whole or not at all, and alone."""
 
     @abstractmethod
     def _let_go(self) -> None:
-        """This process forks; nothing runs here, and what is open would be open in both."""
+        """Close what a child must not share; called before a fork, when no operation runs."""
 
     def _attend(self, state: AccountState) -> None:  # noqa: B027  # a store of one process needs none
         """Take note of which owners live, where processes share the store."""
@@ -81,7 +81,7 @@ class LocalStore(ABC):
         owner: str = "",
         max_wait_s: float = inf,
     ) -> Admission:
-        """Ask for an amount of each limit."""
+        """Reserve an amount of each limit. See `account.reserve`."""
         return self._change(
             key,
             meters,
@@ -94,29 +94,29 @@ class LocalStore(ABC):
         )
 
     def arrived(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
-        """The provider has this lease's request."""
+        """The provider has the ticket's request. See `account.arrived`."""
         self._change(key, meters, account.arrived, ticket)
 
     def learn(self, key: str, meters: Sequence[Meter], ticket: str, seen: Sequence[Seen]) -> None:
-        """Correct the account by an answer's headers."""
+        """Correct the account by an answer's headers. See `account.learn`."""
         self._change(key, meters, account.learn, ticket, seen)
 
     def settle(
         self, key: str, meters: Sequence[Meter], ticket: str, spent: Sequence[float]
     ) -> None:
-        """Replace what is reserved by what was spent."""
+        """Replace what is reserved by what was spent. See `account.settle`."""
         self._change_soon(key, meters, account.settle, ticket, spent)
 
     def leave(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
-        """Give up, admitted or not."""
+        """Give up, admitted or not. See `account.leave`."""
         self._change_soon(key, meters, account.leave, ticket)
 
     def renew(self, key: str, meters: Sequence[Meter], owner: str, holders: Sequence[str]) -> None:
-        """An owner lives, and holds these and nothing else."""
+        """An owner lives, and has these tickets only. See `account.renew`."""
         self._change(key, meters, account.renew, owner, holders)
 
     def close_for(self, key: str, seconds: float) -> None:
-        """Admit nothing for so long."""
+        """Admit nothing for so long. See `account.close_for`."""
 
         def close(state: AccountState, _: Sequence[Meter], *, now: float) -> None:
             account.close_for(state, seconds, now=now)
@@ -124,7 +124,7 @@ class LocalStore(ABC):
         self._change(key, (), close)
 
     def crowded(self, key: str, meters: Sequence[Meter], ticket: str, seconds: float) -> None:
-        """Too many run at the same time, the provider says."""
+        """The provider says that too many run. See `account.crowded`."""
         self._change(key, meters, account.crowded, ticket, seconds)
 
     def snapshot(self, key: str, meters: Sequence[Meter]) -> Snapshot:
@@ -196,11 +196,11 @@ class LocalStore(ABC):
         options: dict[str, Any],
     ) -> T:
         with self._atomic():
-            # Read in here: who has waited for his turn must not bring an older time along.
+            # Read inside: an operation that had to wait must not bring an older time along.
             now = self._clock()
             kept = self._load(key)
             state = empty(now) if kept is None else kept
-            if self.shared:  # nobody dies in a process without the process
+            if self.shared:  # within one process all owners live as long as it does
                 self._attend(state)
             result = operation(state, meters, *args, now=now, **options)
             self._save(key, state, meters)

@@ -15,10 +15,10 @@ from batchwrap.throttle.stores.local import LocalStore
 
 # The turnstile lets in one at a time.
 _ALONE = nullcontext()
-# With more accounts than this, those are dropped of which nothing matters any more.
+# With more accounts than this, those are dropped that are as good as new.
 _MANY = 1_024
-# Lines of the books: accounts, models, minutes and days. What does not fit any more is kept
-# together, as of other models.
+# Lines of the books: accounts, models, minutes and days. Usage that does not fit any more is
+# summed up in one line, as of other models.
 MAX_LINES = 16_384
 _OTHER_MODELS = "(other models)"
 
@@ -46,7 +46,7 @@ class MemoryStore(LocalStore):
         return _ALONE
 
     def after_fork(self) -> None:
-        """What the parent has reserved is nobody's here."""
+        """A child has no part in what its parent has reserved."""
         for state, _ in self._accounts.values():
             state["leases"], state["queue"] = {}, []
 
@@ -58,7 +58,7 @@ class MemoryStore(LocalStore):
         return None if kept is None else kept[0]
 
     def _save(self, key: str, state: AccountState, meters: Sequence[Meter]) -> None:
-        if not meters and key in self._accounts:  # who closes an account knows no limits
+        if not meters and key in self._accounts:  # an account is closed without its limits
             meters = self._accounts[key][1]
         self._accounts[key] = state, meters
         if len(self._accounts) > self._sweep_at:

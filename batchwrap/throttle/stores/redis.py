@@ -30,11 +30,11 @@ from batchwrap.throttle.stores.turnstile import Turnstile
 
 # An account outlives the time when it is full by this, with what was learned of its provider.
 _KEEP_S = 3_600.0
-# Redis counts milliseconds in 64 bits; ten years are as good as for ever.
+# Redis keeps expiry times as milliseconds in 64 bits; ten years are as good as for ever.
 _MAX_TTL_S = 10 * 365 * 86_400.0
 
 # Losing one of these in a fail-over would admit more than the limits allow. A settlement that is
-# lost gives back less; the lease then ends by itself.
+# lost gives back less; its ticket is dropped when its owner does not name it any more.
 _LASTING = ("reserve",)
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class RedisStore:
         owner: str = "",
         max_wait_s: float = inf,
     ) -> Admission:
-        """Ask for an amount of each limit."""
+        """Reserve an amount of each limit. See `account.reserve`."""
         status, wait_s, limit, expected_s = self._change(
             "reserve",
             key,
@@ -95,11 +95,11 @@ class RedisStore:
         return Admission(status, float(wait_s), place, float(expected_s))
 
     def arrived(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
-        """The provider has this lease's request."""
+        """The provider has the ticket's request. See `account.arrived`."""
         self._change("arrived", key, meters, ticket=ticket)
 
     def learn(self, key: str, meters: Sequence[Meter], ticket: str, seen: Sequence[Seen]) -> None:
-        """Correct the account by an answer's headers."""
+        """Correct the account by an answer's headers. See `account.learn`."""
         known = [
             {name: value for name, value in one._asdict().items() if value is not None}
             for one in seen
@@ -109,25 +109,25 @@ class RedisStore:
     def settle(
         self, key: str, meters: Sequence[Meter], ticket: str, spent: Sequence[float]
     ) -> None:
-        """Replace what is reserved by what was spent."""
+        """Replace what is reserved by what was spent. See `account.settle`."""
         self._thread.turnstile.run_soon(
             lambda: self._apply("settle", key, meters, ticket=ticket, spent=list(spent))
         )
 
     def leave(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
-        """Give up, admitted or not."""
+        """Give up, admitted or not. See `account.leave`."""
         self._thread.turnstile.run_soon(lambda: self._apply("leave", key, meters, ticket=ticket))
 
     def renew(self, key: str, meters: Sequence[Meter], owner: str, holders: Sequence[str]) -> None:
-        """An owner lives, and holds these and nothing else."""
+        """An owner lives, and has these tickets only. See `account.renew`."""
         self._change("renew", key, meters, owner=owner, holders=list(holders))
 
     def close_for(self, key: str, seconds: float) -> None:
-        """Admit nothing for so long."""
+        """Admit nothing for so long. See `account.close_for`."""
         self._change("close_for", key, (), seconds=seconds)
 
     def crowded(self, key: str, meters: Sequence[Meter], ticket: str, seconds: float) -> None:
-        """Too many run at the same time, the provider says."""
+        """The provider says that too many run. See `account.crowded`."""
         self._change("crowded", key, meters, ticket=ticket, seconds=seconds)
 
     def snapshot(self, key: str, meters: Sequence[Meter]) -> Snapshot:
@@ -219,13 +219,13 @@ class RedisStore:
             raise kind(self.name, str(error)) from error
 
 
-def _place(told: Sequence[str]) -> Place:
-    owner, waited_s, *amounts = told
+def _place(reply: Sequence[str]) -> Place:
+    owner, waited_s, *amounts = reply
     return Place(owner, float(waited_s), tuple(map(float, amounts)))
 
 
 class _OfThread(local):
-    """Threads do not wait for each other, but a finaliser waits for the thread it came in by."""
+    """A turnstile for each thread: a finaliser waits for the operation of its own thread only."""
 
     def __init__(self) -> None:
         self.turnstile = Turnstile()

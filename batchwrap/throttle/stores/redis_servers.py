@@ -45,7 +45,7 @@ _TIMEOUT_S = 2.0
 # set to less) and an election of about a second.
 _FAILOVER_S = 15.0
 _AGAIN_S = 0.05
-# How often the number of a master's replicas is looked at, along with other commands.
+# How often a master is asked for the number of its replicas, along with other commands.
 _ROLE_S = 1.0
 # A replica that is connected acknowledges within a round trip between the two.
 _ACKNOWLEDGE_MS = 1_000
@@ -55,7 +55,7 @@ _SCHEMES = ("redis", "rediss")
 
 __all__ = ["Servers", "errors", "servers_of"]
 
-# What a server answers, or does not, while another one takes its place.
+# The errors of a server while another one takes its place.
 _CHANGING = (
     errors.ConnectionError,
     errors.TimeoutError,
@@ -65,7 +65,7 @@ _CHANGING = (
     errors.TryAgainError,
     errors.RedisClusterException,
 )
-# What a server refuses does not pass, unless it says why with one of these.
+# An error that a server answers is permanent, unless it is one of these.
 _PASSING = (
     errors.ReadOnlyError,
     errors.ClusterDownError,
@@ -76,7 +76,7 @@ _PASSING = (
     errors.AskError,
 )
 _PASSING_CODES = ("BUSY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY")
-# No connection comes about, and never will.
+# Errors of connecting that are permanent.
 _NEVER = (
     errors.AuthenticationError,
     errors.AuthorizationError,
@@ -174,7 +174,7 @@ class OneServer(Servers):
         pass  # there is no other one
 
     def is_refusal(self, error: BaseException) -> bool:
-        """The node of a cluster that was named alone will always send us to others."""
+        """Whether the server refuses for good: one node of a cluster always names other nodes."""
         return isinstance(error, errors.MovedError) or super().is_refusal(error)
 
 
@@ -214,7 +214,7 @@ class SentinelServers(Servers):
 
 
 class ClusterServers(Servers):
-    """The nodes of a cluster. They tell which of them holds which keys."""
+    """The nodes of a cluster, which know which of them holds which keys."""
 
     def __init__(self, url: _Url) -> None:
         self.name, self._failover_s = url.name, url.failover_s
@@ -279,7 +279,7 @@ class Replicas:
         self._known: dict[str, tuple[float, int]] = {}  # when looked, and how many; by server
 
     def forget(self) -> None:
-        """Look anew how many there are."""
+        """Ask for their number again before the next write."""
         self._known.clear()
 
     def run(self, client: Any, server: str, command: tuple[Any, ...]) -> Any:
@@ -311,11 +311,11 @@ class Replicas:
     def _note(self, server: str, role: Any) -> None:
         if isinstance(role, Exception):
             raise role
-        kind, told = role[0], role[2]
+        kind, replicas = role[0], role[2]
         if len(self._known) >= _MAX_SERVERS:
             self._known.clear()
         is_master = kind in ("master", b"master")
-        self._known[server] = time.monotonic(), len(told) if is_master else 0
+        self._known[server] = time.monotonic(), len(replicas) if is_master else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,7 +401,7 @@ def _shown(host: str) -> str:
 
 
 def _no_retries() -> Retry:
-    # Nothing is sent twice behind our back. A connection that was closed meanwhile is made anew.
+    # redis-py must not send a command twice on its own. A closed connection is made anew.
     return Retry(NoBackoff(), 0)
 
 

@@ -35,16 +35,16 @@ SCHEMA_VERSION = 2
 _RETRY_S = 0.01
 # An account outlives the time when it is full by this, with what was learned of its provider.
 _KEEP_S = 3_600.0
-# So often, in operations, the accounts are dropped of which nothing matters any more.
+# After so many operations the accounts are dropped that are as good as new.
 _SWEEP = 1_024
-# Whether another process lives is looked up again after so long.
+# For how long the answer counts whether another process lives.
 _LOOK_S = 0.25
 _MAX_OWNERS = 1_024
 
-# What does not pass by itself: a file that may not be written, or that is damaged.
+# Errors that are permanent: a file that may not be written, or that is damaged.
 _FINAL = ("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_CORRUPT", "SQLITE_NOTADB")
 
-# `over`: when nothing of the account matters any more, as far as anybody knows its limits.
+# `over`: when the account is as good as new, by the limits that were used last.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS accounts (
     key TEXT PRIMARY KEY, state BLOB NOT NULL, over REAL NOT NULL DEFAULT 0
@@ -90,7 +90,9 @@ class SqliteStore(LocalStore):
         self._connection: sqlite3.Connection | None = None
         self._closer: weakref.finalize[..., SqliteStore] | None = None
         self._saved = 0
-        self._seen: dict[str, tuple[float, bool | None]] = {}  # when looked, and who lives
+        self._seen: dict[
+            str, tuple[float, bool | None]
+        ] = {}  # by owner: when looked, and whether it lives
         with self._errors():
             self._connected()
 
@@ -113,7 +115,7 @@ class SqliteStore(LocalStore):
         self._disconnect()
 
     def _attend(self, state: AccountState) -> None:
-        """The system knows of processes of this machine whether they live."""
+        """Take over what the system knows of the processes of this machine."""
         for owner, until in state["owners"].items():
             alive = self._lives(owner)
             if alive is not None:
@@ -167,7 +169,7 @@ class SqliteStore(LocalStore):
         try:
             return super()._apply(key, *how)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            # The arithmetic fails on nothing but a state that it has not written.
+            # The arithmetic fails only on a state that it has not written itself.
             raise self._damaged(key) from error
 
     def _save(self, key: str, state: AccountState, meters: Sequence[Meter]) -> None:
@@ -219,7 +221,7 @@ def _connect(path: Path, timeout_s: float) -> sqlite3.Connection:
     try:
         _check_ours(connection, path)
         _use_wal(connection, timeout_s)
-        # What is committed is safe from a crash of the process, which is all that counts here.
+        # A commit survives a crash of the process. A crash of the machine may lose the last ones.
         connection.execute("PRAGMA synchronous = NORMAL")
         _make_tables(connection)
     except BaseException:
@@ -229,7 +231,7 @@ def _connect(path: Path, timeout_s: float) -> sqlite3.Connection:
 
 
 def _make_private(path: Path) -> None:
-    # Only if it is new: closing a file drops all locks that this process has on it.
+    # Opened only if it is new: closing a file drops all POSIX locks that this process has on it.
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
@@ -283,6 +285,6 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     for key, kept in connection.execute("SELECT key, state FROM accounts").fetchall():
         state = orjson.loads(kept)
         state |= {"heard": 0.0, "owners": {}, "leases": {}, "queue": []}
-        # It is not known when it is over; it is, as soon as it is used again.
+        # When it is over is not known yet, but as soon as it is used again.
         line = (orjson.dumps(state), state["at"] + DAYS_KEPT_S, key)
         connection.execute("UPDATE accounts SET state = ?, over = ? WHERE key = ?", line)

@@ -1,4 +1,4 @@
-"""One at a time, even if the garbage collector comes in by the same thread."""
+"""Mutual exclusion for stores that finalisers call, too: a lock that never deadlocks with them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ _log = logging.getLogger("batchwrap")
 
 
 class Turnstile:
-    """Runs what it is given one after the other.
+    """Runs operations one after the other.
 
-    A dropped stream is settled by whoever runs the garbage collector, which may be a thread
-    that is in the middle of an operation. What comes in that way waits until that one is done.
+    A dropped stream is settled by the thread that happens to run the garbage collector, which may
+    be in the middle of an operation. A settlement that comes in that way waits until that
+    operation is done.
 
     Args:
-        before_fork: called before this process forks, when nothing runs. None: a fork does not
-            wait for what runs here, since no other thread of a child will use it.
+        before_fork: called before this process forks, when no operation runs. None: a fork does
+            not wait for the operation that runs, since no other thread of a child uses it.
     """
 
     def __init__(self, before_fork: Callable[[], None] | None = None) -> None:
@@ -36,7 +37,11 @@ class Turnstile:
             _turnstiles.add(self)
 
     def run(self, operation: Callable[[], T]) -> T:
-        """Run this alone, after what is late, and hand on what it returns."""
+        """Run an operation alone, after those that are late, and return its result.
+
+        Raises:
+            RuntimeError: it was called inside of an operation.
+        """
         try:
             with self._lock:
                 if self._busy:
@@ -53,9 +58,9 @@ class Turnstile:
                 self._drain()
 
     def run_soon(self, operation: Callable[[], object]) -> None:
-        """Run this alone: now, or right after what is running. It never waits.
+        """Run an operation alone: now, or right after the one that is running. It never waits.
 
-        So a finaliser, which may come in anywhere and hold anything, stops nobody.
+        So a finaliser, which may run anywhere and with any lock held, blocks no thread.
         """
         if self._lock.acquire(blocking=False):
             try:
@@ -68,7 +73,7 @@ class Turnstile:
         self._drain()
 
     def _drain(self) -> None:
-        """Do what is late, unless somebody is inside, who will look for it when he is out."""
+        """Run what is late, unless another thread is inside: that one drains when it leaves."""
         while self._late and self._lock.acquire(blocking=False):
             try:
                 if self._busy:
@@ -87,7 +92,7 @@ class Turnstile:
                 self._busy = False
 
     def _do(self, operation: Callable[[], object]) -> None:
-        """Its caller is gone, and the others wait: whatever goes wrong stops none of them."""
+        """Run one whose caller is gone: its errors are logged, and the others still run."""
         try:
             operation()
         except StoreUnavailable as error:
@@ -101,9 +106,9 @@ class Turnstile:
 
 
 _turnstiles: WeakSet[Turnstile] = WeakSet()
-# Two threads that fork at the same time would each hold what the other one waits for.
+# Held while a thread forks: two that fork at the same time would wait for each other's locks.
 _forking = threading.Lock()
-# Those that stand still while this thread forks.
+# The turnstiles that are locked while this thread forks.
 _held: list[Turnstile] = []
 
 
