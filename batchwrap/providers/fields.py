@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import cache
+from math import isfinite
 from types import NoneType
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
@@ -84,6 +85,8 @@ def _value(value: Any, annotation: Any, at: str) -> Any:
     _be(value, annotation, at)
     if value == "":
         refuse(at, "'' is not a text with something in it")
+    if annotation is float and not isfinite(value):
+        refuse(at, f"{value} is not finite")
     if annotation is int and value < 0:
         refuse(at, f"{value} is below 0")
     return value

@@ -233,7 +233,7 @@ class _File:
         facts = self._sourced(
             name, self._table["refusals"][index], annotations_of(Matcher), ("kind",)
         )
-        if not facts.keys() & {"status", "code", "text"}:
+        if not any(facts.get(name) for name in ("status", "code", "text")):
             refuse(at, "has neither a status nor a code nor a text")
         return made(lambda: Matcher(**facts), at)
 

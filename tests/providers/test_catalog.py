@@ -400,6 +400,8 @@ def test_an_own_file_that_is_not_right(tmp_path: Path) -> None:
         ('status = [429, 403]\ncode = "77"\n', "", "refusals[0]: has neither a status nor a code"),
         ("[429, 403]", '["429"]', "own.toml: refusals[0].status: '429' is not a whole number"),
         ('"77"', '"("', "own.toml: refusals[0]: Matcher.code: '(': "),
+        ('[429, 403]\ncode = "77"\n', "[]\n", "refusals[0]: has neither a status nor a code"),
+        ("-18_000", "inf", "own.toml: clock.utc_offset_s: inf is not finite"),
         ("-18_000", '"EST"', "own.toml: clock.utc_offset_s: 'EST' is not a number"),
         ("developer = false", "developers = false", "requests.developers: no such field; there"),
         ('["store"]', '"store"', "own.toml: requests.refused: 'store' is not a list"),
