@@ -23,6 +23,7 @@ from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 ROOT = Path(__file__).parent.parent
 # litellm needs another SDK than the rest; see the Makefile.
@@ -77,18 +78,27 @@ def by_store(url: str) -> float:
 
 
 def by_limiter() -> float:
-    """Through an admission request and the limiter's queue, with the books, in memory."""
-    from batchwrap.core.limits.cost import Cost, Usage
-    from batchwrap.options import Throttle
-    from batchwrap.throttle.accounts import Origin
-    from batchwrap.throttle.budget import Budget
+    """Through the limiter's queue, in memory."""
+    from batchwrap.core.limits.cost import NOTHING, Cost
+    from batchwrap.core.limits.windows import meters
+    from batchwrap.throttle.accounts import Account
+    from batchwrap.throttle.limiter import Limiter
+    from batchwrap.throttle.reservation import Reservation
+    from batchwrap.throttle.scope import LimitScope
+    from batchwrap.throttle.signal import ThreadSignal
+    from batchwrap.throttle.stores import MemoryStore
 
-    request = Budget(Throttle(limits=_limits())).request({"model": "m"}, Origin())
-    cost, spent, usage = Cost(1, _COST), Cost(1, _COST // 2), Usage(_COST // 4, _COST // 4)
+    scope = LimitScope("all", _limits(), meters(_limits()))
+    cost, spent, accounts = Cost(1, _COST), Cost(1, _COST // 2), (Account("a"),)
+    limiter, tickets = Limiter(MemoryStore(), max_wait_s=60), count()
+    holder: ref[object] = ref(limiter)
 
     def pair() -> None:
-        request.reserve(cost, cost)
-        request.settle(spent, usage)
+        amounts = scope.reserved(cost, cost, NOTHING, caution_s=0.0, pace=1.0, again=False)
+        ticket = f"t{next(tickets)}"
+        one = Reservation(scope, accounts, cost, cost, amounts, ThreadSignal(), ticket, holder)
+        limiter.acquire(one)
+        limiter.settle(one, spent)
 
     return measure(pair)
 
