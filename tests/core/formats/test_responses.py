@@ -202,3 +202,42 @@ def test_broken_off_anywhere(data: st.DataObject) -> None:
         left.remove(path)
     texts = [item for item in items if item["type"] == "message"]
     assert len(texts) == sum("item" in e and e["item"]["type"] == "message" for e in events) // 2
+
+
+MULTI = {
+    "type": "function_call",
+    "id": "fc_1",
+    "call_id": "call_1",
+    "name": "multi_read",
+    "arguments": json.dumps({"files": [{"path": "a.py"}, {"path": "b.py"}]}),
+}
+ONE = {**MULTI, "id": "fc_2", "call_id": "call_2", "name": "read_file", "arguments": '{"path":"c"}'}
+
+
+def handed_out(items: list[dict[str, Any]], final: list[Any], left_out: str = "") -> bytes:
+    """What the agent gets of a stream without one kind of events."""
+    events = [
+        *(event for index, item in enumerate(items) for event in series(index, item, 9)),
+        {"type": "response.completed", "response": {"id": "resp_1", "output": final}},
+    ]
+    pipe = EventPipe(begun())
+    return pipe.feed(rendered([e for e in events if e["type"] != left_out])) + pipe.finish()
+
+
+def test_arguments_without_pieces() -> None:
+    """A call whose arguments come at its end only is taken apart like any other."""
+    out = handed_out([MULTI, ONE], [MULTI, ONE], "response.function_call_arguments.delta")
+    told = [orjson.loads(sse.data_of(event)) for event in sse.Splitter().feed(out)]
+    done = [one["item"] for one in told if one["type"] == "response.output_item.done"]
+    assert reads_in(done) == ["a.py", "b.py", "c"]
+    assert told[-1]["response"]["output"] == done
+    assert [item["name"] for item in done] == ["read_file"] * 3
+
+
+def test_last_event_leaves_items_out() -> None:
+    """The last event repeats what the agent has got, even if the provider's lacks an item."""
+    text = {"type": "message", "id": "msg_1", "content": [{"type": "output_text", "text": "Hm"}]}
+    items = accumulated(handed_out([text, MULTI, ONE], [MULTI, ONE]))
+    assert items[0] == text
+    assert reads_in(items) == ["a.py", "b.py", "c"]
+    assert [item["name"] for item in items[1:]] == ["read_file"] * 3

@@ -168,6 +168,7 @@ class _Item:
         place: its index in the agent's view; None: the agent has got nothing of it.
         is_open: whether the agent's has begun, and was not ended.
         held: events of it that ended it while the agent had nothing of it.
+        has_text: whether any of a call's arguments have come.
     """
 
     begun: Item
@@ -175,6 +176,7 @@ class _Item:
     place: int | None = None
     is_open: bool = False
     held: list[Body] = field(default_factory=list)
+    has_text: bool = False
 
 
 class ResponsesStream:
@@ -193,15 +195,27 @@ class ResponsesStream:
         kind, index = event.get("type"), event.get("output_index")
         if kind == _ADDED and isinstance(event.get("item"), dict):
             item = event["item"]
-            self._items[index] = _Item(item)
+            self._items[index] = _Item(item, has_text=bool(item.get("arguments")))
             parts = [read_fragment(item, index, event)] if item.get("type") == CALL else []
             return [Delta(0, parts)]
         if kind == _DELTA and index in self._items and isinstance(event.get("delta"), str):
+            self._items[index].has_text |= bool(event["delta"])
             return [Delta(0, [Fragment(index, text=event["delta"], source=event)])]
+        if kind in (_WHOLE, _DONE) and index in self._items:
+            return [Delta(0, self._whole(event, self._items[index], index))]
         if kind in _OVER:
             response = response_of(event)
             return [Delta(0, is_over=kind != _OVER[2], is_cut=_is_cut(response))]
         return [Delta(0)]
+
+    def _whole(self, event: Body, item: _Item, index: Any) -> list[Fragment]:
+        """The arguments of a call that came without pieces: some servers send them at its end."""
+        ended = event.get("item") if event.get("type") == _DONE else event
+        text = ended.get("arguments") if isinstance(ended, dict) else None
+        if item.has_text or item.begun.get("type") != CALL or not (isinstance(text, str) and text):
+            return []
+        item.has_text = True
+        return [Fragment(index, text=text)]  # without a source: the event goes out by itself
 
     def rewritten(
         self, event: Body, calls: Sequence[Sequence[Fragment] | None]
@@ -279,7 +293,8 @@ class ResponsesStream:
         if not self._is_changed or not isinstance(response, dict) or not isinstance(output, list):
             return event
         indices = sorted(index for index in self._items if isinstance(index, int))
-        final = dict(zip(indices, output, strict=False))
+        # Some servers leave items out: then none is known by its position.
+        final = dict(zip(indices, output, strict=True)) if len(indices) == len(output) else {}
         items = [
             given
             if isinstance(given, dict)
@@ -299,6 +314,7 @@ class ResponsesStream:
         item = self._items.get(event.get("output_index"))
         if item is None:
             return False
+        item.has_text = item.has_text or bool(piece[2])
         if item.place is None:
             return item.begun.get("type") == CALL
         if item.place != event["output_index"]:
