@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -215,3 +216,34 @@ def test_broken_off_anywhere(data: st.DataObject) -> None:
         left.remove(path)
     texts = [block["whole"] for block in blocks if block["type"] == "text"]
     assert texts == [b["whole"] for b in accumulated(rendered) if b["type"] == "text"]
+
+
+MULTI = call(1, "multi_read", {"files": [{"path": "a.py"}, {"path": "b.py"}]}, 9)
+STREAM = events_of(
+    ({"type": "text", "text": ""}, ["hi"]), MULTI, call(2, "read_file", {"path": "c.py"}, 5)
+)
+QUIRKS: dict[str, Any] = {
+    "no stops": [e for e in STREAM if e["type"] != "content_block_stop"],
+    "no end": [e for e in STREAM if not e["type"].startswith("message_")],
+    "gaps": [{**e, "index": 3 * e["index"]} if "index" in e else e for e in STREAM],
+    "no indices": [{k: v for k, v in e.items() if k != "index"} for e in STREAM],
+    "odd indices": [{**e, "index": [1]} if "index" in e else e for e in STREAM],
+    "the same index": [{**e, "index": 0} if "index" in e else e for e in STREAM],
+}
+
+
+@pytest.mark.parametrize("name", QUIRKS)
+def test_almost_compatible_streams(name: str) -> None:
+    """Whatever events say of their blocks, or leave out, each read is handed out once."""
+    exchange = begun()
+    pipe = EventPipe(exchange)
+    out = b"".join(pipe.feed(sse.render(orjson.dumps(e), e["type"])) for e in QUIRKS[name])
+    told = [orjson.loads(sse.data_of(e)) for e in sse.Splitter().feed(out + pipe.finish())]
+    starts = [e for e in told if e["type"] == "content_block_start"]
+    assert [e["index"] for e in starts] == [0, 1, 2, 3]
+    texts = ["", "", "", ""]
+    for event in told:
+        if event["type"] == "content_block_delta":
+            texts[event["index"]] += event["delta"].get("partial_json", "")
+    assert [json.loads(text)["path"] for text in texts[1:]] == PATHS
+    assert exchange.tally.counts["internal_errors"] == 0

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -202,6 +203,49 @@ def test_broken_off_anywhere(data: st.DataObject) -> None:
         left.remove(path)
     texts = [item for item in items if item["type"] == "message"]
     assert len(texts) == sum("item" in e and e["item"]["type"] == "message" for e in events) // 2
+
+
+FILES = json.dumps({"files": [{"path": "a.py"}, {"path": "b.py"}]})
+CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "multi_read"}
+ITEMS: list[dict[str, Any]] = [
+    {
+        "type": "message",
+        "id": "msg_1",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "hi"}],
+    },
+    {**CALL, "arguments": FILES},
+    {**CALL, "id": "fc_2", "call_id": "c2", "name": "read_file", "arguments": '{"path": "c.py"}'},
+]
+STREAM: list[dict[str, Any]] = [
+    {"type": "response.created", "response": {"id": "r", "output": []}},
+    *(event for index, item in enumerate(ITEMS) for event in series(index, item, 9)),
+    {"type": "response.completed", "response": {"id": "r", "output": ITEMS}},
+]
+LAST = "response.completed"
+QUIRKS: dict[str, list[dict[str, Any]]] = {
+    "no numbers": STREAM,
+    "no deltas": [e for e in STREAM if not e["type"].endswith(".delta")],
+    "no arguments at their end": [e for e in STREAM if not e["type"].endswith("arguments.done")],
+    "only ends": [e for e in STREAM if e["type"] in ("response.output_item.done", LAST)],
+    "no indices": [{k: v for k, v in e.items() if k != "output_index"} for e in STREAM],
+    "odd indices": [{**e, "output_index": [1]} if "output_index" in e else e for e in STREAM],
+    "the same index": [{**e, "output_index": 0} if "output_index" in e else e for e in STREAM],
+}
+
+
+@pytest.mark.parametrize("name", QUIRKS)
+def test_almost_compatible_streams(name: str) -> None:
+    """Whatever events say of their items, or leave out, each read is handed out once."""
+    exchange = begun()
+    pipe = EventPipe(exchange)
+    out = b"".join(pipe.feed(rendered([event])) for event in QUIRKS[name])
+    told = [orjson.loads(sse.data_of(e)) for e in sse.Splitter().feed(out + pipe.finish())]
+    done = [e for e in told if e["type"] == "response.output_item.done"]
+    assert [e["output_index"] for e in done] == [0, 1, 2, 3]
+    assert reads_in([e["item"] for e in done]) == PATHS
+    assert told[-1]["response"]["output"] == [e["item"] for e in done]
+    assert exchange.tally.counts["internal_errors"] == 0
 
 
 MULTI = {

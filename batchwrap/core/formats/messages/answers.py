@@ -9,14 +9,13 @@ its block stops, others when the message does.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from batchwrap.core.formats.calls import Fragment
 from batchwrap.core.formats.format import Delta, Local, Piece
 from batchwrap.core.formats.messages import Block, Body, blocks_of
 from batchwrap.core.formats.messages.calls import is_call, read_fragment, write_fragment
-from batchwrap.core.parse import rendered
 
 _START, _DELTA, _STOP = "content_block_start", "content_block_delta", "content_block_stop"
 _CUT = "max_tokens"
@@ -166,21 +165,23 @@ class MessagesStream:
     """Reads and writes the events of one answer."""
 
     def __init__(self) -> None:
-        self._blocks: dict[Any, _Block] = {}
+        self._blocks: dict[int, _Block] = {}  # in the order in which they began
+        self._newest: dict[object, int] = {}  # the newest block under each index of the provider
         self._next = 0  # index of the agent's next block
         self._calls = 0  # that the agent has got
 
     def deltas(self, event: Body) -> list[Delta]:
         """What an event adds: a part of a call, or the end of the answer."""
-        kind, index = event.get("type"), event.get("index")
+        kind = event.get("type")
         if kind == _START:
-            return [Delta(0, self._begun(event, index))]
+            return [Delta(0, self._begun(event))]
+        index = self._number(event)
         block = self._blocks.get(index)
         if kind == _DELTA and block is not None and block.is_call:
             return [Delta(0, self._piece(event, index, block))]
         if kind == _STOP and block is not None and block.is_call:
             is_bare = not block.text  # a call without arguments
-            part = Fragment(index, text="{}", source=_Made({}))
+            part = Fragment(index, text="{}", source=(index, None))
             return [Delta(0, [part] if is_bare else [])]
         if kind == "message_delta":
             delta = event.get("delta")
@@ -188,15 +189,22 @@ class MessagesStream:
             return [Delta(0, is_over=True, is_cut=reason == _CUT)]
         return [Delta(0)]
 
-    def _begun(self, event: Body, index: Any) -> list[Fragment]:
-        content = event.get("content_block")
+    def _number(self, event: Body) -> int:
+        """Which block an event belongs to; -1: none. An index may be missing, or come twice."""
+        index = event.get("index")
+        return self._newest.get(index if isinstance(index, int) else None, -1)
+
+    def _begun(self, event: Body) -> list[Fragment]:
+        content, given = event.get("content_block"), event.get("index")
+        index = len(self._blocks)
+        self._newest[given if isinstance(given, int) else None] = index
         is_tool = isinstance(content, dict) and is_call(content)
         self._blocks[index] = block = _Block(is_tool)
         if not is_tool or not isinstance(content, dict):
             return []
         part = read_fragment(content, index)
         block.text = part.text or ""
-        return [_came(part, event)]
+        return [replace(part, source=(index, event))]
 
     def _piece(self, event: Body, index: Any, block: _Block) -> list[Fragment]:
         delta = event.get("delta")
@@ -204,19 +212,20 @@ class MessagesStream:
         if not isinstance(text, str):
             return []
         block.text += text if not block.text else ""  # only whether there is any matters
-        return [Fragment(index, text=text, source=event)]
+        return [Fragment(index, text=text, source=(index, event))]
 
     def rewritten(
         self, event: Body, calls: Sequence[Sequence[Fragment] | None]
     ) -> list[Body] | None:
         """The events for one that came, with the agent's own indices."""
-        kind, index = event.get("type"), event.get("index")
+        kind = event.get("type")
         out: list[Body] = []
         made = next((some for some in calls if some is not None), None)
         if made is not None:
             for part in made:
                 out += self._part(part)
-        block = self._blocks.get(index) if kind in (_START, _DELTA, _STOP) else None
+        is_of_block = kind in (_START, _DELTA, _STOP)
+        block = self._blocks.get(self._number(event)) if is_of_block else None
         if block is None:
             if kind == "message_delta":
                 return self._over(event, out)
@@ -248,15 +257,17 @@ class MessagesStream:
 
     def _part(self, part: Fragment) -> list[Body]:
         """A part of a call that goes out: one of the model's own, or a call that was made of it."""
-        event = part.source
-        if isinstance(event, _Made) or (event is None and part.text is None):
-            return []
-        if event is None:
+        if part.source is None:
+            if part.name is None:
+                return []
             self._calls += 1
             out = [*self._close(), *_block(self._next, part)]
             self._next += 1
             return out
-        block = self._blocks[event.get("index")]
+        number, event = part.source
+        if event is None:
+            return []
+        block = self._blocks[number]
         return self._begin(event, block) if block.place is None else self._moved(event, block)
 
     def _begin(self, event: Body, block: _Block) -> list[Body]:
@@ -292,8 +303,9 @@ class MessagesStream:
 
     def passes(self, event: Body, piece: Piece) -> bool:
         """Whether its block has the same index in the agent's view, or is taken apart."""
-        block = self._blocks.get(event.get("index"))
-        if block is None:
+        number = self._number(event)
+        block = self._blocks.get(number)
+        if block is None or number != event["index"]:
             return False
         block.text = block.text or piece[2]
         return block.place == event["index"] or (block.is_call and block.place is None)
@@ -309,21 +321,10 @@ class MessagesStream:
         return [one for _, some in calls for part in some for one in self._part(part)]
 
 
-class _Made(dict[str, Any]):
-    """In place of an event that a fragment has not come in."""
-
-
-def _came(part: Fragment, event: Body) -> Fragment:
-    return Fragment(
-        part.index, part.call_id, part.name, part.text, part.form, part.extras, source=event
-    )
-
-
 def _block(index: int, call: Fragment) -> list[Body]:
     """A whole call as a block."""
     block: Block = {**write_fragment(call), "input": {}}
-    text = call.text if call.source is None else rendered(call.source.get("input")).decode()
-    piece = {"type": "input_json_delta", "partial_json": text or "{}"}
+    piece = {"type": "input_json_delta", "partial_json": call.text or "{}"}
     return [
         {"type": _START, "index": index, "content_block": block},
         {"type": _DELTA, "index": index, "delta": piece},

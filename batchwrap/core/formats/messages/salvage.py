@@ -53,7 +53,7 @@ class MessagesSalvage:
                 self._gave(event)
 
     def _came(self, event: Body) -> None:
-        kind, index = event.get("type"), event.get("index")
+        kind, index = event.get("type"), _index_of(event)
         if kind == _START:
             self._blocks[index] = _Block(event)
         block = self._blocks.get(index)
@@ -84,7 +84,7 @@ class MessagesSalvage:
 
     def chunk(self, event: Body) -> list[Body] | None:
         """The events for one that is not translated; None: as it came."""
-        kind, index = event.get("type"), event.get("index")
+        kind, index = event.get("type"), _index_of(event)
         self._came(event)
         if kind not in (_START, _DELTA, _STOP):
             return None
@@ -114,3 +114,9 @@ class MessagesSalvage:
     def end(self) -> list[Body]:
         """Nothing: half a call is no call, and the provider's end is the provider's."""
         return []
+
+
+def _index_of(event: Body) -> int | None:
+    """The index of an event's block; None where it is missing, or is no number."""
+    index = event.get("index")
+    return index if isinstance(index, int) else None

@@ -19,6 +19,7 @@ from batchwrap.core.formats.responses.calls import is_call, item_id, read_fragme
 _ADDED, _DONE = "response.output_item.added", "response.output_item.done"
 _TEXT = "response.output_text.delta"
 _DELTA, _WHOLE = "response.function_call_arguments.delta", "response.function_call_arguments.done"
+_ENDS = (_WHOLE, _DONE)
 _OVER = ("response.completed", "response.incomplete", "response.failed")
 _SILENT = frozenset({"response.created", "response.queued", "response.in_progress"})
 _REPEATED = ("model", "created_at")
@@ -167,55 +168,77 @@ class _Item:
         done: as it ended; None while it has not.
         place: its index in the agent's view; None: the agent has got nothing of it.
         is_open: whether the agent's has begun, and was not ended.
+        length: characters of a call's arguments that have come.
         held: events of it that ended it while the agent had nothing of it.
-        has_text: whether any of a call's arguments have come.
     """
 
     begun: Item
     done: Item | None = None
     place: int | None = None
     is_open: bool = False
+    length: int = 0
     held: list[Body] = field(default_factory=list)
-    has_text: bool = False
 
 
 class ResponsesStream:
     """Reads and writes the events of one answer."""
 
     def __init__(self) -> None:
-        self._items: dict[Any, _Item] = {}
-        self._given: list[
-            Item | int
-        ] = []  # what the agent has got: an item, or the provider's index
+        self._items: dict[int, _Item] = {}  # in the order in which they began
+        self._newest: dict[object, int] = {}  # the newest item under each index of the provider
+        # What the agent has got: items that were made here, and the provider's by their number.
+        self._given: list[Item | int] = []
         self._number = 0  # of the agent's next event
         self._is_changed = False
 
     def deltas(self, event: Body) -> list[Delta]:
-        """What an event adds: a part of a call, or the end of the answer."""
-        kind, index = event.get("type"), event.get("output_index")
-        if kind == _ADDED and isinstance(event.get("item"), dict):
-            item = event["item"]
-            self._items[index] = _Item(item, has_text=bool(item.get("arguments")))
-            parts = [read_fragment(item, index, event)] if item.get("type") == CALL else []
-            return [Delta(0, parts)]
-        if kind == _DELTA and index in self._items and isinstance(event.get("delta"), str):
-            self._items[index].has_text |= bool(event["delta"])
-            return [Delta(0, [Fragment(index, text=event["delta"], source=event)])]
-        if kind in (_WHOLE, _DONE) and index in self._items:
-            return [Delta(0, self._whole(event, self._items[index], index))]
-        if kind in _OVER:
-            response = response_of(event)
-            return [Delta(0, is_over=kind != _OVER[2], is_cut=_is_cut(response))]
-        return [Delta(0)]
+        """What an event adds: a part of a call, or the end of the answer.
 
-    def _whole(self, event: Body, item: _Item, index: Any) -> list[Fragment]:
-        """The arguments of a call that came without pieces: some servers send them at its end."""
-        ended = event.get("item") if event.get("type") == _DONE else event
-        text = ended.get("arguments") if isinstance(ended, dict) else None
-        if item.has_text or item.begun.get("type") != CALL or not (isinstance(text, str) and text):
+        Readers do without some events, so providers leave them out: what has not come in pieces
+        is read where an item ends.
+        """
+        kind = event.get("type")
+        if kind in _OVER:
+            is_cut = _is_cut(response_of(event))
+            return [Delta(0, is_over=kind != _OVER[2], is_cut=is_cut)]
+        number = self._item_of(event)
+        if kind == _ADDED or (kind == _DONE and number not in self._items):
+            return [Delta(0, self._begun(event))]
+        item = self._items.get(number)
+        if item is None or item.begun.get("type") != CALL:
+            return [Delta(0)]
+        if kind == _DELTA and isinstance(event.get("delta"), str):
+            item.length += len(event["delta"])
+            return [Delta(0, [Fragment(number, text=event["delta"], source=(number, event))])]
+        ended = event.get("item") if kind == _DONE else event
+        whole = ended.get("arguments") if kind in _ENDS and isinstance(ended, dict) else None
+        if not isinstance(whole, str) or len(whole) <= item.length:
+            return [Delta(0)]
+        rest, item.length = whole[item.length :], len(whole)
+        return [Delta(0, [Fragment(number, text=rest, source=(number, None))])]
+
+    def _begun(self, event: Body) -> list[Fragment]:
+        given, index = event.get("item"), event.get("output_index")
+        if not isinstance(given, dict):
             return []
-        item.has_text = True
-        return [Fragment(index, text=text)]  # without a source: the event goes out by itself
+        number = len(self._items)
+        self._newest[index if isinstance(index, int) else None] = number
+        self._items[number] = item = _Item(given)
+        if given.get("type") != CALL:
+            return []
+        part = read_fragment(given, number, (number, event))
+        item.length = len(part.text or "")
+        return [part]
+
+    def _item_of(self, event: Body) -> int:
+        """The number of the item that an event belongs to; -1: none.
+
+        An index may be missing, or come twice.
+        """
+        if "output_index" not in event and "item_id" not in event and "item" not in event:
+            return -1
+        index = event.get("output_index")
+        return self._newest.get(index if isinstance(index, int) else None, -1)
 
     def rewritten(
         self, event: Body, calls: Sequence[Sequence[Fragment] | None]
@@ -223,24 +246,26 @@ class ResponsesStream:
         """The events for one that came, with the agent's own indices and numbers."""
         made = next((some for some in calls if some is not None), None)
         out = [one for part in made or () for one in self._part(part)]
-        kind, index = event.get("type"), event.get("output_index")
-        item = self._items.get(index) if "output_index" in event else None
+        kind, number = event.get("type"), self._item_of(event)
+        item = self._items.get(number)
         if kind in _OVER:
             out += [*self._close(), self._over(event)]
         elif item is None:
             out.append(event)
-        elif kind not in (_ADDED, _DELTA) or item.begun.get("type") != CALL or made is None:
-            out += self._of_item(event, item, index)
+        elif not (kind in (_ADDED, _DELTA) or item.begun is event.get("item")) or made is None:
+            out += self._of_item(event, item, number)
         out = [self._numbered(one, event) for one in out]
         return None if len(out) == 1 and out[0] is event else out
 
-    def _of_item(self, event: Body, item: _Item, index: Any) -> list[Body]:
+    def _of_item(self, event: Body, item: _Item, number: int) -> list[Body]:
         """An event of an item that goes out as it came; of one that does not, it is kept."""
         kind = event.get("type")
         if kind == _DONE and isinstance(event.get("item"), dict):
             item.done = event["item"]
-        if kind == _ADDED:
-            return self._begin(event, item, index)
+        if kind == _ADDED or item.begun is event.get("item"):
+            out = self._begin(event, item, number)
+            item.is_open = kind == _ADDED
+            return out
         if item.place is None:
             item.held.append(event)
             self._is_changed = True
@@ -250,8 +275,7 @@ class ResponsesStream:
 
     def _part(self, part: Fragment) -> Iterator[Body]:
         """A part of a call that goes out: one of the model's own, or a call that was made of it."""
-        event = part.source
-        if event is None:
+        if part.source is None:
             if part.name is None:
                 return
             self._is_changed = True
@@ -260,17 +284,17 @@ class ResponsesStream:
             yield from _series(len(self._given), made)
             self._given.append(made)
             return
-        index = event.get("output_index")
-        item = self._items[index]
-        if item.place is None:
-            yield from self._begin(event, item, index)
-        else:
+        number, event = part.source
+        item = self._items[number]
+        if event is not None and item.place is None:
+            yield from self._begin(event, item, number)
+        elif event is not None:
             yield self._moved(event, item)
 
-    def _begin(self, event: Body, item: _Item, index: Any) -> list[Body]:
+    def _begin(self, event: Body, item: _Item, number: int) -> list[Body]:
         out = self._close()
         item.place, item.is_open = len(self._given), True
-        self._given.append(index)
+        self._given.append(number)
         return [*out, self._moved(event, item)]
 
     def _close(self) -> list[Body]:
@@ -292,9 +316,9 @@ class ResponsesStream:
         output = response.get("output") if isinstance(response, dict) else None
         if not self._is_changed or not isinstance(response, dict) or not isinstance(output, list):
             return event
-        indices = sorted(index for index in self._items if isinstance(index, int))
         # Some servers leave items out: then none is known by its position.
-        final = dict(zip(indices, output, strict=True)) if len(indices) == len(output) else {}
+        is_whole = len(self._items) == len(output)
+        final = dict(zip(self._items, output, strict=True)) if is_whole else {}
         items = [
             given
             if isinstance(given, dict)
@@ -311,13 +335,14 @@ class ResponsesStream:
 
     def passes(self, event: Body, piece: Piece) -> bool:
         """Whether item and event have the same numbers for the agent, or it is taken apart."""
-        item = self._items.get(event.get("output_index"))
-        if item is None:
+        number = self._item_of(event)
+        item = self._items.get(number)
+        if item is None or number != event.get("output_index"):
             return False
-        item.has_text = item.has_text or bool(piece[2])
+        item.length += len(piece[2]) if piece[1] is not None else 0
         if item.place is None:
             return item.begun.get("type") == CALL
-        if item.place != event["output_index"]:
+        if item.place != number:
             return False
         if event.get("sequence_number", self._number) != self._number:
             return False

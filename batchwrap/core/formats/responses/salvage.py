@@ -32,7 +32,7 @@ class ResponsesSalvage:
 
     def see(self, came: Body, made: list[Body] | None, piece: Piece | None = None) -> None:
         """An event came, and these went out for it; None: the event itself."""
-        index = came.get("output_index")
+        index = _index_of(came)
         if "output_index" in came and index not in self._places and index not in self._apart:
             self._came.setdefault(index, []).append(came)
         for event in [came] if made is None else made:
@@ -67,7 +67,7 @@ class ResponsesSalvage:
 
     def chunk(self, event: Body) -> list[Body] | None:
         """The events for one that is not translated; None: as it came."""
-        kind, index = event.get("type"), event.get("output_index")
+        kind, index = event.get("type"), _index_of(event)
         if kind in _OVER:
             return self._over(event)
         if "output_index" not in event:
@@ -100,3 +100,9 @@ class ResponsesSalvage:
     def end(self) -> list[Body]:
         """Nothing: half a call is no call, and the provider's end is the provider's."""
         return []
+
+
+def _index_of(event: Body) -> int | None:
+    """The index of an event's item; None where it is missing, or is no number."""
+    index = event.get("output_index")
+    return index if isinstance(index, int) else None
