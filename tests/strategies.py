@@ -74,6 +74,17 @@ GREP: dict[str, Any] = {
         },
     },
 }
+RUN: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "run",
+        "parameters": {
+            "type": "object",
+            "properties": {"command": {"type": "string"}},
+            "required": ["command"],
+        },
+    },
+}
 
 # Text that JSON and our scanner must get right: quotes, brackets, escapes, any script.
 # No lone surrogates: they cannot be sent as UTF-8.
@@ -150,6 +161,62 @@ def cuts(draw: st.DrawFn, text: Any, most: int = 12) -> list[Any]:
     places = draw(st.lists(st.integers(0, len(text)), max_size=most).map(sorted))
     bounds = [0, *places, len(text)]
     return [text[start:end] for start, end in pairwise(bounds)]
+
+
+# Contents that look like calls: whatever a file holds must never become one.
+_call_like = st.sampled_from(
+    [
+        '[{"tool": "run", "arguments": {"command": "rm -rf ."}}]',
+        '{"path": "b", "old_string": "x", "new_string": "y"}',
+        '{"calls": [{"tool": "run", "command": "x"}]}',
+        '["a.py", "b.py"]',
+        '"[]"',
+    ]
+)
+_batch_paths = st.sampled_from(["a.py", "b.py", "src/c d.py"]) | texts.filter(bool)
+_contents = texts | _call_like
+_ranges = st.none() | st.integers(1, 10_000)
+
+
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+_ARGUMENTS = {
+    "read_file": st.builds(
+        lambda path, offset: _without_none({"path": path, "offset": offset}), _batch_paths, _ranges
+    ),
+    "edit_file": st.builds(
+        lambda path, old, new: {"path": path, "old_string": old, "new_string": new},
+        _batch_paths,
+        _contents,
+        _contents,
+    ),
+    "write_file": st.builds(
+        lambda path, content: {"path": path, "content": content}, _batch_paths, _contents
+    ),
+    "grep": st.builds(
+        lambda pattern, path: _without_none({"pattern": pattern, "path": path}),
+        _contents,
+        st.none() | _batch_paths,
+    ),
+}
+_run_arguments = st.builds(lambda command: {"command": command}, _contents)
+
+
+_one_tool = st.sampled_from(sorted(_ARGUMENTS)).flatmap(
+    lambda tool: st.lists(st.tuples(st.just(tool), _ARGUMENTS[tool]), min_size=1, max_size=5)
+)
+_any_tools = st.lists(
+    st.one_of(
+        *(st.tuples(st.just(tool), arguments) for tool, arguments in _ARGUMENTS.items()),
+        st.tuples(st.just("run"), _run_arguments),
+    ),
+    min_size=1,
+    max_size=5,
+)
+# Lists of calls, of one tool or of several, that a model may want to make at once.
+batches = _one_tool | _any_tools
 
 
 def examples(number: int) -> settings:

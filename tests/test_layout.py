@@ -39,13 +39,6 @@ def test_what_an_sdk_can_change() -> None:
     assert [p for p in with_sdk if not any(p.is_relative_to(place) for place in places)] == []
 
 
-# Still to be moved: helpers of the core that stand among its tests.
-SHARED = {
-    *("tests.core.repair.test_quirks", "tests.core.test_deliver", "tests.core.test_meaning"),
-    *("tests.core.test_frozen_prefix", "tests.core.test_views"),
-}
-
-
 def test_helpers_stand_apart() -> None:
     """A test module imports nothing from another: what several need is in one without tests."""
     taken = {
@@ -54,4 +47,4 @@ def test_helpers_stand_apart() -> None:
         for name in imports(path)
         if name.startswith("tests.") and name.rpartition(".")[2].startswith("test_")
     }
-    assert taken == SHARED
+    assert taken == set()

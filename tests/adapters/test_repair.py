@@ -17,8 +17,7 @@ from tests.adapters.callers import Caller, Web
 from tests.adapters.conversation import TOOLS, USER, gather
 from tests.adapters.events import DONE, EVENTS, call_event, event, raw
 from tests.core.harness import chunk
-from tests.core.repair.samples import Entry, chunks_of, differences, entries
-from tests.core.repair.test_quirks import EXCEPTIONS
+from tests.core.repair.samples import EXCEPTIONS, Entry, chunks_of, differences, entries
 
 HEALTHY = sorted((Path(__file__).parent / "data" / "healthy").glob("*.sse"))
 MODELS = ("m", "qwen3-coder", "gpt-oss-120b")

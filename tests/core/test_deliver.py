@@ -12,17 +12,10 @@ from batchwrap.core.moves.deliver import LocalAnswer
 from batchwrap.core.tools.find import find
 from batchwrap.options import Batching, Options
 from tests.core.harness import Bench, answer, call, completion, gather, ran, specs
-from tests.strategies import EDIT_FILE, GREP, READ_FILE
+from tests.core.samples import EDIT_REQUEST, EDIT_USER, TOOLS, edit
+from tests.strategies import READ_FILE
 
-TOOLS = [READ_FILE, EDIT_FILE, GREP]
-USER = {"role": "user", "content": "Mend a.py."}
-REQUEST: dict[str, Any] = {"model": "m", "messages": [USER], "tools": TOOLS}
 SINGLES = {single.name: single for single in find(specs(*TOOLS), Batching())}
-
-
-def edit(path: str, new: str) -> dict[str, Any]:
-    """Arguments of an edit."""
-    return {"path": path, "old_string": "x", "new_string": new}
 
 
 # Two edits of one file, which must not meet, and one of another.
@@ -42,14 +35,14 @@ class Session:
     def __init__(self, arguments: Any = None, name: str = "multi_edit", **options: Any) -> None:
         self.bench = Bench(Options(reminders=None, batching=Batching(**options)))
         made = {"role": "assistant", "tool_calls": [call("c", name, arguments or EDITS)]}
-        self.body = REQUEST
+        self.body = EDIT_REQUEST
         self.seen = self.bench.ask(self.body, completion(made))["choices"][0]["message"]
 
     def history(self, *results: str) -> list[dict[str, Any]]:
         """The history after the calls that were handed out, with these results."""
         given = results or ["done"] * len(self.seen["tool_calls"])
         made = zip(self.seen["tool_calls"], given, strict=True)
-        return [USER, *answer(self.seen, {one["id"]: text for one, text in made})]
+        return [EDIT_USER, *answer(self.seen, {one["id"]: text for one, text in made})]
 
     def next(self, messages: list[dict[str, Any]], **fields: Any) -> LocalAnswer | None:
         """The local answer to a request, if it gets one."""
@@ -141,7 +134,7 @@ def test_a_changed_history_goes_to_the_provider() -> None:
     """A history that was edited or compacted before the turn is not the one that we know."""
     session = Session()
     history = session.history()
-    assert session.next([{**USER, "content": "Mend b.py."}, *history[1:]]) is None
+    assert session.next([{**EDIT_USER, "content": "Mend b.py."}, *history[1:]]) is None
     assert session.next(history[1:]) is None
 
 
@@ -166,11 +159,11 @@ def test_single_calls_behind_a_failed_one(result: str, goes_on: bool) -> None:
     """The model's own single calls go on behind one that failed, not behind one that was denied."""
     bench = Bench(Options(reminders=None))
     made = [call(f"c{n}", "edit_file", edit("a.py", str(n))) for n in range(3)]
-    seen = bench.ask(REQUEST, completion({"role": "assistant", "tool_calls": made}))
+    seen = bench.ask(EDIT_REQUEST, completion({"role": "assistant", "tool_calls": made}))
     message = seen["choices"][0]["message"]
     assert edits(message["tool_calls"]) == [("a.py", "0")]
-    history = [USER, *answer(message, {message["tool_calls"][0]["id"]: result})]
-    local = bench.translator({**REQUEST, "messages": history}).local_answer()
+    history = [EDIT_USER, *answer(message, {message["tool_calls"][0]["id"]: result})]
+    local = bench.translator({**EDIT_REQUEST, "messages": history}).local_answer()
     assert (local is not None) == goes_on
     if local is not None:
         assert edits(handed(local)) == [("a.py", "1")]
@@ -182,7 +175,9 @@ def test_what_stands_before_a_failed_call_still_runs() -> None:
     paths = ["a.py", "a.py", "b.py", "b.py"]
     edits = [{"path": p, "old_string": str(n), "new_string": ""} for n, p in enumerate(paths)]
     made = {"tool_calls": [call("c", "multi_edit", {"files": edits})]}
-    history = bench.run(REQUEST, made, results=lambda one: "Error" if '"2"' in str(one) else "ok")
+    history = bench.run(
+        EDIT_REQUEST, made, results=lambda one: "Error" if '"2"' in str(one) else "ok"
+    )
     assert [given["old_string"] for _, given in ran(history)] == ["0", "2", "1"]
 
 
@@ -195,7 +190,7 @@ def test_a_shell(on_failure: Any, goes_on: bool) -> None:
     bench = Bench(Options(reminders=None, batching=batching))
     commands = [{"command": command} for command in ("make", "make test", "ls")]
     made = {"tool_calls": [call("c", "multi_bash", {"calls": commands})]}
-    body = {**REQUEST, "tools": tools}
+    body = {**EDIT_REQUEST, "tools": tools}
     history = bench.run(body, made, results=lambda one: "Error: 2" if "test" in str(one) else "ok")
     assert [given["command"] for _, given in ran(history)] == [
         *("make", "make test"),
@@ -217,9 +212,9 @@ def test_calls_that_models_make_up(name: str) -> None:
     ]
     key = "tool_uses" if name != "batch" else "calls"
     made = {"tool_calls": [call("c", name, {key: uses})]}
-    history = bench.run(REQUEST, made)
+    history = bench.run(EDIT_REQUEST, made)
     assert [tool for tool, _ in ran(history)] == ["read_file", "grep"]
-    sent = bench.request({**REQUEST, "messages": history})
+    sent = bench.request({**EDIT_REQUEST, "messages": history})
     assert sent is not None
     assert sent["messages"][1]["tool_calls"] == made["tool_calls"]
     assert "[3/3] not run" in sent["messages"][2]["content"]
@@ -283,7 +278,7 @@ def test_one_call_at_a_time() -> None:
     for fields, options in (({"parallel_tool_calls": False}, {}), ({}, {"delivery": "serial"})):
         bench = Bench(Options(reminders=None, batching=Batching(**options)))  # type: ignore[arg-type]
         made = {"tool_calls": [call("c", "multi_read", {"files": ["a.py", "b.py", "c.py"]})]}
-        history = bench.run({**REQUEST, **fields}, made)
+        history = bench.run({**EDIT_REQUEST, **fields}, made)
         assert [len(m["tool_calls"]) for m in history if m["role"] == "assistant"] == [1, 1, 1]
 
 
@@ -293,7 +288,7 @@ def test_all_at_once() -> None:
     bench = Bench(Options(reminders=None, batching=options))
     made = [("a.py", "1"), ("a.py", "2"), ("b.py", "1")]
     items = [{"path": path, "old_string": "0", "new_string": new} for path, new in made]
-    history = bench.run(REQUEST, {"tool_calls": [call("c", "multi_edit", {"files": items})]})
+    history = bench.run(EDIT_REQUEST, {"tool_calls": [call("c", "multi_edit", {"files": items})]})
     [turn] = [m for m in history if m["role"] == "assistant"]
     assert edits(turn["tool_calls"]) == made
 
@@ -308,7 +303,7 @@ def test_a_batch_above_the_cap() -> None:
     """More items than the cap go out in several waves; none is refused."""
     bench = Bench(Options(reminders=None, batching=Batching(max_items=2)))
     made = {"tool_calls": [call("c", "multi_read", {"files": ["a", "b", "c", "d", "e"]})]}
-    history = bench.run(REQUEST, made)
+    history = bench.run(EDIT_REQUEST, made)
     assert [len(m["tool_calls"]) for m in history if m["role"] == "assistant"] == [2, 2, 1]
 
 
@@ -345,7 +340,7 @@ def test_edits_wait_for_the_whole_call() -> None:
     batch = {"calls": [{"tool": "read_file", "arguments": {"path": "a"}}]}
     batch["calls"] += [{"tool": "edit_file", "arguments": edit("b", "1")}]
     text = call("c", "batch", batch)["function"]["arguments"]
-    translator = Bench().translator(REQUEST)
+    translator = Bench().translator(EDIT_REQUEST)
     translator.request()
 
     def feed(piece: str, **head: Any) -> list[str]:
@@ -426,8 +421,8 @@ def test_usage_of_the_last_prompt() -> None:
     bench = Bench(Options(reminders=None, batching=Batching(local_usage="last_prompt")))
     usage = {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}
     made = completion({"role": "assistant", "tool_calls": [call("c", "multi_edit", EDITS)]})
-    seen = bench.ask(REQUEST, {**made, "usage": usage})["choices"][0]["message"]
-    body = {**REQUEST, "messages": [USER, *answer(seen)]}
+    seen = bench.ask(EDIT_REQUEST, {**made, "usage": usage})["choices"][0]["message"]
+    body = {**EDIT_REQUEST, "messages": [EDIT_USER, *answer(seen)]}
     local = bench.translator(body).local_answer()
     assert local is not None
     assert local.completion()["usage"] == usage

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.recent import Recent
 from batchwrap.options import Batching, Options, Reminders
-from tests.core.harness import Bench, answer, call
-from tests.core.test_views import REQUEST
+from tests.core.harness import Bench, call
+from tests.core.samples import READ_REQUEST, singles
 from tests.strategies import turns
 
 OPTIONS = {
@@ -25,11 +25,11 @@ def requests(
     bench: Bench, spoken: list[tuple[dict[str, Any], Any]], says: list[bool]
 ) -> list[dict[str, Any]]:
     """The agent's requests in a conversation with these turns, some followed by a person."""
-    body, made = REQUEST, [REQUEST]
+    body, made = READ_REQUEST, [READ_REQUEST]
     for (message, _), is_answered in zip(spoken, says, strict=True):
         history = bench.run(body, copy.deepcopy(message))
         more = [{"role": "user", "content": "Go on."}] if is_answered else []
-        body = {**REQUEST, "messages": [*history, *more]}
+        body = {**READ_REQUEST, "messages": [*history, *more]}
         made.append(body)
     return made
 
@@ -59,19 +59,12 @@ def test_the_prefix_stays(spoken: Any, data: st.DataObject) -> None:
         before = sent["messages"]
 
 
-def singles(count: int) -> Messages:
-    """A conversation of single reads, its task first."""
-    task = {"role": "user", "content": " ".join(f"f{k}.py" for k in range(99))}
-    made = [call(f"c{k}", "read_file", {"path": f"f{k}.py"}) for k in range(count)]
-    return [task, *(m for one in made for m in answer({"tool_calls": [one]}))]
-
-
 def test_settled_messages_are_the_same_objects() -> None:
     """Only what is new since the last request is written."""
     bench = Bench()
-    bench.request({**REQUEST, "messages": singles(9)})
-    first = bench.request({**REQUEST, "messages": singles(10)})
-    second = bench.request({**REQUEST, "messages": singles(11)})
+    bench.request({**READ_REQUEST, "messages": singles(9)})
+    first = bench.request({**READ_REQUEST, "messages": singles(10)})
+    second = bench.request({**READ_REQUEST, "messages": singles(11)})
     assert first is not None
     assert second is not None
     same = [new is old for new, old in zip(second["messages"], first["messages"], strict=False)]
@@ -81,10 +74,10 @@ def test_settled_messages_are_the_same_objects() -> None:
 def test_an_edited_history_is_written_anew() -> None:
     """A message that changed is sent as it is now."""
     bench = Bench()
-    bench.request({**REQUEST, "messages": singles(10)})
+    bench.request({**READ_REQUEST, "messages": singles(10)})
     edited = singles(11)
     edited[2] = {**edited[2], "content": "(left out)"}
-    sent = bench.request({**REQUEST, "messages": edited})
+    sent = bench.request({**READ_REQUEST, "messages": edited})
     assert sent is not None
     assert sent["messages"][2]["content"] == "(left out)"
 
@@ -92,9 +85,9 @@ def test_an_edited_history_is_written_anew() -> None:
 def test_other_tools_are_an_offer_of_their_own() -> None:
     """A request with other tools is not written with what was settled for the first ones."""
     bench = Bench(OPTIONS["always"])
-    body = {**REQUEST, "messages": singles(4)}
+    body = {**READ_REQUEST, "messages": singles(4)}
     bench.request(body)
-    other = {**body, "tools": REQUEST["tools"][:1]}
+    other = {**body, "tools": READ_REQUEST["tools"][:1]}
     assert bench.request(other) == Bench(OPTIONS["always"]).request(other)
 
 
@@ -106,16 +99,16 @@ def test_memory_is_bounded() -> None:
         for message in messages:
             for made in message.get("tool_calls", ()):
                 made["id"] += f"_{number}"
-        bench.request({**REQUEST, "messages": messages})
+        bench.request({**READ_REQUEST, "messages": messages})
     assert len(bench.memory.frozen_prefixes) == 64
 
 
 def test_forgotten() -> None:
     """Another process writes the same conversation in the same way."""
-    body = {**REQUEST, "messages": singles(12)}
+    body = {**READ_REQUEST, "messages": singles(12)}
     bench = Bench(OPTIONS["always"])
     for length in range(1, 25):
-        bench.request({**REQUEST, "messages": body["messages"][:length]})
+        bench.request({**READ_REQUEST, "messages": body["messages"][:length]})
     settled = bench.request(body)
     bench.memory = Memory()
     assert bench.request(body) == settled
@@ -127,11 +120,11 @@ def test_ids_that_are_repeated() -> None:
     read = call("0", "read_file", {"path": "a.py"})
     several = call("1", "multi_read", {"files": [{"path": "b.py"}, {"path": "c.py"}]})
     spoken = [[read], [read, several], [read]]
-    history = REQUEST["messages"]
+    history = READ_REQUEST["messages"]
     for calls in spoken:
         made = {"role": "assistant", "tool_calls": calls}
-        history = bench.run({**REQUEST, "messages": history}, made)
-    sent = bench.request({**REQUEST, "messages": history})
+        history = bench.run({**READ_REQUEST, "messages": history}, made)
+    sent = bench.request({**READ_REQUEST, "messages": history})
     assert sent is not None
     turns = [one["tool_calls"] for one in sent["messages"] if one["role"] == "assistant"]
     assert turns == spoken

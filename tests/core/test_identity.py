@@ -14,8 +14,7 @@ from batchwrap.core.moves import ids
 from batchwrap.core.moves.results import CUT_OFF
 from batchwrap.options import Batching, Options, Reminders
 from tests.core.harness import Bench, answer, call, completion, ran
-from tests.core.test_deliver import REQUEST, USER, edit
-from tests.core.test_views import has_multi, key
+from tests.core.samples import EDIT_REQUEST, EDIT_USER, edit, has_multi, key
 from tests.strategies import turns
 from tests.work import assert_linear
 
@@ -42,11 +41,11 @@ class Agent:
     def __init__(self, bench: Bench, shorten: Callable[[str], str] = str) -> None:
         self.bench = bench
         self.shorten = shorten
-        self.messages: list[Message] = [USER]
+        self.messages: list[Message] = [EDIT_USER]
 
     def body(self) -> dict[str, Any]:
         """Its next request."""
-        return {**REQUEST, "messages": self.messages}
+        return {**EDIT_REQUEST, "messages": self.messages}
 
     def take(self, message: Message) -> None:
         """Run all calls of an answer."""
@@ -162,7 +161,7 @@ def test_results_by_id_whatever_stands_between(
             others.append(other)
             mixed.append(other)
         mixed.append(one)
-    agent.messages = [USER, first, *mixed]
+    agent.messages = [EDIT_USER, first, *mixed]
     for bench in (agent.bench, Bench(PLAIN)):
         agent.bench = bench
         sent = agent.sent()
@@ -199,7 +198,7 @@ def test_a_window_moves_on_while_calls_wait() -> None:
     done = list(ran(agent.messages))
     while (local := agent.local()) is not None:
         agent.take(local)
-        agent.messages = [USER, *agent.messages[-1 - len(local["tool_calls"]) :]]
+        agent.messages = [EDIT_USER, *agent.messages[-1 - len(local["tool_calls"]) :]]
         done += ran(agent.messages)
     assert len(done) == len(edits) + len(EDITS["files"])
     assert len(set(map(key, done))) == len(done)
@@ -311,10 +310,10 @@ def text_of(message: Message) -> str:
 @given(spoken=st.lists(turns(), min_size=1, max_size=4))
 def test_benign_changes_cancel_nothing(change: str, spoken: list[tuple[Message, Any]]) -> None:
     """What waits still comes, and the text of the prompt's beginning stays as it was."""
-    bench, history, before = Bench(NEVER), [USER], list[str]()
+    bench, history, before = Bench(NEVER), [EDIT_USER], list[str]()
     number = 0
     for message, means in spoken:
-        asked = CHANGES[change]({**REQUEST, "messages": history}, number)
+        asked = CHANGES[change]({**EDIT_REQUEST, "messages": history}, number)
         translator = bench.translator(asked)
         sent = [text_of(m) for m in (translator.request() or asked)["messages"]]
         if change not in ("a clock", "a note behind"):
@@ -326,7 +325,7 @@ def test_benign_changes_cancel_nothing(change: str, spoken: list[tuple[Message, 
         while True:
             history = [*history, *answer(answered)]
             number += 1
-            asked = CHANGES[change]({**REQUEST, "messages": history}, number)
+            asked = CHANGES[change]({**EDIT_REQUEST, "messages": history}, number)
             local = bench.translator(asked).local_answer()
             if local is None:
                 break
@@ -338,7 +337,7 @@ def test_benign_changes_cancel_nothing(change: str, spoken: list[tuple[Message, 
     "change",
     [
         {"model": "other"},
-        {"tools": REQUEST["tools"][:1]},
+        {"tools": EDIT_REQUEST["tools"][:1]},
         {"tool_choice": "none"},
         {"tool_choice": {"type": "function", "function": {"name": "grep"}}},
     ],
@@ -404,7 +403,7 @@ def test_a_forged_id_opens_nothing() -> None:
     [derived] = alice.messages[1]["tool_calls"]
     mallory = Agent(bench)
     guesses = [
-        (USER, {**derived, "function": {**derived["function"], "arguments": "{}"}}),
+        (EDIT_USER, {**derived, "function": {**derived["function"], "arguments": "{}"}}),
         ({"role": "user", "content": "What else was there?"}, derived),
     ]
     for prompt, forged in guesses:
@@ -422,7 +421,7 @@ def test_forged_calls_lose_no_result() -> None:
     ):
         calls = [call(ids.encode(one), "read_file", {"path": "a"}) for one in (first, second)]
         agent = Agent(Bench(PLAIN))
-        agent.messages = [USER, *answer(says(*calls))]
+        agent.messages = [EDIT_USER, *answer(says(*calls))]
         assert all(f"text of {n}" in told(agent.sent()) for n in (0, 1))
 
 
@@ -430,7 +429,7 @@ def test_a_small_request_stays_small() -> None:
     """A count that is forged costs a line, not thousands."""
     forged = ids.encode(ids.DerivedId("aB3d", ids.MOST_ITEMS - 1, ids.MOST_ITEMS, "r", "c"))
     agent = Agent(Bench(PLAIN))
-    agent.messages = [USER, *answer(says(call(forged, "read_file", {"path": "a"})))]
+    agent.messages = [EDIT_USER, *answer(says(call(forged, "read_file", {"path": "a"})))]
     assert len(json.dumps(agent.sent())) < 3 * len(json.dumps(agent.messages))
 
 
@@ -439,14 +438,14 @@ def test_thousands_of_turns(same: bool) -> None:
     """The work is linear in the history, whatever its ids say."""
 
     def steps(size: int) -> Any:
-        messages: list[Message] = [USER]
+        messages: list[Message] = [EDIT_USER]
         for number in range(size):
             nonce = "aaaa" if same else f"{number:04}"
             made = ids.encode(ids.DerivedId(nonce, number % 600, 0, "r", f"c{number // 600}"))
             messages += answer(says(call(made, "read_file", {"path": "a"})))
         bench = Bench(PLAIN)
-        bench.ask(REQUEST, completion(says(call("c", "multi_edit", EDITS))))  # not empty
-        yield bench.request({**REQUEST, "messages": messages})
+        bench.ask(EDIT_REQUEST, completion(says(call("c", "multi_edit", EDITS))))  # not empty
+        yield bench.request({**EDIT_REQUEST, "messages": messages})
 
     assert_linear(steps, 300)
 

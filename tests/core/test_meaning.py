@@ -16,19 +16,8 @@ from batchwrap.core.tools.tool_set import tool_set_of
 from batchwrap.options import Batching
 from benchmarks.distortions import Renderer
 from tests.core.harness import specs
-from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE, texts
+from tests.strategies import EDIT_FILE, GREP, READ_FILE, RUN, WRITE_FILE, batches
 
-RUN: dict[str, Any] = {
-    "type": "function",
-    "function": {
-        "name": "run",
-        "parameters": {
-            "type": "object",
-            "properties": {"command": {"type": "string"}},
-            "required": ["command"],
-        },
-    },
-}
 TOOLS = [READ_FILE, EDIT_FILE, WRITE_FILE, GREP, RUN]
 SINGLES = {tool.name: tool for tool in find(specs(*TOOLS), Batching())}
 BARRIERS = barriers(specs(*TOOLS), SINGLES)
@@ -41,62 +30,6 @@ OF_MULTI = {
     "multi_run": BARRIERS["run"],
 }
 
-# Contents that look like calls: whatever a file holds must never become one.
-_call_like = st.sampled_from(
-    [
-        '[{"tool": "run", "arguments": {"command": "rm -rf ."}}]',
-        '{"path": "b", "old_string": "x", "new_string": "y"}',
-        '{"calls": [{"tool": "run", "command": "x"}]}',
-        '["a.py", "b.py"]',
-        '"[]"',
-    ]
-)
-_paths = st.sampled_from(["a.py", "b.py", "src/c d.py"]) | texts.filter(bool)
-_contents = texts | _call_like
-_ranges = st.none() | st.integers(1, 10_000)
-
-
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in fields.items() if value is not None}
-
-
-CALLS = {
-    "read_file": st.builds(
-        lambda path, offset: _given({"path": path, "offset": offset}), _paths, _ranges
-    ),
-    "edit_file": st.builds(
-        lambda path, old, new: {"path": path, "old_string": old, "new_string": new},
-        _paths,
-        _contents,
-        _contents,
-    ),
-    "write_file": st.builds(
-        lambda path, content: {"path": path, "content": content}, _paths, _contents
-    ),
-    "grep": st.builds(
-        lambda pattern, path: _given({"pattern": pattern, "path": path}),
-        _contents,
-        st.none() | _paths,
-    ),
-}
-run_calls = st.builds(lambda command: {"command": command}, _contents)
-
-
-def of(tool: str, least: int = 1) -> st.SearchStrategy[list[tuple[str, dict[str, Any]]]]:
-    """Lists of calls of one tool."""
-    return st.lists(CALLS[tool].map(lambda given: (tool, given)), min_size=least, max_size=5)
-
-
-several = st.sampled_from(sorted(CALLS)).flatmap(of)
-mixed = st.lists(
-    st.one_of(
-        *(st.tuples(st.just(tool), strategy) for tool, strategy in CALLS.items()),
-        st.tuples(st.just("run"), run_calls),
-    ),
-    min_size=1,
-    max_size=5,
-)
-
 
 def meant(name: str, value: Any) -> list[tuple[str, Any] | None]:
     """The calls that a multi-call means; None in the place of one that means none."""
@@ -106,7 +39,7 @@ def meant(name: str, value: Any) -> list[tuple[str, Any] | None]:
     ]
 
 
-@given(several | mixed, st.randoms(use_true_random=False), st.sampled_from([0.05, 0.25, 0.5]))
+@given(batches, st.randoms(use_true_random=False), st.sampled_from([0.05, 0.25, 0.5]))
 def test_any_rendering(
     calls: list[tuple[str, dict[str, Any]]], draw: random.Random, rate: float
 ) -> None:

@@ -17,8 +17,7 @@ from tests.core.harness import (
     gather,
     ran,
 )
-from tests.core.test_frozen_prefix import singles
-from tests.core.test_views import REQUEST
+from tests.core.samples import READ_REQUEST, singles
 from tests.strategies import READ_FILE, READ_FILES
 
 NO_CACHE = Provider(caches_prompts=False)
@@ -34,7 +33,7 @@ def usage(cached: int | None) -> dict[str, Any]:
 
 def calls_sent(bench: Bench, messages: list[dict[str, Any]]) -> list[str]:
     """The names of the calls in the provider view of a conversation."""
-    sent = bench.request({**REQUEST, "messages": messages})
+    sent = bench.request({**READ_REQUEST, "messages": messages})
     assert sent is not None
     functions = [m["function"] for one in sent["messages"] for m in one.get("tool_calls", ())]
     return [function["name"] for function in functions]
@@ -68,7 +67,9 @@ def test_usage_shows_whether_prompts_are_cached(reported: list[Any], expected: i
     bench = Bench()
     for cached in reported:
         made = completion({"role": "assistant", "content": "ok"}, "stop")
-        bench.ask({**REQUEST, "messages": [AGAIN, DONE, AGAIN]}, {**made, "usage": usage(cached)})
+        bench.ask(
+            {**READ_REQUEST, "messages": [AGAIN, DONE, AGAIN]}, {**made, "usage": usage(cached)}
+        )
     assert len(calls_sent(bench, RUN)) == expected
 
 
@@ -77,7 +78,7 @@ def test_a_first_request_says_nothing_of_a_cache() -> None:
     bench = Bench()
     for _ in range(5):
         made = completion({"role": "assistant", "content": "ok"}, "stop")
-        bench.ask(REQUEST, {**made, "usage": usage(0)})
+        bench.ask(READ_REQUEST, {**made, "usage": usage(0)})
     assert len(calls_sent(bench, RUN)) == 3
 
 
@@ -94,7 +95,7 @@ def test_what_was_settled_stays() -> None:
 def test_an_offer_is_needed() -> None:
     """Without multi-tools on offer the history shows none."""
     batching = Batching(coalesce="always", offer="never")
-    body = {**REQUEST, "messages": RUN}
+    body = {**READ_REQUEST, "messages": RUN}
     assert Bench(Options(batching=batching)).request(body) is None
 
 
@@ -104,7 +105,7 @@ def parallel(*paths: str) -> dict[str, Any]:
     return {"role": "assistant", "content": "I look.", "tool_calls": made}
 
 
-NATIVE = {**REQUEST, "tools": [READ_FILE, READ_FILES]}
+NATIVE = {**READ_REQUEST, "tools": [READ_FILE, READ_FILES]}
 
 
 def streamed(bench: Bench, body: dict[str, Any], message: dict[str, Any]) -> dict[str, Any]:
@@ -121,7 +122,7 @@ def test_the_native_multi_tool() -> None:
     assert seen["tool_calls"] == expected
     assert seen["content"] == "I look."
     assert streamed(Bench(), NATIVE, parallel("a", "b"))["tool_calls"] == expected
-    history = [*REQUEST["messages"], *answer(seen)]
+    history = [*READ_REQUEST["messages"], *answer(seen)]
     sent = Bench().request({**NATIVE, "messages": history})
     assert sent is not None
     assert sent["messages"] == history
@@ -154,7 +155,7 @@ def test_switched_off() -> None:
 
 
 AHEAD = Options(batching=Batching(read_ahead=ReadAhead()), reminders=None)
-PROMPT = {**REQUEST, "messages": [{"role": "user", "content": "Compare a.py, b.py and c.py."}]}
+PROMPT = {**READ_REQUEST, "messages": [{"role": "user", "content": "Compare a.py, b.py and c.py."}]}
 
 
 @pytest.mark.parametrize("style", ["parallel", "first"])
@@ -217,12 +218,12 @@ def edits(bench: Bench, failed: int, start: int) -> list[dict[str, Any]]:
         path = json.loads(made["function"]["arguments"])["path"]
         return "Error: not found" if path in bad else "ok"
 
-    return bench.run(REQUEST, made, results=result)[1:]
+    return bench.run(READ_REQUEST, made, results=result)[1:]
 
 
 def max_items(bench: Bench, task: str) -> int:
     """The cap that a new conversation is offered."""
-    body = {**REQUEST, "model": "m", "messages": [{"role": "user", "content": task}]}
+    body = {**READ_REQUEST, "model": "m", "messages": [{"role": "user", "content": task}]}
     sent = bench.request(body)
     assert sent is not None
     items: int = sent["tools"][-1]["function"]["parameters"]["properties"]["calls"]["maxItems"]
@@ -232,14 +233,14 @@ def max_items(bench: Bench, task: str) -> int:
 def test_edits_that_fail_in_batches_halve_the_cap() -> None:
     """For conversations to come; batches that go well let it grow back by one."""
     bench = Bench()
-    history = list(REQUEST["messages"])
+    history = list(READ_REQUEST["messages"])
     for number in range(3):
         history += edits(bench, 2, number)
-        bench.request({**REQUEST, "messages": history})
+        bench.request({**READ_REQUEST, "messages": history})
     assert max_items(bench, "a") == 4
     for number in range(3, 5):
         history += edits(bench, 0, number)
-        bench.request({**REQUEST, "messages": history})
+        bench.request({**READ_REQUEST, "messages": history})
     assert max_items(bench, "b") == 5
 
 
@@ -247,11 +248,11 @@ def test_within_a_conversation_the_reminder_says_how_many() -> None:
     """The schema stays as it is; what is reminded of is the cap that errors have left."""
     options = Options(reminders=Reminders(every=1))
     bench = Bench(options)
-    history = list(REQUEST["messages"])
+    history = list(READ_REQUEST["messages"])
     for number in range(3):
         history += edits(bench, 2, number)
     history += [DONE, AGAIN]
-    sent = bench.request({**REQUEST, "messages": history})
+    sent = bench.request({**READ_REQUEST, "messages": history})
     assert sent is not None
     assert sent["messages"][-1]["content"].endswith("At most 4 at a time.]")
     calls = sent["tools"][-1]["function"]["parameters"]["properties"]["calls"]
@@ -262,20 +263,20 @@ def test_edits_that_fail_one_by_one_say_nothing_of_batches() -> None:
     """The cap is for batches that fail more often than single calls do."""
     bench = Bench()
     edit = {"path": "a.py", "old_string": "x", "new_string": "y"}
-    history = list(REQUEST["messages"])
+    history = list(READ_REQUEST["messages"])
     for number in range(12):
         made = {"tool_calls": [call(f"s{number}", "edit_file", edit)]}
         history += answer(made, {f"s{number}": "Error: not found"})
     for number in range(3):
         history += edits(bench, 2, number)
-        bench.request({**REQUEST, "messages": history})
+        bench.request({**READ_REQUEST, "messages": history})
     assert max_items(bench, "a") == 8
 
 
 def test_a_full_context_makes_batches_small() -> None:
     """Where little room is left, reads go out a few at a time, and stop when it is used up."""
     bench = Bench(Options(batching=Batching(context_tokens=20_000), reminders=None))
-    body = {**REQUEST, "messages": [{"role": "user", "content": "x" * 4 * 11_000}]}
+    body = {**READ_REQUEST, "messages": [{"role": "user", "content": "x" * 4 * 11_000}]}
     files = {"files": [{"path": f"{k}.py"} for k in range(6)]}
     message = {"role": "assistant", "tool_calls": [call("c", "multi_read", files)]}
     history = bench.run(body, message, results=lambda made: "y" * 4 * 3_000)
@@ -292,8 +293,8 @@ def test_held_calls_age() -> None:
     """What is held back is let go after a day; that costs the batch, and no more."""
     bench = Bench(Options(reminders=None, batching=Batching(max_items=2)))
     made = {"tool_calls": [call("c", "multi_read", {"files": ["a", "b", "c"]})]}
-    seen = bench.ask(REQUEST, completion(made))["choices"][0]["message"]
-    body = {**REQUEST, "messages": [*REQUEST["messages"], *answer(seen)]}
+    seen = bench.ask(READ_REQUEST, completion(made))["choices"][0]["message"]
+    body = {**READ_REQUEST, "messages": [*READ_REQUEST["messages"], *answer(seen)]}
     assert bench.translator(body).local_answer() is not None
     bench.now_s = 25 * 3_600.0
     assert bench.translator(body).local_answer() is None
@@ -307,7 +308,7 @@ def test_instead_is_taken_back_first() -> None:
     bench = Bench(Options(reminders=None, batching=Batching(offer="instead")))
 
     def offered(task: str) -> list[str]:
-        body = {**REQUEST, "messages": [{"role": "user", "content": task}]}
+        body = {**READ_REQUEST, "messages": [{"role": "user", "content": task}]}
         sent = bench.request(body) or body
         return [tool["function"]["name"] for tool in sent["tools"]]
 
@@ -315,7 +316,7 @@ def test_instead_is_taken_back_first() -> None:
         for _ in range(3):
             made = {"role": "assistant", "tool_calls": [call("c", "multi_read", "{}")]}
             bench.ask(
-                {**REQUEST, "messages": [{"role": "user", "content": "old"}]}, completion(made)
+                {**READ_REQUEST, "messages": [{"role": "user", "content": "old"}]}, completion(made)
             )
 
     assert offered("a") == ["grep", "multi_read", "multi_edit", "batch"]

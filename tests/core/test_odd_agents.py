@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from batchwrap.core.moves import ids
 from batchwrap.options import Batching, Options
 from tests.core.harness import Bench, completion, fragments, gather
-from tests.core.test_views import REQUEST
+from tests.core.samples import READ_REQUEST
 from tests.strategies import cuts, turns
 
 OPTIONS = Options(reminders=None, batching=Batching(coalesce="never"))
@@ -29,10 +29,10 @@ def answers(draw: st.DrawFn, calls: Messages) -> Messages:
 def handed_out(bench: Bench, message: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
     """The message in the agent view, plain or from a stream that is cut anywhere."""
     if data.draw(st.booleans()):
-        seen: dict[str, Any] = bench.ask(REQUEST, completion(message))["choices"][0]["message"]
+        seen: dict[str, Any] = bench.ask(READ_REQUEST, completion(message))["choices"][0]["message"]
         return seen
     pieces = [data.draw(cuts(made["function"]["arguments"])) for made in message["tool_calls"]]
-    seen = gather(bench.ask_streamed(REQUEST, fragments(message, pieces)))
+    seen = gather(bench.ask_streamed(READ_REQUEST, fragments(message, pieces)))
     del seen["finish_reason"]
     return {"role": "assistant", **seen}
 
@@ -49,7 +49,7 @@ def test_any_answers(turn: tuple[dict[str, Any], Any], data: st.DataObject) -> N
     seen = handed_out(bench, message, data)
     calls = seen.get("tool_calls") or []
     said = data.draw(answers(calls))
-    body = {**REQUEST, "messages": [*REQUEST["messages"], seen, *said]}
+    body = {**READ_REQUEST, "messages": [*READ_REQUEST["messages"], seen, *said]}
 
     local = bench.translator(body).local_answer()
     answered = {one["tool_call_id"] for one in said}
@@ -82,10 +82,10 @@ def test_a_turn_that_is_cut_out(turn: tuple[dict[str, Any], Any], data: st.DataO
     """A history of which the agent keeps a part is sent with what is left, in its order."""
     message, _ = turn
     bench = Bench(OPTIONS)
-    history = bench.run(REQUEST, message)
+    history = bench.run(READ_REQUEST, message)
     start = data.draw(st.integers(1, len(history)))
     kept = [history[0], *history[start:]]
-    sent = (bench.request({**REQUEST, "messages": kept}) or {"messages": kept})["messages"]
+    sent = (bench.request({**READ_REQUEST, "messages": kept}) or {"messages": kept})["messages"]
     texts = [one["content"] for one in kept if one["role"] == "tool"]
     whole = json.dumps(sent)
     places = [whole.find(json.dumps(text)[1:-1]) for text in texts]

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from batchwrap.core.moves import ids
 from benchmarks.distortions import Renderer
 from tests.core.harness import Bench, call, ran
-from tests.core.test_meaning import RUN, mixed, several
-from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE, cuts
+from tests.strategies import EDIT_FILE, GREP, READ_FILE, RUN, WRITE_FILE, batches, cuts
 
 REQUEST: dict[str, Any] = {
     "model": "m",
@@ -102,7 +101,7 @@ def test_one_meaning(name: str, arguments: Any, meant: list[Any]) -> None:
     assert result.startswith(f"[1/{len(meant)}] {meant[0][0]}")
 
 
-@given(several | mixed, st.randoms(use_true_random=False), st.data())
+@given(batches, st.randoms(use_true_random=False), st.data())
 def test_whole_and_streamed(calls: list[Any], draw: random.Random, data: st.DataObject) -> None:
     """Cut at any place, a call means what it means as a whole; nothing runs that was not meant."""
     rendered = Renderer(draw).render(calls)

@@ -21,30 +21,15 @@ from tests.core.harness import (
     gather,
     ran,
 )
-from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE, cuts, texts, turns
+from tests.core.samples import READ_REQUEST, has_multi, key
+from tests.strategies import READ_FILE, WRITE_FILE, cuts, texts, turns
 
-REQUEST: dict[str, Any] = {
-    "model": "m",
-    "messages": [{"role": "user", "content": "Read the files."}],
-    "tools": [READ_FILE, EDIT_FILE, GREP],
-}
 TWO = '{"files": [{"path": "a.py"}, {"path": "b.py", "offset": 3}]}'
 
 
 def whole(message: dict[str, Any], data: st.DataObject) -> list[list[str]]:
     """The arguments of each call of a message, cut anywhere."""
     return [data.draw(cuts(made["function"]["arguments"])) for made in message["tool_calls"]]
-
-
-def has_multi(message: dict[str, Any]) -> bool:
-    """Whether any of the model's calls is a multi-call."""
-    multis = ("multi_read", "multi_edit", "batch")
-    return any(made["function"]["name"] in multis for made in message["tool_calls"])
-
-
-def key(made: tuple[str, Any]) -> str:
-    """A call as a text that can be compared and counted."""
-    return json.dumps(made, sort_keys=True)
 
 
 @given(turns(), st.booleans(), st.sampled_from(["parallel", "first"]), st.data())
@@ -55,7 +40,7 @@ def test_every_call_runs_once(
     message, means = turn
     assume(style == "parallel" or has_multi(message))  # else it is the agent's own business
     pieces = None if plain else whole(message, data)
-    history = Bench().run(REQUEST, message, pieces=pieces, style=style)
+    history = Bench().run(READ_REQUEST, message, pieces=pieces, style=style)
     assert sorted(map(key, ran(history))) == sorted(map(key, means))
 
 
@@ -67,7 +52,7 @@ def test_conflicting_calls_keep_their_order(
     message, means = turn
     assume(has_multi(message))
     pieces = None if plain else whole(message, data)
-    history = Bench().run(REQUEST, message, pieces=pieces, style=style)
+    history = Bench().run(READ_REQUEST, message, pieces=pieces, style=style)
     waves = [
         [key(made) for made in ran([turn])] for turn in history if turn.get("role") == "assistant"
     ]
@@ -105,12 +90,12 @@ def test_fold_undoes_expand(
     assume(has_multi(message))
     bench = Bench(Options(reminders=None))
     history = bench.run(
-        REQUEST, message, pieces=None if plain else whole(message, data), style=style
+        READ_REQUEST, message, pieces=None if plain else whole(message, data), style=style
     )
     before = copy.deepcopy(history)
     if not known:
         bench = Bench(bench.options)
-    sent = bench.request({**REQUEST, "messages": history})
+    sent = bench.request({**READ_REQUEST, "messages": history})
     assert history == before
     assert sent is not None
     results = [message for message in sent["messages"] if message["role"] == "tool"]
@@ -139,13 +124,13 @@ def exchange(arguments: str = TWO, **changes: Any) -> tuple[Bench, list[dict[str
     bench = Bench(Options(reminders=None))
     calls = [call("c", "multi_read", arguments)]
     made = {"role": "assistant", "content": None, "tool_calls": calls, **changes}
-    seen = bench.ask(REQUEST, completion(made))["choices"][0]["message"]
-    return bench, [*REQUEST["messages"], *answer(seen)]
+    seen = bench.ask(READ_REQUEST, completion(made))["choices"][0]["message"]
+    return bench, [*READ_REQUEST["messages"], *answer(seen)]
 
 
 def provider_view(bench: Bench, history: list[dict[str, Any]], **fields: Any) -> Any:
     """The messages that the provider gets for a history."""
-    body = {**REQUEST, "messages": history, **fields}
+    body = {**READ_REQUEST, "messages": history, **fields}
     return (bench.request(body) or body)["messages"]
 
 
@@ -235,7 +220,7 @@ def test_provider_that_repeats_its_ids() -> None:
     """The same id in every turn never mixes two turns up."""
     bench, history = exchange()
     again = bench.ask(
-        {**REQUEST, "messages": history},
+        {**READ_REQUEST, "messages": history},
         completion({"role": "assistant", "tool_calls": [call("c", "multi_read", TWO)]}),
     )["choices"][0]["message"]
     both = provider_view(bench, [*history, *answer(again)])
@@ -270,7 +255,7 @@ def test_truncated_in_a_stream() -> None:
     """Items that were whole before the arguments broke off have been handed out."""
     made = {"content": "", "tool_calls": [call("c", "multi_read", "")]}
     pieces = [['{"files": [{"path": "a"}, {"pa']]
-    seen = gather(Bench().ask_streamed(REQUEST, fragments(made, pieces)))
+    seen = gather(Bench().ask_streamed(READ_REQUEST, fragments(made, pieces)))
     assert ran([{"role": "assistant", **seen}]) == [("read_file", {"path": "a"})]
 
 
@@ -283,7 +268,7 @@ def test_interleaved_calls_keep_their_order() -> None:
 
     seen = gather(
         Bench().ask_streamed(
-            REQUEST,
+            READ_REQUEST,
             [
                 part(0, '{"files": [{"path"', id="c0", name="multi_read"),
                 part(1, '{"files": [{"path": "c"', id="c1", name="multi_read"),
@@ -306,7 +291,7 @@ def test_interleaved_calls_keep_their_order() -> None:
 
 def test_items_come_while_the_model_writes() -> None:
     """An item is handed out before the multi-call is complete; the last id knows the count."""
-    translator = Bench().translator(REQUEST)
+    translator = Bench().translator(READ_REQUEST)
     translator.request()
     head = {**call("c", "multi_read", ""), "index": 0}
     assert translator.chunk(chunk({"tool_calls": [head]})) == []
@@ -335,7 +320,7 @@ def test_a_chunk_has_one_call_at_most(name: str) -> None:
         "content": "I begin.",
         "tool_calls": [{"index": 0, **call("c", name, {"files": items})}],
     }
-    asked = {**REQUEST, "tools": [READ_FILE, WRITE_FILE]}
+    asked = {**READ_REQUEST, "tools": [READ_FILE, WRITE_FILE]}
     chunks = Bench().ask_streamed(asked, [chunk(whole), chunk({}, "tool_calls")])
     deltas = [each["choices"][0]["delta"] for each in chunks]
     assert [len(delta.get("tool_calls", ())) for delta in deltas if delta] in (
@@ -352,18 +337,18 @@ def test_each_choice_on_its_own() -> None:
     made = {"role": "assistant", "tool_calls": [call("c", "multi_read", TWO)]}
     answered = completion(made)
     answered["choices"].append({"index": 1, "message": made, "finish_reason": "tool_calls"})
-    seen = Bench().ask(REQUEST, answered)
+    seen = Bench().ask(READ_REQUEST, answered)
     assert [len(choice["message"]["tool_calls"]) for choice in seen["choices"]] == [2, 2]
     one = {**chunk({"tool_calls": [{**call("c", "multi_read", TWO), "index": 0}]})["choices"][0]}
     both = {"choices": [one, {**one, "index": 1}]}
-    [streamed] = Bench().ask_streamed(REQUEST, [both], marked=None)
+    [streamed] = Bench().ask_streamed(READ_REQUEST, [both], marked=None)
     assert [len(choice["delta"]["tool_calls"]) for choice in streamed["choices"]] == [2, 2]
 
 
 def test_choices_that_are_none() -> None:
     """Something odd among the choices stays where it is."""
     made = completion({"role": "assistant", "tool_calls": [call("c", "multi_read", TWO)]})
-    seen = Bench().ask(REQUEST, {**made, "choices": [None, *made["choices"]]})
+    seen = Bench().ask(READ_REQUEST, {**made, "choices": [None, *made["choices"]]})
     assert seen["choices"][0] is None
     assert len(seen["choices"][1]["message"]["tool_calls"]) == 2
 
@@ -372,7 +357,7 @@ def test_usage_in_a_dropped_chunk_stays() -> None:
     """A chunk that carried only a part of a multi-call, and usage, keeps choice and usage."""
     head = {**call("c", "multi_read", ""), "index": 0}
     carried = {**chunk({"tool_calls": [head]}), "usage": {"total_tokens": 5}}
-    [seen] = Bench().ask_streamed(REQUEST, [carried])[:1]
+    [seen] = Bench().ask_streamed(READ_REQUEST, [carried])[:1]
     assert seen["usage"] == {"total_tokens": 5}
     assert seen["choices"][0]["delta"] == {}
 
@@ -398,7 +383,7 @@ def test_bodies_that_are_not_understood(body: dict[str, Any]) -> None:
 def test_switched_off() -> None:
     """Without batching neither view changes."""
     bench = Bench(Options(batching=None))
-    translator = bench.translator(REQUEST)
+    translator = bench.translator(READ_REQUEST)
     assert translator.request() is None
     made = completion({"role": "assistant", "tool_calls": [call("c", "multi_read", TWO)]})
     assert translator.response(made) is None
@@ -415,11 +400,11 @@ def test_never_offered_still_folds() -> None:
 @given(st.lists(texts.filter(bool), min_size=1, max_size=5))
 def test_ordinary_answers_are_untouched(said: list[str]) -> None:
     """An answer without a multi-call is the provider's own, chunk by chunk."""
-    translator = Bench().translator(REQUEST)
+    translator = Bench().translator(READ_REQUEST)
     translator.request()
     whole = completion({"role": "assistant", "content": "".join(said)}, "stop")
     assert translator.response(whole) is None
-    translator = Bench().translator(REQUEST)
+    translator = Bench().translator(READ_REQUEST)
     translator.request()
     assert all(translator.chunk(chunk({"content": text})) is None for text in said)
     single = {"index": 0, **call("c", "read_file", {"path": "a"})}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from batchwrap.core.moves import ids
 from batchwrap.options import Batching, Options, Repair
 from tests.core.harness import Bench, answer, call, chunk, completion, gather, ran
-from tests.core.test_deliver import REQUEST, USER, edit
+from tests.core.samples import EDIT_REQUEST, EDIT_USER, edit
 from tests.strategies import cuts, texts, turns
 
 PLAIN = Options(reminders=None)
@@ -77,7 +77,7 @@ def test_short_way(
     seen = []
     for short in (True, False):
         bench = Bench(replace(PLAIN, repair=repair))
-        out = bench.ask_streamed({**REQUEST, "model": model}, chunks, short=short)
+        out = bench.ask_streamed({**EDIT_REQUEST, "model": model}, chunks, short=short)
         seen.append((out, bench.tally.counts))
     assert seen[0] == seen[1]
 
@@ -88,9 +88,9 @@ def test_fragments_in_any_order(turn: tuple[dict[str, Any], Any], data: st.DataO
     message, means = turn
     bench = Bench(PLAIN)
     chunks = data.draw(interleaved(message["tool_calls"]))
-    seen = {"role": "assistant", "tool_calls": forms(bench.ask_streamed(REQUEST, chunks))}
-    history = [*REQUEST["messages"], *answer(seen)]
-    while local := bench.translator({**REQUEST, "messages": history}).local_answer():
+    seen = {"role": "assistant", "tool_calls": forms(bench.ask_streamed(EDIT_REQUEST, chunks))}
+    history = [*EDIT_REQUEST["messages"], *answer(seen)]
+    while local := bench.translator({**EDIT_REQUEST, "messages": history}).local_answer():
         history += answer(local.completion()["choices"][0]["message"])
     order = [json.dumps(made, sort_keys=True) for made in ran(history)]
     assert sorted(order) == sorted(json.dumps(made, sort_keys=True) for made in means)
@@ -102,17 +102,17 @@ def test_a_custom_call_behind_calls_that_wait(streamed: bool, data: st.DataObjec
     """It keeps its name and its input, to the byte, and goes back as it came."""
     bench, calls = Bench(PLAIN), [call("c", "multi_edit", EDITS), PATCH]
     if streamed:
-        made = forms(bench.ask_streamed(REQUEST, data.draw(interleaved(calls))))
+        made = forms(bench.ask_streamed(EDIT_REQUEST, data.draw(interleaved(calls))))
     else:
-        seen = bench.ask(REQUEST, completion({"role": "assistant", "tool_calls": calls}))
+        seen = bench.ask(EDIT_REQUEST, completion({"role": "assistant", "tool_calls": calls}))
         made = seen["choices"][0]["message"]["tool_calls"]
-    history = [USER, *answer({"role": "assistant", "content": None, "tool_calls": made})]
-    while local := bench.translator({**REQUEST, "messages": history}).local_answer():
+    history = [EDIT_USER, *answer({"role": "assistant", "content": None, "tool_calls": made})]
+    while local := bench.translator({**EDIT_REQUEST, "messages": history}).local_answer():
         history += answer(local.completion()["choices"][0]["message"])
     last = history[-2]["tool_calls"][0]
     assert (last["type"], last["custom"]) == ("custom", PATCH["custom"])
     for process in (bench, Bench(PLAIN)):
-        sent = process.request({**REQUEST, "messages": history})
+        sent = process.request({**EDIT_REQUEST, "messages": history})
         assert sent is not None
         assert [one for one in sent["messages"][1]["tool_calls"] if one["id"] == "p"] == [PATCH]
 
@@ -141,7 +141,7 @@ def test_the_models_own_calls_wait_where_they_conflict(
 ) -> None:
     """Two edits of one file never go out together, also where the model made them one by one."""
     bench = Bench(Options(reminders=None, batching=Batching(**options)))
-    message, body = own(*paths), {**REQUEST, **fields}
+    message, body = own(*paths), {**EDIT_REQUEST, **fields}
     pieces = [[made["function"]["arguments"]] for made in message["tool_calls"]]
     history = bench.run(body, message, pieces=pieces if streamed else None)
     assert [len(m["tool_calls"]) for m in history if m["role"] == "assistant"] == waves
@@ -160,20 +160,20 @@ def test_unknown_tools_are_the_agents_own_business(fields: dict[str, Any]) -> No
     """Subagents and the like run side by side, as the model called them."""
     calls = [call(f"c{n}", "task", {"prompt": str(n)}) for n in range(3)]
     made = completion({"role": "assistant", "tool_calls": calls})
-    assert Bench(PLAIN).ask({**REQUEST, **fields}, made) == made
+    assert Bench(PLAIN).ask({**EDIT_REQUEST, **fields}, made) == made
 
 
 def test_what_cannot_come_later_does_not_wait() -> None:
     """Of several choices only one goes on: nothing could be handed out later."""
     made = completion(own("a.py", "a.py"))
-    assert Bench(PLAIN).ask({**REQUEST, "n": 2}, made) == made
+    assert Bench(PLAIN).ask({**EDIT_REQUEST, "n": 2}, made) == made
 
 
 @pytest.mark.parametrize("cut", [False, True])
 def test_a_reader_that_stops_at_the_finish(cut: bool) -> None:
     """What is remembered does not wait for the end mark, nor for the finish of a message."""
     bench = Bench(PLAIN)
-    translator = bench.translator(REQUEST)
+    translator = bench.translator(EDIT_REQUEST)
     translator.request()
     reads = {"calls": [{"tool": "read_file", "arguments": {"path": "b.py"}}]}
     parts = [
@@ -184,8 +184,8 @@ def test_a_reader_that_stops_at_the_finish(cut: bool) -> None:
     made = [(part, translator.chunk(part)) for part in parts]
     seen = gather([new for part, news in made for new in ([part] if news is None else news)])
     assert len(seen["tool_calls"]) == (1 if cut else 2)
-    history = [USER, *answer({"role": "assistant", **seen})]
-    local = bench.translator({**REQUEST, "messages": history}).local_answer()
+    history = [EDIT_USER, *answer({"role": "assistant", **seen})]
+    local = bench.translator({**EDIT_REQUEST, "messages": history}).local_answer()
     assert (local is None) is cut
     derived = ids.decode(seen["tool_calls"][0]["id"])
     assert derived is not None
@@ -200,6 +200,6 @@ def test_late_fields_follow_the_first_call(data: st.DataObject, signature: str) 
     chunks = data.draw(interleaved([reads]))
     place = data.draw(st.integers(1, len(chunks) - 1))
     chunks.insert(place, chunk({"tool_calls": [{"index": 0, **signed}]}))
-    first, second = forms(Bench(PLAIN).ask_streamed(REQUEST, chunks))
+    first, second = forms(Bench(PLAIN).ask_streamed(EDIT_REQUEST, chunks))
     assert first["extra_content"] == signed["extra_content"]
     assert "extra_content" not in second

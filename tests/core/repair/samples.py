@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,14 @@ Entry = dict[str, Any]
 ENTRIES: list[Entry] = json.loads(
     (Path(__file__).parents[1] / "data" / "quirks.json").read_text(encoding="utf-8")
 )
+# Where we do otherwise than the entry says, and why.
+EXCEPTIONS = {
+    "end.idle-1": "the stream is silent and still open: time-outs are the HTTP client's, whose"
+    " own error reaches the caller. Once the connection ends, it is an incomplete stream",
+}
+_FACTS = {"retry": "retry", "status": "status", "limit": "limit", "requested": "requested"}
+_FACTS |= {"retry_after": "retry_after_s", "input": "input", "fixable": "hint"}
+_FACTS |= {"max_tokens_allowed": "max_tokens_allowed"}
 _STREAMS = ("sse_lines", "sse_chunks_b64")
 
 
@@ -288,3 +296,37 @@ def _recut(chunk: dict[str, Any], size: int) -> Any:
         last = at + size >= len(text)
         finish = choices[0].get("finish_reason") if last else None
         yield {**chunk, "choices": [{**choices[0], "delta": piece, "finish_reason": finish}]}
+
+
+def check(entry: Entry, pieces: list[bytes] | None = None) -> None:
+    """Play an entry with all repairs and compare."""
+    wanted, options = entry["expected_after_repair"], Repair.all()
+    if "alternative" in wanted:
+        rebuilt = play(entry, options, pieces)
+        assert rebuilt.error is None
+        alternative = {"kind": "message", "finish_reason": "tool_calls", **wanted["alternative"]}
+        assert differences(rebuilt.message, alternative) == []
+        options = replace(options, leaked_calls="off")
+    seen = play(entry, options, pieces)
+    if wanted["kind"] == "error":
+        _check_error(entry, wanted, seen)
+        return
+    assert seen.error is None
+    assert differences(seen.message, wanted) == []
+    assert seen.defects or "flag" not in wanted
+
+
+def _check_error(entry: Entry, wanted: dict[str, Any], seen: Any) -> None:
+    if entry["id"] in EXCEPTIONS:
+        assert seen.defects or seen.error
+        assert seen.message["tool_calls"] == []
+        return
+    told = [one for one in seen.defects if one["kind"] == wanted["error_class"]]
+    assert told, seen.defects
+    for name, ours in _FACTS.items():
+        assert name not in wanted or told[0].get(ours) == wanted[name], name
+    assert seen.error is not None
+    if "normalized_body" in wanted:
+        assert seen.error == wanted["normalized_body"]
+    if "partial_content" in wanted:
+        assert seen.message["content"] == wanted["partial_content"]

@@ -19,8 +19,7 @@ from batchwrap.core.repair.request.mend import mend
 from batchwrap.options import Repair
 from batchwrap.providers import rules_named
 from tests.core.harness import call
-from tests.core.repair.samples import Entry, chunks_of, play, recut
-from tests.core.repair.test_quirks import check
+from tests.core.repair.samples import Entry, check, chunks_of, play, recut
 
 _DATA = json.loads(
     (Path(__file__).parents[1] / "data" / "instances.json").read_text(encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ from batchwrap.options import Repair
 from tests.core.repair.samples import (
     ENTRIES,
     Entry,
+    check,
     chunks_of,
-    differences,
     entries,
     play,
     recut,
@@ -25,55 +24,13 @@ ANSWERS = entries("sse_lines", "sse_chunks_b64", "json_body", "raw_body", "http_
 STREAMS = entries("sse_lines", "sse_chunks_b64")
 ARGUMENTS = entries("args")
 READ_ONLY = ("read_file", "grep", "list_dir", "search_docs")
-# Where we do otherwise than the entry says, and why.
-EXCEPTIONS = {
-    "end.idle-1": "the stream is silent and still open: time-outs are the HTTP client's, whose"
-    " own error reaches the caller. Once the connection ends, it is an incomplete stream",
-}
 # A client that hangs up is an error of the HTTP library, which nothing of ours sees.
 ABRUPT = {entry["id"] for entry in ENTRIES if entry["sample"].get("close") == "abrupt"}
-_FACTS = {"retry": "retry", "status": "status", "limit": "limit", "requested": "requested"}
-_FACTS |= {"retry_after": "retry_after_s", "input": "input", "fixable": "hint"}
-_FACTS |= {"max_tokens_allowed": "max_tokens_allowed"}
 
 
 def names(entry: Entry) -> str:
     """The name of a test."""
     return str(entry["id"])
-
-
-def check(entry: Entry, pieces: list[bytes] | None = None) -> None:
-    """Play an entry with all repairs and compare."""
-    wanted, options = entry["expected_after_repair"], Repair.all()
-    if "alternative" in wanted:
-        rebuilt = play(entry, options, pieces)
-        assert rebuilt.error is None
-        alternative = {"kind": "message", "finish_reason": "tool_calls", **wanted["alternative"]}
-        assert differences(rebuilt.message, alternative) == []
-        options = replace(options, leaked_calls="off")
-    seen = play(entry, options, pieces)
-    if wanted["kind"] == "error":
-        _check_error(entry, wanted, seen)
-        return
-    assert seen.error is None
-    assert differences(seen.message, wanted) == []
-    assert seen.defects or "flag" not in wanted
-
-
-def _check_error(entry: Entry, wanted: dict[str, Any], seen: Any) -> None:
-    if entry["id"] in EXCEPTIONS:
-        assert seen.defects or seen.error
-        assert seen.message["tool_calls"] == []
-        return
-    told = [one for one in seen.defects if one["kind"] == wanted["error_class"]]
-    assert told, seen.defects
-    for name, ours in _FACTS.items():
-        assert name not in wanted or told[0].get(ours) == wanted[name], name
-    assert seen.error is not None
-    if "normalized_body" in wanted:
-        assert seen.error == wanted["normalized_body"]
-    if "partial_content" in wanted:
-        assert seen.message["content"] == wanted["partial_content"]
 
 
 @pytest.mark.parametrize("entry", ANSWERS, ids=names)
