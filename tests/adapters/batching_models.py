@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from batchwrap.lab import Call, Reply
+from batchwrap.options import Batching, ReadAhead, Reminders
 
 
 def scripted(*replies: Reply) -> Callable[[Any], Reply]:
@@ -71,3 +72,30 @@ def meant(replies: list[Reply]) -> list[tuple[str, Any]]:
 def edits_of(calls: list[tuple[str, Any]], path: str) -> list[Any]:
     """The edits of one file, in order."""
     return [given for name, given in calls if name == "edit_file" and given["path"] == path]
+
+
+def long_job() -> list[Reply]:
+    """Single reads, a batch beside a single call, edits of one file in a batch, and a search."""
+    edits = [{"tool": "edit_file", "arguments": edit("a.py", new)} for new in "12"]
+    batch = [*edits, {"tool": "read_file", "arguments": {"path": "a.py"}}]
+    reads = Call("multi_read", files({"path": "c.py"}, {"path": "d.py"}))
+    return [
+        Reply("Looking.", calls=(Call("read_file", {"path": "a.py"}),)),
+        Reply(calls=(Call("read_file", {"path": "b.py"}),)),
+        Reply(calls=(reads, Call("read_file", {"path": "e.py"}))),
+        Reply("Now.", calls=(Call("batch", {"calls": batch}),)),
+        Reply(calls=(Call("grep", {"pattern": "x"}),)),
+    ]
+
+
+# Options that change how a conversation is written or delivered, and what local answers they need.
+OPTIONS: dict[str, tuple[dict[str, Any], int]] = {
+    "coalesce": ({"batching": Batching(coalesce="always")}, 2),
+    "instead": ({"batching": Batching(offer="instead")}, 2),
+    "as the user": ({"reminders": Reminders(placement="user")}, 2),
+    "as the system": ({"reminders": Reminders(placement="system")}, 2),
+    "read ahead": ({"batching": Batching(read_ahead=ReadAhead(sources=("prompt",)))}, 2),
+    "approvals": ({"batching": Batching(approvals=True)}, 2),
+    "serial": ({"batching": Batching(delivery="serial")}, 4),
+    "at once": ({"batching": Batching(delivery="at_once")}, 0),
+}

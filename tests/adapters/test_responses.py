@@ -15,11 +15,13 @@ import batchwrap
 from batchwrap.lab import Call, Lab, Raw, Reply
 from batchwrap.options import Batching
 from tests.adapters.batching_models import (
+    OPTIONS,
     PATHS,
     conversations,
     edit,
     edits_of,
     files,
+    long_job,
     meant,
     scripted,
 )
@@ -269,6 +271,21 @@ def test_a_refused_rewrite(serve: Any, opened: Any, stream: bool) -> None:
     agent = opened(lab, stream=stream)
     agent.run()
     assert [len(request.json["tools"]) for request in lab.journal] == [6, 3]
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option(serve: Any, opened: Any, stream: bool, name: str) -> None:
+    """Whatever is asked for, each call runs, and the provider takes every request."""
+    options, local_answers = OPTIONS[name]
+    lab = serve(scripted(*long_job()))
+    agent = opened(lab, stream=stream, **options)
+    agent.run()
+    wanted = meant(long_job())
+    assert [call for call in wanted if call not in agent.ran] == []
+    assert edits_of(agent.ran, "a.py") == edits_of(wanted, "a.py")
+    assert [request.status for request in lab.journal] == [200] * (len(long_job()) + 1)
+    stats = batchwrap.stats(agent.client)
+    assert (stats.local_answers, stats.failed_open, stats.internal_errors) == (local_answers, 0, 0)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -18,6 +18,7 @@ from batchwrap.core.formats.messages import Block, Body, blocks_of
 from batchwrap.core.formats.messages.calls import is_call, read_fragment, write_fragment
 
 _START, _DELTA, _STOP = "content_block_start", "content_block_delta", "content_block_stop"
+_ENDS = ("message_delta", "message_stop")
 _CUT = "max_tokens"
 _SILENT = frozenset({"message_start", "ping", _STOP})
 _NO_USAGE = {"input_tokens": 0, "output_tokens": 0}
@@ -169,6 +170,7 @@ class MessagesStream:
         self._newest: dict[object, int] = {}  # the newest block under each index of the provider
         self._next = 0  # index of the agent's next block
         self._calls = 0  # that the agent has got
+        self._is_over = False
 
     def deltas(self, event: Body) -> list[Delta]:
         """What an event adds: a part of a call, or the end of the answer."""
@@ -183,7 +185,8 @@ class MessagesStream:
             is_bare = not block.text  # a call without arguments
             part = Fragment(index, text="{}", source=(index, None))
             return [Delta(0, [part] if is_bare else [])]
-        if kind == "message_delta":
+        if kind in _ENDS and not self._is_over:  # some servers leave the first of them out
+            self._is_over = True
             delta = event.get("delta")
             reason = delta.get("stop_reason") if isinstance(delta, dict) else None
             return [Delta(0, is_over=True, is_cut=reason == _CUT)]
@@ -227,7 +230,7 @@ class MessagesStream:
         is_of_block = kind in (_START, _DELTA, _STOP)
         block = self._blocks.get(self._number(event)) if is_of_block else None
         if block is None:
-            if kind == "message_delta":
+            if kind in _ENDS:
                 return self._over(event, out)
             return [*out, event] if out else None
         if block.is_call:
