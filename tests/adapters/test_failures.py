@@ -65,7 +65,7 @@ def test_refusals_of_any_library(serve: Serve, ask: Callable[..., Any]) -> None:
     """Status and `Retry-After` are found wherever a library keeps them."""
     running = serve(REFUSED, REFUSED, END)
 
-    @batchwrap.batched
+    @batchwrap.batched(throttle=Throttle(clock=ManualClock()))
     def complete(**body: Any) -> Any:
         return ask(running, **body)
 

@@ -80,7 +80,8 @@ def test_a_dead_key_leaves_the_pool(caller: Caller, by_key: Any, name: str, stre
     """The request goes out with another key at once, and the next ones do not try the dead one."""
     lab = by_key(lambda key: DEAD[name] if key == "dead" else None)
     client = batchwrap.wrap(
-        caller.open(lab, max_retries=1), throttle=Throttle(keys=["dead", "good"], max_wait_s=60)
+        caller.open(lab, max_retries=1),
+        throttle=Throttle(keys=["dead", "good"], max_wait_s=60, clock=ManualClock()),
     )
     for n in range(8):
         messages = [{"role": "user", "content": f"Question {n}"}]
@@ -175,7 +176,8 @@ LONG = {
 def test_hours_are_not_waited_for(caller: Caller, serve: Any, name: str) -> None:
     """A limit that resets in hours fails at once, with the provider's error, sent once each."""
     lab = serve(lambda request: LONG[name])
-    client = batchwrap.wrap(caller.open(lab, max_retries=2))
+    throttle = Throttle(clock=ManualClock())
+    client = batchwrap.wrap(caller.open(lab, max_retries=2), throttle=throttle)
     for _ in range(3):
         with pytest.raises(openai.RateLimitError) as caught:
             caller.ask(client)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
+from typing import Any, Literal
 
+import httpx2
 import pytest
 
+import batchwrap
+from batchwrap import Limit, Throttle
+from batchwrap.lab import Lab, RateLimit, Reply
+from batchwrap.lab.tokenizing import Tokens
+from batchwrap.testing import ManualClock
 from benchmarks import rates
-from benchmarks.crowd import LARGEST, SMALLEST, jobs
+from benchmarks.crowd import LARGEST, MINUTE_S, REQUESTS, SMALLEST, TOKENS, jobs
 from benchmarks.rates import by_limiter, by_store, store
 from benchmarks.throttle import Outcome, Scene, play, row
 
@@ -42,6 +50,50 @@ def test_nothing_is_lost(scene: Scene) -> None:
     assert (outcome.lost, outcome.failed) == (0, 0)
     assert outcome.refusals <= 8
     assert outcome.large < 4
+
+
+class CountsOtherwise(Tokens):
+    """Counts a prompt as the request of a job says."""
+
+    def prompt(self, body: dict[str, Any]) -> int:
+        """Up to 30 % more or less than the text has."""
+        return int(body["user"].split()[1])
+
+
+def test_without_headers() -> None:
+    """Beside a provider that says nothing of its limits, its refusals are enough to keep them.
+
+    One request after the other on a clock that only waits move, so that no machine is too slow
+    for it. `make benchmark-throttle` plays a crowd beside such a provider.
+    """
+    clock, work = ManualClock(), jobs(120, seed=1)
+    limits: dict[Literal["tokens", "requests"], int] = {"tokens": TOKENS, "requests": REQUESTS}
+    throttle = Throttle(
+        limits=[Limit(kind, amount, MINUTE_S) for kind, amount in limits.items()],
+        max_wait_s=3_600,
+        clock=clock,
+    )
+    with (
+        Lab(
+            lambda body: Reply(" x" * int(body["user"].split()[2])),
+            limits=[RateLimit(kind, amount, MINUTE_S) for kind, amount in limits.items()],
+            dialect="headerless",
+            tokens=CountsOtherwise("o200k_base"),
+            tokens_per_s=math.inf,
+            ttft_s=0,
+            clock=clock,
+        ) as lab,
+        httpx2.Client() as bare,
+    ):
+        client = batchwrap.wrap(bare, throttle=throttle, batching=None, reminders=None, repair=None)
+        for job in work:
+            answer = client.post(f"{lab.base_url}/chat/completions", json=job.request)
+            assert answer.status_code == 200
+    assert lab.round_trips == len(work)
+    assert lab.refusals <= 8
+    # A full bucket, and what flows in while the clock runs, is all that the provider lets through.
+    asked = sum(job.size for job in work)
+    assert TOKENS < asked <= TOKENS * (1 + clock.passed_s / MINUTE_S) + LARGEST
 
 
 @pytest.mark.thorough
