@@ -41,7 +41,10 @@ def test_bounds() -> None:
     ]
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize(
+    "style",
+    [pytest.param(one, marks=() if one == "parallel" else pytest.mark.thorough) for one in STYLES],
+)
 @pytest.mark.parametrize("source", SOURCES)
 def test_replay(stage: Stage, source: str, style: Style) -> None:
     """Each call runs once and in order; never more round trips; nearly the careful bound."""
@@ -54,6 +57,7 @@ def test_replay(stage: Stage, source: str, style: Style) -> None:
     assert total.saved(1.0) >= 0.9 * sum(result.careful for result in results)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("style", STYLES)
 def test_reckless(stage: Stage, style: Style) -> None:
     """A model that batches across failures has what was cancelled run later, once."""

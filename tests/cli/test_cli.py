@@ -263,8 +263,8 @@ def test_folders_in_use_are_refused(tmp_path: Path) -> None:
         ("rich", "cli", ["demo"]),
         ("openai", "openai", ["demo"]),
         ("starlette", "lab", ["demo"]),
-        ("openai", "openai", ["eval", "--lab"]),
-        ("starlette", "lab", ["eval", "--lab"]),
+        pytest.param("openai", "openai", ["eval", "--lab"], marks=pytest.mark.thorough),
+        pytest.param("starlette", "lab", ["eval", "--lab"], marks=pytest.mark.thorough),
         ("matplotlib", "plot", ["demo", "--plot", "x.png"]),
     ],
 )
