@@ -1,4 +1,4 @@
-"""How the tests are laid out: what their modules import, and what runs with which SDK."""
+"""How the tests are laid out: where they stand, what they import, and what runs with which SDK."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "tests").rglob("*.py"))
 # Environments of their own, a page for type checkers, and bodies that any SDK sends alike.
 ONCE = ("frameworks", "fuzz", "proxy", "sdks", "typing")
+
+# Folders of tests that belong to no part of the package.
+APART = {
+    *("benchmarks", "docs", "frameworks", "fuzz", "package", "proxy", "sdks", "serve/agents"),
+    *("transparency", "typing"),
+}
 
 
 def imports(path: Path) -> set[str]:
@@ -48,3 +54,13 @@ def test_helpers_stand_apart() -> None:
         if name.startswith("tests.") and name.rpartition(".")[2].startswith("test_")
     }
     assert taken == set()
+
+
+def test_folders_are_those_of_the_package() -> None:
+    """Who looks for the tests of a part of the package finds them under its name."""
+    folders = {path.parent.relative_to(ROOT / "tests").as_posix() for path in MODULES}
+    assert folders >= APART
+    assert [one for one in folders - APART if not (ROOT / "batchwrap" / one).is_dir()] == []
+    # A part of the core that has parts of its own has its tests in as many folders.
+    parts = {path.parent.name for path in (ROOT / "batchwrap" / "core").glob("*/__init__.py")}
+    assert parts <= {one.removeprefix("core/") for one in folders}

@@ -21,7 +21,7 @@ from batchwrap.errors import ConfigError, StoreRefused, StoreUnavailable
 from batchwrap.options import Limit
 from batchwrap.throttle.stores import BookLine, Store, TokenTotals, open_store
 from batchwrap.throttle.stores.sqlite import SqliteStore
-from tests.core.accounts import CONTINUOUS, FIXED, ROLLING, RUNNING, START, STEPS, Account
+from tests.core.limits.accounts import CONTINUOUS, FIXED, ROLLING, RUNNING, START, STEPS, Account
 
 LIMITS = (RUNNING, CONTINUOUS, FIXED, ROLLING)
 METERS = meters(LIMITS)

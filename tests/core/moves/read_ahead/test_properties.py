@@ -15,8 +15,8 @@ from batchwrap.core.moves import ids
 from batchwrap.core.moves.read_ahead import hit_rate, next_reads
 from batchwrap.core.tools.multi import AHEAD
 from batchwrap.options import AheadSource, ReadAhead
-from tests.core.ahead.conversations import SINGLES, added, paths, read, turn, user
 from tests.core.harness import entries
+from tests.core.moves.read_ahead.conversations import SINGLES, added, paths, read, turn, user
 from tests.strategies import texts
 
 HOSTILE = """../../etc/passwd /etc/shadow /etc/x.conf .ssh/id_rsa ~/.ssh/config.txt id_rsa.txt

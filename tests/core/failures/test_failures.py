@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import batchwrap
 from batchwrap.core.failures import ResultStatus, looks_failed, status_of
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 # Texts of agents, with their source; some as remembered from use. The last group is made.
 FAILED: list[dict[str, str]] = json.loads((DATA / "failed_results.json").read_text("utf-8"))
 # Confirmations, source, documentation, logs, search results, test reports, JSON, command output.

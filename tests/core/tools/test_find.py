@@ -21,7 +21,7 @@ def tool(
     return {"type": "function", "function": {"name": name, "parameters": parameters}}
 
 
-DIALECTS = json.loads((Path(__file__).parent / "dialects.json").read_text())
+DIALECTS = json.loads((Path(__file__).parents[1] / "dialects.json").read_text())
 
 
 @pytest.mark.parametrize("entry", DIALECTS, ids=lambda entry: f"{entry['agent']}-{entry['name']}")

@@ -11,7 +11,7 @@ from batchwrap.core.limits.account import ARRIVAL_S, MIN_WAIT_S, TTL_S
 from batchwrap.core.limits.state import Admission, Place, Seen
 from batchwrap.core.limits.windows import meters
 from batchwrap.options import Limit
-from tests.core.accounts import (
+from tests.core.limits.accounts import (
     CONTINUOUS,
     FIXED,
     MODES,

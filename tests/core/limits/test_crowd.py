@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from batchwrap.core.limits.account import MAX_PATIENCE, PATIENCE
 from batchwrap.options import Limit
-from tests.core.accounts import Account
+from tests.core.limits.accounts import Account
 
 
 def refused(one: Account, ticket: str, seconds: float = 1.0) -> None:

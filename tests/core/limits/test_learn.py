@@ -4,7 +4,7 @@ import pytest
 
 from batchwrap.core.limits.state import Seen
 from batchwrap.options import Limit
-from tests.core.accounts import CONTINUOUS, FIXED, MODES, ROLLING, Account
+from tests.core.limits.accounts import CONTINUOUS, FIXED, MODES, ROLLING, Account
 
 
 def lone(remaining: float, *, capacity: float | None = 600, reserved: float = 100) -> Account:

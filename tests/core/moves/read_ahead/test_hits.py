@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.read_ahead import hit_rate, kept
-from tests.core.ahead.conversations import paths, read, turn, user
 from tests.core.harness import call, entries
+from tests.core.moves.read_ahead.conversations import paths, read, turn, user
 from tests.strategies import texts
 
 

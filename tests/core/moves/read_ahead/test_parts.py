@@ -8,10 +8,10 @@ import pytest
 
 from batchwrap.core.tools.find import find
 from batchwrap.options import Batching
-from tests.core.ahead.conversations import added, lines, read, turn
 from tests.core.harness import call, specs
+from tests.core.moves.read_ahead.conversations import added, lines, read, turn
 
-DIALECTS = json.loads((Path(__file__).parents[1] / "dialects.json").read_text())
+DIALECTS = json.loads((Path(__file__).parents[2] / "dialects.json").read_text())
 
 
 def test_the_next_part() -> None:

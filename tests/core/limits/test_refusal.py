@@ -20,7 +20,7 @@ from batchwrap.providers import provider_files, provider_named
 NOW = 1_790_000_000.0
 # Errors as they were published or measured; "sources" are the keys of the table of providers.
 CASES: list[dict[str, Any]] = json.loads(
-    (Path(__file__).parent / "data" / "refusals.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[1] / "data" / "refusals.json").read_text(encoding="utf-8")
 )
 
 JSON = st.recursive(

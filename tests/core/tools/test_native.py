@@ -20,7 +20,7 @@ from batchwrap.options import Batching, Tool
 from tests.core.harness import call, chunk, gather, specs
 from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE, cuts, texts
 
-DIALECTS = json.loads((Path(__file__).parent / "dialects.json").read_text())
+DIALECTS = json.loads((Path(__file__).parents[1] / "dialects.json").read_text())
 STRING: dict[str, Any] = {"type": "string"}
 NUMBER: dict[str, Any] = {"type": "integer"}
 PATHS: dict[str, Any] = {"type": "array", "items": STRING}

@@ -8,8 +8,8 @@ from batchwrap.core.formats.chat.calls import read_call
 from batchwrap.core.moves.read_ahead import next_reads
 from batchwrap.core.tools.find import SingleTool, find
 from batchwrap.options import Batching, ReadAhead
-from tests.core.ahead.conversations import SINGLES, added, paths, read, turn, user
 from tests.core.harness import call, entries, specs
+from tests.core.moves.read_ahead.conversations import SINGLES, added, paths, read, turn, user
 
 
 @pytest.mark.parametrize(
