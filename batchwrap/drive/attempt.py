@@ -29,6 +29,13 @@ class Attempt:
         self._admission = admission
         self._on_end = [on_end]
 
+    @property
+    def api_key(self) -> str | None:
+        """The key to send with; None for the agent's own."""
+        with self.exchange.guard.step("admit"):
+            return self._admission.api_key
+        return None
+
     def streams(self) -> AbstractContextManager[None]:
         """The answer is handed out in pieces; each is awaited inside of what is returned."""
         with self.exchange.guard.step("settle"):

@@ -94,7 +94,7 @@ def run(  # noqa: C901  # one case for each action
                     action = exchange.reserved(admission.waited_s)
                 case actions.Send(body):
                     with exchange.sending():
-                        incoming = send(body, admission.api_key)
+                        incoming = send(body, attempt.api_key)
                     attempt.arrived()
                     action = exchange.received(incoming.head, time.time())
                     attempt.learn()

@@ -115,7 +115,7 @@ async def run(  # noqa: C901  # one case for each action
                     action = exchange.reserved(admission.waited_s)
                 case actions.Send(body):
                     with exchange.sending():
-                        incoming = await send(body, admission.api_key)
+                        incoming = await send(body, attempt.api_key)
                     attempt.arrived()
                     action = exchange.received(incoming.head, time.time())
                     attempt.learn()

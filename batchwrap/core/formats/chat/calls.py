@@ -61,8 +61,9 @@ def write_call(call: Call) -> chat.ToolCall:
     if call.source is not None:
         raw: chat.ToolCall = call.source
         return raw
-    held = {"name": call.name, _FORMS[call.form]: call.arguments} if call.is_whole else {}
-    return {"id": call.call_id, "type": call.form, call.form: {**held, **call.inner}, **call.extras}
+    held = {"name": call.name, _FORMS[call.form]: call.arguments}
+    held = {name: text for name, text in held.items() if text or call.is_whole}
+    return {"id": call.call_id, "type": call.form, call.form: {**call.inner, **held}, **call.extras}
 
 
 def write_fragment(part: Fragment, *, numbered: bool = True) -> chat.ToolCall:
@@ -83,7 +84,7 @@ def write_fragment(part: Fragment, *, numbered: bool = True) -> chat.ToolCall:
     held = {"name": part.name, _FORMS[form]: part.text}
     held = {name: value for name, value in held.items() if value is not None}
     if held or part.inner:
-        made[form] = {**held, **part.inner}
+        made[form] = {**part.inner, **held}
     return {**made, **part.extras}
 
 
