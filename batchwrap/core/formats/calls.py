@@ -6,7 +6,8 @@ A call is more than id, name and arguments. Providers add fields of their own (G
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -218,6 +219,31 @@ class Written:
     def extras(self) -> Mapping[str, Any]:
         """Its fields beside those that every call has."""
         return self._extras
+
+
+def in_places(listed: list[Any], own: Sequence[Any], made: Sequence[Any]) -> list[Any]:
+    """A content with other calls, each where the one stood that it came from.
+
+    What was made of a call stands between those that stayed as they were.
+
+    Args:
+        listed: the content.
+        own: the calls in it.
+        made: what stands there instead; a call that stays is the same object.
+
+    Returns:
+        The content itself where all of them stay.
+    """
+    if len(own) == len(made) and all(a is b for a, b in zip(own, made, strict=True)):
+        return listed
+    known, waiting, new = {id(call) for call in own}, deque(made), list[Any]()
+    for part in listed:
+        if id(part) not in known:
+            new.append(part)
+            continue
+        while waiting and (waiting[0] is part or id(waiting[0]) not in known):
+            new.append(waiting.popleft())
+    return [*new, *waiting]
 
 
 def canonical_json(text: str) -> str:

@@ -247,3 +247,30 @@ def test_almost_compatible_streams(name: str) -> None:
             texts[event["index"]] += event["delta"].get("partial_json", "")
     assert [json.loads(text)["path"] for text in texts[1:]] == PATHS
     assert exchange.tally.counts["internal_errors"] == 0
+
+
+@pytest.mark.parametrize("name", [name for name in QUIRKS if name != "no stops"])
+@pytest.mark.parametrize("place", range(len(STREAM)))
+def test_almost_compatible_streams_broken_off(name: str, place: int) -> None:
+    """After a mistake of ours the blocks still agree, and nothing is handed out twice."""
+    exchange = begun()
+    pipe, out = EventPipe(exchange), b""
+    for number, event in enumerate(QUIRKS[name]):
+        if number == place:
+            exchange.break_off()
+        out += pipe.feed(sse.render(orjson.dumps(event), event["type"]))
+    told = [orjson.loads(sse.data_of(e)) for e in sse.Splitter().feed(out + pipe.finish())]
+    starts = [e for e in told if e["type"] == "content_block_start"]
+    assert [e["index"] for e in starts] == list(range(len(starts)))
+    texts = [""] * len(starts)
+    for event in told:
+        if event["type"] == "content_block_delta":
+            texts[event["index"]] += event["delta"].get("partial_json", "")
+    read = [
+        file["path"]
+        for text in texts[1:]
+        for given_one in [json.loads(text)]
+        for file in given_one.get("files", [given_one])
+    ]
+    assert read in (PATHS, ["a.py", "c.py"]), "of a call that was taken apart the rest is missing"
+    assert starts[0]["content_block"]["type"] == "text"

@@ -223,6 +223,18 @@ STREAM: list[dict[str, Any]] = [
     {"type": "response.completed", "response": {"id": "r", "output": ITEMS}},
 ]
 LAST = "response.completed"
+
+
+def at_their_end(event: dict[str, Any]) -> dict[str, Any]:
+    """The event that ends a call, with its arguments in another way than its pieces had them."""
+    wide = json.dumps({"files": [{"path": "a.py"}, {"path": "b.py"}]}, indent=4)
+    if event.get("arguments") == FILES:
+        return {**event, "arguments": wide}
+    if event.get("item", {}).get("arguments") == FILES:
+        return {**event, "item": {**event["item"], "arguments": wide}}
+    return event
+
+
 QUIRKS: dict[str, list[dict[str, Any]]] = {
     "no numbers": STREAM,
     "no deltas": [e for e in STREAM if not e["type"].endswith(".delta")],
@@ -230,6 +242,7 @@ QUIRKS: dict[str, list[dict[str, Any]]] = {
     "only ends": [e for e in STREAM if e["type"] in ("response.output_item.done", LAST)],
     "no indices": [{k: v for k, v in e.items() if k != "output_index"} for e in STREAM],
     "odd indices": [{**e, "output_index": [1]} if "output_index" in e else e for e in STREAM],
+    "other arguments at their end": [at_their_end(e) for e in STREAM],
     "the same index": [{**e, "output_index": 0} if "output_index" in e else e for e in STREAM],
 }
 
@@ -246,6 +259,26 @@ def test_almost_compatible_streams(name: str) -> None:
     assert reads_in([e["item"] for e in done]) == PATHS
     assert told[-1]["response"]["output"] == [e["item"] for e in done]
     assert exchange.tally.counts["internal_errors"] == 0
+
+
+@pytest.mark.parametrize("name", QUIRKS)
+@pytest.mark.parametrize("place", range(len(STREAM)))
+def test_almost_compatible_streams_broken_off(name: str, place: int) -> None:
+    """After a mistake of ours the events still agree, and nothing is handed out twice."""
+    exchange = begun()
+    pipe, out = EventPipe(exchange), b""
+    for number, event in enumerate(QUIRKS[name]):
+        if number == place:
+            exchange.break_off()
+        out += pipe.feed(rendered([event]))
+    told = [orjson.loads(sse.data_of(e)) for e in sse.Splitter().feed(out + pipe.finish())]
+    done = [e for e in told if e["type"] == "response.output_item.done"]
+    assert [e["output_index"] for e in done] == list(range(len(done)))
+    read = reads_in([e["item"] for e in done])
+    assert read[-1] == "c.py"
+    assert read in (PATHS, ["a.py", "c.py"]), "of a call that was taken apart the rest is missing"
+    assert sum(e["item"]["type"] == "message" for e in done) == 1
+    assert told[-1]["response"]["output"] == [e["item"] for e in done]
 
 
 MULTI = {

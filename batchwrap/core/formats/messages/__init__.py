@@ -86,6 +86,12 @@ def is_bound(body: Mapping[str, Any]) -> bool:
     )
 
 
+def index_of(event: Mapping[str, Any]) -> int | None:
+    """The index of an event's block; None where it is missing, or is no number."""
+    index = event.get("index")
+    return index if isinstance(index, int) else None
+
+
 def blocks_of(content: object) -> Iterator[Block]:
     """The blocks of a message's content."""
     for block in content if isinstance(content, list) else ():

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from batchwrap.core.formats.calls import Fragment
+from batchwrap.core.formats.calls import Fragment, in_places
 from batchwrap.core.formats.format import Delta, Local, Piece
-from batchwrap.core.formats.messages import Block, Body, blocks_of
+from batchwrap.core.formats.messages import Block, Body, blocks_of, index_of
 from batchwrap.core.formats.messages.calls import is_call, read_fragment, write_fragment
 
 _START, _DELTA, _STOP = "content_block_start", "content_block_delta", "content_block_stop"
@@ -40,18 +40,9 @@ def with_calls(answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
     if not calls:
         return answer
     content, made = answer["content"], [write_fragment(part) for part in calls[0]]
-    own = [block for block in content if isinstance(block, dict) and is_call(block)]
-    if len(own) == len(made) and all(a is b for a, b in zip(own, made, strict=True)):
+    new = in_places(content, [block for block in blocks_of(content) if is_call(block)], made)
+    if new is content:
         return answer
-    known, new, waiting = {id(block) for block in own}, [], list(made)
-    for block in content:
-        if id(block) not in known:
-            new.append(block)
-            continue
-        # What was made of a call stands between those that stayed as they were.
-        while waiting and (waiting[0] is block or id(waiting[0]) not in known):
-            new.append(waiting.pop(0))
-    new += waiting
     reason = "tool_use" if made else answer.get("stop_reason")
     return {**answer, "content": new, "stop_reason": reason}
 
@@ -149,14 +140,14 @@ class _Block:
     """A block of the provider's.
 
     Attributes:
-        text: what has come of a call's input.
+        has_text: whether any of a call's input has come.
         place: its index in the agent's view; None: the agent has got nothing of it.
         has_stopped: whether the provider has ended it.
         is_open: whether the agent's has begun, and was not ended.
     """
 
     is_call: bool
-    text: str = ""
+    has_text: bool = False
     place: int | None = None
     has_stopped: bool = False
     is_open: bool = False
@@ -169,6 +160,7 @@ class MessagesStream:
         self._blocks: dict[int, _Block] = {}  # in the order in which they began
         self._newest: dict[object, int] = {}  # the newest block under each index of the provider
         self._next = 0  # index of the agent's next block
+        self._late: _Block | None = None  # began for the agent when it was over for the provider
         self._calls = 0  # that the agent has got
         self._is_over = False
 
@@ -182,9 +174,8 @@ class MessagesStream:
         if kind == _DELTA and block is not None and block.is_call:
             return [Delta(0, self._piece(event, index, block))]
         if kind == _STOP and block is not None and block.is_call:
-            is_bare = not block.text  # a call without arguments
             part = Fragment(index, text="{}", source=(index, None))
-            return [Delta(0, [part] if is_bare else [])]
+            return [Delta(0, [] if block.has_text else [part])]
         if kind in _ENDS and not self._is_over:  # some servers leave the first of them out
             self._is_over = True
             delta = event.get("delta")
@@ -194,19 +185,18 @@ class MessagesStream:
 
     def _number(self, event: Body) -> int:
         """Which block an event belongs to; -1: none. An index may be missing, or come twice."""
-        index = event.get("index")
-        return self._newest.get(index if isinstance(index, int) else None, -1)
+        return self._newest.get(index_of(event), -1)
 
     def _begun(self, event: Body) -> list[Fragment]:
-        content, given = event.get("content_block"), event.get("index")
+        content = event.get("content_block")
         index = len(self._blocks)
-        self._newest[given if isinstance(given, int) else None] = index
+        self._newest[index_of(event)] = index
         is_tool = isinstance(content, dict) and is_call(content)
         self._blocks[index] = block = _Block(is_tool)
         if not is_tool or not isinstance(content, dict):
             return []
         part = read_fragment(content, index)
-        block.text = part.text or ""
+        block.has_text = bool(part.text)
         return [replace(part, source=(index, event))]
 
     def _piece(self, event: Body, index: Any, block: _Block) -> list[Fragment]:
@@ -214,7 +204,7 @@ class MessagesStream:
         text = delta.get("partial_json") if isinstance(delta, dict) else None
         if not isinstance(text, str):
             return []
-        block.text += text if not block.text else ""  # only whether there is any matters
+        block.has_text = block.has_text or bool(text)
         return [Fragment(index, text=text, source=(index, event))]
 
     def rewritten(
@@ -277,6 +267,7 @@ class MessagesStream:
         out = self._close()
         block.place, self._next = self._next, self._next + 1
         block.is_open = True
+        self._late = block if block.has_stopped else None
         self._calls += block.is_call
         return [*out, *self._moved(event, block)]
 
@@ -292,9 +283,9 @@ class MessagesStream:
         return self._moved(event or {"type": _STOP}, block)
 
     def _close(self) -> list[Body]:
-        """Ends the blocks that the provider has ended already: one follows the other."""
-        ended = [block for block in self._blocks.values() if block.is_open and block.has_stopped]
-        return [event for block in ended for event in self._stopped(block)]
+        """Ends the block that the provider had ended before the agent got anything of it."""
+        late, self._late = self._late, None
+        return [] if late is None else self._stopped(late)
 
     def _over(self, event: Body, before: list[Body]) -> list[Body] | None:
         out = [*before, *self._close()]
@@ -310,7 +301,7 @@ class MessagesStream:
         block = self._blocks.get(number)
         if block is None or number != event["index"]:
             return False
-        block.text = block.text or piece[2]
+        block.has_text = block.has_text or bool(piece[2])
         return block.place == event["index"] or (block.is_call and block.place is None)
 
     def continued(self, event: Body, calls: Sequence[Fragment]) -> list[Body]:

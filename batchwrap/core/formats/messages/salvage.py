@@ -6,31 +6,37 @@ as it was goes on; of one that was taken apart nothing more comes. All indices s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from batchwrap.core.formats.format import OriginOf, Piece
-from batchwrap.core.formats.messages import Body
+from batchwrap.core.formats.messages import Block, Body, index_of
 from batchwrap.core.formats.messages.calls import is_call
+from batchwrap.core.formats.origins import Origins
 
 _START, _DELTA, _STOP = "content_block_start", "content_block_delta", "content_block_stop"
 
 
 @dataclass(slots=True, repr=False)
 class _Block:
-    """A block of the provider's, and what the agent has got of it."""
+    """A block of the provider's, and what the agent has got of it.
+
+    Attributes:
+        start: its first event.
+        pieces: of a call's input, while nothing of the call went out.
+        place: its index in the agent's view; None: the agent has not got it as it is.
+        is_apart: whether it was taken apart.
+    """
 
     start: Body
-    text: str = ""
+    pieces: list[str] = field(default_factory=list)
     place: int | None = None
     is_apart: bool = False
-    is_over: bool = False
 
     @property
     def is_call(self) -> bool:
         """Whether it is a call."""
-        content = self.start.get("content_block")
-        return isinstance(content, dict) and is_call(content)
+        return is_call(_content_of(self.start))
 
 
 class MessagesSalvage:
@@ -41,50 +47,46 @@ class MessagesSalvage:
     """
 
     def __init__(self, origin_of: OriginOf) -> None:
-        self._origin_of = origin_of
-        self._blocks: dict[Any, _Block] = {}
+        self._blocks: dict[Any, _Block] = {}  # the newest under each index of the provider
+        self._calls = Origins[_Block](origin_of)
         self._next = 0
 
     def see(self, came: Body, made: list[Body] | None, piece: Piece | None = None) -> None:
         """An event came, and these went out for it; None: the event itself."""
-        self._came(came)
+        block = self._came(came)
         for event in [came] if made is None else made:
             if event.get("type") == _START:
-                self._gave(event)
+                self._gave(event, block)
 
-    def _came(self, event: Body) -> None:
-        kind, index = event.get("type"), _index_of(event)
+    def _came(self, event: Body) -> _Block | None:
+        kind, index = event.get("type"), index_of(event)
         if kind == _START:
-            self._blocks[index] = _Block(event)
+            begun = self._blocks[index] = _Block(event)
+            if begun.is_call:
+                self._calls.came(_content_of(event).get("id"), begun)
         block = self._blocks.get(index)
-        if kind == _DELTA and block is not None and block.is_call:
+        if kind == _DELTA and block is not None and block.place is None and not block.is_apart:
             delta = event.get("delta")
             text = delta.get("partial_json") if isinstance(delta, dict) else None
-            block.text += text if isinstance(text, str) else ""
-        elif kind == _STOP and block is not None:
-            block.is_over = True
+            if isinstance(text, str):
+                block.pieces.append(text)
+        return block
 
-    def _gave(self, event: Body) -> None:
-        """The agent has got the beginning of a block."""
+    def _gave(self, event: Body, newest: _Block | None) -> None:
+        """The agent has got the beginning of a block; of others than calls, of the newest."""
         place, self._next = self._next, self._next + 1
-        content = event.get("content_block")
-        call_id = content.get("id") if isinstance(content, dict) else None
-        origin, is_derived = self._origin_of(call_id) if isinstance(call_id, str) else ("", False)
-        for block in self._blocks.values():
-            own = block.start.get("content_block")
-            own_id = own.get("id") if isinstance(own, dict) else None
-            is_it = own == content if not origin else self._keeps(own_id) == origin
-            if is_it and block.place is None:
-                block.is_apart = block.is_apart or is_derived
-                block.place = None if is_derived else place
-                return
-
-    def _keeps(self, call_id: object) -> str:
-        return self._origin_of(call_id)[0] if isinstance(call_id, str) else ""
+        content, is_derived = _content_of(event), False
+        block = newest
+        if is_call(content):
+            block, is_derived = self._calls.of(content.get("id"))
+        if block is not None and is_derived:
+            block.is_apart = True
+        elif block is not None:
+            block.place = place
 
     def chunk(self, event: Body) -> list[Body] | None:
         """The events for one that is not translated; None: as it came."""
-        kind, index = event.get("type"), _index_of(event)
+        kind, index = event.get("type"), index_of(event)
         self._came(event)
         if kind not in (_START, _DELTA, _STOP):
             return None
@@ -104,7 +106,8 @@ class MessagesSalvage:
 
     def _whole(self, block: _Block) -> list[Body]:
         block.place, self._next = self._next, self._next + 1
-        place, piece = block.place, {"type": "input_json_delta", "partial_json": block.text or "{}"}
+        place, text = block.place, "".join(block.pieces) or "{}"
+        piece = {"type": "input_json_delta", "partial_json": text}
         return [
             {**block.start, "index": place},
             {"type": _DELTA, "index": place, "delta": piece},
@@ -116,7 +119,6 @@ class MessagesSalvage:
         return []
 
 
-def _index_of(event: Body) -> int | None:
-    """The index of an event's block; None where it is missing, or is no number."""
-    index = event.get("index")
-    return index if isinstance(index, int) else None
+def _content_of(start: Body) -> Block:
+    content = start.get("content_block")
+    return content if isinstance(content, dict) else {}

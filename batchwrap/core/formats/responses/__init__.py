@@ -17,6 +17,8 @@ _STATE = ("previous_response_id", "conversation", "prompt", "background")
 CALL, OUTPUT = "function_call", "function_call_output"
 CUSTOM, CUSTOM_OUTPUT = "custom_tool_call", "custom_tool_call_output"
 OUTPUTS = (OUTPUT, CUSTOM_OUTPUT)
+# An event of a stream that belongs to one item has one of these.
+_OF_ITEM = frozenset({"output_index", "item_id", "item"})
 
 
 def is_understood(body: object, known: int = 0) -> bool:
@@ -69,6 +71,17 @@ def is_whole(body: Mapping[str, Any]) -> bool:
     if is_kept(body):
         return False
     return body.get("store") is False or any(map(is_of_model, items_of(body.get("input"))))
+
+
+def is_of_item(event: Mapping[str, Any]) -> bool:
+    """Whether an event of a stream belongs to one item of the answer."""
+    return not _OF_ITEM.isdisjoint(event)
+
+
+def index_of(event: Mapping[str, Any]) -> int | None:
+    """The index of an event's item; None where it is missing, or is no number."""
+    index = event.get("output_index")
+    return index if isinstance(index, int) else None
 
 
 def items_of(listed: object) -> Iterator[Item]:

@@ -11,16 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchwrap.core.formats.calls import Fragment
+from batchwrap.core.formats.calls import Fragment, in_places
 from batchwrap.core.formats.format import Delta, Local, Piece
-from batchwrap.core.formats.responses import CALL, Body, Item, items_of
+from batchwrap.core.formats.responses import CALL, Body, Item, index_of, is_of_item, items_of
 from batchwrap.core.formats.responses.calls import is_call, item_id, read_fragment, write_fragment
 
 _ADDED, _DONE = "response.output_item.added", "response.output_item.done"
 _TEXT = "response.output_text.delta"
 _DELTA, _WHOLE = "response.function_call_arguments.delta", "response.function_call_arguments.done"
 _ENDS = (_WHOLE, _DONE)
-_OVER = ("response.completed", "response.incomplete", "response.failed")
+_FAILED = "response.failed"
+_OVER = ("response.completed", "response.incomplete", _FAILED)
 _SILENT = frozenset({"response.created", "response.queued", "response.in_progress"})
 _REPEATED = ("model", "created_at")
 _NO_USAGE = {
@@ -59,17 +60,8 @@ def with_calls(answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
         return answer
     output = answer["output"]
     made = [part.source if part.source is not None else write_fragment(part) for part in calls[0]]
-    own = [item for item in items_of(output) if is_call(item)]
-    if len(own) == len(made) and all(a is b for a, b in zip(own, made, strict=True)):
-        return answer
-    known, new, waiting = {id(item) for item in own}, [], list(made)
-    for item in output:
-        if id(item) not in known:
-            new.append(item)
-            continue
-        while waiting and (waiting[0] is item or id(waiting[0]) not in known):
-            new.append(waiting.pop(0))
-    return {**answer, "output": [*new, *waiting]}
+    new = in_places(output, [item for item in items_of(output) if is_call(item)], made)
+    return answer if new is output else {**answer, "output": new}
 
 
 def response_of(answer: Body) -> Mapping[str, Any]:
@@ -167,16 +159,14 @@ class _Item:
         begun: as it was added.
         done: as it ended; None while it has not.
         place: its index in the agent's view; None: the agent has got nothing of it.
-        is_open: whether the agent's has begun, and was not ended.
-        length: characters of a call's arguments that have come.
+        has_text: whether any of a call's arguments has come.
         held: events of it that ended it while the agent had nothing of it.
     """
 
     begun: Item
     done: Item | None = None
     place: int | None = None
-    is_open: bool = False
-    length: int = 0
+    has_text: bool = False
     held: list[Body] = field(default_factory=list)
 
 
@@ -188,19 +178,21 @@ class ResponsesStream:
         self._newest: dict[object, int] = {}  # the newest item under each index of the provider
         # What the agent has got: items that were made here, and the provider's by their number.
         self._given: list[Item | int] = []
+        self._late: _Item | None = None  # began for the agent when it was over for the provider
         self._number = 0  # of the agent's next event
         self._is_changed = False
 
     def deltas(self, event: Body) -> list[Delta]:
         """What an event adds: a part of a call, or the end of the answer.
 
-        Readers do without some events, so providers leave them out: what has not come in pieces
-        is read where an item ends.
+        Readers do without some events, so providers leave them out: where no piece of the
+        arguments came, they are read at the end of the item. They may be written in another way
+        there, so they are never the rest of the pieces.
         """
         kind = event.get("type")
         if kind in _OVER:
             is_cut = _is_cut(response_of(event))
-            return [Delta(0, is_over=kind != _OVER[2], is_cut=is_cut)]
+            return [Delta(0, is_over=kind != _FAILED, is_cut=is_cut)]
         number = self._item_of(event)
         if kind == _ADDED or (kind == _DONE and number not in self._items):
             return [Delta(0, self._begun(event))]
@@ -208,26 +200,26 @@ class ResponsesStream:
         if item is None or item.begun.get("type") != CALL:
             return [Delta(0)]
         if kind == _DELTA and isinstance(event.get("delta"), str):
-            item.length += len(event["delta"])
+            item.has_text = item.has_text or bool(event["delta"])
             return [Delta(0, [Fragment(number, text=event["delta"], source=(number, event))])]
         ended = event.get("item") if kind == _DONE else event
         whole = ended.get("arguments") if kind in _ENDS and isinstance(ended, dict) else None
-        if not isinstance(whole, str) or len(whole) <= item.length:
+        if not isinstance(whole, str) or not whole or item.has_text:
             return [Delta(0)]
-        rest, item.length = whole[item.length :], len(whole)
-        return [Delta(0, [Fragment(number, text=rest, source=(number, None))])]
+        item.has_text = True
+        return [Delta(0, [Fragment(number, text=whole, source=(number, None))])]
 
     def _begun(self, event: Body) -> list[Fragment]:
-        given, index = event.get("item"), event.get("output_index")
+        given = event.get("item")
         if not isinstance(given, dict):
             return []
         number = len(self._items)
-        self._newest[index if isinstance(index, int) else None] = number
+        self._newest[index_of(event)] = number
         self._items[number] = item = _Item(given)
         if given.get("type") != CALL:
             return []
         part = read_fragment(given, number, (number, event))
-        item.length = len(part.text or "")
+        item.has_text = bool(part.text)
         return [part]
 
     def _item_of(self, event: Body) -> int:
@@ -235,10 +227,7 @@ class ResponsesStream:
 
         An index may be missing, or come twice.
         """
-        if "output_index" not in event and "item_id" not in event and "item" not in event:
-            return -1
-        index = event.get("output_index")
-        return self._newest.get(index if isinstance(index, int) else None, -1)
+        return self._newest.get(index_of(event), -1) if is_of_item(event) else -1
 
     def rewritten(
         self, event: Body, calls: Sequence[Sequence[Fragment] | None]
@@ -252,26 +241,22 @@ class ResponsesStream:
             out += [*self._close(), self._over(event)]
         elif item is None:
             out.append(event)
-        elif not (kind in (_ADDED, _DELTA) or item.begun is event.get("item")) or made is None:
+        elif made is None or not (kind == _DELTA or _begins(event, item)):
             out += self._of_item(event, item, number)
         out = [self._numbered(one, event) for one in out]
         return None if len(out) == 1 and out[0] is event else out
 
     def _of_item(self, event: Body, item: _Item, number: int) -> list[Body]:
         """An event of an item that goes out as it came; of one that does not, it is kept."""
-        kind = event.get("type")
-        if kind == _DONE and isinstance(event.get("item"), dict):
+        if event.get("type") == _DONE and isinstance(event.get("item"), dict):
             item.done = event["item"]
-        if kind == _ADDED or item.begun is event.get("item"):
-            out = self._begin(event, item, number)
-            item.is_open = kind == _ADDED
-            return out
+        if _begins(event, item):
+            return self._begin(event, item, number)
+        item.held.append(event)
         if item.place is None:
-            item.held.append(event)
             self._is_changed = True
             return []
-        item.is_open = item.is_open and kind != _DONE
-        return [self._moved(event, item)]
+        return self._released(item)
 
     def _part(self, part: Fragment) -> Iterator[Body]:
         """A part of a call that goes out: one of the model's own, or a call that was made of it."""
@@ -293,18 +278,19 @@ class ResponsesStream:
 
     def _begin(self, event: Body, item: _Item, number: int) -> list[Body]:
         out = self._close()
-        item.place, item.is_open = len(self._given), True
+        item.place = len(self._given)
         self._given.append(number)
+        self._late = item if item.done is not None else None
         return [*out, self._moved(event, item)]
 
     def _close(self) -> list[Body]:
-        """Ends the items that the provider has ended while the agent had nothing of them."""
-        out: list[Body] = []
-        for item in self._items.values():
-            if item.is_open and item.done is not None:
-                out += [self._moved(event, item) for event in item.held]
-                item.is_open, item.held = False, []
-        return out
+        """Ends the item that the provider had ended before the agent got anything of it."""
+        late, self._late = self._late, None
+        return [] if late is None else self._released(late)
+
+    def _released(self, item: _Item) -> list[Body]:
+        held, item.held = item.held, []
+        return [self._moved(event, item) for event in held]
 
     def _moved(self, event: Body, item: _Item) -> Body:
         same = event.get("output_index") == item.place
@@ -339,7 +325,8 @@ class ResponsesStream:
         item = self._items.get(number)
         if item is None or number != event.get("output_index"):
             return False
-        item.length += len(piece[2]) if piece[1] is not None else 0
+        if piece[1] is not None:
+            item.has_text = item.has_text or bool(piece[2])
         if item.place is None:
             return item.begun.get("type") == CALL
         if item.place != number:
@@ -358,6 +345,11 @@ class ResponsesStream:
     ) -> list[Body]:
         """The calls that are left where a stream broke off; it is not ended for the provider."""
         return [one for _, some in calls for part in some for one in self._part(part)]
+
+
+def _begins(event: Body, item: _Item) -> bool:
+    """Whether it is the first event of an item: it was added, or came whole."""
+    return event.get("type") == _ADDED or item.begun is event.get("item")
 
 
 def _series(place: int, item: Item) -> list[Body]:

@@ -6,14 +6,31 @@ that the agent has got. The last event repeats what came of the provider.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from batchwrap.core.formats.format import OriginOf, Piece
-from batchwrap.core.formats.responses import Body, Item
+from batchwrap.core.formats.origins import Origins
+from batchwrap.core.formats.responses import Body, Item, index_of, is_of_item
 from batchwrap.core.formats.responses.calls import is_call
 
 _ADDED, _DONE = "response.output_item.added", "response.output_item.done"
 _OVER = ("response.completed", "response.incomplete", "response.failed")
+
+
+@dataclass(slots=True, repr=False)
+class _Item:
+    """An item of the provider's, and what the agent has got of it.
+
+    Attributes:
+        place: its index in the agent's view; None: the agent has got nothing of it as it is.
+        is_apart: whether it was taken apart.
+        held: its events, while nothing of it went out.
+    """
+
+    place: int | None = None
+    is_apart: bool = False
+    held: list[Body] = field(default_factory=list)
 
 
 class ResponsesSalvage:
@@ -24,41 +41,43 @@ class ResponsesSalvage:
     """
 
     def __init__(self, origin_of: OriginOf) -> None:
-        self._origin_of = origin_of
-        self._came: dict[Any, list[Body]] = {}  # the events of items of which nothing went out
-        self._places: dict[Any, int] = {}
-        self._apart: set[Any] = set()
+        self._items: dict[Any, _Item] = {}  # the newest under each index of the provider
+        self._calls = Origins[_Item](origin_of)
         self._given: list[Item] = []
 
     def see(self, came: Body, made: list[Body] | None, piece: Piece | None = None) -> None:
         """An event came, and these went out for it; None: the event itself."""
-        index = _index_of(came)
-        if "output_index" in came and index not in self._places and index not in self._apart:
-            self._came.setdefault(index, []).append(came)
+        item = self._came(came)
         for event in [came] if made is None else made:
-            if event.get("type") == _ADDED:
-                self._gave(event)
+            is_whole = event.get("output_index") == len(self._given)
+            if event.get("type") == _ADDED or (event.get("type") == _DONE and is_whole):
+                self._gave(event, item)
             elif event.get("type") == _DONE:
                 self._ended(event)
 
-    def _gave(self, event: Body) -> None:
-        item, place = event.get("item"), len(self._given)
-        self._given.append(item if isinstance(item, dict) else {})
-        if not isinstance(item, dict):
-            return
-        call_id = item.get("call_id")
-        origin, is_derived = self._origin_of(call_id) if isinstance(call_id, str) else ("", False)
-        for index, events in self._came.items():
-            own = events[0].get("item")
-            own_id = own.get("call_id") if isinstance(own, dict) else None
-            kept = self._origin_of(own_id)[0] if isinstance(own_id, str) else ""
-            if (kept == origin if origin else own == item) and index not in self._places:
-                if is_derived:
-                    self._apart.add(index)
-                else:
-                    self._places[index] = place
-                del self._came[index]
-                return
+    def _came(self, event: Body) -> _Item | None:
+        if not is_of_item(event):
+            return None
+        index = index_of(event)
+        item = self._items.get(index)
+        if item is None or event.get("type") == _ADDED:
+            item = self._items[index] = _Item()
+            if is_call(_item_of(event)):
+                self._calls.came(_item_of(event).get("call_id"), item)
+        if item.place is None and not item.is_apart:
+            item.held.append(event)
+        return item
+
+    def _gave(self, event: Body, newest: _Item | None) -> None:
+        """The agent has got the beginning of an item; of others than calls, of the newest."""
+        place, given, is_derived = len(self._given), _item_of(event), False
+        self._given.append(given)
+        item = newest
+        if is_call(given):
+            item, is_derived = self._calls.of(given.get("call_id"))
+        if item is not None:
+            item.held, item.is_apart = [], item.is_apart or is_derived
+            item.place = None if is_derived else place
 
     def _ended(self, event: Body) -> None:
         place, item = event.get("output_index"), event.get("item")
@@ -67,29 +86,30 @@ class ResponsesSalvage:
 
     def chunk(self, event: Body) -> list[Body] | None:
         """The events for one that is not translated; None: as it came."""
-        kind, index = event.get("type"), _index_of(event)
-        if kind in _OVER:
+        if event.get("type") in _OVER:
             return self._over(event)
-        if "output_index" not in event:
+        item = self._came(event)
+        if item is None:
             return None
-        if index in self._apart:
-            return []
-        if index in self._places:
-            return self._moved([event], index)
-        held = [*self._came.pop(index, []), event]
-        first = held[0].get("item")
-        if isinstance(first, dict) and is_call(first) and kind != _DONE:
-            self._came[index] = held  # nothing of it went out: it does when it is complete
-            return []
-        self._places[index] = len(self._given)
-        self._given.append(first if isinstance(first, dict) else {})
-        return self._moved(held, index)
+        if item.place is None and not item.is_apart:
+            return self._begun(item, event)
+        return [] if item.place is None else [self._moved(event, item.place)]
 
-    def _moved(self, events: list[Body], index: Any) -> list[Body]:
-        for event in events:
-            if event.get("type") == _DONE:
-                self._ended({**event, "output_index": self._places[index]})
-        return [{**event, "output_index": self._places[index]} for event in events]
+    def _begun(self, item: _Item, event: Body) -> list[Body]:
+        """Nothing of an item went out; of a call, it does when it is complete."""
+        first = _item_of(item.held[0])
+        if is_call(first) and event.get("type") != _DONE:
+            return []
+        place = item.place = len(self._given)
+        self._given.append(first)
+        held, item.held = item.held, []
+        return [self._moved(one, place) for one in held]
+
+    def _moved(self, event: Body, place: int) -> Body:
+        moved = {**event, "output_index": place}
+        if event.get("type") == _DONE:
+            self._ended(moved)
+        return moved
 
     def _over(self, event: Body) -> list[Body] | None:
         response = event.get("response")
@@ -102,7 +122,6 @@ class ResponsesSalvage:
         return []
 
 
-def _index_of(event: Body) -> int | None:
-    """The index of an event's item; None where it is missing, or is no number."""
-    index = event.get("output_index")
-    return index if isinstance(index, int) else None
+def _item_of(event: Body) -> Item:
+    item = event.get("item")
+    return item if isinstance(item, dict) else {}
