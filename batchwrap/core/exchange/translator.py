@@ -258,11 +258,14 @@ class Translator:
             piece: all that it adds, where that is one piece of a text.
         """
         reader = None if piece is None else self._readers.get(piece[0])
-        is_short = piece is not None and reader is not None and reader.continues(piece[1])
-        if piece is not None and is_short and self._stream.passes(chunk, piece):
+        goes_out: bool | None = None
+        if (
+            piece is not None
+            and reader is not None
+            and reader.continues(piece[1])
+            and self._stream.passes(chunk, piece)
+        ):
             goes_out = self.repair.continues(chunk, piece)
-        else:
-            goes_out = None
         if goes_out is None or piece is None or reader is None:
             repaired = self.repair.chunk(chunk)
             out = self._seen(chunk) if repaired is None else self._each_seen(repaired)

@@ -9,8 +9,10 @@ from.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from hashlib import blake2b
+from itertools import groupby
 from typing import Literal
 
 from batchwrap.core.fingerprint import fingerprint
@@ -21,6 +23,47 @@ Role = Literal["system", "user", "model", "result", "other"]
 
 # Texts, and parts of other kinds in the form of the API.
 Parts = Sequence[object]
+
+
+def plain_parts(
+    content: Iterable[object], text_fields: AbstractSet[str], mark: str
+) -> list[object]:
+    """A content without its cache marks; neighbouring texts are one.
+
+    Args:
+        content: its parts, in the form of the API.
+        text_fields: what a part may have that is nothing but a text.
+        mark: the field of a cache mark.
+    """
+    plain = (_without_mark(part, text_fields, mark) for part in content)
+    return _with_texts_joined(plain, "")
+
+
+def joined(contents: Sequence[Parts], text_part: Callable[[str], object]) -> object:
+    """Several contents as one: a text where all are texts, else a list of parts.
+
+    The texts are the same whether an agent writes them as text or as parts.
+    """
+    made = _with_texts_joined((part for parts in contents for part in parts), "\n")
+    if len(made) == 1 and isinstance(made[0], str):
+        return made[0]
+    return [text_part(part) if isinstance(part, str) else part for part in made]
+
+
+def _without_mark(part: object, text_fields: AbstractSet[str], mark: str) -> object:
+    if not isinstance(part, dict):
+        return part
+    if isinstance(part.get("text"), str) and part.keys() <= text_fields:
+        return part["text"]
+    return {key: part[key] for key in part if key != mark} if mark in part else part
+
+
+def _with_texts_joined(parts: Iterable[object], between: str) -> list[object]:
+    made: list[object] = []
+    for is_text, run in groupby(parts, lambda part: isinstance(part, str)):
+        same = list(run)
+        made += [between.join(map(str, same))] if is_text else same
+    return made
 
 
 class Entry(ABC):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
 from typing import Any, cast
 
 from batchwrap.core.formats import chat
@@ -14,7 +13,7 @@ from batchwrap.core.formats.chat.calls import (
     read_calls,
     write_call,
 )
-from batchwrap.core.formats.entries import Entry, Parts, Role
+from batchwrap.core.formats.entries import Entry, Parts, Role, joined, plain_parts
 
 _MARK = "cache_control"
 _TEXT_PART = frozenset({"type", "text", _MARK})
@@ -59,7 +58,9 @@ class ChatEntry(Entry):
     def parts(self) -> Parts:
         """Its content, without cache marks; neighbouring texts are one."""
         if self._parts is None:
-            self._parts = _plain_parts(self.message.get("content"))
+            content = self.message.get("content")
+            given = content if isinstance(content, list) else [content or ""]
+            self._parts = plain_parts(given, _TEXT_PART, _MARK)
         return self._parts
 
     @property
@@ -131,7 +132,8 @@ class ChatEntry(Entry):
 
     def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> ChatEntry:
         """A tool message, with the cache mark that its sources have."""
-        made: chat.Message = {"role": "tool", "tool_call_id": call_id, "content": _content(parts)}
+        made: chat.Message = {"role": "tool", "tool_call_id": call_id}
+        made["content"] = joined(parts, _text_part)
         for source in like:
             message = cast(ChatEntry, source).message
             if _MARK in message:
@@ -149,43 +151,13 @@ def said(role: Role, text: str | None, calls: Sequence[Call] = ()) -> ChatEntry:
     return ChatEntry(message).with_calls(calls) if calls else ChatEntry(message)
 
 
-def _plain_parts(content: object) -> Parts:
-    found: list[object] = []
-    for part in content if isinstance(content, list) else [content or ""]:
-        plain = _plain(part)
-        if isinstance(plain, str) and found and isinstance(found[-1], str):
-            found[-1] += plain
-        else:
-            found.append(plain)
-    return found
-
-
-def _plain(part: object) -> object:
-    if not isinstance(part, dict):
-        return part
-    if isinstance(part.get("text"), str) and part.keys() <= _TEXT_PART:
-        return part["text"]
-    return {key: part[key] for key in part if key != _MARK} if _MARK in part else part
-
-
-def _content(parts: Sequence[Parts]) -> object:
-    """One text where all are texts; else a list of content parts, images among them.
-
-    The texts are the same whether an agent writes them as text or as parts.
-    """
-    flat = (part for several in parts for part in several)
-    made: list[object] = []
-    for is_text, run in groupby(flat, lambda part: isinstance(part, str)):
-        together = list(run)
-        made += ["\n".join(map(str, together))] if is_text else together
-    if len(made) == 1 and isinstance(made[0], str):
-        return made[0]
-    return [{"type": "text", "text": part} if isinstance(part, str) else part for part in made]
+def _text_part(text: object) -> dict[str, Any]:
+    return {"type": "text", "text": text}
 
 
 def _marked(content: object, mark: object) -> list[object]:
     """The content as parts, the last of them with a cache mark."""
-    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    parts = content if isinstance(content, list) else [_text_part(content)]
     return [*parts[:-1], {**parts[-1], _MARK: mark}]
 
 
@@ -197,7 +169,7 @@ def _joined(contents: Sequence[object]) -> object:
         return "\n\n".join(texts) or None
     parts: list[object] = []
     for content in given:
-        parts += content if isinstance(content, list) else [{"type": "text", "text": content}]
+        parts += content if isinstance(content, list) else [_text_part(content)]
     return parts
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from batchwrap.core.formats.calls import Call
-from batchwrap.core.formats.entries import Entry, Parts, Role
+from batchwrap.core.formats.entries import Entry, Parts, Role, joined, plain_parts
 from batchwrap.core.formats.messages import Block, blocks_of, text_block
 from batchwrap.core.formats.messages.calls import is_call, read_call, write_call
 
@@ -35,11 +35,11 @@ class MessagesEntry(Entry):
     Attributes:
         content: a text, or blocks.
         message: the message that holds it, as it came; None: it was made here.
-        whole: whether it is all that the message holds.
+        of: how many entries that message has.
         is_error: whether it is a result that is marked as an error.
     """
 
-    __slots__ = ("_parts", "content", "is_error", "message", "whole")
+    __slots__ = ("_parts", "content", "is_error", "message", "of")
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class MessagesEntry(Entry):
         content: Any,
         message: Message | None = None,
         *,
-        whole: bool = True,
+        of: int = 1,
         items: int = 1,
     ) -> None:
         calls: Sequence[Call] = ()
@@ -59,7 +59,7 @@ class MessagesEntry(Entry):
         super().__init__(role, calls, call_id, items)
         self.content = content
         self.message = message
-        self.whole = whole
+        self.of = of
         self.is_error = is_error
         self._parts: Parts | None = None
 
@@ -81,16 +81,10 @@ class MessagesEntry(Entry):
 
     def _read_parts(self) -> Parts:
         said = self.said
-        found: list[object] = []
-        for part in [said or ""] if not isinstance(said, list) else said:
-            if isinstance(part, dict) and is_call(part) and self.role == "model":
-                continue
-            plain = _plain(part)
-            if isinstance(plain, str) and found and isinstance(found[-1], str):
-                found[-1] += plain
-            else:
-                found.append(plain)
-        found = found or [""]
+        given = said if isinstance(said, list) else [said or ""]
+        if self.role == "model":
+            given = [part for part in given if not (isinstance(part, dict) and is_call(part))]
+        found = plain_parts(given, _TEXT, _MARK) or [""]
         first = found[0]
         if self.is_error and not (
             isinstance(first, str) and first.lstrip().lower().startswith(_TELLS_ERROR)
@@ -158,7 +152,7 @@ class MessagesEntry(Entry):
         else:
             added = f"{said}\n\n{text}" if said else text
         content = {**self.content, "content": added} if self.role == "result" else added
-        return MessagesEntry(self.role, content, whole=self.whole, items=self.items)
+        return MessagesEntry(self.role, content, items=self.items)
 
     def with_parts(self, parts: Sequence[Parts], like: Sequence[Entry]) -> MessagesEntry:
         """The same result with another content."""
@@ -171,7 +165,8 @@ class MessagesEntry(Entry):
 
     def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> MessagesEntry:
         """A result, with the cache mark of those that it comes from; an error if all are."""
-        block: Block = {"type": "tool_result", "tool_use_id": call_id, "content": _content(parts)}
+        block: Block = {"type": "tool_result", "tool_use_id": call_id}
+        block["content"] = joined(parts, text_block)
         sources = [cast(MessagesEntry, entry) for entry in like]
         if sources and all(entry.is_error for entry in sources):
             block["is_error"] = True
@@ -191,11 +186,11 @@ def read(messages: Sequence[Message]) -> Iterator[Entry]:
             yield MessagesEntry(role, content, message)
             continue
         rest = [block for block in blocks_of(content) if not _is_result(block)]
-        whole = len(results) == 1 and not rest
+        of = len(results) + bool(rest)
         for place, block in enumerate(results):
-            yield MessagesEntry("result", block, message, whole=whole, items=int(not place))
+            yield MessagesEntry("result", block, message, of=of, items=int(not place))
         if rest:
-            yield MessagesEntry("user", rest, message, whole=False, items=0)
+            yield MessagesEntry("user", rest, message, of=of, items=0)
 
 
 def write(entries: Sequence[Entry]) -> Iterator[Message]:
@@ -228,10 +223,9 @@ def _begins(entry: MessagesEntry) -> bool:
 def _message(entries: Sequence[MessagesEntry]) -> Message:
     first = entries[0]
     message = first.message
-    if message is not None and first.items and all(one.message is message for one in entries):
-        count = sum(1 for _ in read([message]))
-        if count == len(entries):
-            return message
+    is_whole = first.items > 0 and first.of == len(entries)
+    if message is not None and is_whole and all(one.message is message for one in entries):
+        return message
     if len(entries) == 1 and first.role != "result":
         return {"role": _NAMES.get(first.role, first.role), "content": first.content}
     blocks: list[Block] = []
@@ -249,32 +243,10 @@ def _is_result(block: Block) -> bool:
     return block.get("type") == "tool_result"
 
 
-def _plain(part: object) -> object:
-    if not isinstance(part, dict):
-        return part
-    if isinstance(part.get("text"), str) and part.keys() <= _TEXT:
-        return part["text"]
-    return {key: part[key] for key in part if key != _MARK} if _MARK in part else part
-
-
 def _is_plain(block: Block) -> bool:
     """Whether a block of a turn holds nothing but a text or a call."""
     fields = _PLAIN.get(str(block.get("type")))
     return fields is not None and not any(v for k, v in block.items() if k not in fields)
-
-
-def _content(parts: Sequence[Parts]) -> object:
-    """One text where all are texts; else a list of blocks, images among them."""
-    flat = [part for several in parts for part in several]
-    if all(isinstance(part, str) for part in flat):
-        return "\n".join(map(str, flat))
-    made: list[object] = []
-    for part in flat:
-        if isinstance(part, str) and made and isinstance(made[-1], str):
-            made[-1] += f"\n{part}"
-        else:
-            made.append(part)
-    return [text_block(part) if isinstance(part, str) else part for part in made]
 
 
 def _marks(block: Any) -> list[Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from batchwrap.core.formats.calls import Call
-from batchwrap.core.formats.entries import Entry, Parts, Role
+from batchwrap.core.formats.entries import Entry, Parts, Role, joined, plain_parts
 from batchwrap.core.formats.responses import OUTPUT, OUTPUTS, Item, is_of_model, items_of
 from batchwrap.core.formats.responses.calls import is_call, is_plain, read_call, write_call
 
@@ -46,14 +47,7 @@ class ResponsesEntry(Entry):
     def parts(self) -> Parts:
         """Its content, without cache marks and reasoning; neighbouring texts are one."""
         if self._parts is None:
-            found: list[object] = []
-            for part in self._given():
-                plain = _plain(part)
-                if isinstance(plain, str) and found and isinstance(found[-1], str):
-                    found[-1] += plain
-                else:
-                    found.append(plain)
-            self._parts = found or [""]
+            self._parts = plain_parts(self._given(), _TEXT, _MARK) or [""]
         return self._parts
 
     def _given(self) -> Iterator[object]:
@@ -97,14 +91,14 @@ class ResponsesEntry(Entry):
         self, calls: Sequence[Call], places: Sequence[str | None] = ()
     ) -> ResponsesEntry:
         """The same turn with these calls, each beside the reasoning that it came from."""
-        waiting = list(zip(calls, places or [call.call_id for call in calls], strict=True))
+        waiting = deque(zip(calls, places or [call.call_id for call in calls], strict=True))
         made: list[Item] = []
         for item in self.content:
             if not is_call(item):
                 made.append(item)
                 continue
             while waiting and waiting[0][1] in (None, item.get("call_id")):
-                made.append(write_call(waiting.pop(0)[0]))
+                made.append(write_call(waiting.popleft()[0]))
         return ResponsesEntry("model", [*made, *(write_call(call) for call, _ in waiting)])
 
     def merged(self, others: Sequence[Entry], calls: Sequence[Call]) -> ResponsesEntry:
@@ -140,7 +134,7 @@ class ResponsesEntry(Entry):
 
     def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> ResponsesEntry:
         """An output, with the cache mark of those that it comes from."""
-        output = _content(parts)
+        output: Any = joined(parts, _text)
         marks = [found for entry in like for found in _marks(cast(ResponsesEntry, entry).content)]
         if marks:
             listed = output if isinstance(output, list) else [_text(str(output))]
@@ -177,30 +171,8 @@ def _is_message(item: Item) -> bool:
     return item.get("type") in (None, "message") and not (item.keys() - _PLAIN_MESSAGE)
 
 
-def _plain(part: object) -> object:
-    if not isinstance(part, dict):
-        return part
-    if isinstance(part.get("text"), str) and part.keys() <= _TEXT:
-        return part["text"]
-    return {key: part[key] for key in part if key != _MARK} if _MARK in part else part
-
-
 def _text(text: str) -> dict[str, Any]:
     return {"type": "input_text", "text": text}
-
-
-def _content(parts: Sequence[Parts]) -> Any:
-    """One text where all are texts; else a list of parts, images among them."""
-    flat = [part for several in parts for part in several]
-    if all(isinstance(part, str) for part in flat):
-        return "\n".join(map(str, flat))
-    made: list[object] = []
-    for part in flat:
-        if isinstance(part, str) and made and isinstance(made[-1], str):
-            made[-1] += f"\n{part}"
-        else:
-            made.append(part)
-    return [_text(part) if isinstance(part, str) else part for part in made]
 
 
 def _marks(items: Sequence[Item]) -> list[Any]:

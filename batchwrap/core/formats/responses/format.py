@@ -46,9 +46,7 @@ class ResponsesFormat:
     def declined(self, body: Body, helper: str) -> None:
         """No helper has to be told anything."""
 
-    def is_kept(self, body: Body) -> bool:
-        """Whether a request continues what the provider keeps; any later one may."""
-        return body.get("store") is not False
+    is_kept = staticmethod(responses.is_kept)
 
     def is_continued(self, body: Body) -> bool:
         """Whether it names an earlier response, or a conversation."""
