@@ -18,7 +18,9 @@ from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.formats import chat
+from batchwrap.core.formats.bodies import Bodies
 from batchwrap.core.formats.endpoints import CHAT, Endpoint
+from batchwrap.core.parse import parsed_object
 from batchwrap.core.tally import Tally
 from batchwrap.core.tools.offer import is_offered
 from batchwrap.directives import Mode
@@ -86,11 +88,19 @@ class Engine:
         self.counters = Counters(above=PROCESS, waiting=self.budget.waiting)
         self.is_off = False  # everything passes through
         self._memory = Memory(ForkSafeLock())
+        self._bodies = Bodies()
         self._warned: set[str] = set()
         self._estimator = Estimator()
         # Not secret, only unlikely to meet: a generator of its own keeps a user's
         # `random.seed` from making two processes derive the same ids.
         self._random = random.Random(secrets.randbits(128))
+
+    def read(self, content: bytes, endpoint: Endpoint) -> chat.Body | None:
+        """The JSON object that a request to an endpoint is; None where it is none."""
+        form = endpoint.format
+        return (
+            parsed_object(content) if form is None else self._bodies.read(content, form.items_key)
+        )
 
     def call(
         self,

@@ -13,8 +13,9 @@ from batchwrap.adapters.pieces import AsyncPiped, Failing
 from batchwrap.core.exchange.actions import Head
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.progress import WholeBody
-from batchwrap.core.formats import chat, sse
-from batchwrap.core.formats.chat import Body
+from batchwrap.core.formats import sse
+from batchwrap.core.formats.format import Body
+from batchwrap.core.parse import parsed_object
 
 # What is of interest in a stream that is handed out as it comes: what was used, and refusals.
 _TELLING = (b'"usage"', b'"error"')
@@ -45,7 +46,7 @@ class Tap:
     def _look(self, event: bytes) -> None:
         if not any(name in event for name in _TELLING):
             return
-        if (told := chat.decoded(sse.data_of(event))) is not None:
+        if (told := parsed_object(sse.data_of(event))) is not None:
             self._exchange.chunk(told)
 
 

@@ -18,8 +18,8 @@ from batchwrap.adapters.incoming import AsyncIncoming, SyncIncoming
 from batchwrap.adapters.keys import origin_of, with_key
 from batchwrap.adapters.marker import TRANSLATED_HEADER, is_translated
 from batchwrap.core.exchange.actions import AnswerLocally, Respond
-from batchwrap.core.formats.chat import Body, decoded
 from batchwrap.core.formats.endpoints import Endpoint, endpoint_at
+from batchwrap.core.formats.format import Body
 from batchwrap.core.parse import rendered
 from batchwrap.directives import Mode
 from batchwrap.drive import sync, tasks
@@ -104,9 +104,10 @@ class _Wire:
             return None
         with self.engine.guard().step("read"):
             endpoint = endpoint_at(request.url.path)
-            form = None if endpoint is None else endpoint.format
-            body = None if form is None else self._body(request)
-            told = form.declined(body, helper) if form is not None and body is not None else None
+            if endpoint is None or endpoint.format is None:
+                return None
+            body = self._body(request, endpoint)
+            told = None if body is None else endpoint.format.declined(body, helper)
             return None if told is None else replies.declined(self.library, told)
         return None
 
@@ -121,7 +122,7 @@ class _Wire:
         endpoint = endpoint_at(request.url.path) if request.method == "POST" else None
         body = None
         if endpoint is not None and not is_translated() and self.engine.serves(endpoint):
-            body = self._body(request)
+            body = self._body(request, endpoint)
         if endpoint is None or body is None:
             self.engine.passed_through()
             return None
@@ -130,14 +131,14 @@ class _Wire:
             endpoint = endpoint.translated
         return _Asked(self._bare(request), body, endpoint, as_mode(told[_MODE] or ""))
 
-    def _body(self, request: Any) -> Body | None:
+    def _body(self, request: Any, endpoint: Endpoint) -> Body | None:
         headers = request.headers
         if "content-encoding" in headers or not isinstance(request.stream, self.library.ByteStream):
             return None  # compressed, or an upload that can be read only once
         if headers.get("authorization", "").lower().startswith(_SIGNED):
             self.engine.warn_once("signed", _NOT_SIGNED)
             return None
-        return decoded(b"".join(request.stream))
+        return self.engine.read(b"".join(request.stream), endpoint)
 
     def _bare(self, request: Any) -> Any:
         """The request without the headers that are for us."""

@@ -89,6 +89,15 @@ def parsed_exactly(text: str | bytes, *, strict: bool = False) -> Any:
         raise ValueError("too deep") from None
 
 
+def parsed_object(content: bytes) -> dict[str, Any] | None:
+    """The JSON object that these bytes are, to the letter; None where they are anything else."""
+    try:
+        value = parsed_exactly(content, strict=True)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def rendered(value: object) -> bytes:
     """The JSON of a value that was parsed here.
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.exchange.provider_view import ProviderView
-from batchwrap.core.formats import chat
 from batchwrap.core.formats.endpoints import Endpoint
 from batchwrap.core.formats.format import Body, Piece
+from batchwrap.core.parse import parsed_object
 from batchwrap.core.repair.faults import Fault
 from batchwrap.core.tally import Tally
 
@@ -55,7 +55,7 @@ class NoRepair:
 
     def read(self, content: bytes, *, accepted: bool) -> WholeBody:
         """The answer, to look at."""
-        return WholeBody(chat.decoded(content))
+        return WholeBody(parsed_object(content))
 
     def refusal(self, status: int, headers: Mapping[str, str], body: object) -> None:
         """Errors are left alone."""

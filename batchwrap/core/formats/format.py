@@ -155,11 +155,13 @@ class Format(Protocol):
     Attributes:
         is_repaired: whether `core.repair` knows its requests and answers.
         leaves: what it leaves as it is, for a warning; empty where that is nothing.
+        items_key: the field of a request that lists its conversation.
         end_mark: the payload of the event that ends a stream; None: it ends without one.
     """
 
     is_repaired: bool
     leaves: str
+    items_key: str
     end_mark: bytes | None
 
     # Requests.

@@ -173,6 +173,7 @@ class ToyFormat:
 
     is_repaired = False
     leaves = ""
+    items_key = "talk"
     end_mark: bytes | None = None
 
     def may_rewrite(self, body: Body) -> bool:

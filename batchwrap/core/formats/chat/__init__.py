@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from batchwrap.core.parse import parsed_exactly, rendered
+from batchwrap.core.parse import rendered
 
 Body = dict[str, Any]
 Message = dict[str, Any]
@@ -19,15 +19,6 @@ _TEXT_OR_NONE = (str, type(None))
 # The fields of a call's fragment, and of its function.
 _FRAGMENT = {"index", "id", "type", "function"}
 _FUNCTION = {"name", "arguments"}
-
-
-def decoded(content: bytes) -> Body | None:
-    """The JSON object that these bytes are, or None."""
-    try:
-        body = parsed_exactly(content, strict=True)
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
 
 
 def is_understood(body: object, known: int = 0) -> bool:

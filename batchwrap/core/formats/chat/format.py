@@ -25,6 +25,7 @@ class ChatFormat:
 
     is_repaired = True
     leaves = ""
+    items_key: str = "messages"
     end_mark: bytes | None = sse.DONE
 
     def may_rewrite(self, body: Body) -> bool:

@@ -35,6 +35,7 @@ class MessagesFormat:
         "with thinking, which is signed for what was sent before it, or with a thread or a "
         "container, which the provider keeps"
     )
+    items_key: str = "messages"
     end_mark: bytes | None = None
 
     def may_rewrite(self, body: Body) -> bool:

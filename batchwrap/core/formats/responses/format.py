@@ -39,6 +39,7 @@ class ResponsesFormat:
         "first one of a conversation, since the next may do so. With store=False, or from the "
         "second one on, they are active where the agent sends the whole input"
     )
+    items_key: str = "input"
     end_mark: bytes | None = None
 
     may_rewrite = staticmethod(responses.is_whole)
