@@ -17,16 +17,16 @@ from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.memory import Memory
+from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.bodies import Bodies
 from batchwrap.core.formats.endpoints import CHAT, Endpoint
 from batchwrap.core.parse import parsed_object
-from batchwrap.core.tally import Tally
 from batchwrap.core.tools.offer import is_offered
 from batchwrap.directives import Mode
 from batchwrap.models import model_facts
 from batchwrap.modes import current_mode
-from batchwrap.observe import Observer
+from batchwrap.observe import RequestObserver
 from batchwrap.observe.log import tell
 from batchwrap.options import Event, EventName, Options
 from batchwrap.providers import rules_named
@@ -128,12 +128,12 @@ class Engine:
         endpoint = self._of_request(endpoint, body)
         admission = self.budget.request(body, origin, pooled=endpoint.pooled, waits=waits)
         throttle = self.options.throttle if retries else None
-        observer = Observer(body, admission.provider, origin, self.options.on_event)
+        observer = RequestObserver(body, admission.provider, origin, self.options.on_event)
         context = Context(
             options=self.options,
             random_text=self._random_text,
             memory=self._memory.of(name_of(origin.api_key)),
-            tally=Tally(time.time),
+            metrics=ExchangeMetrics(time.time),
             provider=admission.provider,
             rules=self._rules,
             now_s=time.monotonic(),
@@ -152,7 +152,7 @@ class Engine:
             takes_over=admission.takes_over,
             retries=throttle is not None,
             may_answer=may_answer,
-            watch=observer,
+            observer=observer,
         )
         ended = partial(self._ended, observer)
         return Call(exchange, admission, bool(admission.provider.name), ended)
@@ -171,7 +171,7 @@ class Engine:
         # A layer of ours in front that could send no mark has translated it.
         return endpoint.translated if is_offered(body, form) else endpoint
 
-    def _ended(self, observer: Observer, exchange: Exchange) -> None:
+    def _ended(self, observer: RequestObserver, exchange: Exchange) -> None:
         """Take over what an exchange counted, and what it showed."""
         with exchange.guard.step("calibrate"):
             if exchange.estimated and exchange.usage is not None:
@@ -180,8 +180,8 @@ class Engine:
                 )
         with exchange.guard.step("observe"):
             observer.ended(exchange)
-        self.counters.add(exchange.tally.counts)
-        if exchange.tally.counts["switched_off"]:
+        self.counters.add(exchange.metrics.counts)
+        if exchange.metrics.counts["switched_off"]:
             self.warn_once("switched_off", _SWITCHED_OFF, exchange.model)
 
     def guard(self) -> Guard:

@@ -17,8 +17,9 @@ PUBLIC_MODULES = {"directives", "modes", "tools"}
 # The folders of the formats are built alike.
 FORMATS = PACKAGE / "core" / "formats"
 
+
 # Still to be renamed; who renames one takes it out of here.
-CLASSES = {"AsyncIncoming", "Meter", "Stream"}
+CLASSES = {"AsyncWireResponse", "Meter", "Stream"}
 MODULES = {"memory"}
 
 
@@ -34,7 +35,7 @@ def test_classes() -> None:
         for node in ast.parse(path.read_bytes()).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(str(path))
-    assert doubles(places) - BINDINGS - PUBLIC - CLASSES == set()
+    assert doubles(places) - BINDINGS - PUBLIC == set()
 
 
 def test_modules() -> None:
@@ -46,4 +47,4 @@ def test_modules() -> None:
         name = path.parent.name if path.stem == "__init__" else path.stem
         places[name].append(str(path))
     del places["__main__"]
-    assert doubles(places) - PUBLIC_MODULES - MODULES == set()
+    assert doubles(places) - PUBLIC_MODULES == set()

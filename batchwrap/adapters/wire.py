@@ -14,9 +14,9 @@ from typing import Any, Self
 
 from batchwrap.adapters import replies
 from batchwrap.adapters.events import render_all
-from batchwrap.adapters.incoming import AsyncIncoming, SyncIncoming
 from batchwrap.adapters.keys import origin_of, with_key
 from batchwrap.adapters.marker import TRANSLATED_HEADER, is_translated
+from batchwrap.adapters.wire_response import AsyncWireResponse, SyncWireResponse
 from batchwrap.core.exchange.actions import AnswerLocally, Respond
 from batchwrap.core.formats.endpoints import Endpoint, endpoint_at
 from batchwrap.core.formats.format import Body
@@ -198,7 +198,7 @@ class _Wire:
         raise error
 
     def _response(
-        self, incoming: SyncIncoming | AsyncIncoming, respond: Respond, request: Any
+        self, incoming: SyncWireResponse | AsyncWireResponse, respond: Respond, request: Any
     ) -> Any:
         response, content = incoming.response, self._content(respond)
         headers, status = response.headers.copy(), response.status_code
@@ -230,7 +230,7 @@ class _Wire:
             return None if respond.body is None else rendered(respond.body)
         return None
 
-    def _stream_response(self, incoming: SyncIncoming | AsyncIncoming, stream: Any) -> Any:
+    def _stream_response(self, incoming: SyncWireResponse | AsyncWireResponse, stream: Any) -> Any:
         headers = incoming.response.headers.copy()
         if incoming.is_recoded:
             for name in _ENCODING:
@@ -264,9 +264,9 @@ class SyncWire(_Wire):
             return self.inner.handle_request(self._bare(request))
         asked, call = taken
 
-        def send(body: Body | None, api_key: str | None) -> SyncIncoming:
+        def send(body: Body | None, api_key: str | None) -> SyncWireResponse:
             response = self.inner.handle_request(self._request(asked, call, body, api_key))
-            return SyncIncoming(response, self.library, call.exchange)
+            return SyncWireResponse(response, self.library, call.exchange)
 
         try:
             answer = sync.run(call.exchange, send, admission=call.admission, on_end=call.ended)
@@ -315,10 +315,10 @@ class AsyncWire(_Wire):
             return await self.inner.handle_async_request(self._bare(request))
         asked, call = taken
 
-        async def send(body: Body | None, api_key: str | None) -> AsyncIncoming:
+        async def send(body: Body | None, api_key: str | None) -> AsyncWireResponse:
             made = self._request(asked, call, body, api_key)
             response = await self.inner.handle_async_request(made)
-            return AsyncIncoming(response, self.library, call.exchange)
+            return AsyncWireResponse(response, self.library, call.exchange)
 
         try:
             answer = await tasks.run(

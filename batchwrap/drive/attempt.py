@@ -73,7 +73,7 @@ class Attempt:
     def stopped(self, error: BaseException) -> None:
         """The answer was read to its end, or to this error."""
         if not isinstance(error, (StopIteration, StopAsyncIteration)):
-            self.exchange.watch.failed(error)
+            self.exchange.observer.failed(error)
 
     def end(self) -> None:
         """Settle and report, once."""

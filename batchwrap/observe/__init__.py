@@ -1,5 +1,5 @@
 """What is seen of requests from outside: events, log lines, spans and metrics."""
 
-from batchwrap.observe.observer import Observer
+from batchwrap.observe.request_observer import RequestObserver
 
-__all__ = ["Observer"]
+__all__ = ["RequestObserver"]

@@ -136,7 +136,7 @@ class Operation:
 
     def _describe(self, exchange: Exchange, facts: Mapping[str, Any]) -> None:
         self._span.set_attributes(dict(_own(exchange)))
-        for event in exchange.tally.events:
+        for event in exchange.metrics.events:
             if event.name != "ended":
                 at_ns = int(event.at_unix_s * 1e9) or time_ns()
                 self._span.add_event(f"batchwrap.{event.name}", _plain(event.data), at_ns)
@@ -148,7 +148,7 @@ class Operation:
 
     def _measure(self, exchange: Exchange, facts: Mapping[str, Any]) -> None:
         common = self._common
-        for name, value in exchange.tally.counts.items():
+        for name, value in exchange.metrics.counts.items():
             if name in _counted:
                 _counted[name].add(value, common)
             elif name.startswith("repairs."):
@@ -234,7 +234,7 @@ def _answered(exchange: Exchange, facts: Mapping[str, Any]) -> Attributes:
 
 
 def _own(exchange: Exchange) -> Iterator[tuple[str, AttributeValue]]:
-    for name, value in exchange.tally.counts.items():
+    for name, value in exchange.metrics.counts.items():
         if name in _counted:
             yield f"batchwrap.{name}", value
 

@@ -30,7 +30,7 @@ from weakref import finalize
 from batchwrap._forks import renew_in_child
 from batchwrap.core.limits.cost import Cost
 from batchwrap.core.limits.state import Admission, Snapshot
-from batchwrap.core.limits.windows import Meter
+from batchwrap.core.limits.windows import LimitMeter
 from batchwrap.errors import LimitExceeded, StoreRefused, StoreUnavailable
 from batchwrap.throttle.accounts import Account
 from batchwrap.throttle.presence import new_owner
@@ -80,7 +80,7 @@ class Limiter:
         self._clock = clock
         self._skip = skip
         self._scopes: OrderedDict[str, LimitScope] = OrderedDict()  # by the key in the store
-        self._renewed: dict[str, Sequence[Meter]] = {}  # where this owner had something
+        self._renewed: dict[str, Sequence[LimitMeter]] = {}  # where this owner had something
         self._worker = Worker(self._beat)
         self._begin()
         renew_in_child(self)
@@ -492,7 +492,7 @@ def _run_now(operation: Callable[[], object]) -> None:
 
 
 def _farewell(
-    worker: Worker, store: Store, owner: str, renewed: dict[str, Sequence[Meter]]
+    worker: Worker, store: Store, owner: str, renewed: dict[str, Sequence[LimitMeter]]
 ) -> None:
     """Have the store drop all tickets of a limiter that was garbage collected."""
     for key, meters in renewed.items():

@@ -6,14 +6,14 @@ from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
-from batchwrap.core.limits.windows import Meter, meters
+from batchwrap.core.limits.windows import LimitMeter, meters
 from batchwrap.options import Limit
 
 # Every zone's midnight is at a quarter of an hour UTC, so within one the next is the same.
 _QUARTER_S = 900
 
 
-def meters_at(limits: tuple[Limit, ...], now_unix_s: float) -> tuple[Meter, ...]:
+def meters_at(limits: tuple[Limit, ...], now_unix_s: float) -> tuple[LimitMeter, ...]:
     """What the arithmetic needs of these limits today."""
     return _meters(limits, int(now_unix_s // _QUARTER_S))
 
@@ -58,6 +58,6 @@ def _names() -> dict[str, str]:
 
 
 @lru_cache(maxsize=64)
-def _meters(limits: tuple[Limit, ...], quarter: int) -> tuple[Meter, ...]:
+def _meters(limits: tuple[Limit, ...], quarter: int) -> tuple[LimitMeter, ...]:
     now_s = float(quarter * _QUARTER_S)
     return meters(limits, [next_midnight_s(limit.zone, now_s) % limit.per_s for limit in limits])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from batchwrap.core.limits.cost import AMOUNT_OF, Cost
-from batchwrap.core.limits.windows import Meter
+from batchwrap.core.limits.windows import LimitMeter
 from batchwrap.options import Limit
 from batchwrap.throttle.accounts import Account
 
@@ -25,7 +25,7 @@ class LimitScope:
 
     name: str
     limits: tuple[Limit, ...]
-    meters: tuple[Meter, ...]
+    meters: tuple[LimitMeter, ...]
 
     def key(self, account: Account) -> str:
         """The name of an account's buckets in a store."""

@@ -48,7 +48,7 @@ def test_an_event_that_is_too_long() -> None:
     assert out.startswith(said)
     error = orjson.loads(out.removeprefix(said).removeprefix(b"data: "))["error"]
     assert error["type"] == "oversized_event"
-    assert exchange.tally.counts["defects.oversized_event"] == 1
+    assert exchange.metrics.counts["defects.oversized_event"] == 1
 
 
 @pytest.mark.parametrize("end", [b"", b"\n\n" + DONE])

@@ -8,7 +8,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchwrap.adapters.incoming import Tap
+from batchwrap.adapters.wire_response import Tap
 from batchwrap.core.exchange.actions import Head
 from batchwrap.core.formats.endpoints import endpoint_at
 from batchwrap.core.limits.cost import Usage

@@ -11,13 +11,13 @@ from typing import Any
 from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.exchange.translator import Translator
+from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats.chat import piece_alone
 from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import ToolSpec
 from batchwrap.core.model import UNKNOWN_MODEL
 from batchwrap.core.provider import UNKNOWN, Provider
-from batchwrap.core.tally import Tally
 from batchwrap.directives import Mode
 from batchwrap.options import Options, Repair
 from batchwrap.providers import rules_named
@@ -29,7 +29,7 @@ def context_of(options: Options | None = None, **given: Any) -> Context:
         "options": options or Options(),
         "random_text": lambda length: "n" * length,
         "memory": Memory(),
-        "tally": Tally(),
+        "metrics": ExchangeMetrics(),
         "provider": UNKNOWN,
         "now_s": 0.0,
     }
@@ -56,7 +56,7 @@ class Bench:
         self.options = options
         self.provider = provider
         self.memory = Memory()
-        self.tally = Tally()
+        self.metrics = ExchangeMetrics()
         self.now_s = 0.0
         self.mode: Mode | None = None
         self.model = UNKNOWN_MODEL
@@ -69,7 +69,7 @@ class Bench:
             options=self.options,
             random_text=lambda length: f"{next(self._numbers):0{length}}"[-length:],
             memory=self.memory,
-            tally=self.tally,
+            metrics=self.metrics,
             provider=self.provider,
             rules=rules_named(named) if named else None,
             now_s=self.now_s,

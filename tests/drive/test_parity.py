@@ -86,7 +86,7 @@ class Run:
 
     def on_end(self, exchange: Exchange) -> None:
         """Note what was counted, and what is still reserved."""
-        counts = {key: n for key, n in exchange.tally.counts.items() if key != "waited_s"}
+        counts = {key: n for key, n in exchange.metrics.counts.items() if key != "waited_s"}
         self.log.append(("end", counts, self.budget.is_idle))
 
 

@@ -22,7 +22,7 @@ _FRAME = {
             "states",
         )
     ),
-    *("batchwrap.core.formats.sse", "batchwrap.core.tally"),
+    *("batchwrap.core.formats.sse", "batchwrap.core.exchange_metrics"),
     "batchwrap.core.formats.chat.salvage",
     *(f"batchwrap.drive.{name}" for name in ("answer", "attempt", "sync")),
     *(f"batchwrap.adapters.{name}" for name in ("events", "incoming", "wire")),

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from batchwrap.core.limits import account
 from batchwrap.core.limits.state import AccountState, Seen, empty
-from batchwrap.core.limits.windows import Meter, meters
+from batchwrap.core.limits.windows import LimitMeter, meters
 from batchwrap.errors import ConfigError, StoreRefused, StoreUnavailable
 from batchwrap.options import Limit
 from batchwrap.throttle.stores.contract import DAYS_KEPT_S, MINUTES_KEPT_S, TokenTotals
@@ -153,7 +153,7 @@ def numbers(value: Any) -> Any:
 
 
 def by_python(
-    state: AccountState, used: Sequence[Meter], name: str, asked: dict[str, Any], now: float
+    state: AccountState, used: Sequence[LimitMeter], name: str, asked: dict[str, Any], now: float
 ) -> Any:
     """The reply of the operation in Python."""
     with_meters = () if name == "close_for" else (used,)
@@ -161,7 +161,7 @@ def by_python(
 
 
 def by_redis(
-    store: RedisStore, key: str, used: Sequence[Meter], name: str, asked: dict[str, Any]
+    store: RedisStore, key: str, used: Sequence[LimitMeter], name: str, asked: dict[str, Any]
 ) -> Any:
     """The reply of the same operation in Lua."""
     with_meters = () if name == "close_for" else (used,)
@@ -200,7 +200,7 @@ def test_lua_and_python_agree(
     store.close()
 
 
-def in_amounts(shares: dict[str, Any], used: Sequence[Meter]) -> dict[str, Any]:
+def in_amounts(shares: dict[str, Any], used: Sequence[LimitMeter]) -> dict[str, Any]:
     """Arguments that count in the units of these limits."""
     asked = dict(shares)
     for name in asked.keys() & {"amounts", "spent"}:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from batchwrap.core.exchange.memory import Memory
+from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.limits.moments import ZoneOffset, no_zones
 from batchwrap.core.model import UNKNOWN_MODEL, Model
 from batchwrap.core.provider import Provider, RequestRules
-from batchwrap.core.tally import Tally
 from batchwrap.directives import Mode
 from batchwrap.options import Options
 
@@ -22,7 +22,7 @@ class Context:
         options: the user's options.
         random_text: gives so many random characters of ``[A-Za-z0-9]``.
         memory: what exchanges share and may forget.
-        tally: where counts and events go.
+        metrics: where counts and events go.
         provider: what is known of the provider.
         rules: what requests have to obey, where the user named it; None: as the provider says.
         now_s: the time, in seconds of any clock.
@@ -35,7 +35,7 @@ class Context:
     options: Options
     random_text: Callable[[int], str]
     memory: Memory
-    tally: Tally
+    metrics: ExchangeMetrics
     provider: Provider
     now_s: float
     rules: RequestRules | None = None

@@ -31,7 +31,7 @@ class Continued(OnlyThrottled):
     """
 
     def __init__(self, context: Context, body: Body, endpoint: Endpoint, form: Format) -> None:
-        super().__init__(endpoint, context.tally)
+        super().__init__(endpoint, context.metrics)
         self._context = context
         self._body = body
         self._form = form
@@ -63,7 +63,7 @@ class Continued(OnlyThrottled):
         if not first.is_folded:
             return None
         results = [*first.entries[1:], *(one for segment in segments for one in segment.entries)]
-        self._context.tally.add("folds")
+        self._context.metrics.add("folds")
         return form.with_items(self._body, form.write([*entries[:start], *results]))
 
     def _turn_of(self, entries: list[Entry]) -> Turn | None:

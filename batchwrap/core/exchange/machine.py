@@ -33,12 +33,13 @@ from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.continued import Continued
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.guarded_translation import GuardedTranslation
+from batchwrap.core.exchange.observer import NO_OBSERVER, Observer
 from batchwrap.core.exchange.passthrough import OnlyThrottled
 from batchwrap.core.exchange.progress import AnswerProgress, RequestProgress, WholeBody
 from batchwrap.core.exchange.states import AFTER, ALLOWED, OutOfOrder, State
 from batchwrap.core.exchange.translation import Translation
 from batchwrap.core.exchange.translator import Translator
-from batchwrap.core.exchange.watch import NOBODY, Watch
+from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats.endpoints import CHAT, Endpoint, Meter
 from batchwrap.core.formats.format import Body
 from batchwrap.core.limits import cost
@@ -56,7 +57,6 @@ from batchwrap.core.repair.faults import (
     may_hold_error,
 )
 from batchwrap.core.repair.whole import as_chunks
-from batchwrap.core.tally import Tally
 from batchwrap.options import Limit
 
 
@@ -96,12 +96,12 @@ class Exchange:
         takes_over: whether another account may take a request that this one refuses.
         retries: whether refusals are retried at all.
         may_answer: whether the adapter can hand out local answers.
-        watch: looks on.
+        observer: is told how the exchange goes.
 
     Attributes:
         state: what it waits for; a call out of order raises `OutOfOrder`.
         guard: catches the mistakes of batchwrap's own code.
-        tally: what is counted of it.
+        metrics: what is counted of it.
         broken_off: the refusal that a stream has ended with after its answer had begun.
     """
 
@@ -117,12 +117,12 @@ class Exchange:
         takes_over: Callable[[Refusal], bool] = lambda refusal: False,
         retries: bool = True,
         may_answer: bool = True,
-        watch: Watch = NOBODY,
+        observer: Observer = NO_OBSERVER,
     ) -> None:
         self.state = State.NEW
-        self.watch = watch
-        self.tally: Tally = context.tally
-        self.guard = Guard(context.tally)
+        self.observer = observer
+        self.metrics: ExchangeMetrics = context.metrics
+        self.guard = Guard(context.metrics)
         self._form = endpoint.format
         self.broken_off: Refusal | None = None
         self._request = RequestProgress(body)
@@ -143,7 +143,7 @@ class Exchange:
                 return Translator(context, body, self._form)
             if endpoint.continued is not None:
                 return Continued(context, body, endpoint, endpoint.continued)
-            return OnlyThrottled(endpoint, context.tally)
+            return OnlyThrottled(endpoint, context.metrics)
 
         self._translator = GuardedTranslation(translation, self.guard, self._form)
 
@@ -170,7 +170,7 @@ class Exchange:
             ContextLimitExceeded: the request is too large to be sent at all.
         """
         self._expect("start")
-        self.tally.add("requests")
+        self.metrics.add("requests")
         answer = self._translator.local_answer() if self._may_answer else None
         if answer is not None:
             return self._says(AnswerLocally(answer))
@@ -196,8 +196,8 @@ class Exchange:
                 "limit": None if limit is None else str(limit),
             }
             known = {name: fact for name, fact in facts.items() if fact is not None}
-            self.tally.note("waiting", **known)
-            self.watch.progressed(self.tally, self.guard)
+            self.metrics.note("waiting", **known)
+            self.observer.progressed(self.metrics, self.guard)
 
     def reserved(self, waited_s: float) -> Action:
         """The cost was admitted, after so many seconds in the queue."""
@@ -209,7 +209,7 @@ class Exchange:
         """What each attempt to send is made inside of."""
         self._request.is_out = True
         with self.guard.step("observe"):
-            return self.watch.sending()
+            return self.observer.sending()
         return nullcontext()
 
     def withdraw(self) -> None:
@@ -222,7 +222,7 @@ class Exchange:
         """Status and headers of the answer are here."""
         self._expect("received")
         self._request.is_out = False
-        self.tally.add("round_trips")
+        self.metrics.add("round_trips")
         answer = self._answer = AnswerProgress(head, now_unix_s)
         answer.is_accepted = 200 <= head.status < 300
         with self.guard.step("headers"):
@@ -261,7 +261,7 @@ class Exchange:
         self._expect("waited")
         pause_s, self._request.pause_s = self._request.pause_s, 0.0
         self._count_wait(pause_s)
-        self.tally.add("retries")
+        self.metrics.add("retries")
         return self._says(self._reserve())
 
     def ask_again(self) -> Action:
@@ -338,7 +338,7 @@ class Exchange:
         """It ends in this error. Whoever is cancelled, or waits too long, has sent the request."""
         if isinstance(error, Exception) and type(error).__name__ not in _AFTER_SENDING:
             self._request.is_out = False
-        self.watch.failed(error)
+        self.observer.failed(error)
 
     def finish(self) -> None:
         """Count what was used; once, when the answer was handed out."""
@@ -402,7 +402,7 @@ class Exchange:
         if self._answer.broken is not None:
             return self._answer.broken.kind
         if self._translator.is_over:
-            kinds = (it.data["kind"] for it in self.tally.events[::-1] if it.name == "defect")
+            kinds = (it.data["kind"] for it in self.metrics.events[::-1] if it.name == "defect")
             return next(kinds, "error")
         if self._answer.is_accepted or not self.status or 300 <= self.status < 400:
             return None
@@ -516,8 +516,8 @@ class Exchange:
             return None
         if not form.deltas(completion):
             return None
-        self.tally.add("repairs.whole_answers")
-        self.tally.note("repaired", repair="whole_answers")
+        self.metrics.add("repairs.whole_answers")
+        self.metrics.note("repaired", repair="whole_answers")
         return as_chunks(completion, with_usage=form.wants_usage(self.request) is True)
 
     def _first_read(self, chunk: Body | None) -> Action:
@@ -526,7 +526,7 @@ class Exchange:
             return ReadFirst()
         if chunk is None or error is None:
             self._understood()
-            self.watch.began()
+            self.observer.began()
             return Stream()
         if self._translator.rebuilt(chunk) is not None:
             return Stream()  # it holds a call, which `chunk` hands out
@@ -555,7 +555,7 @@ class Exchange:
         if usage is not None and self._request.asked_usage and is_empty:
             return True
         if answer.last_chunk is None:
-            self.watch.began()
+            self.observer.began()
         if answer.is_accepted and may_hold_error(chunk):
             self._look_for_refusal(chunk)
         answer.last_chunk = chunk
@@ -564,8 +564,8 @@ class Exchange:
         return False
 
     def _mended_events(self) -> None:
-        self.tally.add("repairs.events")
-        self.tally.note("repaired", repair="events")
+        self.metrics.add("repairs.events")
+        self.metrics.note("repaired", repair="events")
 
     # Refusals.
 
@@ -651,8 +651,8 @@ class Exchange:
     # Counts.
 
     def _count_refusal(self, refusal: Refusal) -> None:
-        self.tally.add("refusals")
-        self.tally.note(
+        self.metrics.add("refusals")
+        self.metrics.note(
             "refused",
             status=refusal.status,
             kind=refusal.kind,
@@ -663,12 +663,12 @@ class Exchange:
     def _count_usage(self) -> None:
         usage = self._answer.usage
         if usage is not None:
-            self.tally.add("prompt_tokens", usage.prompt_tokens)
-            self.tally.add("completion_tokens", usage.completion_tokens)
-            self.tally.add("cached_tokens", usage.cached_tokens)
+            self.metrics.add("prompt_tokens", usage.prompt_tokens)
+            self.metrics.add("completion_tokens", usage.completion_tokens)
+            self.metrics.add("cached_tokens", usage.cached_tokens)
 
     def _count_wait(self, seconds: float) -> None:
         if seconds >= _WORTH_TELLING_S:
-            self.tally.add("waited_s", seconds)
-            self.tally.note("waited", seconds_s=round(seconds, 3))
-            self.watch.progressed(self.tally, self.guard)
+            self.metrics.add("waited_s", seconds)
+            self.metrics.note("waited", seconds_s=round(seconds, 3))
+            self.observer.progressed(self.metrics, self.guard)

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.exchange.provider_view import ProviderView
+from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats.endpoints import Endpoint
 from batchwrap.core.formats.format import Body, Piece
 from batchwrap.core.parse import parsed_object
 from batchwrap.core.repair.faults import Fault
-from batchwrap.core.tally import Tally
 
 
 class NoRepair:
@@ -137,11 +137,11 @@ class Passthrough:
 class OnlyThrottled(Passthrough):
     """The same for an endpoint whose requests are only held back by limits."""
 
-    def __init__(self, endpoint: Endpoint, tally: Tally) -> None:
+    def __init__(self, endpoint: Endpoint, metrics: ExchangeMetrics) -> None:
         self._endpoint = endpoint
-        self._tally = tally
+        self._metrics = metrics
 
     def request(self) -> Body | None:
         """The request stays as it is, and is counted."""
-        self._tally.add(f"only_throttled.{self._endpoint.name}")
+        self._metrics.add(f"only_throttled.{self._endpoint.name}")
         return None

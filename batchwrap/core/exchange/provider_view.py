@@ -126,15 +126,15 @@ def rewrite(
     items, source = form.write(entries), form.items(asked.body)
     if walk is None:
         if tool_set.multis and directives and not is_follow_up and wants_one_tool(entries):
-            metering.opposed(directives, model, context.tally)
+            metering.opposed(directives, model, context.metrics)
         changed = None if items == source else form.with_items(asked.body, items)
         return ProviderView(
             changed, tool_set, batching.max_items, None, is_follow_up, frozen.checked
         )
-    context.tally.add("offers")
+    context.metrics.add("offers")
     # The same beginning may be two conversations; more than that is one, asked again.
     is_new = places.is_new or not is_follow_up
-    metering.count(walk, model, context.tally, context.memory.observations, is_new=is_new)
+    metering.count(walk, model, context.metrics, context.memory.observations, is_new=is_new)
     instead = choice.offer == "instead"
     made = tool_set.definitions(Form(instead, choice.most, batching.on_failure == "stop"), form)
     body = form.with_items(asked.body, items)
@@ -160,7 +160,7 @@ def _entries(frozen: FrozenPrefix, state: _State) -> tuple[list[Entry], Walk | N
     """The conversation in the provider view; what will not change any more is remembered."""
     context, asked, start = state.context, state.asked, len(frozen.entries)
     segments = fold(start, state.history, shown(state.batching))
-    context.tally.add("folds", sum(one.is_folded for one in segments))
+    context.metrics.add("folds", sum(one.is_folded for one in segments))
     pending = 0
     if state.walk is not None and _coalesces(state.batching, context, asked.model):
         segments, pending = coalesce(

@@ -50,7 +50,7 @@ class ResponseRepair:
         self._context = context
         self._asked = asked
         self._body = asked.body
-        self._ledger = RepairCounts(context.tally)
+        self._ledger = RepairCounts(context.metrics)
         self._repair: AnswerRepair | None = None
         self._thoughts: Thoughts | None = None
         self._sent = Prefixes([], 0, Conversation())

@@ -104,7 +104,7 @@ class Translator:
         if calls is None:
             return None
         turn.hand_out(tuple(call.call_id for call in calls))
-        self._context.tally.add("local_answers")
+        self._context.metrics.add("local_answers")
         usage = turn.usage if batching.local_usage == "last_prompt" else None
         answer = Local(calls, self._context.random_text(24), turn.head, usage)
         return LocalAnswer(self._form, answer)
@@ -118,11 +118,11 @@ class Translator:
     def request(self) -> Body | None:
         """The request in the provider view; None if it stays as it is."""
         if not self._understood:
-            self._context.tally.add("not_understood")
+            self._context.metrics.add("not_understood")
             return None
         observations, model = self._context.memory.observations, self._asked.model
         if observations.is_off(model, "offer"):
-            self._context.tally.add("switched_off")
+            self._context.metrics.add("switched_off")
             self._rewrite = "fold"
         if observations.is_off(model, "fold"):
             return None
@@ -193,24 +193,24 @@ class Translator:
         self.again, self._may_ask, self._readers, self._judged = None, False, {}, set()
         self._head, self._usage, self._pace = {}, None, Pace()
         self.repair.view = replace(self.repair.view, body=body)
-        self._context.tally.add("asked_again")
-        self._context.tally.note("asked_again", model=str(self._asked.model))
+        self._context.metrics.add("asked_again")
+        self._context.metrics.note("asked_again", model=str(self._asked.model))
         return body
 
     def _count_readings(self, turn: Turn) -> None:
         """Count how well a model's multi-calls were understood, where they were not as wanted."""
-        model, tally = self._asked.model, self._context.tally
+        model, metrics = self._asked.model, self._context.metrics
         self._context.memory.observations.judge_call(model, malformed=turn.malformed)
         for tool, understood in turn.readings:
             if understood != "exactly":
-                tally.add(malformed_counter(model, understood))
-                tally.note("malformed", model=str(model), tool=tool, understood=understood)
+                metrics.add(malformed_counter(model, understood))
+                metrics.note("malformed", model=str(model), tool=tool, understood=understood)
 
     def refused(self) -> None:
         """The provider did not understand the request: it goes out as the agent wrote it."""
         self.withdraw()
-        self._context.tally.add("failed_open")
-        self._context.tally.note("failed_open", model=str(self._asked.model))
+        self._context.metrics.add("failed_open")
+        self._context.metrics.note("failed_open", model=str(self._asked.model))
 
     def give_up(self) -> None:
         """The agent's own request was understood: this model gets no more of that rewrite."""
@@ -377,8 +377,8 @@ class Translator:
             # A choice of tools may leave the native one out.
             gathers = tool_set.natives and not self._asked.settings.is_forced
             self._readers[index] = ChoiceReader(
-                Gatherer(tool_set.natives, context.tally) if gathers else None,
-                Expander(tool_set, self._waves(), context.random_text, context.tally),
+                Gatherer(tool_set.natives, context.metrics) if gathers else None,
+                Expander(tool_set, self._waves(), context.random_text, context.metrics),
                 self._ahead,
             )
         return self._readers[index]
@@ -413,6 +413,6 @@ class Translator:
             room=self.repair.view.room,
         )
         if reads:
-            self._context.tally.add("read_ahead", len(reads))
-            self._context.tally.note("read_ahead", reads=len(reads))
+            self._context.metrics.add("read_ahead", len(reads))
+            self._context.metrics.note("read_ahead", reads=len(reads))
         return reads

@@ -4,7 +4,7 @@ The moves know entries, calls and tools; a format knows JSON. Whoever adds an AP
 with one `Format`, and the endpoint that has it (`endpoints`).
 
     body --items--> [item] --read--> [Entry] -- the moves --> [Entry] --write--> [item] --> body
-    answer, or event --deltas--> [Delta] -- the moves --> [Fragment] --Stream--> answer, or events
+    answer, or event --deltas--> [Delta] -- the moves --> [Fragment] --writer--> answer, or events
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Local:
     usage: Any = None
 
 
-class Stream(Protocol):
+class StreamWriter(Protocol):
     """Reads and writes the events of one streamed answer; it may keep count of their indices."""
 
     def deltas(self, event: Body) -> list[Delta]:
@@ -246,7 +246,7 @@ class Format(Protocol):
     def with_calls(self, answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
         """The answer with other calls in each choice; the same object where they are the same."""
 
-    def stream(self) -> Stream:
+    def stream(self) -> StreamWriter:
         """Writes the events of one answer."""
 
     def salvage(self, origin_of: OriginOf) -> Salvage:

@@ -44,7 +44,7 @@ from batchwrap.core.limits.state import (
     Snapshot,
     Ticket,
 )
-from batchwrap.core.limits.windows import TICK_S, Meter
+from batchwrap.core.limits.windows import TICK_S, LimitMeter
 
 # A step back of the clock by more than this means that the clock was set.
 BACK_S = 1.0
@@ -67,7 +67,7 @@ _ADMITTED = Admission("admitted")
 
 def reserve(
     state: AccountState,
-    meters: Sequence[Meter],
+    meters: Sequence[LimitMeter],
     amounts: Sequence[float],
     ticket: str,
     *,
@@ -132,7 +132,7 @@ def reserve(
     return Admission("waiting", max(wait, MIN_WAIT_S), limit, expected_s)
 
 
-def arrived(state: AccountState, meters: Sequence[Meter], ticket: str, *, now: float) -> None:
+def arrived(state: AccountState, meters: Sequence[LimitMeter], ticket: str, *, now: float) -> None:
     """The provider has received the ticket's request by now.
 
     The provider's continuous buckets begin to refill when the request arrives. If ours did when
@@ -145,7 +145,12 @@ def arrived(state: AccountState, meters: Sequence[Meter], ticket: str, *, now: f
 
 
 def settle(
-    state: AccountState, meters: Sequence[Meter], ticket: str, spent: Sequence[float], *, now: float
+    state: AccountState,
+    meters: Sequence[LimitMeter],
+    ticket: str,
+    spent: Sequence[float],
+    *,
+    now: float,
 ) -> None:
     """Replace what a ticket has reserved by what was spent, which may be more.
 
@@ -167,14 +172,19 @@ def settle(
             windows.take(state["buckets"][meter.name], meter, state["at"], more)
 
 
-def leave(state: AccountState, meters: Sequence[Meter], ticket: str, *, now: float) -> None:
+def leave(state: AccountState, meters: Sequence[LimitMeter], ticket: str, *, now: float) -> None:
     """Give up: out of the queue. If the ticket was admitted meanwhile, it has spent nothing."""
     settle(state, meters, ticket, [0.0] * len(meters), now=now)
     _dequeue(state, ticket)
 
 
 def renew(
-    state: AccountState, meters: Sequence[Meter], owner: str, holders: Iterable[str], *, now: float
+    state: AccountState,
+    meters: Sequence[LimitMeter],
+    owner: str,
+    holders: Iterable[str],
+    *,
+    now: float,
 ) -> None:
     """An owner lives, and has these tickets; all others that it had are dropped."""
     _advance(state, meters, now, heard_of=owner)
@@ -188,7 +198,7 @@ def close_for(state: AccountState, seconds: float, *, now: float) -> None:
 
 
 def crowded(
-    state: AccountState, meters: Sequence[Meter], ticket: str, seconds: float, *, now: float
+    state: AccountState, meters: Sequence[LimitMeter], ticket: str, seconds: float, *, now: float
 ) -> None:
     """The provider has refused the ticket's request since too many run at the same time.
 
@@ -215,7 +225,12 @@ def crowded(
 
 
 def learn(
-    state: AccountState, meters: Sequence[Meter], ticket: str, seen: Iterable[Seen], *, now: float
+    state: AccountState,
+    meters: Sequence[LimitMeter],
+    ticket: str,
+    seen: Iterable[Seen],
+    *,
+    now: float,
 ) -> None:
     """Correct the buckets by the headers of the ticket's answer, before it is settled.
 
@@ -240,7 +255,7 @@ def learn(
             _correct(state, meter, held, one.remaining, same)
 
 
-def snapshot(state: AccountState, meters: Sequence[Meter], *, now: float) -> Snapshot:
+def snapshot(state: AccountState, meters: Sequence[LimitMeter], *, now: float) -> Snapshot:
     """How full the buckets are, and which requests run and wait."""
     _advance(state, meters, now)
     levels = []
@@ -261,7 +276,7 @@ def snapshot(state: AccountState, meters: Sequence[Meter], *, now: float) -> Sna
     return Snapshot(levels, len(state["leases"]), queue, closed_s)
 
 
-def over_s(state: AccountState, meters: Sequence[Meter]) -> float:
+def over_s(state: AccountState, meters: Sequence[LimitMeter]) -> float:
     """In how many seconds the account is as good as new, as far as these limits say."""
     seconds = state["closed"] - state["at"]
     if state["leases"] or state["queue"]:
@@ -284,7 +299,9 @@ def _tick(state: AccountState, now: float) -> float:
     return state["at"]
 
 
-def _advance(state: AccountState, meters: Sequence[Meter], now: float, heard_of: str = "") -> None:
+def _advance(
+    state: AccountState, meters: Sequence[LimitMeter], now: float, heard_of: str = ""
+) -> None:
     """Bring the account up to this time, at which this owner lives."""
     t = _tick(state, now)
     if heard_of:
@@ -318,7 +335,7 @@ def _is_crowded(state: AccountState, ahead: int) -> bool:
     return crowd is not None and len(state["leases"]) + ahead >= crowd["most"]
 
 
-def _age(state: AccountState, meters: Sequence[Meter], t: float) -> None:
+def _age(state: AccountState, meters: Sequence[LimitMeter], t: float) -> None:
     """Requests that are under way for long have arrived."""
     due = t - ARRIVAL_S
     for held in state["leases"].values():  # in the order of their admission
@@ -326,7 +343,7 @@ def _age(state: AccountState, meters: Sequence[Meter], t: float) -> None:
             _arrive(state, meters, held, held["at"] + ARRIVAL_S)
 
 
-def _bury(state: AccountState, meters: Sequence[Meter]) -> None:
+def _bury(state: AccountState, meters: Sequence[LimitMeter]) -> None:
     """Drop the tickets of owners that were silent for too long."""
     owners, heard = state["owners"], state["heard"]
     dead = [owner for owner, until in owners.items() if until <= heard]
@@ -338,7 +355,7 @@ def _bury(state: AccountState, meters: Sequence[Meter]) -> None:
 
 def _drop(
     state: AccountState,
-    meters: Sequence[Meter],
+    meters: Sequence[LimitMeter],
     is_gone: Callable[[Reserved | Ticket, str], bool],
 ) -> None:
     """Take tickets out of the account. Tokens that they had reserved stay spent."""
@@ -349,7 +366,7 @@ def _drop(
     state["queue"] = [one for one in state["queue"] if not is_gone(one, one["id"])]
 
 
-def _arrive(state: AccountState, meters: Sequence[Meter], held: Reserved, when: float) -> None:
+def _arrive(state: AccountState, meters: Sequence[LimitMeter], held: Reserved, when: float) -> None:
     """An amount that was on its way comes into its continuous buckets."""
     for meter in meters:
         if meter.mode == "continuous" and meter.name not in held["low"]:
@@ -360,21 +377,21 @@ def _arrive(state: AccountState, meters: Sequence[Meter], held: Reserved, when: 
             held["low"][meter.name] = bucket["used"]
 
 
-def _ebb(state: AccountState, meter: Meter) -> None:
+def _ebb(state: AccountState, meter: LimitMeter) -> None:
     used = state["buckets"][meter.name]["used"]
     for held in state["leases"].values():
         if meter.name in held["low"]:
             held["low"][meter.name] = min(held["low"][meter.name], used)
 
 
-def _all_used(state: AccountState, meters: Sequence[Meter]) -> list[float]:
+def _all_used(state: AccountState, meters: Sequence[LimitMeter]) -> list[float]:
     """What is used of each limit: the common case, that nothing is under way, is one pass."""
     if state["leases"]:
         return [_used(state, meter) for meter in meters]
     return [state["buckets"][meter.name]["used"] for meter in meters]
 
 
-def _used(state: AccountState, meter: Meter) -> float:
+def _used(state: AccountState, meter: LimitMeter) -> float:
     """What is in the bucket, and on its way to it (for concurrency: how many run)."""
     used = state["buckets"][meter.name]["used"]
     for held in state["leases"].values():
@@ -385,7 +402,7 @@ def _used(state: AccountState, meter: Meter) -> float:
 
 def _admit(
     state: AccountState,
-    meters: Sequence[Meter],
+    meters: Sequence[LimitMeter],
     ticket: str,
     amounts: Amounts,
     owner: str,
@@ -409,7 +426,7 @@ def _admit(
         held["left"][meter.name] = meter.capacity - (before + amount) + bucket["learned"]
 
 
-def _give_back(state: AccountState, meter: Meter, held: Reserved, amount: float) -> None:
+def _give_back(state: AccountState, meter: LimitMeter, held: Reserved, amount: float) -> None:
     """Give back what is still taken: where the bucket was empty since, refills were lost."""
     if meter.mode == "continuous":
         low = held["low"][meter.name]
@@ -422,7 +439,7 @@ def _give_back(state: AccountState, meter: Meter, held: Reserved, amount: float)
 
 
 def _correct(
-    state: AccountState, meter: Meter, held: Reserved, remaining: float, same: bool
+    state: AccountState, meter: LimitMeter, held: Reserved, remaining: float, same: bool
 ) -> None:
     bucket, amount = state["buckets"][meter.name], held["amounts"].get(meter.name, 0.0)
     gone = meter.mode == "fixed" and held["at"] < bucket["at"]
@@ -439,7 +456,7 @@ def _correct(
 
 
 def _wait(
-    state: AccountState, meters: Sequence[Meter], needs: Amounts, used: Sequence[float]
+    state: AccountState, meters: Sequence[LimitMeter], needs: Amounts, used: Sequence[float]
 ) -> tuple[float, int | None]:
     """Seconds until all limits have room for this, and which one has it last."""
     if _is_crowded(state, 0):
@@ -452,7 +469,7 @@ def _wait(
     return longest, slowest
 
 
-def _wait_for(state: AccountState, meter: Meter, missing: float) -> float:
+def _wait_for(state: AccountState, meter: LimitMeter, missing: float) -> float:
     if meter.mode != "concurrency" or missing <= 0:
         return windows.wait_s(state["buckets"][meter.name], meter, state["at"], missing)
     return inf  # when another request ends cannot be known
@@ -460,7 +477,7 @@ def _wait_for(state: AccountState, meter: Meter, missing: float) -> float:
 
 def _wait_at(
     state: AccountState,
-    meters: Sequence[Meter],
+    meters: Sequence[LimitMeter],
     needs: Amounts,
     place: int,
     *,
@@ -487,7 +504,7 @@ def _wait_at(
     return longest, slowest
 
 
-def _named(meters: Sequence[Meter], amounts: Sequence[float]) -> Amounts:
+def _named(meters: Sequence[LimitMeter], amounts: Sequence[float]) -> Amounts:
     pairs = zip(meters, amounts, strict=True)
     return {meter.name: min(amount, MAX_AMOUNT) if amount > 0 else 0.0 for meter, amount in pairs}
 

@@ -23,7 +23,7 @@ SLICES = 60
 ROUNDING_S = 1.0
 
 
-class Meter(NamedTuple):
+class LimitMeter(NamedTuple):
     """What the arithmetic needs of one limit.
 
     Attributes:
@@ -63,25 +63,25 @@ class Bucket(TypedDict):
     slices: NotRequired[list[list[float]]]
 
 
-def meters(limits: Sequence[Limit], offsets_s: Sequence[float] = ()) -> tuple[Meter, ...]:
+def meters(limits: Sequence[Limit], offsets_s: Sequence[float] = ()) -> tuple[LimitMeter, ...]:
     """What the arithmetic needs of these limits, in their order.
 
     Args:
         limits: the limits of one account.
         offsets_s: when fixed periods begin, for each limit; 0 for all unless given.
     """
-    made: list[Meter] = []
+    made: list[LimitMeter] = []
     for index, limit in enumerate(limits):
         mode = "concurrency" if limit.kind == "concurrency" else limit.mode
         name = f"{mode} {limit.kind} {limit.per_s:g}"
         same = sum(meter.name.partition("#")[0] == name for meter in made)
         name = f"{name}#{same + 1}" if same else name
         offset_s = offsets_s[index] if offsets_s else 0.0
-        made.append(Meter(name, mode, limit.capacity, limit.per_s, limit.rate, offset_s))
+        made.append(LimitMeter(name, mode, limit.capacity, limit.per_s, limit.rate, offset_s))
     return tuple(made)
 
 
-def fresh(meter: Meter, t: float) -> Bucket:
+def fresh(meter: LimitMeter, t: float) -> Bucket:
     """A bucket of which nothing is used."""
     bucket: Bucket = {"used": 0.0, "learned": 0.0, "at": t}
     if meter.mode == "fixed":
@@ -91,7 +91,7 @@ def fresh(meter: Meter, t: float) -> Bucket:
     return bucket
 
 
-def turn(bucket: Bucket, meter: Meter, t: float, now: float) -> None:
+def turn(bucket: Bucket, meter: LimitMeter, t: float, now: float) -> None:
     """Give back what time has given back by `t`."""
     if meter.mode == "continuous":
         if t > bucket["at"]:
@@ -106,7 +106,7 @@ def turn(bucket: Bucket, meter: Meter, t: float, now: float) -> None:
         bucket["used"] = sum(amount for _, amount in slices)
 
 
-def _next_period(bucket: Bucket, meter: Meter, t: float, now: float) -> None:
+def _next_period(bucket: Bucket, meter: LimitMeter, t: float, now: float) -> None:
     rest = meter.per_s - (now - bucket.get("phase", meter.offset_s)) % meter.per_s
     until = t + rest
     # A much shorter period than usual is no period: summer time has moved the offset, or
@@ -116,16 +116,16 @@ def _next_period(bucket: Bucket, meter: Meter, t: float, now: float) -> None:
     bucket["used"], bucket["at"], bucket["until"] = 0.0, t, until
 
 
-def _slice_of(meter: Meter, t: float) -> int:
+def _slice_of(meter: LimitMeter, t: float) -> int:
     return floor(t / meter.per_s * SLICES)
 
 
-def _outside_at(meter: Meter, number: float) -> float:
+def _outside_at(meter: LimitMeter, number: float) -> float:
     """When a slice is wholly outside of the window."""
     return (number + 1) * meter.per_s / SLICES + meter.per_s
 
 
-def take(bucket: Bucket, meter: Meter, t: float, amount: float) -> None:
+def take(bucket: Bucket, meter: LimitMeter, t: float, amount: float) -> None:
     """Take an amount now, even if there is no room for it."""
     bucket["used"] += amount
     if meter.mode == "rolling":
@@ -136,7 +136,7 @@ def take(bucket: Bucket, meter: Meter, t: float, amount: float) -> None:
             slices.append([number, amount])
 
 
-def give(bucket: Bucket, meter: Meter, amount: float, taken_at: float) -> None:
+def give(bucket: Bucket, meter: LimitMeter, amount: float, taken_at: float) -> None:
     """Give back an amount that was taken at some time: to that period only."""
     if meter.mode == "fixed" and taken_at < bucket["at"]:
         return
@@ -149,7 +149,7 @@ def give(bucket: Bucket, meter: Meter, amount: float, taken_at: float) -> None:
     bucket["used"] = max(0.0, bucket["used"] - amount)
 
 
-def wait_s(bucket: Bucket, meter: Meter, t: float, missing: float) -> float:
+def wait_s(bucket: Bucket, meter: LimitMeter, t: float, missing: float) -> float:
     """Seconds until so much more is free, if no other request comes.
 
     More than the capacity is allowed: it is the least time in which so much can pass.
@@ -164,7 +164,7 @@ def wait_s(bucket: Bucket, meter: Meter, t: float, missing: float) -> float:
     return whole * meter.per_s + _slices_wait(bucket, meter, t, missing - whole * meter.capacity)
 
 
-def _slices_wait(bucket: Bucket, meter: Meter, t: float, missing: float) -> float:
+def _slices_wait(bucket: Bucket, meter: LimitMeter, t: float, missing: float) -> float:
     for number, amount in bucket["slices"]:
         missing -= amount
         if missing <= 0:
@@ -172,7 +172,7 @@ def _slices_wait(bucket: Bucket, meter: Meter, t: float, missing: float) -> floa
     return meter.per_s
 
 
-def align(bucket: Bucket, meter: Meter, t: float, now: float, ends_s: float) -> None:
+def align(bucket: Bucket, meter: LimitMeter, t: float, now: float, ends_s: float) -> None:
     """The provider says in how many seconds its fixed period ends: ours, too, from now on."""
     if meter.mode != "fixed" or not 0 < ends_s <= meter.per_s + ROUNDING_S:
         return

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats.calls import Fragment, Written
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.conflict import Effect, Waves, effect_of
 from batchwrap.core.moves.reading import Reading
 from batchwrap.core.moves.turn_memory import Placed, Turn
 from batchwrap.core.parse import is_json
-from batchwrap.core.tally import Tally
 from batchwrap.core.tools.find import SingleTool
 from batchwrap.core.tools.meaning import Meant, corrections, decoded
 from batchwrap.core.tools.multi import AHEAD, SINGLE, MultiTool
@@ -65,12 +65,12 @@ class Expander:
         tool_set: ToolSet,
         waves: Waves,
         random_text: Callable[[int], str],
-        tally: Tally,
+        metrics: ExchangeMetrics,
     ) -> None:
         self._tool_set = tool_set
         self._waves = waves
         self._random_text = random_text
-        self._tally = tally
+        self._metrics = metrics
         self.turn = Turn()
         self._next_index = 0
         self._groups = 0
@@ -196,9 +196,9 @@ class Expander:
         self.turn.readings.append((multi.name, reading.understood))
         if opened.out:
             opened.written.correct(reading.arguments)
-            self._tally.add("multi_calls")
-            self._tally.add("items", opened.out)
-            self._tally.note("expanded", tool=multi.name, items=opened.out)
+            self._metrics.add("multi_calls")
+            self._metrics.add("items", opened.out)
+            self._metrics.note("expanded", tool=multi.name, items=opened.out)
         else:
             right = example(multi, ("a.py", "b.py"))
             told = corrections.problem(multi.name, parts, self._tool_set.toolbox, right)

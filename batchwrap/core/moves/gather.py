@@ -12,9 +12,9 @@ from itertools import pairwise
 
 import orjson
 
+from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats.calls import FUNCTION, Fragment
 from batchwrap.core.moves.conflict import Effect, conflict, effect_of
-from batchwrap.core.tally import Tally
 from batchwrap.core.tools.items import as_text
 from batchwrap.core.tools.native import Native
 
@@ -32,12 +32,12 @@ class Gatherer:
 
     Args:
         natives: the native multi-tools, by the name of the single tool.
-        tally: where counts and events go.
+        metrics: where counts and events go.
     """
 
-    def __init__(self, natives: Mapping[str, Native], tally: Tally) -> None:
+    def __init__(self, natives: Mapping[str, Native], metrics: ExchangeMetrics) -> None:
         self._natives = natives
-        self._tally = tally
+        self._metrics = metrics
         self._held: list[Fragment] = []
         self._moved: dict[int | None, int] = {}  # by how much calls that went out moved down
         self._merged: set[int | None] = set()  # indexes of calls that are in native calls
@@ -92,8 +92,8 @@ class Gatherer:
         out = self._pass_on(replace(first, name=native.name, text=text, source=None))
         self._merged.update(call.parts[0].index for call in run)
         self._vanished += len(run) - 1
-        self._tally.add("coalesced", len(run))
-        self._tally.note("coalesced", tool=native.name, calls=len(run))
+        self._metrics.add("coalesced", len(run))
+        self._metrics.note("coalesced", tool=native.name, calls=len(run))
         return out
 
     def _pass_on(self, part: Fragment) -> list[Fragment]:

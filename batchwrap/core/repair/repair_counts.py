@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchwrap.core.tally import Tally
+from batchwrap.core.exchange_metrics import ExchangeMetrics
 
 
 class RepairCounts:
     """Counts repairs and defects of one answer."""
 
-    def __init__(self, tally: Tally) -> None:
-        self._tally = tally
+    def __init__(self, metrics: ExchangeMetrics) -> None:
+        self._metrics = metrics
 
     def repaired(self, name: str) -> None:
         """A defect was repaired."""
-        self._tally.add(f"repairs.{name}")
-        self._tally.note("repaired", repair=name)
+        self._metrics.add(f"repairs.{name}")
+        self._metrics.note("repaired", repair=name)
 
     def defect(self, kind: str, **data: Any) -> None:
         """Something is broken and stays so."""
-        self._tally.add(f"defects.{kind}")
-        self._tally.note("defect", kind=kind, **data)
+        self._metrics.add(f"defects.{kind}")
+        self._metrics.note("defect", kind=kind, **data)

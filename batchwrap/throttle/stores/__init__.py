@@ -8,7 +8,7 @@ from collections.abc import Callable
 from batchwrap._forks import LOADING
 from batchwrap.errors import ConfigError
 from batchwrap.throttle.stores.contract import BookLine, Store, TokenTotals
-from batchwrap.throttle.stores.memory import MemoryStore
+from batchwrap.throttle.stores.in_memory import MemoryStore
 
 __all__ = ["BookLine", "MemoryStore", "Store", "TokenTotals", "open_store"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from batchwrap.core.limits.state import Admission, Seen, Snapshot
-from batchwrap.core.limits.windows import Meter
+from batchwrap.core.limits.windows import LimitMeter
 
 MINUTE_S, DAY_S = 60, 86_400
 # How long the books are kept.
@@ -73,7 +73,7 @@ class Store(Protocol):
     def reserve(
         self,
         key: str,
-        meters: Sequence[Meter],
+        meters: Sequence[LimitMeter],
         amounts: Sequence[float],
         ticket: str,
         *,
@@ -84,25 +84,29 @@ class Store(Protocol):
         """Reserve an amount of each limit. See `account.reserve`."""
         ...
 
-    def arrived(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
+    def arrived(self, key: str, meters: Sequence[LimitMeter], ticket: str) -> None:
         """The provider has the ticket's request. See `account.arrived`."""
         ...
 
-    def learn(self, key: str, meters: Sequence[Meter], ticket: str, seen: Sequence[Seen]) -> None:
+    def learn(
+        self, key: str, meters: Sequence[LimitMeter], ticket: str, seen: Sequence[Seen]
+    ) -> None:
         """Correct the account by an answer's headers. See `account.learn`."""
         ...
 
     def settle(
-        self, key: str, meters: Sequence[Meter], ticket: str, spent: Sequence[float]
+        self, key: str, meters: Sequence[LimitMeter], ticket: str, spent: Sequence[float]
     ) -> None:
         """Replace what is reserved by what was spent. See `account.settle`."""
         ...
 
-    def leave(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
+    def leave(self, key: str, meters: Sequence[LimitMeter], ticket: str) -> None:
         """Give up, admitted or not. See `account.leave`."""
         ...
 
-    def renew(self, key: str, meters: Sequence[Meter], owner: str, holders: Sequence[str]) -> None:
+    def renew(
+        self, key: str, meters: Sequence[LimitMeter], owner: str, holders: Sequence[str]
+    ) -> None:
         """An owner lives, and has these tickets only. See `account.renew`."""
         ...
 
@@ -110,11 +114,11 @@ class Store(Protocol):
         """Admit nothing for so long. See `account.close_for`."""
         ...
 
-    def crowded(self, key: str, meters: Sequence[Meter], ticket: str, seconds: float) -> None:
+    def crowded(self, key: str, meters: Sequence[LimitMeter], ticket: str, seconds: float) -> None:
         """The provider says that too many run. See `account.crowded`."""
         ...
 
-    def snapshot(self, key: str, meters: Sequence[Meter]) -> Snapshot:
+    def snapshot(self, key: str, meters: Sequence[LimitMeter]) -> Snapshot:
         """How full the buckets are, and which requests run and wait. See `account.snapshot`."""
         ...
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from batchwrap.core.limits import account
 from batchwrap.core.limits.state import AccountState, Admission, Seen, Snapshot, empty
-from batchwrap.core.limits.windows import Meter
+from batchwrap.core.limits.windows import LimitMeter
 from batchwrap.throttle.stores.contract import (
     DAY_S,
     DAYS_KEPT_S,
@@ -56,7 +56,7 @@ class LocalStore(ABC):
     def _load(self, key: str) -> AccountState | None: ...
 
     @abstractmethod
-    def _save(self, key: str, state: AccountState, meters: Sequence[Meter]) -> None: ...
+    def _save(self, key: str, state: AccountState, meters: Sequence[LimitMeter]) -> None: ...
 
     @abstractmethod
     def _keys(self) -> list[str]: ...
@@ -73,7 +73,7 @@ class LocalStore(ABC):
     def reserve(
         self,
         key: str,
-        meters: Sequence[Meter],
+        meters: Sequence[LimitMeter],
         amounts: Sequence[float],
         ticket: str,
         *,
@@ -93,41 +93,45 @@ class LocalStore(ABC):
             max_wait_s=max_wait_s,
         )
 
-    def arrived(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
+    def arrived(self, key: str, meters: Sequence[LimitMeter], ticket: str) -> None:
         """The provider has the ticket's request. See `account.arrived`."""
         self._change(key, meters, account.arrived, ticket)
 
-    def learn(self, key: str, meters: Sequence[Meter], ticket: str, seen: Sequence[Seen]) -> None:
+    def learn(
+        self, key: str, meters: Sequence[LimitMeter], ticket: str, seen: Sequence[Seen]
+    ) -> None:
         """Correct the account by an answer's headers. See `account.learn`."""
         self._change(key, meters, account.learn, ticket, seen)
 
     def settle(
-        self, key: str, meters: Sequence[Meter], ticket: str, spent: Sequence[float]
+        self, key: str, meters: Sequence[LimitMeter], ticket: str, spent: Sequence[float]
     ) -> None:
         """Replace what is reserved by what was spent. See `account.settle`."""
         self._change_soon(key, meters, account.settle, ticket, spent)
 
-    def leave(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
+    def leave(self, key: str, meters: Sequence[LimitMeter], ticket: str) -> None:
         """Give up, admitted or not. See `account.leave`."""
         self._change_soon(key, meters, account.leave, ticket)
 
-    def renew(self, key: str, meters: Sequence[Meter], owner: str, holders: Sequence[str]) -> None:
+    def renew(
+        self, key: str, meters: Sequence[LimitMeter], owner: str, holders: Sequence[str]
+    ) -> None:
         """An owner lives, and has these tickets only. See `account.renew`."""
         self._change(key, meters, account.renew, owner, holders)
 
     def close_for(self, key: str, seconds: float) -> None:
         """Admit nothing for so long. See `account.close_for`."""
 
-        def close(state: AccountState, _: Sequence[Meter], *, now: float) -> None:
+        def close(state: AccountState, _: Sequence[LimitMeter], *, now: float) -> None:
             account.close_for(state, seconds, now=now)
 
         self._change(key, (), close)
 
-    def crowded(self, key: str, meters: Sequence[Meter], ticket: str, seconds: float) -> None:
+    def crowded(self, key: str, meters: Sequence[LimitMeter], ticket: str, seconds: float) -> None:
         """The provider says that too many run. See `account.crowded`."""
         self._change(key, meters, account.crowded, ticket, seconds)
 
-    def snapshot(self, key: str, meters: Sequence[Meter]) -> Snapshot:
+    def snapshot(self, key: str, meters: Sequence[LimitMeter]) -> Snapshot:
         """How full the buckets are."""
         return self._change(key, meters, account.snapshot)
 
@@ -175,7 +179,7 @@ class LocalStore(ABC):
     def _change(
         self,
         key: str,
-        meters: Sequence[Meter],
+        meters: Sequence[LimitMeter],
         operation: Callable[..., T],
         *args: Any,
         **options: Any,
@@ -183,14 +187,14 @@ class LocalStore(ABC):
         return self._turnstile.run(partial(self._apply, key, meters, operation, args, options))
 
     def _change_soon(
-        self, key: str, meters: Sequence[Meter], operation: Callable[..., None], *args: Any
+        self, key: str, meters: Sequence[LimitMeter], operation: Callable[..., None], *args: Any
     ) -> None:
         self._turnstile.run_soon(partial(self._apply, key, meters, operation, args, {}))
 
     def _apply(
         self,
         key: str,
-        meters: Sequence[Meter],
+        meters: Sequence[LimitMeter],
         operation: Callable[..., T],
         args: tuple[Any, ...],
         options: dict[str, Any],

@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar
 
 from batchwrap.core.limits import account, windows
 from batchwrap.core.limits.state import Admission, Level, Place, Seen, Snapshot
-from batchwrap.core.limits.windows import Meter
+from batchwrap.core.limits.windows import LimitMeter
 from batchwrap.errors import StoreRefused, StoreUnavailable
 from batchwrap.throttle.stores import contract
 from batchwrap.throttle.stores.contract import BookLine, TokenTotals
@@ -72,7 +72,7 @@ class RedisStore:
     def reserve(
         self,
         key: str,
-        meters: Sequence[Meter],
+        meters: Sequence[LimitMeter],
         amounts: Sequence[float],
         ticket: str,
         *,
@@ -94,11 +94,13 @@ class RedisStore:
         place = int(limit) if limit else None
         return Admission(status, float(wait_s), place, float(expected_s))
 
-    def arrived(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
+    def arrived(self, key: str, meters: Sequence[LimitMeter], ticket: str) -> None:
         """The provider has the ticket's request. See `account.arrived`."""
         self._change("arrived", key, meters, ticket=ticket)
 
-    def learn(self, key: str, meters: Sequence[Meter], ticket: str, seen: Sequence[Seen]) -> None:
+    def learn(
+        self, key: str, meters: Sequence[LimitMeter], ticket: str, seen: Sequence[Seen]
+    ) -> None:
         """Correct the account by an answer's headers. See `account.learn`."""
         known = [
             {name: value for name, value in one._asdict().items() if value is not None}
@@ -107,18 +109,20 @@ class RedisStore:
         self._change("learn", key, meters, ticket=ticket, seen=known)
 
     def settle(
-        self, key: str, meters: Sequence[Meter], ticket: str, spent: Sequence[float]
+        self, key: str, meters: Sequence[LimitMeter], ticket: str, spent: Sequence[float]
     ) -> None:
         """Replace what is reserved by what was spent. See `account.settle`."""
         self._thread.turnstile.run_soon(
             lambda: self._apply("settle", key, meters, ticket=ticket, spent=list(spent))
         )
 
-    def leave(self, key: str, meters: Sequence[Meter], ticket: str) -> None:
+    def leave(self, key: str, meters: Sequence[LimitMeter], ticket: str) -> None:
         """Give up, admitted or not. See `account.leave`."""
         self._thread.turnstile.run_soon(lambda: self._apply("leave", key, meters, ticket=ticket))
 
-    def renew(self, key: str, meters: Sequence[Meter], owner: str, holders: Sequence[str]) -> None:
+    def renew(
+        self, key: str, meters: Sequence[LimitMeter], owner: str, holders: Sequence[str]
+    ) -> None:
         """An owner lives, and has these tickets only. See `account.renew`."""
         self._change("renew", key, meters, owner=owner, holders=list(holders))
 
@@ -126,11 +130,11 @@ class RedisStore:
         """Admit nothing for so long. See `account.close_for`."""
         self._change("close_for", key, (), seconds=seconds)
 
-    def crowded(self, key: str, meters: Sequence[Meter], ticket: str, seconds: float) -> None:
+    def crowded(self, key: str, meters: Sequence[LimitMeter], ticket: str, seconds: float) -> None:
         """The provider says that too many run. See `account.crowded`."""
         self._change("crowded", key, meters, ticket=ticket, seconds=seconds)
 
-    def snapshot(self, key: str, meters: Sequence[Meter]) -> Snapshot:
+    def snapshot(self, key: str, meters: Sequence[LimitMeter]) -> Snapshot:
         """How full the buckets are."""
         running, waiting, closed_s, *rest = self._change("snapshot", key, meters)
         width = 2 + len(meters)
@@ -165,10 +169,10 @@ class RedisStore:
         """Let go of the connections. A store that is used again opens new ones."""
         self._servers.close()
 
-    def _change(self, operation: str, key: str, meters: Sequence[Meter], **asked: Any) -> Any:
+    def _change(self, operation: str, key: str, meters: Sequence[LimitMeter], **asked: Any) -> Any:
         return self._thread.turnstile.run(lambda: self._apply(operation, key, meters, **asked))
 
-    def _apply(self, operation: str, key: str, meters: Sequence[Meter], **asked: Any) -> Any:
+    def _apply(self, operation: str, key: str, meters: Sequence[LimitMeter], **asked: Any) -> Any:
         asked["meters"] = [meter._asdict() for meter in meters]
         arguments = operation, json.dumps(asked), self._now()
         return self._run(_ACCOUNT, [account_key(key)], *arguments, lasting=operation in _LASTING)

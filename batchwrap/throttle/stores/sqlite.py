@@ -24,7 +24,7 @@ import orjson
 from batchwrap.core.limits import account
 from batchwrap.core.limits.account import TTL_S
 from batchwrap.core.limits.state import AccountState
-from batchwrap.core.limits.windows import Meter
+from batchwrap.core.limits.windows import LimitMeter
 from batchwrap.errors import ConfigError, StoreRefused, StoreUnavailable
 from batchwrap.throttle.presence import is_alive
 from batchwrap.throttle.stores.contract import DAYS_KEPT_S, BookLine, TokenTotals
@@ -172,7 +172,7 @@ class SqliteStore(LocalStore):
             # The arithmetic fails only on a state that it has not written itself.
             raise self._damaged(key) from error
 
-    def _save(self, key: str, state: AccountState, meters: Sequence[Meter]) -> None:
+    def _save(self, key: str, state: AccountState, meters: Sequence[LimitMeter]) -> None:
         now = self._clock()
         over = now + account.over_s(state, meters) + _KEEP_S
         self._connected().execute(_SAVE, (key, orjson.dumps(state), over))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from batchwrap.core.exchange.model_observations import MOST_MODELS, ModelObservations
-from batchwrap.core.tally import MOST_EVENTS, Tally
+from batchwrap.core.exchange_metrics import MOST_EVENTS, ExchangeMetrics
 from batchwrap.stats import MOST_MODELS as MOST_COUNTED
 from batchwrap.stats import OTHER_MODELS, Counters, directive_counter, malformed_counter
 from batchwrap.throttle.stores.contract import TokenTotals
-from batchwrap.throttle.stores.memory import MAX_LINES, MemoryStore
+from batchwrap.throttle.stores.in_memory import MAX_LINES, MemoryStore
 
 
 def test_models_that_are_named_once() -> None:
@@ -52,14 +52,14 @@ def test_counters_by_model() -> None:
 
 def test_events_of_one_request() -> None:
     """All repairs are counted, the last event is always told."""
-    tally = Tally()
+    metrics = ExchangeMetrics()
     for _ in range(3 * MOST_EVENTS):
-        tally.add("repairs.call_id")
-        tally.note("repaired", repair="call_id")
-    tally.note("defect", kind="incomplete_stream")
-    assert tally.counts["repairs.call_id"] == 3 * MOST_EVENTS
-    assert len(tally.events) == MOST_EVENTS
-    assert tally.events[-1].data["kind"] == "incomplete_stream"
+        metrics.add("repairs.call_id")
+        metrics.note("repaired", repair="call_id")
+    metrics.note("defect", kind="incomplete_stream")
+    assert metrics.counts["repairs.call_id"] == 3 * MOST_EVENTS
+    assert len(metrics.events) == MOST_EVENTS
+    assert metrics.events[-1].data["kind"] == "incomplete_stream"
 
 
 def test_the_books_of_the_memory_store() -> None:

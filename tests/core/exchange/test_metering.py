@@ -20,7 +20,7 @@ TASK = {"role": "user", "content": "Go."}
 def stats_of(bench: Bench) -> Stats:
     """What was counted so far."""
     counters = Counters(above=None)
-    counters.add(bench.tally.counts)
+    counters.add(bench.metrics.counts)
     return counters.stats()
 
 
@@ -61,7 +61,7 @@ def test_given_and_followed() -> None:
     last = counted(bench)
     assert (last["given"], last["judged"], last["followed"]) == (1, 1, 1)
     assert last["tokens"] == 5 * first["tokens"] // 2
-    named = [(event.name, event.data["directive"]) for event in bench.tally.events]
+    named = [(event.name, event.data["directive"]) for event in bench.metrics.events]
     assert named == [("reminded", "general"), ("judged", "general")]
 
 
@@ -106,7 +106,7 @@ def test_a_directive_that_nobody_follows() -> None:
     running = [{"role": "user", "content": "Long."}]
     ask(bench, running)
     conversations(bench, 20, "read_file")
-    assert bench.tally.events[-1].data["switched_off"] is True
+    assert bench.metrics.events[-1].data["switched_off"] is True
     given = counted(bench)["given"]
     conversations(bench, 1, "read_file")
     assert counted(bench)["given"] == given
@@ -134,7 +134,7 @@ def test_a_system_prompt_that_wants_one_tool_at_a_time() -> None:
     for _ in range(3):
         assert bench.request({**BODY, "messages": messages}) is None
         messages += turns("read_file", start=len(messages))
-    [event] = bench.tally.events
+    [event] = bench.metrics.events
     assert (event.name, event.data["reason"]) == ("withheld", "system_prompt")
     assert counted(bench) == {"withheld_system_prompt": 1}
 

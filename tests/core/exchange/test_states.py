@@ -65,11 +65,11 @@ def test_any_order(stream: bool, calls: list[tuple[str, int]]) -> None:
     exchange = exchange_for(stream=stream)
     for name, status in calls:
         before = exchange.state
-        counted = dict(exchange.tally.counts)
+        counted = dict(exchange.metrics.counts)
         if before not in ALLOWED[name]:
             with pytest.raises(OutOfOrder, match=rf"{name}\(\) .* {before.value}\(\)"):
                 told(exchange)[name](status)
-            assert (exchange.state, exchange.tally.counts) == (before, counted)
+            assert (exchange.state, exchange.metrics.counts) == (before, counted)
             continue
         said = told(exchange)[name](status)
         if isinstance(said, get_args(Action)):

@@ -377,7 +377,7 @@ def test_bodies_that_are_not_understood(body: dict[str, Any]) -> None:
     """A request of another shape goes through untouched, and is counted."""
     bench = Bench()
     assert bench.request(body) is None
-    assert bench.tally.counts["not_understood"] == 1
+    assert bench.metrics.counts["not_understood"] == 1
 
 
 def test_switched_off() -> None:

@@ -78,7 +78,7 @@ def test_short_way(
     for short in (True, False):
         bench = Bench(replace(PLAIN, repair=repair))
         out = bench.ask_streamed({**EDIT_REQUEST, "model": model}, chunks, short=short)
-        seen.append((out, bench.tally.counts))
+        seen.append((out, bench.metrics.counts))
     assert seen[0] == seen[1]
 
 

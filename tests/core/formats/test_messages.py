@@ -246,7 +246,7 @@ def test_almost_compatible_streams(name: str) -> None:
         if event["type"] == "content_block_delta":
             texts[event["index"]] += event["delta"].get("partial_json", "")
     assert [json.loads(text)["path"] for text in texts[1:]] == PATHS
-    assert exchange.tally.counts["internal_errors"] == 0
+    assert exchange.metrics.counts["internal_errors"] == 0
 
 
 @pytest.mark.parametrize("name", [name for name in QUIRKS if name != "no stops"])

@@ -258,7 +258,7 @@ def test_almost_compatible_streams(name: str) -> None:
     assert [e["output_index"] for e in done] == [0, 1, 2, 3]
     assert reads_in([e["item"] for e in done]) == PATHS
     assert told[-1]["response"]["output"] == [e["item"] for e in done]
-    assert exchange.tally.counts["internal_errors"] == 0
+    assert exchange.metrics.counts["internal_errors"] == 0
 
 
 @pytest.mark.parametrize("name", QUIRKS)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from batchwrap.core.limits import account
 from batchwrap.core.limits.account import ARRIVAL_S
 from batchwrap.core.limits.state import AccountState, Admission, Seen, Snapshot, empty
-from batchwrap.core.limits.windows import Meter, meters
+from batchwrap.core.limits.windows import LimitMeter, meters
 from batchwrap.options import Limit
 
 START = 1_000_000.0
@@ -25,7 +25,7 @@ class Account:
     """An account with a clock that the test sets. Its state is only ever kept as JSON."""
 
     def __init__(self, *limits: Limit, offset_s: float = 0.0) -> None:
-        self.meters: tuple[Meter, ...] = meters(limits, [offset_s] * len(limits))
+        self.meters: tuple[LimitMeter, ...] = meters(limits, [offset_s] * len(limits))
         self.now = START
         self._kept = json.dumps(empty(START))
 

@@ -63,7 +63,7 @@ def test_the_next_wave() -> None:
     local = session.next(session.history())
     assert local is not None
     assert edits(handed(local)) == WAVES[1]
-    assert session.bench.tally.counts["local_answers"] == 1
+    assert session.bench.metrics.counts["local_answers"] == 1
 
 
 def test_looking_up_is_not_consuming() -> None:

@@ -169,7 +169,7 @@ def test_reads_ahead(style: str, pieces: Any) -> None:
         PROMPT, message, pieces=pieces, style=style, results=lambda made: made["id"]
     )
     assert [given["path"] for _, given in ran(history)] == ["a.py", "b.py", "c.py"]
-    assert bench.tally.counts["read_ahead"] == 2
+    assert bench.metrics.counts["read_ahead"] == 2
     sent = bench.request({**PROMPT, "messages": history})
     assert sent is not None
     _, asked, result = sent["messages"]

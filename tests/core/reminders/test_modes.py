@@ -242,7 +242,7 @@ def test_thinking_models_read_when_they_want_to(
     bench = Bench(Options(reminders=Reminders(**options)))
     bench.model = model
     assert bool(told(play(bench, ["plan"], **fields)[-1])) is expected
-    withheld = [happened for happened in bench.tally.events if happened.name == "withheld"]
+    withheld = [happened for happened in bench.metrics.events if happened.name == "withheld"]
     assert [happened.data["reason"] for happened in withheld] == ["thinking"] * (not expected)
 
 

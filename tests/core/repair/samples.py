@@ -164,9 +164,9 @@ def run(entry: Entry, options: Repair | None, pieces: list[bytes] | None = None)
 def play(entry: Entry, options: Repair | None, pieces: list[bytes] | None = None) -> Seen:
     """What the agent gets for a sample, and what was told of it; see `run`."""
     out = run(entry, options, pieces)
-    tally = out.exchange.tally
-    seen = Seen(handed_out=out.raw, counts=dict(tally.counts))
-    seen.defects = [dict(event.data) for event in tally.events if event.name == "defect"]
+    metrics = out.exchange.metrics
+    seen = Seen(handed_out=out.raw, counts=dict(metrics.counts))
+    seen.defects = [dict(event.data) for event in metrics.events if event.name == "defect"]
     if out.status >= 400:
         body = decoded(out.raw)
         seen.error, seen.status = (body if isinstance(body, dict) else {}), out.status

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats.chat import piece_alone
 from batchwrap.core.repair.answer_repair import AnswerContext, AnswerRepair
 from batchwrap.core.repair.declared_tools import DeclaredTools
 from batchwrap.core.repair.repair_counts import RepairCounts
-from batchwrap.core.tally import Tally
 from batchwrap.options import Repair
 from tests.core.harness import call, chunk, completion, gather
 from tests.strategies import EDIT_FILE, READ_FILE
@@ -21,9 +21,9 @@ class Stream:
     """A repair of one answer."""
 
     def __init__(self, **options: Any) -> None:
-        self.tally = Tally()
+        self.metrics = ExchangeMetrics()
         asked = AnswerContext(body={"model": "m", "tools": TOOLS}, tools=DeclaredTools(TOOLS))
-        ledger = RepairCounts(self.tally)
+        ledger = RepairCounts(self.metrics)
         self.repair = AnswerRepair(Repair(**options), asked, lambda length: "x" * length, ledger)
 
     def take(self, *chunks: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Stream:
 
     def counted(self) -> dict[str, int]:
         """How often each repair was needed."""
-        return {name.removeprefix("repairs."): n for name, n in self.tally.counts.items()}
+        return {name.removeprefix("repairs."): n for name, n in self.metrics.counts.items()}
 
 
 def part(index: int | None, arguments: str, call_id: str | None = None, name: str | None = None):  # type: ignore[no-untyped-def]

@@ -100,8 +100,8 @@ def test_switched_off(entry: Entry) -> None:
     out = run(entry, None)
     assert out.raw == b"".join(pieces_of(entry))
     assert out.status == entry["sample"].get("status", 200)
-    assert [event for event in out.exchange.tally.events if event.name == "defect"] == []
-    assert not any(name.startswith(("repairs", "defects")) for name in out.exchange.tally.counts)
+    assert [event for event in out.exchange.metrics.events if event.name == "defect"] == []
+    assert not any(name.startswith(("repairs", "defects")) for name in out.exchange.metrics.counts)
 
 
 @pytest.mark.parametrize("entry", ARGUMENTS, ids=names)

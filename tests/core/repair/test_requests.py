@@ -227,11 +227,11 @@ def test_thoughts_go_back(streamed: bool) -> None:
     result = {"role": "tool", "tool_call_id": "c1", "content": "x"}
     sent = bench.request({**asked, "messages": [USER, dropped, result]})
     assert sent is not None and sent["messages"][1] == THOUGHT
-    assert "defects.lost_thoughts" not in bench.tally.counts
+    assert "defects.lost_thoughts" not in bench.metrics.counts
     other = {**dropped, "tool_calls": [call("c9", "read_file", {"path": "a.py"})]}
     sent = bench.request({**asked, "messages": [USER, other, {**result, "tool_call_id": "c9"}]})
     assert sent is not None and sent["messages"][1]["reasoning_content"] == ""
-    assert bench.tally.counts["defects.lost_thoughts"] == 1
+    assert bench.metrics.counts["defects.lost_thoughts"] == 1
 
 
 def test_a_large_output_is_reported() -> None:
@@ -239,7 +239,7 @@ def test_a_large_output_is_reported() -> None:
     body = sample("ctx.budget-1")
     bench = Bench(options_for(Repair(provider="cerebras")))
     assert bench.request(body) is None
-    assert bench.tally.counts["defects.large_output_budget"] == 1
+    assert bench.metrics.counts["defects.large_output_budget"] == 1
 
 
 def options_for(repair: Repair) -> Any:

@@ -127,7 +127,7 @@ def test_on(name: str) -> None:
         out = run(case.entry, options)
         assert out.raw != b"".join(chunks_of(case.entry["sample"]))
         assert case.gives in out.raw
-        assert out.exchange.tally.counts[case.counted] >= 1
+        assert out.exchange.metrics.counts[case.counted] >= 1
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -138,7 +138,7 @@ def test_off(name: str) -> None:
         out = run(case.entry, options)
         assert out.raw == b"".join(chunks_of(case.entry["sample"]))
         assert out.status == case.entry["sample"].get("status", 200)
-        assert case.counted not in out.exchange.tally.counts
+        assert case.counted not in out.exchange.metrics.counts
 
 
 USER = {"role": "user", "content": "go"}
@@ -197,7 +197,7 @@ def test_preflight(mode: Any, told: int, outcome: AbstractContextManager[object]
     translator.request()
     with outcome:
         translator.repair.check_size(5_000)
-    assert bench.tally.counts.get("defects.context_overflow", 0) == told
+    assert bench.metrics.counts.get("defects.context_overflow", 0) == told
 
 
 def test_every_option() -> None:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats.chat.calls import read_fragment, write_fragment
 from batchwrap.core.moves.gather import Gatherer
-from batchwrap.core.tally import Tally
 from batchwrap.core.tools.find import find
 from batchwrap.core.tools.native import Native, natives
 from batchwrap.options import Batching, Tool
@@ -321,8 +321,8 @@ def plain(calls: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 class RawGatherer:
     """A gatherer for fragments in the form of the API."""
 
-    def __init__(self, found: dict[str, Native], tally: Tally) -> None:
-        self._gatherer = Gatherer(found, tally)
+    def __init__(self, found: dict[str, Native], metrics: ExchangeMetrics) -> None:
+        self._gatherer = Gatherer(found, metrics)
 
     def fragment(self, delta: dict[str, Any]) -> list[Any]:
         """What goes out for a fragment."""
@@ -339,7 +339,7 @@ class RawGatherer:
 
 def run(fragments: Iterable[dict[str, Any]], gatherer: RawGatherer | None = None) -> list[Any]:
     """What comes out for the fragments of a whole message."""
-    gatherer = gatherer or RawGatherer(NATIVES, Tally())
+    gatherer = gatherer or RawGatherer(NATIVES, ExchangeMetrics())
     return [out for delta in fragments for out in gatherer.fragment(delta)] + gatherer.finish()
 
 
@@ -429,7 +429,7 @@ def test_released_calls_are_as_they_came(calls: list[dict[str, Any]], data: st.D
     """Released at any place of a stream, the calls come out fragment by fragment, unchanged."""
     fragments = data.draw(streams(calls))
     place = data.draw(st.integers(0, len(fragments)))
-    gatherer = RawGatherer(NATIVES, Tally())
+    gatherer = RawGatherer(NATIVES, ExchangeMetrics())
     before = [out for delta in fragments[:place] for out in gatherer.fragment(delta)]
     out = [*before, *gatherer.release(), *run(fragments[place:], gatherer)]
     assert sorted(map(id, out)) == sorted(map(id, fragments))
@@ -447,19 +447,19 @@ def names(out: Iterable[dict[str, Any]]) -> list[str]:
 
 def test_reads_become_one_call() -> None:
     """The merged call has the id of the first; the calls after it move up."""
-    tally = Tally()
-    out = run(plain([A, B, SEARCH]), RawGatherer(NATIVES, tally))
+    metrics = ExchangeMetrics()
+    out = run(plain([A, B, SEARCH]), RawGatherer(NATIVES, metrics))
     merged = call("a", "read_many_files", '{"paths":["a.py","b.py"]}')
     assert out == [{**merged, "index": 0}, {**SEARCH, "index": 1}]
-    assert tally.counts == {"coalesced": 2}
-    [event] = tally.events
+    assert metrics.counts == {"coalesced": 2}
+    [event] = metrics.events
     assert (event.name, event.data) == ("coalesced", {"tool": "read_many_files", "calls": 2})
 
 
 def test_objects_keep_their_bytes() -> None:
     """Items that are objects are the arguments of the single calls to the byte."""
     listed = [call(str(i), "read_file", f'{{"path" : "a",\n"offset": {i}}}') for i in (1, 2)]
-    [made] = run(plain(listed), RawGatherer(found_in(READ_FILE, READ_RANGES), Tally()))
+    [made] = run(plain(listed), RawGatherer(found_in(READ_FILE, READ_RANGES), ExchangeMetrics()))
     one, other = (made["function"]["arguments"] for made in listed)
     assert made["function"] == {"name": "read_files", "arguments": f'{{"files":[{one},{other}]}}'}
 
@@ -489,14 +489,14 @@ def test_a_list_has_an_end() -> None:
         found_in(READ_FILE, listed(maxItems=2)),
         found_in(READ_FILE, READ_MANY, max_items=2),
     ):
-        out = run(plain(calls), RawGatherer(found, Tally()))
+        out = run(plain(calls), RawGatherer(found, ExchangeMetrics()))
         assert [len(made["function"]["arguments"].split(",")) for made in out] == [2, 2, 1]
         assert [made["index"] for made in out] == [0, 1, 2]
 
 
 def test_only_calls_that_may_merge_wait() -> None:
     """Calls before the first such call pass at once, also the rest of them; others wait."""
-    gatherer = RawGatherer(NATIVES, Tally())
+    gatherer = RawGatherer(NATIVES, ExchangeMetrics())
     first, held, after = plain([SEARCH, A, EDIT])
     late = {"index": 0, "function": {"arguments": ""}}
     out = [gatherer.fragment(delta) for delta in (first, held, after, late)]
@@ -514,7 +514,7 @@ def test_a_call_that_waited_comes_in_one_piece() -> None:
 
 def test_after_the_end() -> None:
     """What a provider sends too late is renumbered; a rest of a merged call is dropped."""
-    gatherer = RawGatherer(NATIVES, Tally())
+    gatherer = RawGatherer(NATIVES, ExchangeMetrics())
     run(plain([A, B, SEARCH]), gatherer)
     assert gatherer.fragment({"index": 1, "function": {"arguments": ""}}) == []
     assert gatherer.fragment({"index": 2, "function": {"arguments": " "}})[0]["index"] == 1
@@ -587,7 +587,7 @@ def test_rests_without_an_index_wait_with_their_call() -> None:
 
 def test_without_natives_nothing_waits() -> None:
     """An agent without multi-tools of its own gets every fragment at once, as it is."""
-    gatherer = RawGatherer({}, Tally())
+    gatherer = RawGatherer({}, ExchangeMetrics())
     fragments = plain([A, B, EDIT])
     assert unchanged([out for delta in fragments for out in gatherer.fragment(delta)], fragments)
     assert gatherer.finish() == []

@@ -1,4 +1,4 @@
-"""What happened in one exchange: counters and events, handed to `stats` at its end."""
+"""What is counted and recorded of one exchange. `stats` adds it up when the exchange ends."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from batchwrap.options import Event, EventName
 
-# A stream may need a repair in each of its chunks; all of them are counted, not all are told.
+# A stream may need a repair in every chunk. All are counted; the number of events is bounded.
 MOST_EVENTS = 1_000
 
 
-class Tally:
+class ExchangeMetrics:
     """Counters by the field names of `Stats`, and the events in their order.
 
     Args:
-        clock: tells when an event happens, in seconds since 1970.
+        clock: returns the current time in seconds since 1970.
     """
 
     def __init__(self, clock: Callable[[], float] = float) -> None:
@@ -29,7 +29,7 @@ class Tally:
         self.counts[counter] += amount  # type: ignore[assignment]  # seconds are floats
 
     def note(self, name: EventName, **data: Any) -> None:
-        """Record an event; never contents, never keys."""
+        """Record an event. `data` never holds contents or keys."""
         if len(self.events) == MOST_EVENTS:
-            self.events.pop()  # the newest takes the last place: it may say how it ended
+            self.events.pop()  # the newest replaces the last: it may be the outcome
         self.events.append(Event(name=name, data=data, at_unix_s=self._clock()))

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from batchwrap._forks import LOADING
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats import chat
 from batchwrap.core.provider import Provider
-from batchwrap.core.tally import Tally
 from batchwrap.observe.log import hears_all, log, tell
 from batchwrap.options import EventHook
 from batchwrap.throttle.accounts import Origin
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from batchwrap.observe.spans import Operation
 
 
-class Observer:
+class RequestObserver:
     """Looks on at one request, from the moment when it is made.
 
     Args:
@@ -51,9 +51,9 @@ class Observer:
         if self._first_s is None:
             self._first_s = self._so_far_s
 
-    def progressed(self, tally: Tally, guard: Guard) -> None:
+    def progressed(self, metrics: ExchangeMetrics, guard: Guard) -> None:
         """Tell what has happened so far: a wait begins, or is over."""
-        events, end = tally.events, len(tally.events)
+        events, end = metrics.events, len(metrics.events)
         for event in events[self._told : end]:
             tell(event, self._hook, guard)
         for event in events[end:]:  # the hook's own mistake, which it does not want to hear of
@@ -70,8 +70,8 @@ class Observer:
         if self._hook is not None or self._operation is not None or hears_all():
             with guard.step("observe"):
                 facts = self._facts(exchange)
-                exchange.tally.note("ended", **facts)
-        self.progressed(exchange.tally, guard)
+                exchange.metrics.note("ended", **facts)
+        self.progressed(exchange.metrics, guard)
         if self._operation is not None and facts is not None:
             self._operation.end(exchange, facts)
 
@@ -80,7 +80,7 @@ class Observer:
         return time.perf_counter() - self._started_s
 
     def _facts(self, exchange: Exchange) -> dict[str, Any]:
-        counts, usage = exchange.tally.counts, exchange.usage
+        counts, usage = exchange.metrics.counts, exchange.usage
         facts = {
             "model": exchange.model,
             "provider": self._provider.name,

@@ -50,7 +50,7 @@ class Tap:
             self._exchange.chunk(told)
 
 
-class _Incoming:
+class _WireResponse:
     """A response of the inner transport.
 
     Args:
@@ -124,7 +124,7 @@ class _Incoming:
         return self._exchange.read(whole.content)
 
 
-class SyncIncoming(_Incoming):
+class SyncWireResponse(_WireResponse):
     """For threads."""
 
     def read(self) -> WholeBody:
@@ -166,7 +166,7 @@ class SyncIncoming(_Incoming):
         self.response.close()
 
 
-class AsyncIncoming(_Incoming):
+class AsyncWireResponse(_WireResponse):
     """For tasks."""
 
     async def read(self) -> WholeBody:

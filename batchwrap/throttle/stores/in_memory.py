@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from batchwrap._forks import renew_in_child
 from batchwrap.core.limits import account
 from batchwrap.core.limits.state import AccountState
-from batchwrap.core.limits.windows import Meter
+from batchwrap.core.limits.windows import LimitMeter
 from batchwrap.throttle.stores.contract import BookLine
 from batchwrap.throttle.stores.local import LocalStore
 
@@ -34,7 +34,7 @@ class MemoryStore(LocalStore):
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         super().__init__("memory", clock)
-        self._accounts: dict[str, tuple[AccountState, Sequence[Meter]]] = {}
+        self._accounts: dict[str, tuple[AccountState, Sequence[LimitMeter]]] = {}
         self._sweep_at = _MANY
         renew_in_child(self)
         self._books: dict[tuple[str, str, str, int], BookLine] = {}
@@ -57,7 +57,7 @@ class MemoryStore(LocalStore):
         kept = self._accounts.get(key)
         return None if kept is None else kept[0]
 
-    def _save(self, key: str, state: AccountState, meters: Sequence[Meter]) -> None:
+    def _save(self, key: str, state: AccountState, meters: Sequence[LimitMeter]) -> None:
         if not meters and key in self._accounts:  # an account is closed without its limits
             meters = self._accounts[key][1]
         self._accounts[key] = state, meters
