@@ -32,6 +32,9 @@ def renew_in_child(one: Forked) -> None:
     _known.add(one)
 
 
+_NOT_HELD = suppress(RuntimeError)
+
+
 class ForkSafeLock:
     """A lock that a thread may take twice, and that is free in a child process.
 
@@ -54,11 +57,11 @@ class ForkSafeLock:
 
     def release(self) -> None:
         """Let others have it; nothing happens in a thread that does not hold it."""
-        with suppress(RuntimeError):  # forked inside of the block: in the child it is another lock
+        with _NOT_HELD:  # forked inside of the block: in the child it is another lock
             self._lock.release()
 
     def __enter__(self) -> None:
-        self.acquire()
+        self._lock.acquire()
 
     def __exit__(self, *_: object) -> None:
         self.release()

@@ -29,7 +29,8 @@ class FrozenPrefix:
         entries: what these say.
         made: the same in the provider view, with reminders.
         said: the conversation that `source` is.
-        tool_set: what the tools were.
+        tools: the tools as they stood in the request.
+        tool_set: what followed from them.
         choice: what the conversation is offered.
         walk: what the schedule of reminders has seen; None where nothing is offered.
         checked: whether `made` is known to need no mending.
@@ -39,6 +40,7 @@ class FrozenPrefix:
     entries: list[Entry] = field(default_factory=list)
     made: list[Entry] = field(default_factory=list)
     said: Conversation = field(default_factory=Conversation)
+    tools: object = None
     tool_set: ToolSet | None = None
     choice: OfferChoice | None = None
     walk: Walk | None = None

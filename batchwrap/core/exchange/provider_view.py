@@ -100,7 +100,9 @@ def rewrite(
     """
     batching = context.options.batching or Batching()
     form, model = asked.form, asked.model
-    tool_set = _tool_set(asked, batching, context.memory)
+    tool_set = frozen.tool_set
+    if tool_set is None or asked.tools is not frozen.tools:
+        tool_set = _tool_set(asked, batching, context.memory)
     reminders = context.options.reminders
     directives = [one.id for one in reminders.directives] if reminders else []
     choice = frozen.choice or choose(
@@ -190,7 +192,9 @@ def _freeze(
     source = asked.form.items(asked.body)[: sum(entry.items for entry in entries)]
     said = state.history.prefixes.before(upto).copy()
     checked = Checked(asked.form.write(made), frozen.checked)
-    new = FrozenPrefix(source, entries, made, said, state.tool_set, state.choice, walk, checked)
+    new = FrozenPrefix(
+        source, entries, made, said, asked.tools, state.tool_set, state.choice, walk, checked
+    )
     keep_prefix(new, asked.form, memory.frozen_prefixes, state.context.now_s)
     return new
 

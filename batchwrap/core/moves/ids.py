@@ -107,6 +107,7 @@ def group_nonce(turn: str, number: int) -> str:
     return turn + _DIGITS[number % _BASE]
 
 
+@functools.lru_cache(maxsize=4_096)
 def short(origin: str) -> str:
     """A provider's id as it comes back out of a derived id: the same, unless it is too long."""
     return _origin(_tail(origin)) or ""

@@ -60,7 +60,7 @@ class ChatFormat:
 
     def write(self, entries: Sequence[Entry]) -> list[Any]:
         """A message for each entry."""
-        return [cast(ChatEntry, entry).message for entry in entries]
+        return [entry.message for entry in cast(Sequence[ChatEntry], entries)]
 
     def key_of(self, item: object) -> str | None:
         """The id of a message's last tool call."""

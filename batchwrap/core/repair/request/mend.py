@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import isfinite
+from operator import is_
 from typing import Any
 
 from batchwrap.core.failures import looks_failed
@@ -60,7 +61,9 @@ def mend(
     if options.max_output is not None and rules.reserves_output:
         body = _capped(body, options.max_output, count)
     messages = body.get("messages")
-    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
+    if not isinstance(messages, list) or not all(
+        issubclass(kind, dict) for kind in set(map(type, messages))
+    ):
         return body
     mended = list(messages)
     if options.request:
@@ -70,10 +73,8 @@ def mend(
         mended = repeated_failures.fold(mended, failed, count)
     if options.rearrange:
         mended = order.arrange(mended, rules, count)
-    same = len(mended) == len(messages) and all(
-        a is b for a, b in zip(mended, messages, strict=True)
-    )
-    return body if same else {**body, "messages": mended}
+    is_same = len(mended) == len(messages) and all(map(is_, mended, messages))
+    return body if is_same else {**body, "messages": mended}
 
 
 def _fields(body: chat.Body, rules: RequestRules, options: Repair, count: Count) -> chat.Body:
