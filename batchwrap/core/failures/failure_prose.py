@@ -25,21 +25,23 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 
 # What agents put in front of a message: regrets, fences, marks, tags, labels, the tool's name.
 _RESULT = r"(?:results?|output|response|message|observation)"
-_WRAPPERS = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"(?:oops|whoops|sorry|i'm sorry|apologies|unfortunately)[,.!:]*\s+(?:but )?",
-        r"```\w*\n",
-        r"\((?:empty|none|no output)\)\s*",
-        r"[`'\"*>]+\s*|[^\w\[\](){}<#/\\$@=+~.:;`'\"*>-]+",
-        rf"</?(?:\w{{1,40}}_)?(?:{_RESULT}|content|system|stdout|stderr)>\s*",
-        rf"(?:(?:tool|function|mcp)?[ _-]?(?:call|use|execution)? ?{_RESULT}|stderr|stdout|content"
-        r"|(?:tool|execution)?[ _]?error|tool|tool call failed)"
-        r"(?: (?:of|for|from) [^\n:]{1,80})?\]?\s*:\s*",
-        r"(?:[a-z][a-z0-9]{0,40}_\w{1,40}|edit|write|read|bash|shell|update|multiedit|run|patch)"
-        r"(?:\([^)\n]{0,200}\))?\s*:\s+",
-        r"\[[^\]\n]{1,200}\](?: ?result| ?output)?[:\s]*",
-    )
+_WRAPPER = re.compile(
+    "|".join(
+        (
+            r"(?:oops|whoops|sorry|i'm sorry|apologies|unfortunately)[,.!:]*\s+(?:but )?",
+            r"```\w*\n",
+            r"\((?:empty|none|no output)\)\s*",
+            r"[`'\"*>]+\s*|[^\w\[\](){}<#/\\$@=+~.:;`'\"*>-]+",
+            rf"</?(?:\w{{1,40}}_)?(?:{_RESULT}|content|system|stdout|stderr)>\s*",
+            rf"(?:(?:tool|function|mcp)?[ _-]?(?:call|use|execution)? ?{_RESULT}|stderr|stdout|content"
+            r"|(?:tool|execution)?[ _]?error|tool|tool call failed)"
+            r"(?: (?:of|for|from) [^\n:]{1,80})?\]?\s*:\s*",
+            r"(?:[a-z][a-z0-9]{0,40}_\w{1,40}|edit|write|read|bash|shell|update|multiedit|run|patch)"
+            r"(?:\([^)\n]{0,200}\))?\s*:\s+",
+            r"\[[^\]\n]{1,200}\](?: ?result| ?output)?[:\s]*",
+        )
+    ),
+    re.IGNORECASE,
 )
 
 # A text that shows something.
@@ -127,11 +129,10 @@ def starts(text: str) -> Iterator[str]:
         yield text
         if text.startswith("["):
             yield text[1:_MOST_LEAD].replace("]", ".", 1)  # the header may be the message
-        around = (found.end() for one in _WRAPPERS if (found := one.match(text)))
-        end = next((end for end in around if end), None)
-        if end is None:
+        around = _WRAPPER.match(text)
+        if around is None:
             return
-        text = text[end:].lstrip()
+        text = text[around.end() :].lstrip()
 
 
 def _others(text: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from batchwrap.core.failures import codes, failure_prose
 from batchwrap.core.failures.result_fields import Fields, fields_of
 from batchwrap.core.failures.status import ResultStatus
@@ -33,7 +35,9 @@ def status_of(result: str, *, is_error: bool = False) -> ResultStatus:
     """
     is_whole = len(result) <= _HEAD
     head = failure_prose.cleaned(result[:_HEAD])
-    said = _fields(head if is_whole else result) or _codes(head, result)
+    starts = list(failure_prose.starts(head))
+    said = _fields(starts) if is_whole else fields_of(result)
+    said = said or _codes(starts, result)
     status = ResultStatus.FAILED if is_error else said.status
     if status is ResultStatus.FAILED and any(map(failure_prose.tells_refusal, said.texts)):
         return ResultStatus.DENIED
@@ -43,22 +47,22 @@ def status_of(result: str, *, is_error: bool = False) -> ResultStatus:
     return next((one for one in told if one is not ResultStatus.SUCCEEDED), ResultStatus.SUCCEEDED)
 
 
-def _fields(result: str) -> Fields | None:
+def _fields(starts: Sequence[str]) -> Fields | None:
     """What a JSON value says, also behind the header that an agent has put in front of it."""
-    if len(result) > _HEAD:
-        return fields_of(result)
-    found = (fields_of(start.rstrip("` \n")) for start in failure_prose.starts(result))
+    found = (fields_of(start.rstrip("` \n")) for start in starts)
     return next((one for one in found if one is not None), None)
 
 
-def _codes(head: str, result: str) -> Fields:
+def _codes(starts: Sequence[str], result: str) -> Fields:
     """What tags and exit codes say, in front of the output or behind it."""
-    tail = head if len(result) <= _HEAD else failure_prose.cleaned(result[-_TAIL:])
+    head = starts[0]
+    is_whole = len(result) <= _HEAD
+    tail = head if is_whole else failure_prose.cleaned(result[-_TAIL:])
     is_headed = head.startswith("[")
     found = (
         codes.status_of(start, tail)
-        for start in failure_prose.starts(head)
+        for start in starts
         if start is head or is_headed or start.startswith("<")
     )
     status = next((one for one in found if one is not None), None)
-    return Fields(status, (head,) if len(result) <= _HEAD else ())
+    return Fields(status, (head,) if is_whole else ())
