@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -100,8 +100,10 @@ class ModelObservations:
         """How often a model made so many malformed multi-calls in a row that it needs less."""
         return self._known(model).steps
 
-    def judge_edits(self, model: object, outcomes: Iterable[Outcome], ceiling: int) -> None:
+    def judge_edits(self, model: object, outcomes: Sequence[Outcome], ceiling: int) -> None:
         """Take note of how a model's edits turned out."""
+        if not outcomes:
+            return
         with self._lock:
             seen = self._noted(model)
             seen.cap = seen.cap or Cap.of(ceiling)

@@ -21,7 +21,7 @@ from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats.calls import Call
 from batchwrap.core.formats.entries import Entry, Role
 from batchwrap.core.formats.format import Body, Format, Settings
-from batchwrap.core.moves.cap import outcomes
+from batchwrap.core.moves.cap import Outcome, outcome
 from batchwrap.core.moves.coalesce import coalesce
 from batchwrap.core.moves.fold import Kept, Segment, fold
 from batchwrap.core.moves.past_turns import HistoryReader, by_id
@@ -244,12 +244,16 @@ def _flat(segments: Sequence[Segment]) -> list[Entry]:
 def _judge(entries: Sequence[Entry], model: object, state: _State) -> None:
     """Take note of how the edits in some entries of the provider view turned out."""
     calls: dict[str, Call] = {}
-    failed = state.batching.failed or looks_failed
+    failed, tool_set = state.batching.failed or looks_failed, state.tool_set
+    seen: list[Outcome] = []
     for entry in entries:
-        calls = by_id(entry) or calls
-        if entry.role == "result":
-            seen = outcomes(calls, entry, state.tool_set.known, state.tool_set.singles, failed)
-            state.context.memory.observations.judge_edits(model, seen, state.batching.max_items)
+        if entry.calls:
+            calls = by_id(entry)
+        elif entry.role == "result":
+            found = outcome(calls, entry, tool_set.known, tool_set.singles, failed)
+            if found is not None:
+                seen.append(found)
+    state.context.memory.observations.judge_edits(model, seen, state.batching.max_items)
 
 
 def _tool_set(asked: Asked, batching: Batching, memory: Memory) -> ToolSet:

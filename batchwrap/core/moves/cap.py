@@ -7,7 +7,7 @@ decrease).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from batchwrap.core.formats.calls import Call
@@ -73,14 +73,14 @@ class Cap:
             self.most = min(self.ceiling, self.most + 1)
 
 
-def outcomes(
+def outcome(
     calls: Mapping[str, Call],
     answer: Entry,
     multis: Mapping[str, MultiTool],
     singles: Mapping[str, SingleTool],
     failed: Callable[[str], bool],
-) -> Iterator[Outcome]:
-    """How the edits that a result in the provider view answers turned out, if it does.
+) -> Outcome | None:
+    """How the edits turned out that a result in the provider view answers; None: it answers none.
 
     Args:
         calls: of the turn, by id.
@@ -91,15 +91,17 @@ def outcomes(
     """
     call = calls.get(answer.call_id or "")
     if call is None:
-        return
-    name, text = call.function, answer.text
+        return None
+    name = call.function
     multi = multis.get(name)
-    if multi is not None and any(map(_changes, multi.tools.values())):
-        ran = [result for tool, result in results.split(text) if _changes(singles.get(tool))]
-        if len(ran) > 1:
-            yield Outcome(True, len(ran), sum(failed(result) for result in ran))
-    elif _changes(singles.get(name)):
-        yield Outcome(False, 1, int(failed(text)))
+    if multi is None:
+        is_edit = _changes(singles.get(name))
+        return Outcome(False, 1, int(failed(answer.text))) if is_edit else None
+    if not any(map(_changes, multi.tools.values())):
+        return None
+    listed = results.split(answer.text)
+    ran = [result for tool, result in listed if _changes(singles.get(tool))]
+    return Outcome(True, len(ran), sum(map(failed, ran))) if len(ran) > 1 else None
 
 
 def by_room(most: int, room: int | None) -> int:

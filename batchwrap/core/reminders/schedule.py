@@ -76,10 +76,11 @@ class Walk:
 
     Attributes:
         cap: items that a batch may have, by the errors seen so far.
-        tokens: a rough estimate of what the entries take up.
+        tokens: a rough estimate of what the entries take up, where the context has a known size.
         turns: assistant turns since the last batch or reminder.
         lapse: single calls in a row that could have been one.
-        given: reminders given so far, by directive.
+        reminded: reminders given so far.
+        given: the same, by directive.
         costs: a rough estimate of what they take up in a request, in tokens.
         latest: what was given at the last place, if anything.
         withheld: (directive, reason) of what was due there and held back.
@@ -92,6 +93,7 @@ class Walk:
     tokens: int = 0
     turns: int = 0
     lapse: list[Single] = field(default_factory=list)
+    reminded: int = 0
     given: Counter[str] = field(default_factory=Counter)
     costs: Counter[str] = field(default_factory=Counter)
     latest: Ready | None = None
@@ -122,11 +124,6 @@ class Walk:
             _open=self._open.copy(),
             _said=self._said.copy(),
         )
-
-    @property
-    def reminded(self) -> int:
-        """Reminders given so far."""
-        return self.given.total()
 
     @property
     def room(self) -> int | None:
@@ -163,26 +160,41 @@ class Walk:
         mentions = Mentions(made)
         for entry, role in zip(entries, roles, strict=False):  # no entries: none follows
             self._see(entry, mentions)
-            made += self._at(entry, role, places) if self.options else [entry]
+            if self.options and entry.role != "model" and role in (None, "model"):
+                made += self._at(entry, role is None, places)
+            else:
+                made.append(entry)
         return made[len(before) :]
 
     def _see(self, entry: Entry, before: Mentions) -> None:
         """Take in an entry."""
-        self.tokens += cap.tokens_in(entry)
+        if self.offered.context_tokens is not None:
+            self.tokens += cap.tokens_in(entry)
         if entry.role == "model":
             self._turn(entry, before)
         elif entry.role == "result":
             self._result(entry)
         if self.options:
             self._said.take(entry)
-            self._mark(marker_in(entry, self.options.modes, self._tool_of(entry)))
+            if not self._is_over:
+                self._mark(marker_in(entry, self.options.modes, self._tool_of(entry)))
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether all reminders were given; then nothing that leads to one matters any more."""
+        return self.options is not None and self.reminded >= self.options.max_per_conversation
 
     def _turn(self, entry: Entry, before: Mentions) -> None:
         offered = self.offered
+        self._calls, self.judged = by_id(entry), None
+        is_over = self._is_over
+        if is_over and self._waiting is None:
+            return
         made = Made.of(entry, offered.multis, offered.singles, offered.batches)
-        self._calls = by_id(entry)
-        self._open = set(self._calls)
         self._judge(made)
+        if is_over:
+            return
+        self._open = set(self._calls)
         self.turns += 1
         if self._since_reminder is not None:
             self._since_reminder += 1
@@ -209,7 +221,8 @@ class Walk:
         offered = self.offered
         self._open.discard(entry.call_id or "")
         multis, singles = offered.multis, offered.singles
-        for outcome in cap.outcomes(self._calls, entry, multis, singles, offered.failed):
+        outcome = cap.outcome(self._calls, entry, multis, singles, offered.failed)
+        if outcome is not None:
             self.cap.take(outcome)
         if self.lapse and offered.failed(entry.text):
             self.lapse.clear()  # what comes next may rest on the failure
@@ -227,20 +240,20 @@ class Walk:
 
     def _judge(self, made: Made) -> None:
         """Whether the last reminder was followed, at the first chance to do so."""
-        self.judged, waiting = None, self._waiting
+        waiting = self._waiting
         followed = made.follows(waiting.directive.kind, self.offered.todo) if waiting else None
         if waiting is not None and followed is not None:
             self.judged, self._waiting = (waiting.directive.id, followed), None
 
-    def _at(self, entry: Entry, following: Role | None, places: Places) -> Sequence[Entry]:
-        """The entry, and the reminder that belongs here, if one does."""
-        if entry.role == "model" or following not in (None, "model"):
-            return [entry]
+    def _at(self, entry: Entry, is_last: bool, places: Places) -> Sequence[Entry]:
+        """The entry, which the model answers next, and the reminder that belongs here, if one."""
         options = self.options
         assert options is not None
         self.latest, self.withheld = None, ()
-        facts = places.at(self._said.digest, is_last=following is None)
-        due = self._due(facts) if entry.takes_text else None
+        if self._is_over and not is_last:
+            return [entry]
+        facts = places.at(self._said.digest, is_last=is_last)
+        due = None if self._is_over or not entry.takes_text else self._due(facts)
         if due is None:
             return [entry]
         most = self.most if self.most < self.offered.cap else None
@@ -252,7 +265,7 @@ class Walk:
         """The directive that is due here, if one is."""
         assert self.options is not None
         kinds = list(self._kinds(self._switch(facts)))
-        if self._open or self.reminded >= self.options.max_per_conversation:
+        if self._open:
             return None
         for kind in kinds:
             ready = self._next(kind)
@@ -317,6 +330,7 @@ class Walk:
 
     def _give(self, ready: Ready, text: str) -> None:
         self.latest = ready
+        self.reminded += 1
         self.given[ready.directive.id] += 1
         self.costs[ready.directive.id] += cap.tokens_of(text)
         self._waiting = ready if ready.directive.judged else None
