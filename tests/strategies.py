@@ -219,11 +219,20 @@ _any_tools = st.lists(
 batches = _one_tool | _any_tools
 
 
-def examples(number: int) -> settings:
+def is_thorough() -> bool:
+    """Whether the profile is CI's, or one with even more examples; not the quick one."""
+    return settings().max_examples >= 100
+
+
+def examples(number: int = 100, *, quick: int | None = None) -> settings:
     """Settings of a property that needs more or fewer examples than the profile has.
 
     Args:
         number: of examples under the profile `ci`, whose own number is 100. The quick profile
             tries fewer in proportion.
+        quick: of examples under the quick profile, where each takes long.
     """
-    return settings(max_examples=max(1, number * min(100, settings().max_examples) // 100))
+    most = min(100, settings().max_examples)
+    if quick is not None and not is_thorough():
+        return settings(max_examples=quick)
+    return settings(max_examples=max(1, number * most // 100))

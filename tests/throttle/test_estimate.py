@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from batchwrap.encodings import load
 from batchwrap.throttle.estimate import Estimator, encoding_of
 from tests.strategies import READ_FILE, texts
-from tests.work import work
+from tests.work import calls
 
 _scalars: st.SearchStrategy[Any] = st.one_of(
     st.none(),
@@ -254,8 +254,8 @@ def test_a_text_is_counted_once() -> None:
     for lines in (20, 2_000):
         count, context = Estimator(), body(*(f"line {n} of a text\n" * lines for n in range(10)))
         assert count(context) == Estimator()(context)
-        first[lines], _ = work(Estimator()(context) for _ in range(1))
-        again[lines], _ = work(count(context) for _ in range(1))
+        first[lines] = calls(Estimator()(context) for _ in range(1))
+        again[lines] = calls(count(context) for _ in range(1))
     assert first[2_000] > first[20], "the work of counting shows in the calls"
     assert again[2_000] == again[20] < first[20]
 
