@@ -29,7 +29,7 @@ LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 # What the version of an SDK or of its HTTP library can change is tested with both; all else once.
 # A test in tests/test_layout.py finds what imports an SDK and is missing here.
 # Those behind the first line use an SDK as any agent does: `make test` runs them with one version,
-# CI with both.
+# CI with both. So it does with the tests among these that call an HTTP library without an SDK.
 SDK_ITSELF := tests/adapters tests/lab tests/observe tests/transparency tests/test_import.py \
 	tests/test_options.py README.md docs batchwrap/litellm.py
 SDK_TESTS := $(SDK_ITSELF) tests/cli/test_doctor.py tests/cli/test_live.py tests/cli/test_serve.py \
@@ -63,7 +63,7 @@ test-openai3: $(MAIN)/.ready
 	$(MAIN)/bin/python -m pytest -q $(SDK_TESTS)
 
 test-openai2: $(LITELLM)/.ready
-	$(LITELLM)/bin/python -m pytest -q $(LITELLM_LEAKS) $(SDK_ITSELF)
+	$(LITELLM)/bin/python -m pytest -q $(LITELLM_LEAKS) -m sdk $(SDK_ITSELF)
 
 # Real agents from npm against the simulated provider; where there is no npm they are skipped.
 test-agents: $(MAIN)/.ready

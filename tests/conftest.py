@@ -1,9 +1,12 @@
 """Shared by all tests."""
 
+import functools
 import gc
+import re
 import signal
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -21,11 +24,32 @@ settings.load_profile("quick")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The quick profile leaves out the tests that are marked as thorough."""
+    """Marks what uses an SDK; the quick profile leaves out what is marked as thorough."""
+    for item in items:
+        if _uses_an_sdk(item):
+            item.add_marker("sdk")
     if config.getoption("--hypothesis-profile") in (None, "quick"):
         left_out = [item for item in items if item.get_closest_marker("thorough")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+
+
+def _uses_an_sdk(item: pytest.Item) -> bool:
+    """Whether another version of an SDK may change what a test finds.
+
+    The fixture `caller` makes clients of an SDK; `web` and `threads` make those of the HTTP
+    libraries, whose versions are the same in both environments. What has none of these uses an
+    SDK if its file names one.
+    """
+    fixtures = set(getattr(item, "fixturenames", ()))
+    if fixtures & {"caller", "web", "threads"}:
+        return "caller" in fixtures
+    return _names_an_sdk(item.path)
+
+
+@functools.cache
+def _names_an_sdk(path: Path) -> bool:
+    return re.search(r"\b(openai|litellm)\b", path.read_text("utf-8"), re.IGNORECASE) is not None
 
 
 def pytest_collection_finish() -> None:

@@ -43,12 +43,23 @@ def caller(request: pytest.FixtureRequest, closing: ExitStack) -> Caller:
 
 @pytest.fixture(
     params=[
-        (library, where) for library in (httpx, httpx2) for where in ("threads", "asyncio", "trio")
+        pytest.param((library, where), marks=() if is_quick else pytest.mark.thorough)
+        for library, where, is_quick in (
+            (httpx, "threads", True),
+            (httpx, "asyncio", False),  # in the tests of an SDK that is built on it
+            (httpx, "trio", True),
+            (httpx2, "threads", False),
+            (httpx2, "asyncio", True),
+            (httpx2, "trio", False),
+        )
     ],
     ids=lambda param: f"{param[0].__name__}-{param[1]}",
 )
 def web(request: pytest.FixtureRequest, closing: ExitStack) -> Web:
-    """Calls clients of either HTTP library that SDKs are built on."""
+    """Calls clients of either HTTP library that SDKs are built on.
+
+    The quick profile has each library and each way of calling, CI all pairs of them.
+    """
     library, where = request.param
     return Web(library, _caller(where, closing))
 
