@@ -96,6 +96,7 @@ async def test_its_async_twin(provider: Lab) -> None:
     await litellm.close_litellm_async_clients()
 
 
+@pytest.mark.thorough  # the router sleeps between its own, six seconds in all
 def test_its_retries_are_counted() -> None:
     """A router's own retries beneath ours use up ours: three rounds of two are six."""
     with Lab(Script(*[REFUSED] * 30), tokens_per_s=math.inf, ttft_s=0) as running:

@@ -23,7 +23,8 @@ HEALTHY = sorted((Path(__file__).parent / "data" / "healthy").glob("*.sse"))
 MODELS = ("m", "qwen3-coder", "gpt-oss-120b")
 
 
-@pytest.mark.parametrize("size", [1, 100_000])
+# Byte by byte takes half a second of the processor for each; the core's own tests do that, too.
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.thorough), 11, 100_000])
 @pytest.mark.parametrize("path", HEALTHY, ids=lambda path: path.stem)
 def test_healthy_streams(threads: Web, serve: Any, path: Path, size: int) -> None:
     """A stream of the shape that a provider sends passes to the byte, with all repairs on."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.analyze import FORMATS, analyze
@@ -20,6 +20,7 @@ from batchwrap.analyze.record import LogReading
 from batchwrap.analyze.recorded_session import Session
 from batchwrap.core.limits.cost import Usage
 from tests.analyze import samples
+from tests.strategies import examples
 
 TEXT_TOOLS = ("codex", "swe_agent")
 ODD: list[Any] = [
@@ -198,8 +199,8 @@ def test_requests_of_blocks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", samples.SAMPLES)
+@examples(25, quick=8)
 @given(data=st.data())
-@settings(max_examples=25)
 def test_odd_logs(name: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Whatever stands in a log, it is read or reported, and the next file is read."""
     folder = tmp_path_factory.mktemp("odd")

@@ -210,6 +210,7 @@ def requests(view: Any) -> int:
     return sum(line["spent"]["requests"] for line in lines)
 
 
+@pytest.mark.thorough
 def test_watching_in_a_pipe(spent: tuple[str, list[Entry]], team: str) -> None:
     """Each refresh is a few plain lines, which begin with the time."""
     with started(COMMAND, "limits", "--store", spent[0], "--watch", team) as watcher:

@@ -161,7 +161,7 @@ def test_json() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="sets the limit of another process")
-@pytest.mark.parametrize("files", [80, 20])
+@pytest.mark.parametrize("files", [80, pytest.param(20, marks=pytest.mark.thorough)])
 def test_too_many_open_files(files: int) -> None:
     """Clients above what the open files are enough for are answered or wait: no traceback."""
     import resource

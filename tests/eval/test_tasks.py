@@ -40,7 +40,12 @@ def runs_of(model: str, arm_text: str, *tasks: str) -> dict[str, Run]:
 
 
 @pytest.mark.parametrize(
-    ("model", "arm_text"), [("never", "bare"), ("forgets", "reminders"), ("never", "instead")]
+    ("model", "arm_text"),
+    [
+        pytest.param("never", "bare", marks=pytest.mark.thorough),
+        ("forgets", "reminders"),
+        pytest.param("never", "instead", marks=pytest.mark.thorough),
+    ],
 )
 def test_the_scripts_solve_them(model: str, arm_text: str) -> None:
     """Every task can be done with the tools, one call at a time and in batches."""

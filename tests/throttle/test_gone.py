@@ -26,6 +26,7 @@ from batchwrap.throttle.presence import describe_owner, is_alive, new_owner
 from batchwrap.throttle.stores import MemoryStore, open_store
 from batchwrap.throttle.stores.turnstile import Turnstile
 from batchwrap.throttle.worker import Worker
+from tests.strategies import is_thorough
 from tests.throttle.harness import LONG_S, Bench, until
 
 ONE = Limit("concurrency", 1)
@@ -430,7 +431,8 @@ print(set(codes), running)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_forks_of_a_busy_process(store_url: str) -> None:
     """Children begin with locks, threads and connections of their own, and hold nothing."""
-    command = [sys.executable, "-W", "ignore", "-c", FORKS, store_url, "12"]
+    forks = str(12 if is_thorough() else 3)
+    command = [sys.executable, "-W", "ignore", "-c", FORKS, store_url, forks]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr) == ("{0} 3\n", "")
 

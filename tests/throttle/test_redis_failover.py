@@ -67,6 +67,7 @@ print(taken)
 """
 
 
+@pytest.mark.thorough
 def test_a_master_dies(servers: RedisServers) -> None:
     """Three processes go on at the replica that takes over, and share what the limit allows."""
     key = uuid4().hex
@@ -81,6 +82,7 @@ def test_a_master_dies(servers: RedisServers) -> None:
     assert sum(int(taken) for taken, _ in told) == MAX_AMOUNT
 
 
+@pytest.mark.thorough
 def test_what_no_replica_has_does_not_count(tmp_path: Path) -> None:
     """What only a dying master knew of is not admitted before its replica knows of it, too."""
     with Watched(tmp_path) as servers, closing(open_store(servers.url)) as store:
@@ -117,6 +119,7 @@ def test_a_lone_master_waits_for_nobody(tmp_path: Path) -> None:
         assert "cmdstat_wait" not in commands
 
 
+@pytest.mark.thorough
 def test_nobody_takes_over(tmp_path: Path) -> None:
     """When no replica is left, the store is down, and says which one."""
     with Cluster(tmp_path) as servers:
@@ -130,6 +133,7 @@ def test_nobody_takes_over(tmp_path: Path) -> None:
         assert caught.value.store == store.name == servers.url
 
 
+@pytest.mark.thorough
 def test_a_slot_moves(tmp_path: Path) -> None:
     """An account whose slot is on its way to another node is found in either."""
     with Cluster(tmp_path) as servers, closing(open_store(servers.url)) as store:

@@ -12,7 +12,7 @@ from batchwrap.core.recent import Recent
 from batchwrap.options import Batching, Options, Reminders
 from tests.core.harness import Bench, call
 from tests.core.samples import READ_REQUEST, singles
-from tests.strategies import turns
+from tests.strategies import examples, turns
 
 OPTIONS = {
     coalesce: Options(batching=Batching(coalesce=coalesce), reminders=Reminders(every=2))
@@ -35,6 +35,7 @@ def requests(
 
 
 @pytest.mark.parametrize("coalesce", ["never", "always"])
+@examples(quick=8)
 @given(st.lists(turns(), max_size=6), st.data())
 def test_the_same_as_anew(coalesce: str, spoken: Any, data: st.DataObject) -> None:
     """A request comes out the same whether its beginning is settled or not."""

@@ -15,7 +15,7 @@ from batchwrap.core.moves.results import CUT_OFF
 from batchwrap.options import Batching, Options, Reminders
 from tests.core.harness import Bench, answer, call, completion, ran
 from tests.core.samples import EDIT_REQUEST, EDIT_USER, edit, has_multi, key
-from tests.strategies import turns
+from tests.strategies import examples, turns
 from tests.work import assert_linear
 
 PLAIN = Options(reminders=None)
@@ -84,6 +84,7 @@ def told(messages: list[Message]) -> str:
 
 
 @pytest.mark.parametrize("way", SHORTENED)
+@examples(quick=12)
 @given(turn=turns())
 def test_ids_that_agents_shorten(way: str, turn: tuple[Message, list[Any]]) -> None:
     """Every call runs once, and the model sees its own message again, whatever is left of ids."""
@@ -307,6 +308,7 @@ def text_of(message: Message) -> str:
 
 
 @pytest.mark.parametrize("change", CHANGES)
+@examples(quick=8)
 @given(spoken=st.lists(turns(), min_size=1, max_size=4))
 def test_benign_changes_cancel_nothing(change: str, spoken: list[tuple[Message, Any]]) -> None:
     """What waits still comes, and the text of the prompt's beginning stays as it was."""
