@@ -33,8 +33,8 @@ _WRAPPER = re.compile(
             r"\((?:empty|none|no output)\)\s*",
             r"[`'\"*>]+\s*|[^\w\[\](){}<#/\\$@=+~.:;`'\"*>-]+",
             rf"</?(?:\w{{1,40}}_)?(?:{_RESULT}|content|system|stdout|stderr)>\s*",
-            rf"(?:(?:tool|function|mcp)?[ _-]?(?:call|use|execution)? ?{_RESULT}|stderr|stdout|content"
-            r"|(?:tool|execution)?[ _]?error|tool|tool call failed)"
+            rf"(?:(?:tool|function|mcp)?[ _-]?(?:call|use|execution)? ?{_RESULT}"
+            r"|stderr|stdout|content|(?:tool|execution)?[ _]?error|tool|tool call failed)"
             r"(?: (?:of|for|from) [^\n:]{1,80})?\]?\s*:\s*",
             r"(?:[a-z][a-z0-9]{0,40}_\w{1,40}|edit|write|read|bash|shell|update|multiedit|run|patch)"
             r"(?:\([^)\n]{0,200}\))?\s*:\s+",
