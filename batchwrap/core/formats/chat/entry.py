@@ -59,8 +59,11 @@ class ChatEntry(Entry):
         """Its content, without cache marks; neighbouring texts are one."""
         if self._parts is None:
             content = self.message.get("content")
-            given = content if isinstance(content, list) else [content or ""]
-            self._parts = plain_parts(given, _TEXT_PART, _MARK)
+            if isinstance(content, str):  # as nearly all
+                self._parts = [content]
+            else:
+                given = content if isinstance(content, list) else [content or ""]
+                self._parts = plain_parts(given, _TEXT_PART, _MARK)
         return self._parts
 
     @property
@@ -74,9 +77,10 @@ class ChatEntry(Entry):
     @property
     def says_nothing(self) -> bool:
         """Whether it is an assistant's that holds neither a text nor a call."""
-        if self.role != "model":
-            return False
-        return not any(self.message.get(key) for key in ("content", "tool_calls", "function_call"))
+        said = self.message
+        return self.role == "model" and not (
+            said.get("content") or said.get("tool_calls") or said.get("function_call")
+        )
 
     @property
     def is_plain(self) -> bool:
