@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from collections.abc import Generator, Iterable
+from functools import partial
+from typing import Any, Protocol
+
+import orjson
 
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats import sse
 from batchwrap.core.formats.chat.format import CHAT_FORMAT
-from batchwrap.core.formats.format import Body, Format
-from batchwrap.core.parse import glued, parsed, parsed_exactly, rendered
+from batchwrap.core.formats.format import Body, Format, Look
+from batchwrap.core.parse import exactly, glued, parsed, rendered
 from batchwrap.core.repair.faults import MALFORMED, OVERSIZED
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -22,6 +26,13 @@ class _Came(dict[str, Any]):
 
     __slots__ = ("event",)
     event: bytes
+
+
+def _came(event: bytes, data: bytes, said: Body) -> _Came:
+    """A chunk, exactly as its bytes say."""
+    came = _Came(exactly(data, said))
+    came.event = event
+    return came
 
 
 class EventPipe:
@@ -38,6 +49,8 @@ class EventPipe:
     def __init__(self, exchange: Exchange, most_bytes: int = sse.MOST_EVENT_BYTES) -> None:
         self._exchange = exchange
         self._splitter = sse.Splitter(most_bytes)
+        self._step = exchange.guard.step("event")
+        self._fast_path = exchange.fast_path
         self._ended = False
         self._failed = False
         self._is_open_ended = False  # whether what comes is handed out unread
@@ -46,25 +59,33 @@ class EventPipe:
         """The bytes to hand out for bytes that came."""
         if self._is_open_ended:
             return data
-        out = b"".join(map(self._guarded, self._splitter.feed(data)))
-        return out + self._oversized() if self._splitter.is_full else out
+        events = self._splitter.feed(data)
+        out: list[bytes] = []
+        with self._step:  # once for all of them
+            for event in events:
+                out.append(self._event(event))  # noqa: PERF401  # those before a mistake stay
+        if len(out) < len(events):  # a mistake of ours
+            self._exchange.break_off()
+            out += map(self._guarded, events[len(out) :])
+        whole = b"".join(out)
+        return whole + self._oversized() if self._splitter.is_full else whole
 
     def finish(self) -> bytes:
         """The bytes to hand out when the stream is over."""
         rest, last = self._splitter.rest(), b""
-        with self._exchange.guard.step("event"):
+        with self._step:
             last = rest if rest and not self._is_half(rest) else b""
         last = self._guarded(last) if last else b""
-        with self._exchange.guard.step("event"):
+        with self._step:
             last += self._end(marked=False)
         return last
 
     def _guarded(self, event: bytes) -> bytes:
         """The bytes to hand out for an event; after a mistake of ours nothing is translated."""
-        with self._exchange.guard.step("event"):
+        with self._step:
             return self._event(event)
         self._exchange.break_off()
-        with self._exchange.guard.step("event"):
+        with self._step:
             return self._event(event)
         return event
 
@@ -74,21 +95,40 @@ class EventPipe:
         if event.startswith(_BYTE_ORDER_MARK) and self._exchange.mends:
             event = event.removeprefix(_BYTE_ORDER_MARK)  # it would hide the first event
         data = sse.data_of(event)
+        try:
+            said = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return self._odd(event, data)
+        if type(said) is not dict:
+            return self._noise(event)
+        write = self._fast_path.take(said)
+        if write is None:
+            return event
+        if write is Look.CLOSER:
+            return self._closely(event, data, said)
+        return b"".join(map(self._bytes, write(partial(_came, event, data, said))))
+
+    def _closely(self, event: bytes, data: bytes, said: Body) -> bytes:
+        """The bytes for an event that is more than a piece of a text."""
+        try:
+            came = _came(event, data, said)
+        except ValueError:  # too deep
+            return self._unread(event, data)
+        chunks = self._exchange.chunk(came)
+        return event if chunks is None else b"".join(map(self._bytes, chunks))
+
+    def _odd(self, event: bytes, data: bytes) -> bytes:
+        """The bytes for an event that is no chunk, or one that orjson does not read."""
         if data == sse.DONE:
             out = self._end(marked=True)
             return out if self._failed else out + event
         try:
-            chunk = parsed_exactly(data)
+            said = parsed(data)
         except ValueError:
             return self._unread(event, data)
-        if not isinstance(chunk, dict):
+        if not isinstance(said, dict):
             return self._noise(event)
-        came = _Came(chunk)
-        chunks = self._exchange.chunk(came)
-        if chunks is None:
-            return event
-        came.event = event
-        return b"".join(map(self._bytes, chunks))
+        return self._closely(event, data, said)
 
     def _oversized(self) -> bytes:
         """What to hand out for an event that is too long: an error, or all as it comes."""
@@ -142,6 +182,28 @@ class EventPipe:
             return b""
         self._ended = True
         return b"".join(map(self._bytes, self._exchange.end(marked=marked)))
+
+
+class Pipe(Protocol):
+    """Takes the bytes of a stream through an exchange."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The bytes to hand out for bytes that came."""
+
+    def finish(self) -> bytes:
+        """The bytes to hand out when the stream is over."""
+
+
+def through(pipe: Pipe | None, source: Iterable[bytes]) -> Generator[bytes]:
+    """The bytes of a source, taken through a pipe if there is one."""
+    if pipe is None:
+        yield from source
+        return
+    for data in source:
+        if out := pipe.feed(data):
+            yield out
+    if out := pipe.finish():
+        yield out
 
 
 class Opening:

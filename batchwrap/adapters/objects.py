@@ -12,6 +12,7 @@ from typing import Any
 
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats import chat
+from batchwrap.core.formats.format import Look
 from batchwrap.core.moves.deliver import LocalAnswer
 from batchwrap.errors import BrokenAnswer
 
@@ -138,11 +139,22 @@ class ChunkPipe:
         if body is None:
             return [chunk], None
         self._rebuilder.see(chunk, body)
-        chunks = self._exchange.chunk(body)
+        chunks = self._chunks(body)
         if chunks is None:
             return [chunk], None
         self._waiting[id(body)] = body, chunk
         return self._objects(chunks)
+
+    def _chunks(self, body: chat.Body) -> list[chat.Body] | None:
+        """The chunks for one that came; None: as it came."""
+        exchange = self._exchange
+        with exchange.guard.step("chunk"):
+            write = exchange.fast_path.take(body)
+            if write is None:
+                return None
+            return exchange.chunk(body) if write is Look.CLOSER else write(lambda: body)
+        exchange.break_off()
+        return exchange.chunk(body)
 
     def _rest(self) -> _Made:
         self._templates.chunk = self._rebuilder

@@ -8,7 +8,7 @@ from itertools import chain
 from types import ModuleType
 from typing import Any
 
-from batchwrap.adapters.events import EventPipe, Opening
+from batchwrap.adapters.events import EventPipe, Opening, Pipe, through
 from batchwrap.adapters.pieces import AsyncPiped, Failing
 from batchwrap.core.exchange.actions import Head
 from batchwrap.core.exchange.machine import Exchange
@@ -99,6 +99,12 @@ class _WireResponse:
         encoded = "content-encoding" in self.response.headers
         return self.is_decoded and (encoded or self._exchange.is_translated)
 
+    @property
+    def _is_plain(self) -> bool:
+        """Whether a stream's bytes are handed out by the library as they came."""
+        response = self.response
+        return "content-encoding" not in response.headers and not response.is_stream_consumed
+
     def _breaks_off(self, error: Exception) -> None:
         """The connection is lost: what came is handed out first."""
         if not self.came:
@@ -111,7 +117,7 @@ class _WireResponse:
             raise self._cut
         yield from ()
 
-    def _pipe(self, exchange: Exchange) -> EventPipe | Tap | None:
+    def _pipe(self, exchange: Exchange) -> Pipe | None:
         if not self.is_decoded:
             return None
         return EventPipe(exchange) if exchange.is_translated else Tap(exchange)
@@ -127,6 +133,10 @@ class _WireResponse:
 class SyncWireResponse(_WireResponse):
     """For threads."""
 
+    def _bytes(self) -> Iterator[bytes]:
+        """The stream, decoded. Where nothing is encoded the library has nothing to do."""
+        return iter(self.response.stream) if self._is_plain else self.response.iter_bytes()
+
     def read(self) -> WholeBody:
         """The whole body, decoded.
 
@@ -139,7 +149,7 @@ class SyncWireResponse(_WireResponse):
     def first(self) -> Body | None:
         """The first event of a stream, decoded, and with each call the next one."""
         if self.data is None:
-            self.data = self.response.iter_bytes()
+            self.data = self._bytes()
         if self._opening.is_ready():
             return self._opening.next()
         try:
@@ -154,12 +164,8 @@ class SyncWireResponse(_WireResponse):
 
     def pieces(self, exchange: Exchange) -> Generator[bytes]:
         """The stream, each event taken through the exchange."""
-        pipe = self._pipe(exchange)
-        for data in chain(self.came, self._rest(), self.data or self.response.iter_bytes()):
-            if out := pipe.feed(data) if pipe is not None else data:
-                yield out
-        if pipe is not None and (out := pipe.finish()):
-            yield out
+        rest = self._bytes() if self.data is None else self.data
+        return through(self._pipe(exchange), chain(self.came, self._rest(), rest))
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -168,6 +174,10 @@ class SyncWireResponse(_WireResponse):
 
 class AsyncWireResponse(_WireResponse):
     """For tasks."""
+
+    def _bytes(self) -> AsyncIterator[bytes]:
+        """The stream, decoded. Where nothing is encoded the library has nothing to do."""
+        return aiter(self.response.stream) if self._is_plain else self.response.aiter_bytes()
 
     async def read(self) -> WholeBody:
         """The whole body, decoded; of a stream that was begun, its rest is read and dropped."""
@@ -182,7 +192,7 @@ class AsyncWireResponse(_WireResponse):
     async def first(self) -> Body | None:
         """The first event of a stream, decoded, and with each call the next one."""
         if self.data is None:
-            self.data = self.response.aiter_bytes()
+            self.data = self._bytes()
         if self._opening.is_ready():
             return self._opening.next()
         try:
@@ -207,14 +217,14 @@ class AsyncWireResponse(_WireResponse):
             out = pipe.finish() if pipe is not None else b""
             return (out,) if out else ()
 
-        rest: AsyncIterator[bytes] = self.data or self.response.aiter_bytes()
+        rest: AsyncIterator[bytes] = self._bytes() if self.data is None else self.data
         if self._cut is not None:
             rest = Failing(self._cut)
         return AsyncPiped(self.came, rest, feed, finish)
 
     async def close(self) -> None:
         """Let go of the connection, read to its end or not."""
-        if self.data is not None:
+        if hasattr(self.data, "aclose"):
             with suppress(RuntimeError):  # another task is waiting in it
                 await self.data.aclose()
         await self.response.aclose()

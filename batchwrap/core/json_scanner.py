@@ -48,6 +48,15 @@ class JsonScanner:
         """Whether a list, an object or a string has come to its end, and nothing is open."""
         return self.has_value and not self.open and not self.in_string
 
+    def passes(self, text: str) -> bool:
+        """Whether a piece changes nothing: a part of a sound string, or space between marks.
+
+        It tells at a glance what `marks` would find out; if it says so, the piece is added.
+        """
+        if not self.in_string:
+            return text.isspace()
+        return self.is_sound and not self._is_escaped and _SOUND.fullmatch(text) is not None
+
     def feed(self, text: str) -> None:
         """Add a piece."""
         for _ in self.marks(text):

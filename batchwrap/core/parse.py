@@ -80,7 +80,15 @@ def parsed_exactly(text: str | bytes, *, strict: bool = False) -> Any:
     Raises:
         ValueError: it is no JSON, or deeper than anybody reads.
     """
-    value = orjson.loads(text) if strict else parsed(text)
+    return exactly(text, orjson.loads(text) if strict else parsed(text))
+
+
+def exactly(text: str | bytes, value: Any) -> Any:
+    """What a JSON text says, by what orjson has read there.
+
+    Raises:
+        ValueError: it is deeper than anybody reads.
+    """
     if _is_exact(text, value):
         return value
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.limits.refusal import Refusal
@@ -36,12 +36,11 @@ class Attempt:
             return self._admission.api_key
         return None
 
-    def streams(self) -> AbstractContextManager[None]:
+    def streams(self) -> AbstractContextManager[None] | None:
         """The answer is handed out in pieces; each is awaited inside of what is returned."""
         with self.exchange.guard.step("settle"):
-            stream = self._admission.streams()
-            return nullcontext() if stream is None else stream
-        return nullcontext()
+            return self._admission.streams()
+        return None
 
     def arrived(self) -> None:
         """The provider has the request."""

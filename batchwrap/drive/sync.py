@@ -40,6 +40,8 @@ class Pieces:
         try:
             if self._held.pieces or self._held.error is not None:
                 return self._held.take()
+            if self._open is None:
+                return next(self._source)
             with self._open:
                 return next(self._source)
         except BaseException as error:  # StopIteration, too: either way it is over

@@ -55,6 +55,8 @@ class AsyncPieces:
         try:
             if self._held.pieces or self._held.error is not None:
                 return self._held.take()
+            if self._open is None:
+                return await self._source.__anext__()
             with self._open:
                 return await self._source.__anext__()
         except BaseException as error:  # StopAsyncIteration, too: either way it is over

@@ -3,11 +3,14 @@
 from benchmarks import way
 
 
-def test_a_text_chunk_comes_to_its_repair() -> None:
-    """A chunk's way begins at the stream that the SDK reads, and passes the exchange once."""
-    names = [step.name for step in way.of_a_chunk()]
+def test_a_text_chunk_takes_the_fast_path() -> None:
+    """A chunk's way begins at the stream that the SDK reads, and is the fast path, all of it."""
+    steps = way.of_a_chunk()
+    names = [step.name for step in steps]
     assert names[0] == "Pieces.__next__"
-    assert names.count("Exchange.chunk") == 1
+    assert (names.count("FastPath.take"), names.count("Exchange.chunk")) == (1, 0)
+    assert len(steps) <= 15
+    assert len({step.file for step in steps}) <= 6
 
 
 def test_a_request_is_admitted_once() -> None:

@@ -6,16 +6,19 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from batchwrap.core.exchange.context import Context
+from batchwrap.core.exchange.fast_path import FastPath
 from batchwrap.core.exchange.memory import Memory
+from batchwrap.core.exchange.passthrough import NoSalvage
 from batchwrap.core.exchange.translator import Translator
 from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats.chat import piece_alone
 from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.formats.entries import Entry
-from batchwrap.core.formats.format import ToolSpec
+from batchwrap.core.formats.format import Look, ToolSpec
 from batchwrap.core.model import UNKNOWN_MODEL
 from batchwrap.core.provider import UNKNOWN, Provider
 from batchwrap.directives import Mode
@@ -95,7 +98,7 @@ class Bench:
         chunks: list[dict[str, Any]],
         *,
         marked: bool | None = True,
-        short: bool = True,
+        fast: bool = True,
     ) -> list[dict[str, Any]]:
         """The chunks in the agent view.
 
@@ -103,13 +106,19 @@ class Bench:
             body: the agent's request.
             chunks: the provider's answer.
             marked: whether the stream ended with its end mark.
-            short: whether pieces of texts may take the short way.
+            fast: whether pieces of texts may take the fast path.
         """
         translator = self.translator(body)
         translator.request()
+        path = FastPath(piece_alone, translator.route_of, NoSalvage)
         out = []
         for chunk in chunks:
-            new = translator.chunk(chunk, piece_alone(chunk) if short else None)
+            write = path.take(chunk) if fast else Look.CLOSER
+            if write is Look.CLOSER:
+                path.close()
+                new = translator.chunk(chunk)
+            else:
+                new = None if write is None else write(partial(dict, chunk))
             out += [chunk] if new is None else new
         return out + translator.end(chunks[-1] if chunks else None, marked=marked)
 

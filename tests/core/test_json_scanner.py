@@ -49,6 +49,20 @@ def test_marks(text: str) -> None:
 
 
 @given(st.data(), _values.map(json.dumps) | _odd)
+def test_passes(data: st.DataObject, text: str) -> None:
+    """A piece that passes has no mark in it, and leaves everything as it is."""
+    quick, slow = JsonScanner(), JsonScanner()
+    for piece in data.draw(cuts(text)):
+        before = state(quick)
+        passes, marks = quick.passes(piece), list(slow.marks(piece))
+        if passes:
+            assert (marks, state(quick)) == ([], before)
+        else:
+            assert list(quick.marks(piece)) == marks
+        assert state(quick) == state(slow)
+
+
+@given(st.data(), _values.map(json.dumps) | _odd)
 def test_any_cut(data: st.DataObject, text: str) -> None:
     """However a text is cut into pieces, places and state are those of the whole text."""
     whole, cut = JsonScanner(), JsonScanner()

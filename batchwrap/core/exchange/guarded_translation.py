@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from batchwrap.core.exchange.fast_path import FastPath, Route
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.passthrough import NoSalvage, Passthrough
 from batchwrap.core.exchange.progress import WholeBody
@@ -26,6 +27,10 @@ T = TypeVar("T")
 _PLAIN = Passthrough()
 
 
+def _none(event: Body) -> None:
+    """No event of an unknown format is known to be a piece."""
+
+
 class GuardedTranslation:
     """A translation inside of a guard.
 
@@ -38,6 +43,8 @@ class GuardedTranslation:
         mends: whether streams are put into shape.
         fits_forms: whether answers come in the form that was asked for, stream or whole.
         reads_errors: whether errors inside of streams are read.
+        fast_path: takes in the pieces of texts. What it raises is for its caller to catch, once
+            for many pieces, and then to break off.
     """
 
     def __init__(self, make: Callable[[], Translation], guard: Guard, form: Format | None) -> None:
@@ -47,6 +54,8 @@ class GuardedTranslation:
         self._salvage: Salvage | None = None
         self._is_broken = False  # whether the translation of a stream was broken off
         self.mends = self.fits_forms = self.reads_errors = False
+        piece_alone = _none if form is None else form.piece_alone
+        self.fast_path = FastPath(piece_alone, self._route_of, self._account)
         with guard.step("begin"):
             self._inner = inner = make()
             self.mends, self.fits_forms = inner.mends, inner.fits_forms
@@ -106,6 +115,7 @@ class GuardedTranslation:
     def ask_again(self) -> Body | None:
         """The request that asks again, in the provider view; None: the agent's own."""
         self._salvage = None
+        self.fast_path.close()
         return self._guarded("again", lambda inner: inner.ask_again())
 
     def check_size(self, tokens: int) -> None:
@@ -149,34 +159,31 @@ class GuardedTranslation:
         """What an answer with an error status means; None where errors are left alone."""
         return self._guarded("refusal", lambda inner: inner.repair.refusal(status, headers, body))
 
-    def chunk(self, chunk: Body, piece: Piece | None = None) -> list[Body] | None:
-        """The chunks of the agent view for one chunk of a stream; None if it stays as it is.
+    def _route_of(self, piece: Piece) -> Route | None:
+        """Who takes in the next pieces of a text; None where more is to be read than those."""
+        return None if self._is_broken else self._inner.route_of(piece)
 
-        Args:
-            chunk: of the stream.
-            piece: all that it adds, where that is one piece of a text.
-        """
+    def chunk(self, chunk: Body) -> list[Body] | None:
+        """The chunks of the agent view for one chunk of a stream; None if it stays as it is."""
+        self.fast_path.close()
         if not self._is_broken:
             with self._guard.step("chunk"):
-                made = self._inner.chunk(chunk, piece)
-                if made is None and piece is not None and piece[1] is None:
-                    return None  # text that goes out as it came: nothing is owed
-                return self._accounted(chunk, made, piece)
+                made = self._inner.chunk(chunk)
+                self._accounted(chunk, made)
+                return made
             self.break_off()
         with self._guard.step("salvage"):
             return self._account().chunk(chunk)
         return None
 
-    def _accounted(
-        self, chunk: Body, made: list[Body] | None, piece: Piece | None
-    ) -> list[Body] | None:
-        """What was made of a chunk, once it is known to be handed out."""
+    def _accounted(self, chunk: Body, made: list[Body] | None) -> None:
+        """Take note of what is handed out for a chunk."""
         with self._guard.step("salvage"):
-            self._account().see(chunk, made, piece)
-        return made
+            self._account().see(chunk, made)
 
     def lost(self, fault: Fault) -> list[Body] | None:
         """What to hand out for an event that cannot be read; None: the event itself."""
+        self.fast_path.close()
         if not self._is_broken:
             with self._guard.step("chunk"):
                 return self._inner.repair.lost(fault)
@@ -185,6 +192,7 @@ class GuardedTranslation:
 
     def break_off(self) -> None:
         """Translate nothing more of a stream; what was handed out of it is remembered."""
+        self.fast_path.close()
         if not self._is_broken:
             self._is_broken, self.mends = True, False
             self._guarded("commit", lambda inner: inner.commit())
@@ -195,6 +203,7 @@ class GuardedTranslation:
 
     def end(self, chunk: Body | None, *, marked: bool | None) -> list[Body]:
         """What is left at the end of a stream."""
+        self.fast_path.close()
         if not self._is_broken:
             with self._guard.step("end"):
                 return self._inner.end(chunk, marked=marked)

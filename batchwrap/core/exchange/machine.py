@@ -103,6 +103,7 @@ class Exchange:
         guard: catches the mistakes of batchwrap's own code.
         metrics: what is counted of it.
         broken_off: the refusal that a stream has ended with after its answer had begun.
+        fast_path: takes in nearly all chunks of a stream; what it leaves is for `chunk`.
     """
 
     def __init__(
@@ -146,6 +147,7 @@ class Exchange:
             return OnlyThrottled(endpoint, context.metrics)
 
         self._translator = GuardedTranslation(translation, self.guard, self._form)
+        self.fast_path = self._translator.fast_path
 
     def _expect(self, told: str) -> None:
         """Make sure that a call is in order.
@@ -283,16 +285,11 @@ class Exchange:
         return self._says(self._reserve())
 
     def chunk(self, chunk: Body) -> list[Body] | None:
-        """The chunks to hand out for one that came; None: as it came."""
-        if self.state is not State.STREAMING:
-            raise OutOfOrder("chunk", self.state)
-        answer = self._answer
-        form = self._form
-        is_known = form is not None and answer.last_chunk is not None
-        piece = form.piece_alone(chunk) if form is not None and is_known else None
-        if piece is not None:  # it tells nothing else
-            answer.last_chunk = answer.said = chunk
-            return self._translator.chunk(chunk, piece)
+        """The chunks to hand out for one that came; None: as it came.
+
+        What `fast_path` has taken in is not for it.
+        """
+        self._expect("chunk")
         with self.guard.step("usage"):
             if self._tells_usage_only(chunk):
                 self._translator.note(chunk)

@@ -13,6 +13,8 @@ _LEAST_S = 0.001
 class Pace:
     """Takes in the chunks of a stream as they come, or a whole answer.
 
+    Of a text's pieces only some are seen. The chunk that tells the tokens comes behind them.
+
     The provider's own figure counts where it gives one (Groq in `usage`, Cerebras in
     `time_info`); else the time between the first chunk and the last one. A whole answer
     without such a figure says nothing: most of its time may be waiting.
@@ -35,10 +37,6 @@ class Pace:
         self._last_s = now_s
         self._tokens = tokens or self._tokens
         self._generating_s = generating_s or self._generating_s
-
-    def tick(self, now_s: float) -> None:
-        """A chunk with a piece of text came at a time; it is not the first one."""
-        self._last_s = now_s
 
     @property
     def tokens_per_s(self) -> float | None:

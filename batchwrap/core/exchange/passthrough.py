@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from batchwrap.core.exchange.fast_path import as_it_came
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.exchange.provider_view import ProviderView
 from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats.endpoints import Endpoint
-from batchwrap.core.formats.format import Body, Piece
+from batchwrap.core.formats.format import Body, Piece, Take
 from batchwrap.core.parse import parsed_object
 from batchwrap.core.repair.faults import Fault
 
@@ -42,9 +43,9 @@ class NoRepair:
         """The event stays as it is."""
         return None
 
-    def continues(self, chunk: Body, piece: Piece) -> bool:
-        """The event goes out as it came."""
-        return True
+    def take_of(self, index: int, place: int | None) -> Take:
+        """Each piece goes out as it came."""
+        return as_it_came
 
     def end(self, *, marked: bool | None) -> list[Body]:
         """Nothing is left."""
@@ -71,8 +72,12 @@ class NoRepair:
 class NoSalvage:
     """Keeps no account: nothing was translated, so nothing is owed."""
 
-    def see(self, came: Body, made: list[Body] | None, piece: Piece | None = None) -> None:
+    def see(self, came: Body, made: list[Body] | None) -> None:
         """What came went out."""
+
+    def held(self, piece: Piece) -> bool:
+        """Nothing is ever held."""
+        return True
 
     def chunk(self, event: Body) -> list[Body] | None:
         """The event stays as it is."""
@@ -120,8 +125,11 @@ class Passthrough:
     def response(self, completion: Body) -> None:
         """The answer stays as it is."""
 
-    def chunk(self, chunk: Body, piece: Piece | None = None) -> None:
+    def chunk(self, chunk: Body) -> None:
         """The event stays as it is."""
+
+    def route_of(self, piece: Piece) -> None:
+        """Nothing is read."""
 
     def note(self, chunk: Body) -> None:
         """No event is taken out."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 
 from batchwrap.core.exchange.context import Context
+from batchwrap.core.exchange.fast_path import as_it_came
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.exchange.provider_view import Asked, ProviderView
 from batchwrap.core.failures import looks_failed
@@ -13,7 +14,7 @@ from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.chat.calls import read_call
 from batchwrap.core.formats.chat.usage import usage_of
-from batchwrap.core.formats.format import Body, Piece
+from batchwrap.core.formats.format import Body, Take
 from batchwrap.core.formats.sameness import Conversation, Prefixes
 from batchwrap.core.moves.cap import tokens_in
 from batchwrap.core.repair import diagnosis, faults
@@ -163,15 +164,19 @@ class ResponseRepair:
             self._forgive()
         return made
 
-    def continues(self, chunk: Body, piece: Piece) -> bool | None:
-        """Whether a chunk that adds one piece to a text goes out as it came.
+    def take_of(self, index: int, place: int | None) -> Take | None:
+        """What takes in the next piece of a choice's text, or of a call's arguments.
 
-        False: it is held back, or left out. None: nothing was taken note of, and `chunk` is to
-        have a closer look.
+        Args:
+            index: of the choice.
+            place: the index of the call; None: it is the text.
+
+        Returns:
+            None where more is to be read than the piece.
         """
         if self._thoughts is not None:
             return None
-        return True if self._repair is None else self._repair.continues(chunk, piece)
+        return as_it_came if self._repair is None else self._repair.take_of(index, place)
 
     def lost(self, fault: faults.Fault) -> list[Body]:
         """The chunks to hand on where a part of a stream is lost."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from batchwrap.core.exchange.fast_path import Route
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.formats.format import Body, Piece
 from batchwrap.core.moves.deliver import LocalAnswer
@@ -101,13 +102,11 @@ class Translation(Protocol):
             Broken: it cannot be used.
         """
 
-    def chunk(self, chunk: Body, piece: Piece | None = None) -> list[Body] | None:
-        """The chunks of the agent view for one chunk of a stream; None if it stays as it is.
+    def chunk(self, chunk: Body) -> list[Body] | None:
+        """The chunks of the agent view for one chunk of a stream; None if it stays as it is."""
 
-        Args:
-            chunk: of the stream.
-            piece: all that it adds, where that is one piece of a text.
-        """
+    def route_of(self, piece: Piece) -> Route | None:
+        """Who takes in the next pieces of a text; None where more is to be read than those."""
 
     def note(self, chunk: Body) -> None:
         """Remember what local answers repeat of a chunk."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from batchwrap.core.exchange.context import Context
+from batchwrap.core.exchange.fast_path import Route, as_it_came, repaired
 from batchwrap.core.exchange.frozen_prefix import NOTHING, find_prefix
 from batchwrap.core.exchange.model_observations import Rewrite
 from batchwrap.core.exchange.pace import Pace
@@ -22,7 +24,7 @@ from batchwrap.core.exchange.response_repair import ResponseRepair
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.formats.calls import Fragment
 from batchwrap.core.formats.entries import Entry
-from batchwrap.core.formats.format import Body, Delta, Format, Local, Piece
+from batchwrap.core.formats.format import Body, Delta, Format, Local, Piece, Take
 from batchwrap.core.formats.sameness import Prefixes
 from batchwrap.core.moves.again import asked_again
 from batchwrap.core.moves.conflict import Waves
@@ -248,44 +250,38 @@ class Translator:
         """Whether answers come in the form that was asked for, stream or whole."""
         return self._repairs is not None and self._repairs.stream
 
-    def chunk(self, chunk: Body, piece: Piece | None = None) -> list[Body] | None:
+    def chunk(self, chunk: Body) -> list[Body] | None:
         """The chunks of the agent view for one chunk of a stream; None if it stays as it is.
 
         A chunk with an ``error`` is the last one.
-
-        Args:
-            chunk: of the stream.
-            piece: all that it adds, where that is one piece of a text.
         """
-        reader = None if piece is None else self._readers.get(piece[0])
-        goes_out: bool | None = None
-        if (
-            piece is not None
-            and reader is not None
-            and reader.continues(piece[1])
-            and self._stream.passes(chunk, piece)
-        ):
-            goes_out = self.repair.continues(chunk, piece)
-        if goes_out is None or piece is None or reader is None:
-            repaired = self.repair.chunk(chunk)
-            out = self._seen(chunk) if repaired is None else self._each_seen(repaired)
-        else:
-            out = self._continued(reader, chunk, piece) if goes_out else []
+        repaired = self.repair.chunk(chunk)
+        out = self._seen(chunk) if repaired is None else self._each_seen(repaired)
         if self._may_ask and not self._has_said:
             handed = [chunk] if out is None else out
             self._has_said = not all(map(self._form.is_silent, handed))
         return out
 
-    def _continued(self, reader: ChoiceReader, chunk: Body, piece: Piece) -> list[Body] | None:
-        """The short way for nearly all chunks: a piece of a text that was begun before."""
-        index, place, text = piece
-        if self._context.clock is not None:
-            self._pace.tick(self._context.clock())
-        calls = None if place is None else reader.continued(place, text)
-        if not calls:
-            return None if calls is None else []
+    def route_of(self, piece: Piece) -> Route | None:
+        """Who takes in the next pieces of a text; None where more is to be read than those."""
+        index, place, _ = piece
+        reader = self._readers.get(index)
+        if reader is None or not reader.is_clear:
+            return None
+        read: Take | None = as_it_came
+        if place is not None:
+            read = reader.take_of(place, partial(self._handed_out, index))
+        elif self.may_ask_again:
+            return None  # the agent gets its first text, and nobody is asked again from then on
+        repair = None if read is None else self.repair.take_of(index, place)
+        if read is None or repair is None:
+            return None
+        return Route(place, repaired(repair, read), self._stream)
+
+    def _handed_out(self, index: int) -> None:
+        """Calls of a choice go out."""
+        self._has_said = True
         self._commit(index, is_over=False)
-        return self._stream.continued(chunk, calls)
 
     def _each_seen(self, chunks: list[Body]) -> list[Body]:
         out: list[Body] = []

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from enum import Enum, auto
+from typing import Any, Literal, Protocol
 
 from batchwrap.core.formats.calls import Call, Fragment
 from batchwrap.core.formats.entries import Entry, Role
@@ -19,6 +20,19 @@ from batchwrap.core.formats.entries import Entry, Role
 Body = dict[str, Any]
 # The choice, which call (None: it is the choice's text), and what is new.
 Piece = tuple[int, int | None, str]
+
+
+class Look(Enum):
+    """What a piece needs that is more than a piece of what was begun."""
+
+    CLOSER = auto()
+
+
+# What becomes of a piece of a text that was begun. None: it goes out as it came. A list: the
+# calls that go out in its place. `Look.CLOSER`: it was not taken in, and is still to be read.
+Taken = Sequence[Fragment] | Literal[Look.CLOSER] | None
+# Takes in the next piece of a text, as long as no event comes but its pieces.
+Take = Callable[[str], Taken]
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -97,7 +111,13 @@ class Local:
 
 
 class StreamWriter(Protocol):
-    """Reads and writes the events of one streamed answer; it may keep count of their indices."""
+    """Reads and writes the events of one streamed answer; it may keep count of their indices.
+
+    Attributes:
+        is_numbered: whether events have numbers that may be others for the agent.
+    """
+
+    is_numbered: bool
 
     def deltas(self, event: Body) -> list[Delta]:
         """What an event adds, choice by choice."""
@@ -115,7 +135,7 @@ class StreamWriter(Protocol):
     def passes(self, event: Body, piece: Piece) -> bool:
         """Whether an event with a single piece goes out as it came, if its piece stays as it is.
 
-        It is taken note of then.
+        It is taken note of then. Only asked where events are numbered.
         """
 
     def continued(self, event: Body, calls: Sequence[Fragment]) -> list[Body]:
@@ -135,8 +155,11 @@ class StreamWriter(Protocol):
 class Salvage(Protocol):
     """The rest of a stream whose translation was broken off: what the agent has not got yet."""
 
-    def see(self, came: Body, made: list[Body] | None, piece: Piece | None = None) -> None:
+    def see(self, came: Body, made: list[Body] | None) -> None:
         """An event came, and these went out for it; None: the event itself."""
+
+    def held(self, piece: Piece) -> bool:
+        """A piece came of which nothing went out; False: it was not taken in, `see` needs more."""
 
     def chunk(self, event: Body) -> list[Body] | None:
         """The events for one that is not translated, behind what is owed; None: as it came."""

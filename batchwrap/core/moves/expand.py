@@ -13,6 +13,7 @@ from typing import Any
 
 from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats.calls import Fragment, Written
+from batchwrap.core.formats.format import Take, Taken
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.conflict import Effect, Waves, effect_of
 from batchwrap.core.moves.reading import Reading
@@ -41,6 +42,10 @@ class _Open:
     @property
     def origin(self) -> str:
         return self.written.call_id
+
+    @property
+    def is_closed(self) -> bool:
+        return self.reading is not None and self.reading.is_closed
 
 
 @dataclass(slots=True, repr=False)
@@ -100,22 +105,30 @@ class Expander:
             calls += self._close()
         return calls
 
-    def continues(self, index: int) -> bool:
-        """Whether a piece of a call's arguments needs no look at the call: it was begun before."""
-        passed = self._passed.get(index)
-        if passed is not None:
-            return passed.place == index and index not in self._ended
-        return self._open is not None and self._open.index == index
+    def take_of(self, index: int, handed_out: Callable[[], None]) -> Take | None:
+        """What takes in the next piece of a call's arguments; None where more is to be read.
 
-    def continued(self, index: int, text: str) -> list[Fragment] | None:
-        """The agent's fragments for such a piece; None if it goes out as it came."""
-        passed = self._passed.get(index)
-        if passed is not None:
-            passed.placed.written.add(text)
+        Args:
+            index: of the call.
+            handed_out: is called when calls come to light in it.
+        """
+        passed, opened = self._passed.get(index), self._open
+        if index in self._ended:
             return None
-        assert self._open is not None
-        self._open.written.add(text)
-        return self._feed(self._open, text, {})
+        if passed is not None:
+            return passed.placed.written.add if passed.place == index else None
+        if opened is None or opened.index != index:
+            return None
+
+        def take(text: str) -> Taken:
+            opened.written.add(text)
+            found = () if opened.reading is None else opened.reading.feed(text)
+            calls = self._placed(opened, found) if found else ()
+            if calls:
+                handed_out()
+            return calls
+
+        return take
 
     def finish(self) -> list[Fragment]:
         """What is left when the message is complete."""
@@ -157,9 +170,13 @@ class Expander:
             calls += [] if index is None else [Fragment(index, form="", extras=extras)]
         if opened.reading is None or not text:
             return calls
-        found = opened.reading.feed(text)
+        return calls + self._placed(opened, opened.reading.feed(text))
+
+    def _placed(self, opened: _Open, found: Sequence[Meant]) -> list[Fragment]:
+        """The next items of the open call, as calls of the agent's."""
+        calls: list[Fragment] = []
         for place, meant in enumerate(found, start=1):
-            is_last = opened.reading.is_closed and place == len(found)
+            is_last = opened.is_closed and place == len(found)
             count = opened.seen + 1 if is_last else 0  # the last one tells their number
             calls += self._place(opened, opened.seen, count, meant)
             opened.seen += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from batchwrap.core.formats.calls import Fragment
-from batchwrap.core.formats.format import Delta
+from batchwrap.core.formats.format import Delta, Take
 from batchwrap.core.moves.expand import Expander
 from batchwrap.core.moves.gather import Gatherer
 from batchwrap.core.moves.turn_memory import Turn
@@ -48,22 +48,20 @@ class ChoiceReader:
         """What is wrong with its calls, by their ids, where none of them was understood."""
         return self._expander.problems
 
-    def continues(self, place: int | None) -> bool:
-        """Whether a piece of a text is read without a look at the rest of its event.
+    @property
+    def is_clear(self) -> bool:
+        """Whether no calls wait to be handed out with whatever comes next."""
+        return not self._let_go
+
+    def take_of(self, place: int, handed_out: Callable[[], None]) -> Take | None:
+        """What takes in the next piece of a call's arguments; None where more is to be read.
 
         Args:
-            place: the index of the call that it belongs to; None: it is the choice's text.
+            place: the index of the call.
+            handed_out: is called when calls come to light in it.
         """
-        if self._let_go:  # calls wait to be handed out with whatever comes next
-            return False
-        if place is None:
-            return True
         is_gathered = self._gatherer is not None and not self._gatherer.passes(place)
-        return not is_gathered and self._expander.continues(place)
-
-    def continued(self, place: int, text: str) -> list[Fragment] | None:
-        """The agent's fragments for a piece of arguments; None if it stays as it is."""
-        return self._expander.continued(place, text)
+        return None if is_gathered else self._expander.take_of(place, handed_out)
 
     def whole(self, said: Delta) -> list[Fragment]:
         """The calls that a whole answer holds for the agent."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchwrap.core.formats import chat
+from batchwrap.core.formats.format import Take
 from batchwrap.core.repair import faults, shape
 from batchwrap.core.repair.choice import ChoiceRepair, call_of
 from batchwrap.core.repair.declared_tools import DeclaredTools
@@ -114,27 +115,18 @@ class AnswerRepair:
         except Broken as broken:
             return self._broken(broken.fault, None)
 
-    def continues(self, chunk: chat.Body, piece: chat.Piece) -> bool | None:
-        """Whether a chunk that adds one piece to a text goes out as it came.
+    def take_of(self, index: int, place: int | None) -> Take | None:
+        """What takes in the next piece of a choice's text, or of a call's arguments.
 
-        False: it is held back, or left out. None: nothing was taken note of, and `chunk` is to
-        have a closer look.
+        Args:
+            index: of the choice.
+            place: the index of the call; None: it is the text.
+
+        Returns:
+            None where more is to be read than the piece.
         """
-        index, place, text = piece
         choice = self._choices.get(index)
-        if choice is None or self.is_over:
-            return None
-        goes_out: bool | None = None
-        if place is not None:
-            goes_out = choice.continues(chunk["choices"][0], place, text)
-        elif choice.passes(text):
-            goes_out = True
-        if goes_out is None:
-            return None
-        self._last = chunk
-        if not goes_out:
-            self._keep(chunk["choices"][0], chunk)
-        return goes_out
+        return None if choice is None or self.is_over else choice.take_of(place)
 
     def end(self, *, marked: bool | None) -> list[chat.Body]:
         """The chunks to hand on when the stream is over.

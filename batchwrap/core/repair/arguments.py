@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from batchwrap.core.formats.format import Look, Taken
 from batchwrap.core.growing import Growing
 from batchwrap.core.parse import is_object
 from batchwrap.core.repair.healthy import is_healthy
@@ -140,9 +141,23 @@ class ArgumentStream:
         """Whether what waits may turn out to be healthy: the last mark is a comma."""
         return self._holds and not self._prefix.stopped and not self._repeats
 
+    def take(self, text: str) -> Taken:
+        """Add a fragment that holds nothing but text, while none waits.
+
+        One behind which there may be a comma too many waits for what follows: it is not taken in.
+        """
+        if self._snapshot is None and self._prefix.passes(text):
+            self._said.add(text)
+            self.handed_on += len(text)
+            return None
+        if text.rstrip().endswith(","):
+            return Look.CLOSER
+        return None if self.feed(text) else ()
+
     def feed(self, text: str) -> bool:
         """Add a fragment; returns whether all that has come can go out."""
-        self._look_for_snapshots(text)
+        if self._snapshot is not None:
+            self._look_for_snapshots(text, self._snapshot)
         is_healthy = self.keep(text)
         if self._repeats or (self._holds and not is_healthy):
             return False
@@ -160,7 +175,7 @@ class ArgumentStream:
 
     def let_go(self) -> None:
         """Take note that everything went out."""
-        self.handed_on = len(self)
+        self.handed_on = len(self._said)
 
     def finish(self, parameters: object, *, dangerous: bool, bold: bool) -> tuple[str, Repaired]:
         """The rest to hand on when the call is complete, and what became of the arguments."""
@@ -184,11 +199,9 @@ class ArgumentStream:
         self.handed_on = len(self.text)
         return rest, made
 
-    def _look_for_snapshots(self, text: str) -> None:
-        if self._snapshot is None:
-            return
-        if text.startswith(self._snapshot) and (self._snapshot or not len(self)):
-            self._repeats |= bool(self._snapshot)
+    def _look_for_snapshots(self, text: str, before: str) -> None:
+        if text.startswith(before) and (before or not len(self)):
+            self._repeats |= bool(before)
             self._snapshot = text
         elif text:
             self._snapshot, self._repeats = None, False

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from batchwrap.core.formats import chat
+from batchwrap.core.formats.format import Take
 from batchwrap.core.repair.arguments import Repaired, repair_arguments
 from batchwrap.core.repair.declared_tools import DeclaredTools
 from batchwrap.core.repair.faults import TRUNCATED, Broken, malformed_call
@@ -73,23 +74,15 @@ class CallRepair:
         made = [self._fragment(call, place) for place, call in enumerate(calls)]
         return [call for call in made if call is not None]
 
-    def continues(self, index: int, text: str) -> bool | None:
-        """Whether a piece of arguments, alone in its delta, goes out as it came.
-
-        A short way for what nearly all fragments are. False: it waits, or is left out. None: it
-        was not taken in; it is something else, and is still to be read.
-        """
+    def take_of(self, index: int) -> Take | None:
+        """What takes in the next piece of a call's arguments; None where more is to be read."""
         call = self._open.given.get(index)
         if call is None or call.index != index or call.opening is not None or not call.name:
             return None
-        if self._waits is not None or not text:
+        if self._waits is not None:
             return None
         self._open.last = call
-        self._open.deltas += 1
-        if call.arguments.feed(text):
-            return True
-        self._waits = call if call.arguments.may_be_healthy else None
-        return False
+        return call.arguments.take
 
     @property
     def is_waiting(self) -> bool:

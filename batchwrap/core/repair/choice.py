@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from batchwrap.core.formats import chat
+from batchwrap.core.formats.format import Look, Take, Taken
 from batchwrap.core.growing import Growing
 from batchwrap.core.repair import faults, shape
 from batchwrap.core.repair.call_repair import ID_LENGTH, CallRepair
@@ -82,36 +83,43 @@ class ChoiceRepair:
             return [one for given in self._snapshots.feed(choice) for one in self._any_delta(given)]
         return self._any_delta(choice)
 
-    def continues(self, choice: Choice, place: int, text: str) -> bool | None:
-        """Whether a piece of arguments goes out as it came.
-
-        False: it waits, or is left out. None: it was not taken in, and needs a closer look.
+    def take_of(self, place: int | None) -> Take | None:
+        """What takes in the next piece of the text, or of a call's arguments.
 
         Args:
-            choice: holds the piece, and nothing else.
-            place: the index of its call.
-            text: the piece.
-        """
-        if self._waiting or not (self._snapshots is None or self._snapshots.passes("")):
-            return None
-        goes_out = self._calls.continues(place, text)
-        if goes_out is None:
-            return None
-        if self._reads_text and self._called:
-            self._called[-1][1].append(text)
-        if not goes_out and self._calls.is_waiting:
-            self._waiting = [choice]
-        return goes_out
+            place: the index of the call; None: it is the text.
 
-    def passes(self, text: str) -> bool:
-        """Take in a piece of text that is right as it came; False for one to look at closer."""
-        if self._waiting or not (self._snapshots is None or self._snapshots.passes("content")):
-            return False
-        if self._reads_text and not self._texts.passes(text):
-            return False
-        self.has_said = self._has_answered = self.has_said or bool(text)
+        Returns:
+            None where more is to be read than the piece.
+        """
+        key = "content" if place is None else ""
+        if self._waiting or not (self._snapshots is None or self._snapshots.passes(key)):
+            return None
+        if place is not None:
+            return self._with_note(self._calls.take_of(place))
+        if not (self.has_said and self._has_answered):
+            return None
+        return self._take_text if self._reads_text else self._pieces.append
+
+    def _take_text(self, text: str) -> Taken:
+        if not self._texts.passes(text):
+            return Look.CLOSER
         self._pieces.append(text)
-        return True
+        return None
+
+    def _with_note(self, take: Take | None) -> Take | None:
+        """The same, where the arguments have to be known at the end."""
+        if take is None or not (self._reads_text and self._called):
+            return take
+        note = self._called[-1][1].append
+
+        def both(text: str) -> Taken:
+            taken = take(text)
+            if taken is not Look.CLOSER:
+                note(text)
+            return taken
+
+        return both
 
     def plain(self, choice: Choice) -> Choice:
         """The choice of a whole completion.

@@ -35,6 +35,14 @@ class HealthyPrefix:
         self._waits = False  # for what follows a comma
         self._key = ""
 
+    def passes(self, text: str) -> bool:
+        """Whether a piece changes nothing, and can be handed on; it is added then."""
+        if self.stopped or self._waits or not self._scanner.passes(text):
+            return False
+        if self._is_key and self._scanner.in_string:
+            self._string(text)
+        return True
+
     def feed(self, text: str) -> bool:
         """Add a piece; returns whether all that has come can be handed on."""
         at = 0

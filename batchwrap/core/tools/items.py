@@ -54,6 +54,9 @@ class ItemScanner:
         items: list[str] = []
         if self._behind:
             return items
+        if self._item is not None and self._scanner.passes(text):
+            self._item.add(text)
+            return items
         at = self._from = 0
         for place in self._scanner.marks(text):
             if self._item is None:

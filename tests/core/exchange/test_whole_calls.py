@@ -75,9 +75,9 @@ def test_short_way(
     chunks = [*said, *data.draw(interleaved(calls)), *said]
     model = data.draw(st.sampled_from(["m", "qwen3-coder", "gpt-oss", "qwq-thinking"]))
     seen = []
-    for short in (True, False):
+    for fast in (True, False):
         bench = Bench(replace(PLAIN, repair=repair))
-        out = bench.ask_streamed({**EDIT_REQUEST, "model": model}, chunks, short=short)
+        out = bench.ask_streamed({**EDIT_REQUEST, "model": model}, chunks, fast=fast)
         seen.append((out, bench.metrics.counts))
     assert seen[0] == seen[1]
 

@@ -48,6 +48,14 @@ def test_payload(event: bytes, payload: bytes) -> None:
     assert sse.data_of(event) == payload
 
 
+@given(st.lists(lines | st.just(b"data: a b"), max_size=4), ends)
+def test_any_payload(said: list[bytes], end: bytes) -> None:
+    """The payload is what the data lines say, whatever stands around them."""
+    found = [line.removeprefix(b"data:") for line in said if line.startswith(b"data:")]
+    payload = b"\n".join(line.removeprefix(b" ") for line in found)
+    assert sse.data_of(b"".join(line + end for line in [*said, b""])) == payload
+
+
 def test_an_event_in_pieces() -> None:
     """A long event in small pieces is looked at and copied once."""
 

@@ -123,6 +123,8 @@ def write_part(part: Fragment) -> Body:
 class ToyStream:
     """Reads and writes events."""
 
+    is_numbered = False
+
     def deltas(self, event: Body) -> list[Delta]:
         """What an event adds."""
         call = event.get("call")
@@ -156,8 +158,12 @@ class ToyStream:
 class ToySalvage:
     """Owes nothing."""
 
-    def see(self, came: Body, made: list[Body] | None, piece: Piece | None = None) -> None:
+    def see(self, came: Body, made: list[Body] | None) -> None:
         """Nothing is kept."""
+
+    def held(self, piece: Piece) -> bool:
+        """Nothing is kept."""
+        return True
 
     def chunk(self, event: Body) -> list[Body] | None:
         """The event goes out as it came."""

@@ -7,6 +7,7 @@ import pytest
 
 from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats.chat import piece_alone
+from batchwrap.core.formats.format import Look
 from batchwrap.core.repair.answer_repair import AnswerContext, AnswerRepair
 from batchwrap.core.repair.declared_tools import DeclaredTools
 from batchwrap.core.repair.repair_counts import RepairCounts
@@ -28,13 +29,18 @@ class Stream:
 
     def take(self, *chunks: dict[str, Any]) -> dict[str, Any]:
         """The message that a careful client reads."""
-        seen = []
+        seen: list[dict[str, Any]] = []
         for piece in chunks:
-            alone = piece_alone(piece)
-            goes_out = None if alone is None else self.repair.continues(piece, alone)
-            made = self.repair.chunk(piece) if goes_out is None else [piece] * goes_out
+            made = self._taken(piece)
+            made = self.repair.chunk(piece) if made is Look.CLOSER else made
             seen += [piece] if made is None else made
         return gather(seen)
+
+    def _taken(self, piece: dict[str, Any]) -> Any:
+        """What the fast path makes of a chunk."""
+        alone = piece_alone(piece)
+        take = None if alone is None else self.repair.take_of(*alone[:2])
+        return Look.CLOSER if take is None or alone is None else take(alone[2])
 
     def counted(self) -> dict[str, int]:
         """How often each repair was needed."""

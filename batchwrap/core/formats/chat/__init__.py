@@ -203,9 +203,12 @@ def _arguments_alone(index: int, call: ToolCall) -> Piece | None:
     function, place = call.get("function"), call.get("index")
     if type(place) is not int or type(function) is not dict:
         return None
+    text = function.get("arguments")
+    if type(text) is not str:
+        return None
+    if len(call) == 2 and len(function) == 1:  # the index and the arguments, as nearly always
+        return index, place, text
     if call.get("id") is not None or function.get("name") is not None:
         return None
-    if not (call.keys() <= _FRAGMENT and function.keys() <= _FUNCTION):
-        return None
-    text = function.get("arguments")
-    return (index, place, text) if type(text) is str else None
+    is_known = call.keys() <= _FRAGMENT and function.keys() <= _FUNCTION
+    return (index, place, text) if is_known else None

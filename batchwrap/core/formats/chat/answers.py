@@ -73,6 +73,8 @@ def with_calls(completion: chat.Body, calls: Sequence[Sequence[Fragment]]) -> ch
 class ChatStream:
     """Reads and writes chunks."""
 
+    is_numbered = False
+
     def deltas(self, event: chat.Body) -> list[Delta]:
         """What a chunk adds."""
         return event_deltas(event)

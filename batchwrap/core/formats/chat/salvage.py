@@ -204,18 +204,8 @@ class ChatSalvage:
         self._choices: dict[Any, _Choice] = {}
         self._like: chat.Body = {"object": "chat.completion.chunk"}
 
-    def see(
-        self, came: chat.Body, made: list[chat.Body] | None, piece: chat.Piece | None = None
-    ) -> None:
-        """A chunk came, and these went out for it; None: the chunk itself.
-
-        Args:
-            came: the chunk.
-            made: what went out.
-            piece: all that the chunk adds, where that is one piece of a text.
-        """
-        if piece is not None and self._continues(piece, made):
-            return
+    def see(self, came: chat.Body, made: list[chat.Body] | None) -> None:
+        """A chunk came, and these went out for it; None: the chunk itself."""
         if made is None:
             if _has_only_text(came):  # as almost every chunk
                 return
@@ -229,17 +219,14 @@ class ChatSalvage:
                 account.gave(chat.part_of(choice))
                 account.is_finished |= bool(choice.get("finish_reason"))
 
-    def _continues(self, piece: chat.Piece, made: list[chat.Body] | None) -> bool:
-        """Take note of a piece of a known call's arguments that went out as it came, or not at all.
-
-        Whatever went out as it came leaves nothing owed.
-        """
+    def held(self, piece: chat.Piece) -> bool:
+        """A piece of a call's arguments came, and nothing went out; False: no such call came."""
         index, place, text = piece
         choice = self._choices.get(index)
         call = None if choice is None else choice.calls.get(place)
-        if call is None or made:
+        if call is None:
             return False
-        if made is not None and not call.is_apart:
+        if not call.is_apart:
             call.owed.came(text)
         return True
 

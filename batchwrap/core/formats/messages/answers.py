@@ -156,6 +156,8 @@ class _Block:
 class MessagesStream:
     """Reads and writes the events of one answer."""
 
+    is_numbered = True
+
     def __init__(self) -> None:
         self._blocks: dict[int, _Block] = {}  # in the order in which they began
         self._newest: dict[object, int] = {}  # the newest block under each index of the provider

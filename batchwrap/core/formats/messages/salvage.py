@@ -51,7 +51,16 @@ class MessagesSalvage:
         self._calls = Origins[_Block](origin_of)
         self._next = 0
 
-    def see(self, came: Body, made: list[Body] | None, piece: Piece | None = None) -> None:
+    def held(self, piece: Piece) -> bool:
+        """A piece of a call's input came, and nothing went out; False: no such block came."""
+        block = self._blocks.get(piece[1])
+        if block is None:
+            return False
+        if block.place is None and not block.is_apart:
+            block.pieces.append(piece[2])
+        return True
+
+    def see(self, came: Body, made: list[Body] | None) -> None:
         """An event came, and these went out for it; None: the event itself."""
         block = self._came(came)
         for event in [came] if made is None else made:

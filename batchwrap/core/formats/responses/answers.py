@@ -173,6 +173,8 @@ class _Item:
 class ResponsesStream:
     """Reads and writes the events of one answer."""
 
+    is_numbered = True
+
     def __init__(self) -> None:
         self._items: dict[int, _Item] = {}  # in the order in which they began
         self._newest: dict[object, int] = {}  # the newest item under each index of the provider

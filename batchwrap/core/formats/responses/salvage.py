@@ -45,7 +45,11 @@ class ResponsesSalvage:
         self._calls = Origins[_Item](origin_of)
         self._given: list[Item] = []
 
-    def see(self, came: Body, made: list[Body] | None, piece: Piece | None = None) -> None:
+    def held(self, piece: Piece) -> bool:
+        """Never enough: whole events are kept."""
+        return False
+
+    def see(self, came: Body, made: list[Body] | None) -> None:
         """An event came, and these went out for it; None: the event itself."""
         item = self._came(came)
         for event in [came] if made is None else made:
