@@ -110,7 +110,7 @@ class Bench:
         """
         translator = self.translator(body)
         translator.request()
-        path = FastPath(piece_alone, translator.route_of, NoSalvage)
+        path = FastPath(piece_alone, translator.route_of, NoSalvage())
         out = []
         for chunk in chunks:
             write = path.take(chunk) if fast else Look.CLOSER

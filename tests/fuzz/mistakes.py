@@ -25,7 +25,7 @@ _FRAME = {
     *("batchwrap.core.formats.sse", "batchwrap.core.exchange_metrics"),
     "batchwrap.core.formats.chat.salvage",
     *(f"batchwrap.drive.{name}" for name in ("answer", "attempt", "sync")),
-    *(f"batchwrap.adapters.{name}" for name in ("events", "incoming", "wire")),
+    *(f"batchwrap.adapters.{name}" for name in ("events", "wire", "wire_response")),
     *(
         "batchwrap._api",
         "batchwrap._forks",

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol
 
 from batchwrap.core.formats.calls import Fragment
-from batchwrap.core.formats.format import Body, Look, Piece, Salvage, StreamWriter, Take, Taken
+from batchwrap.core.formats.format import Body, Look, Piece, StreamWriter, Take, Taken
 
 # Makes the events that go out in the place of one, of what makes that one exactly as it came.
 Write = Callable[[Callable[[], Body]], list[Body]]
@@ -58,6 +58,16 @@ def repaired(repair: Take, read: Take) -> Take:
     return take
 
 
+class StreamAccount(Protocol):
+    """Keeps account of what the agent has got; no mistake of its own keeps anything back."""
+
+    def held(self, piece: Piece) -> bool:
+        """A piece came of which nothing went out; False: it was not taken in."""
+
+    def see(self, came: Body, made: list[Body] | None) -> None:
+        """An event came, and these go out for it; None: the event itself."""
+
+
 class FastPath:
     """Takes in the pieces of one stream.
 
@@ -73,7 +83,7 @@ class FastPath:
         self,
         piece_alone: Callable[[Body], Piece | None],
         begin: Callable[[Piece], Route | None],
-        account: Callable[[], Salvage],
+        account: StreamAccount,
     ) -> None:
         self._piece_alone = piece_alone
         self._begin = begin
@@ -112,12 +122,11 @@ class FastPath:
         original: Callable[[], Body],
     ) -> list[Body]:
         """The events for a piece that does not go out as it came."""
-        account = self._account()
-        if not calls and account.held(piece):
+        if not calls and self._account.held(piece):
             return []
         came = original()
         made = route.write(came, calls) if calls else []
-        account.see(came, made)
+        self._account.see(came, made)
         return made
 
     def close(self) -> None:

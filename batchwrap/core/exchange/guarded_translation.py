@@ -55,7 +55,7 @@ class GuardedTranslation:
         self._is_broken = False  # whether the translation of a stream was broken off
         self.mends = self.fits_forms = self.reads_errors = False
         piece_alone = _none if form is None else form.piece_alone
-        self.fast_path = FastPath(piece_alone, self._route_of, self._account)
+        self.fast_path = FastPath(piece_alone, self._route_of, self)
         with guard.step("begin"):
             self._inner = inner = make()
             self.mends, self.fits_forms = inner.mends, inner.fits_forms
@@ -169,14 +169,20 @@ class GuardedTranslation:
         if not self._is_broken:
             with self._guard.step("chunk"):
                 made = self._inner.chunk(chunk)
-                self._accounted(chunk, made)
+                self.see(chunk, made)
                 return made
             self.break_off()
         with self._guard.step("salvage"):
             return self._account().chunk(chunk)
         return None
 
-    def _accounted(self, chunk: Body, made: list[Body] | None) -> None:
+    def held(self, piece: Piece) -> bool:
+        """Take note of a piece of which nothing goes out; False: it was not taken in."""
+        with self._guard.step("salvage"):
+            return self._account().held(piece)
+        return True
+
+    def see(self, chunk: Body, made: list[Body] | None) -> None:
         """Take note of what is handed out for a chunk."""
         with self._guard.step("salvage"):
             self._account().see(chunk, made)

@@ -64,7 +64,7 @@ def broken(text: str, data: st.DataObject) -> str:
 def test_short_way(
     turn: tuple[dict[str, Any], Any], data: st.DataObject, repair: Repair | None
 ) -> None:
-    """Pieces of texts and arguments that take the short way come out as they would by the long."""
+    """Pieces of texts and arguments on the fast path come out as they would without it."""
     calls = [
         {**made, "function": {**made["function"], "arguments": text}}
         for made in turn[0]["tool_calls"]
