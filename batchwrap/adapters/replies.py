@@ -10,6 +10,7 @@ import orjson
 
 from batchwrap.adapters.events import render_all
 from batchwrap.core.formats.chat import Body
+from batchwrap.core.formats.errors import ApiError, ErrorForm
 from batchwrap.core.moves.deliver import LocalAnswer
 from batchwrap.core.parse import rendered
 from batchwrap.core.repair.faults import CONTEXT_CODE
@@ -25,13 +26,14 @@ from batchwrap.errors import (
 
 _JSON = {"content-type": "application/json"}
 _FINAL = {**_JSON, "x-should-retry": "false"}
-# Status, type and code of each error of ours, as SDKs read them.
-_REFUSALS: dict[type[BatchwrapError], tuple[int, str, str]] = {
-    LimitExceeded: (429, "rate_limit_error", "batchwrap_limit_exceeded"),
-    QuotaExhausted: (429, "rate_limit_error", "batchwrap_quota_exhausted"),
-    RequestTooLarge: (413, "invalid_request_error", "batchwrap_request_too_large"),
-    StoreUnavailable: (503, "server_error", "batchwrap_store_unavailable"),
-    StoreRefused: (503, "server_error", "batchwrap_store_refused"),
+# Status and code of each error of ours; whether it passes by itself.
+_ERRORS: dict[type[BatchwrapError], tuple[int, str, bool]] = {
+    LimitExceeded: (429, "batchwrap_limit_exceeded", False),
+    QuotaExhausted: (429, "batchwrap_quota_exhausted", False),
+    RequestTooLarge: (413, "batchwrap_request_too_large", False),
+    StoreUnavailable: (503, "batchwrap_store_unavailable", True),
+    StoreRefused: (503, "batchwrap_store_refused", False),
+    ContextLimitExceeded: (400, CONTEXT_CODE, False),
 }
 
 
@@ -46,10 +48,17 @@ def local(library: ModuleType, answer: LocalAnswer, asked: Body) -> Any:
     return _response(library, 200, headers, content)
 
 
-def refused(library: ModuleType, error: LimitExceeded | StoreUnavailable) -> Any:
-    """A refusal of ours, so that the SDK raises its own error."""
-    status, kind, code = _REFUSALS[type(error)]
-    body = {"error": {"message": str(error), "type": kind, "param": None, "code": code}}
+def refused(library: ModuleType, error: BatchwrapError, form: ErrorForm) -> Any:
+    """An error of ours in the provider's form, so that the SDK raises its own; None for others."""
+    known = _ERRORS.get(type(error))
+    if known is None:
+        return None
+    status, code, is_passing = known
+    param = "messages" if isinstance(error, ContextLimitExceeded) else None
+    told = ApiError(
+        status=status, message=str(error), code=code, param=param, is_passing=is_passing
+    )
+    status, body = form(told)
     headers = dict(_FINAL)
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
@@ -60,13 +69,6 @@ def refused(library: ModuleType, error: LimitExceeded | StoreUnavailable) -> Any
 def declined(library: ModuleType, body: Body) -> Any:
     """An error of ours in the provider's form, to which a helper of an SDK knows the answer."""
     return _response(library, 400, _FINAL, rendered(body))
-
-
-def too_large(library: ModuleType, error: ContextLimitExceeded) -> Any:
-    """The same for a request that the model's context cannot hold."""
-    fields = {"message": str(error), "type": "invalid_request_error", "param": "messages"}
-    body = {"error": {**fields, "code": CONTEXT_CODE}}
-    return _response(library, 400, _FINAL, orjson.dumps(body))
 
 
 def _response(library: ModuleType, status: int, headers: Mapping[str, str], content: bytes) -> Any:

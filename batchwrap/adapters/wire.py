@@ -18,20 +18,14 @@ from batchwrap.adapters.keys import origin_of, with_key
 from batchwrap.adapters.marker import TRANSLATED_HEADER, is_translated
 from batchwrap.adapters.wire_response import AsyncWireResponse, SyncWireResponse
 from batchwrap.core.exchange.actions import AnswerLocally, Respond
-from batchwrap.core.formats.endpoints import Endpoint, endpoint_at
+from batchwrap.core.formats.endpoints import Endpoint, endpoint_at, errors_at
 from batchwrap.core.formats.format import Body
 from batchwrap.core.parse import rendered
 from batchwrap.directives import Mode
 from batchwrap.drive import sync, tasks
 from batchwrap.drive.answer import sent
 from batchwrap.engine import Call, Engine
-from batchwrap.errors import (
-    BatchwrapError,
-    ClientClosed,
-    ContextLimitExceeded,
-    LimitExceeded,
-    StoreUnavailable,
-)
+from batchwrap.errors import BatchwrapError, ClientClosed
 from batchwrap.modes import as_mode
 from batchwrap.throttle.signal import Waits
 
@@ -187,10 +181,10 @@ class _Wire:
 
     def _failed(self, error: BatchwrapError, request: Any) -> Any:
         """An error of ours as a response, or as an exception of the library."""
-        if isinstance(error, (LimitExceeded, StoreUnavailable)):
-            return replies.refused(self.library, error)
-        if isinstance(error, ContextLimitExceeded):
-            return replies.too_large(self.library, error)
+        form = errors_at(request.url.path, request.headers)
+        told = replies.refused(self.library, error, form)
+        if told is not None:
+            return told
         if isinstance(error, ClientClosed):
             # The SDK's own error passes through it at once; the library's would be tried again.
             kind = self._connection_error or self.library.ConnectError

@@ -9,10 +9,13 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from batchwrap.core.formats.endpoints import errors_at
+from batchwrap.core.formats.errors import ApiError, ErrorForm, openai_error
 from batchwrap.serve.proxy_headers import Headers as Pairs
 
 BODY_WITHIN_S = 60.0  # between two pieces
-_OURS = 500  # from here on it is not the client's fault
+# What clients may send again as it is.
+_PASSING = frozenset({503})
 
 
 class TooLarge(Exception):
@@ -127,8 +130,9 @@ class Caller:
     async def fail(
         self, status: int, message: str, code: str, headers: Sequence[tuple[bytes, bytes]] = ()
     ) -> None:
-        """Send an error in the form of the APIs."""
-        content = error_content(status, message, code)
+        """Send an error in the form of the API that the client speaks."""
+        form = errors_at(self.path.decode(errors="replace"), self.headers)
+        status, content = error_content(status, message, code, form)
         framing = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(content)).encode()),
@@ -138,8 +142,14 @@ class Caller:
         await self.end()
 
 
-def error_content(status: int, message: str, code: str) -> bytes:
-    """An error as OpenAI's clients read it, and Anthropic's, which look at the outer type."""
-    kind = "server_error" if status >= _OURS else "invalid_request_error"
-    fields = {"message": message, "type": kind, "param": None, "code": code}
-    return orjson.dumps({"type": "error", "error": fields})
+def error_content(
+    status: int, message: str, code: str, form: ErrorForm = openai_error
+) -> tuple[int, bytes]:
+    """The status and the body of an error.
+
+    Where nothing tells whose client it is, OpenAI's form is one that Anthropic's clients read, too:
+    they look at the outer type.
+    """
+    told = ApiError(status=status, message=message, code=code, is_passing=status in _PASSING)
+    status, body = form(told)
+    return status, orjson.dumps({"type": "error", **body})

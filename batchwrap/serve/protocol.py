@@ -81,7 +81,7 @@ class Protocol(H11Protocol):
     def _refuse(self, status: int, message: str, code: str) -> None:
         """Answer in place of the application, unless that has begun to, and hang up."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            content = error_content(status, message, code)
+            status, content = error_content(status, message, code)
             headers = [
                 (b"content-type", b"application/json"),
                 (b"content-length", str(len(content)).encode()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -100,6 +101,51 @@ def test_limited(caller: Caller, serve: Any) -> None:
     caller.run(client.messages.create, **ASK)
     with pytest.raises(anthropic.RateLimitError, match="above max_wait_s"):
         caller.run(client.messages.create, **ASK)
+
+
+def raised(caller: Caller, client: Any, stream: bool, **fields: Any) -> anthropic.APIStatusError:
+    """What the SDK raises for a request."""
+
+    def ask() -> Any:
+        answer = caller.run(client.messages.create, **{**ASK, **fields}, stream=stream)
+        return list(caller.each(answer)) if stream else answer
+
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        ask()
+    return caught.value
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_errors_of_ours(caller: Caller, serve: Any, stream: bool) -> None:
+    """They are the SDK's own classes, with our code as `error_code`, and are not tried again."""
+    lab = serve(lambda request: Reply("yes"))
+    bare = open_client(caller, lab)
+    slow = Throttle(limits=[Limit("requests", 1, 1_000)], max_wait_s=0)
+    small = Throttle(limits=[Limit("tokens", 5, 60)])
+    client = batchwrap.wrap(bare, throttle=slow)
+    caller.run(client.messages.create, **ASK)
+    for throttle, kind, status, code in (
+        (slow, anthropic.RateLimitError, 429, "batchwrap_limit_exceeded"),
+        (small, anthropic.RequestTooLargeError, 413, "batchwrap_request_too_large"),
+    ):
+        one = client if throttle is slow else batchwrap.wrap(bare, throttle=throttle)
+        error = raised(caller, one, stream)
+        assert isinstance(error, kind)
+        assert (error.status_code, error.error_code) == (status, code)
+    assert len(lab.journal) == 1
+
+
+def test_a_stream_that_breaks_off(caller: Caller, serve: Any) -> None:
+    """Half a message is an error of the SDK's, by both ways of streaming."""
+    start = {"id": "msg_1", "type": "message", "role": "assistant", "content": [], "model": "m"}
+    event = {"type": "message_start", "message": {**start, "usage": {"input_tokens": 1}}}
+    half = f"event: message_start\ndata: {json.dumps(event)}\n\n".encode()
+    lab = serve(lambda request: Raw(200, {"content-type": "text/event-stream"}, (half,)))
+    client = batchwrap.wrap(open_client(caller, lab))
+    assert raised(caller, client, stream=True).error_code == "batchwrap_incomplete_stream"
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        helped(caller, client, **ASK)
+    assert caught.value.error_code == "batchwrap_incomplete_stream"
 
 
 def test_others(caller: Caller, serve: Any) -> None:

@@ -19,12 +19,13 @@ class NoRepair:
 
     Attributes:
         view: what was sent in the request's place.
+        is_over: whether the answer has ended in an error.
     """
 
     measures = False
-    is_over = False
 
     def __init__(self) -> None:
+        self.is_over = False
         self.view = ProviderView()
 
     def mended(self, body: Body) -> Body:

@@ -41,6 +41,8 @@ from batchwrap.core.moves.past_turns import HistoryReader
 from batchwrap.core.moves.read_ahead import next_reads
 from batchwrap.core.moves.reader import ChoiceReader, Reads
 from batchwrap.core.moves.turn_memory import Turn
+from batchwrap.core.repair.faults import INCOMPLETE
+from batchwrap.core.repair.repair_counts import RepairCounts
 from batchwrap.options import Batching
 from batchwrap.stats import malformed_counter
 
@@ -310,7 +312,22 @@ class Translator:
             marked: whether it ended with its end mark; None where that cannot be seen.
         """
         out = self._each_seen(self.repair.end(marked=marked))
-        return out if self.repair.is_over else [*out, *self._left(chunk)]
+        if not self.repair.is_over:
+            out += self._broken_off(marked=marked) or self._left(chunk)
+        return out
+
+    def _broken_off(self, *, marked: bool | None) -> list[Body]:
+        """The error of a stream that ends before its answer, where only the format can tell."""
+        options = self._context.options.repair
+        if marked or options is None or not options.stream or not self._understood:
+            return []
+        if not isinstance(self.repair, NoRepair):
+            return []
+        events = self._stream.broken_off(INCOMPLETE.as_api_error)
+        if events:
+            RepairCounts(self._context.tally).defect(INCOMPLETE.kind, **INCOMPLETE.facts)
+            self.repair.is_over = True
+        return events
 
     def _left(self, chunk: Body | None) -> list[Body]:
         """The calls of choices that were not finished."""

@@ -14,6 +14,7 @@ from typing import Any
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.formats.chat.usage import usage_of
+from batchwrap.core.formats.errors import ErrorForm, anthropic_error, openai_error
 from batchwrap.core.formats.format import Format
 from batchwrap.core.formats.messages.format import MESSAGES_FORMAT
 from batchwrap.core.formats.responses.format import RESPONSES_FORMAT
@@ -24,6 +25,7 @@ Told = Mapping[str, Any]
 # A token is about four bytes: 3 % off on a measured mix of prose and code, and the usage that
 # comes back corrects it. A tokenizer would take 0.5 ms for each 1,000 tokens of new texts.
 _BYTES_A_TOKEN = 4
+_ANTHROPICS = "anthropic-version"
 # What is no text for the model: files and pictures, and thoughts that only the provider reads.
 _NO_TEXT = frozenset({"data", "file_data", "image_url", "encrypted_content", "signature", "id"})
 
@@ -44,6 +46,7 @@ class Endpoint:
         continued: reads and writes a request that continues a response by its id, which may hold
             calls of our view; None: it continues none.
         is_tokenized: whether its prompts are counted with a tokenizer; others roughly, by bytes.
+        errors: puts errors of ours into the form of its API.
         opening: the types of the events that come before an answer and hold nothing of it. Chat
             has none: clients show with its first chunk that somebody answers.
     """
@@ -57,6 +60,7 @@ class Endpoint:
     format: Format | None = None
     continued: Format | None = None
     is_tokenized: bool = False
+    errors: ErrorForm = openai_error
     opening: Sequence[str] = ()
 
     @property
@@ -173,6 +177,7 @@ ENDPOINTS = (
         prompt=("system", "messages"),
         usage=_messages_usage,
         format=MESSAGES_FORMAT,
+        errors=anthropic_error,
         opening=("message_start", "ping"),
     ),
     Endpoint(name="completions", suffix="/completions", prompt=("prompt", "suffix")),
@@ -189,6 +194,18 @@ ENDPOINTS = (
 def endpoint_at(path: str) -> Endpoint | None:
     """The endpoint at a path; None: nothing that limits of tokens hold back."""
     return next((one for one in ENDPOINTS if path.endswith(one.suffix)), None)
+
+
+def errors_at(path: str, headers: Mapping[str, str]) -> ErrorForm:
+    """The form that errors have for a request, to an endpoint or to any other path.
+
+    Args:
+        path: where it goes.
+        headers: by name; every request to Anthropic's API names its version.
+    """
+    endpoint = endpoint_at(path)
+    is_anthropics = _ANTHROPICS in headers
+    return anthropic_error if is_anthropics else endpoint.errors if endpoint else openai_error
 
 
 class Meter:

@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 
 from batchwrap.core.formats.calls import Call, Fragment
 from batchwrap.core.formats.entries import Entry, Role
+from batchwrap.core.formats.errors import ApiError
 
 Body = dict[str, Any]
 # The choice, which call (None: it is the choice's text), and what is new.
@@ -149,6 +150,12 @@ class StreamWriter(Protocol):
         Args:
             event: any of the stream, whose other fields the new ones take over; None: none came.
             calls: (choice, calls that are left) of choices that were not finished.
+        """
+
+    def broken_off(self, error: ApiError) -> list[Body]:
+        """The events that report a stream whose answer is not complete; none where it is.
+
+        None for an API that `core.repair` knows, which reports it.
         """
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchwrap.core.formats import chat
+from batchwrap.core.formats.errors import ApiError
 from batchwrap.core.formats.sse import MOST_EVENT_BYTES
 
 CONTEXT_CODE = "context_length_exceeded"
@@ -46,8 +47,14 @@ class Fault:
 
     def body(self) -> chat.Body:
         """The fault as the error body that SDKs understand, in a stream or as an answer."""
-        code = self.code if self.code is not None else f"batchwrap_{self.kind}"
+        code = self.as_api_error.code
         return {"error": {"message": self.message, "type": self.kind, "param": None, "code": code}}
+
+    @property
+    def as_api_error(self) -> ApiError:
+        """The fault as any API tells it."""
+        code = self.code if self.code is not None else f"batchwrap_{self.kind}"
+        return ApiError(status=self.http_status, message=self.message, code=code)
 
     @property
     def http_status(self) -> int:

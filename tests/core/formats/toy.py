@@ -15,6 +15,7 @@ from typing import Any
 from batchwrap.core.formats.calls import Call, Fragment
 from batchwrap.core.formats.endpoints import Endpoint
 from batchwrap.core.formats.entries import Entry, Parts, Role
+from batchwrap.core.formats.errors import ApiError
 from batchwrap.core.formats.format import (
     Body,
     Delta,
@@ -153,6 +154,10 @@ class ToyStream:
     ) -> list[Body]:
         """The calls."""
         return [write_part(part) for _, some in calls for part in some]
+
+    def broken_off(self, error: ApiError) -> list[Body]:
+        """Nobody is told."""
+        return []
 
 
 class ToySalvage:

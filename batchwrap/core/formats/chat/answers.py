@@ -8,6 +8,7 @@ from typing import Any
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.calls import Fragment
 from batchwrap.core.formats.chat.calls import read_fragment, write_fragment
+from batchwrap.core.formats.errors import ApiError
 from batchwrap.core.formats.format import Delta, Local
 
 # Fields of a message that may stand beside a tool call that is changed. Anything else (signed
@@ -119,6 +120,10 @@ class ChatStream:
         """A chunk for each call that is left."""
         like = event or {"object": "chat.completion.chunk"}
         return [part for index, made in calls for part in _calls_chunks(like, index, made)]
+
+    def broken_off(self, error: ApiError) -> list[chat.Body]:
+        """`core.repair` reports it."""
+        return []
 
 
 def is_silent(chunk: chat.Body) -> bool:

@@ -13,14 +13,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from batchwrap.core.formats.calls import Fragment, in_places
+from batchwrap.core.formats.errors import ApiError, anthropic_error
 from batchwrap.core.formats.format import Delta, Local, Piece
 from batchwrap.core.formats.messages import Block, Body, blocks_of, index_of
 from batchwrap.core.formats.messages.calls import is_call, read_fragment, write_fragment
 
 _START, _DELTA, _STOP = "content_block_start", "content_block_delta", "content_block_stop"
+_BEGIN, _ERROR = "message_start", "error"
 _ENDS = ("message_delta", "message_stop")
 _CUT = "max_tokens"
-_SILENT = frozenset({"message_start", "ping", _STOP})
+_SILENT = frozenset({_BEGIN, "ping", _STOP})
 _NO_USAGE = {"input_tokens": 0, "output_tokens": 0}
 
 
@@ -103,7 +105,7 @@ def is_silent(event: Body) -> bool:
 
 def is_empty(event: Body) -> bool:
     """Whether an event is none of an answer's content."""
-    return event.get("type") not in (None, "message", "message_start", _START, _DELTA)
+    return event.get("type") not in (None, "message", _BEGIN, _START, _DELTA)
 
 
 def local(answer: Local) -> Body:
@@ -164,7 +166,7 @@ class MessagesStream:
         self._next = 0  # index of the agent's next block
         self._late: _Block | None = None  # began for the agent when it was over for the provider
         self._calls = 0  # that the agent has got
-        self._is_over = False
+        self._has_begun = self._is_over = False
 
     def deltas(self, event: Body) -> list[Delta]:
         """What an event adds: a part of a call, or the end of the answer."""
@@ -183,6 +185,8 @@ class MessagesStream:
             delta = event.get("delta")
             reason = delta.get("stop_reason") if isinstance(delta, dict) else None
             return [Delta(0, is_over=True, is_cut=reason == _CUT)]
+        self._has_begun = self._has_begun or kind == _BEGIN
+        self._is_over = self._is_over or kind == _ERROR
         return [Delta(0)]
 
     def _number(self, event: Body) -> int:
@@ -315,6 +319,10 @@ class MessagesStream:
     ) -> list[Body]:
         """The calls that are left where a stream broke off; it is not ended for the provider."""
         return [one for _, some in calls for part in some for one in self._part(part)]
+
+    def broken_off(self, error: ApiError) -> list[Body]:
+        """An error, where a message has begun, and the provider has told of no end."""
+        return [] if self._is_over or not self._has_begun else [anthropic_error(error)[1]]
 
 
 def _block(index: int, call: Fragment) -> list[Body]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchwrap.core.formats.calls import Fragment, in_places
+from batchwrap.core.formats.errors import ApiError
 from batchwrap.core.formats.format import Delta, Local, Piece
 from batchwrap.core.formats.responses import CALL, Body, Item, index_of, is_of_item, items_of
 from batchwrap.core.formats.responses.calls import is_call, item_id, read_fragment, write_fragment
@@ -20,7 +21,7 @@ _ADDED, _DONE = "response.output_item.added", "response.output_item.done"
 _TEXT = "response.output_text.delta"
 _DELTA, _WHOLE = "response.function_call_arguments.delta", "response.function_call_arguments.done"
 _ENDS = (_WHOLE, _DONE)
-_FAILED = "response.failed"
+_FAILED, _ERROR = "response.failed", "error"
 _OVER = ("response.completed", "response.incomplete", _FAILED)
 _SILENT = frozenset({"response.created", "response.queued", "response.in_progress"})
 _REPEATED = ("model", "created_at")
@@ -183,6 +184,8 @@ class ResponsesStream:
         self._late: _Item | None = None  # began for the agent when it was over for the provider
         self._number = 0  # of the agent's next event
         self._is_changed = False
+        self._begun_as: Mapping[str, Any] = {}  # the response as its first event has it
+        self._is_over = False
 
     def deltas(self, event: Body) -> list[Delta]:
         """What an event adds: a part of a call, or the end of the answer.
@@ -192,6 +195,9 @@ class ResponsesStream:
         there, so they are never the rest of the pieces.
         """
         kind = event.get("type")
+        if kind in _SILENT:
+            self._begun_as = self._begun_as or response_of(event)
+        self._is_over = self._is_over or kind == _ERROR or kind in _OVER
         if kind in _OVER:
             is_cut = _is_cut(response_of(event))
             return [Delta(0, is_over=kind != _FAILED, is_cut=is_cut)]
@@ -347,6 +353,23 @@ class ResponsesStream:
     ) -> list[Body]:
         """The calls that are left where a stream broke off; it is not ended for the provider."""
         return [one for _, some in calls for part in some for one in self._part(part)]
+
+    def broken_off(self, error: ApiError) -> list[Body]:
+        """The response has failed, with what the agent has got; an error if it has no head."""
+        if self._is_over or not (self._begun_as or self._items):
+            return []
+        told: Body = {"code": error.code, "message": error.message}
+        event: Body = {"type": _ERROR, **told, "param": error.param}
+        if self._begun_as:
+            ended = {"status": "failed", "error": told, "output": self._complete_items()}
+            event = {"type": _FAILED, "response": {**self._begun_as, **ended}}
+        return [{**event, "sequence_number": self._number}]
+
+    def _complete_items(self) -> list[Item]:
+        items = [
+            given if isinstance(given, dict) else self._items[given].done for given in self._given
+        ]
+        return [item for item in items if item is not None]
 
 
 def _begins(event: Body, item: _Item) -> bool:
