@@ -8,20 +8,21 @@ import secrets
 import string
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from batchwrap._forks import ForkSafeLock
 from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.guard import Guard
-from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.exchange.machine import Exchange, translation_of
 from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.bodies import Bodies
 from batchwrap.core.formats.endpoints import CHAT, Endpoint
 from batchwrap.core.parse import parsed_object
+from batchwrap.core.provider import Provider
 from batchwrap.core.tools.offer import is_offered
 from batchwrap.directives import Mode
 from batchwrap.models import model_facts
@@ -87,6 +88,7 @@ class Engine:
         self._rules = None if named is None else rules_named(named)
         self.counters = Counters(above=PROCESS, waiting=self.budget.waiting)
         self.is_off = False  # everything passes through
+        self._pools = bool(options.throttle and options.throttle.keys)
         self._memory = Memory(ForkSafeLock())
         self._bodies = Bodies()
         self._warned: set[str] = set()
@@ -129,19 +131,7 @@ class Engine:
         admission = self.budget.request(body, origin, pooled=endpoint.pooled, waits=waits)
         throttle = self.options.throttle if retries else None
         observer = RequestObserver(body, admission.provider, origin, self.options.on_event)
-        context = Context(
-            options=self.options,
-            random_text=self._random_text,
-            memory=self._memory.of(name_of(origin.api_key)),
-            metrics=ExchangeMetrics(time.time),
-            provider=admission.provider,
-            rules=self._rules,
-            now_s=time.monotonic(),
-            model=model_facts(str(body.get("model"))),
-            mode=mode or current_mode(),
-            clock=time.monotonic,
-            zones=zone_offset_s,
-        )
+        context = self._context(body, origin, admission.provider, mode)
         exchange = Exchange(
             body,
             context=context,
@@ -157,12 +147,43 @@ class Engine:
         ended = partial(self._ended, observer)
         return Call(exchange, admission, bool(admission.provider.name), ended)
 
+    def counted(
+        self, body: chat.Body, origin: Origin, *, endpoint: Endpoint, mode: Mode | None = None
+    ) -> chat.Body | None:
+        """What would be sent for a request that is only counted; None: the request itself.
+
+        Nothing of it is counted or remembered here. The arguments are those of `call`.
+        """
+        endpoint = self._of_request(endpoint, body)
+        provider = self.budget.request(body, origin, pooled=False).provider
+        context = self._context(body, origin, provider, mode)
+        context = replace(context, memory=context.memory.aside())
+        return translation_of(context, body, endpoint).request()
+
+    def _context(
+        self, body: chat.Body, origin: Origin, provider: Provider, mode: Mode | None
+    ) -> Context:
+        return Context(
+            options=self.options,
+            random_text=self._random_text,
+            memory=self._memory.of(name_of(origin.api_key)),
+            metrics=ExchangeMetrics(time.time),
+            provider=provider,
+            rules=self._rules,
+            now_s=time.monotonic(),
+            model=model_facts(str(body.get("model"))),
+            mode=mode or current_mode(),
+            clock=time.monotonic,
+            zones=zone_offset_s,
+        )
+
     def _of_request(self, endpoint: Endpoint, body: chat.Body) -> Endpoint:
         """The endpoint, without its format where a request must not be rewritten."""
         form = endpoint.format
         if form is None:
             return endpoint
-        if form.is_kept(body):
+        # A look at the whole request, which nobody needs where there is one account.
+        if self._pools and form.is_kept(body):
             endpoint = endpoint.unpooled
         if not form.may_rewrite(body):
             if self.translates:

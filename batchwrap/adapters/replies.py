@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from batchwrap.adapters.events import render_all
+from batchwrap.core.formats.api_errors import ApiError, ErrorForm
 from batchwrap.core.formats.chat import Body
-from batchwrap.core.formats.errors import ApiError, ErrorForm
 from batchwrap.core.moves.deliver import LocalAnswer
 from batchwrap.core.parse import rendered
 from batchwrap.core.repair.faults import CONTEXT_CODE

@@ -18,7 +18,8 @@ from batchwrap.adapters.keys import origin_of, with_key
 from batchwrap.adapters.marker import TRANSLATED_HEADER, is_translated
 from batchwrap.adapters.wire_response import AsyncWireResponse, SyncWireResponse
 from batchwrap.core.exchange.actions import AnswerLocally, Respond
-from batchwrap.core.formats.endpoints import Endpoint, endpoint_at, errors_at
+from batchwrap.core.exchange.machine import NOT_UNDERSTOOD
+from batchwrap.core.formats.endpoints import Endpoint, counted_at, endpoint_at, errors_at
 from batchwrap.core.formats.format import Body
 from batchwrap.core.parse import rendered
 from batchwrap.directives import Mode
@@ -112,6 +113,25 @@ class _Wire:
             return None if asked is None else (asked, self._call(asked, may_answer=may_answer))
         return None
 
+    def _counted(self, request: Any) -> Any:
+        """The request to send where one is only counted: what would be sent; None: the request."""
+        endpoint = counted_at(request.url.path) if request.method == "POST" else None
+        is_ours = endpoint is not None and self.engine.translates and self.engine.serves(endpoint)
+        if (
+            endpoint is None
+            or not is_ours
+            or is_translated()
+            or TRANSLATED_HEADER in request.headers
+        ):
+            return None
+        with self.engine.guard().step("request"):
+            body = self._body(request, endpoint)
+            mode = as_mode(request.headers.get(_MODE) or "")
+            origin = origin_of(request)
+            view = body and self.engine.counted(body, origin, endpoint=endpoint, mode=mode)
+            return self._with_content(self._bare(request), rendered(view)) if view else None
+        return None
+
     def _read(self, request: Any) -> _Asked | None:
         endpoint = endpoint_at(request.url.path) if request.method == "POST" else None
         body = None
@@ -167,10 +187,16 @@ class _Wire:
         return asked.request
 
     def _changed(self, request: Any, call: Call, body: Body | None, api_key: str | None) -> Any:
-        headers = [pair for pair in request.headers.raw if pair[0].lower() not in _RAW_FRAMING]
-        if body is not None and self.engine.translates and not call.is_known:
-            headers.append((TRANSLATED_HEADER.encode(), b"1"))
+        marked = body is not None and self.engine.translates and not call.is_known
         content = b"".join(request.stream) if body is None else rendered(body)
+        return self._with_content(request, content, api_key=api_key, marked=marked)
+
+    def _with_content(
+        self, request: Any, content: bytes, *, api_key: str | None = None, marked: bool = False
+    ) -> Any:
+        headers = [pair for pair in request.headers.raw if pair[0].lower() not in _RAW_FRAMING]
+        if marked:
+            headers.append((TRANSLATED_HEADER.encode(), b"1"))
         return self.library.Request(
             request.method,
             request.url,
@@ -255,7 +281,7 @@ class SyncWire(_Wire):
     def _handled(self, request: Any, *, may_answer: bool = True) -> Any:
         taken = self._taken(request, may_answer=may_answer)
         if taken is None:
-            return self.inner.handle_request(self._bare(request))
+            return self._passed(request)
         asked, call = taken
 
         def send(body: Body | None, api_key: str | None) -> SyncWireResponse:
@@ -273,6 +299,15 @@ class SyncWire(_Wire):
         if isinstance(answer.outcome, Respond):
             return self._response(sent(answer.incoming), answer.outcome, request)
         return self._stream_response(sent(answer.incoming), self.stream_type(answer.outcome))
+
+    def _passed(self, request: Any) -> Any:
+        counted = self._counted(request)
+        if counted is not None:
+            response = self.inner.handle_request(counted)
+            if response.status_code not in NOT_UNDERSTOOD:
+                return response
+            response.close()
+        return self.inner.handle_request(self._bare(request))
 
     def __enter__(self) -> Self:
         self.inner.__enter__()
@@ -306,7 +341,7 @@ class AsyncWire(_Wire):
     async def _handled(self, request: Any, *, may_answer: bool = True) -> Any:
         taken = self._taken(request, may_answer=may_answer)
         if taken is None:
-            return await self.inner.handle_async_request(self._bare(request))
+            return await self._passed(request)
         asked, call = taken
 
         async def send(body: Body | None, api_key: str | None) -> AsyncWireResponse:
@@ -327,6 +362,15 @@ class AsyncWire(_Wire):
         if isinstance(answer.outcome, Respond):
             return self._response(sent(answer.incoming), answer.outcome, request)
         return self._stream_response(sent(answer.incoming), self.stream_type(answer.outcome))
+
+    async def _passed(self, request: Any) -> Any:
+        counted = self._counted(request)
+        if counted is not None:
+            response = await self.inner.handle_async_request(counted)
+            if response.status_code not in NOT_UNDERSTOOD:
+                return response
+            await response.aclose()
+        return await self.inner.handle_async_request(self._bare(request))
 
     async def __aenter__(self) -> Self:
         await self.inner.__aenter__()

@@ -40,6 +40,14 @@ class Recent(Generic[Key, Value]):
         own._owner = owner
         return own
 
+    def aside(self) -> Recent[Key, Value]:
+        """A copy: what is put into it nobody else sees."""
+        own = copy(self)
+        with self._kept.lock:
+            own._kept = copy(self._kept)
+            own._kept.entries = self._kept.entries.copy()
+        return own
+
     def put(self, key: Key, value: Value, now_s: float = 0.0) -> None:
         """Keep a value, and let go of those that are too many or too old."""
         with self._kept.lock:

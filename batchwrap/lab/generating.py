@@ -8,7 +8,7 @@ its text. Messages and responses have tool calls, with the rules for them (`mess
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -58,12 +58,14 @@ class _Form(ABC):
         cap: the field that caps the output.
         names_events: whether its events have names, and its streams no other end mark.
         call_prefix: how the ids of its calls begin.
+        counted: what stands beside the number where a prompt is only counted.
     """
 
     prompt: Sequence[str]
     cap: str
     names_events: bool
     call_prefix = "call_"
+    counted: Mapping[str, Any] = {}
 
     def fault_in(self, body: dict[str, Any]) -> str | None:
         """What is wrong with a request; None: nothing is."""
@@ -106,6 +108,7 @@ class _Completions(_Form):
 
 
 class _Responses(_Form):
+    counted = {"object": "response.input_tokens"}
     prompt = ("instructions", "input")
     cap = "max_output_tokens"
     names_events = True
@@ -271,20 +274,41 @@ class _Messages(_Form):
         yield {"type": "content_block_stop", "index": index}
 
 
-async def _generate(
-    form: _Form, exchange: LabExchange, provider: SimulatedProvider, ledger: RateLimitLedger
-) -> None:
+async def _understood(form: _Form, exchange: LabExchange) -> bool:
+    """Whether a request is one of the API; if not, it is told what is wrong."""
     body = exchange.json
     if not isinstance(body, dict):
         await exchange.respond(error(400, "The body is no JSON object."))
-        return
+        return False
     if (fault := form.fault_in(body)) is not None:
         told = {"type": "invalid_request_error", "message": fault, "param": None, "code": None}
         await exchange.respond(LabResponse(400, {"type": "error", "error": told}, {}))
+        return False
+    return True
+
+
+def _prompt_tokens(form: _Form, exchange: LabExchange, provider: SimulatedProvider) -> int:
+    prompt = orjson.dumps([exchange.json.get(name) for name in form.prompt]).decode()
+    return provider.tokens.count(prompt)
+
+
+async def _count(
+    form: _Form, exchange: LabExchange, provider: SimulatedProvider, ledger: RateLimitLedger
+) -> None:
+    """Count the prompt's tokens, and generate nothing."""
+    if await _understood(form, exchange):
+        counted = {"input_tokens": _prompt_tokens(form, exchange, provider)}
+        await exchange.respond(LabResponse(200, {**form.counted, **counted}, {}))
+
+
+async def _generate(
+    form: _Form, exchange: LabExchange, provider: SimulatedProvider, ledger: RateLimitLedger
+) -> None:
+    if not await _understood(form, exchange):
         return
+    body = exchange.json
     exchange.stream = bool(body.get("stream"))
-    prompt = orjson.dumps([body.get(name) for name in form.prompt]).decode()
-    exchange.prompt_tokens = provider.tokens.count(prompt)
+    exchange.prompt_tokens = _prompt_tokens(form, exchange, provider)
     cap = body.get(form.cap)
     output = cap if isinstance(cap, int) else provider.default_output
     refusal = exchange.admit(ledger, exchange.prompt_tokens + output)
@@ -338,3 +362,5 @@ async def _send(
 completions = partial(_generate, _Completions())
 responses = partial(_generate, _Responses())
 messages = partial(_generate, _Messages())
+count_responses = partial(_count, _Responses())
+count_messages = partial(_count, _Messages())

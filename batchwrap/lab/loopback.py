@@ -28,12 +28,15 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/v1/completions", generating.completions),
     ("POST", "/v1/responses", generating.responses),
     ("POST", "/v1/messages", generating.messages),
+    ("POST", "/v1/messages/count_tokens", generating.count_messages),
+    ("POST", "/v1/responses/input_tokens", generating.count_responses),
     ("POST", "/v1/echo", other_endpoints.echo),
     ("GET", "/v1/models", other_endpoints.models),
     # Azure's paths, old and new; the new ones are Groq's, too.
     ("POST", "/openai/deployments/{name}/chat/completions", completions.complete),
     ("POST", "/openai/v1/chat/completions", completions.complete),
     ("POST", "/openai/v1/responses", generating.responses),
+    ("POST", "/openai/responses", generating.responses),
     ("POST", "/openai/deployments/{name}/embeddings", other_endpoints.embeddings),
 )
 # Models may block, so each running one has a thread.

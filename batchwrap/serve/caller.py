@@ -9,8 +9,8 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from batchwrap.core.formats.api_errors import ApiError, ErrorForm, openai_error
 from batchwrap.core.formats.endpoints import errors_at
-from batchwrap.core.formats.errors import ApiError, ErrorForm, openai_error
 from batchwrap.serve.proxy_headers import Headers as Pairs
 
 BODY_WITHIN_S = 60.0  # between two pieces

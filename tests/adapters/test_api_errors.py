@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import batchwrap
-from batchwrap.core.formats.errors import ApiError, anthropic_error, openai_error
+from batchwrap.core.formats.api_errors import ApiError, anthropic_error, openai_error
 from batchwrap.lab import Raw, Reply
 from batchwrap.options import Limit, Repair, Throttle
 from tests.adapters.callers import Web

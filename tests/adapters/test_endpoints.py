@@ -173,6 +173,52 @@ def test_keys(threads: Web, serve: Any) -> None:
     assert {sent[f"/v1/{name}"] for name in BODIES if name != "responses"} == {"Bearer pooled"}
 
 
+_IMAGE = {"type": "image", "source": {"type": "file", "file_id": "file_1"}}
+_SAID = {"type": "message", "role": "assistant", "content": "Hello."}
+_THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "e"}
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "pooled"),
+    [
+        ("responses", {"store": False}, True),
+        ("responses", {"store": False, "input": [_SAID, {"role": "user", "content": "Hi"}]}, True),
+        ("responses", {"store": True}, False),
+        ("responses", {"store": False, "include": ["reasoning.encrypted_content"]}, False),
+        ("responses", {"store": False, "input": [_THOUGHT, _SAID]}, False),
+        ("responses", {"store": False, "input": [{"type": "item_reference", "id": "rs"}]}, False),
+        ("responses", {"store": False, "previous_response_id": "resp_1"}, False),
+        ("responses", {"store": False, "conversation": "conv_1"}, False),
+        ("responses", {"store": False, "background": True}, False),
+        (
+            "responses",
+            {"store": False, "tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]},
+            False,
+        ),
+        ("messages", {"thread": {"type": "create"}}, False),
+        ("messages", {"container": "c_1"}, False),
+        ("messages", {"messages": [{"role": "user", "content": [_IMAGE]}]}, False),
+        (
+            "messages",
+            {"tools": [{"type": "code_execution_20250825", "name": "code_execution"}]},
+            False,
+        ),
+    ],
+)
+def test_keys_follow_from_the_request(
+    threads: Web, serve: Any, name: str, fields: dict[str, Any], pooled: bool
+) -> None:
+    """What only one account has, now or after the answer, stays with the agent's own key."""
+    lab = serve(lambda request: Reply("yes"))
+    client = batchwrap.wrap(
+        threads.open(headers={"authorization": "Bearer own"}), throttle=Throttle(keys=["pooled"])
+    )
+    body = {**orjson.loads(BODIES[name]), **fields}
+    ask(threads, client, lab, name, orjson.dumps(body))
+    sent = lab.journal[0].headers["authorization"]
+    assert sent == ("Bearer pooled" if pooled else "Bearer own")
+
+
 def test_broken_off(caller: Caller, serve: Any) -> None:
     """A stream that breaks off fails as it does without us, and its beginning is no usage."""
     head = {"type": "message_start", "message": {"usage": {"input_tokens": 1, "output_tokens": 1}}}

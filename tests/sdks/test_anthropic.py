@@ -149,12 +149,41 @@ def test_a_stream_that_breaks_off(caller: Caller, serve: Any) -> None:
 
 
 def test_others(caller: Caller, serve: Any) -> None:
-    """Counting tokens and lists of models pass through."""
+    """Lists of models pass through."""
     lab = serve(lambda request: Reply("yes"))
     client = batchwrap.wrap(open_client(caller, lab))
-    with pytest.raises(anthropic.NotFoundError):  # the lab does not count
-        caller.run(client.messages.count_tokens, model="m", messages=ASK["messages"])
+    assert caller.run(client.get, "/v1/models", cast_to=object)["data"]
     assert batchwrap.stats(client).passed_through == 1
+
+
+def test_counting(caller: Caller, serve: Any) -> None:
+    """`count_tokens` counts what would be sent, multi-tools and folded history included."""
+    said = [Reply("Reading.", calls=(BATCH,)), Reply("done")]
+    lab = serve(lambda request: said.pop(0))
+    client = batchwrap.wrap(open_client(caller, lab))
+    messages: list[Any] = [{"role": "user", "content": "Read a.py and b.py."}]
+    asked = {"model": "claude", "tools": [READ]}
+    answer = caller.run(client.messages.create, messages=messages, max_tokens=50, **asked)
+    results = [
+        {"type": "tool_result", "tool_use_id": one.id, "content": "x"}
+        for one in answer.content
+        if one.type == "tool_use"
+    ]
+    messages += [
+        {"role": "assistant", "content": answer.content},
+        {"role": "user", "content": results},
+    ]
+    before = batchwrap.stats(client)
+    counted = caller.run(client.messages.count_tokens, messages=messages, **asked)
+    after = batchwrap.stats(client)
+    assert (after.passed_through, after.requests) == (1, before.requests)
+    assert (after.folds, after.offers) == (before.folds, before.offers)
+    caller.run(client.messages.create, messages=messages, max_tokens=50, **asked)
+    first, second = lab.journal[1:]
+    assert first.path == "/v1/messages/count_tokens"
+    assert first.json["messages"] == second.json["messages"]
+    assert first.json["tools"] == second.json["tools"]
+    assert counted.input_tokens == second.prompt_tokens
 
 
 def test_installed(caller: Caller, serve: Any) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from batchwrap.core.exchange.actions import (
@@ -74,13 +75,22 @@ class Counter(Protocol):
 
 
 # Refusals that may be due to what we added to the request.
-_NOT_UNDERSTOOD = (400, 413, 422)
+NOT_UNDERSTOOD = (400, 413, 422)
 _OK = 200
 # Errors of HTTP libraries that come after a request was sent; all others come before.
 _AFTER_SENDING = frozenset({"ReadTimeout", "ReadError", "RemoteProtocolError", "APITimeoutError"})
 _ONE_REQUEST = cost.Cost(requests=1)
 # Less is the time that the call itself takes.
 _WORTH_TELLING_S = 0.001
+
+
+def translation_of(context: Context, body: Body, endpoint: Endpoint) -> Translation:
+    """What makes the provider view of a request to an endpoint, as far as it has another one."""
+    if endpoint.format is not None:
+        return Translator(context, body, endpoint.format)
+    if endpoint.continued is not None:
+        return Continued(context, body, endpoint, endpoint.continued)
+    return OnlyThrottled(endpoint, context.metrics)
 
 
 class Exchange:
@@ -139,14 +149,8 @@ class Exchange:
         self._may_answer = may_answer
         self._read_usage = Meter(endpoint)
 
-        def translation() -> Translation:
-            if self._form is not None:
-                return Translator(context, body, self._form)
-            if endpoint.continued is not None:
-                return Continued(context, body, endpoint, endpoint.continued)
-            return OnlyThrottled(endpoint, context.metrics)
-
-        self._translator = GuardedTranslation(translation, self.guard, self._form)
+        made = partial(translation_of, context, body, endpoint)
+        self._translator = GuardedTranslation(made, self.guard, self._form)
         self.fast_path = self._translator.fast_path
 
     def _expect(self, told: str) -> None:
@@ -582,7 +586,7 @@ class Exchange:
             action = self._refused(refusal)
             if action is not None or refusal.kind != "key":
                 return action or self._error(read, gave_up=True)
-        not_understood = head.status in _NOT_UNDERSTOOD
+        not_understood = head.status in NOT_UNDERSTOOD
         if not_understood and request.has_asked and request.changed is not request.unasked:
             return AskAgain()
         if not_understood and request.changed is not None:

@@ -62,6 +62,15 @@ class Memory:
             self._owned.put(owner, own)
         return own
 
+    def aside(self) -> Memory:
+        """The same to look at: what a request leaves behind in it nobody else sees."""
+        own = copy(self)
+        own.observations = self.observations.aside()
+        own.choices = self.choices.aside()
+        own.frozen_prefixes = self.frozen_prefixes.aside()
+        own.places = self.places.aside()
+        return own
+
     def _part_of(self, owner: str) -> Memory:
         own = copy(self)
         own.turns = self.turns.of(owner)

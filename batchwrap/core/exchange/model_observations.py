@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -78,6 +79,13 @@ class ModelObservations:
 
     def __len__(self) -> int:
         return len(self._models)
+
+    def aside(self) -> ModelObservations:
+        """A copy: what it takes note of nobody else sees."""
+        own = copy(self)
+        with self._lock:
+            own._models = deepcopy(self._models)
+        return own
 
     def switch_off(self, model: object, rewrite: Rewrite) -> None:
         """Remember that this model's endpoint does not take what a rewrite makes of requests."""

@@ -325,7 +325,7 @@ class Translator:
             return []
         events = self._stream.broken_off(INCOMPLETE.as_api_error)
         if events:
-            RepairCounts(self._context.tally).defect(INCOMPLETE.kind, **INCOMPLETE.facts)
+            RepairCounts(self._context.metrics).defect(INCOMPLETE.kind, **INCOMPLETE.facts)
             self.repair.is_over = True
         return events
 

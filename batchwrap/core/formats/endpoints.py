@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from batchwrap.core.formats import chat
+from batchwrap.core.formats.api_errors import ErrorForm, anthropic_error, openai_error
 from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.formats.chat.usage import usage_of
-from batchwrap.core.formats.errors import ErrorForm, anthropic_error, openai_error
 from batchwrap.core.formats.format import Format
 from batchwrap.core.formats.messages.format import MESSAGES_FORMAT
 from batchwrap.core.formats.responses.format import RESPONSES_FORMAT
@@ -41,7 +41,7 @@ class Endpoint:
         most: the field that caps the output; None: there is no output.
         usage: makes chat's usage object of this endpoint's; None: it has chat's.
         pooled: whether any account may take a request; where the provider keeps the state of
-            a conversation, only the account that has it can go on.
+            a conversation, only the account that has it can go on (`Format.is_kept`).
         format: reads and writes what is sent there for the moves; None: nothing is translated.
         continued: reads and writes a request that continues a response by its id, which may hold
             calls of our view; None: it continues none.
@@ -167,7 +167,6 @@ ENDPOINTS = (
         prompt=("instructions", "input"),
         most="max_output_tokens",
         usage=_responses_usage,
-        pooled=False,
         format=RESPONSES_FORMAT,
         opening=("response.created", "response.queued", "response.in_progress"),
     ),
@@ -191,9 +190,19 @@ ENDPOINTS = (
 )
 
 
+# Where the tokens of a request are counted, and the endpoint that would take it.
+_COUNTED = (("/v1/messages/count_tokens", "messages"), ("/responses/input_tokens", "responses"))
+
+
 def endpoint_at(path: str) -> Endpoint | None:
     """The endpoint at a path; None: nothing that limits of tokens hold back."""
     return next((one for one in ENDPOINTS if path.endswith(one.suffix)), None)
+
+
+def counted_at(path: str) -> Endpoint | None:
+    """The endpoint whose requests are only counted at a path, before they are sent; else None."""
+    name = next((name for suffix, name in _COUNTED if path.endswith(suffix)), None)
+    return next((one for one in ENDPOINTS if one.name == name), None)
 
 
 def errors_at(path: str, headers: Mapping[str, str]) -> ErrorForm:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Literal, Protocol
 
+from batchwrap.core.formats.api_errors import ApiError
 from batchwrap.core.formats.calls import Call, Fragment
 from batchwrap.core.formats.entries import Entry, Role
-from batchwrap.core.formats.errors import ApiError
 
 Body = dict[str, Any]
 # The choice, which call (None: it is the choice's text), and what is new.
@@ -208,7 +208,7 @@ class Format(Protocol):
         """
 
     def is_kept(self, body: Body) -> bool:
-        """Whether a request names something that the provider keeps for one account."""
+        """Whether a request, or what follows from its answer, can be taken by one account only."""
 
     def is_continued(self, body: Body) -> bool:
         """Whether a request continues an answer by its id, and does not repeat its calls."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchwrap.core.formats import chat
-from batchwrap.core.formats.errors import ApiError
+from batchwrap.core.formats.api_errors import ApiError
 from batchwrap.core.formats.sse import MOST_EVENT_BYTES
 
 CONTEXT_CODE = "context_length_exceeded"

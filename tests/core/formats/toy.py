@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from batchwrap.core.formats.api_errors import ApiError
 from batchwrap.core.formats.calls import Call, Fragment
 from batchwrap.core.formats.endpoints import Endpoint
 from batchwrap.core.formats.entries import Entry, Parts, Role
-from batchwrap.core.formats.errors import ApiError
 from batchwrap.core.formats.format import (
     Body,
     Delta,

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchwrap.core.formats import chat
+from batchwrap.core.formats.api_errors import ApiError
 from batchwrap.core.formats.calls import Fragment
 from batchwrap.core.formats.chat.calls import read_fragment, write_fragment
-from batchwrap.core.formats.errors import ApiError
 from batchwrap.core.formats.format import Delta, Local
 
 # Fields of a message that may stand beside a tool call that is changed. Anything else (signed

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from batchwrap.core.formats.account_state import names_any
+
 Block = dict[str, Any]
 Body = dict[str, Any]
 
 _THINKING = frozenset({"thinking", "redacted_thinking"})
 # What binds a request to a state that the provider keeps.
 _STATE = ("thread", "container")
+_FILES = frozenset({"file_id"})
+_RUNS_CODE = "code_execution"
 
 
 def is_understood(body: object, known: int = 0) -> bool:
@@ -45,7 +49,19 @@ def _is_block(block: object) -> bool:
 
 
 def is_kept(body: Mapping[str, Any]) -> bool:
-    """Whether a request names a thread or a container, which the provider keeps."""
+    """Whether a request or its answer is tied to what the provider keeps for one account.
+
+    That is a thread, a container, which code execution makes, too, or a file.
+    """
+    if is_state(body):
+        return True
+    kinds = [tool.get("type") for tool in blocks_of(body.get("tools"))]
+    runs_code = any(isinstance(kind, str) and kind.startswith(_RUNS_CODE) for kind in kinds)
+    return runs_code or names_any(body.get("messages"), _FILES, beside=("input",))
+
+
+def is_state(body: Mapping[str, Any]) -> bool:
+    """Whether a request names a thread or a container."""
     return any(body.get(name) for name in _STATE)
 
 
@@ -76,7 +92,7 @@ def is_bound(body: Mapping[str, Any]) -> bool:
     """
     thinking = body.get("thinking")
     kind = thinking.get("type") if isinstance(thinking, dict) else None
-    if is_kept(body) or kind not in (None, "disabled"):
+    if is_state(body) or kind not in (None, "disabled"):
         return True
     messages = body.get("messages")
     return any(

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from batchwrap.core.formats.api_errors import ApiError, anthropic_error
 from batchwrap.core.formats.calls import Fragment, in_places
-from batchwrap.core.formats.errors import ApiError, anthropic_error
 from batchwrap.core.formats.format import Delta, Local, Piece
 from batchwrap.core.formats.messages import Block, Body, blocks_of, index_of
 from batchwrap.core.formats.messages.calls import is_call, read_fragment, write_fragment

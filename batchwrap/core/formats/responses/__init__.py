@@ -9,11 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from batchwrap.core.formats.account_state import names_any
+
 Item = dict[str, Any]
 Body = dict[str, Any]
 
 # What makes a request continue something that the provider keeps.
 _STATE = ("previous_response_id", "conversation", "prompt", "background")
+_REFERENCE = "item_reference"
+_ENCRYPTED = "reasoning.encrypted_content"
+_KEPT = frozenset(
+    {"encrypted_content", "file_id", "file_ids", "vector_store_ids", "container", "container_id"}
+)
 CALL, OUTPUT = "function_call", "function_call_output"
 CUSTOM, CUSTOM_OUTPUT = "custom_tool_call", "custom_tool_call_output"
 OUTPUTS = (OUTPUT, CUSTOM_OUTPUT)
@@ -58,6 +65,24 @@ def is_of_model(item: Mapping[str, Any]) -> bool:
 
 
 def is_kept(body: Mapping[str, Any]) -> bool:
+    """Whether a request or its answer is tied to what the provider keeps for one account.
+
+    By default it keeps every response, which a later request may name. Reasoning that is encrypted
+    is read only by the organization that it was made for
+    (https://github.com/openai/codex/issues/13724).
+    """
+    if is_state(body) or body.get("store") is not False:
+        return True
+    include = body.get("include")
+    if isinstance(include, list) and _ENCRYPTED in include:
+        return True
+    given = body.get("input")
+    if any(item.get("type") == _REFERENCE for item in items_of(given)):
+        return True
+    return names_any([given, body.get("tools")], _KEPT, beside=("parameters",))
+
+
+def is_state(body: Mapping[str, Any]) -> bool:
     """Whether a request continues what the provider keeps."""
     return any(body.get(name) for name in _STATE)
 
@@ -68,7 +93,7 @@ def is_whole(body: Mapping[str, Any]) -> bool:
     A first request does not tell whether the next one will only name its answer
     (`previous_response_id`), which would then hold calls that the provider never saw.
     """
-    if is_kept(body):
+    if is_state(body):
         return False
     return body.get("store") is False or any(map(is_of_model, items_of(body.get("input"))))
 

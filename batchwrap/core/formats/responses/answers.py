@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from batchwrap.core.formats.api_errors import ApiError
 from batchwrap.core.formats.calls import Fragment, in_places
-from batchwrap.core.formats.errors import ApiError
 from batchwrap.core.formats.format import Delta, Local, Piece
 from batchwrap.core.formats.responses import CALL, Body, Item, index_of, is_of_item, items_of
 from batchwrap.core.formats.responses.calls import is_call, item_id, read_fragment, write_fragment
