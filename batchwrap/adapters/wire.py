@@ -116,13 +116,8 @@ class _Wire:
     def _counted(self, request: Any) -> Any:
         """The request to send where one is only counted: what would be sent; None: the request."""
         endpoint = counted_at(request.url.path) if request.method == "POST" else None
-        is_ours = endpoint is not None and self.engine.translates and self.engine.serves(endpoint)
-        if (
-            endpoint is None
-            or not is_ours
-            or is_translated()
-            or TRANSLATED_HEADER in request.headers
-        ):
+        is_done = is_translated() or TRANSLATED_HEADER in request.headers
+        if endpoint is None or is_done or self.engine.is_off or not self.engine.translates:
             return None
         with self.engine.guard().step("request"):
             body = self._body(request, endpoint)

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -65,7 +66,7 @@ class _Form(ABC):
     cap: str
     names_events: bool
     call_prefix = "call_"
-    counted: Mapping[str, Any] = {}
+    counted: Mapping[str, Any] = MappingProxyType({})
 
     def fault_in(self, body: dict[str, Any]) -> str | None:
         """What is wrong with a request; None: nothing is."""
@@ -108,7 +109,7 @@ class _Completions(_Form):
 
 
 class _Responses(_Form):
-    counted = {"object": "response.input_tokens"}
+    counted = MappingProxyType({"object": "response.input_tokens"})
     prompt = ("instructions", "input")
     cap = "max_output_tokens"
     names_events = True

@@ -1,4 +1,4 @@
-"""Requests that are only counted: the provider counts what would be sent, and nothing else changes."""
+"""Requests that are only counted: the provider counts what would be sent; all else stays."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_view_that_cannot_be_counted(caller: Caller, serve: Any) -> None:
     odd = [{"role": "user", "content": "x"}, {"type": "function_call_output", "call_id": "gone"}]
     asked = {**ASKED, "input": [*GIVEN, *odd]}
     path = "/responses/input_tokens"
-    with pytest.raises(Exception, match="400|No tool call"):
+    with pytest.raises(Exception, match=r"400|No tool call"):
         caller.run(client.post, path, body=asked, cast_to=object)
     assert [len(one.json["tools"]) for one in lab.journal] == [5, 2]
 
@@ -102,7 +102,7 @@ def test_others_pass(caller: Caller, serve: Any, method: str, path: str) -> None
     lab = serve(lambda request: Reply("yes"))
     client = batchwrap.wrap(caller.open(lab))
     body: dict[str, Any] = {} if method == "get" else {"body": ASKED}
-    with pytest.raises(Exception, match="404|Unknown"):  # the lab keeps no responses
+    with pytest.raises(Exception, match=r"404|Unknown"):  # the lab keeps no responses
         caller.run(getattr(client, method), path, cast_to=object, **body)
     assert lab.journal[0].path == f"/v1{path}"
     assert lab.journal[0].json == (None if method == "get" else ASKED)
