@@ -1,4 +1,4 @@
-"""The hook for the litellm proxy: every chat completion that its router makes is translated.
+"""The hook for the litellm proxy: what its router sends for its clients is translated.
 
     # config.yaml
     litellm_settings:
@@ -8,19 +8,22 @@
 
 The proxy's hooks before and after a call cannot answer in place of the provider, send a request
 again or wait for limits, and those for streams see chunks only. So naming the hook puts the
-engine around `Router.acompletion`, which all of the proxy's chat completions go through. Importing
-this module changes nothing.
+engine around the methods of `Router` that all of the proxy's chat completions, responses and
+messages go through. Importing this module changes nothing.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from batchwrap import errors
 from batchwrap._api import batched
 from batchwrap.adapters.function import batch_function, engine_of
+from batchwrap.core.formats.endpoints import CHAT, MESSAGES, RESPONSES, Endpoint
 from batchwrap.engine import Engine
 from batchwrap.errors import ConfigError, MissingExtraError
 
@@ -29,7 +32,13 @@ if TYPE_CHECKING:
 
 __all__ = ["hook"]
 
-_OURS = "_batchwrap_acompletion"  # on each router: its decorated method
+# The routers' methods that the proxy calls, and which API each of them speaks.
+_METHODS = {
+    "acompletion": CHAT,
+    "aresponses": RESPONSES,
+    "anthropic_messages": MESSAGES,
+    "aanthropic_messages": MESSAGES,
+}
 _ENGINE = "__batchwrap__"
 
 
@@ -84,23 +93,75 @@ def _litellm() -> Any:
 
 
 def _install(router_type: Any, engine: Engine) -> None:
-    """Let the routers' `acompletion` go through the engine, each router's as one function."""
-    plain = getattr(router_type.acompletion, _OURS, router_type.acompletion)
+    """Let the routers' methods go through the engine, each router's as one function."""
+    for name, endpoint in _METHODS.items():
+        there = inspect.getattr_static(router_type, name, None)
+        is_ours = isinstance(there, _Served)
+        plain = there.plain if is_ours else getattr(router_type, name, None)
+        setattr(router_type, name, _Served(name, plain, endpoint, engine))
 
-    @functools.wraps(plain)
-    async def acompletion(self: Any, *args: Any, **kwargs: Any) -> Any:
-        ours = self.__dict__.get(_OURS)
-        if engine_of(ours) is not engine:
-            ours = self.__dict__[_OURS] = batch_function(
-                plain.__get__(self), engine.options, engine
+
+class _Served:
+    """A router's method behind the engine.
+
+    Some of a router's methods are its class's, others are set by its constructor, and which are
+    differs between litellm's versions: so it stands in the class, and keeps what is set.
+
+    Args:
+        name: the method's.
+        plain: the class's own; None where it has none.
+        endpoint: of the API that it speaks.
+        engine: whose requests they are.
+    """
+
+    def __init__(self, name: str, plain: Any, endpoint: Endpoint, engine: Engine) -> None:
+        self.plain = plain
+        self._name = name
+        self._set, self._made = f"_batchwrap_plain_{name}", f"_batchwrap_{name}"
+        self._endpoint = endpoint
+        self._engine = engine
+
+    def __set__(self, router: Any, method: Any) -> None:
+        router.__dict__[self._set] = method
+        router.__dict__.pop(self._made, None)
+
+    def __get__(self, router: Any, owner: type | None = None) -> Any:
+        if router is None:
+            return self.plain
+        made = router.__dict__.get(self._made)
+        if made is None or engine_of(made) is not self._engine:
+            made = router.__dict__[self._made] = self._batched(router)
+        return made
+
+    def _batched(self, router: Any) -> Any:
+        method = router.__dict__.get(self._set)
+        if method is None and self.plain is None:
+            raise AttributeError(
+                f"{type(router).__name__!r} object has no attribute {self._name!r}"
             )
-        try:
-            return await ours(*args, **kwargs)
-        except errors.BatchwrapError as error:
-            raise _as_litellms(error, kwargs.get("model")) from error
+        bound = self.plain.__get__(router) if method is None else _bound(method, router)
+        ours = batch_function(bound, self._engine.options, self._engine, self._endpoint)
 
-    setattr(acompletion, _OURS, plain)
-    router_type.acompletion = acompletion
+        @functools.wraps(bound)
+        async def served(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await ours(*args, **kwargs)
+            except errors.BatchwrapError as error:
+                raise _as_litellms(error, kwargs.get("model")) from error
+
+        setattr(served, _ENGINE, self._engine)
+        return served
+
+
+def _bound(method: Any, router: Any) -> Any:
+    """A function as a method, which tells whose it is."""
+    if getattr(method, "__self__", None) is not None:
+        return method
+
+    async def call(self: Any, **kwargs: Any) -> Any:
+        return await method(**kwargs)
+
+    return MethodType(call, router)
 
 
 def _as_litellms(error: errors.BatchwrapError, model: object) -> Exception:

@@ -10,11 +10,14 @@ from typing import Any
 
 import orjson
 
+from batchwrap.adapters.api_objects import exact_dict
 from batchwrap.adapters.marker import is_translated
 from batchwrap.adapters.objects import as_dict
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.chat.format import CHAT_FORMAT
+from batchwrap.core.formats.endpoints import Endpoint, endpoint_of
+from batchwrap.core.formats.format import Body
 
-_READ = ("messages", "tools", "tool_choice", "model")
+_READ = ("tools", "tool_choice", "model")
 _JSON = (str, int, float, bool, list, dict, type(None))
 # A generator's chunks come without `stream`; nothing is to be asked for that it cannot be told.
 _STREAMS = {"stream": True, "stream_options": {"include_usage": False}}
@@ -56,6 +59,11 @@ class CallRequest:
         defaults: what the function takes where the call names nothing.
         signature: of the function.
         streams: whether whatever it returns is a stream.
+        endpoint: of the API that the function speaks; None: the arguments tell.
+
+    Attributes:
+        body: what would be sent.
+        endpoint: where.
     """
 
     def __init__(
@@ -65,13 +73,20 @@ class CallRequest:
         signature: Signature,
         *,
         streams: bool,
+        endpoint: Endpoint | None = None,
     ) -> None:
         self._given = given
         self._signature = signature
         seen = {**defaults, **given}
-        plain = {name: value for name, value in seen.items() if isinstance(value, _JSON)}
-        messages = [_seen(message) for message in seen["messages"]]
-        self.body: chat.Body = {**plain, "messages": messages}
+        self.body: Body = {name: value for name, value in seen.items() if isinstance(value, _JSON)}
+        self.endpoint = endpoint or endpoint_of(self.body)
+        form = self.endpoint.format if self.endpoint is not None else None
+        self._key = "" if form is None else form.items_key
+        self._is_chat = form is CHAT_FORMAT
+        listed = seen.get(self._key)
+        if isinstance(listed, list):
+            view = as_dict if self._is_chat else exact_dict
+            self.body[self._key] = [_seen(item, view) for item in listed]
         self.says_stream = "stream" in given
         if streams and not self.says_stream:
             self.streams()
@@ -85,29 +100,35 @@ class CallRequest:
         signature: Signature,
         *,
         streams: bool,
+        endpoint: Endpoint | None = None,
     ) -> CallRequest | None:
         """The request, or None if the call is none of our business."""
         named = None if is_translated() else signature.named(args)
-        if named is None or not isinstance({**defaults, **named, **kwargs}.get("messages"), list):
+        if named is None:
             return None
-        request = cls({**named, **kwargs}, defaults, signature, streams=streams)
-        return request if _is_json([request.body.get(name) for name in _READ]) else None
+        request = cls({**named, **kwargs}, defaults, signature, streams=streams, endpoint=endpoint)
+        given = request.body.get(request._key)
+        is_one = isinstance(given, list) or (isinstance(given, str) and not request._is_chat)
+        if request.endpoint is None or not is_one:
+            return None
+        names = (*request.endpoint.prompt, *_READ)
+        return request if _is_json([request.body.get(name) for name in names]) else None
 
-    def arguments(self, body: chat.Body | None, api_key: str | None) -> dict[str, Any]:
+    def arguments(self, body: Body | None, api_key: str | None) -> dict[str, Any]:
         """The keyword arguments to call with, for a body of the exchange."""
         given = dict(self._given)
         if body is not None:
             for name in self.body.keys() - body.keys():
                 given.pop(name, None)
             given |= {name: value for name, value in body.items() if self._is_new(name, value)}
-            if "messages" in given:
-                given["messages"] = [getattr(m, "original", m) for m in given["messages"]]
+            if isinstance(listed := given.get(self._key), list):
+                given[self._key] = [getattr(item, "original", item) for item in listed]
         return given if api_key is None else {**given, "api_key": api_key}
 
     def streams(self) -> None:
         """The answer is a stream, although no argument of the call asks for one."""
         if not self.wants_stream:
-            self.body |= _STREAMS
+            self.body |= _STREAMS if self._is_chat else {"stream": True}
 
     @property
     def wants_stream(self) -> bool:
@@ -123,8 +144,8 @@ class CallRequest:
     @property
     def is_routed(self) -> bool:
         """Whether one of litellm's routers has sent it: that wants to hear of a 429 at once."""
-        metadata = self._given.get("metadata")
-        return isinstance(metadata, dict) and "model_group" in metadata
+        told = (self._given.get(name) for name in ("metadata", "litellm_metadata"))
+        return any(isinstance(one, dict) and "model_group" in one for one in told)
 
     @property
     def retries_beneath(self) -> int:
@@ -149,7 +170,7 @@ def _is_json(value: object) -> bool:
 
 
 class _Seen(dict[str, Any]):
-    """A message object of an SDK as the exchange sees it.
+    """A message of an SDK's, or one that holds objects of it, as the exchange sees it.
 
     Agents append such objects to their history. Those that the exchange leaves alone, now or
     in the requests that follow, go back as the objects that they were.
@@ -158,10 +179,16 @@ class _Seen(dict[str, Any]):
     original: Any
 
 
-def _seen(message: Any) -> chat.Message | None:
-    view = as_dict(message)
-    if view is None or view is message:
-        return view
-    seen = _Seen(view)
-    seen.original = message
-    return seen
+def _seen(message: Any, view_of: Callable[[object], Body | None]) -> Body | None:
+    view: Body | None = view_of(message)
+    if view is None:
+        return None
+    content = view.get("content")
+    if isinstance(content, list) and not all(isinstance(part, _JSON) for part in content):
+        # Agents put the blocks of an answer into a message of their own.
+        parts = [part if isinstance(part, _JSON) else view_of(part) for part in content]
+        view = {**view, "content": parts}
+    if view is not message:
+        view = _Seen(view)
+        view.original = message
+    return view

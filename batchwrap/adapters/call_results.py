@@ -8,17 +8,24 @@ from itertools import islice
 from typing import Any
 
 from batchwrap.adapters import sdk_errors
+from batchwrap.adapters.events import Opening
 from batchwrap.adapters.hints import is_cached
-from batchwrap.adapters.objects import ChunkPipe, Rebuilder, Templates, as_dict
+from batchwrap.adapters.objects import ChunkPipe, Templates
 from batchwrap.adapters.pieces import AsyncPiped, Failing
 from batchwrap.core.exchange.actions import Head, Respond
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.progress import WholeBody
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.format import Body
 from batchwrap.errors import BrokenAnswer
 
-_FREE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+_FREE = {
+    "prompt_tokens": 0,
+    "completion_tokens": 0,
+    "total_tokens": 0,
+    "input_tokens": 0,
+    "output_tokens": 0,  # Responses and Messages
+}
 
 
 def is_stream(result: object, *, wanted: bool) -> bool:
@@ -61,12 +68,12 @@ class _Result:
         self.source: Any = None  # the rest of it
         self._seen = 0  # of those that came
 
-    def said(self) -> chat.Body | None:
+    def said(self) -> Body | None:
         """The answer, or what the error says."""
         with self._guard.step("decode"):
             if self._error is not None:
                 return sdk_errors.body_of(self._error)
-            body = as_dict(self.original)
+            body = self._templates.as_dict(self.original)
             # What came out of a cache has cost nothing.
             return {**body, "usage": _FREE} if body and is_cached(self.original) else body
         return None
@@ -85,20 +92,29 @@ class _Result:
         if respond.body is None:
             return self.original
         with self._guard.step("encode"):
-            rebuilder = Rebuilder()
-            rebuilder.see(self.original, self.said() or {})
-            made = rebuilder.build(respond.body)
-            self._templates.whole = rebuilder
+            maker = self._templates.maker()
+            maker.see(self.original, self.said() or {})
+            made = maker.build(respond.body)
+            self._templates.whole = maker
             return made
         return self.original
 
-    def _next(self) -> chat.Body | None:
+    def _next(self) -> Body | None:
         with self._guard.step("decode"):
             if self._failed is not None:
                 return sdk_errors.event_of(self._failed)
             self._seen += 1
-            return as_dict(self.came[self._seen - 1]) if self._seen <= len(self.came) else None
+            return (
+                self._body_of(self.came[self._seen - 1]) if self._seen <= len(self.came) else None
+            )
         return None
+
+    def _body_of(self, chunk: Any) -> Body | None:
+        if not isinstance(chunk, bytes | str) or self._templates.is_chat:
+            return self._templates.as_dict(chunk)
+        opening = Opening(self._guard)
+        opening.feed(chunk.encode() if isinstance(chunk, str) else chunk)
+        return opening.next()
 
     def _fails(self, error: Exception) -> None:
         """In place of a chunk there is an error, which the exchange may retry."""
@@ -121,7 +137,7 @@ class SyncResult(_Result):
         if self._seen == len(self.came):
             self.came.extend(islice(self.source, 1))
 
-    def first(self) -> chat.Body | None:
+    def first(self) -> Body | None:
         """The first chunk of a stream, or the error in its place; then the next one."""
         try:
             self.start()
@@ -162,7 +178,7 @@ class AsyncResult(_Result):
                 self.came.append(chunk)
                 break
 
-    async def first(self) -> chat.Body | None:
+    async def first(self) -> Body | None:
         """The first chunk of a stream, or the error in its place; then the next one."""
         try:
             await self.start()

@@ -8,7 +8,7 @@ from functools import lru_cache
 from inspect import isasyncgen, isgenerator
 from typing import Any
 
-from batchwrap.adapters.objects import mark_local
+from batchwrap.adapters.api_objects import mark_local
 
 
 def like(original: Any, pieces: Any) -> Any:
@@ -31,7 +31,7 @@ def like_local(original: Any, chunks: list[Any], *, is_async: bool) -> Any:
         return pieces
     made = _made(original, pieces, dict(vars(original)))
     mark_local(made)
-    if hasattr(made, "chunks"):
+    if "chunks" in vars(made):
         made.chunks = chunks
     return made
 

@@ -1,7 +1,8 @@
 """The decorator: the same engine around a completion function, for keyword arguments and objects.
 
-For `litellm.completion`, `acompletion`, a Router's and any function of that shape: sync, async,
-a generator, an async generator, or one that turns out to return an awaitable.
+For `litellm.completion`, `responses`, `anthropic_messages`, their async twins, a Router's, and any
+function that takes the fields of such a request: sync, async, a generator, an async generator, or
+one that turns out to return an awaitable.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from batchwrap.adapters import sdk_errors
 from batchwrap.adapters.call_request import CallRequest, Signature
 from batchwrap.adapters.call_results import AsyncResult, SyncResult, is_stream
 from batchwrap.adapters.call_streams import like, like_local
-from batchwrap.adapters.hints import Hints, given_to
+from batchwrap.adapters.hints import Hints, given_to, spoken_by
 from batchwrap.adapters.marker import translating
 from batchwrap.adapters.objects import Templates
 from batchwrap.core.exchange.actions import AnswerLocally, Head, Respond
 from batchwrap.core.exchange.machine import Exchange
-from batchwrap.core.formats import chat
+from batchwrap.core.formats.endpoints import Endpoint
+from batchwrap.core.formats.format import Body
 from batchwrap.core.moves.deliver import LocalAnswer
 from batchwrap.drive import sync, tasks
 from batchwrap.drive.answer import Answer, sent
@@ -33,12 +35,22 @@ _ENGINE = "__batchwrap__"
 
 
 def batch_function(
-    function: Callable[..., Any], options: Options, engine: Engine | None = None
+    function: Callable[..., Any],
+    options: Options,
+    engine: Engine | None = None,
+    endpoint: Endpoint | None = None,
 ) -> Callable[..., Any]:
-    """The decorated function, on an engine of its own unless it shares one."""
+    """The decorated function.
+
+    Args:
+        function: it.
+        options: the user's options.
+        engine: one that it shares; None: it has its own.
+        endpoint: of the API that it speaks; None: its name or its arguments tell.
+    """
     if not callable(function):
         raise ConfigError("fn", f"{function!r} is not a function")
-    target = _Target(function, engine or Engine(options))
+    target = _Target(function, engine or Engine(options), endpoint or spoken_by(function))
     around = _decorated(target, _bare(function))
     functools.update_wrapper(around, function)
     setattr(around, _ENGINE, target.engine)
@@ -116,10 +128,13 @@ class _Awaitable(Exception):
 class _Target:
     """One decorated function, and what its calls have in common."""
 
-    def __init__(self, function: Callable[..., Any], engine: Engine) -> None:
+    def __init__(
+        self, function: Callable[..., Any], engine: Engine, endpoint: Endpoint | None
+    ) -> None:
         self.function = function
         self.engine = engine
-        self.templates = Templates()
+        self._endpoint = endpoint
+        self._templates: dict[str, Templates] = {}
         self.streams = False  # where nothing in a call tells
         self.is_async = False  # although it does not look it
         self.hints = Hints(function)
@@ -132,7 +147,9 @@ class _Target:
         """The call as a request, and what drives it; None if it is none of our business."""
         streams, signature = self.streams, self._signature
         with self.engine.guard().step("read"):
-            request = CallRequest.of(args, kwargs, self._defaults, signature, streams=streams)
+            request = CallRequest.of(
+                args, kwargs, self._defaults, signature, streams=streams, endpoint=self._endpoint
+            )
             if request is not None:
                 return request, self._exchange(request, may_answer=may_answer)
         self.engine.passed_through()
@@ -142,12 +159,19 @@ class _Target:
         return self.engine.call(
             request.body,
             self.hints.origin(request.body),
-            may_answer=may_answer and self.templates.serve(stream=request.wants_stream),
+            endpoint=_endpoint_of(request),
+            may_answer=may_answer and self.templates(request).serve(stream=request.wants_stream),
             retries=self.hints.is_router or not request.is_routed,
         )
 
+    def templates(self, request: CallRequest) -> Templates:
+        """What it returned lately to requests of this API."""
+        endpoint = _endpoint_of(request)
+        assert endpoint.format is not None
+        return self._templates.setdefault(endpoint.name, Templates(endpoint.format))
+
     def arguments(
-        self, request: CallRequest, call: Call, body: chat.Body | None, api_key: str | None
+        self, request: CallRequest, call: Call, body: Body | None, api_key: str | None
     ) -> dict[str, Any]:
         """What to call it with."""
         with call.exchange.guard.step("encode"):
@@ -199,16 +223,22 @@ class _Target:
             if outcome.chunks is not None and isinstance(incoming.original, dict):
                 return like_local(None, outcome.chunks, is_async=is_async)
             return incoming.out(outcome)
-        self.templates.stream = incoming.original
+        self.templates(request).stream = incoming.original
         with guard.step("answer"):
             return like(incoming.original, outcome)
         return outcome
 
     def _local(self, request: CallRequest, answer: LocalAnswer, *, is_async: bool) -> Any:
+        templates = self.templates(request)
         if not request.wants_stream:
-            return self.templates.completion(answer)
-        chunks = self.templates.chunks(answer, with_usage=request.wants_usage)
-        return like_local(self.templates.stream, chunks, is_async=is_async)
+            return templates.completion(answer)
+        chunks = templates.chunks(answer, with_usage=request.wants_usage)
+        return like_local(templates.stream, chunks, is_async=is_async)
+
+
+def _endpoint_of(request: CallRequest) -> Endpoint:
+    assert request.endpoint is not None  # others are none of our business
+    return request.endpoint
 
 
 def _call(
@@ -224,18 +254,18 @@ def _call(
         return target.function(*args, **kwargs)
     request, call = taken
 
-    def send(body: chat.Body | None, api_key: str | None) -> SyncResult:
+    def send(body: Body | None, api_key: str | None) -> SyncResult:
         try:
             with translating():
                 result = target.function(**target.arguments(request, call, body, api_key))
                 target.refuse_awaitable(result)
                 head = target.head(request, call, result)
-                incoming = SyncResult(result, target.templates, head, call.exchange.guard)
+                incoming = SyncResult(result, target.templates(request), head, call.exchange.guard)
                 if inspect.isgenerator(result):
                     incoming.start()
         except Exception as error:
             head, guard = target.refused(request, error), call.exchange.guard
-            return SyncResult(None, target.templates, head, guard, error)
+            return SyncResult(None, target.templates(request), head, guard, error)
         return incoming
 
     def ended(exchange: Exchange) -> None:
@@ -258,18 +288,18 @@ async def _call_async(
         return await _awaited(target.function(*args, **kwargs))
     request, call = taken
 
-    async def send(body: chat.Body | None, api_key: str | None) -> AsyncResult:
+    async def send(body: Body | None, api_key: str | None) -> AsyncResult:
         try:
             with translating():
                 given = target.arguments(request, call, body, api_key)
                 result = await _awaited(target.function(**given))
                 head = target.head(request, call, result)
-                incoming = AsyncResult(result, target.templates, head, call.exchange.guard)
+                incoming = AsyncResult(result, target.templates(request), head, call.exchange.guard)
                 if inspect.isasyncgen(result):
                     await incoming.start()
         except Exception as error:
             head, guard = target.refused(request, error), call.exchange.guard
-            return AsyncResult(None, target.templates, head, guard, error)
+            return AsyncResult(None, target.templates(request), head, guard, error)
         return incoming
 
     answer = await tasks.run(call.exchange, send, admission=call.admission, on_end=call.ended)

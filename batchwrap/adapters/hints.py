@@ -14,9 +14,24 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from batchwrap.adapters.sdk_errors import field, lowered
+from batchwrap.core.formats.endpoints import CHAT, MESSAGES, RESPONSES, Endpoint
 from batchwrap.providers import provider_of
 from batchwrap.throttle.accounts import Origin
 
+# Where SDKs keep the methods of each API.
+_RESOURCES = {
+    ".anthropic.": MESSAGES,
+    ".resources.responses.": RESPONSES,
+    ".resources.chat.": CHAT,
+}
+_LITELLM_MESSAGES = "litellm.anthropic_interface.messages"
+_FUNCTIONS = {
+    "completion": CHAT,
+    "acompletion": CHAT,
+    "responses": RESPONSES,
+    "aresponses": RESPONSES,
+    "anthropic_messages": MESSAGES,
+}
 _FOREIGN = "llm_provider-"  # litellm's prefix of headers that are the provider's
 
 
@@ -32,6 +47,22 @@ def given_to(function: Callable[..., Any]) -> dict[str, Any]:
         return named
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
     return {name: value for name, value in {**defaults, **named}.items() if value is not None}
+
+
+def spoken_by(function: Callable[..., Any]) -> Endpoint | None:
+    """The endpoint of the API that a function of an SDK, or of litellm, speaks; else None."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    bound = getattr(function, "__self__", None)
+    owner = function if bound is None else type(bound)
+    path = str(getattr(owner, "__module__", ""))
+    if bound is not None:
+        found = (one for place, one in _RESOURCES.items() if place in f".{path}.")
+        return next(found, None)
+    name = str(getattr(function, "__name__", ""))
+    if path == _LITELLM_MESSAGES:
+        return MESSAGES
+    return _FUNCTIONS.get(name) if path.partition(".")[0] == "litellm" else None
 
 
 class Hints:

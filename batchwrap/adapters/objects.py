@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
+from batchwrap.adapters.api_objects import ApiObjects, EventBytes, exact_dict, mark_local
+from batchwrap.adapters.events import EventPipe
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats import chat
-from batchwrap.core.formats.format import Look
+from batchwrap.core.formats.chat.format import CHAT_FORMAT
+from batchwrap.core.formats.format import Body, Format, Look
 from batchwrap.core.moves.deliver import LocalAnswer
+from batchwrap.core.repair.faults import INCOMPLETE, error_in_event
 from batchwrap.errors import BrokenAnswer
 
-_LOCAL = {"x-batchwrap-served": "local"}
-_KEPT = ("custom_llm_provider", "model_id", "api_base")
 
-
-def as_dict(value: object) -> chat.Body | None:
+def as_dict(value: object) -> Body | None:
     """The dict form of a dict or of a pydantic model; None for anything else."""
     if isinstance(value, dict):
         return value
@@ -34,14 +35,14 @@ class Rebuilder:
 
     def __init__(self) -> None:
         self._last: Any = None
-        self._seen: chat.Body = {}
+        self._seen: Body = {}
 
-    def see(self, original: Any, body: chat.Body) -> None:
+    def see(self, original: Any, body: Body) -> None:
         """Take note of an object and of what the exchange is told of it."""
         if body.get("choices"):
             self._last, self._seen = original, body
 
-    def build(self, body: chat.Body) -> Any:
+    def build(self, body: Body) -> Any:
         """An object like the one seen last, with what `body` has."""
         if not hasattr(self._last, "choices"):
             return body
@@ -56,7 +57,7 @@ class Rebuilder:
         ]
         return built
 
-    def local(self, body: chat.Body) -> Any:
+    def local(self, body: Body) -> Any:
         """An object of the same type for a local answer, with nothing of the one seen last."""
         built = self.build(body)
         if isinstance(built, dict):
@@ -72,13 +73,40 @@ class Rebuilder:
         return built
 
 
-class Templates:
-    """What a function returned lately, to make local answers of the same types."""
+class ObjectMaker(Protocol):
+    """Makes objects of the caller's types for the dicts of one answer."""
 
-    def __init__(self) -> None:
-        self.whole: Rebuilder | None = None
-        self.chunk: Rebuilder | None = None
+    def see(self, original: Any, body: Body) -> None:
+        """Take note of an object and of what the exchange is told of it."""
+
+    def build(self, body: Body) -> Any:
+        """An object like the one seen last, with what `body` has."""
+
+    def local(self, body: Body) -> Any:
+        """An object of the same type for a local answer, with nothing of the one seen last."""
+
+
+class Templates:
+    """What a function returned lately, to make local answers of the same types.
+
+    Args:
+        form: of the API that is spoken.
+    """
+
+    def __init__(self, form: Format) -> None:
+        self.form = form
+        self.is_chat = form is CHAT_FORMAT
+        self.whole: ObjectMaker | None = None
+        self.chunk: ObjectMaker | None = None
         self.stream: Any = None
+
+    def maker(self) -> ObjectMaker:
+        """What makes the objects of one answer."""
+        return Rebuilder() if self.is_chat else ApiObjects()
+
+    def as_dict(self, value: object) -> Body | None:
+        """The dict form of a dict or of an object; None for anything else."""
+        return as_dict(value) if self.is_chat else exact_dict(value)
 
     def serve(self, *, stream: bool) -> bool:
         """Whether a local answer of this form could be made."""
@@ -95,7 +123,7 @@ class Templates:
         return [self.chunk.local(chunk) for chunk in answer.chunks(with_usage=with_usage)]
 
 
-_Made = tuple[list[Any], chat.Body | None]  # what goes out, and the error behind it
+_Made = tuple[list[Any], Body | None]  # what goes out, and the error behind it
 
 
 class ChunkPipe:
@@ -104,8 +132,10 @@ class ChunkPipe:
     def __init__(self, exchange: Exchange, templates: Templates) -> None:
         self._exchange = exchange
         self._templates = templates
-        self._rebuilder = Rebuilder()
-        self._waiting: dict[int, tuple[chat.Body, Any]] = {}  # by identity
+        self._maker = templates.maker()
+        self._pipe: EventPipe | None = None  # of a stream of bytes, or of texts
+        self._is_text = False
+        self._waiting: dict[int, tuple[Body, Any]] = {}  # by identity
         self._is_plain = False  # whether what comes is handed out as it is
 
     def feed(self, chunk: Any) -> Iterator[Any]:
@@ -135,17 +165,21 @@ class ChunkPipe:
         return plain, None
 
     def _seen(self, chunk: Any) -> _Made:
-        body = as_dict(chunk)
+        if isinstance(chunk, bytes | str) and not self._templates.is_chat:
+            return self._events(chunk), None
+        body = self._templates.as_dict(chunk)
         if body is None:
             return [chunk], None
-        self._rebuilder.see(chunk, body)
+        self._maker.see(chunk, body)
+        if not self._templates.is_chat:  # readers stop where the answer ends
+            self._templates.chunk = self._maker
         chunks = self._chunks(body)
         if chunks is None:
             return [chunk], None
         self._waiting[id(body)] = body, chunk
         return self._objects(chunks)
 
-    def _chunks(self, body: chat.Body) -> list[chat.Body] | None:
+    def _chunks(self, body: Body) -> list[Body] | None:
         """The chunks for one that came; None: as it came."""
         exchange = self._exchange
         with exchange.guard.step("chunk"):
@@ -156,22 +190,40 @@ class ChunkPipe:
         exchange.break_off()
         return exchange.chunk(body)
 
+    def _events(self, data: bytes | str) -> list[Any]:
+        """The same for a part of a stream that the function hands out as it is on the wire."""
+        if self._pipe is None:
+            self._pipe, self._is_text = EventPipe(self._exchange), isinstance(data, str)
+            self._maker = EventBytes(self._templates.form, as_text=self._is_text)
+            self._templates.chunk = self._maker
+        out = self._pipe.feed(data.encode() if isinstance(data, str) else data)
+        return [out.decode() if self._is_text else out] if out else []
+
     def _rest(self) -> _Made:
-        self._templates.chunk = self._rebuilder
+        self._templates.chunk = self._maker
+        if self._pipe is not None:
+            last = self._pipe.finish()
+            return ([last.decode() if self._is_text else last] if last else []), None
         return self._objects(self._exchange.end())
 
-    def _objects(self, chunks: list[chat.Body]) -> _Made:
+    def _objects(self, chunks: list[Body]) -> _Made:
         """The chunks as objects, those that waited as they came, up to one with an error."""
         made: list[Any] = []
         for body in chunks:
-            if body.get("error"):
-                return made, body
             _, waited = self._waiting.pop(id(body), (None, None))
-            made.append(self._rebuilder.build(body) if waited is None else waited)
+            if broken := self._error_in(body, is_made=waited is None):
+                return made, broken
+            made.append(self._maker.build(body) if waited is None else waited)
         return made, None
 
+    def _error_in(self, body: Body, *, is_made: bool) -> Body | None:
+        """The error that a chunk is; of other APIs the provider's own are events as any other."""
+        if self._templates.is_chat:
+            return body if body.get("error") else None
+        return INCOMPLETE.body() if is_made and error_in_event(body) is not None else None
 
-def _each(made: list[Any], broken: chat.Body | None) -> Iterator[Any]:
+
+def _each(made: list[Any], broken: Body | None) -> Iterator[Any]:
     yield from made
     if broken is not None:
         raise BrokenAnswer(broken)
@@ -230,13 +282,3 @@ def _set(built: Any, name: str, value: Any) -> None:
     """Set a field; a dict in place of an object becomes one of its type."""
     validate = getattr(type(getattr(built, name, None)), "model_validate", None)
     setattr(built, name, value if validate is None or value is None else validate(value))
-
-
-def mark_local(made: Any) -> None:
-    """Say in what litellm keeps beside an answer that it has cost nothing."""
-    hidden = getattr(made, "_hidden_params", None)
-    if isinstance(hidden, dict):
-        kept = {name: hidden.get(name) for name in _KEPT}
-        made._hidden_params = {**kept, "response_cost": 0.0, "additional_headers": dict(_LOCAL)}
-    if hasattr(made, "_response_headers"):
-        made._response_headers = dict(_LOCAL)

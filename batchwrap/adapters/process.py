@@ -31,7 +31,10 @@ _CLIENTS = {
     "cerebras.cloud.sdk": ("Cerebras", "AsyncCerebras"),
     "anthropic": ("Anthropic", "AsyncAnthropic"),
 }
-_FUNCTIONS = {"litellm": ("completion", "acompletion")}
+_FUNCTIONS = {
+    "litellm": ("completion", "acompletion", "responses", "aresponses", "anthropic_messages"),
+    "litellm.anthropic_interface.messages": ("acreate",),
+}
 
 
 _installed: list[Installation] = []

@@ -62,7 +62,7 @@ def event_of(error: BaseException) -> chat.Body:
     for one in _causes(error):
         body = field(one, "body")
         if isinstance(body, dict) and body:
-            return {"error": body}
+            return body if "error" in body else {"error": body}
     return {**body_of(error), "status_code": status_of(error)}
 
 

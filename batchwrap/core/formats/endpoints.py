@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from batchwrap.core.formats import chat
+from batchwrap.core.formats import chat, messages, responses
 from batchwrap.core.formats.api_errors import ErrorForm, anthropic_error, openai_error
 from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.formats.chat.usage import usage_of
@@ -159,26 +159,30 @@ CHAT = Endpoint(
     is_tokenized=True,
 )
 
+RESPONSES = Endpoint(
+    name="responses",
+    suffix="/responses",
+    prompt=("instructions", "input"),
+    most="max_output_tokens",
+    usage=_responses_usage,
+    format=RESPONSES_FORMAT,
+    opening=("response.created", "response.queued", "response.in_progress"),
+)
+
+MESSAGES = Endpoint(
+    name="messages",
+    suffix="/v1/messages",  # the threads of OpenAI's assistants have messages, too
+    prompt=("system", "messages"),
+    usage=_messages_usage,
+    format=MESSAGES_FORMAT,
+    errors=anthropic_error,
+    opening=("message_start", "ping"),
+)
+
 ENDPOINTS = (
     CHAT,
-    Endpoint(
-        name="responses",
-        suffix="/responses",
-        prompt=("instructions", "input"),
-        most="max_output_tokens",
-        usage=_responses_usage,
-        format=RESPONSES_FORMAT,
-        opening=("response.created", "response.queued", "response.in_progress"),
-    ),
-    Endpoint(
-        name="messages",
-        suffix="/v1/messages",  # the threads of OpenAI's assistants have messages, too
-        prompt=("system", "messages"),
-        usage=_messages_usage,
-        format=MESSAGES_FORMAT,
-        errors=anthropic_error,
-        opening=("message_start", "ping"),
-    ),
+    RESPONSES,
+    MESSAGES,
     Endpoint(name="completions", suffix="/completions", prompt=("prompt", "suffix")),
     Endpoint(
         name="embeddings",
@@ -197,6 +201,13 @@ _COUNTED = (("/v1/messages/count_tokens", "messages"), ("/responses/input_tokens
 def endpoint_at(path: str) -> Endpoint | None:
     """The endpoint at a path; None: nothing that limits of tokens hold back."""
     return next((one for one in ENDPOINTS if path.endswith(one.suffix)), None)
+
+
+def endpoint_of(body: Told) -> Endpoint | None:
+    """The endpoint that takes a request of which the path is not known; None: nobody can tell."""
+    if isinstance(body.get("messages"), list):
+        return MESSAGES if messages.is_spoken(body) else CHAT
+    return RESPONSES if responses.is_spoken(body) else None
 
 
 def counted_at(path: str) -> Endpoint | None:

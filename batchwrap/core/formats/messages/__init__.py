@@ -15,6 +15,7 @@ Block = dict[str, Any]
 Body = dict[str, Any]
 
 _THINKING = frozenset({"thinking", "redacted_thinking"})
+_OWN_BLOCKS = _THINKING | {"tool_use", "tool_result"}
 # What binds a request to a state that the provider keeps.
 _STATE = ("thread", "container")
 _FILES = frozenset({"file_id"})
@@ -46,6 +47,19 @@ def _is_block(block: object) -> bool:
     if block["type"] == "tool_use":
         return isinstance(block.get("id"), str) and isinstance(block.get("input"), dict)
     return block["type"] != "tool_result" or isinstance(block.get("tool_use_id"), str)
+
+
+def is_spoken(body: Mapping[str, Any]) -> bool:
+    """Whether a request with messages is one of this API, and not of chat completions."""
+    if body.get("system") is not None:
+        return True
+    if any(isinstance(tool.get("input_schema"), dict) for tool in blocks_of(body.get("tools"))):
+        return True
+    return any(
+        block.get("type") in _OWN_BLOCKS
+        for message in blocks_of(body.get("messages"))
+        for block in blocks_of(message.get("content"))
+    )
 
 
 def is_kept(body: Mapping[str, Any]) -> bool:

@@ -16,6 +16,8 @@ Body = dict[str, Any]
 
 # What makes a request continue something that the provider keeps.
 _STATE = ("previous_response_id", "conversation", "prompt", "background")
+_EMBEDDED = (str, int, list, type(None))  # texts, and tokens
+_OWN = ("tools", "instructions", "max_output_tokens", "store", "reasoning", *_STATE)
 _REFERENCE = "item_reference"
 _ENCRYPTED = "reasoning.encrypted_content"
 _KEPT = frozenset(
@@ -62,6 +64,14 @@ def is_of_model(item: Mapping[str, Any]) -> bool:
     if kind in (None, "message"):
         return item.get("role") == "assistant"
     return kind == "reasoning" or (isinstance(kind, str) and kind.endswith("_call"))
+
+
+def is_spoken(body: Mapping[str, Any]) -> bool:
+    """Whether a request is one of this API: embeddings have an input, too."""
+    given = body.get("input")
+    if isinstance(given, list):
+        return bool(given) and not any(isinstance(one, _EMBEDDED) for one in given)
+    return isinstance(given, str) and any(body.get(name) is not None for name in _OWN)
 
 
 def is_kept(body: Mapping[str, Any]) -> bool:
