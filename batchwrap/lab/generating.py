@@ -36,12 +36,14 @@ class _Said:
     Attributes:
         pieces: its text, as it comes in a stream.
         model: its name.
+        answer_id: the answer's id; agents that join what has the same one need a fresh one.
         prompt, output: tokens.
         calls: its calls: id, name, arguments as JSON.
     """
 
     pieces: Sequence[str]
     model: str
+    answer_id: str
     prompt: int
     output: int
     calls: Sequence[tuple[str, str, str]] = ()
@@ -58,7 +60,7 @@ class _Form(ABC):
         prompt: the fields of a request that hold the prompt.
         cap: the field that caps the output.
         names_events: whether its events have names, and its streams no other end mark.
-        call_prefix: how the ids of its calls begin.
+        call_prefix, prefix: how the ids of its calls and answers begin.
         counted: what stands beside the number where a prompt is only counted.
     """
 
@@ -67,6 +69,7 @@ class _Form(ABC):
     names_events: bool
     call_prefix = "call_"
     counted: Mapping[str, Any] = MappingProxyType({})
+    prefix = "cmpl-"
 
     def fault_in(self, body: dict[str, Any]) -> str | None:
         """What is wrong with a request; None: nothing is."""
@@ -88,7 +91,12 @@ class _Completions(_Form):
 
     def _body(self, said: _Said, text: str, finish: str | None) -> dict[str, Any]:
         choice = {"index": 0, "text": text, "finish_reason": finish, "logprobs": None}
-        common = {"id": "cmpl-lab", "object": "text_completion", "created": 0, "model": said.model}
+        common = {
+            "id": said.answer_id,
+            "object": "text_completion",
+            "created": 0,
+            "model": said.model,
+        }
         return {**common, "choices": [choice]}
 
     def _usage(self, said: _Said) -> dict[str, int]:
@@ -110,6 +118,7 @@ class _Completions(_Form):
 
 class _Responses(_Form):
     counted = MappingProxyType({"object": "response.input_tokens"})
+    prefix = "resp_"
     prompt = ("instructions", "input")
     cap = "max_output_tokens"
     names_events = True
@@ -157,7 +166,7 @@ class _Responses(_Form):
 
     def _begun(self, said: _Said) -> dict[str, Any]:
         return {
-            "id": "resp_lab",
+            "id": said.answer_id,
             "object": "response",
             "created_at": 0,
             "status": "in_progress",
@@ -213,6 +222,7 @@ class _Responses(_Form):
 
 
 class _Messages(_Form):
+    prefix = "msg_"
     call_prefix = "toolu_"
     prompt = ("system", "messages")
     cap = "max_tokens"
@@ -230,7 +240,7 @@ class _Messages(_Form):
             "output_tokens": output,
         }
         return {
-            "id": "msg_lab",
+            "id": said.answer_id,
             "type": "message",
             "role": "assistant",
             "model": said.model,
@@ -330,7 +340,9 @@ async def _generate(
         ]
         output += sum(provider.tokens.count(given) for _, _, given in calls)
         texts = [text for text, _ in pieces]
-        said = _Said(texts, model, exchange.prompt_tokens, output, calls)
+        said = _Said(
+            texts, model, random_id(form.prefix, 24), exchange.prompt_tokens, output, calls
+        )
         await _send(form, said, exchange, provider)
 
 

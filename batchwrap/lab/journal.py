@@ -47,6 +47,12 @@ class Entry:
         """Whether it is a request for a chat completion."""
         return self.path.endswith("/chat/completions")
 
+    @property
+    def is_turn(self) -> bool:
+        """Whether it asks for a turn of a conversation, at whichever API."""
+        ways = ("/chat/completions", "/responses", "/messages")
+        return self.method == "POST" and self.path.endswith(ways)
+
 
 class Journal:
     """Entries in the order in which the requests ended. Thread-safe.
@@ -83,8 +89,8 @@ class Journal:
 
     @property
     def round_trips(self) -> int:
-        """How many chat completions were answered with status 200."""
-        return sum(entry.is_chat and entry.status == 200 for entry in self.entries())
+        """How many turns, at whichever API, were answered with status 200."""
+        return sum(entry.is_turn and entry.status == 200 for entry in self.entries())
 
     @property
     def refusals(self) -> int:

@@ -149,7 +149,7 @@ class Lab:
 
     @property
     def round_trips(self) -> int:
-        """How many chat completions were answered with status 200."""
+        """How many turns, at whichever API, were answered with status 200."""
         return self._provider.journal.round_trips
 
     @property

@@ -10,6 +10,7 @@ from itertools import takewhile
 from typing import Any
 
 from batchwrap.errors import ConfigError
+from batchwrap.lab.as_chat import as_chat
 from batchwrap.lab.simulated_model import Call, Raw, Reply
 from batchwrap.lab.transcript import (
     MadeCall,
@@ -24,7 +25,7 @@ from batchwrap.lab.transcript import (
     turns_after,
 )
 
-# Gets the files read so far and the request; returns the calls that the job needs.
+# Gets the files read so far and the request, in chat's form; returns the calls that the job needs.
 Job = Callable[[dict[str, str], dict[str, Any]], list[Call]]
 
 _EXTENSIONS = (
@@ -153,7 +154,8 @@ class FileReader:
         self._path = re.compile(self.habit.path)
 
     def __call__(self, request: dict[str, Any]) -> Reply:
-        """The turn that follows from the conversation."""
+        """The turn that follows from the conversation, at whichever API it was asked for."""
+        request = as_chat(request)
         messages = request["messages"]
         single, multi = self._read_tools(request)
         calls = list(flat(calls_of(messages)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -57,6 +58,7 @@ class Agent:
         body |= {"stream": self.stream, **self.fields}
         response = self.client.post(self.url, json=body)
         assert response.status_code == 200, response.text
+        self.answer_id = re.findall(r'"id":"(resp_\w+)"', response.text)[-1]
         return accumulated(response.text) if self.stream else response.json()["output"]
 
     def step(self) -> list[Item]:
@@ -239,7 +241,7 @@ def test_a_whole_history_that_is_continued_by_id(serve: Any, opened: Any, stream
     agent.fields, agent.input = {}, [TASK, before, TASK]
     made = agent.step()
     assert [call["name"] for call in made] == ["read_file", "read_file"]
-    agent.fields, agent.input = {"previous_response_id": "resp_lab"}, agent.input[-2:]
+    agent.fields, agent.input = {"previous_response_id": agent.answer_id}, agent.input[-2:]
     assert all(item["type"] == "function_call_output" for item in agent.input)
     agent.ask()
     first, second = lab.journal[1].json["input"]
