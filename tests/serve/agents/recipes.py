@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +33,18 @@ class Agent:
         arguments: what stands between the command and the prompt.
         configure: writes its settings into a home folder, for a base URL; returns what belongs
             into its environment.
-        edit: the arguments of its tool `edit` for a path, the old text and the new one.
+        edit: the arguments of its tool for edits, for a path, the old text and the new one.
+        edits: the name of that tool.
     """
 
     name: str
     arguments: list[str]
     configure: Callable[[Path, str], dict[str, str]]
     edit: Callable[[str, str, str], dict[str, Any]]
+    edits: str = "edit"
 
-    def run(self, prompt: str, home: Path, project: Path, base_url: str) -> str:
-        """Run it in a project folder; its output.
+    def run(self, prompt: str, home: Path, project: Path, base_url: str, *more: str) -> str:
+        """Run it in a project folder, with more arguments; its output.
 
         Raises:
             subprocess.CalledProcessError: it failed.
@@ -50,7 +52,7 @@ class Agent:
         env = {"PATH": os.environ["PATH"], "HOME": str(home), "NO_COLOR": "1"}
         env |= self.configure(home, base_url)
         done = subprocess.run(
-            [_COMMANDS / self.name, *self.arguments, prompt],
+            [_COMMANDS / self.name, *more, *self.arguments, prompt],
             cwd=project,
             env=env,
             stdin=subprocess.DEVNULL,
@@ -101,6 +103,47 @@ def _pi(home: Path, base_url: str) -> dict[str, str]:
     return {"PI_OFFLINE": "1"}
 
 
+def _claude(home: Path, base_url: str) -> dict[str, str]:
+    return {
+        "ANTHROPIC_BASE_URL": base_url.removesuffix("/v1"),
+        "ANTHROPIC_API_KEY": "any",
+        "ANTHROPIC_MODEL": "claude-haiku-4-5",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_AUTOUPDATER": "1",
+        "MAX_THINKING_TOKENS": "0",
+    }
+
+
+def _thinking_claude(home: Path, base_url: str) -> dict[str, str]:
+    told = _claude(home, base_url)
+    del told["MAX_THINKING_TOKENS"]
+    return {**told, "ANTHROPIC_MODEL": "claude-opus-5-5"}
+
+
+def codex(model: str = "gpt-5.5", **provider: Any) -> Agent:
+    """Codex with one of the models that it knows, and more settings of its provider."""
+
+    def configure(home: Path, base_url: str) -> dict[str, str]:
+        settings = {
+            "name": "lab",
+            "base_url": base_url,
+            "env_key": "LAB_KEY",
+            "wire_api": "responses",
+            "request_max_retries": 0,  # a mistake of a test shows at once
+            "stream_max_retries": 0,
+            **provider,
+        }
+        lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+        folder = home / ".codex"
+        folder.mkdir(exist_ok=True)
+        top = f'model = "{model}"\nmodel_provider = "lab"\n[model_providers.lab]\n'
+        (folder / "config.toml").write_text(top + "\n".join(lines))
+        return {"LAB_KEY": "any"}
+
+    where = ["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
+    return Agent("codex", where, configure, lambda path, old, new: {})
+
+
 OPENCODE = Agent(
     "opencode",
     ["run"],
@@ -119,3 +162,18 @@ PI = Agent(
     _pi,
     lambda path, old, new: {"path": path, "edits": [{"oldText": old, "newText": new}]},
 )
+CLAUDE = Agent(
+    "claude",
+    ["--allowedTools=Read,Edit,Write", "-p"],
+    _claude,
+    # It adds what was left out when it sends a call back.
+    lambda path, old, new: {
+        "file_path": path,
+        "old_string": old,
+        "new_string": new,
+        "replace_all": False,
+    },
+    edits="Edit",
+)
+# With the model that it takes by itself, which always thinks.
+THINKING_CLAUDE = replace(CLAUDE, configure=_thinking_claude)
