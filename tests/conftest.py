@@ -89,4 +89,5 @@ def telemetry(the_telemetry: Telemetry) -> Telemetry:
 
 
 # litellm wants openai 2.x, so it lives in an environment of its own (see the Makefile).
-collect_ignore_glob = [] if find_spec("litellm") else ["adapters/test_litellm*.py"]
+_WITH_LITELLM = ["adapters/test_litellm*.py", "serve/test_litellm.py"]
+collect_ignore_glob = [] if find_spec("litellm") else _WITH_LITELLM
