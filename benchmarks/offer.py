@@ -1,42 +1,78 @@
 """What batchwrap adds to a request, in tokens: the multi-tools' schemas, and each reminder.
 
-For an agent with the tools of `batchwrap.tools.Workspace`. Run it with `make benchmark-offer`.
+For an agent with the tools of `batchwrap.tools.Workspace`, and what the offer costs real agents,
+whose lists of tools are in `data/tool_lists.jsonl`. Run it with `make benchmark-offer`.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import orjson
 
-from batchwrap.core.formats.chat.tools import definition, read_tools
+from batchwrap.core.formats.chat.format import CHAT_FORMAT
+from batchwrap.core.formats.format import Format
+from batchwrap.core.formats.messages.format import MESSAGES_FORMAT
+from batchwrap.core.formats.responses.format import RESPONSES_FORMAT
 from batchwrap.core.reminders.directives import names_of, prepare, written
 from batchwrap.core.reminders.turns import Single
-from batchwrap.core.tools.find import find
-from batchwrap.core.tools.multi import multi_tools
-from batchwrap.core.tools.offer import Form, definitions
+from batchwrap.core.tools.offer import Form
+from batchwrap.core.tools.tool_set import tool_set_of
 from batchwrap.directives import DEFAULT_DIRECTIVES
 from batchwrap.encodings import load
 from batchwrap.options import Batching
 from batchwrap.tools import Workspace
 
+FORMATS: Mapping[str, Format] = {
+    "chat": CHAT_FORMAT,
+    "messages": MESSAGES_FORMAT,
+    "responses": RESPONSES_FORMAT,
+}
+LISTS = Path(__file__).parent / "data" / "tool_lists.jsonl"
+
 
 def main() -> None:
-    """Prints one line for each text that is added."""
+    """Prints one line for each text that is added, and one for each agent."""
     with tempfile.TemporaryDirectory() as folder:
         tools = Workspace(folder).schemas()
-    batching = Batching()
-    multis = multi_tools(find(read_tools(tools), batching), set(), mixed=True)
+    for name, text in added(tools).items():
+        print(f"{name:<30} {tokens(text):>4} tokens")
+    print(f"\n{'agent':<38} {'API':<10} {'its tools':>9} {'offer':>6}  offered")
+    for line in LISTS.read_text("utf-8").splitlines():
+        row = orjson.loads(line)
+        made = offer(row["tools"], FORMATS[row["api"]], Batching(tools=row.get("declared", {})))
+        cost = tokens(orjson.dumps(list(made.values())).decode()) if made else 0
+        names = ", ".join(made) or "nothing"
+        print(f"{row['agent']:<38} {row['api']:<10} {row['tokens']:>9,} {cost:>6}  {names}")
+
+
+def offer(tools: list[Any], api: Format, batching: Batching) -> dict[str, Any]:
+    """The definitions of the multi-tools that are offered beside some tools, by name."""
+    made = tool_set_of(api.tools(tools), batching)
     form = Form(instead=False, most=batching.max_items, stops=batching.on_failure == "stop")
-    offered = [definition(one) for one in definitions(multis, form)]
+    names = [multi.name for multi in made.multis]
+    return dict(zip(names, made.definitions(form, api), strict=True))
+
+
+def added(tools: list[Any]) -> dict[str, str]:
+    """Each text that is added for an agent that speaks chat completions, by what it is."""
+    made = offer(tools, CHAT_FORMAT, Batching())
     todo = {"type": "function", "function": {"name": "todo_write"}}
+    multis = tool_set_of(CHAT_FORMAT.tools(tools), Batching()).multis
     paths = ("src/app.py", "src/util.py")
     lapse = [Single(multis[0], path, {"path": path}, 0) for path in paths]
-    added = {"the offer, in every request": orjson.dumps(offered).decode()}
-    for ready in prepare(DEFAULT_DIRECTIVES, names_of(read_tools([*tools, todo]), multis)):
-        added[f"the reminder {ready.directive.id!r}"] = written(ready, lapse)
-    for name, text in added.items():
-        print(f"{name:<30} {len(load('o200k_base').encode_ordinary(text)):>4} tokens")
+    texts = {"the offer, in every request": orjson.dumps(list(made.values())).decode()}
+    for ready in prepare(DEFAULT_DIRECTIVES, names_of(CHAT_FORMAT.tools([*tools, todo]), multis)):
+        texts[f"the reminder {ready.directive.id!r}"] = written(ready, lapse)
+    return texts
+
+
+def tokens(text: str) -> int:
+    """Tokens of a text."""
+    return len(load("o200k_base").encode_ordinary(text))
 
 
 if __name__ == "__main__":

@@ -79,10 +79,13 @@ def count_of(value: object) -> int:
     return max(0, int(value)) if isinstance(value, (int, float)) and value == value else 0
 
 
-def call(call_id: object, name: object, arguments: object) -> chat.ToolCall:
+def call(
+    call_id: object, name: object, arguments: object, *, is_function: bool = True
+) -> chat.ToolCall:
     """A tool call; the arguments as text or parsed."""
     function = {"name": str(name), "arguments": arguments}
-    return {"id": str(call_id), "type": "function", "function": function}
+    kind = "function" if is_function else "custom"
+    return {"id": str(call_id), "type": kind, "function": function}
 
 
 def assistant(text: str, calls: list[chat.ToolCall]) -> chat.Message:

@@ -202,15 +202,16 @@ class _Recorder:
     def _made(self, raw: chat.ToolCall, said: Said) -> _Made:
         name, arguments = chat.name_of(raw), chat.arguments_of(raw)
         deed = deed_of(name, chat.function_of(raw).get("arguments"), self._tools)
+        as_text = said.as_text or raw.get("type") == "custom"
         return _Made(
             call_id=raw.get("id"),
             name=name,
             kind=deed.kind,
             path=deed.path,
-            own=deed.own and not said.as_text,
+            own=deed.own and not as_text,
             known_from=self._known_from(deed.path),
             argument_tokens=tokens_of(arguments),
-            as_text=said.as_text,
+            as_text=as_text,
         )
 
     def _take_result(self, said: Said) -> None:

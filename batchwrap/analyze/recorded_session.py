@@ -28,7 +28,8 @@ class RecordedCall:
             the conversation before; None if it stood nowhere.
         name: the tool's name.
         own: whether batchwrap finds the tool by itself; others have to be declared.
-        as_text: it is text that the agent reads, no tool call of the API: nothing for batchwrap.
+        as_text: it is text that the agent reads, or its input is: no function, so nothing for
+            batchwrap.
     """
 
     number: int

@@ -68,8 +68,8 @@ def _asked(totals: Totals) -> Iterator[str]:
     texts = sum(tool.as_text for tool in totals.tools.values())
     if texts:
         yield (
-            f"{texts:,} calls are text that the agent reads, no tool calls of the API: nothing"
-            " can be batched there."
+            f"{texts:,} calls are text that the agent reads, or custom calls whose input is text,"
+            " and no calls of functions: nothing can be batched there."
         )
 
 

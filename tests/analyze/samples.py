@@ -114,6 +114,81 @@ def request(turn: int, name: str = "") -> Json:
     return {"request": body, "response": completion(turn)}
 
 
+def items_of(turn: int) -> list[Json]:
+    """The items of a turn's answer."""
+    thought: Json = {"type": "reasoning", "id": f"rs_{turn}", "summary": []}
+    if turn == len(STEPS):
+        content = [{"type": "output_text", "text": DONE, "annotations": []}]
+        message = {"type": "message", "id": "msg_1", "role": "assistant", "content": content}
+        return [thought, message]
+    name, given, _ = STEPS[turn]
+    call = {"type": "function_call", "id": f"fc_{turn}", "call_id": f"call_{turn}", "name": name}
+    return [thought, {**call, "arguments": orjson.dumps(given).decode()}]
+
+
+def output_of(turn: int) -> Json:
+    """The result of a turn's call."""
+    top = {"type": "function_call_output", "call_id": f"call_{turn}"}
+    return {**top, "output": STEPS[turn][2]}
+
+
+def input_of(turn: int) -> list[Json]:
+    """The whole input of a turn's request."""
+    items: list[Json] = [{"role": "user", "content": PROMPT}]
+    for before in range(turn):
+        items += [*items_of(before), output_of(before)]
+    return items
+
+
+def response(turn: int) -> Json:
+    """The response to a turn's request."""
+    usage = {
+        "input_tokens": prompt_tokens(turn),
+        "input_tokens_details": {"cached_tokens": cached_tokens(turn)},
+        "output_tokens": 20,
+    }
+    top = {"id": f"resp_{turn}", "object": "response", "model": "swift"}
+    return {**top, "output": items_of(turn), "usage": usage}
+
+
+def responses() -> bytes:
+    """Requests to the Responses API that bring the whole input, and their responses."""
+    return lines(
+        *(
+            {"request": {"model": "swift", "input": input_of(turn)}, "response": response(turn)}
+            for turn in range(len(STEPS) + 1)
+        )
+    )
+
+
+def responses_continued() -> bytes:
+    """Requests that continue the last response by its id."""
+    bodies: list[Json] = [{"model": "swift", "input": PROMPT}]
+    bodies += [
+        {"previous_response_id": f"resp_{turn}", "input": [output_of(turn)]}
+        for turn in range(len(STEPS))
+    ]
+    return lines(*({"body": body, "response": response(turn)} for turn, body in enumerate(bodies)))
+
+
+def litellm_responses() -> bytes:
+    """Standard logging payloads of `litellm.responses`, which tells the usage in chat's words."""
+    return lines(
+        *(
+            {
+                "call_type": "aresponses",
+                "session_id": "",
+                "trace_id": f"trace-{turn}",
+                "model": "swift",
+                "prompt_tokens": prompt_tokens(turn),
+                "messages": input_of(turn),
+                "response": {**response(turn), "usage": chat_usage(turn)},
+            }
+            for turn in range(len(STEPS) + 1)
+        )
+    )
+
+
 def litellm() -> bytes:
     """Standard logging payloads."""
     return lines(
@@ -328,7 +403,10 @@ def skeleton() -> bytes:
 
 MEASURED: dict[str, Callable[[], bytes]] = {
     "requests": requests,
+    "responses": responses,
+    "responses_continued": responses_continued,
     "litellm": litellm,
+    "litellm_responses": litellm_responses,
     "otlp": otlp,
     "sdk_spans": sdk_spans,
     "claude_code": claude_code,
@@ -348,6 +426,9 @@ FORMATS = {
     "claude_code": "Claude Code",
     "codex": "Codex",
     "litellm": "litellm",
+    "litellm_responses": "litellm",
+    "responses": "Responses API",
+    "responses_continued": "Responses API",
     "opencode": "OpenCode",
     "otlp": "OpenTelemetry",
     "sdk_spans": "OpenTelemetry",

@@ -101,3 +101,37 @@ def test_many_conversations_at_once(turns: int) -> None:
     assert [len(found) for found in names] == [300] * turns
     # 256 are remembered, so the first of 300 are begun anew; none goes on under another's name.
     assert len(set.union(*names)) == 300 * turns
+
+
+def test_custom_calls(tmp_path: Path) -> None:
+    """A call whose input is a text is counted, and is said to be nothing that can be declared."""
+    patch = "*** Begin Patch\n*** Update File: a.py\n@@\n-1\n+2\n*** End Patch\n"
+    calls = [
+        {"type": "custom_tool_call", "call_id": f"c{n}", "name": "apply_patch", "input": patch}
+        for n in range(3)
+    ]
+    items: list[samples.Json] = [{"role": "user", "content": "Mend a.py."}]
+    records = []
+    for call in calls:
+        answer = {"output": [call], "usage": {"input_tokens": 9, "output_tokens": 1}}
+        records.append({"request": {"input": list(items)}, "response": answer})
+        output = {"type": "custom_tool_call_output", "call_id": call["call_id"], "output": "Done"}
+        items += [call, output]
+    report = report_of(tmp_path, *records)
+    assert report.totals.requests == 3
+    [tool] = report.totals.tools.values()
+    assert (tool.calls, tool.as_text, tool.safe, tool.upper) == (3, 3, 0, 0)
+
+
+def test_forks_of_a_response(tmp_path: Path) -> None:
+    """Two requests that continue the same response by its id belong to its session."""
+    first = {"request": {"input": "Hi."}, "response": {**samples.response(0), "id": "resp_a"}}
+    forks = [
+        {
+            "request": {"input": text, "previous_response_id": "resp_a"},
+            "response": {**samples.response(5), "id": f"resp_{text}"},
+        }
+        for text in ("b", "c")
+    ]
+    report = report_of(tmp_path, first, *forks)
+    assert (report.totals.sessions, report.totals.requests) == (1, 3)

@@ -13,6 +13,7 @@ from batchwrap.analyze.log_formats import (
     litellm_log,
     opencode,
     opentelemetry,
+    responses_log,
     skeleton,
     swe_agent,
 )
@@ -29,6 +30,7 @@ _READERS: Mapping[LogFormat, Reader] = {
     swe_agent: swe_agent.read,
     litellm_log: litellm_log.read,
     opentelemetry: opentelemetry.read,
+    responses_log: responses_log.read,
     chat_messages: chat_messages.read,
 }
 NAMES = (*(one.NAME for one in _READERS), skeleton.NAME)

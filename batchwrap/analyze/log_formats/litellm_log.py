@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from batchwrap.analyze.files import Record, Unreadable
 from batchwrap.analyze.log_formats.chat_messages import answer_of, usage_in
 from batchwrap.analyze.log_formats.requests import LoggedRequest, Stitcher
+from batchwrap.analyze.log_formats.response_items import messages_of
+from batchwrap.analyze.log_formats.responses_log import is_response
 from batchwrap.analyze.log_messages import Said, count_of, dict_of, dicts_in, text_of
 from batchwrap.core.limits.cost import Usage
 
@@ -40,13 +42,17 @@ def read(records: Iterator[Record], file: str) -> Iterator[Said]:
 
 
 def _request(payload: Record) -> LoggedRequest | None:
-    given = payload.get("messages")
+    given, response = payload.get("messages"), payload.get("response")
     messages = dicts_in(given.get("messages") if isinstance(given, dict) else given)
+    answer = answer_of(response)
+    if is_response(response):
+        messages = messages_of(given)
+        answer = next(iter(messages_of(dict_of(response)["output"])), None)
     if not messages or all(m.get("content") == "redacted-by-litellm" for m in messages):
         return None
     return LoggedRequest(
         messages=messages,
-        answer=answer_of(payload.get("response")),
+        answer=answer,
         name=text_of(payload.get("session_id")) or text_of(payload.get("trace_id")),
         model=text_of(payload.get("model")),
         tools=dict_of(payload, "model_parameters").get("tools"),

@@ -33,6 +33,8 @@ class LoggedRequest:
         model: the model.
         tools: its tools.
         usage: its tokens, if the log says so.
+        continues: the id of the answer that it continues, if it brings only what is new.
+        answer_id: the id by which its own answer can be continued.
     """
 
     messages: Sequence[chat.Message]
@@ -41,6 +43,8 @@ class LoggedRequest:
     model: str = ""
     tools: object = None
     usage: Usage | None = None
+    continues: str = ""
+    answer_id: str = ""
 
 
 class Stitcher:
@@ -54,15 +58,18 @@ class Stitcher:
     def __init__(self, source: str, file: str) -> None:
         self._source, self._file = source, file
         self._open: OrderedDict[bytes, str] = OrderedDict()
+        self._answered: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
         self._begun = 0
 
     def said(self, request: LoggedRequest) -> Iterator[Said]:
         """What is new with a request: messages, then its answer. Nothing for a repeated one."""
-        digests = list(_digests(request.messages))
+        before, continued = self._answered.get(request.continues, (b"", ""))
+        digests = list(_digests(request.messages, before))
         known = next((n for n in range(len(digests), 0, -1) if digests[n - 1] in self._open), 0)
         if known and known == len(digests):
             return
-        session = self._open.pop(digests[known - 1]) if known else self._begin(request.name)
+        found = self._open.pop(digests[known - 1]) if known else continued
+        session = found or self._begin(request.name)
         new = list(request.messages[known:])
         if known and new and new[0].get("role") == "assistant":
             new = new[1:]  # it was the last answer
@@ -72,8 +79,11 @@ class Stitcher:
             yield from self._say(session, request.answer, request, request.usage)
         if digests:
             self._open[digests[-1]] = session
-        if len(self._open) > _MOST_OPEN:
-            self._open.popitem(last=False)
+        if request.answer_id and digests:
+            self._answered[request.answer_id] = digests[-1], session
+        for kept in (self._open, self._answered):
+            if len(kept) > _MOST_OPEN:
+                kept.popitem(last=False)
 
     def _begin(self, name: str) -> str:
         self._begun += 1
@@ -99,9 +109,9 @@ class Stitcher:
             )
 
 
-def _digests(messages: Sequence[chat.Message]) -> Iterator[bytes]:
-    """A digest of the conversation up to each message."""
-    digest = b""
+def _digests(messages: Sequence[chat.Message], before: bytes) -> Iterator[bytes]:
+    """A digest of the conversation up to each message, behind what stands before them."""
+    digest = before
     for message in messages:
         written = orjson.dumps(message, option=orjson.OPT_SORT_KEYS)
         digest = blake2b(digest + written, digest_size=16).digest()

@@ -28,7 +28,7 @@ _ONE_TOOL = re.compile(
 )
 # How each description ends: a layer of ours behind another one knows by it what that offers.
 _LIMITS = ". Not for dependent calls. E.g. {"
-_NOTES = ("description", "title", "examples", "default", "$comment")
+_NOTES = ("description", "title", "examples", "default", "$comment", "$schema")
 _NESTED = ("items", "additionalProperties", "not", "if", "then", "else", "contains")
 _NESTED_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _NESTED_MAPS = ("properties", "$defs", "definitions", "patternProperties")

@@ -1,0 +1,70 @@
+"""Logs of requests to the Responses API, each with its response.
+
+A record has the request (under ``request`` or ``body``, or in itself) and the ``response``. A
+request whose input is whole begins with all that was said; one that continues a response by its
+id brings only what is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from batchwrap.analyze.files import Record
+from batchwrap.analyze.log_formats.requests import LoggedRequest, Stitcher
+from batchwrap.analyze.log_formats.response_items import messages_of, usage_of
+from batchwrap.analyze.log_messages import Said, dict_of, text_of
+
+NAME = "Responses API"
+
+
+def recognises(record: Record) -> bool:
+    """Whether a record is a request to this API with its response."""
+    return "input" in _request(record) and is_response(_response(record))
+
+
+def is_response(value: object) -> bool:
+    """Whether a value is a response of this API."""
+    return isinstance(dict_of(value).get("output"), list)
+
+
+def read(records: Iterator[Record], file: str) -> Iterator[Said]:
+    """The messages of a log."""
+    stitcher = Stitcher(NAME, file)
+    for record in records:
+        if recognises(record):
+            yield from stitcher.said(_logged(record))
+
+
+def _logged(record: Record) -> LoggedRequest:
+    request, response = _request(record), _response(record)
+    answer = messages_of(response["output"])
+    return LoggedRequest(
+        messages=messages_of(request["input"]),
+        answer=answer[0] if answer else None,
+        name=text_of(record.get("session_id")) or text_of(record.get("conversation_id")),
+        model=text_of(request.get("model")) or text_of(response.get("model")),
+        tools=functions_of(request.get("tools")),
+        usage=usage_of(dict_of(response, "usage")),
+        continues=text_of(request.get("previous_response_id")),
+        answer_id=text_of(response.get("id")),
+    )
+
+
+def functions_of(tools: object) -> object:
+    """The functions of a request, as chat completions list them; None: the log has no tools."""
+    if not isinstance(tools, list):
+        return None
+    functions = [one for one in tools if dict_of(one).get("type") == "function"]
+    return [
+        one if "function" in one else {"type": "function", "function": one} for one in functions
+    ]
+
+
+def _request(record: Record) -> Record:
+    inner = (dict_of(record, key) for key in ("request", "body"))
+    return next((one for one in inner if "input" in one), record)
+
+
+def _response(record: Record) -> Record:
+    response = dict_of(record, "response")
+    return dict_of(response, "body") or response  # the first as in files of batch APIs
