@@ -34,8 +34,8 @@ SDK_ITSELF := tests/adapters tests/lab tests/observe tests/transparency tests/te
 	tests/test_options.py README.md docs batchwrap/litellm.py
 SDK_TESTS := $(SDK_ITSELF) tests/cli/test_doctor.py tests/cli/test_live.py tests/cli/test_serve.py \
 	tests/demo tests/eval tests/serve/test_chat.py tests/testing tests/test_examples.py
-# In the environment that has litellm.
-WITH_LITELLM := $(SDK_ITSELF) tests/serve/test_litellm.py
+# Those that only the environment with litellm can run.
+LITELLM_TESTS := tests/serve/test_litellm.py
 WITHOUT_SDK := tests batchwrap $(SDK_TESTS:%=--ignore=%)
 
 .PHONY: demo soak docs docs-cli check test test-agents test-frameworks test-core test-fuzz test-once test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
@@ -65,7 +65,7 @@ test-openai3: $(MAIN)/.ready
 	$(MAIN)/bin/python -m pytest -q $(SDK_TESTS)
 
 test-openai2: $(LITELLM)/.ready
-	$(LITELLM)/bin/python -m pytest -q $(LITELLM_LEAKS) -m sdk $(WITH_LITELLM)
+	$(LITELLM)/bin/python -m pytest -q $(LITELLM_LEAKS) -m sdk $(SDK_ITSELF) $(LITELLM_TESTS)
 
 # Real agents from npm against the simulated provider; where there is no npm they are skipped.
 test-agents: $(MAIN)/.ready
@@ -130,7 +130,7 @@ coverage-openai3: $(MAIN)/.ready
 	$(MAIN)/bin/python -m coverage run -m pytest -q --hypothesis-profile=ci $(SDK_TESTS)
 
 coverage-openai2: $(LITELLM)/.ready
-	$(LITELLM)/bin/python -m coverage run -m pytest -q --hypothesis-profile=ci $(LITELLM_LEAKS) $(SDK_TESTS)
+	$(LITELLM)/bin/python -m coverage run -m pytest -q --hypothesis-profile=ci $(LITELLM_LEAKS) $(SDK_TESTS) $(LITELLM_TESTS)
 
 # The wheel is built from the sdist, and works in empty environments, with each extra alone.
 build: $(MAIN)/.ready

@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "tests").rglob("*.py"))
 # Environments of their own, a page for type checkers, and bodies that any SDK sends alike.
+LISTS = ("SDK_ITSELF", "SDK_TESTS", "LITELLM_TESTS")
 ONCE = ("frameworks", "fuzz", "proxy", "sdks", "typing")
 
 # Folders of tests that belong to no part of the package.
@@ -34,7 +35,7 @@ def imports(path: Path) -> frozenset[str]:
 def test_what_an_sdk_can_change() -> None:
     """A test that imports an SDK is one of those that run with each version of it."""
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ").splitlines()
-    lists = [line.split()[2:] for line in makefile if line.startswith(("SDK_ITSELF", "SDK_TESTS"))]
+    lists = [line.split()[2:] for line in makefile if line.startswith(LISTS)]
     places = [ROOT / place for listed in lists for place in listed if place != "$(SDK_ITSELF)"]
     assert all(place.exists() for place in places)
     with_sdk = [
