@@ -61,9 +61,10 @@ def analyze(
     """Tell from recorded sessions what batching would have saved.
 
     Reads chat completions as JSON or JSON lines (conversations, or requests with their answers),
-    the logs of Claude Code, Codex and litellm, exports of OpenCode, trajectories of SWE-agent,
-    and OpenTelemetry's GenAI spans; any of them gzipped. What a file holds is told by its
-    content. Nothing leaves this machine, and no text of a session is kept but names of files.
+    requests to the Responses API with their responses, the logs of Claude Code, Codex and litellm,
+    exports of OpenCode, trajectories of SWE-agent, and OpenTelemetry's GenAI spans; any of them
+    gzipped. What a file holds is told by its content. Nothing leaves this machine, and no text of a
+    session is kept but names of files.
 
     \b
     Examples:

@@ -12,11 +12,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from batchwrap.lab import Call, Entry, Lab, Reply, Script
+from batchwrap.lab.as_chat import as_chat
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "frameworks"
 FILES = {name: f"NAME = '{name}'\nSIZE = 1\n" for name in ("a.py", "b.py", "c.py")}
@@ -73,7 +74,7 @@ class Run:
         folder: where it worked.
         printed: what the example printed.
         stats: the numbers that it printed last.
-        chats: the requests for chat completions, in order.
+        chats: the requests for turns, in order, each in chat's form.
     """
 
     folder: Path
@@ -138,6 +139,8 @@ def run_example(name: str, folder: Path, model: Script, *options: str) -> Run:
                 "HOME": str(home),
                 "OPENAI_BASE_URL": lab.base_url,
                 "OPENAI_API_KEY": "k",
+                "ANTHROPIC_BASE_URL": lab.url,
+                "ANTHROPIC_API_KEY": "k",
                 "MODEL": "lab-model",
             },
             stdin=subprocess.DEVNULL,
@@ -147,7 +150,8 @@ def run_example(name: str, folder: Path, model: Script, *options: str) -> Run:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        return Run(folder, done.stdout, numbers(done.stdout), [e for e in lab.journal if e.is_chat])
+        turns = [replace(e, json=as_chat(e.json)) for e in lab.journal if e.is_turn]
+        return Run(folder, done.stdout, numbers(done.stdout), turns)
 
 
 def numbers(printed: str) -> dict[str, int]:

@@ -13,7 +13,9 @@ PLAIN_AND_STREAM = pytest.mark.parametrize("options", [(), ("--stream",)], ids=[
 
 
 @PLAIN_AND_STREAM
-@pytest.mark.parametrize("name", ["pydantic_ai", "openai_agents", "langchain", "autogen"])
+@pytest.mark.parametrize(
+    "name", ["pydantic_ai", "openai_agents", "langchain", "autogen", "anthropic"]
+)
 def test_agent(name: str, options: tuple[str, ...], tmp_path: Path) -> None:
     """The framework runs its single tools; the model sees its multi-calls and their results."""
     run = run_example(f"with_{name}.py", tmp_path, Tools().model(), *options)
