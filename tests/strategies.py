@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -217,6 +218,69 @@ _any_tools = st.lists(
 )
 # Lists of calls, of one tool or of several, that a model may want to make at once.
 batches = _one_tool | _any_tools
+
+
+@dataclass(frozen=True)
+class Step:
+    """One turn of the model, and what an agent makes of it.
+
+    Attributes:
+        message: what the model says.
+        means: the calls that it stands for.
+        pieces: the arguments of each call as they are streamed; None: the answer comes whole.
+        cut: the share of a stream behind which it breaks off; None: it does not.
+        takes: whether the agent runs and keeps all calls that it gets, or the first.
+        fails: which of the calls that it runs in this turn fail, by their number.
+        denies: whether it is a person that lets them fail.
+        retries: whether each of its requests is sent twice.
+        forgets: when what is remembered is lost: in the middle of the turn, or behind it.
+        then: what stands behind the results: a person's message, or a note of the agent's.
+    """
+
+    message: dict[str, Any]
+    means: list[tuple[str, Any]]
+    pieces: list[list[str]] | None
+    cut: float | None
+    takes: Literal["all", "first"]
+    fails: frozenset[int]
+    denies: bool
+    retries: bool
+    forgets: Literal["", "amid", "behind"]
+    then: Literal["", "person", "note"]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all that the model has called must have been run."""
+        has_multi = any(one["function"]["name"] in MULTIS for one in self.message["tool_calls"])
+        kept = self.takes == "all" or has_multi  # else it is the agent's own business
+        return kept and self.cut is None and not self.fails and self.forgets != "amid"
+
+
+MULTIS = ("multi_read", "multi_edit", "batch")
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> Step:
+    """A turn, mostly of an agent that does nothing odd."""
+    message, means = draw(turns())
+    pieces = None
+    if draw(st.booleans()):
+        pieces = [draw(cuts(one["function"]["arguments"])) for one in message["tool_calls"]]
+    return Step(
+        message,
+        means,
+        pieces,
+        cut=draw(st.none() | st.none() | st.floats(0, 1)) if pieces else None,
+        takes=draw(st.sampled_from(["all", "all", "first"])),
+        fails=draw(st.just(frozenset()) | st.frozensets(st.integers(0, 9), max_size=3)),
+        denies=draw(st.booleans()),
+        retries=draw(st.booleans()),
+        forgets=draw(st.sampled_from(["", "", "", "amid", "behind"])),
+        then=draw(st.sampled_from(["", "", "person", "note"])),
+    )
+
+
+sessions = st.lists(steps(), min_size=1, max_size=4)
 
 
 def is_thorough() -> bool:

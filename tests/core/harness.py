@@ -15,7 +15,6 @@ from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.exchange.passthrough import NoSalvage
 from batchwrap.core.exchange.translator import Translator
 from batchwrap.core.exchange_metrics import ExchangeMetrics
-from batchwrap.core.formats.chat import piece_alone
 from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import Look, ToolSpec
@@ -24,6 +23,7 @@ from batchwrap.core.provider import UNKNOWN, Provider
 from batchwrap.directives import Mode
 from batchwrap.options import Options, Repair
 from batchwrap.providers import rules_named
+from tests.core.apis import CHAT, Api
 
 
 def context_of(options: Options | None = None, **given: Any) -> Context:
@@ -52,12 +52,15 @@ def entries(messages: list[dict[str, Any]]) -> list[Entry]:
 class Bench:
     """Makes translators that share one memory, with nonces that count up."""
 
-    def __init__(self, options: Options | None = None, provider: Provider = UNKNOWN) -> None:
+    def __init__(
+        self, options: Options | None = None, provider: Provider = UNKNOWN, api: Api = CHAT
+    ) -> None:
         options = options or Options()
         if options.repair == Repair():  # of requests, that is tested on its own
             options = replace(options, repair=Repair(request=False))
         self.options = options
         self.provider = provider
+        self.api = api
         self.memory = Memory()
         self.metrics = ExchangeMetrics()
         self.now_s = 0.0
@@ -66,7 +69,7 @@ class Bench:
         self._numbers = itertools.count()
 
     def translator(self, body: dict[str, Any]) -> Translator:
-        """A translator for one exchange."""
+        """A translator for one exchange, with a request in the form of the API."""
         named = self.options.repair.provider if self.options.repair is not None else None
         context = Context(
             options=self.options,
@@ -80,17 +83,55 @@ class Bench:
             mode=self.mode,
             clock=lambda: self.now_s,
         )
-        return Translator(context, body, CHAT_FORMAT)
+        return Translator(context, body, self.api.format)
+
+    def wire(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What goes out for a request, in the form of the API; valid wherever the agent's was."""
+        own = self.api.form.request(body)
+        sent = self.translator(own).request()
+        assert sent is None or self.api.is_valid(sent) or not self.api.is_valid(own)
+        return own if sent is None else sent
 
     def request(self, body: dict[str, Any]) -> dict[str, Any] | None:
         """The request in the provider view; None if it stays as it is."""
-        return self.translator(body).request()
+        own = self.api.form.request(body)
+        sent = self.translator(own).request()
+        return None if sent is None else self.api.form.as_chat(sent)
+
+    def sent(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        """The conversation as the provider gets it."""
+        messages: list[dict[str, Any]] = self.api.form.as_chat(self.wire(body))["messages"]
+        return messages
+
+    def asked(self, body: dict[str, Any]) -> Translator:
+        """A translator whose request was sent."""
+        translator = self.translator(self.api.form.request(body))
+        translator.request()
+        return translator
 
     def ask(self, body: dict[str, Any], completion: dict[str, Any]) -> dict[str, Any]:
         """The completion in the agent view, for a request and the provider's answer."""
-        translator = self.translator(body)
-        translator.request()
-        return translator.response(completion) or completion
+        return self.asked(body).response(completion) or completion
+
+    def say(
+        self,
+        body: dict[str, Any],
+        message: dict[str, Any],
+        pieces: list[list[str]] | None = None,
+    ) -> dict[str, Any]:
+        """The message that the agent gets where the model says one, whole or streamed."""
+        if pieces is None:
+            return self.api.form.message(self.ask(body, self.api.answer(message)))
+        return self.api.gather(self.ask_streamed(body, self.api.events(message, pieces)))
+
+    def local(self, body: dict[str, Any], *, stream: bool = False) -> dict[str, Any] | None:
+        """The message that the agent gets without a round trip, if it gets one."""
+        local = self.translator(self.api.form.request(body)).local_answer()
+        if local is None:
+            return None
+        if stream:
+            return self.api.gather(local.chunks(with_usage=False))
+        return self.api.form.message(local.completion())
 
     def ask_streamed(
         self,
@@ -108,9 +149,8 @@ class Bench:
             marked: whether the stream ended with its end mark.
             fast: whether pieces of texts may take the fast path.
         """
-        translator = self.translator(body)
-        translator.request()
-        path = FastPath(piece_alone, translator.route_of, NoSalvage())
+        translator = self.asked(body)
+        path = FastPath(self.api.format.piece_alone, translator.route_of, NoSalvage())
         out = []
         for chunk in chunks:
             write = path.take(chunk) if fast else Look.CLOSER
@@ -141,27 +181,16 @@ class Bench:
             style: ``"parallel"``: runs all calls that it gets; ``"first"``: runs the first of
                 them, and keeps only that one in its history.
         """
-        if pieces is None:
-            seen = self.ask(body, completion(message))["choices"][0]["message"]
-        else:
-            seen = gather(self.ask_streamed(body, fragments(message, pieces)))
-            del seen["finish_reason"]
-            seen["content"] = message.get("content")
+        seen: dict[str, Any] | None = self.say(body, message, pieces)
         history = list(body["messages"])
-        while True:
-            if style == "first":
+        while seen is not None:
+            if style == "first" and "tool_calls" in seen:
                 seen = {**seen, "tool_calls": seen["tool_calls"][:1]}
             texts = {made["id"]: results(made) for made in seen.get("tool_calls") or ()}
             history += answer(seen, texts)
             assert len(history) < 10_000, "what is handed out comes again and again"
-            local = self.translator({**body, "messages": history}).local_answer()
-            if local is None:
-                return history
-            if pieces is None:
-                seen = local.completion()["choices"][0]["message"]
-            else:
-                seen = gather(local.chunks(with_usage=False))
-                del seen["finish_reason"]
+            seen = self.local({**body, "messages": history}, stream=pieces is not None)
+        return history
 
 
 def fragments(message: dict[str, Any], pieces: list[list[str]]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tests.core.harness import answer, call
-from tests.strategies import EDIT_FILE, GREP, READ_FILE
+from tests.strategies import EDIT_FILE, GREP, MULTIS, READ_FILE
 
 TOOLS = [READ_FILE, EDIT_FILE, GREP]
 READ_REQUEST: dict[str, Any] = {
@@ -25,8 +25,16 @@ def edit(path: str, new: str) -> dict[str, Any]:
 
 def has_multi(message: dict[str, Any]) -> bool:
     """Whether any of the model's calls is a multi-call."""
-    multis = ("multi_read", "multi_edit", "batch")
-    return any(made["function"]["name"] in multis for made in message["tool_calls"])
+    return any(made["function"]["name"] in MULTIS for made in message["tool_calls"])
+
+
+def touches(one: tuple[str, Any], other: tuple[str, Any]) -> bool:
+    """Whether two calls surely conflict, by the plainest reading."""
+    if "edit_file" not in (one[0], other[0]):
+        return False
+    if "grep" in (one[0], other[0]):
+        return True
+    return bool(one[1]["path"].removeprefix("./") == other[1]["path"].removeprefix("./"))
 
 
 def key(made: tuple[str, Any]) -> str:

@@ -312,9 +312,11 @@ class Translator:
             marked: whether it ended with its end mark; None where that cannot be seen.
         """
         out = self._each_seen(self.repair.end(marked=marked))
-        if not self.repair.is_over:
-            out += self._broken_off(marked=marked) or self._left(chunk)
-        return out
+        if self.repair.is_over:
+            return out
+        # Without an end mark, what ends an answer is one of its events.
+        is_cut = marked is False or self._form.end_mark is None
+        return [*out, *(self._broken_off(marked=marked) or self._left(chunk, is_cut=is_cut))]
 
     def _broken_off(self, *, marked: bool | None) -> list[Body]:
         """The error of a stream that ends before its answer, where only the format can tell."""
@@ -329,12 +331,15 @@ class Translator:
             self.repair.is_over = True
         return events
 
-    def _left(self, chunk: Body | None) -> list[Body]:
-        """The calls of choices that were not finished."""
-        left = [(index, reader.finish()) for index, reader in self._readers.items()]
+    def _left(self, chunk: Body | None, *, is_cut: bool) -> list[Body]:
+        """The calls of choices that were not finished; of one that was cut off nothing comes."""
+        over = {index: reader for index, reader in self._readers.items() if reader.is_over}
+        ended = over if is_cut else self._readers
+        left = [(index, reader.finish()) for index, reader in ended.items()]
         if left:
             self._consider_asking(Delta())
-        self.commit()
+        for index in self._readers:
+            self._commit(index, is_over=index in ended)
         self._judge()
         return self._stream.left(chunk, left)
 
@@ -348,8 +353,8 @@ class Translator:
 
     def commit(self) -> None:
         """Remember all turns as far as they have been handed out."""
-        for index in self._readers:
-            self._commit(index, is_over=True)
+        for index, reader in self._readers.items():
+            self._commit(index, is_over=reader.is_over)
 
     def _commit(self, index: Any, *, is_over: bool) -> None:
         """Remember a turn as far as it has been handed out, for folding and for what waits.
@@ -360,6 +365,7 @@ class Translator:
         turn, memory = self._readers[index].turn, self._context.memory
         if not self._understood:
             return  # no later request can be told to go on with it
+        turn.is_over = is_over
         if not turn.nonce and not (is_over and turn.calls):
             return
         whole = self._prefixes.before(len(self._asked.entries))

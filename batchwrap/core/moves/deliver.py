@@ -78,7 +78,11 @@ def next_calls(
     answered = [placed for placed in turn.calls if placed.call_id in results]
     due = _due(turn, results, failed, go_on=go_on)
     done = results.keys() | _cut_off(turn, results)
-    waiting = [placed for placed in due if placed.call_id not in done]
+    waiting = [
+        placed
+        for placed in due
+        if placed.call_id not in done and (turn.is_over or placed.written.is_complete)
+    ]
     if not waiting or not answered:
         return None
     reached = max(placed.wave for placed in answered)

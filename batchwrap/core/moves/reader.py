@@ -24,6 +24,9 @@ class ChoiceReader:
         gatherer: merges calls for the agent's own multi-tools; None switches it off.
         expander: takes multi-calls apart.
         ahead: the reads to add to a turn of a single read.
+
+    Attributes:
+        is_over: whether its end has come.
     """
 
     def __init__(
@@ -35,7 +38,7 @@ class ChoiceReader:
         self._gatherer = gatherer
         self._expander = expander
         self._ahead = ahead
-        self._is_whole = False
+        self.is_over = False
         self._let_go: list[Fragment] = []
 
     @property
@@ -87,9 +90,9 @@ class ChoiceReader:
 
     def _reads(self) -> list[Fragment]:
         """The calls of the reads that are added, once."""
-        if self._is_whole:
+        if self.is_over:
             return []
-        self._is_whole = True
+        self.is_over = True
         return self._expander.add_reads(self._ahead(self._expander.turn))
 
     def _fragments(self, given: Sequence[Fragment]) -> list[Fragment]:

@@ -85,6 +85,7 @@ class Turn:
         head: id, model and the like of the answer that it came with.
         usage: what that answer reported.
         room: tokens that were left in the context; None: nobody knew.
+        is_over: whether the message has come to its end; else it is cut off, as far as is known.
     """
 
     said: list[Written] = field(default_factory=list)
@@ -99,6 +100,7 @@ class Turn:
     head: Mapping[str, Any] = field(default_factory=dict)
     usage: Any = None
     room: int | None = None
+    is_over: bool = False
 
     @property
     def malformed(self) -> bool:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.recent import Recent
 from batchwrap.options import Batching, Options, Reminders
+from tests.core.apis import Api, each_api
 from tests.core.harness import Bench, call
 from tests.core.samples import READ_REQUEST, singles
 from tests.strategies import examples, turns
@@ -34,12 +35,13 @@ def requests(
     return made
 
 
+@each_api
 @pytest.mark.parametrize("coalesce", ["never", "always"])
 @examples(quick=8)
 @given(st.lists(turns(), max_size=6), st.data())
-def test_the_same_as_anew(coalesce: str, spoken: Any, data: st.DataObject) -> None:
+def test_the_same_as_anew(api: Api, coalesce: str, spoken: Any, data: st.DataObject) -> None:
     """A request comes out the same whether its beginning is settled or not."""
-    bench = Bench(OPTIONS[coalesce])
+    bench = Bench(OPTIONS[coalesce], api=api)
     says = data.draw(st.lists(st.booleans(), min_size=len(spoken), max_size=len(spoken)))
     for body in requests(bench, spoken, says):
         settled = bench.request(copy.deepcopy(body))
@@ -47,17 +49,17 @@ def test_the_same_as_anew(coalesce: str, spoken: Any, data: st.DataObject) -> No
         assert bench.request(copy.deepcopy(body)) == settled
 
 
+@each_api
 @given(st.lists(turns(), max_size=6), st.data())
-def test_the_prefix_stays(spoken: Any, data: st.DataObject) -> None:
+def test_the_prefix_stays(api: Api, spoken: Any, data: st.DataObject) -> None:
     """With the history left alone, request k + 1 starts with request k, reminders included."""
-    bench = Bench(OPTIONS["never"])
+    bench = Bench(OPTIONS["never"], api=api)
     says = data.draw(st.lists(st.booleans(), min_size=len(spoken), max_size=len(spoken)))
     before: Messages = []
     for body in requests(bench, spoken, says):
-        sent = bench.request(body)
-        assert sent is not None
-        assert sent["messages"][: len(before)] == before
-        before = sent["messages"]
+        sent = api.format.items(bench.wire(body))
+        assert sent[: len(before)] == before
+        before = sent
 
 
 def test_settled_messages_are_the_same_objects() -> None:

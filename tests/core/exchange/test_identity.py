@@ -13,6 +13,7 @@ from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.results import CUT_OFF
 from batchwrap.options import Batching, Options, Reminders
+from tests.core.apis import CHAT, MESSAGES, Api, each_api
 from tests.core.harness import Bench, answer, call, completion, ran
 from tests.core.samples import EDIT_REQUEST, EDIT_USER, edit, has_multi, key
 from tests.strategies import examples, turns
@@ -49,13 +50,13 @@ class Agent:
 
     def take(self, message: Message) -> None:
         """Run all calls of an answer."""
-        calls = [{**one, "id": self.shorten(one["id"])} for one in message["tool_calls"]]
+        calls = [{**one, "id": self.shorten(one["id"])} for one in message.get("tool_calls") or ()]
         results = {one["id"]: f"<{one['function']['arguments']}>" for one in calls}
         self.messages = [*self.messages, *answer({**message, "tool_calls": calls}, results)]
 
     def turn(self, message: Message) -> None:
         """One answer of the provider, waves included."""
-        self.take(self.bench.ask(self.body(), completion(message))["choices"][0]["message"])
+        self.take(self.bench.say(self.body(), message))
         for _ in range(100):
             local = self.local()
             if local is None:
@@ -65,13 +66,11 @@ class Agent:
 
     def local(self) -> Message | None:
         """The local answer to the next request, if there is one."""
-        local = self.bench.translator(self.body()).local_answer()
-        return local.completion()["choices"][0]["message"] if local else None
+        return self.bench.local(self.body())
 
     def sent(self) -> list[Message]:
         """What the provider gets."""
-        body = self.body()
-        return list((self.bench.request(body) or body)["messages"])
+        return self.bench.sent(self.body())
 
 
 def says(*calls: Message) -> Message:
@@ -83,20 +82,22 @@ def told(messages: list[Message]) -> str:
     return "\n".join(str(m["content"]) for m in messages if m["role"] == "tool")
 
 
+@each_api
 @pytest.mark.parametrize("way", SHORTENED)
 @examples(quick=12)
 @given(turn=turns())
-def test_ids_that_agents_shorten(way: str, turn: tuple[Message, list[Any]]) -> None:
+def test_ids_that_agents_shorten(api: Api, way: str, turn: tuple[Message, list[Any]]) -> None:
     """Every call runs once, and the model sees its own message again, whatever is left of ids."""
     message, means = turn
     names = {SHORTENED[way](made["id"]) for made in message["tool_calls"]}
     assume(has_multi(message) and len(names) == len(message["tool_calls"]))
-    agent = Agent(Bench(PLAIN), SHORTENED[way])
+    agent = Agent(Bench(PLAIN, api=api), SHORTENED[way])
     agent.turn(message)
     assert sorted(map(key, ran(agent.messages))) == sorted(map(key, means))
     sent = agent.sent()
     made = [one for m in sent for one in m.get("tool_calls") or ()]
-    assert [one["function"] for one in made] == [one["function"] for one in message["tool_calls"]]
+    said = api.written(message)["tool_calls"]
+    assert [one["function"] for one in made] == [one["function"] for one in said]
     assert len(sent) == 2 + len(made)
     assert "not run" not in told(sent)
 
@@ -119,38 +120,42 @@ def test_long_ids_that_agents_cut(cut: int) -> None:
     assert [one["function"] for one in sent] == [one["function"] for one in made]
 
 
+@each_api
 @given(turns(), st.data())
 def test_what_stands_in_the_history_counts(
-    turn: tuple[Message, list[Any]], data: st.DataObject
+    api: Api, turn: tuple[Message, list[Any]], data: st.DataObject
 ) -> None:
     """Arguments that a person or the agent has changed reach the model as they are now."""
     message, _ = turn
     assume(has_multi(message))
-    agent = Agent(Bench(PLAIN))
+    agent = Agent(Bench(PLAIN, api=api))
     agent.turn(message)
     calls = [one for m in agent.messages for one in m.get("tool_calls") or ()]
     changed = data.draw(st.sampled_from(calls))
     given_now = {**json.loads(changed["function"]["arguments"]), "note": "a person was here"}
     changed["function"]["arguments"] = json.dumps(given_now)
-    known, fresh = agent.sent(), Agent(Bench(PLAIN))
+    known, fresh = agent.sent(), Agent(Bench(PLAIN, api=api))
     fresh.messages = agent.messages
     for sent in (known, fresh.sent()):
         assert json.dumps(sent).count("a person was here") >= 1
         assert "not run" not in told(sent)
 
 
+@each_api
 @given(turns(), st.data())
 def test_results_by_id_whatever_stands_between(
-    turn: tuple[Message, list[Any]], data: st.DataObject
+    api: Api, turn: tuple[Message, list[Any]], data: st.DataObject
 ) -> None:
     """Pictures, messages and notes between results cost none of them, and stay in order."""
     message, _ = turn
     assume(has_multi(message))
-    agent = Agent(Bench(PLAIN))
+    agent = Agent(Bench(PLAIN, api=api))
     agent.turn(message)
     first, *rest = agent.messages[1:]
-    mixed, others = [], list[Message]()
+    mixed, others = [first], list[Message]()
     for one in rest:
+        # All results of a turn stand at the beginning of one message of this API.
+        is_free = api is not MESSAGES or one["role"] != "tool"
         for kind in data.draw(st.lists(st.sampled_from(["user", "system", "empty", "picture"]))):
             text = f"note {len(others)}"
             image = [{"type": "image_url", "image_url": {"url": text}}]
@@ -159,28 +164,33 @@ def test_results_by_id_whatever_stands_between(
                 other = {"role": "assistant", "content": ""}
             elif kind == "picture":
                 other = {"role": "user", "content": image}
-            others.append(other)
-            mixed.append(other)
+            if is_free and mixed[-1] is not first and (kind != "empty" or api is not MESSAGES):
+                others.append(other)
+                mixed.append(other)
         mixed.append(one)
-    agent.messages = [EDIT_USER, first, *mixed]
-    for bench in (agent.bench, Bench(PLAIN)):
+    agent.messages = [EDIT_USER, *mixed]
+    for bench in (agent.bench, Bench(PLAIN, api=api)):
         agent.bench = bench
         sent = agent.sent()
         results = [one for one in agent.messages if one["role"] == "tool"]
         whole = told(sent)
         assert all(whole.count(one["content"]) >= 1 for one in results)
         assert "no result" not in whole
-        assert [m for m in sent if m in others] == others
+        notes = json.dumps([m for m in sent if m["role"] in ("user", "system")])
+        assert re.findall(r"note \d+", notes) == re.findall(r"note \d+", json.dumps(others))
+        if api is CHAT:
+            assert [m for m in sent if m in others] == others
         pairs = [i for m in sent for i in [one["id"] for one in m.get("tool_calls") or ()]]
         assert [m["tool_call_id"] for m in sent if m["role"] == "tool"] == pairs
 
 
+@each_api
 @given(turns(), st.data())
-def test_a_window(turn: tuple[Message, list[Any]], data: st.DataObject) -> None:
+def test_a_window(api: Api, turn: tuple[Message, list[Any]], data: st.DataObject) -> None:
     """What a window has cut off is said to be cut off, in the same process and in another."""
     message, _ = turn
     assume(has_multi(message))
-    agent = Agent(Bench(PLAIN))
+    agent = Agent(Bench(PLAIN, api=api))
     agent.turn(message)
     starts = [n for n, one in enumerate(agent.messages) if one["role"] == "assistant"]
     assume(len(starts) > 1)
@@ -307,34 +317,33 @@ def text_of(message: Message) -> str:
     return content or ""
 
 
+@each_api
 @pytest.mark.parametrize("change", CHANGES)
 @examples(quick=8)
 @given(spoken=st.lists(turns(), min_size=1, max_size=4))
-def test_benign_changes_cancel_nothing(change: str, spoken: list[tuple[Message, Any]]) -> None:
+def test_benign_changes_cancel_nothing(
+    api: Api, change: str, spoken: list[tuple[Message, Any]]
+) -> None:
     """What waits still comes, and the text of the prompt's beginning stays as it was."""
-    bench, history, before = Bench(NEVER), [EDIT_USER], list[str]()
+    bench, history, before = Bench(NEVER, api=api), [EDIT_USER], list[str]()
     number = 0
     for message, means in spoken:
         asked = CHANGES[change]({**EDIT_REQUEST, "messages": history}, number)
-        translator = bench.translator(asked)
-        sent = [text_of(m) for m in (translator.request() or asked)["messages"]]
+        sent = [text_of(m) for m in bench.sent(asked)]
         if change not in ("a clock", "a note behind"):
             assert sent[: len(before)] == before
             before = sent
-        made = translator.response(completion(message)) or completion(message)
+        answered: Message | None = bench.say(asked, message)
         ran_before = len(ran(history))
-        answered = made["choices"][0]["message"]
-        while True:
+        while answered is not None:
             history = [*history, *answer(answered)]
             number += 1
             asked = CHANGES[change]({**EDIT_REQUEST, "messages": history}, number)
-            local = bench.translator(asked).local_answer()
-            if local is None:
-                break
-            answered = local.completion()["choices"][0]["message"]
+            answered = bench.local(asked)
         assert len(ran(history)) - ran_before == len(means)
 
 
+@each_api
 @pytest.mark.parametrize(
     "change",
     [
@@ -344,26 +353,25 @@ def test_benign_changes_cancel_nothing(change: str, spoken: list[tuple[Message, 
         {"tool_choice": {"type": "function", "function": {"name": "grep"}}},
     ],
 )
-def test_other_changes_cancel(change: dict[str, Any]) -> None:
+def test_other_changes_cancel(api: Api, change: dict[str, Any]) -> None:
     """Another model, a tool that is gone, or a choice that is new: another matter."""
-    agent = Agent(Bench(PLAIN))
-    seen = agent.bench.ask(agent.body(), completion(says(call("c", "multi_edit", EDITS))))
-    agent.take(seen["choices"][0]["message"])
-    assert agent.bench.translator({**agent.body(), **change}).local_answer() is None
+    agent = Agent(Bench(PLAIN, api=api))
+    agent.take(agent.bench.say(agent.body(), says(call("c", "multi_edit", EDITS))))
+    assert agent.bench.local({**agent.body(), **change}) is None
     assert agent.local() is not None
 
 
+@each_api
 @given(turns(), turns(), st.data())
 def test_two_users_of_one_client(
-    one: tuple[Message, list[Any]], other: tuple[Message, list[Any]], data: st.DataObject
+    api: Api, one: tuple[Message, list[Any]], other: tuple[Message, list[Any]], data: st.DataObject
 ) -> None:
     """Where ids are repeated and prompts are the same, each gets its own calls, and no other."""
-    bench = Bench(PLAIN)
+    bench = Bench(PLAIN, api=api)
     users = [Agent(bench), Agent(bench)]
     for agent, (message, _) in zip(users, (one, other), strict=True):
         renumbered = [{**c, "id": f"call_{n}"} for n, c in enumerate(message["tool_calls"])]
-        seen = bench.ask(agent.body(), completion({**message, "tool_calls": renumbered}))
-        agent.take(seen["choices"][0]["message"])
+        agent.take(bench.say(agent.body(), {**message, "tool_calls": renumbered}))
     # Histories that are equal to the byte cannot be told apart: then nothing more is handed out.
     began = [agent.messages[1]["tool_calls"][0] for agent in users]
     begin_alike = began[0] == began[1]
@@ -381,27 +389,27 @@ def test_two_users_of_one_client(
             assert mine == sorted(map(key, means))
 
 
+@each_api
 @pytest.mark.parametrize("key_of", ["alice", "bob"])
-def test_another_account(key_of: str) -> None:
+def test_another_account(api: Api, key_of: str) -> None:
     """The whole history of somebody else opens nothing: not what waits, not what was written."""
-    bench, memory = Bench(PLAIN), Memory()
+    bench, memory = Bench(PLAIN, api=api), Memory()
     bench.memory = memory.of("alice")
     agent = Agent(bench)
     secret = {"files": [edit("a.py", "1"), edit("a.py", "SECRET")], "x": "SECRET"}
-    seen = bench.ask(agent.body(), completion(says(call("c", "multi_edit", secret))))
-    agent.take(seen["choices"][0]["message"])
+    agent.take(bench.say(agent.body(), says(call("c", "multi_edit", secret))))
     bench.memory = memory.of(key_of)
     assert (agent.local() is None) is (key_of == "bob")
     assert ("SECRET" in json.dumps(agent.sent())) is (key_of == "alice")
 
 
-def test_a_forged_id_opens_nothing() -> None:
+@each_api
+def test_a_forged_id_opens_nothing(api: Api) -> None:
     """A call with somebody's id and other arguments, or in another conversation, gets nothing."""
-    bench = Bench(PLAIN)
+    bench = Bench(PLAIN, api=api)
     alice = Agent(bench)
     secret = {"files": [edit("a.py", "1"), edit("a.py", "SECRET")]}
-    seen = bench.ask(alice.body(), completion(says(call("c", "multi_edit", secret))))
-    alice.take(seen["choices"][0]["message"])
+    alice.take(bench.say(alice.body(), says(call("c", "multi_edit", secret))))
     [derived] = alice.messages[1]["tool_calls"]
     mallory = Agent(bench)
     guesses = [
@@ -414,7 +422,8 @@ def test_a_forged_id_opens_nothing() -> None:
         assert "SECRET" not in json.dumps(mallory.sent())
 
 
-def test_forged_calls_lose_no_result() -> None:
+@each_api
+def test_forged_calls_lose_no_result(api: Api) -> None:
     """Ids that nobody made: every result still reaches the model."""
     for first, second in (
         (ids.DerivedId("aB3d", 0, 1, "R", "c"), ids.DerivedId("aB3d", 1, 2, "R", "c")),
@@ -422,7 +431,7 @@ def test_forged_calls_lose_no_result() -> None:
         (ids.DerivedId("aB3d", 0, 0, "z", "c"), ids.DerivedId("aB3d", 1, 0, "z", "c")),
     ):
         calls = [call(ids.encode(one), "read_file", {"path": "a"}) for one in (first, second)]
-        agent = Agent(Bench(PLAIN))
+        agent = Agent(Bench(PLAIN, api=api))
         agent.messages = [EDIT_USER, *answer(says(*calls))]
         assert all(f"text of {n}" in told(agent.sent()) for n in (0, 1))
 

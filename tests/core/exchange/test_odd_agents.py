@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from batchwrap.core.moves import ids
 from batchwrap.options import Batching, Options
-from tests.core.harness import Bench, completion, fragments, gather
+from tests.core.apis import Api, each_api
+from tests.core.harness import Bench
 from tests.core.samples import READ_REQUEST
 from tests.strategies import cuts, turns
 
@@ -29,39 +30,37 @@ def answers(draw: st.DrawFn, calls: Messages) -> Messages:
 def handed_out(bench: Bench, message: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
     """The message in the agent view, plain or from a stream that is cut anywhere."""
     if data.draw(st.booleans()):
-        seen: dict[str, Any] = bench.ask(READ_REQUEST, completion(message))["choices"][0]["message"]
-        return seen
+        return bench.say(READ_REQUEST, message)
     pieces = [data.draw(cuts(made["function"]["arguments"])) for made in message["tool_calls"]]
-    seen = gather(bench.ask_streamed(READ_REQUEST, fragments(message, pieces)))
-    del seen["finish_reason"]
-    return {"role": "assistant", **seen}
+    return bench.say(READ_REQUEST, message, pieces)
 
 
+@each_api
 @given(turns(), st.data())
-def test_any_answers(turn: tuple[dict[str, Any], Any], data: st.DataObject) -> None:
+def test_any_answers(api: Api, turn: tuple[dict[str, Any], Any], data: st.DataObject) -> None:
     """Each text that the agent gives reaches the model once, and each call of ours is answered.
 
     The model sees the ids of its own only, unless nothing of a turn was answered. What comes
     next locally are calls of the turn that were not answered, each once.
     """
     message, _ = turn
-    bench = Bench(OPTIONS)
+    bench = Bench(OPTIONS, api=api)
     seen = handed_out(bench, message, data)
     calls = seen.get("tool_calls") or []
     said = data.draw(answers(calls))
     body = {**READ_REQUEST, "messages": [*READ_REQUEST["messages"], seen, *said]}
 
-    local = bench.translator(body).local_answer()
+    local = bench.local(body)
     answered = {one["tool_call_id"] for one in said}
     if local is not None:
-        fresh = [made.call_id for made in local.calls]
+        fresh = [made["id"] for made in local["tool_calls"]]
         assert fresh
         assert len(set(fresh)) == len(fresh)
         assert answered.isdisjoint(fresh)
 
     if data.draw(st.booleans()):
-        bench = Bench(OPTIONS)  # another process
-    sent = (bench.request(body) or body)["messages"]
+        bench = Bench(OPTIONS, api=api)  # another process
+    sent = bench.sent(body)
     texts = json.dumps(sent)
     # Of two results for one item the first counts, and a later one is appended.
     assert all(texts.count(json.dumps(one["content"])[1:-1]) == 1 for one in said)
@@ -74,18 +73,21 @@ def test_any_answers(turn: tuple[dict[str, Any], Any], data: st.DataObject) -> N
         multi = [m["id"] for m in own if m["function"]["name"].startswith(("multi_", "batch"))]
         assert all(results.count(made) == 1 for made in multi)
     else:
-        assert sent == body["messages"]
+        assert sent == [*READ_REQUEST["messages"], api.written(seen)]
 
 
+@each_api
 @given(turns(), st.data())
-def test_a_turn_that_is_cut_out(turn: tuple[dict[str, Any], Any], data: st.DataObject) -> None:
+def test_a_turn_that_is_cut_out(
+    api: Api, turn: tuple[dict[str, Any], Any], data: st.DataObject
+) -> None:
     """A history of which the agent keeps a part is sent with what is left, in its order."""
     message, _ = turn
-    bench = Bench(OPTIONS)
+    bench = Bench(OPTIONS, api=api)
     history = bench.run(READ_REQUEST, message)
     start = data.draw(st.integers(1, len(history)))
     kept = [history[0], *history[start:]]
-    sent = (bench.request({**READ_REQUEST, "messages": kept}) or {"messages": kept})["messages"]
+    sent = bench.sent({**READ_REQUEST, "messages": kept})
     texts = [one["content"] for one in kept if one["role"] == "tool"]
     whole = json.dumps(sent)
     places = [whole.find(json.dumps(text)[1:-1]) for text in texts]

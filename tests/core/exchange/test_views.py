@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.results import CUT_OFF
 from batchwrap.options import Batching, Options
+from tests.core.apis import Api, each_api
 from tests.core.harness import (
     Bench,
     answer,
@@ -21,7 +22,7 @@ from tests.core.harness import (
     gather,
     ran,
 )
-from tests.core.samples import READ_REQUEST, has_multi, key
+from tests.core.samples import READ_REQUEST, has_multi, key, touches
 from tests.strategies import READ_FILE, WRITE_FILE, cuts, texts, turns
 
 TWO = '{"files": [{"path": "a.py"}, {"path": "b.py", "offset": 3}]}'
@@ -32,27 +33,29 @@ def whole(message: dict[str, Any], data: st.DataObject) -> list[list[str]]:
     return [data.draw(cuts(made["function"]["arguments"])) for made in message["tool_calls"]]
 
 
+@each_api
 @given(turns(), st.booleans(), st.sampled_from(["parallel", "first"]), st.data())
 def test_every_call_runs_once(
-    turn: tuple[dict[str, Any], Any], plain: bool, style: str, data: st.DataObject
+    api: Api, turn: tuple[dict[str, Any], Any], plain: bool, style: str, data: st.DataObject
 ) -> None:
     """The agent runs exactly the model's calls, each once, however it takes them."""
     message, means = turn
     assume(style == "parallel" or has_multi(message))  # else it is the agent's own business
     pieces = None if plain else whole(message, data)
-    history = Bench().run(READ_REQUEST, message, pieces=pieces, style=style)
+    history = Bench(api=api).run(READ_REQUEST, message, pieces=pieces, style=style)
     assert sorted(map(key, ran(history))) == sorted(map(key, means))
 
 
+@each_api
 @given(turns(), st.booleans(), st.sampled_from(["parallel", "first"]), st.data())
 def test_conflicting_calls_keep_their_order(
-    turn: tuple[dict[str, Any], Any], plain: bool, style: str, data: st.DataObject
+    api: Api, turn: tuple[dict[str, Any], Any], plain: bool, style: str, data: st.DataObject
 ) -> None:
     """Calls that touch one file, one of them writing, never go out together, or reversed."""
     message, means = turn
     assume(has_multi(message))
     pieces = None if plain else whole(message, data)
-    history = Bench().run(READ_REQUEST, message, pieces=pieces, style=style)
+    history = Bench(api=api).run(READ_REQUEST, message, pieces=pieces, style=style)
     waves = [
         [key(made) for made in ran([turn])] for turn in history if turn.get("role") == "assistant"
     ]
@@ -69,18 +72,15 @@ def test_conflicting_calls_keep_their_order(
                 assert before < after
 
 
-def touches(one: tuple[str, Any], other: tuple[str, Any]) -> bool:
-    """Whether two calls surely conflict, by the plainest reading."""
-    if "edit_file" not in (one[0], other[0]):
-        return False
-    if "grep" in (one[0], other[0]):
-        return True
-    return bool(one[1]["path"].removeprefix("./") == other[1]["path"].removeprefix("./"))
-
-
+@each_api
 @given(turns(), st.booleans(), st.booleans(), st.sampled_from(["parallel", "first"]), st.data())
 def test_fold_undoes_expand(
-    turn: tuple[dict[str, Any], Any], plain: bool, known: bool, style: str, data: st.DataObject
+    api: Api,
+    turn: tuple[dict[str, Any], Any],
+    plain: bool,
+    known: bool,
+    style: str,
+    data: st.DataObject,
 ) -> None:
     """The provider gets its own message back, every call answered once, in order.
 
@@ -88,22 +88,21 @@ def test_fold_undoes_expand(
     """
     message, means = turn
     assume(has_multi(message))
-    bench = Bench(Options(reminders=None))
+    bench = Bench(Options(reminders=None), api=api)
     history = bench.run(
         READ_REQUEST, message, pieces=None if plain else whole(message, data), style=style
     )
     before = copy.deepcopy(history)
     if not known:
-        bench = Bench(bench.options)
-    sent = bench.request({**READ_REQUEST, "messages": history})
+        bench = Bench(bench.options, api=api)
+    sent = bench.sent({**READ_REQUEST, "messages": history})
     assert history == before
-    assert sent is not None
-    results = [message for message in sent["messages"] if message["role"] == "tool"]
-    own = [made for message in sent["messages"] for made in message.get("tool_calls") or ()]
+    results = [message for message in sent if message["role"] == "tool"]
+    own = [made for message in sent for made in message.get("tool_calls") or ()]
     given = {made["id"]: made for made in own}
     if known:
-        assert own == message["tool_calls"]
-        assert len(sent["messages"]) == 2 + len(own)
+        assert own == api.written(message)["tool_calls"]
+        assert len(sent) == 2 + len(own)
     else:
         # Of an id that is too long, a beginning and a digest stand in the derived one.
         assert {
@@ -397,17 +396,16 @@ def test_never_offered_still_folds() -> None:
     assert folded[1]["tool_calls"][0]["function"]["name"] == "multi_read"
 
 
-@given(st.lists(texts.filter(bool), min_size=1, max_size=5))
-def test_ordinary_answers_are_untouched(said: list[str]) -> None:
-    """An answer without a multi-call is the provider's own, chunk by chunk."""
-    translator = Bench().translator(READ_REQUEST)
-    translator.request()
-    whole = completion({"role": "assistant", "content": "".join(said)}, "stop")
-    assert translator.response(whole) is None
-    translator = Bench().translator(READ_REQUEST)
-    translator.request()
-    assert all(translator.chunk(chunk({"content": text})) is None for text in said)
-    single = {"index": 0, **call("c", "read_file", {"path": "a"})}
-    assert translator.chunk(chunk({"tool_calls": [single]})) is None
-    assert translator.chunk(chunk({}, "tool_calls")) is None
+@each_api
+@given(texts.filter(bool), st.booleans(), st.data())
+def test_ordinary_answers_are_untouched(
+    api: Api, text: str, calls: bool, data: st.DataObject
+) -> None:
+    """An answer without a multi-call is the provider's own, event by event."""
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    message |= {"tool_calls": [call("c", "read_file", {"path": "a"})]} if calls else {}
+    assert Bench(api=api).asked(READ_REQUEST).response(api.answer(message)) is None
+    pieces = whole(message, data) if calls else None
+    translator = Bench(api=api).asked(READ_REQUEST)
+    assert all(translator.chunk(event) is None for event in api.events(message, pieces))
     assert translator.end(None, marked=True) == []

@@ -7,6 +7,7 @@ A user's message may hold several results and texts. Each result is an entry, an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any, cast
 
 from batchwrap.core.formats.calls import Call
@@ -194,25 +195,31 @@ def read(messages: Sequence[Message]) -> Iterator[Entry]:
 
 
 def write(entries: Sequence[Entry]) -> Iterator[Message]:
-    """The messages of some entries: results and what is said behind them are one of them."""
+    """The messages of some entries: results and what is said behind them are one of them.
+
+    Results that the agent sent in several messages stay in them, unless one was made here: then
+    its turn was folded, and all results of a turn have to stand in a single message.
+    """
     listed = [cast(MessagesEntry, entry) for entry in entries]
-    place = 0
-    while place < len(listed):
-        end = _end_of_message(listed, place)
-        yield _message(listed[place:end])
-        place = end
+    together: list[MessagesEntry] = []
+    for _, group in groupby(listed, lambda entry: entry.role == "result"):
+        run = list(group)
+        is_folded = any(entry.message is None for entry in run)
+        for place, entry in enumerate(run):
+            is_next = place > 0 and (is_folded or not _begins(entry))
+            if together and not _belongs(entry, together[0], is_next=is_next):
+                yield _message(together)
+                together = []
+            together.append(entry)
+    if together:
+        yield _message(together)
 
 
-def _end_of_message(entries: Sequence[MessagesEntry], start: int) -> int:
-    """Where the message ends that begins with an entry: results, and what a user says with them."""
-    first, end = entries[start], start + 1
+def _belongs(entry: MessagesEntry, first: MessagesEntry, *, is_next: bool) -> bool:
+    """Whether an entry stands in the message that begins with the first one."""
     if first.role != "result":
-        return end
-    while end < len(entries) and entries[end].role == "result" and not _begins(entries[end]):
-        end += 1
-    while end < len(entries) and entries[end].role == "user" and entries[end].items == 0:
-        end += 1
-    return end
+        return False
+    return is_next if entry.role == "result" else entry.role == "user" and entry.items == 0
 
 
 def _begins(entry: MessagesEntry) -> bool:

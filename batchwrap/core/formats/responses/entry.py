@@ -71,8 +71,9 @@ class ResponsesEntry(Entry):
 
     @property
     def says_nothing(self) -> bool:
-        """Never: a turn has an item."""
-        return False
+        """Whether it is a turn of nothing but empty messages."""
+        said_only = all(item.get("type") in (None, "message") for item in self.content)
+        return self.role == "model" and said_only and not any(self.parts)
 
     @property
     def is_plain(self) -> bool:
