@@ -8,14 +8,13 @@ and stored conversations are beyond it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import orjson
 
-from batchwrap.lab.api_forms.api_form import Said, SaidCall
+from batchwrap.lab.api_forms.api_form import ScriptedAnswer, ScriptedCall
 from batchwrap.lab.api_forms.messages_form import MessagesForm
 from batchwrap.lab.api_forms.responses_form import ResponsesForm
 from batchwrap.lab.completions import ask, send_raw
@@ -36,10 +35,10 @@ class _Form(Protocol):
     def fault_in(self, request: dict[str, Any]) -> str | None:
         """What is wrong with a request; None: nothing is."""
 
-    def whole(self, said: Said) -> dict[str, Any]:
+    def whole(self, said: ScriptedAnswer) -> dict[str, Any]:
         """The answer in one piece."""
 
-    def events(self, said: Said) -> Iterator[Event]:
+    def events(self, said: ScriptedAnswer) -> Iterator[Event]:
         """The answer as a stream."""
 
 
@@ -49,7 +48,7 @@ class _CompletionsForm:
     def fault_in(self, request: dict[str, Any]) -> str | None:
         return None
 
-    def _body(self, said: Said, text: str, finish: str | None) -> dict[str, Any]:
+    def _body(self, said: ScriptedAnswer, text: str, finish: str | None) -> dict[str, Any]:
         choice = {"index": 0, "text": text, "finish_reason": finish, "logprobs": None}
         common = {
             "id": said.answer_id,
@@ -59,7 +58,7 @@ class _CompletionsForm:
         }
         return {**common, "choices": [choice]}
 
-    def _usage(self, said: Said) -> dict[str, int]:
+    def _usage(self, said: ScriptedAnswer) -> dict[str, int]:
         total = said.prompt + said.output
         return {
             "prompt_tokens": said.prompt,
@@ -67,10 +66,10 @@ class _CompletionsForm:
             "total_tokens": total,
         }
 
-    def whole(self, said: Said) -> dict[str, Any]:
+    def whole(self, said: ScriptedAnswer) -> dict[str, Any]:
         return {**self._body(said, "".join(said.texts), "stop"), "usage": self._usage(said)}
 
-    def events(self, said: Said) -> Iterator[Event]:
+    def events(self, said: ScriptedAnswer) -> Iterator[Event]:
         for piece in said.texts:
             yield self._body(said, piece, None)
         yield {**self._body(said, "", "stop"), "usage": self._usage(said)}
@@ -95,7 +94,7 @@ class _Endpoint:
     names_events: bool = True
     prefix: str
     call_prefix: str = "call_"
-    counted: Mapping[str, Any] = MappingProxyType({})
+    counted: Mapping[str, Any] = field(default_factory=dict)
 
 
 async def _understood(endpoint: _Endpoint, exchange: LabExchange) -> bool:
@@ -158,25 +157,25 @@ async def _generate(
 
 def _said(
     endpoint: _Endpoint, reply: Reply, model: str, prompt_tokens: int, provider: SimulatedProvider
-) -> Said:
+) -> ScriptedAnswer:
     """A reply with its ids, and in the pieces in which it is streamed."""
     pieces = provider.tokens.split(reply.text, provider.chunk_tokens)
     output = sum(tokens for _, tokens in pieces)
-    calls: list[SaidCall] = []
+    calls: list[ScriptedCall] = []
     for call in reply.calls:
         text = call.arguments
         text = text if isinstance(text, str) else orjson.dumps(text).decode()
         output += provider.tokens.count(text)
         call_id = call.id or random_id(endpoint.call_prefix, 24)
         cut = [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)]
-        calls.append(SaidCall(call_id, call.name, cut))
+        calls.append(ScriptedCall(call_id, call.name, cut))
     texts = [[text for text, _ in pieces]] if reply.text or not calls else []
     answer_id = random_id(endpoint.prefix, 24)
-    return Said([*texts, *calls], model, prompt_tokens, output, answer_id)
+    return ScriptedAnswer([*texts, *calls], model, prompt_tokens, output, answer_id)
 
 
 async def _send(
-    endpoint: _Endpoint, said: Said, exchange: LabExchange, provider: SimulatedProvider
+    endpoint: _Endpoint, said: ScriptedAnswer, exchange: LabExchange, provider: SimulatedProvider
 ) -> None:
     """Send it, the whole at once or piece by piece, at the set speed."""
     first_s = provider.clock.now() + provider.ttft_s
@@ -207,7 +206,7 @@ _RESPONSES = _Endpoint(
     prompt=("instructions", "input"),
     cap="max_output_tokens",
     prefix="resp_",
-    counted=MappingProxyType({"object": "response.input_tokens"}),
+    counted={"object": "response.input_tokens"},
 )
 _MESSAGES = _Endpoint(
     form=MessagesForm(), prompt=("system", "messages"), prefix="msg_", call_prefix="toolu_"

@@ -19,7 +19,7 @@ from batchwrap.core.formats.endpoints import Endpoint, endpoint_at
 from batchwrap.core.formats.format import Format
 from batchwrap.core.formats.messages.format import MESSAGES_FORMAT
 from batchwrap.core.formats.responses.format import RESPONSES_FORMAT
-from batchwrap.lab.api_forms import API_FORMS, Said, SaidCall
+from batchwrap.lab.api_forms import API_FORMS, ScriptedAnswer, ScriptedCall
 
 Body = dict[str, Any]
 Message = dict[str, Any]
@@ -81,16 +81,16 @@ class Api(ABC):
         """The message of a stream, of which not all has to be there."""
 
 
-def said(message: Message, pieces: Sequence[Sequence[str]] | None = None) -> Said:
+def said(message: Message, pieces: Sequence[Sequence[str]] | None = None) -> ScriptedAnswer:
     """A message, the arguments of each call in these pieces."""
     calls = message.get("tool_calls") or []
     cut = pieces or [[one["function"]["arguments"]] for one in calls]
     made = [
-        SaidCall(one["id"], one["function"]["name"], some)
+        ScriptedCall(one["id"], one["function"]["name"], some)
         for one, some in zip(calls, cut, strict=True)
     ]
     text = message.get("content")
-    return Said([*([[text or ""]] if text or not calls else []), *made])
+    return ScriptedAnswer([*([[text or ""]] if text or not calls else []), *made])
 
 
 class _Gathered:
@@ -168,6 +168,11 @@ class _Messages(Api):
         return gathered.message
 
 
+_WITHOUT_ITEM = frozenset(
+    f"response.{name}" for name in ("created", "in_progress", "completed", "failed")
+) | {"error"}
+
+
 class _Responses(Api):
     """As openai's accumulator reads it: each item has an index, and the last event all items."""
 
@@ -189,9 +194,11 @@ class _Responses(Api):
                 items.append((item, call))
                 continue
             if "output_index" not in event:
-                assert kind in ("response.created", "response.in_progress", "response.completed")
+                assert kind in _WITHOUT_ITEM
                 if kind == "response.completed":
-                    assert event["response"]["output"] == [done[n] for n in range(len(items))]
+                    assert sorted(done) == list(range(len(items)))
+                if kind in ("response.completed", "response.failed"):
+                    assert event["response"]["output"] == [done[n] for n in sorted(done)]
                 continue
             item, call = items[event["output_index"]]
             assert event.get("item_id", item["id"]) == item["id"]

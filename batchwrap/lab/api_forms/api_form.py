@@ -12,7 +12,7 @@ Message = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class SaidCall:
+class ScriptedCall:
     """A call that a model makes.
 
     Attributes:
@@ -32,7 +32,7 @@ class SaidCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ScriptedAnswer:
     """An answer of a model.
 
     Attributes:
@@ -43,7 +43,7 @@ class Said:
         answer_id: the answer's id; agents that join what has the same one need a fresh one.
     """
 
-    parts: Sequence[Sequence[str] | SaidCall]
+    parts: Sequence[Sequence[str] | ScriptedCall]
     model: str = "lab"
     prompt: int = 1
     output: int = 1
@@ -52,12 +52,14 @@ class Said:
     @property
     def texts(self) -> list[str]:
         """The pieces of its texts."""
-        return [piece for part in self.parts if not isinstance(part, SaidCall) for piece in part]
+        return [
+            piece for part in self.parts if not isinstance(part, ScriptedCall) for piece in part
+        ]
 
     @property
     def has_calls(self) -> bool:
         """Whether it calls a tool."""
-        return any(isinstance(part, SaidCall) for part in self.parts)
+        return any(isinstance(part, ScriptedCall) for part in self.parts)
 
 
 class ApiForm(ABC):
@@ -90,11 +92,11 @@ class ApiForm(ABC):
         """What its server would refuse a request for; None: nothing."""
 
     @abstractmethod
-    def whole(self, said: Said) -> Body:
+    def whole(self, said: ScriptedAnswer) -> Body:
         """An answer in one piece."""
 
     @abstractmethod
-    def events(self, said: Said) -> Iterator[Body]:
+    def events(self, said: ScriptedAnswer) -> Iterator[Body]:
         """An answer as the events of a stream."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from batchwrap.lab.api_forms.api_form import ApiForm, Body, Message, Said, SaidCall
+from batchwrap.lab.api_forms.api_form import ApiForm, Body, Message, ScriptedAnswer, ScriptedCall
 from batchwrap.lab.validate import check
 
 
@@ -40,9 +40,9 @@ class ChatForm(ApiForm):
         refused = check(request)
         return None if refused is None else orjson.dumps(refused.body).decode()
 
-    def whole(self, said: Said) -> Body:
+    def whole(self, said: ScriptedAnswer) -> Body:
         """A completion with one choice."""
-        texts = ["".join(part) for part in said.parts if not isinstance(part, SaidCall)]
+        texts = ["".join(part) for part in said.parts if not isinstance(part, ScriptedCall)]
         calls = [
             {
                 "id": part.call_id,
@@ -50,19 +50,19 @@ class ChatForm(ApiForm):
                 "function": {"name": part.name, "arguments": part.arguments},
             }
             for part in said.parts
-            if isinstance(part, SaidCall)
+            if isinstance(part, ScriptedCall)
         ]
         message: Message = {"role": "assistant", "content": "".join(texts) or None}
         message |= {"tool_calls": calls} if calls else {}
         choice = {"index": 0, "message": message, "finish_reason": self._reason(said)}
         return {**self._head(said, "chat.completion"), "choices": [choice], **self._usage(said)}
 
-    def events(self, said: Said) -> Iterator[Body]:
+    def events(self, said: ScriptedAnswer) -> Iterator[Body]:
         """A chunk for each piece."""
         yield self._chunk(said, {"role": "assistant", "content": ""})
         index = -1
         for part in said.parts:
-            if not isinstance(part, SaidCall):
+            if not isinstance(part, ScriptedCall):
                 for piece in part:
                     yield self._chunk(said, {"content": piece})
                 continue
@@ -76,19 +76,19 @@ class ChatForm(ApiForm):
         yield self._chunk(said, {}, self._reason(said))
 
     @staticmethod
-    def _reason(said: Said) -> str:
+    def _reason(said: ScriptedAnswer) -> str:
         return "tool_calls" if said.has_calls else "stop"
 
     @staticmethod
-    def _head(said: Said, kind: str) -> Body:
+    def _head(said: ScriptedAnswer, kind: str) -> Body:
         return {"id": said.answer_id, "object": kind, "created": 0, "model": said.model}
 
     @staticmethod
-    def _usage(said: Said) -> Body:
+    def _usage(said: ScriptedAnswer) -> Body:
         total = said.prompt + said.output
         counts = {"prompt_tokens": said.prompt, "completion_tokens": said.output}
         return {"usage": {**counts, "total_tokens": total}}
 
-    def _chunk(self, said: Said, delta: Body, finish: str | None = None) -> Body:
+    def _chunk(self, said: ScriptedAnswer, delta: Body, finish: str | None = None) -> Body:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
         return {**self._head(said, "chat.completion.chunk"), "choices": [choice]}

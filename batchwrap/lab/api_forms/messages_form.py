@@ -12,8 +12,8 @@ from batchwrap.lab.api_forms.api_form import (
     ApiForm,
     Body,
     Message,
-    Said,
-    SaidCall,
+    ScriptedAnswer,
+    ScriptedCall,
     as_parts,
     plain_content,
 )
@@ -81,21 +81,21 @@ class MessagesForm(ApiForm):
         """What Anthropic's server would refuse it for."""
         return messages_rules.fault_in(request)
 
-    def whole(self, said: Said) -> Body:
+    def whole(self, said: ScriptedAnswer) -> Body:
         """A message."""
         blocks = [
             {**_call_block(part), "input": orjson.loads(part.arguments or "{}")}
-            if isinstance(part, SaidCall)
+            if isinstance(part, ScriptedCall)
             else {"type": "text", "text": "".join(part)}
             for part in said.parts
         ]
         return {**self._message(said, said.output, self._reason(said)), "content": blocks}
 
-    def events(self, said: Said) -> Iterator[Body]:
+    def events(self, said: ScriptedAnswer) -> Iterator[Body]:
         """Its blocks one after the other, each with a start, its pieces and a stop."""
         yield {"type": "message_start", "message": self._message(said, 1, None)}
         for index, part in enumerate(said.parts):
-            if isinstance(part, SaidCall):
+            if isinstance(part, ScriptedCall):
                 block = _call_block(part)
                 pieces: Sequence[str] = part.pieces
                 kind, key = "input_json_delta", "partial_json"
@@ -111,11 +111,11 @@ class MessagesForm(ApiForm):
         yield {"type": "message_stop"}
 
     @staticmethod
-    def _reason(said: Said) -> str:
+    def _reason(said: ScriptedAnswer) -> str:
         return "tool_use" if said.has_calls else "end_turn"
 
     @staticmethod
-    def _message(said: Said, output: int, reason: str | None) -> Body:
+    def _message(said: ScriptedAnswer, output: int, reason: str | None) -> Body:
         usage = {
             "input_tokens": said.prompt,
             "cache_creation_input_tokens": 0,
@@ -134,7 +134,7 @@ class MessagesForm(ApiForm):
         }
 
 
-def _call_block(call: SaidCall) -> Body:
+def _call_block(call: ScriptedCall) -> Body:
     return {"type": "tool_use", "id": call.call_id, "name": call.name, "input": {}}
 
 

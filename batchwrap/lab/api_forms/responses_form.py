@@ -11,8 +11,8 @@ from batchwrap.lab.api_forms.api_form import (
     ApiForm,
     Body,
     Message,
-    Said,
-    SaidCall,
+    ScriptedAnswer,
+    ScriptedCall,
     as_parts,
     plain_content,
 )
@@ -80,7 +80,7 @@ class ResponsesForm(ApiForm):
         """What OpenAI's server would refuse it for."""
         return responses_rules.fault_in(request)
 
-    def whole(self, said: Said) -> Body:
+    def whole(self, said: ScriptedAnswer) -> Body:
         """A response."""
         usage = {
             "input_tokens": said.prompt,
@@ -92,18 +92,18 @@ class ResponsesForm(ApiForm):
         output = [_item(part) for part in said.parts]
         return {**_begun(said), "status": "completed", "output": output, "usage": usage}
 
-    def events(self, said: Said) -> Iterator[Body]:
+    def events(self, said: ScriptedAnswer) -> Iterator[Body]:
         """The whole series of each item; the last event repeats all of them."""
         whole = self.whole(said)
         events: list[Body] = [{"type": "response.created", "response": _begun(said)}]
         for index, (item, part) in enumerate(zip(whole["output"], said.parts, strict=True)):
             place = {"item_id": item["id"], "output_index": index}
-            empty: Body = {"arguments": ""} if isinstance(part, SaidCall) else {"content": []}
+            empty: Body = {"arguments": ""} if isinstance(part, ScriptedCall) else {"content": []}
             begun = {**item, "status": "in_progress", **empty}
             added = {"type": "response.output_item.added", "output_index": index, "item": begun}
             made = (
                 _call_events(part, place)
-                if isinstance(part, SaidCall)
+                if isinstance(part, ScriptedCall)
                 else _text_events(part, item, place)
             )
             done = {"type": "response.output_item.done", "output_index": index, "item": item}
@@ -113,7 +113,7 @@ class ResponsesForm(ApiForm):
             yield {**event, "sequence_number": number}
 
 
-def _call_events(call: SaidCall, place: Body) -> Iterator[Body]:
+def _call_events(call: ScriptedCall, place: Body) -> Iterator[Body]:
     for piece in call.pieces:
         yield {"type": "response.function_call_arguments.delta", **place, "delta": piece}
     whole = {"arguments": call.arguments, "name": call.name}
@@ -131,7 +131,7 @@ def _text_events(pieces: Any, item: Body, place: Body) -> Iterator[Body]:
     yield {"type": "response.content_part.done", **place, "part": part}
 
 
-def _begun(said: Said) -> Body:
+def _begun(said: ScriptedAnswer) -> Body:
     return {
         "id": said.answer_id,
         "object": "response",
@@ -153,7 +153,7 @@ def _begun(said: Said) -> Body:
 
 
 def _item(part: Any) -> Body:
-    if isinstance(part, SaidCall):
+    if isinstance(part, ScriptedCall):
         top = {"id": _item_id(part.call_id), "type": _CALL, "status": "completed"}
         return {**top, "call_id": part.call_id, "name": part.name, "arguments": part.arguments}
     text = {"type": "output_text", "text": "".join(part), "annotations": []}
