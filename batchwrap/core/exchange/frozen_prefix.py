@@ -16,7 +16,7 @@ from batchwrap.core.formats.format import Body, Format
 from batchwrap.core.formats.sameness import Conversation
 from batchwrap.core.recent import Recent
 from batchwrap.core.reminders.schedule import Walk
-from batchwrap.core.repair.request.right import Checked
+from batchwrap.core.repair.request.validity import Checked
 from batchwrap.core.tools.tool_set import ToolSet
 
 

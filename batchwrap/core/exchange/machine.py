@@ -48,7 +48,8 @@ from batchwrap.core.limits.cost import NOTHING
 from batchwrap.core.limits.headers import Observation, read_headers
 from batchwrap.core.limits.refusal import Refusal, read_refusal, read_stream_error
 from batchwrap.core.limits.resets import server_time
-from batchwrap.core.repair.diagnosis import mended_body, read_fault
+from batchwrap.core.repair.answer_forms import as_chunks
+from batchwrap.core.repair.diagnosis import read_fault, repaired_body
 from batchwrap.core.repair.faults import (
     Broken,
     Fault,
@@ -57,7 +58,6 @@ from batchwrap.core.repair.faults import (
     is_whole_error,
     may_hold_error,
 )
-from batchwrap.core.repair.whole import as_chunks
 from batchwrap.options import Limit
 
 
@@ -606,7 +606,7 @@ class Exchange:
             streams = head.is_stream and not self._answer.is_read
             return Stream() if streams else Respond(None, gave_up=gave_up)
         once = fault.retry == "same_request_once" and not gave_up
-        mended = mended_body(body, fault)
+        mended = repaired_body(body, fault)
         if not head.is_stream:
             mended = body if mended is None and read.is_rebuilt else mended
             return Respond(mended, gave_up=gave_up, retry=once)

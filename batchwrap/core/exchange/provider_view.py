@@ -29,7 +29,7 @@ from batchwrap.core.moves.read_ahead import kept
 from batchwrap.core.reminders.directives import names_of, prepare
 from batchwrap.core.reminders.gates import Facts, Places
 from batchwrap.core.reminders.schedule import Offered, Walk
-from batchwrap.core.repair.request.right import Checked
+from batchwrap.core.repair.request.validity import Checked
 from batchwrap.core.tools.offer import Form, offer, wants_one_tool
 from batchwrap.core.tools.tool_set import ToolSet, tool_set_of
 from batchwrap.options import Batching, ReadAhead

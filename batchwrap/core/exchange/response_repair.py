@@ -18,13 +18,13 @@ from batchwrap.core.formats.format import Body, Take
 from batchwrap.core.formats.sameness import Conversation, Prefixes
 from batchwrap.core.moves.cap import tokens_in
 from batchwrap.core.repair import diagnosis, faults
+from batchwrap.core.repair.answer_forms import chunks_in, joined, parts_in
 from batchwrap.core.repair.answer_repair import AnswerContext, AnswerRepair
 from batchwrap.core.repair.declared_tools import DeclaredTools
 from batchwrap.core.repair.faults import EMPTY, Broken, error_in
+from batchwrap.core.repair.reasoning_content import ReasoningContent, reasoning_key
 from batchwrap.core.repair.repair_counts import RepairCounts
-from batchwrap.core.repair.request.mend import asked_output, mend
-from batchwrap.core.repair.thoughts import Thoughts, thoughts_key
-from batchwrap.core.repair.whole import chunks_in, joined, parts_in
+from batchwrap.core.repair.request.request_repair import asked_output, repair_request
 from batchwrap.errors import ContextLimitExceeded
 
 # Our count of a family's tokens that has no table is at most a few per cent too high.
@@ -53,7 +53,7 @@ class ResponseRepair:
         self._body = asked.body
         self._ledger = RepairCounts(context.metrics)
         self._repair: AnswerRepair | None = None
-        self._thoughts: Thoughts | None = None
+        self._thoughts: ReasoningContent | None = None
         self._sent = Prefixes([], 0, Conversation())
         self.view = ProviderView()
 
@@ -64,12 +64,12 @@ class ResponseRepair:
             return body
         rules = self._context.rules or self._context.provider.requests
         if options.keep_reasoning and rules.reasoning == "want":
-            self._thoughts = Thoughts()
+            self._thoughts = ReasoningContent()
             form = self._asked.form
             self._sent = Prefixes(form.read(form.items(body)), 0, Conversation())
         batching = self._context.options.batching
         failed = batching.failed if batching is not None else None
-        made = mend(
+        made = repair_request(
             body,
             rules,
             options,
@@ -98,7 +98,7 @@ class ResponseRepair:
         """
         if self._thoughts is None:
             return None
-        key = thoughts_key(self._sent.before(place), read_call(call))
+        key = reasoning_key(self._sent.before(place), read_call(call))
         kept = self._context.memory.thoughts.get(key, self._context.now_s)
         if kept is None:
             self._ledger.defect("lost_thoughts")
@@ -113,7 +113,7 @@ class ResponseRepair:
             if self._thoughts.is_over(body):
                 whole = self._sent.before(len(self._sent))
                 for call, thoughts in self._thoughts.by_call():
-                    key = thoughts_key(whole, call)
+                    key = reasoning_key(whole, call)
                     self._context.memory.thoughts.put(key, thoughts, self._context.now_s)
 
     def check_size(self, tokens: int) -> None:
@@ -146,7 +146,7 @@ class ResponseRepair:
         if repair is None:
             return completion
         try:
-            whole = repair.whole(completion)
+            whole = repair.completion(completion)
         except Broken as broken:
             if broken.fault is EMPTY:
                 self._forgive()

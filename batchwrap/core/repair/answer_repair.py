@@ -1,6 +1,6 @@
-"""Repair of one answer, in front of everything else: chunks, choices, and their end.
+"""Repairs one answer before anything else reads it: chunks, choices, and the end.
 
-A healthy chunk or completion comes back as the same object, or as None: as it came.
+A healthy chunk or completion is returned as the same object, or as None for "unchanged".
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.format import Take
 from batchwrap.core.repair import faults, shape
+from batchwrap.core.repair.answer_forms import as_chunks
 from batchwrap.core.repair.choice import ChoiceRepair, call_of
 from batchwrap.core.repair.declared_tools import DeclaredTools
 from batchwrap.core.repair.diagnosis import read_fault
@@ -20,7 +21,6 @@ from batchwrap.core.repair.leaks.families import family_of
 from batchwrap.core.repair.leaks.leak_gates import Gates
 from batchwrap.core.repair.leaks.refused import refused_calls
 from batchwrap.core.repair.repair_counts import RepairCounts
-from batchwrap.core.repair.whole import as_chunks
 from batchwrap.options import Repair
 
 _SWEEP_AT = 64  # chunks of choices that may wait no longer
@@ -28,12 +28,12 @@ _SWEEP_AT = 64  # chunks of choices that may wait no longer
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class AnswerContext:
-    """What an answer is read by.
+    """What the repair of an answer depends on.
 
     Attributes:
         body: the agent's request.
-        tools: what may be called, in both views.
-        may_be_empty: whether an empty answer is handed on; the second time it is.
+        tools: the tools of both views.
+        may_be_empty: whether an empty answer is handed on. After a retry it is.
     """
 
     body: chat.Body
@@ -45,12 +45,12 @@ class AnswerRepair:
     """Repairs one answer, plain or streamed.
 
     Attributes:
-        is_over: whether the answer has ended in an error; nothing more is handed out.
+        is_over: whether the answer has ended with an error. Nothing is handed out after that.
 
     Args:
         options: what to repair.
-        asked: what the answer is read by.
-        random_text: gives so many random characters of ``[A-Za-z0-9]``.
+        asked: what the repair depends on.
+        random_text: returns that many random characters of ``[A-Za-z0-9]``.
         ledger: where repairs are counted.
     """
 
@@ -75,15 +75,15 @@ class AnswerRepair:
         self._has_usage = False
         self.is_over = False
 
-    def whole(self, completion: chat.Body) -> chat.Body:
-        """A whole completion.
+    def completion(self, completion: chat.Body) -> chat.Body:
+        """A complete completion.
 
         Raises:
             Broken: it cannot be used.
         """
         error = faults.error_in(completion) if self._options.errors else None
         if error is not None and not completion.get("choices"):
-            raise Broken(self._told(read_fault(error)))
+            raise Broken(self._recorded(read_fault(error)))
         listed = completion.get("choices")
         new = list(listed) if isinstance(listed, list) else []
         places = (place for place, choice in enumerate(new) if isinstance(choice, dict))
@@ -91,13 +91,13 @@ class AnswerRepair:
             for place, (index, choice) in zip(places, chat.choices(completion), strict=True):
                 new[place] = self._choice(index).plain(choice)
         except Broken as broken:
-            raise Broken(self._told(broken.fault)) from None
+            raise Broken(self._recorded(broken.fault)) from None
         if isinstance(listed, list) and any(a is not b for a, b in zip(new, listed, strict=True)):
             completion = {**completion, "choices": new}
         return self._with_usage(completion)
 
     def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
-        """The chunks to hand on for one that came; None: as it came.
+        """The chunks to hand on for one that arrived; None if it goes out unchanged.
 
         A chunk with an ``error`` is the last one.
         """
@@ -116,14 +116,14 @@ class AnswerRepair:
             return self._broken(broken.fault, None)
 
     def take_of(self, index: int, place: int | None) -> Take | None:
-        """What takes in the next piece of a choice's text, or of a call's arguments.
+        """The function that adds the next piece of a choice's text, or of a call's arguments.
 
         Args:
-            index: of the choice.
-            place: the index of the call; None: it is the text.
+            index: the index of the choice.
+            place: the index of the call; None for the text.
 
         Returns:
-            None where more is to be read than the piece.
+            None if the chunk must be read in full.
         """
         choice = self._choices.get(index)
         return None if choice is None or self.is_over else choice.take_of(place)
@@ -132,7 +132,7 @@ class AnswerRepair:
         """The chunks to hand on when the stream is over.
 
         Args:
-            marked: whether it ended with its end mark; None where that cannot be seen.
+            marked: whether the stream ended with its end mark; None if that is unknown.
         """
         if self.is_over:
             return []
@@ -155,15 +155,15 @@ class AnswerRepair:
         return out
 
     def lost(self, fault: Fault) -> list[chat.Body]:
-        """The chunks to hand on where an event cannot be read: a part of the answer is lost.
+        """The chunks to hand on after an event that cannot be read, so part of the answer is lost.
 
-        Behind the end of the answer nothing can be lost.
+        After the end of the answer, nothing can be lost.
         """
         finished = any(choice.is_finished for choice in self._choices.values())
         return [] if self.is_over or finished else self._broken(fault, None)
 
     def rebuilt(self, error: Mapping[str, Any]) -> chat.Body | None:
-        """The completion that an error withholds, if it is calls that may be handed out."""
+        """The completion that an error withholds, if it consists of calls that may go out."""
         if self._options.leaked_calls == "off":
             return None
         promoted = refused_calls(error, self._asked.tools, self._family, self._gates)
@@ -180,7 +180,7 @@ class AnswerRepair:
         }
 
     def _of_error(self, error: Mapping[str, Any], chunk: chat.Body) -> list[chat.Body]:
-        """The chunks for one that is an error: the calls that it withholds, or the end."""
+        """The chunks for an error: the calls that it withholds, or the end of the answer."""
         has_called = any(choice.has_called for choice in self._choices.values())
         withheld = None if has_called else self.rebuilt(error)
         if withheld is None:
@@ -193,7 +193,7 @@ class AnswerRepair:
         return out
 
     def _unfinished(self, marked: bool | None) -> Fault | None:
-        """Why a stream is not complete; None if it is."""
+        """Why a stream is incomplete; None if it is complete."""
         if not self._options.errors:
             return None
         if any(choice.is_open for choice in self._choices.values()):
@@ -239,7 +239,7 @@ class AnswerRepair:
         return out
 
     def _keep(self, choice: dict[str, Any], chunk: chat.Body) -> None:
-        """Keep the chunk of a choice that waits; now and then let go of those replaced since."""
+        """Keep the chunk of a choice that is held, and sometimes drop chunks that are replaced."""
         self._chunks[id(choice)] = chunk
         if len(self._chunks) < self._sweep_at:
             return
@@ -248,29 +248,29 @@ class AnswerRepair:
         self._sweep_at = 2 * len(self._chunks) + _SWEEP_AT
 
     def _chunk_of(self, choice: dict[str, Any], like: chat.Body) -> chat.Body:
-        """The chunk of a choice that has waited, or a new one."""
+        """The chunk of a choice that was held, or a new chunk."""
         waited = self._chunks.pop(id(choice), None)
         if waited is not None and len(waited.get("choices") or ()) == 1:
             return waited
         return {**_head(waited or like), "choices": [choice]}
 
     def _flushed(self) -> list[chat.Body]:
-        """The texts that the choices hold, as they came."""
+        """The texts that the choices hold, unchanged."""
         held = (one for choice in self._choices.values() for one in choice.flush())
         return [self._chunk_of(one, self._last) for one in held]
 
     def _broken(self, fault: Fault, chunk: chat.Body | None) -> list[chat.Body]:
-        """The last chunks of an answer that cannot go on: the texts so far, and the error."""
+        """The last chunks of an answer that cannot be continued: the held texts, and the error."""
         texts = self._flushed()
         self.is_over = True
-        self._told(fault)
+        self._recorded(fault)
         wrapped = chunk is not None and isinstance(chunk.get("error"), dict)
         if chunk is not None and wrapped:
             return [*texts, chunk]
         error = faults.error_in(chunk) if chunk is not None else None
         return [*texts, {"error": dict(error)} if error else fault.body()]
 
-    def _told(self, fault: Fault) -> Fault:
+    def _recorded(self, fault: Fault) -> Fault:
         self._ledger.defect(fault.kind, **fault.facts)
         return fault
 
@@ -301,5 +301,5 @@ class AnswerRepair:
 
 
 def _head(chunk: chat.Body) -> chat.Body:
-    """What chunks of one answer have in common."""
+    """The fields that all chunks of an answer share."""
     return {key: value for key, value in chunk.items() if key not in ("choices", "usage")}

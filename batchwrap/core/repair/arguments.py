@@ -1,7 +1,9 @@
-"""The arguments of one call: handed on while they are healthy, put right at the end.
+"""Repairs the arguments of one call: healthy text is handed on, the rest is repaired at the end.
 
-Of a stream, what is healthy goes out at once; from the first defect on the rest is held
-until the call is complete, and then it is repaired, or handed on as it came.
+In a stream, healthy text goes out at once. From the first defect on, text is held until the call
+is complete. It is then repaired, or handed on unchanged. What may be repaired was measured on 330
+source files as arguments of a write tool: libraries that close truncated JSON wrote a wrong file
+nearly every time. So only repairs that leave every string's content alone are made.
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ _NOT_TEXT = frozenset({"array", "object", "integer", "number", "boolean"})
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Repaired:
-    """What became of a call's arguments.
+    """The outcome for a call's arguments.
 
     Attributes:
         text: the arguments to hand on.
-        refused: why they were not put right, in one word; empty where they are right.
-        changed: whether they are not as they came.
+        refused: why they were not repaired, in one word; empty if they are valid.
+        changed: whether they differ from what arrived.
     """
 
     text: str
@@ -39,18 +41,18 @@ class Repaired:
 def repair_arguments(
     text: str, parameters: object, *, dangerous: bool, bold: bool = False
 ) -> Repaired:
-    """The arguments of a call, put right where that loses nothing.
+    """Repair the arguments of a call where that loses nothing.
 
-    Healthy ones come back to the byte. What is cut off, or could mean two things, comes back
-    as it came, with the reason.
+    Healthy arguments are returned unchanged. Arguments that are cut off or ambiguous are
+    returned unchanged, too, with a reason.
 
     Args:
         text: the arguments.
         parameters: the tool's JSON schema.
-        dangerous: whether the tool may change something; everything counts as dangerous
-            that is not known to be read-only.
-        bold: for tools that are not dangerous, also keep the backslash of unknown escapes;
-            for all, drop a closed block of thoughts in front.
+        dangerous: whether the tool may change something. Every tool counts as dangerous unless
+            it is known to be read-only.
+        bold: for tools that are not dangerous, keep the backslash of unknown escapes; for all
+            tools, drop a closed block of reasoning at the beginning.
     """
     if text.strip() in _NOTHING:
         return Repaired(text, "empty") if required_in(parameters) else Repaired("{}", "", True)
@@ -69,7 +71,7 @@ def repair_arguments(
 
 
 def names_not_text(parameters: object) -> frozenset[str]:
-    """Names of parameters, at any depth, that are no texts: what is in quotes there is odd."""
+    """Names of parameters, at any depth, whose values are not strings."""
     return frozenset(_not_text(parameters, 0))
 
 
@@ -93,17 +95,17 @@ def _not_text(schema: object, depth: int) -> Iterable[str]:
 
 
 class ArgumentStream:
-    """The arguments of one streamed call.
+    """Accumulates the arguments of one streamed call.
 
     Attributes:
-        handed_on: how much of it has gone out, in characters.
-        is_blank: whether nothing has come but white space.
-        was_repeated: whether fragments turned out to repeat all that came before.
+        handed_on: how many characters of it have gone out.
+        is_blank: whether only white space has arrived.
+        was_repeated: whether fragments turned out to repeat everything before them.
 
     Args:
-        not_text: names of parameters that are no texts.
-        holds: whether what comes after a defect waits; else everything goes out.
-        snapshots: whether fragments may repeat all that came before them.
+        not_text: names of parameters whose values are not strings.
+        holds: whether text after a defect is held; otherwise everything goes out.
+        snapshots: whether fragments may repeat everything before them.
     """
 
     def __init__(
@@ -124,12 +126,12 @@ class ArgumentStream:
 
     @property
     def text(self) -> str:
-        """All that has come."""
+        """Everything that has arrived."""
         return self._said.text
 
     @property
     def is_complete(self) -> bool:
-        """Whether exactly one object has come."""
+        """Whether exactly one object has arrived."""
         if not self._prefix.is_closed:
             return False
         if self._is_object is None:
@@ -138,13 +140,13 @@ class ArgumentStream:
 
     @property
     def may_be_healthy(self) -> bool:
-        """Whether what waits may turn out to be healthy: the last mark is a comma."""
+        """Whether the held text may still be healthy, because it ends with a comma."""
         return self._holds and not self._prefix.stopped and not self._repeats
 
     def take(self, text: str) -> Taken:
-        """Add a fragment that holds nothing but text, while none waits.
+        """Add a fragment of plain text, while no text is held.
 
-        One behind which there may be a comma too many waits for what follows: it is not taken in.
+        A fragment that may end with a superfluous comma is not added: what follows decides.
         """
         if self._snapshot is None and self._prefix.passes(text):
             self._said.add(text)
@@ -155,17 +157,17 @@ class ArgumentStream:
         return None if self.feed(text) else ()
 
     def feed(self, text: str) -> bool:
-        """Add a fragment; returns whether all that has come can go out."""
+        """Add a fragment; returns whether everything so far can go out."""
         if self._snapshot is not None:
             self._look_for_snapshots(text, self._snapshot)
         is_healthy = self.keep(text)
         if self._repeats or (self._holds and not is_healthy):
             return False
-        self.let_go()
+        self.mark_sent()
         return True
 
     def keep(self, text: str) -> bool:
-        """Add a fragment that is not handed on yet; returns whether all is healthy."""
+        """Add a fragment that is not handed on yet; returns whether everything is healthy."""
         self._said.add(text)
         self.is_blank = self.is_blank and (not text or text.isspace())
         is_healthy = self._prefix.feed(text)
@@ -173,12 +175,12 @@ class ArgumentStream:
             self._is_object = None
         return is_healthy
 
-    def let_go(self) -> None:
-        """Take note that everything went out."""
+    def mark_sent(self) -> None:
+        """Record that everything has gone out."""
         self.handed_on = len(self._said)
 
     def finish(self, parameters: object, *, dangerous: bool, bold: bool) -> tuple[str, Repaired]:
-        """The rest to hand on when the call is complete, and what became of the arguments."""
+        """The rest to hand on when the call is complete, and the outcome."""
         out = self.text[: self.handed_on]
         whole = self.text
         if self._repeats and self._snapshot and not is_object(whole):

@@ -1,6 +1,6 @@
-"""Repairs of the tool calls of one message: index, id, name and arguments.
+"""Repairs the tool calls of one message: index, id, name and arguments.
 
-Healthy calls and fragments go through as the same objects.
+Calls and fragments that need no repair are returned as the same objects.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from batchwrap.core.repair.open_calls import OpenCall, OpenCalls
 from batchwrap.core.repair.repair_counts import RepairCounts
 from batchwrap.options import Repair
 
-# Nine alphanumerics: the one form of an id that every provider takes back (Mistral's rule).
+# Nine alphanumerics: Mistral refuses every other form of an id, and no provider refuses this one.
+# https://github.com/anomalyco/opencode/issues/1680
 ID_LENGTH = 9
 _NO_NAME = re.compile(r"[\"'{}\[\]\s]")
 
@@ -30,7 +31,7 @@ class CallRepair:
     Args:
         options: what to repair.
         tools: what may be called.
-        random_text: gives so many random characters of ``[A-Za-z0-9]``.
+        random_text: returns that many random characters of ``[A-Za-z0-9]``.
         ledger: where repairs are counted.
     """
 
@@ -53,20 +54,20 @@ class CallRepair:
         self.is_cut = False
 
     def plain(self, calls: Sequence[chat.ToolCall]) -> list[chat.ToolCall]:
-        """The calls of a whole message."""
+        """The calls of a complete message."""
         self.has_called |= bool(calls)
-        return [self._whole(call) for call in calls]
+        return [self._complete_call(call) for call in calls]
 
     def delta(self, calls: Sequence[chat.ToolCall], *, may_wait: bool) -> list[chat.ToolCall]:
-        """The fragments to hand on for those of one delta.
+        """The fragments to hand on for the fragments of one delta.
 
         Args:
             calls: the fragments.
-            may_wait: whether the whole delta can wait for the next one. `is_waiting` then
-                says whether it has to: it may turn out to be healthy.
+            may_wait: whether the whole delta can be held until the next one. `is_waiting` then
+                says whether it is held, because it may turn out to be healthy.
 
         Raises:
-            Broken: a fragment could belong to several calls.
+            Broken: a fragment could belong to more than one call.
         """
         self.has_called |= bool(calls)
         self._open.deltas += 1
@@ -75,7 +76,11 @@ class CallRepair:
         return [call for call in made if call is not None]
 
     def take_of(self, index: int) -> Take | None:
-        """What takes in the next piece of a call's arguments; None where more is to be read."""
+        """The function that adds the next piece of a call's arguments.
+
+        Returns:
+            None if the chunk must be read in full.
+        """
         call = self._open.given.get(index)
         if call is None or call.index != index or call.opening is not None or not call.name:
             return None
@@ -86,34 +91,34 @@ class CallRepair:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the last delta waits for the next one."""
+        """Whether the last delta is held until the next one arrives."""
         return self._waits is not None
 
-    def let_go(self) -> None:
-        """Take note that the delta that waited goes out."""
+    def mark_sent(self) -> None:
+        """Record that the delta that was held goes out."""
         if self._waits is not None:
-            self._waits.arguments.let_go()
+            self._waits.arguments.mark_sent()
             self._waits = None
 
     def finish(self) -> list[chat.ToolCall]:
         """What is left to hand on when the message is complete.
 
         Raises:
-            Broken: what came for a call is no call.
+            Broken: the fragments of a call do not form a call.
         """
         calls, self._open = self._open.calls, OpenCalls(self._options, self._tools)
         return [rest for call in calls for rest in self._rest(call)]
 
     @property
     def unfinished(self) -> bool:
-        """Whether a call of a stream is still being written."""
+        """Whether a streamed call is incomplete."""
         return any(self._is_cut(call) for call in self._open.calls)
 
-    def _whole(self, call: chat.ToolCall) -> chat.ToolCall:
+    def _complete_call(self, call: chat.ToolCall) -> chat.ToolCall:
         if self._options.arguments != "off":
             call = _with_arguments_named(call)
         call = self._with_text(call)
-        name = self._tools.meant_by(chat.name_of(call)) if self._options.calls else ""
+        name = self._tools.resolve_name(chat.name_of(call)) if self._options.calls else ""
         if name and name != chat.name_of(call):
             self._ledger.repaired("call_name")
             call = _changed(call, name=name)
@@ -124,12 +129,14 @@ class CallRepair:
             return call
         if not text and not self._tools.takes_nothing(name):
             return call
-        made = repair_arguments(text or "", self._tools.parameters(name), **self._manner(name))
-        self._judge(made, name)
+        made = repair_arguments(
+            text or "", self._tools.parameters(name), **self._repair_options(name)
+        )
+        self._record_outcome(made, name)
         return _changed(call, arguments=made.text) if made.changed else call
 
     def _fragment(self, given: chat.ToolCall, place: int) -> chat.ToolCall | None:
-        """A fragment as it goes out; None if it waits."""
+        """A fragment as it goes out; None if it is held back."""
         if not isinstance(given.get("index", 0), int | None):
             return given
         fragment = self._with_text(given)
@@ -144,21 +151,21 @@ class CallRepair:
         return self._with_arguments(call, fragment)
 
     def _is_cut(self, call: OpenCall) -> bool:
-        """Whether a call breaks off, as its structure shows."""
+        """Whether a call breaks off. Its structure decides: routers rewrite the finish reason."""
         text = call.arguments.text
         if not text.strip():
             return call.name in self._tools and not self._tools.takes_nothing(call.name)
-        manner = self._manner(call.name)
-        return repair_arguments(text, None, **manner).refused == "truncated"
+        options = self._repair_options(call.name)
+        return repair_arguments(text, None, **options).refused == "truncated"
 
     def _opened(self, call: OpenCall, fragment: chat.ToolCall) -> chat.ToolCall:
-        """The first fragment of a call, with an id and a name that are its own."""
+        """The first fragment of a call, with a unique id and the name of a declared tool."""
         if call.name:
             fragment = self._with_id(fragment)
         call.id = str(fragment.get("id") or "")
         if not self._options.calls:
             return fragment
-        meant = self._tools.meant_by(call.name)
+        meant = self._tools.resolve_name(call.name)
         if meant != call.name:
             self._ledger.repaired("call_name")
             call.name, fragment = meant, _changed(fragment, name=meant)
@@ -167,7 +174,11 @@ class CallRepair:
         return fragment
 
     def _continued(self, call: OpenCall, fragment: chat.ToolCall) -> chat.ToolCall:
-        """A later fragment, without the id and the name that were told before."""
+        """A later fragment, without an id and a name that an earlier one has given.
+
+        Clients append what each delta holds: a repeated name becomes ``read_fileread_file``.
+        https://github.com/SillyTavern/SillyTavern/pull/5811
+        """
         function = chat.function_of(fragment)
         said = str(function.get("name") or "")
         if call.opening is not None:
@@ -184,18 +195,18 @@ class CallRepair:
         return fragment
 
     def _opened_late(self, call: OpenCall, fragment: chat.ToolCall, name: str) -> chat.ToolCall:
-        """A call whose name comes after its first fragment."""
-        call.name = self._tools.meant_by(name) if self._options.calls else name
+        """A call whose name arrives after its first fragment."""
+        call.name = self._tools.resolve_name(name) if self._options.calls else name
         if not call.id:
             fragment = self._with_id(fragment)
             call.id = str(fragment.get("id") or "")
         return fragment if call.name == name else _changed(fragment, name=call.name)
 
     def _with_opening(self, call: OpenCall, fragment: chat.ToolCall, said: str) -> chat.ToolCall:
-        """The fragment together with the opening that waited for the rest of its name."""
+        """The fragment joined to the opening that waited for the rest of its name."""
         assert call.opening is not None
         grown = [name for name in (said, call.name + said) if name.startswith(call.name)]
-        meant = map(self._tools.meant_by, grown)
+        meant = map(self._tools.resolve_name, grown)
         found = next((name for name in meant if name in self._tools), None)
         if found is None and _NO_NAME.search(call.name):
             return fragment
@@ -215,7 +226,7 @@ class CallRepair:
         if not isinstance(text, str) or not text:
             return fragment
         if self._waits is not call:
-            self.let_go()
+            self.mark_sent()
         self._waits = None
         if call.arguments.feed(text):
             return fragment
@@ -223,7 +234,7 @@ class CallRepair:
             if self._may_wait:
                 self._waits = call
                 return None
-            call.arguments.let_go()
+            call.arguments.mark_sent()
             return fragment
         opens = chat.function_of(fragment).get("name") or fragment.get("id")
         return _changed(fragment, arguments="") if opens else None
@@ -240,14 +251,14 @@ class CallRepair:
         if not len(stream) and not self._tools.takes_nothing(name):
             self.is_cut |= bool(name)
             return []
-        rest, made = stream.finish(self._tools.parameters(name), **self._manner(name))
+        rest, made = stream.finish(self._tools.parameters(name), **self._repair_options(name))
         if stream.was_repeated:
             self._ledger.repaired("snapshots")
         else:
-            self._judge(made, name)
+            self._record_outcome(made, name)
         return [{"index": call.index, "function": {"arguments": rest}}] if rest else []
 
-    def _judge(self, made: Repaired, name: str) -> None:
+    def _record_outcome(self, made: Repaired, name: str) -> None:
         if made.changed:
             self._ledger.repaired("arguments")
         elif made.refused == "truncated":
@@ -256,14 +267,15 @@ class CallRepair:
         elif made.refused and not (made.refused == "not_an_object" and self._tools.is_ours(name)):
             self._ledger.defect("bad_arguments", reason=made.refused, retry="ask_model_again")
 
-    def _manner(self, name: str) -> dict[str, bool]:
+    def _repair_options(self, name: str) -> dict[str, bool]:
         bold = self._options.arguments == "bold"
         return {"dangerous": self._tools.is_dangerous(name), "bold": bold}
 
     def _with_text(self, call: chat.ToolCall) -> chat.ToolCall:
-        """Arguments that came as an object become the JSON text that they are, null an empty one.
+        """Arguments that came as an object become JSON text, and null becomes an empty text.
 
-        Clients append what comes to a text, or read it as JSON: both fail on null.
+        Clients append arguments to a text or parse them as JSON, and both fail on other types.
+        https://github.com/ggml-org/llama.cpp/issues/20198
         """
         arguments = chat.function_of(call).get("arguments", "")
         if not isinstance(arguments, dict | None) or self._options.arguments == "off":
@@ -275,7 +287,11 @@ class CallRepair:
         return _changed(call, arguments=text)
 
     def _with_id(self, call: chat.ToolCall) -> chat.ToolCall:
-        """The call with an id that no other call of the message has."""
+        """The call with an id that no other call of the message has.
+
+        Some servers give one id to parallel calls.
+        https://github.com/open-webui/open-webui/issues/28570
+        """
         given = call.get("id")
         if self._options.calls and (not given or str(given) in self._ids):
             self._ledger.repaired("call_id")
@@ -288,11 +304,11 @@ class CallRepair:
 
 
 def _with_arguments_named(call: chat.ToolCall) -> chat.ToolCall:
-    """A whole call that says nothing of its arguments says that they are null."""
+    """A complete call without a field for arguments gets null for it."""
     function = chat.function_of(call)
     return _changed(call, arguments=None) if function and "arguments" not in function else call
 
 
 def _changed(call: chat.ToolCall, **fields: Any) -> chat.ToolCall:
-    """A copy with other fields of its function."""
+    """A copy with other fields in its function."""
     return {**call, "function": {**chat.function_of(call), **fields}}

@@ -1,6 +1,6 @@
-"""Repairs of one choice of an answer, plain or streamed: shape, texts, calls, end.
+"""Repairs one choice of an answer, plain or streamed: shape, texts, calls, end.
 
-A healthy choice goes through as the same object. Plain is streaming in one piece.
+A healthy choice is returned as the same object. A completion is treated as a stream of one delta.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from batchwrap.core.repair import faults, shape
 from batchwrap.core.repair.call_repair import ID_LENGTH, CallRepair
 from batchwrap.core.repair.declared_tools import DeclaredTools
 from batchwrap.core.repair.diagnosis import failed
-from batchwrap.core.repair.ends import FAILED, meant_by
+from batchwrap.core.repair.finish_reasons import FAILED, standard_reason
 from batchwrap.core.repair.leaks.families import Family
 from batchwrap.core.repair.leaks.leak_gates import Gates, Promoted
 from batchwrap.core.repair.repair_counts import RepairCounts
@@ -30,16 +30,16 @@ _THOUGHTS = _SILENT | {"reasoning", "reasoning_content", "reasoning_details"}
 
 
 class ChoiceRepair:
-    """Repairs one choice. Keep one for each choice of an answer.
+    """Repairs one choice of an answer. Each choice needs an instance of its own.
 
     Args:
         options: what to repair.
         tools: what may be called.
-        family: what is known of the model.
-        gates: when markup in the text is a call.
-        random_text: gives so many random characters of ``[A-Za-z0-9]``.
+        family: the model's family.
+        gates: decide when markup in the text is a call.
+        random_text: returns that many random characters of ``[A-Za-z0-9]``.
         ledger: where repairs are counted.
-        may_be_empty: whether an answer that says nothing is handed on.
+        may_be_empty: whether an empty answer is handed on.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ChoiceRepair:
         self.is_finished = False
 
     def delta(self, choice: Choice) -> list[Choice]:
-        """The choices to hand on for one of a chunk, in their order.
+        """The choices to hand on for one of a chunk, in order.
 
         Raises:
             Broken: the answer cannot go on.
@@ -84,13 +84,13 @@ class ChoiceRepair:
         return self._any_delta(choice)
 
     def take_of(self, place: int | None) -> Take | None:
-        """What takes in the next piece of the text, or of a call's arguments.
+        """The function that adds the next piece of the text, or of a call's arguments.
 
         Args:
-            place: the index of the call; None: it is the text.
+            place: the index of the call; None for the text.
 
         Returns:
-            None where more is to be read than the piece.
+            None if the chunk must be read in full.
         """
         key = "content" if place is None else ""
         if self._waiting or not (self._snapshots is None or self._snapshots.passes(key)):
@@ -108,7 +108,7 @@ class ChoiceRepair:
         return None
 
     def _with_note(self, take: Take | None) -> Take | None:
-        """The same, where the arguments have to be known at the end."""
+        """The function, extended to record the arguments if they are needed at the end."""
         if take is None or not (self._reads_text and self._called):
             return take
         note = self._called[-1][1].append
@@ -122,7 +122,7 @@ class ChoiceRepair:
         return both
 
     def plain(self, choice: Choice) -> Choice:
-        """The choice of a whole completion.
+        """The choice of a completion.
 
         Raises:
             Broken: it cannot be used.
@@ -130,7 +130,7 @@ class ChoiceRepair:
         choice = self._shaped(choice, shape.plain(choice) if self._options.stream else choice)
         message = chat.part_of(choice)
         calls = chat.tool_calls(message)
-        self._see(message)
+        self._note_content(message)
         made = self._calls.plain(calls)
         promoted = self._plain_texts(choice, message, made)
         new = promoted[0]
@@ -139,22 +139,22 @@ class ChoiceRepair:
             new = {**new, "tool_calls": made}
         if new is not message:
             choice = {**choice, "message": new}
-        self._heed([choice])
+        self._note_answer([choice])
         return self._ended(choice, len(promoted[1]))
 
     def flush(self) -> list[Choice]:
-        """The texts that were held, as they came, of an answer that cannot go on; no calls."""
+        """The texts that were held, for an answer that cannot be continued; no calls."""
         return [*self._last_snapshots(), *self._texts.flush()]
 
     def _last_snapshots(self) -> list[Choice]:
-        """What waited to be known for snapshots, read."""
+        """The choices that were held until it was known whether they are snapshots."""
         held = [] if self._snapshots is None else self._snapshots.finish()
         return [one for given in held for one in self._any_delta(given)]
 
     def conclude(self) -> list[Choice]:
-        """The end of an answer that is complete, as the stream's end mark says.
+        """The end of an answer that is complete, because the stream's end mark has arrived.
 
-        Where no reason came, it is told by what was said.
+        If no finish reason has arrived, it is derived from the content.
 
         Raises:
             Broken: it cannot be used.
@@ -165,7 +165,7 @@ class ChoiceRepair:
         snapshots = self._last_snapshots()
         waiting, self._waiting = self._waiting, []
         if waiting:
-            self._calls.let_go()
+            self._calls.mark_sent()
         self._ledger.repaired("finish_reason")
         reason = "tool_calls" if self._calls.has_called else "stop"
         reason = "function_call" if self._has_legacy_call else reason
@@ -173,11 +173,11 @@ class ChoiceRepair:
         return [*snapshots, *waiting, *self._finish(silent)]
 
     def close(self) -> list[Choice]:
-        """All that was held, of an answer that ended without saying why."""
+        """Everything that was held, for an answer that ended without a finish reason."""
         snapshots = self._last_snapshots()
         waiting, self._waiting = self._waiting, []
         if waiting:
-            self._calls.let_go()
+            self._calls.mark_sent()
         rest = self._calls.finish()
         bare = {"index": self._index, "finish_reason": None}
         calls: list[Choice] = [{**bare, "delta": {"tool_calls": rest}}] if rest else []
@@ -185,19 +185,19 @@ class ChoiceRepair:
 
     @property
     def has_called(self) -> bool:
-        """Whether a proper call has come."""
+        """Whether a structured call has arrived."""
         return self._calls.has_called
 
     @property
     def held(self) -> Iterator[Choice]:
-        """The choices that wait for what follows."""
+        """The choices that are held until more arrives."""
         yield from self._waiting
         yield from self._texts.held
         yield from () if self._snapshots is None else self._snapshots.held
 
     @property
     def is_open(self) -> bool:
-        """Whether a call is still being written."""
+        """Whether a call is incomplete."""
         return not self.is_finished and self._calls.unfinished
 
     def _any_delta(self, choice: Choice) -> list[Choice]:
@@ -209,18 +209,18 @@ class ChoiceRepair:
             said, called = self._content, self._calls.has_called
             choice = self._shaped(choice, shape.streamed(choice, said, has_called=called))
         delta = chat.part_of(choice)
-        self._see(delta)
+        self._note_content(delta)
         if not self._reads_text:
-            self._heed([choice])
+            self._note_answer([choice])
         out: list[Choice] = []
-        if self._reads_text and shape.says(delta):
+        if self._reads_text and shape.has_text(delta):
             out = self._texts.delta(choice)
-            self._heed(out)
+            self._note_answer(out)
             if len(out) == 1 and out[0] is choice:
                 out = []
             else:
-                choice = shape.silent(choice)
-                if not shape.matters(choice):
+                choice = shape.without_texts(choice)
+                if not shape.is_relevant(choice):
                     return out
         out += self._with_calls(choice)
         if choice.get("finish_reason"):
@@ -229,7 +229,7 @@ class ChoiceRepair:
         return out
 
     def _with_calls(self, choice: Choice) -> list[Choice]:
-        """The choice with its calls repaired, after what has waited for it."""
+        """The choice with repaired calls, after the choices that were held for it."""
         delta = chat.part_of(choice)
         calls = chat.tool_calls(delta)
         for call in calls if self._reads_text else ():
@@ -237,7 +237,7 @@ class ChoiceRepair:
         waiting, self._waiting = self._waiting, []
         if not calls:
             if waiting:
-                self._calls.let_go()
+                self._calls.mark_sent()
             return [*waiting, choice]
         rest = {key: value for key, value in delta.items() if key != "tool_calls"}
         alone = not choice.get("finish_reason") and not any(rest.values())
@@ -251,14 +251,14 @@ class ChoiceRepair:
         if made:
             return [*out, {**choice, "delta": {**rest, "tool_calls": made}}]
         silent = {**choice, "delta": rest}
-        return [*out, silent] if shape.matters(silent) else out
+        return [*out, silent] if shape.is_relevant(silent) else out
 
     def _finish(self, choice: Choice) -> list[Choice]:
-        """What comes with the end of a choice."""
+        """Held texts, the last fragments of calls, and the end of a choice."""
         rest = self._calls.finish()
         called = [(name, "".join(arguments)) for name, arguments in self._called]
         texts, promoted = self._texts.finish(_reason_of(choice), called)
-        self._heed(texts)
+        self._note_answer(texts)
         calls = [*rest, *(call_of(one, self._random_text) for one in promoted)]
         for place, call in enumerate(calls[len(rest) :]):
             call["index"] = place
@@ -269,29 +269,33 @@ class ChoiceRepair:
         return [*texts, between, ended]
 
     def _ended(self, choice: Choice, promoted: int = 0) -> Choice:
-        """The choice with the finish reason that is true."""
+        """The choice with a correct finish reason.
+
+        Many servers end with ``stop`` although they have sent calls; agents then do not run
+        them.         https://github.com/vercel/workflow/issues/1387
+        """
         error, reason = choice.get("error"), choice.get("finish_reason")
         kind = FAILED.get(reason.lower()) if isinstance(reason, str) else None
         if self._options.errors and (isinstance(error, dict) or kind is not None):
             raise faults.Broken(failed(error, str(reason), kind))
         self.is_finished = self.is_finished or bool(reason)
         has_called = self._calls.has_called or bool(promoted)
-        meant = self._meant(reason, has_called=has_called)
+        meant = self._true_reason(reason, has_called=has_called)
         silent = not (has_called or self._has_legacy_call)
         if meant == "stop" and silent and not (self.has_said or self._may_be_empty):
             raise faults.Broken(faults.EMPTY)
         if reason and silent and self.has_said and not self._has_answered:
-            self._ledger.defect("no_answer")  # thoughts only
+            self._ledger.defect("no_answer")  # it holds reasoning only
         if meant == reason:
             return choice
         self._ledger.repaired("finish_reason")
         return {**choice, "finish_reason": meant}
 
-    def _meant(self, reason: object, *, has_called: bool) -> object:
-        """What a finish reason means, beside these calls."""
+    def _true_reason(self, reason: object, *, has_called: bool) -> object:
+        """The correct finish reason, given whether there are calls."""
         if not isinstance(reason, str) or not self._options.stream:
             return reason
-        meant = meant_by(reason)
+        meant = standard_reason(reason)
         if self._has_legacy_call:
             return meant
         if meant in ("stop", "function_call") and has_called and not self._calls.is_cut:
@@ -322,7 +326,7 @@ class ChoiceRepair:
             self._ledger.repaired("chunk_shape")
         return after
 
-    def _see(self, part: chat.Message) -> None:
+    def _note_content(self, part: chat.Message) -> None:
         content = part.get("content")
         if isinstance(content, str) and content:
             self._pieces.append(content)
@@ -331,8 +335,8 @@ class ChoiceRepair:
         )
         self._has_legacy_call |= bool(part.get("function_call"))
 
-    def _heed(self, choices: list[Choice]) -> None:
-        """Take note of whether there is more than thoughts."""
+    def _note_answer(self, choices: list[Choice]) -> None:
+        """Record whether there is more than reasoning content."""
         self._has_answered = self._has_answered or any(
             value
             for choice in choices
@@ -341,7 +345,7 @@ class ChoiceRepair:
         )
 
     def _note(self, call: chat.ToolCall) -> None:
-        """Keep name and arguments of the proper calls, to know the same call in the text."""
+        """Keep name and arguments of structured calls, to recognise copies of them in the text."""
         function = chat.function_of(call)
         if function.get("name"):
             self._called.append((str(function["name"]), []))
@@ -350,13 +354,13 @@ class ChoiceRepair:
 
 
 def _reason_of(choice: Choice) -> object:
-    """Why a choice ended, in the words of the format."""
+    """The finish reason, in the API's words."""
     reason = choice.get("finish_reason")
-    return meant_by(reason) if isinstance(reason, str) and reason else None
+    return standard_reason(reason) if isinstance(reason, str) and reason else None
 
 
 def call_of(promoted: Promoted, random_text: Callable[[int], str]) -> chat.ToolCall:
-    """A promoted call in the form of the API, with an id of its own if it has none."""
+    """A promoted call in the form of the API, with a generated id if it has none."""
     function = {"name": promoted.name, "arguments": promoted.arguments}
     call_id = promoted.call_id or random_text(ID_LENGTH)
     return {"id": call_id, "type": "function", "function": function}

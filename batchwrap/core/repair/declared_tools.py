@@ -1,4 +1,4 @@
-"""The tools of a request, as the repair of calls sees them."""
+"""The tools of a request, for the repair of calls."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from batchwrap.core.tools.schema import required_in
 
 
 class DeclaredTools:
-    """What may be called, and with which arguments.
+    """The tools that may be called, and their arguments.
 
     Args:
-        listed: lists of tools as requests have them; of several tools of one name the first
+        listed: lists of tools as requests hold them. Of several tools with one name, the first
             counts.
-        made_up: names that are understood although no list has them.
-        harmless: names of tools that are known to change nothing.
+        made_up: names that are accepted although no list has them.
+        harmless: names of tools that are known to be read-only.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class DeclaredTools:
         return bool(self._parameters)
 
     def parameters(self, name: object) -> Any:
-        """The JSON schema of a tool's arguments; None if nobody knows it."""
+        """The JSON schema of a tool's arguments; None if it is unknown."""
         return self._parameters.get(name) if isinstance(name, str) else None
 
     def takes_nothing(self, name: object) -> bool:
@@ -56,41 +56,44 @@ class DeclaredTools:
         return name in self and not required_in(self.parameters(name))
 
     def is_dangerous(self, name: object) -> bool:
-        """Whether a tool may change something; all do that are not known not to."""
+        """Whether a tool may change something; unknown tools may."""
         return name not in self._harmless
 
     def is_ours(self, name: str) -> bool:
-        """Whether it is a multi-tool, whose arguments are read in more shapes than one."""
+        """Whether it is a multi-tool, whose arguments are accepted in several shapes."""
         return name in self._made_up
 
     def not_text(self, name: str) -> frozenset[str]:
-        """Names of a tool's parameters that are no texts."""
+        """Names of a tool's parameters whose values are not strings."""
         if name not in self._not_text:
             self._not_text[name] = names_not_text(self.parameters(name))
         return self._not_text[name]
 
-    def meant_by(self, name: str) -> str:
-        """The tool that a name with remains of markup in it means; the name itself if unsure."""
+    def resolve_name(self, name: str) -> str:
+        """The declared tool for a name with markup around it; the name itself if that is ambiguous.
+
+        https://github.com/vllm-project/vllm/issues/32587
+        """
         if not name or name in self._parameters:
             return name
         found = {bare for bare in _bare(name) if bare in self._parameters}
         return found.pop() if len(found) == 1 else name
 
     def may_grow(self, name: str) -> bool:
-        """Whether a name that nobody declared is the beginning of one that is declared."""
+        """Whether an undeclared name is the beginning of a declared one."""
         return name not in self._parameters and any(
             declared.startswith(name) for declared in self._parameters
         )
 
 
-# Marks of templates and parsers around a name: special tokens with any kind of bar, Mistral's
-# brackets, tags with their attributes, quotes. Braces and commas are none: there the name holds
-# the arguments, too.
+# What templates and parsers leave around a name: special tokens with any kind of bar, Mistral's
+# brackets, tags with their attributes, quotes. Braces and commas are not among them: a name with
+# these holds the arguments, too.
 _MARKS = re.compile(
     r"<[|｜‖][^<>]{0,60}[|｜‖]>|\[CALL_ID\]\w*|\[/?[A-Z_]{2,20}\]|</?[\w:]*(?:=|\bname=)?|\(\)"
     r"|[\s\"'`<>|｜‖]+"
 )
-# What else stands there: harmony's channels, the kind of what follows, who speaks.
+# Words among them: harmony's channels, content types, roles.
 _FILLERS = frozenset({"commentary", "analysis", "final", "json", "code", "assistant", "function"})
 _NAMESPACES = re.compile(r"(?:to=|call_|functions?|tools?|default_api)[.:_/=]*")
 _LONGEST_NAME = 300  # characters; no API takes a longer one, residue included
@@ -98,7 +101,7 @@ _LONGEST_NAME = 300  # characters; no API takes a longer one, residue included
 
 @lru_cache(maxsize=1_024)
 def _bare(name: str) -> tuple[str, ...]:
-    """What a name may be once markup of models is taken off: channels, namespaces, counters."""
+    """The names that may be meant, without channels, namespaces and counters."""
     pieces = [piece for piece in _MARKS.split(name[:_LONGEST_NAME]) if piece]
     if len(pieces) > 1:
         pieces = [piece for piece in pieces if piece not in _FILLERS]

@@ -1,4 +1,4 @@
-"""Reading the errors that providers report: what each one means, and what helps."""
+"""Reads the errors that providers report: what each one means, and what the caller can do."""
 
 from __future__ import annotations
 
@@ -38,13 +38,15 @@ def read_fault(
 
 
 def _words(value: object) -> str:
-    """What a field of an error says, as far as it is read."""
+    """The text of a field of an error, up to the length that is searched."""
     text = value if isinstance(value, str) else str(value or "")
     return text[: wording.MOST_WORDS]
 
 
 def _placed(fault: Fault, words: str, wait_s: float | None) -> Fault:
     status = fault.status
+    # The order matters: a message about the output budget also names the context. Groq sends 413
+    # for a limit per minute: the prompt fits into the context, but not into the minute.
     if wording.OUTPUT.search(words) and status not in (429,):
         return _output(fault)
     if status == 413 and wording.A_MINUTE.search(words):
@@ -69,7 +71,11 @@ def _placed(fault: Fault, words: str, wait_s: float | None) -> Fault:
 
 
 def _output(fault: Fault) -> Fault:
-    """The answer may not be as long as it was asked to; the prompt itself fits."""
+    """The requested output is too long, and the prompt itself fits.
+
+    vLLM says so in words that clients take for a context overflow. They then summarise the
+    conversation, where a smaller ``max_tokens`` is enough.
+    """
     numbers = dict(fault.numbers)
     if "limit" in numbers and "input" in numbers:
         numbers["max_tokens_allowed"] = max(0, numbers["limit"] - numbers["input"])
@@ -90,11 +96,11 @@ def read_refused(
 
     Args:
         status: the HTTP status.
-        body: what its body decodes to; a text or None where it is no JSON.
+        body: its decoded body; a string or None if it is not JSON.
         headers: with lower-case names.
         undeclared: the history calls a tool that the request does not declare.
-        fills: the share of the model's window that the request takes up, as far as it is
-            known. An overflow is not believed where it is small.
+        fills: the share of the model's context window that the request takes up, if it is
+            known. A 413 without a reason is not taken for an overflow if that share is small.
     """
     error = error_in(body) if isinstance(body, dict) else None
     said = error is not None or bool(body)
@@ -110,8 +116,12 @@ def read_refused(
     return fault
 
 
-def mended_body(body: object, fault: Fault) -> chat.Body | None:
-    """The error body as SDKs read it; None if it is that already, or is no error at all."""
+def repaired_body(body: object, fault: Fault) -> chat.Body | None:
+    """The error body in the shape that SDKs read; None if it has that shape, or is no error.
+
+    Without the ``error`` wrapper, openai-node reports "400 status code (no body)", which agents
+    take for a context overflow. https://github.com/QwenLM/qwen-code/issues/11045
+    """
     error = error_in(body) if isinstance(body, dict) else None
     if error is None:
         silent = not body and fault.kind in ("invalid_request_unknown", "context_overflow")
@@ -125,14 +135,14 @@ def mended_body(body: object, fault: Fault) -> chat.Body | None:
     return {**rest, "error": {**error, "code": code} if "code" in error or code else dict(error)}
 
 
-_SMALL = 0.5
+_SMALL = 0.5  # an estimate of tokens may be wrong, but hardly by half
 _NO_REASON = "The provider refused the request and gave no reason."
 _TOO_LARGE = "The provider refused the request as too large and gave no reason."
 _UNDECLARED = "history uses a tool that this request does not declare"
 
 
 def decoded(content: bytes) -> object:
-    """What a body decodes to; its text where it is no JSON."""
+    """A body decoded as JSON; its text if it is not JSON."""
     try:
         return parsed_exactly(content)
     except ValueError:
@@ -140,7 +150,7 @@ def decoded(content: bytes) -> object:
 
 
 def failed(error: object, reason: str, kind: str | None) -> Fault:
-    """A choice that ended in an error, with or without one beside it."""
+    """The fault of a choice that ended with an error, whether or not it holds an error object."""
     if isinstance(error, dict):
         return read_fault(error)
     message = f"The provider broke off the answer ({reason})."

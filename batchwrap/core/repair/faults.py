@@ -1,6 +1,6 @@
-"""What can be wrong with an answer: one name for each kind of fault, and its remedy.
+"""The faults that an answer can have: a name for each kind, and what the caller can do.
 
-Providers say the same thing in many shapes; `diagnosis` reads each into one `Fault`.
+Providers report the same fault in many shapes; `diagnosis` reads each of them into a `Fault`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from batchwrap.core.formats.api_errors import ApiError
 from batchwrap.core.formats.sse import MOST_EVENT_BYTES
 
 CONTEXT_CODE = "context_length_exceeded"
-# Of what came in a stream, without a status of its own; all else is the server's.
+# The status of an error inside a stream, which has none of its own; all others are server errors.
 _STATUS = {"context_overflow": 400, "output_budget_too_large": 400, "tool_generation_failed": 400}
 
 
@@ -23,17 +23,18 @@ class Fault:
     """One error.
 
     Attributes:
-        kind: what it is, in one word for all providers: ``"rate_limit"``,
+        kind: its name, the same for all providers: ``"rate_limit"``,
             ``"context_overflow"``, ``"incomplete_stream"``, …
-        retry: what helps: ``"no"``, ``"backoff"``, ``"after_seconds"``, ``"same_request"``,
+        retry: what the caller can do: ``"no"``, ``"backoff"``, ``"after_seconds"``,
+            ``"same_request"``,
             ``"same_request_once"``, ``"after_compaction"``, ``"with_smaller_max_tokens"``,
             ``"ask_model_again"``, …
-        message: the words of the provider, or ours.
+        message: the provider's text, or ours.
         status: the HTTP status that it has, or would have.
         retry_after_s: seconds that the provider asked for.
         code: the code that the caller sees.
-        numbers: what the provider told: ``limit``, ``requested``, ``input`` (tokens), …
-        hint: what would mend the request, where that is known.
+        numbers: what the provider reported: ``limit``, ``requested``, ``input`` (tokens), …
+        hint: what would repair the request, if it is known.
     """
 
     kind: str
@@ -46,31 +47,31 @@ class Fault:
     hint: str = ""
 
     def body(self) -> chat.Body:
-        """The fault as the error body that SDKs understand, in a stream or as an answer."""
+        """The fault as the error body that SDKs read, in a stream or as an answer."""
         code = self.as_api_error.code
         return {"error": {"message": self.message, "type": self.kind, "param": None, "code": code}}
 
     @property
     def as_api_error(self) -> ApiError:
-        """The fault as any API tells it."""
+        """The fault in the form that every API's errors are made of."""
         code = self.code if self.code is not None else f"batchwrap_{self.kind}"
         return ApiError(status=self.http_status, message=self.message, code=code)
 
     @property
     def http_status(self) -> int:
-        """The status that an answer with this fault has, or would have had."""
+        """The status of the answer; for a fault in a stream, the one that it would have."""
         return self.status or _STATUS.get(self.kind, 502)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What an event tells of it: names and numbers, no words of anybody."""
+        """What an event reports of it: names and numbers, never a message's text."""
         told: dict[str, Any] = {"retry": self.retry, "status": self.status, **self.numbers}
         told |= {"retry_after_s": self.retry_after_s, "hint": self.hint}
         return {name: value for name, value in told.items() if value not in (None, "")}
 
 
 class Broken(Exception):
-    """An answer cannot go on; carries the fault."""
+    """Raised when an answer cannot be continued; carries the fault."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.kind)
@@ -114,7 +115,7 @@ _FAILED = "response.failed"  # how the Responses API ends a stream with an error
 
 
 def malformed_call(retry: str) -> Fault:
-    """A call whose fragments do not make one; `retry` says what helps."""
+    """The fault of a call whose fragments do not form one; `retry` says what helps."""
     return Fault(
         kind="malformed_tool_call",
         retry=retry,
@@ -129,12 +130,12 @@ def as_mapping(value: object) -> Mapping[str, Any]:
 
 
 def is_empty_answer(body: Mapping[str, Any]) -> bool:
-    """Whether a chunk is the error that stands for an answer of nothing."""
+    """Whether a chunk is the error that stands for an empty answer."""
     return bool(body.get("error") == EMPTY.body()["error"])
 
 
 def error_in_event(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The error that an event of a stream reports, in the form of any API."""
+    """The error that an event of a stream reports, for any of the APIs."""
     if event.get("type") == _FAILED:
         response = event.get("response")
         return error_in(response) if isinstance(response, dict) else None
@@ -142,22 +143,22 @@ def error_in_event(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def is_whole_error(event: Mapping[str, Any]) -> bool:
-    """Whether an event has its error where readers of refusals look for it."""
+    """Whether an event has its error at the place where `read_refusal` looks for it."""
     return bool(event.get("error")) or event.get("type") == _FAILED
 
 
 def as_error(error: Mapping[str, Any]) -> dict[str, Any]:
-    """An error as a body that reports it."""
+    """The body that reports an error."""
     return {"error": dict(error)}
 
 
 def may_hold_error(event: Mapping[str, Any]) -> bool:
-    """Whether it is worth a look: nearly all events of a stream add to its answer."""
+    """Whether an event may report an error; nearly all events do not, so this check is quick."""
     return "error" in event or not event.get("choices")
 
 
 def error_in(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The error that a body or a chunk reports, in whatever shape; None if it reports none."""
+    """The error that a body or a chunk reports, in any shape; None if it reports none."""
     found = body.get("error")
     if isinstance(found, dict) and found:
         return found

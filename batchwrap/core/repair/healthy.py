@@ -1,4 +1,4 @@
-"""Whether arguments need no repair: what nearly all are, found out by parsers written in C."""
+"""Checks whether arguments need no repair. Nearly none do, so parsers in C decide it first."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from batchwrap.core.tools.schema import resolved, types_of
 
 
 def is_healthy(text: str, parameters: object) -> bool:
-    """Whether a text is the JSON of one object that `lenient` would leave as it is.
+    """Whether a text is the JSON of one object that `lenient` would not change.
 
     Args:
         text: the arguments of a tool call.
-        parameters: the tool's JSON schema; tells where a text is a list, or a number.
+        parameters: the tool's JSON schema, which says where a list or a number is expected.
     """
     try:
         value = orjson.loads(text)
@@ -29,14 +29,14 @@ def is_healthy(text: str, parameters: object) -> bool:
 
 def _once(pairs: list[tuple[str, Any]]) -> None:
     if len(dict(pairs)) < len(pairs):
-        raise ValueError("a key stands there twice")
+        raise ValueError("a key occurs twice")
 
 
 _UNIQUE = json.JSONDecoder(object_pairs_hook=_once)
 
 
 def _fits(value: object, schema: dict[str, Any], root: dict[str, Any], depth: int) -> bool:
-    """Whether no text stands where the schema wants the number or the list that it spells."""
+    """Whether no string holds the number or the list that the schema asks for."""
     if not schema:
         return True
     if isinstance(value, str):

@@ -1,4 +1,8 @@
-"""Which call a fragment of a stream belongs to, whatever its provider says about that."""
+"""Finds the call that a fragment of a stream belongs to, whatever its provider says about it.
+
+Providers leave out the index, give all calls the index 0, or interleave calls under wrong
+ones. https://github.com/openai/openai-python/pull/3246, https://github.com/apache/maka/issues/1976
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,16 @@ from batchwrap.options import Repair
 
 @dataclass(slots=True, repr=False)
 class OpenCall:
-    """A call that is being written.
+    """A call that is still incomplete.
 
     Attributes:
-        index: of the call as it goes out.
+        index: of the call in the agent's stream.
         name: its tool, as far as it is known.
-        id: as it goes out.
-        arguments: what has come of them.
-        opening: its first fragment, which waits until the name is known.
+        id: of the call in the agent's stream.
+        arguments: the part that has arrived.
+        opening: its first fragment, held until the name is complete.
         given_id: the id that the provider gave it.
-        place: delta, and place in it, of its last fragment.
+        place: the number of the delta with its last fragment, and the position in that delta.
     """
 
     index: int
@@ -39,10 +43,10 @@ class OpenCalls:
     """The calls of one streamed choice.
 
     Attributes:
-        calls: in the order in which they were opened.
-        given: the same by the provider's index.
-        last: the one that the last fragment belonged to.
-        deltas: how many deltas with fragments have come.
+        calls: in the order in which they began.
+        given: the same calls by the provider's index.
+        last: the call that the last fragment belonged to.
+        deltas: the number of deltas with fragments so far.
 
     Args:
         options: what to repair.
@@ -54,24 +58,24 @@ class OpenCalls:
         self.given: dict[int | None, OpenCall] = {}
         self.last: OpenCall | None = None
         self.deltas = 0
-        self._open: list[OpenCall] = []  # those that are not known to be complete
+        self._open: list[OpenCall] = []  # those that may still be incomplete
         self._by_id: dict[str | int, OpenCall] = {}
         self._options = options
         self._tools = tools
 
     def of(self, fragment: chat.ToolCall, place: int, *, opens: bool) -> tuple[OpenCall, bool]:
-        """The call that a fragment belongs to, and whether it opens it.
+        """The call that a fragment belongs to, and whether the fragment begins it.
 
-        A delta without a name never opens a call. Under an index in use, only a new name
-        with another id opens one, and only if the arguments so far are complete.
+        A fragment without a name never begins a call. Under an index that is in use, a name begins
+        a new call only if its id differs and the arguments so far are complete.
 
         Args:
-            fragment: of a call.
-            place: where it stands in its delta.
+            fragment: a fragment of a call.
+            place: its position in its delta.
             opens: whether it has a name.
 
         Raises:
-            Broken: it could belong to several calls.
+            Broken: it could belong to more than one call.
         """
         index = chat.index_of(fragment)
         known = self.given.get(index) if index is not None else self._without_index(fragment)
@@ -83,7 +87,7 @@ class OpenCalls:
         return known, False
 
     def stream_for(self, name: str) -> ArgumentStream:
-        """What takes in the arguments of a call of this tool."""
+        """The accumulator for the arguments of a call of this tool."""
         return ArgumentStream(
             self._tools.not_text(name),
             holds=self._options.arguments != "off",
@@ -91,7 +95,7 @@ class OpenCalls:
         )
 
     def _new(self, fragment: chat.ToolCall, index: int | None) -> OpenCall:
-        ours = len(self.calls)  # clients keep calls in lists: a gap breaks them
+        ours = len(self.calls)  # clients keep calls in a list: a gap in the indices breaks it
         if not self._options.calls and index is not None:
             ours = index
         name = str(chat.function_of(fragment).get("name") or "")
@@ -104,16 +108,16 @@ class OpenCalls:
         return made
 
     def _without_index(self, fragment: chat.ToolCall) -> OpenCall | None:
-        """The call that a fragment without an index names by its id; else the last one."""
+        """The call whose id a fragment without an index has; otherwise the last one."""
         given = fragment.get("id")
         named = self._by_id.get(given) if isinstance(given, str | int) else None
         return named or self.last
 
     def _only_open(self, index: int | None) -> OpenCall | None:
-        """The one call that is still being written, for a fragment that names none."""
+        """The only incomplete call, for a fragment that has neither a known index nor an id."""
         if not self.calls:
             return None
-        # What has come to its end gets nothing more, and is not looked at again.
+        # A complete call gets no more fragments, so it is not checked again.
         self._open = [call for call in self._open if not call.arguments.is_complete]
         waiting = [call for call in self._open if not self._is_complete(call)]
         if len(waiting) > 1 or index is None:
@@ -121,12 +125,12 @@ class OpenCalls:
         return waiting[0] if waiting else self.calls[-1]
 
     def _is_another(self, fragment: chat.ToolCall, known: OpenCall, place: int) -> bool:
-        """Whether a fragment with a name opens another call than the one under its index."""
+        """Whether a fragment with a name begins another call than the one under its index."""
         new_id, index = fragment.get("id"), chat.index_of(fragment)
         if not self._is_complete(known):
             return index is None and bool(new_id) and new_id != known.id
         if known.place[0] == self.deltas and known.place[1] < place:
-            return True  # two members of one list are two calls
+            return True  # two members of one list are two calls, even if they have the same index
         return new_id != known.id if new_id else index is None
 
     def _is_complete(self, call: OpenCall) -> bool:

@@ -1,7 +1,8 @@
-"""How much of arguments that are still being written is healthy for certain.
+"""Finds how much of incomplete arguments is certainly healthy.
 
-A rough look, for the sake of speed: it may stop too early, which only holds text back, and
-hardly ever too late, which `ArgumentStream` finds out. Each character is looked at once.
+The check is approximate, because it runs on every fragment. It may stop too early, which only
+holds text back. It hardly ever stops too late, and `ArgumentStream` detects that. Each
+character is read once.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ _BARE = re.compile(r"[\s\d.+\-truefalsnE]*+")  # white space, numbers, true, fal
 
 
 class HealthyPrefix:
-    """Finds the end of the healthy part of a text that grows.
+    """Finds the end of the healthy part of a growing text.
 
     Attributes:
-        stopped: whether a defect has come.
+        stopped: whether a defect was found.
 
     Args:
-        not_text: names of parameters that are no texts: a string there stops it.
+        not_text: names of parameters whose values are not strings: a string there is a defect.
     """
 
     def __init__(self, not_text: frozenset[str]) -> None:
@@ -28,11 +29,11 @@ class HealthyPrefix:
         self._not_text = not_text
         self._longest = max(map(len, not_text), default=0)
         self._scanner = JsonScanner()
-        self._depth = 0  # behind the last mark
+        self._depth = 0  # after the last mark
         self._is_key = False
         self._is_over = False
-        self._has_more = False  # behind its end
-        self._waits = False  # for what follows a comma
+        self._has_more = False  # after its end
+        self._waits = False  # a comma is held until what follows it is known
         self._key = ""
 
     def passes(self, text: str) -> bool:
@@ -44,7 +45,7 @@ class HealthyPrefix:
         return True
 
     def feed(self, text: str) -> bool:
-        """Add a piece; returns whether all that has come can be handed on."""
+        """Add a piece; returns whether everything so far can be handed on."""
         at = 0
         for place in self._scanner.marks(text):
             if text[place] == '"' and not self._scanner.in_string:
@@ -59,21 +60,21 @@ class HealthyPrefix:
 
     @property
     def is_closed(self) -> bool:
-        """Whether one object or list has come to its end, and nothing after it.
+        """Whether one object or list is complete and nothing follows it.
 
-        Without that a text is no object, whatever else is wrong with it. Behind a defect, too,
-        what is open tells whether the whole can be complete.
+        A text for which this is false is no object, whatever else is wrong with it. It is
+        tracked after a defect, too, because the repair depends on whether the text is complete.
         """
         return self._is_over and not self._has_more
 
     def _string(self, text: str) -> None:
-        """Go on in a string."""
+        """Continue inside a string."""
         self.stopped = self.stopped or not self._scanner.is_sound
         if self._is_key and self._not_text:
             self._key = (self._key + text)[: self._longest + 1]
 
     def _bare(self, text: str) -> None:
-        """Go on between two marks."""
+        """Continue between two marks."""
         if not text or text.isspace():
             return
         self._waits = False
@@ -82,14 +83,14 @@ class HealthyPrefix:
             self.stopped = True
 
     def _mark(self, mark: str) -> None:
-        """Go on with a mark that is not the end of a string."""
+        """Continue with a mark that does not end a string."""
         self._has_more = self._has_more or self._is_over
         self.stopped = self.stopped or self._is_over or not self._takes(mark)
         before, self._depth = self._depth, len(self._scanner.open)
         self._is_over = self._is_over or (before > 0 and not self._depth)
 
     def _takes(self, mark: str) -> bool:
-        """Whether a mark is healthy where it stands."""
+        """Whether a mark is allowed at its place."""
         waited, self._waits = self._waits, False
         if waited and mark in "}],":
             return False
@@ -99,7 +100,7 @@ class HealthyPrefix:
         if not self._depth:
             return False
         if mark == ",":
-            self._waits = True  # it goes out with what follows: it may be one too many
+            self._waits = True  # held until what follows is known: a trailing comma is a defect
             self._is_key = self._scanner.open[-1] == "{"
         elif mark == ":":
             self._is_key = False

@@ -1,4 +1,4 @@
-"""Counting what was repaired, and what could not be: names and numbers, never contents."""
+"""Counts what was repaired and what could not be: names and numbers, never contents."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class RepairCounts:
         self._metrics = metrics
 
     def repaired(self, name: str) -> None:
-        """A defect was repaired."""
+        """Count a defect that was repaired."""
         self._metrics.add(f"repairs.{name}")
         self._metrics.note("repaired", repair=name)
 
     def defect(self, kind: str, **data: Any) -> None:
-        """Something is broken and stays so."""
+        """Count a defect that cannot be repaired."""
         self._metrics.add(f"defects.{kind}")
         self._metrics.note("defect", kind=kind, **data)

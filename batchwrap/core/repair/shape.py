@@ -1,4 +1,8 @@
-"""The shape of chunks and choices, as the format has it. What is in shape stays the same object."""
+"""Brings chunks and choices into the shape of the API. What has that shape stays the same object.
+
+Some gateways send whole messages in place of deltas, content in parts, or one choice that is not
+in a list.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +20,9 @@ def streamed(choice: Choice, said: Growing, *, has_called: bool) -> Choice:
     """A choice of a chunk, with a delta.
 
     Args:
-        choice: as it came.
-        said: the text that came before it.
-        has_called: whether calls came before it.
+        choice: as it arrived.
+        said: the text of the deltas before it.
+        has_called: whether a call arrived before it.
     """
     delta = choice.get("delta")
     if isinstance(delta, dict):
@@ -31,7 +35,7 @@ def streamed(choice: Choice, said: Growing, *, has_called: bool) -> Choice:
     content = part.get("content")
     same_size = isinstance(content, str) and len(content) == len(said) > 0
     if same_size and content == said.text:
-        del part["content"]  # it tells once more what has come piece by piece
+        del part["content"]  # it repeats the text that the deltas before it have brought
         if has_called:
             part.pop("tool_calls", None)
     rest = {key: value for key, value in choice.items() if key != "message"}
@@ -39,7 +43,7 @@ def streamed(choice: Choice, said: Growing, *, has_called: bool) -> Choice:
 
 
 def plain(choice: Choice) -> Choice:
-    """A choice of a whole completion, with a message."""
+    """A choice of a completion, with a message."""
     message, delta = choice.get("message"), choice.get("delta")
     if message is None and isinstance(delta, dict):
         rest = {key: value for key, value in choice.items() if key != "delta"}
@@ -51,7 +55,7 @@ def plain(choice: Choice) -> Choice:
 
 
 def _part(part: chat.Message) -> chat.Message:
-    """A message or delta whose content is a text, and whose thoughts stand there once."""
+    """A message or delta whose content is a string and whose reasoning is given once."""
     content = part.get("content")
     if isinstance(content, list | dict):
         split = _joined(content if isinstance(content, list) else [content])
@@ -67,7 +71,7 @@ def _part(part: chat.Message) -> chat.Message:
 
 
 def _joined(parts: Sequence[Any]) -> tuple[str, str] | None:
-    """(text, thoughts) of content in parts; None if any part is something else."""
+    """(text, reasoning) of content in parts; None if any part is of another kind."""
     text, thoughts = "", ""
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
@@ -81,20 +85,20 @@ def _joined(parts: Sequence[Any]) -> tuple[str, str] | None:
     return text, thoughts
 
 
-def says(delta: chat.Message) -> bool:
+def has_text(delta: chat.Message) -> bool:
     """Whether a delta has a text of any kind."""
     return any(isinstance(delta.get(key), str) and delta[key] for key in TEXTS)
 
 
-def silent(choice: Choice) -> Choice:
-    """The choice without its texts and its role, which have gone out."""
+def without_texts(choice: Choice) -> Choice:
+    """The choice without its texts and its role, which have gone out already."""
     delta = chat.part_of(choice)
     rest = {key: value for key, value in delta.items() if key not in (*TEXTS, "role")}
     return {**choice, "delta": rest}
 
 
 def opens(choice: Choice) -> bool:
-    """Whether a choice opens a call."""
+    """Whether a choice begins a call."""
     return any(chat.function_of(call).get("name") for call in chat.tool_calls(chat.part_of(choice)))
 
 
@@ -108,15 +112,15 @@ def opening(choice: Choice) -> Choice:
     return {**choice, "delta": {**delta, "tool_calls": calls}}
 
 
-def matters(choice: Choice) -> bool:
-    """Whether a choice tells anything that must be handed on."""
+def is_relevant(choice: Choice) -> bool:
+    """Whether a choice holds anything that must be handed on."""
     return bool(choice.get("finish_reason")) or any(
         value is not None for value in chat.part_of(choice).values()
     )
 
 
 def with_choices(chunk: chat.Body) -> chat.Body | None:
-    """The chunk with a list of choices; None if it tells nothing at all (a ping)."""
+    """The chunk with a list of choices; None if it holds nothing at all, as a ping does."""
     listed = chunk.get("choices")
     if isinstance(listed, dict):
         return {**chunk, "choices": [listed]}
@@ -128,7 +132,7 @@ def with_choices(chunk: chat.Body) -> chat.Body | None:
 
 
 def usage_inside(chunk: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The usage that a choice reports in the place of the chunk."""
+    """The usage that a choice reports in place of the chunk."""
     listed = chunk.get("choices")
     for choice in listed if isinstance(listed, list) else ():
         usage = choice.get("usage") if isinstance(choice, dict) else None

@@ -1,7 +1,8 @@
-"""Texts of a stream whose deltas each hold all that came before, and should hold what is new.
+"""Turns snapshots into deltas: texts of a stream that each repeat everything before them.
 
-Some gateways send such snapshots. From the second delta on they are held while each begins with
-the one before it, until it is certain what they are; in a healthy stream the second does not.
+Some gateways send snapshots (https://github.com/team-telnyx/ai/issues/252). From the second delta
+on, texts are held while each begins with the one before it, until it is certain that they are
+snapshots. In a healthy stream the second text already differs.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from batchwrap.core.formats import chat
 from batchwrap.core.repair.shape import TEXTS
 
 Choice = dict[str, Any]
-_HELD_AT_MOST = 64
-# Deltas that grow so often, into a text of so many characters, are snapshots: in the middle of an
-# answer, and at its end. Fewer different signs are no text ("=", "==", "====").
+_HELD_AT_MOST = 64  # deltas; then it is decided by what has arrived
+# (times that the text grew, its length in characters) from which deltas count as snapshots: in the
+# middle of an answer, and at its end. A text of fewer different characters may be a line that grows
+# ("=", "==", "====").
 _IN_THE_MIDDLE, _AT_THE_END, _SIGNS = (3, 20), (2, 8), 4
 
 
@@ -25,10 +27,10 @@ class _Text:
     """One text of the choice.
 
     Attributes:
-        last: what came last, as a snapshot.
-        done: what has gone out, once it is known that they are snapshots.
-        grown: how often one was longer than the one before.
-        is_snapshots: whether it comes in snapshots; None as long as nobody knows.
+        last: the last text, read as a snapshot.
+        done: what has gone out, once the texts are known to be snapshots.
+        grown: how often a text was longer than the one before.
+        is_snapshots: whether the texts are snapshots; None while that is undecided.
     """
 
     last: str = ""
@@ -36,8 +38,8 @@ class _Text:
     grown: int = 0
     is_snapshots: bool | None = None
 
-    def goes_on(self, text: str) -> bool:
-        """Whether a text may be the next snapshot; takes note of it."""
+    def continues(self, text: str) -> bool:
+        """Whether a text may be the next snapshot. If so, it is recorded."""
         if not text.startswith(self.last):
             return False
         self.grown += len(text) > len(self.last)
@@ -45,12 +47,12 @@ class _Text:
         return True
 
     def convinces(self, grown: int, characters: int) -> bool:
-        """Whether what came is snapshots for certain."""
+        """Whether the texts so far are certainly snapshots."""
         is_text = len(self.last) >= characters and len(set(self.last)) >= _SIGNS
         return self.grown >= grown and is_text
 
     def new_in(self, text: str) -> str:
-        """What is new in a snapshot; an older one that comes late has nothing new."""
+        """The new part of a snapshot; an older one that arrives late has none."""
         if text.startswith(self.done):
             new, self.done = text[len(self.done) :], text
             return new
@@ -61,13 +63,13 @@ class _Text:
 
 
 class TextSnapshots:
-    """Makes deltas of the snapshots of one choice, if they are some.
+    """Converts the snapshots of one choice into deltas, if the texts are snapshots.
 
     Attributes:
-        held: choices that wait for what follows.
+        held: choices that are held until it is decided.
 
     Args:
-        count: is called once for each text that comes in snapshots.
+        count: called once for each text that turns out to be snapshots.
     """
 
     def __init__(self, count: Callable[[], None]) -> None:
@@ -77,24 +79,24 @@ class TextSnapshots:
         self._key = TEXTS[0]
 
     def feed(self, choice: Choice) -> list[Choice]:
-        """The choices to go on with for one that came."""
+        """The choices to continue with for one that arrived."""
         key, text = _text_of(choice)
         before = self.finish() if text and key != self._key else []
         self._key = key if text else self._key
         return [*before, *self._next(choice, self._texts[self._key], text)]
 
     def passes(self, key: str) -> bool:
-        """Whether a choice that holds nothing but a piece goes through as it is.
+        """Whether a choice that holds nothing but a piece passes unchanged.
 
         Args:
-            key: of the text that the piece belongs to; empty: it is none of a text.
+            key: of the text that the piece belongs to; empty if it belongs to none.
         """
         if self.held:
             return False
         return not key or (key == self._key and self._texts[key].is_snapshots is False)
 
     def finish(self) -> list[Choice]:
-        """The choices that wait, at the end of their text."""
+        """The held choices, at the end of their text."""
         current = self._texts[self._key]
         if self.held and current.is_snapshots is None:
             self._decide(current, is_snapshots=current.convinces(*_AT_THE_END))
@@ -110,9 +112,9 @@ class TextSnapshots:
                 return []
             return [*(self.finish() if ends else ()), choice]
         if not current.last:
-            current.last = current.done = text  # it is the same in either case
+            current.last = current.done = text  # the first text is the same in either case
             return [choice]
-        if not current.goes_on(text):
+        if not current.continues(text):
             self._decide(current, is_snapshots=False)
             return [*self._released(current), choice]
         self.held.append(choice)
@@ -132,7 +134,7 @@ class TextSnapshots:
         return [self._cut(one, current) for one in held]
 
     def _cut(self, choice: Choice, current: _Text) -> Choice:
-        """The choice with what is new in its text."""
+        """The choice with only the new part of its text."""
         delta = chat.part_of(choice)
         text = delta.get(self._key)
         if not current.is_snapshots or not isinstance(text, str) or not text:
@@ -141,7 +143,7 @@ class TextSnapshots:
 
 
 def _text_of(choice: Choice) -> tuple[str, str]:
-    """The first text of a choice, after its key."""
+    """The key of the first text of a choice, and the text."""
     delta = chat.part_of(choice)
     found = ((key, delta.get(key)) for key in TEXTS)
     return next(((key, text) for key, text in found if isinstance(text, str) and text), ("", ""))

@@ -1,7 +1,7 @@
-"""Repairs of what a message says: thoughts in the text, leaked calls, marks left over.
+"""Repairs the texts of a message: reasoning in the text, leaked calls, residue of markup.
 
-Deltas are held only while their text may be markup, and go out as the same objects if it
-is none.
+Deltas are held only while their text may be markup, and go out as the same objects if it is
+not.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class TextRepair:
 
     Args:
         options: what to repair.
-        family: what is known of the model.
-        gates: when markup is a call.
+        family: the model's family.
+        gates: decide when markup is a call.
         ledger: where repairs are counted.
     """
 
@@ -57,11 +57,11 @@ class TextRepair:
 
     @property
     def held(self) -> Sequence[Choice]:
-        """The choices whose text may turn out to be markup."""
+        """The choices that are held because their text may be markup."""
         return self._queue
 
     def passes(self, content: str) -> bool:
-        """Whether a text can go out at once, at a glance; then it has been taken note of."""
+        """A quick check whether a text can go out at once. If so, it is recorded."""
         if self._queue or self._splitters or not self._content.passes(content):
             return False
         if content.strip():
@@ -69,7 +69,7 @@ class TextRepair:
         return True
 
     def delta(self, choice: Choice) -> list[Choice]:
-        """The choices to hand on for one with text; the same object if it is healthy."""
+        """The choices to hand on for a choice with text; the same object if it needs no repair."""
         self._index = choice.get("index", 0)
         choice = self._split(choice)
         delta = chat.part_of(choice)
@@ -83,14 +83,14 @@ class TextRepair:
     def finish(
         self, finish_reason: object, called: Sequence[tuple[str, str]]
     ) -> tuple[list[Choice], list[Promoted]]:
-        """What was held, when the choice is complete, and the calls that it turned out to be.
+        """The held choices at the end of the answer, and the calls that were found in them.
 
         Args:
-            finish_reason: as the provider says.
-            called: name and arguments of the message's proper calls.
+            finish_reason: the provider's, in the API's words.
+            called: name and arguments of the message's structured calls.
 
         Raises:
-            Broken: it ends in half a call.
+            Broken: the text ends in the middle of a call.
         """
         self._flush_splitters()
         left = self._content.residue() if called else None
@@ -106,20 +106,20 @@ class TextRepair:
             promoted = self._promote(found, finish_reason)
             cut = found.before if promoted else None
         elif not called and finish_reason in (*_COMPLETE, "length"):
-            self._refuse_half(is_cut=finish_reason == "length")
+            self._refuse_truncated_call(is_cut=finish_reason == "length")
         return self._release(scanner, cut), promoted
 
-    def _refuse_half(self, *, is_cut: bool) -> None:
-        """Half a call of a tool is no answer, and nobody would run it: that is an error.
+    def _refuse_truncated_call(self, *, is_cut: bool) -> None:
+        """Raise an error for a call that breaks off: no agent would run it, or notice the loss.
 
         Args:
-            is_cut: whether the provider says that the answer was cut; else its structure tells,
-                as routers rewrite the reason.
+            is_cut: whether the finish reason says that the answer was cut off. Otherwise its
+                structure decides, because routers rewrite the reason.
         """
         cut = [one for one in (self._content, self._thoughts) if one.is_cut]
         if not cut or (cut[0] is self._thoughts and self._said):
             return
-        is_call = self._gates.is_half_a_call(cut[0].block)
+        is_call = self._gates.is_truncated_call(cut[0].block)
         if is_call and (is_cut or cut[0].breaks_off):
             raise Broken(TRUNCATED)
         if is_cut:
@@ -128,12 +128,12 @@ class TextRepair:
             self._ledger.defect("leaked_call", reason="not_closed")
 
     def flush(self) -> list[Choice]:
-        """What was held, as it came: the answer is not complete."""
+        """The held choices, unchanged, of an incomplete answer."""
         self._flush_splitters()
         return self._release(self._content, None)
 
     def _feed(self, delta: chat.Message) -> bool:
-        """Let the scanners see a delta; returns whether all that is held can go out."""
+        """Pass a delta to the scanners; returns whether everything that is held can go out."""
         content, thoughts = delta.get("content"), _thoughts_of(delta)
         clear = not self._thoughts.size and not self._content.size
         if thoughts:
@@ -143,11 +143,11 @@ class TextRepair:
             if content.strip():
                 self._said = self._said or clear
         if self._said and self._thoughts.size:
-            self._thoughts.release()  # the model went on to say something
+            self._thoughts.release()  # reasoning followed by an answer holds no leaked call
         return clear and not self._thoughts.size
 
     def _left_over(self, found: Found | None, called: Sequence[tuple[str, str]]) -> int | None:
-        """Where the held text ends if the rest are the proper calls once more."""
+        """Where the held text ends if the rest merely repeats the structured calls."""
         if not called or found is None:
             return None
         if not all(_is_among(call, called) for call in found.calls):
@@ -165,7 +165,7 @@ class TextRepair:
         return judged
 
     def _release(self, scanner: LeakScanner, cut: int | None) -> list[Choice]:
-        """The held choices; if cut, one with the text up to there in their place."""
+        """The held choices. With `cut`, they become one choice with the text up to there."""
         queue, self._queue = self._queue, []
         if cut is not None and queue:
             queue = _as_one(queue, scanner is self._thoughts, scanner.size - cut)
@@ -174,7 +174,7 @@ class TextRepair:
         return queue
 
     def _split(self, choice: Choice) -> Choice:
-        """The choice with the thoughts in its text where they belong."""
+        """The choice with reasoning moved from the text into its own field."""
         delta = chat.part_of(choice)
         content = delta.get("content")
         if not self._splitters or not isinstance(content, str) or not content:
@@ -195,7 +195,7 @@ class TextRepair:
             self._ledger.repaired("think_tags")
 
     def _flush_splitters(self) -> None:
-        """Hand what splitters hold to the scanners, as one more delta."""
+        """Pass what the splitters hold to the scanners, as one more delta."""
         text, thoughts = "", ""
         for splitter in self._splitters:
             passed, thought = splitter.feed(text) if text else ("", "")
@@ -216,7 +216,7 @@ def _thoughts_of(delta: chat.Message) -> str:
 
 
 def _with_texts(choice: Choice, content: str, thoughts: str) -> Choice:
-    """A copy of the choice that says and thinks this."""
+    """A copy of the choice with other text and reasoning."""
     delta = {k: v for k, v in chat.part_of(choice).items() if k != "content"}
     if content or "role" in delta:
         delta["content"] = content
@@ -226,7 +226,7 @@ def _with_texts(choice: Choice, content: str, thoughts: str) -> Choice:
 
 
 def _as_one(queue: Sequence[Choice], in_thoughts: bool, less: int) -> list[Choice]:
-    """One choice in the place of several, with so many characters less at the end."""
+    """One choice in place of several, with that many characters removed at the end."""
     first = queue[0]
     deltas = [chat.part_of(choice) for choice in queue]
     content = "".join(str(delta.get("content") or "") for delta in deltas)
@@ -243,7 +243,7 @@ def _as_one(queue: Sequence[Choice], in_thoughts: bool, less: int) -> list[Choic
 
 
 def _is_among(leak: Leak, called: Sequence[tuple[str, str]]) -> bool:
-    """Whether a call in the text is one of the proper calls."""
+    """Whether a call in the text repeats one of the structured calls."""
     return any(leak.name == name and _same(leak.given, text) for name, text in called)
 
 

@@ -1,7 +1,7 @@
-"""Thoughts that stand in the text go where they belong: into `reasoning_content`.
+"""Moves reasoning that stands in the text of an answer into `reasoning_content`.
 
-Only a block that begins at the very first character; or, for models whose template opens
-the block itself, everything before its end. And the channels of gpt-oss, left in the text.
+It is recognised only at the first character of the text. For models whose template opens the
+block itself, it is everything before the closing tag. The channels of gpt-oss are split, too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _FINAL = re.compile(
 _ENDS = ("<|return|>", "<|end|>")
 _CHANNEL_STARTS = ("analysis", "<|channel|>", "<|start|>assistant")
 _LONGEST_START = max(map(len, (*_CHANNEL_STARTS, *(start for start, _ in _TAGS))))
-# Nobody thinks longer; without a limit a text whose end mark never comes would be held for ever.
+# No reasoning is longer. Without a limit, a text whose end mark never comes would be held until the
+# end of the answer.
 MOST_HELD = 1_000_000
 
 
@@ -30,24 +31,24 @@ _State = Literal["start", "inside", "after"]
 
 
 class ReasoningSplitter(Protocol):
-    """Takes the text of an answer apart while it streams."""
+    """Splits the text of an answer into text and reasoning while it streams."""
 
     @property
     def is_done(self) -> bool:
-        """Whether all that comes is text, and nothing is held."""
+        """Whether everything from now on is text, and nothing is held."""
 
     def feed(self, text: str) -> tuple[str, str]:
-        """(text, thoughts) to hand on for text that came."""
+        """(text, reasoning) to hand on for a text that arrived."""
 
     def finish(self) -> tuple[str, str]:
-        """(text, thoughts) that were held, when the answer is complete."""
+        """(text, reasoning) that were held, at the end of the answer."""
 
 
 class _Beginning:
-    """What is held while nobody knows what a text begins with.
+    """The text that is held until its beginning is recognised.
 
     Attributes:
-        start: the first characters behind white space, as many as any mark has.
+        start: the first characters after white space, as many as the longest mark has.
         tail: the last characters.
     """
 
@@ -57,28 +58,28 @@ class _Beginning:
         self._held = Growing()
 
     def add(self, text: str) -> None:
-        """Add what came."""
+        """Add a text."""
         self._held.add(text)
         self.start = (self.start + text if self.start else text.lstrip())[:_LONGEST_START]
         self.tail = (self.tail + text)[-len(text) - _LONGEST_START :]
 
     @property
     def is_full(self) -> bool:
-        """Whether it is longer than anything that is waited for."""
+        """Whether it is longer than the limit."""
         return len(self._held) > MOST_HELD
 
     def release(self) -> str:
-        """All that is held; empties it."""
+        """Return all that is held, and clear it."""
         text = self._held.text
         self.start, self.tail, self._held = "", "", Growing()
         return text
 
 
 class ThinkTags:
-    """Splits at tags.
+    """Splits at tags such as ``<think>``.
 
     Args:
-        prefilled: the model's template opens the block, so that only its end comes. The
+        prefilled: the model's template opens the block, so only its end is in the answer. The
             text is then held until the end of the block, or of the answer.
     """
 
@@ -95,7 +96,7 @@ class ThinkTags:
         return self._state == "after"
 
     def feed(self, text: str) -> tuple[str, str]:
-        """(text, thoughts) to hand on for text that came."""
+        """(text, reasoning) to hand on for a text that arrived."""
         if self._state == "after":
             return text, ""
         if self._state == "inside":
@@ -111,12 +112,12 @@ class ThinkTags:
         return self._inside(begun.lstrip()[len(start) :] if start else begun)
 
     def finish(self) -> tuple[str, str]:
-        """(text, thoughts) that were held; a block that is not closed is thoughts."""
+        """(text, reasoning) that were held; a block that is not closed is reasoning."""
         held, self._held = self._held, ""
         return ("", held) if self._state == "inside" else (self._beginning.release(), "")
 
     def _open(self) -> _State:
-        """What the text turns out to begin with."""
+        """The state that follows from the beginning of the text."""
         begun = self._beginning.start
         for start, end in _TAGS:
             if begun.startswith(start):
@@ -146,7 +147,10 @@ class ThinkTags:
 
 
 class Channels:
-    """Splits what gpt-oss wrote into channels, where the server left them in the text."""
+    """Splits the channels of gpt-oss, where the server left them in the text.
+
+    https://github.com/raullenchai/Rapid-MLX/issues/480
+    """
 
     def __init__(self) -> None:
         self._beginning = _Beginning()
@@ -154,11 +158,11 @@ class Channels:
 
     @property
     def is_done(self) -> bool:
-        """Whether the text begins with no channel, or is over."""
+        """Whether the text does not begin with a channel, or has ended."""
         return not self._is_open
 
     def feed(self, text: str) -> tuple[str, str]:
-        """(text, thoughts) to hand on; text that begins with a channel is held to the end."""
+        """(text, reasoning) to hand on; text that begins with a channel is held to the end."""
         if not self._is_open:
             return text, ""
         self._beginning.add(text)
@@ -170,7 +174,7 @@ class Channels:
         return self._beginning.release(), ""
 
     def finish(self) -> tuple[str, str]:
-        """(text, thoughts) that were held."""
+        """(text, reasoning) that were held."""
         held, self._is_open = self._beginning.release(), False
         glued = _GLUED.fullmatch(held) if held.count("assistantfinal") == 1 else None
         if glued is not None:

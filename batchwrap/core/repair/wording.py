@@ -1,4 +1,4 @@
-"""How providers word their errors: patterns, and the numbers that stand in the words."""
+"""Patterns for the words of providers' errors, and for the numbers in them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from batchwrap.core.limits.prose import seconds_in_prose
 
-# What an error says, it says in its first lines; more is not searched.
+# An error states its cause in its first lines; the rest is not searched.
 MOST_WORDS = 4_000
 _STATUS_DIGITS = 3
 _DIGITS = 20  # of a number: more are no tokens, and Python refuses to read thousands
@@ -71,7 +71,7 @@ _ID_FORM = re.compile(r"tool call id .{0,80}length of 9", re.IGNORECASE)
 
 
 def status_in(error: Mapping[str, Any], text: str) -> int | None:
-    """The HTTP status that an error names, in a field or in its message."""
+    """The HTTP status that an error contains, in a field or in its message."""
     for name in ("status_code", "status", "code", "http_code"):
         value = error.get(name)
         if isinstance(value, str) and len(value) == _STATUS_DIGITS and value.isdecimal():
@@ -83,7 +83,7 @@ def status_in(error: Mapping[str, Any], text: str) -> int | None:
 
 
 def wait_in(words: str, headers: Mapping[str, str]) -> float | None:
-    """Seconds that the provider asks to wait for, in a header or in words."""
+    """Seconds that the provider asks to wait, in a header or in words."""
     for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         try:
             return max(0.0, float(headers[name]) * unit)
@@ -93,7 +93,7 @@ def wait_in(words: str, headers: Mapping[str, str]) -> float | None:
 
 
 def numbers_in(words: str) -> dict[str, int]:
-    """``limit``, ``requested`` and ``input`` (tokens), as far as the words tell them."""
+    """``limit``, ``requested`` and ``input`` (tokens), as far as the message contains them."""
     found = {name: pattern.search(words) for name, pattern in _NUMBERS.items()}
     told = {
         name: int(next(group for group in match.groups() if group).replace(",", ""))
@@ -107,7 +107,7 @@ def numbers_in(words: str) -> dict[str, int]:
 
 
 def hint_in(words: str) -> str:
-    """What would mend the request, where the words tell; else empty."""
+    """What would repair the request, if the message says it; otherwise empty."""
     if _ID_FORM.search(words):
         return "tool_call_id_format"
     unknown = _FIELD.search(words)

@@ -118,7 +118,7 @@ def test_a_plain_message() -> None:
     """A plain message is repaired in the same way."""
     stream = Stream()
     made = completion({"tool_calls": [call("", "read_file", {"path": "a"})]}, "stop")
-    [repaired] = stream.repair.whole(made)["choices"]
+    [repaired] = stream.repair.completion(made)["choices"]
     assert repaired["message"]["tool_calls"][0]["id"] == "x" * 9
     assert repaired["finish_reason"] == "tool_calls"
     assert made["choices"][0]["finish_reason"] == "stop", "the provider's own is not changed"
@@ -138,7 +138,7 @@ def test_healthy_messages_are_the_same_objects() -> None:
         assert stream.repair.chunk(piece) is None
     assert stream.repair.end(marked=True) == []
     text = completion({"content": "hi"}, "stop")
-    assert Stream().repair.whole(text) is text
+    assert Stream().repair.completion(text) is text
     assert stream.counted() == {}
 
 

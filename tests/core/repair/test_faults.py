@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchwrap.core.repair.diagnosis import mended_body, read_fault, read_refused
+from batchwrap.core.repair.diagnosis import read_fault, read_refused, repaired_body
 from batchwrap.core.repair.faults import error_in
 
 CONTEXT = [
@@ -76,7 +76,7 @@ SHAPES: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("body", "message"), SHAPES)
 def test_bodies(body: dict[str, Any], message: str) -> None:
     """Flat bodies get the envelope that SDKs look for, and keep what they say."""
-    mended = mended_body(body, read_refused(400, body, {}))
+    mended = repaired_body(body, read_refused(400, body, {}))
     assert mended is not None and mended["error"]["message"] == message
 
 
@@ -85,7 +85,7 @@ def test_bodies(body: dict[str, Any], message: str) -> None:
 )
 def test_bodies_that_stay(body: Any) -> None:
     """What has the envelope, or is no error that anybody knows, stays as it is."""
-    assert mended_body(body, read_refused(400, body, {})) is None
+    assert repaired_body(body, read_refused(400, body, {})) is None
 
 
 def test_a_healthy_chunk_is_no_error() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batchwrap.adapters.events import EventPipe
 from batchwrap.core.exchange.actions import Head, ReadFirst, Respond, Stream
 from batchwrap.core.repair.arguments import ArgumentStream, names_not_text, repair_arguments
-from batchwrap.core.repair.diagnosis import decoded, mended_body, read_refused
+from batchwrap.core.repair.diagnosis import decoded, read_refused, repaired_body
 from batchwrap.options import Repair
 from tests.core.repair.samples import exchange_for, message_of, opened, read_stream
 from tests.strategies import EDIT_FILE, READ_FILE, cuts, examples, texts
@@ -148,7 +148,7 @@ def test_odd_errors(status: int, content: bytes) -> None:
     body = decoded(content)
     fault = read_refused(status, body, {})
     assert fault.kind and fault.retry
-    mended = mended_body(body, fault)
+    mended = repaired_body(body, fault)
     assert mended is None or isinstance(mended["error"], dict)
 
 

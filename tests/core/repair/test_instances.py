@@ -15,7 +15,7 @@ import pytest
 
 from batchwrap.core.repair.arguments import repair_arguments
 from batchwrap.core.repair.request.history import NO_RESULT
-from batchwrap.core.repair.request.mend import mend
+from batchwrap.core.repair.request.request_repair import repair_request
 from batchwrap.options import Repair
 from batchwrap.providers import rules_named
 from tests.core.harness import call
@@ -161,7 +161,7 @@ def test_histories(name: str) -> None:
     body = {"model": "m", "messages": [USER, *given]}
     before = copy.deepcopy(body)
     counted: list[str] = []
-    made = mend(body, rules_named("any"), Repair(), counted.append)
+    made = repair_request(body, rules_named("any"), Repair(), counted.append)
     assert made["messages"] == [USER, *wanted]
     assert set(counted) == {"history"}
     assert body == before
@@ -171,4 +171,4 @@ def test_histories(name: str) -> None:
 def test_histories_that_are_right(name: str) -> None:
     """A history that providers take is the same object."""
     body = {"model": "m", "messages": [USER, *RIGHT[name]]}
-    assert mend(body, rules_named("any"), Repair.all(), pytest.fail) is body
+    assert repair_request(body, rules_named("any"), Repair.all(), pytest.fail) is body

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from batchwrap.core.repair.request import history
 from batchwrap.core.repair.request.history import NO_RESULT
-from batchwrap.core.repair.request.mend import mend
-from batchwrap.core.repair.request.right import Checked, is_right
+from batchwrap.core.repair.request.request_repair import repair_request
 from batchwrap.core.repair.request.servers import SERVERS
+from batchwrap.core.repair.request.validity import Checked, is_valid
 from batchwrap.options import Repair
 from batchwrap.providers import provider_files, rules_named
 from tests.core.harness import Bench, call, chunk, completion
@@ -28,7 +28,7 @@ USER = {"role": "user", "content": "go"}
 
 def mended(body: dict[str, Any], provider: str, options: Repair | None = None) -> dict[str, Any]:
     """The body as this provider takes it."""
-    return mend(body, rules_named(provider), options or Repair.all(), lambda _: None)
+    return repair_request(body, rules_named(provider), options or Repair.all(), lambda _: None)
 
 
 def comparable(body: dict[str, Any]) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def test_failures_by_the_users_own_rule() -> None:
     }
     assert mended(body, "any") is body
     told: list[str] = []
-    made = mend(body, rules_named("any"), Repair.all(), told.append, failed="nope".__eq__)
+    made = repair_request(body, rules_named("any"), Repair.all(), told.append, failed="nope".__eq__)
     assert len(made["messages"]) == 3
     assert told == ["fold_failures"]
 
@@ -207,7 +207,7 @@ THOUGHT["tool_calls"] = [call("c1", "read_file", {"path": "a.py"})]  # type: ign
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_thoughts_go_back(streamed: bool) -> None:
-    """Thoughts that the agent drops are sent again; those that nobody kept are reported."""
+    """Reasoning that the agent drops is sent again; what was not kept is reported."""
     bench = Bench(options_for(Repair(provider="deepseek", keep_reasoning=True)))
     asked = {"model": "deepseek-v4", "messages": [USER]}
     if streamed:
@@ -292,11 +292,11 @@ _messages = st.fixed_dictionaries(
 def test_the_quick_look(messages: list[Any], provider: str) -> None:
     """What looks right at a glance is right: the long way changes nothing of it."""
     rules = rules_named(provider)
-    if not is_right(messages, rules):
+    if not is_valid(messages, rules):
         return
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(history, "is_right", lambda *_: False)
-        assert history.mend(messages, rules, pytest.fail) == messages
+        patched.setattr(history, "is_valid", lambda *_: False)
+        assert history.repair_history(messages, rules, pytest.fail) == messages
 
 
 def _turns(ids: list[str]) -> list[dict[str, Any]]:
@@ -331,7 +331,7 @@ def test_a_conversation_that_grows(whole: list[Any], places: list[int], others: 
     for place in sorted(places):
         checked = Checked(whole[:place], checked)
         for messages in (whole, whole[:place], [*whole[:place], *others], others):
-            assert checked.is_right(messages, rules) == is_right(messages, rules)
+            assert checked.is_valid(messages, rules) == is_valid(messages, rules)
 
 
 @given(st.lists(_messages, max_size=6), st.sampled_from(RULES))

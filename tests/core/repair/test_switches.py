@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batchwrap.core.repair.request.mend import mend
+from batchwrap.core.repair.request.request_repair import repair_request
 from batchwrap.errors import ConfigError, ContextLimitExceeded
 from batchwrap.options import Batching, Options, Repair
 from batchwrap.providers import rules_named
@@ -161,11 +161,11 @@ def test_requests(name: str) -> None:
     rules = rules_named(provider)
     for options in (on(name, NONE), ALL):
         counted: list[str] = []
-        assert mend(body, rules, options, counted.append) != body
+        assert repair_request(body, rules, options, counted.append) != body
         assert name in counted
     for options in (NONE, off(name, ALL)):
         counted = []
-        assert mend(body, rules, options, counted.append) is body
+        assert repair_request(body, rules, options, counted.append) is body
         assert counted == []
 
 

@@ -1,4 +1,4 @@
-"""What a dialect of tool-call markup is, and what its readers share."""
+"""Defines a dialect of tool-call markup, and what the readers of dialects share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        raise ValueError("a key stands there twice")
+        raise ValueError("a key occurs twice")
     return made
 
 
@@ -22,13 +22,13 @@ _SPACE = re.compile(r"\s*")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Leak:
-    """A call as the markup tells it.
+    """A call that was read from markup.
 
     Attributes:
-        name: the tool; empty where the markup names none.
-        given: its arguments: JSON of an object, or values by name. Values that are texts
-            are still to be read by the tool's schema.
-        call_id: the id that the model gave it; empty for none.
+        name: of the tool; empty if the markup has none.
+        given: its arguments: the JSON of an object, or values by name. String values are
+            converted later, by the tool's schema.
+        call_id: the model's id for it, or empty.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Leak:
     call_id: str = ""
 
 
-# Reads the calls that begin at a place; returns them and where they end, or None.
+# Reads the calls that begin at a position; returns them and where they end, or None.
 Reader = Callable[[str, int], "tuple[list[Leak], int] | None"]
 
 
@@ -45,12 +45,12 @@ class MarkupDialect:
     """One way of writing calls into text.
 
     Attributes:
-        markers: how a block may begin, to the character.
-        head: matches the beginning of a block, however little of it has come.
-        closers: one of these stands near the end of each block; empty: it may end anywhere.
-        read: reads whole calls.
-        whole: it is a call only where it is all that the answer says.
-        holds_json: whether the arguments are JSON, and not texts between tags.
+        markers: the exact texts that a block can begin with.
+        head: matches the beginning of a block of any length.
+        closers: one of these is near the end of each block; empty if a block can end anywhere.
+        read: reads complete calls.
+        whole: the markup is a call only if it is the whole answer.
+        holds_json: whether the arguments are JSON, not texts between tags.
     """
 
     markers: tuple[str, ...]
@@ -67,15 +67,15 @@ BARS = ("｜", "｜｜", "|", "||", "‖")
 BAR = "(?:[｜|]{1,2}|‖)"
 
 
-def growing(*literals: str) -> str:
-    """A pattern for every beginning of these texts, the empty one and the whole included."""
+def prefixes_of(*literals: str) -> str:
+    """A pattern that matches every prefix of these texts, from the empty one to the whole text."""
     starts = {literal[:end] for literal in literals for end in range(len(literal) + 1)}
     return "(?:" + "|".join(re.escape(start) for start in sorted(starts, reverse=True)) + ")"
 
 
 def json_at(text: str, at: int) -> tuple[str, Any, int] | None:
-    """The JSON value that begins at a place: its text, itself, and where it ends."""
-    start = past_space(text, at)
+    """The JSON value that begins at a position: its text, the value, and where it ends."""
+    start = skip_space(text, at)
     try:
         value, end = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
@@ -83,15 +83,15 @@ def json_at(text: str, at: int) -> tuple[str, Any, int] | None:
     return text[start:end], value, end
 
 
-def past_space(text: str, at: int) -> int:
-    """The place after white space."""
+def skip_space(text: str, at: int) -> int:
+    """The position after white space."""
     space = _SPACE.match(text, at)
     assert space is not None
     return space.end()
 
 
 def named_call(value: Any) -> Leak | None:
-    """The call that an object with a name and arguments means."""
+    """The call that an object with a name and arguments represents."""
     if not isinstance(value, dict):
         return None
     inner = value.get("function")
@@ -112,5 +112,5 @@ def named_call(value: Any) -> Leak | None:
 
 
 def one_newline_less(value: str) -> str:
-    """The value without the one line break at each end that belongs to the markup."""
+    """The value without one line break at each end: these belong to the markup."""
     return value.removeprefix("\n").removesuffix("\n")

@@ -1,4 +1,7 @@
-"""Which dialects a model family speaks. One dialect for each answer; data only."""
+"""Which dialects each family of models uses. Data only.
+
+The dialects of other families are not looked for, so that text about them stays text.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ class Family:
 
     Attributes:
         dialects: the markup of its calls.
-        residue: marks that its servers leave at the end of the text beside proper calls.
-        has_channels: it writes thoughts and answer into channels (harmony).
+        residue: marks that its servers leave at the end of the text beside structured calls.
+        has_channels: whether it writes reasoning and answer into channels (the harmony format).
     """
 
     dialects: tuple[MarkupDialect, ...]
@@ -28,6 +31,7 @@ _TAGS = ("<tool_call>", "</tool_call>")
 _FUNCTIONS = ("</function>", "</parameter>")
 _FAMILIES: tuple[tuple[re.Pattern[str], Family], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), family)
+    # The order matters: DeepSeek-R1-Distill-Qwen is a DeepSeek, as the first match says.
     for pattern, family in (
         (
             r"gpt-?oss",
@@ -66,7 +70,7 @@ _FAMILIES: tuple[tuple[re.Pattern[str], Family], ...] = tuple(
         ),
     )
 )
-# A model with a name that tells nothing: only marks that cannot be anything else.
+# The name of the model says nothing: only marks that cannot mean anything else.
 UNKNOWN = Family(
     (
         json_markup.HERMES,
@@ -78,17 +82,18 @@ UNKNOWN = Family(
     )
 )
 
-
+# Their chat templates end with ``<think>``, so the answer holds only the closing tag.
+# https://github.com/anomalyco/opencode/issues/43770
 _PREFILLS = re.compile(r"glm-?(?:4\.[5-9]|5)|deepseek-?r1|qwq|thinking", re.IGNORECASE)
 
 
 def prefills_think(model: object) -> bool:
-    """Whether a model's template opens the block of thoughts, so that only its end may come."""
+    """Whether a model's template opens the reasoning block, so only its end is in the answer."""
     return isinstance(model, str) and _PREFILLS.search(model) is not None
 
 
 def family_of(model: object) -> Family:
-    """The family of a model, by its name."""
+    """The family of a model by its name."""
     name = model if isinstance(model, str) else ""
     return next((family for pattern, family in _FAMILIES if pattern.search(name)), UNKNOWN)
 

@@ -7,14 +7,16 @@ import re
 from batchwrap.core.repair.leaks.dialect import (
     Leak,
     MarkupDialect,
-    growing,
     json_at,
     named_call,
+    prefixes_of,
 )
 
 _NAME = r"[\w.:-]+"
 _TAGGED = re.compile(r"<tool_call>\s*(?=\{)")
 _END_OF_TAG = re.compile(r"\s*</tool_call>")
+# Older tokenizers write ``[TOOL_CALLS][{…}]``, newer ones ``[TOOL_CALLS]name[ARGS]{…}``.
+# https://github.com/vllm-project/vllm/pull/37081
 _MISTRAL = re.compile(
     rf"\[TOOL_CALLS\]\s*({_NAME})\s*+(?:\[CALL_ID\](\w+))?(?:\[ARGS\])?\s*+(?=\{{)"
 )
@@ -29,7 +31,7 @@ _HARMONY = re.compile(
     rf"({_NAME}?)\s*+(?:<\|channel\|>(?:commentary|analysis))?\s*+(?:<\|constrain\|>)?\s*+"
     r"(?:json|code)?\s*+<\|message\|>\s*+(?=\{)"
 )
-# The mark is a stop token, which servers cut off: the object that is closed is then the end.
+# ``<|call|>`` is a stop token, which servers strip: a complete object is then the end.
 _END_OF_CALL = re.compile(r"\s*(?:<\|(?:call|end)\|>|$)")
 _STRIPPED = re.compile(
     rf"\s*+(?:commentary|analysis)?\s*+to=functions\.({_NAME}?)\s*+(?:commentary)?\s*+(?:json|code)?"
@@ -94,7 +96,7 @@ def _stripped(text: str, at: int) -> tuple[list[Leak], int] | None:
 def _one(
     text: str, opened: re.Match[str], end: re.Pattern[str] | None
 ) -> tuple[list[Leak], int] | None:
-    """One object after a head that names the tool, and the end mark that must follow."""
+    """One object after a head with the tool's name, followed by the end mark if there is one."""
     found = json_at(text, opened.end())
     if found is None or not isinstance(found[1], dict):
         return None
@@ -106,15 +108,15 @@ def _one(
 
 HERMES = MarkupDialect(
     ("<tool_call>",),
-    re.compile(rf"{growing('<tool_call>')}|<tool_call>\s*(?:\{{.*)?", re.DOTALL),
+    re.compile(rf"{prefixes_of('<tool_call>')}|<tool_call>\s*(?:\{{.*)?", re.DOTALL),
     ("</tool_call>",),
     _hermes,
 )
 MISTRAL = MarkupDialect(
     ("[TOOL_CALLS]",),
     re.compile(
-        rf"{growing('[TOOL_CALLS]')}|\[TOOL_CALLS\]\s*+(?:\[.*|[\w.:-]*+\s*+"
-        rf"(?:{growing('[ARGS]', '[CALL_ID]')}|\[(?:ARGS|CALL_ID)\].*|\{{.*))?",
+        rf"{prefixes_of('[TOOL_CALLS]')}|\[TOOL_CALLS\]\s*+(?:\[.*|[\w.:-]*+\s*+"
+        rf"(?:{prefixes_of('[ARGS]', '[CALL_ID]')}|\[(?:ARGS|CALL_ID)\].*|\{{.*))?",
         re.DOTALL,
     ),
     ("}", "]"),
@@ -123,7 +125,7 @@ MISTRAL = MarkupDialect(
 LLAMA = MarkupDialect(
     ("<|python_tag|>",),
     re.compile(
-        rf"{growing('<|python_tag|>')}|<\|python_tag\|>\s*(?:\{{.*)?|;\s*(?:\{{.*)?", re.DOTALL
+        rf"{prefixes_of('<|python_tag|>')}|<\|python_tag\|>\s*(?:\{{.*)?|;\s*(?:\{{.*)?", re.DOTALL
     ),
     ("}",),
     _llama,
@@ -131,11 +133,13 @@ LLAMA = MarkupDialect(
 LLAMA_TAG = MarkupDialect(
     ("<function=",),
     re.compile(
-        rf"{growing('<function=')}|<function=[\w.:-]*|<function=[\w.:-]+>\s*(?:\{{.*)?", re.DOTALL
+        rf"{prefixes_of('<function=')}|<function=[\w.:-]*|<function=[\w.:-]+>\s*(?:\{{.*)?",
+        re.DOTALL,
     ),
     ("</function>",),
     _llama_tag,
 )
+# Without the tag, which some servers strip. https://github.com/BerriAI/litellm/issues/7209
 BARE_OBJECT = MarkupDialect(
     ('{"', "{ ", "{\n"),
     re.compile(
@@ -153,17 +157,19 @@ HARMONY = MarkupDialect(
         "<|start|>assistant<|channel|>analysis to=",
     ),
     re.compile(
-        rf"{growing('<|start|>assistant', '<|channel|>commentary', '<|channel|>analysis to=')}"
+        rf"{prefixes_of('<|start|>assistant', '<|channel|>commentary', '<|channel|>analysis to=')}"
         r"|<\|(?:start|channel)\|>.*",
         re.DOTALL,
     ),
     ("<|call|>", "<|end|>", "}"),
     _harmony,
 )
+# Servers that decode without special tokens leave only the words between them.
+# https://github.com/raullenchai/Rapid-MLX/issues/480
 HARMONY_STRIPPED = MarkupDialect(
     ("commentary to=functions.", "to=functions.", " to=functions.", "analysis to=functions."),
     re.compile(
-        rf"\s*{growing('commentary to=functions.', 'analysis to=functions.', 'to=functions.')}"
+        rf"\s*{prefixes_of('commentary to=functions.', 'analysis to=functions.', 'to=functions.')}"
         r"|\s*(?:commentary |analysis )?to=functions\..*",
         re.DOTALL,
     ),

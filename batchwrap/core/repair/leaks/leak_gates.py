@@ -1,7 +1,7 @@
-"""When leaked markup is a call: all of these gates are open, or it stays the text that it is.
+"""Decides when leaked markup is a call. Unless all gates are open, it stays text.
 
-The text of a file must never become a command. So what stands in an earlier message of the
-user or of a tool is not promoted, however the model quotes it.
+The text of a file must never become a command (prompt injection). So markup that occurs in an
+earlier message of the user or of a tool is not promoted, however the model quotes it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from batchwrap.core.tools.schema import required_in, resolved, types_of
 
 _TRUSTED = ("assistant", "system", "developer")
 _ENDINGS = (None, "stop", "tool_calls")
-# Line numbers, quotation marks and list marks, as tools and models put them before lines.
+# Line numbers, quotation marks and list marks, which tools and models put before lines.
 _BEFORE_LINE = re.compile(r"^[ \t]*(?:\d+[ \t]*[\t:|→│]|[>|+*#-])*[ \t]?", re.MULTILINE)
 _ESCAPED = re.compile(r"\\[nrt]|(?P<codes>(?:\\u[0-9a-fA-F]{4})+)")
 _NOISE = re.compile(r"[\s\\\"'`]+")
@@ -33,7 +33,7 @@ _NOISE = re.compile(r"[\s\\\"'`]+")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Promoted:
-    """A call to hand out: its tool, its arguments as JSON, its id (empty: to be made)."""
+    """A call to hand out: its tool, its arguments as JSON, its id (empty: one is generated)."""
 
     name: str
     arguments: str
@@ -55,19 +55,19 @@ class Gates:
 
     @property
     def model(self) -> object:
-        """The model that is asked."""
+        """The requested model."""
         return self._body.get("model")
 
     @property
     def may_call(self) -> bool:
-        """Whether the request allows calls at all."""
+        """Whether the request allows calls."""
         listed = self._body.get("tools")
         return bool(self._tools) and bool(listed) and self._body.get("tool_choice") != "none"
 
     def judge(
         self, leaks: Sequence[Leak], blocks: Sequence[str], finish_reason: object
     ) -> list[Promoted] | str:
-        """The calls to hand out, or which gate is shut, in one word."""
+        """The calls to hand out, or the name of the gate that is closed."""
         if not self.may_call:
             return "no_tools"
         if finish_reason not in _ENDINGS:
@@ -80,8 +80,8 @@ class Gates:
             return wrong
         return [one for one in made if not isinstance(one, str)]
 
-    def is_half_a_call(self, block: str) -> bool:
-        """Whether markup that breaks off is a call of a tool, and not of somebody else."""
+    def is_truncated_call(self, block: str) -> bool:
+        """Whether markup that breaks off belongs to a declared tool and is not a quotation."""
         names = any(name in block for name in self._tools)
         return self.may_call and names and not self.stands_earlier([block], [])
 
@@ -107,7 +107,7 @@ class Gates:
         return Promoted(leak.name, text, leak.call_id)
 
     def stands_earlier(self, blocks: Sequence[str], leaks: Sequence[Leak]) -> bool:
-        """Whether any of the markup, or a call that means the same, came from user or tool."""
+        """Whether the markup, or a call that means the same, occurs in a user's or tool's text."""
         if self._foreign is None:
             self._foreign = _foreign(self._body)
         wanted = [_bare(block) for block in blocks]
@@ -122,7 +122,7 @@ class Gates:
 
 
 def _foreign(body: chat.Body) -> list[str]:
-    """What the user and the tools have said, without all that a quotation may change."""
+    """The texts of the user and the tools, normalised by `_bare`."""
     messages = body.get("messages")
     found = []
     for message in messages if isinstance(messages, list) else ():
@@ -136,7 +136,10 @@ def _foreign(body: chat.Body) -> list[str]:
 
 
 def _bare(text: str) -> str:
-    """A text without spaces, quotes, escapes, line numbers and marks before lines."""
+    """A text without spaces, quotes, escapes, line numbers and marks before lines.
+
+    These are what a quotation may change, so two texts are compared without them.
+    """
     plain = _ESCAPED.sub(_unescaped, text)
     plain = html.unescape(plain) if "&" in plain else plain
     return _NOISE.sub("", _BEFORE_LINE.sub("", plain)).lower()
@@ -150,7 +153,7 @@ def _unescaped(found: re.Match[str]) -> str:
 
 
 def _leaves(given: Any) -> list[str]:
-    """The texts and numbers among the arguments."""
+    """The strings and numbers among the arguments."""
     if isinstance(given, str):
         try:
             value = orjson.loads(given)
@@ -165,7 +168,7 @@ def _leaves(given: Any) -> list[str]:
 
 
 def _typed(given: dict[str, Any], parameters: object) -> dict[str, Any] | str:
-    """Values that came as texts, read by the tool's schema; a reason where one does not fit."""
+    """String values converted by the tool's schema; a reason if one of them does not fit."""
     schema = parameters if isinstance(parameters, dict) else {}
     properties = schema.get("properties")
     known = properties if isinstance(properties, dict) else {}

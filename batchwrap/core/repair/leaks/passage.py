@@ -1,47 +1,47 @@
-"""Where a text has got to, as markdown sees it: in a code fence, in a quotation, in backticks."""
+"""Tracks the position in markdown: whether it is in a code fence, a quotation or backticks."""
 
 from __future__ import annotations
 
-_INDENTED = ("    ", "\t")  # markdown shows such lines as they are
+_INDENTED = ("    ", "\t")  # an indented line is a code block
 _INDENT = 4
 _FENCES = ("```", "~~~")
-_MARK = 3  # characters that begin a line, as many as a fence has
+_MARK = 3  # characters at the beginning of a line, as many as a fence has
 
 
 class Passage:
-    """The end of a text that grows; holds a few characters of it, whatever its length."""
+    """The end of a growing text. It keeps a few characters, however long the text is."""
 
     __slots__ = ("_fence", "_has_quotation", "_indent", "_mark", "_ticks")
 
     def __init__(self) -> None:
-        self._fence = ""  # the one that is open
-        self._has_quotation = False  # whether a line of the paragraph begins one
-        self._ticks = 0  # backticks of the paragraph
-        self._indent = ""  # of the line that is still being written
-        self._mark = ""  # what stands behind it
+        self._fence = ""  # the open fence
+        self._has_quotation = False  # whether a line of the paragraph begins with ">"
+        self._ticks = 0  # backticks in the paragraph
+        self._indent = ""  # of the current line
+        self._mark = ""  # the first characters after it
 
     @property
     def is_quoted(self) -> bool:
-        """Whether what follows is quoted: markdown goes on until a blank line."""
+        """Whether what follows is quoted: in markdown a quotation lasts until a blank line."""
         indented = not self._mark and self._indent.startswith(_INDENTED)
         quotation = self._has_quotation or self._mark.startswith(">")
         return bool(self._fence) or quotation or indented or self._ticks % 2 == 1
 
     @property
     def begins_line(self) -> bool:
-        """Whether nothing stands on the line so far, as before a model's calls."""
+        """Whether the current line is blank so far, as it is before a model's calls."""
         return not self._mark
 
     def take(self, text: str) -> None:
-        """Take in what comes next."""
+        """Add the text that follows."""
         if "\n" in text:
             *done, text = text.split("\n")
             for line in done:
-                self._go_on(line)
+                self._continue(line)
                 self._end_line()
-        self._go_on(text)
+        self._continue(text)
 
-    def _go_on(self, text: str) -> None:
+    def _continue(self, text: str) -> None:
         if len(self._mark) == _MARK:  # almost always
             pass
         elif not self._mark:

@@ -1,4 +1,7 @@
-"""Calls that a provider wrote and then refused to hand out: Groq's `failed_generation`."""
+"""Reads calls that a provider generated and then refused: Groq's `failed_generation`.
+
+https://github.com/huggingface/smolagents/issues/1119
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from batchwrap.core.repair.declared_tools import DeclaredTools
-from batchwrap.core.repair.leaks.dialect import Leak, json_at, named_call, past_space
+from batchwrap.core.repair.leaks.dialect import Leak, json_at, named_call, skip_space
 from batchwrap.core.repair.leaks.families import Family
 from batchwrap.core.repair.leaks.leak_gates import Gates, Promoted
 from batchwrap.core.repair.leaks.scanner import LeakScanner
@@ -21,18 +24,18 @@ _NAMED = re.compile(r"([\w.:|<>-]+?)\s*+(?:>|=|,|\[\]|\()?\s*+(?=\{)")
 def refused_calls(
     error: Mapping[str, Any], tools: DeclaredTools, family: Family, gates: Gates
 ) -> list[Promoted]:
-    """The calls in an error, if it has nothing else and the gates are open; else none.
+    """The calls in an error, if it holds nothing else and the gates are open; otherwise none.
 
     Args:
         error: the error object.
         tools: what may be called.
-        family: what is known of the model: its own markup is read, too.
-        gates: when markup is a call.
+        family: of the model, whose own markup is read, too.
+        gates: decide whether markup is a call.
     """
     text = error.get("failed_generation")
     if not isinstance(text, str) or not text.strip():
         return []
-    leaks = [replace(leak, name=tools.meant_by(leak.name)) for leak in _calls_in(text, family)]
+    leaks = [replace(leak, name=tools.resolve_name(leak.name)) for leak in _calls_in(text, family)]
     judged = gates.judge(leaks, [text], None) if leaks else []
     return [] if isinstance(judged, str) else judged
 
@@ -50,14 +53,14 @@ def _calls_in(generation: str, family: Family) -> list[Leak]:
 
 
 def _readings(text: str) -> Iterator[list[Leak]]:
-    """The text as JSON of a call or of a list of calls, or as a name with arguments."""
+    """Reads the text as the JSON of a call or of a list of calls, or as a name with arguments."""
     found = json_at(text, 0)
-    if found is not None and past_space(text, found[2]) == len(text):
+    if found is not None and skip_space(text, found[2]) == len(text):
         value = found[1].get("tool_calls", found[1]) if isinstance(found[1], dict) else found[1]
         listed = value if isinstance(value, list) else [value]
         calls = [call for call in map(named_call, listed) if call is not None]
         yield calls if len(calls) == len(listed) else []
     named = _NAMED.match(text)
     given = json_at(text, named.end()) if named else None
-    if named is not None and given is not None and past_space(text, given[2]) == len(text):
+    if named is not None and given is not None and skip_space(text, given[2]) == len(text):
         yield [Leak(named[1], given[0])]

@@ -1,8 +1,8 @@
-"""Watching text for leaked calls while it streams.
+"""Scans streamed text for leaked calls.
 
-What may be the beginning of a mark is held back, some 30 characters at most; once a mark is
-there, the text is held for as long as it can still become a call that ends the answer.
-Everything else goes out at once.
+A possible beginning of a mark is held back, about 30 characters at most. After a mark, text is held
+for as long as it can still become a call that ends the answer. Everything else goes out at once:
+clients have hung where servers buffered answers by the model's name.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from itertools import pairwise
 
 from batchwrap.core.growing import Growing
 from batchwrap.core.repair.arguments import repair_arguments
-from batchwrap.core.repair.leaks.dialect import Leak, MarkupDialect, past_space
+from batchwrap.core.repair.leaks.dialect import Leak, MarkupDialect, skip_space
 from batchwrap.core.repair.leaks.passage import Passage
 
-# What servers leave behind the last call.
+# Special tokens that servers leave after the last call.
 _ENDS = (
     "<|im_end|>",
     "<|eom_id|>",
@@ -29,11 +29,13 @@ _ENDS = (
     "</s>",
     "</think>",
 )
-_VALUE = re.compile(r"parameter[ =]|arg_value>|minimax\[>\[<(?!tool_call|invoke)")  # begins here
-_SURE = 200  # so much of a block is more than a head, which need not be looked at again
-_AGAIN = 1.25  # a call that is not complete is read again when it has grown by so much
+_VALUE = re.compile(r"parameter[ =]|arg_value>|minimax\[>\[<(?!tool_call|invoke)")  # a value begins
+_SURE = 200  # characters of a block; the head is shorter, so it is not checked again after them
+# An incomplete call is read again only when it has grown by this factor: each byte is then read a
+# bounded number of times (`benchmarks/growth.py`).
+_AGAIN = 1.25
 _LONGEST_RESIDUE = 500
-# No call is longer; without a limit an answer that begins like one would be held to its end.
+# No call is longer. Without a limit, an answer that begins like a call would be held to its end.
 MOST_HELD = 1_000_000
 
 
@@ -42,9 +44,9 @@ class Found:
     """Calls at the end of a text.
 
     Attributes:
-        before: how many characters of the held text stand before them.
+        before: how many characters of the held text stand before the calls.
         blocks: the markup, block by block.
-        calls: what it means.
+        calls: the calls that the markup represents.
     """
 
     before: int
@@ -53,14 +55,14 @@ class Found:
 
 
 class LeakScanner:
-    """Watches one text of one answer. What is held is kept once, and read a few times at most.
+    """Scans one text of an answer. What is held is stored once and read a bounded number of times.
 
     Attributes:
         size: how many characters are held.
 
     Args:
-        dialects: the markup to look for.
-        residue: marks that may be left over at the end, beside proper calls.
+        dialects: the markup to search for.
+        residue: marks that servers may leave at the end, beside structured calls.
     """
 
     def __init__(self, dialects: Sequence[MarkupDialect], residue: Sequence[str] = ()) -> None:
@@ -73,21 +75,21 @@ class LeakScanner:
         self._passage = Passage()
         self.size = 0
         self._held = Growing()
-        self._before = 0  # characters that are held, too, and cannot belong to a call
-        self._quoted_to = 0  # how much of `_held` the passage has taken in
-        self._is_block = False  # whether a block begins what is held
+        self._before = 0  # held characters before the block, which cannot belong to a call
+        self._quoted_to = 0  # how much of `_held` was added to the passage
+        self._is_block = False  # whether the held text begins with a block
         self._looked = 0
         self._readings: list[_Reading] = []
 
     def passes(self, text: str) -> bool:
-        """Whether nothing is held, and nothing can begin in a text, which then goes out."""
+        """Whether nothing is held and no mark can begin in a text; the text then goes out."""
         if self.size or self._starts.may_begin(text):
             return False
         self._pass_on(text)
         return True
 
     def feed(self, text: str) -> bool:
-        """Add text; returns whether all that is held can go out."""
+        """Add text; returns whether everything that is held can go out."""
         if self.passes(text):
             return True
         self._held.add(text)
@@ -98,7 +100,7 @@ class LeakScanner:
         return True
 
     def release(self) -> None:
-        """Take note that what is held goes out."""
+        """Record that the held text goes out."""
         text = self._held.text
         self._said = self._said or bool(text.strip())
         self._passage.take(text[self._quoted_to :])
@@ -106,7 +108,7 @@ class LeakScanner:
         self._is_block, self._looked, self._readings = False, 0, []
 
     def finish(self) -> Found | None:
-        """The calls that end the text, if it ends with nothing else."""
+        """The calls at the end of the text, if nothing else follows them."""
         if not self._is_block:
             return None
         block = self.block
@@ -118,7 +120,7 @@ class LeakScanner:
         return None
 
     def residue(self) -> int | None:
-        """How many held characters stand before marks that are all that is left over."""
+        """How many held characters stand before marks that are residue; None if there is more."""
         if not self._is_block:
             return None
         left = self.block
@@ -128,25 +130,25 @@ class LeakScanner:
 
     @property
     def block(self) -> str:
-        """The held text from the first mark on; empty if there is none."""
+        """The held text from the first mark on; empty if there is no mark."""
         return self._held.text if self._is_block else ""
 
     @property
     def is_cut(self) -> bool:
-        """Whether a block has begun that is no whole call."""
+        """Whether a block has begun that is not a complete call."""
         return self._is_block and self.finish() is None and self.residue() is None
 
     @property
     def breaks_off(self) -> bool:
-        """Whether a block is cut in the middle of a call, and not text that only looks like it."""
+        """Whether a block ends in the middle of a call, and is not text that resembles one."""
         if not self._is_block or not self._passage.begins_line:
             return False
         return any(_breaks_off(reading.dialect, self.block) for reading in self._readings)
 
     def _is_open(self, new: str) -> bool:
-        """Whether what is held may still end as calls."""
+        """Whether the held text may still end as calls."""
         if self._is_block:
-            if self._goes_on(new):
+            if self._continues(new):
                 return True
             self._give_up()
         while (place := self._starts.find(self._held.text, self._looked)) is not None:
@@ -154,7 +156,7 @@ class LeakScanner:
             if not self._may_begin(place) or self._is_quoted(place):
                 continue
             self._begin(place)
-            if self._goes_on(""):
+            if self._continues(""):
                 return True
             self._give_up()
         tail = self._starts.tail(self._held.text, self._looked)
@@ -164,7 +166,7 @@ class LeakScanner:
         return True
 
     def _may_begin(self, place: int) -> bool:
-        """Whether what stands at a place may be a block, looked at where it is."""
+        """Whether a block may begin at a position."""
         text = self._held.text
         if any(text.startswith(mark, place) for mark in self._residue):
             return True
@@ -175,8 +177,8 @@ class LeakScanner:
         )
 
     def _begin(self, place: int) -> None:
-        """A block may begin here; what stands before it is counted, and kept no longer."""
-        self._said = self._said or past_space(self._held.text, 0) < place
+        """Begin a block here. The text before it is only counted from now on."""
+        self._said = self._said or skip_space(self._held.text, 0) < place
         block = self._held.text[place:]
         self._held, self._before, self._quoted_to = Growing(block), self._before + place, 0
         self._is_block = True
@@ -187,14 +189,14 @@ class LeakScanner:
         ]
 
     def _give_up(self) -> None:
-        """The block does not end the text. No other one begins inside of a call that was read."""
+        """The block does not end the text. No other block begins inside a call that was read."""
         self._looked = max([1, *(reading.end for reading in self._readings)])
         self._is_block, self._readings = False, []
 
-    def _goes_on(self, new: str) -> bool:
-        """Whether a block may still become calls, or marks that are left over."""
-        # All of them take in what is new, even if the first one says yes.
-        going = [reading.goes_on(new) for reading in self._readings]
+    def _continues(self, new: str) -> bool:
+        """Whether a block may still become calls, or is residue."""
+        # Every reading needs the new text, so this is a list and not a generator for `any`.
+        going = [reading.continues(new) for reading in self._readings]
         return any(going) or self._may_be_residue()
 
     def _may_be_residue(self) -> bool:
@@ -206,11 +208,11 @@ class LeakScanner:
             if mark is None:
                 rest = block[at:]
                 return any(mark.startswith(rest) for mark in self._residue)
-            at = past_space(block, at + len(mark))
+            at = skip_space(block, at + len(mark))
         return True
 
     def _is_quoted(self, place: int) -> bool:
-        """Whether a place stands in a code fence, in a quotation or between backticks."""
+        """Whether a position is in a code fence, in a quotation or between backticks."""
         self._passage.take(self._held.text[self._quoted_to : place])
         self._quoted_to = place
         return self._passage.is_quoted
@@ -221,21 +223,21 @@ class LeakScanner:
 
 
 class _Reading:
-    """One dialect's reading of a block that grows: whole calls are read once.
+    """One dialect's reading of a growing block. Each complete call is read once.
 
     Attributes:
         dialect: the dialect.
-        end: where the last whole call of the block ends.
+        end: where the last complete call of the block ends.
 
     Args:
         dialect: the dialect.
-        block: the block as far as it has come.
+        block: the part of the block that has arrived.
     """
 
     def __init__(self, dialect: MarkupDialect, block: str) -> None:
         self.dialect = dialect
         self.end = 0
-        self._rest = Growing(block)  # what stands behind the whole calls
+        self._rest = Growing(block)  # what follows the complete calls
         self._length = len(block)
         self._tail = ""
         self._longest = max(map(len, dialect.closers), default=1)
@@ -245,8 +247,8 @@ class _Reading:
     def __len__(self) -> int:
         return self._length
 
-    def goes_on(self, new: str) -> bool:
-        """Whether the block, with what is new, may still become calls that end the text."""
+    def continues(self, new: str) -> bool:
+        """Whether the block, with the new text, may still become calls that end the text."""
         self._rest.add(new)
         self._length += len(new)
         tail = self._tail + new
@@ -259,7 +261,7 @@ class _Reading:
 
     def _read(self) -> bool:
         rest, dialect = self._rest.text, self.dialect
-        if self.end:  # what closes a block may come behind the call
+        if self.end:  # the closing mark of a block may arrive after the call
             rest = _without_ends(rest, dialect.closers)
         _, ends = _calls(dialect, rest)
         if ends:
@@ -274,11 +276,11 @@ class _Reading:
 
 
 def _calls(dialect: MarkupDialect, text: str) -> tuple[list[Leak], list[int]]:
-    """All whole calls at the beginning of a text, and where each block of them ends."""
+    """All complete calls at the beginning of a text, and where the block of each ends."""
     calls: list[Leak] = []
     ends: list[int] = []
     at = 0
-    while (found := dialect.read(text, past_space(text, at))) is not None and found[0]:
+    while (found := dialect.read(text, skip_space(text, at))) is not None and found[0]:
         calls += found[0]
         at = found[1]
         ends.append(at)
@@ -288,15 +290,15 @@ def _calls(dialect: MarkupDialect, text: str) -> tuple[list[Leak], list[int]]:
 
 
 def _without_ends(text: str, closers: Sequence[str] = ()) -> str:
-    """The text without white space and end marks before anything else."""
-    marks, at = (*_ENDS, *closers), past_space(text, 0)
+    """The text without the white space and end marks that it begins with."""
+    marks, at = (*_ENDS, *closers), skip_space(text, 0)
     while (mark := next((end for end in marks if text.startswith(end, at)), None)) is not None:
-        at = past_space(text, at + len(mark))
+        at = skip_space(text, at + len(mark))
     return text[at:]
 
 
 def _breaks_off(dialect: MarkupDialect, block: str) -> bool:
-    """Whether a block has an open value at its end, as its structure shows."""
+    """Whether a block ends with an incomplete value, judged by its structure."""
     if dialect.whole or dialect.head.fullmatch(block) is None:
         return False
     if dialect.holds_json:
@@ -308,7 +310,7 @@ def _breaks_off(dialect: MarkupDialect, block: str) -> bool:
 
 
 class _Starts:
-    """Finds where any of these marks begins."""
+    """Finds the positions where one of these marks begins."""
 
     def __init__(self, markers: Sequence[str]) -> None:
         self._markers = tuple(dict.fromkeys(markers))
@@ -319,16 +321,16 @@ class _Starts:
         self._first = re.compile(f"[{re.escape(first)}]") if first else None
 
     def may_begin(self, text: str) -> bool:
-        """Whether one may begin in a text, for a quick look."""
+        """A quick check whether a mark may begin in a text."""
         return self._first is not None and self._first.search(text) is not None
 
     def find(self, text: str, at: int) -> int | None:
-        """Where the first whole one begins, from a place on."""
+        """The position of the first complete mark, from a position on."""
         found = self._any.search(text, at) if self._any else None
         return found.start() if found else None
 
     def tail(self, text: str, at: int) -> int | None:
-        """Where one begins that the end of the text cuts off."""
+        """The position of a mark that the end of the text cuts off."""
         for place in range(max(at, len(text) - self._longest + 1), len(text)):
             rest = text[place:]
             if any(marker.startswith(rest) for marker in self._markers):

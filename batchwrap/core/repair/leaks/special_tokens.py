@@ -1,10 +1,13 @@
-"""Dialects that frame a call with special tokens: Kimi K2, and DeepSeek up to V3.1."""
+"""Dialects that frame a call with special tokens: Kimi K2, and DeepSeek up to V3.1.
+
+https://github.com/MoonshotAI/Kimi-K2/issues/89
+"""
 
 from __future__ import annotations
 
 import re
 
-from batchwrap.core.repair.leaks.dialect import BAR, BARS, Leak, MarkupDialect, growing
+from batchwrap.core.repair.leaks.dialect import BAR, BARS, Leak, MarkupDialect, prefixes_of
 
 _KIMI_OPEN = re.compile(r"(?:null)?(?:<\|tool_calls_section_begin\|>\s*)?")
 _KIMI = re.compile(
@@ -58,7 +61,7 @@ _KIMI_MARKERS = ("<|tool_calls_section_begin|>", "<|tool_call_begin|>")
 KIMI = MarkupDialect(
     (*_KIMI_MARKERS, *(f"null{marker}" for marker in _KIMI_MARKERS)),
     re.compile(
-        rf"(?:null)?(?:{growing(*_KIMI_MARKERS)}|<\|tool_calls_section_begin\|>\s*(?:<.*)?"
+        rf"(?:null)?(?:{prefixes_of(*_KIMI_MARKERS)}|<\|tool_calls_section_begin\|>\s*(?:<.*)?"
         rf"|<\|tool_call_begin\|>\s*+[\w.:-]*+\s*+(?:<.*)?)",
         re.DOTALL,
     ),
@@ -74,7 +77,7 @@ _DEEPSEEK_MARKERS = tuple(
 DEEPSEEK = MarkupDialect(
     _DEEPSEEK_MARKERS,
     re.compile(
-        rf"{growing(*_DEEPSEEK_MARKERS)}|{_token('tool calls begin')}\s*(?:<.*)?"
+        rf"{prefixes_of(*_DEEPSEEK_MARKERS)}|{_token('tool calls begin')}\s*(?:<.*)?"
         rf"|{_token('tool call begin')}\s*+[\w.:-]*+\s*+(?:<.*)?",
         re.DOTALL,
     ),

@@ -1,5 +1,8 @@
-"""Dialects that write a call as tags with the values between them: Qwen3-Coder, GLM, MiniMax,
-and DeepSeek's DSML. No XML parser and no unescaping: the values are texts as they are."""
+"""Dialects that write a call as tags with values between them: Qwen3-Coder, GLM, MiniMax,
+and DeepSeek's DSML.
+
+Models write values as they are, so no XML parser reads them and nothing is unescaped.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ from batchwrap.core.repair.leaks.dialect import (
     BARS,
     Leak,
     MarkupDialect,
-    growing,
     one_newline_less,
-    past_space,
+    prefixes_of,
+    skip_space,
 )
 
 _TAG = r"[\w.:-]+"
@@ -28,17 +31,22 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text, re.DOTALL)
 
 
+# The outer tag is optional: the model often leaves it out.
+# https://github.com/ollama/ollama/issues/16686
 _QWEN = _pattern(rf"(?:<tool_call>\s*)?<function=({_TAG})>")
 _QWEN_PART = _pattern(
     rf"\s*<parameter=({_TAG})>(.*?)</parameter>(?=\s*(?:<parameter=|</function>))"
 )
 _QWEN_END = _pattern(r"\s*</function>(?:\s*</tool_call>)?")
 _GLM = _pattern(rf"<tool_call>\s*({_TAG})\s*(?=<)")
+# ``<arg_value>`` is optional, too. https://github.com/vllm-project/vllm/issues/49248
 _GLM_PART = _pattern(
     r"\s*<arg_key>([^<]*)</arg_key>\s*+(?:<arg_value>)?+(.*?)</arg_value>"
     r"(?=\s*(?:<arg_key>|</tool_call>))"
 )
 _GLM_END = _pattern(r"\s*</tool_call>")
+# MiniMax's tags, and DeepSeek's, which have the same form with a special token in each.
+# https://github.com/sgl-project/sglang/issues/40236
 _INVOKE = {
     "": _pattern(r'\s*<invoke name="([^"]+)">'),
     _DSML: _pattern(rf'\s*<{_DSML}invoke name="([^"]+)">'),
@@ -57,6 +65,7 @@ _MINIMAX = _pattern(r"<minimax:tool_call>")
 _MINIMAX_END = _pattern(r"\s*</minimax:tool_call>")
 _DSML_OPEN = _pattern(rf"(?:<{_DSML}{_CALLS}>)?")
 _DSML_END = _pattern(rf"(?:\s*</{_DSML}{_CALLS}>)?")
+# https://github.com/ml-explore/mlx-lm/pull/1416
 _M3_OPEN = _pattern(rf"{_M3}<tool_call>")
 _M3_INVOKE = _pattern(rf'\s*{_M3}<invoke name="([^"]+)">')
 _M3_INVOKED = _pattern(rf"\s*{_M3}</invoke>")
@@ -84,7 +93,7 @@ def _one(
     *,
     strip: bool = True,
 ) -> Found:
-    """One call: a head that names it, parts, an end."""
+    """Reads one call: a head with its name, its parameters, an end."""
     given: dict[str, Any] = {}
     at = opened.end()
     while (found := part.match(text, at)) is not None:
@@ -106,7 +115,7 @@ def _dsml(text: str, at: int) -> Found:
 
 
 def _invokes(text: str, opened: re.Match[str] | None, kind: str, end: re.Pattern[str]) -> Found:
-    """A block of calls, each a head, parts and an end."""
+    """Reads a block of calls: for each a head, parameters and an end."""
     calls: list[Leak] = []
     at = opened.end() if opened else 0
     while opened is not None and (head := _INVOKE[kind].match(text, at)) is not None:
@@ -115,6 +124,7 @@ def _invokes(text: str, opened: re.Match[str] | None, kind: str, end: re.Pattern
         while (found := _PART[kind].match(text, at)) is not None:
             if found[1] in given:
                 return None
+            # DSML says of each value whether it is a string; all others are JSON.
             given[found[1]] = _as_json(found[3]) if found[2] == "false" else found[3]
             at = found.end()
         closed = _INVOKED[kind].match(text, at)
@@ -142,7 +152,7 @@ def _m3(text: str, at: int) -> Found:
 
 
 def _m3_parts(text: str, depth: int = 0) -> dict[str, Any] | None:
-    """The values in a text of nothing but tags; a list where all of them are items."""
+    """The values in a text that consists of tags; a list where every tag is an item."""
     given: dict[str, Any] = {}
     at = 0
     while (found := _M3_PART.match(text, at)) is not None:
@@ -154,7 +164,7 @@ def _m3_parts(text: str, depth: int = 0) -> dict[str, Any] | None:
         else:
             given[found[1]] = inner
         at = found.end()
-    return given if past_space(text, at) == len(text) else None
+    return given if skip_space(text, at) == len(text) else None
 
 
 def _m3_value(text: str, depth: int) -> Any:
@@ -174,7 +184,7 @@ def _as_json(text: str) -> Any:
 QWEN = MarkupDialect(
     ("<tool_call>", "<function="),
     _pattern(
-        rf"{growing('<tool_call>')}|(?:<tool_call>\s*)?(?:{growing('<function=')}"
+        rf"{prefixes_of('<tool_call>')}|(?:<tool_call>\s*)?(?:{prefixes_of('<function=')}"
         r"|<function=[\w.:-]*|<function=[\w.:-]+>\s*(?:<.*)?)"
     ),
     ("</function>", "</tool_call>"),
@@ -183,21 +193,21 @@ QWEN = MarkupDialect(
 )
 GLM = MarkupDialect(
     ("<tool_call>",),
-    _pattern(rf"{growing('<tool_call>')}|<tool_call>\s*(?:[\w.:-]*|[\w.:-]+\s*(?:<.*)?)"),
+    _pattern(rf"{prefixes_of('<tool_call>')}|<tool_call>\s*(?:[\w.:-]*|[\w.:-]+\s*(?:<.*)?)"),
     ("</tool_call>",),
     _glm,
     holds_json=False,
 )
 MINIMAX = MarkupDialect(
     ("<minimax:tool_call>",),
-    _pattern(rf"{growing('<minimax:tool_call>')}|<minimax:tool_call>\s*(?:<.*)?"),
+    _pattern(rf"{prefixes_of('<minimax:tool_call>')}|<minimax:tool_call>\s*(?:<.*)?"),
     ("</minimax:tool_call>",),
     _minimax,
     holds_json=False,
 )
 MINIMAX_M3 = MarkupDialect(
     ("]<]minimax[>[<tool_call>",),
-    _pattern(rf"{growing(']<]minimax[>[<tool_call>')}|{_M3}<tool_call>\s*(?:\].*)?"),
+    _pattern(rf"{prefixes_of(']<]minimax[>[<tool_call>')}|{_M3}<tool_call>\s*(?:\].*)?"),
     ("]<]minimax[>[</tool_call>",),
     _m3,
     holds_json=False,
@@ -207,8 +217,8 @@ _BLOCKS = ("tool_calls>", "function_calls>", "calls>")
 DSML = MarkupDialect(
     tuple(f"<{bar}DSML{bar}" for bar in BARS),
     _pattern(
-        rf"{growing(*(f'<{mark}' for mark in _MARKS))}"
-        rf"|<{_DSML}(?:{growing(*_BLOCKS, 'invoke name=')}|{_CALLS}>\s*(?:<.*)?|invoke name=.*)"
+        rf"{prefixes_of(*(f'<{mark}' for mark in _MARKS))}"
+        rf"|<{_DSML}(?:{prefixes_of(*_BLOCKS, 'invoke name=')}|{_CALLS}>\s*(?:<.*)?|invoke name=.*)"
     ),
     tuple(f"</{mark}{end}" for mark in _MARKS for end in ("invoke>", *_BLOCKS)),
     _dsml,

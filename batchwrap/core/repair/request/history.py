@@ -1,6 +1,6 @@
-"""Calls and results of a history: paired, in order, with ids and arguments that are taken.
+"""Repairs the calls and results of a history: paired, in order, with valid ids and arguments.
 
-One defect here fails every later request of a conversation.
+A history is sent again with every request, so one defect in it fails all later requests.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from batchwrap.core.formats import chat
 from batchwrap.core.parse import is_object
 from batchwrap.core.provider import RequestRules
 from batchwrap.core.repair.arguments import repair_arguments
-from batchwrap.core.repair.request.right import MISTRAL_ID, Checked, is_content, is_right
+from batchwrap.core.repair.request.validity import MISTRAL_ID, Checked, is_content, is_valid
 
 Count = Callable[[str], None]
 NO_RESULT = "[no result: the call was interrupted before it finished]"
@@ -27,33 +27,33 @@ _COUNTED = re.compile(r"(.*:)(\d{1,9})", re.DOTALL)
 
 @dataclass(slots=True, repr=False)
 class _Turn:
-    """An assistant message, and what follows up to the next one."""
+    """An assistant message, and the messages up to the next one."""
 
     message: chat.Message
     results: list[chat.Message] = field(default_factory=list)
     others: list[chat.Message] = field(default_factory=list)
-    between: bool = False  # something else stands before one of its results
+    between: bool = False  # whether another message stands before one of its results
 
     @property
     def calls(self) -> list[chat.ToolCall]:
         return chat.tool_calls(self.message)
 
 
-def mend(
+def repair_history(
     messages: Sequence[chat.Message],
     rules: RequestRules,
     count: Count,
     checked: Checked | None = None,
 ) -> list[chat.Message]:
-    """The messages as every provider takes them; those that are right are the same objects.
+    """The messages in a form that every provider accepts; valid ones are the same objects.
 
     Args:
         messages: of the request.
-        rules: what the provider wants.
-        count: called with ``"history"`` for each thing that was mended.
-        checked: what is known of the conversation's beginning.
+        rules: what the provider accepts.
+        count: called with ``"history"`` for each repair.
+        checked: the part of the conversation that is known to be valid.
     """
-    if is_right(messages, rules) if checked is None else checked.is_right(messages, rules):
+    if is_valid(messages, rules) if checked is None else checked.is_valid(messages, rules):
         return list(messages)
     bare = [_content(message, rules, count) for message in messages]
     kept = [message for message in bare if not _is_nothing(message)]
@@ -63,7 +63,7 @@ def mend(
 
 
 def _content(message: chat.Message, rules: RequestRules, count: Count) -> chat.Message:
-    """The message with a content, and arguments, of a kind that is taken."""
+    """The message with content and arguments of an accepted type."""
     role, content, made = message.get("role"), message.get("content"), message
     if role == "tool" and not is_content(content):
         made = {**message, "content": "" if content is None else _json(content)}
@@ -84,8 +84,9 @@ def _content(message: chat.Message, rules: RequestRules, count: Count) -> chat.M
 def _arguments(call: chat.ToolCall) -> chat.ToolCall:
     """The call with arguments that are the JSON text of an object.
 
-    Those that can be repaired without loss were run in that form. The others were refused, or never
-    run: nothing of them may stand there as if it had been done; the result tells of it.
+    Arguments that can be repaired without loss were run in that form. All others were refused
+    or never run, so they become ``{}``: the history must not claim that they were run, and
+    some servers fail on broken JSON in it. https://github.com/noonghunna/club-3090/issues/1195
     """
     function = chat.function_of(call)
     given = function.get("arguments")
@@ -104,14 +105,20 @@ def _json(value: Any) -> str:
 
 
 def _is_nothing(message: chat.Message) -> bool:
-    """Whether a turn of the assistant was given up before it said anything."""
+    """Whether an assistant message is empty, as one is that was aborted before its first token.
+
+    Some providers refuse it. https://github.com/OpenHands/OpenHands/issues/8685
+    """
     return message.get("role") == "assistant" and not any(
         value for key, value in message.items() if key not in ("role", "name")
     )
 
 
 def _paired(messages: Sequence[chat.Message], count: Count) -> list[chat.Message]:
-    """Each call with its result right behind it, and no result without a call."""
+    """Puts each result directly after its call, and drops results without a call.
+
+    https://github.com/pydantic/pydantic-ai/pull/6319
+    """
     made: list[chat.Message] = []
     turn: _Turn | None = None
     for message in messages:
@@ -124,7 +131,7 @@ def _paired(messages: Sequence[chat.Message], count: Count) -> list[chat.Message
             made += _closed(turn, count, last=False)
             turn = _Turn(message)
         elif role == "tool" and not _takes(turn, message):
-            count("history")  # its call is not there any more
+            count("history")  # its call was removed from the history
         elif role == "tool":
             assert turn is not None
             turn.between = turn.between or bool(turn.others)
@@ -137,14 +144,14 @@ def _paired(messages: Sequence[chat.Message], count: Count) -> list[chat.Message
 
 
 def _named(turn: _Turn, result: chat.Message) -> chat.Message:
-    """A result without an id, with that of the only call that waits for one."""
+    """A result without an id gets the id of the call without a result, if there is only one."""
     answered = [result.get("tool_call_id") for result in turn.results]
     waiting = [call for call in turn.calls if call.get("id") not in answered]
     return {**result, "tool_call_id": waiting[0].get("id")} if len(waiting) == 1 else result
 
 
 def _add(turn: _Turn, result: chat.Message, count: Count) -> None:
-    """One result for each call: a later one is added to the first, if it says anything else."""
+    """Keep one result for each call: a later, different one is appended to the first."""
     given = result.get("tool_call_id")
     calls = sum(call.get("id") == given for call in turn.calls)
     places = [n for n, one in enumerate(turn.results) if one.get("tool_call_id") == given]
@@ -165,12 +172,12 @@ def _takes(turn: _Turn | None, message: chat.Message) -> bool:
 
 
 def _closed(turn: _Turn | None, count: Count, *, last: bool) -> list[chat.Message]:
-    """A turn's messages in the order that providers want."""
+    """A turn's messages in the order that providers require."""
     if turn is None:
         return []
     answered = [result.get("tool_call_id") for result in turn.results]
     open_calls = [call for call in turn.calls if call.get("id") not in answered]
-    # The newest turn without results may still be going on.
+    # The newest turn may still be running, so its calls need no results yet.
     missing = [] if last and not turn.others and not turn.results else open_calls
     if missing or turn.between:
         count("history")
@@ -181,9 +188,9 @@ def _closed(turn: _Turn | None, count: Count, *, last: bool) -> list[chat.Messag
 
 
 def _ids(messages: Sequence[chat.Message], rules: RequestRules, count: Count) -> list[chat.Message]:
-    """Ids that no other call has, in the form that the provider takes.
+    """Gives each call a unique id in the form that the provider accepts.
 
-    A result belongs to the call before it, whatever other calls have the same id.
+    A result belongs to the nearest call before it that has its id.
     """
     names = _Names(rules.ids)
     current: dict[Any, list[str]] = {}
@@ -205,14 +212,14 @@ def _ids(messages: Sequence[chat.Message], rules: RequestRules, count: Count) ->
 
 
 class _Names:
-    """Gives calls ids of their own, the same ones in each request."""
+    """Makes unique ids for calls, the same ones in each request."""
 
     def __init__(self, form: str) -> None:
         self._form = form
         self._taken: set[str] = set()
 
     def renamed(self, message: chat.Message, current: dict[Any, list[str]]) -> chat.Message:
-        """The message with the new ids; `current` then tells them by the old ones."""
+        """The message with new ids. `current` maps each old id to the new ones."""
         calls = chat.tool_calls(message)
         made = []
         for call in calls:
@@ -240,12 +247,14 @@ class _Names:
             return name if fits and not tries else _nine(f"{name}/{tries}")
         if not tries:
             return name
-        counted = _COUNTED.fullmatch(name)  # Kimi's own form must stay what it is
+        # Kimi K2 calls tools worse if its ids do not keep their form, ``functions.name:0``.
+        # https://github.com/MoonshotAI/kimi-code/pull/2503
+        counted = _COUNTED.fullmatch(name)
         return f"{counted[1]}{int(counted[2]) + tries}" if counted else f"{name}_{tries + 1}"
 
 
 def _nine(text: str) -> str:
-    """Nine letters and digits that stand for a text."""
+    """Nine letters and digits derived from a text."""
     number = int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest())
     letters = []
     for _ in range(_MISTRAL_LENGTH):

@@ -1,4 +1,4 @@
-"""Messages in the order, and in the pieces, that a provider's template takes. By request only."""
+"""Reorders, merges and splits messages as a provider's chat template requires. Off by default."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _SYSTEM = ("system", "developer")
 def arrange(
     messages: Sequence[chat.Message], rules: RequestRules, count: Count
 ) -> list[chat.Message]:
-    """The messages as the template wants them; those that stay are the same objects.
+    """The messages as the template requires; those that stay are the same objects.
 
     Args:
         messages: of the request.
-        rules: what the provider wants.
-        count: called with ``"rearrange"`` for each rule that moved something.
+        rules: what the provider accepts.
+        count: called with ``"rearrange"`` for each rule that changed something.
     """
     made = list(messages)
     steps = (
@@ -36,7 +36,7 @@ def arrange(
 
 
 def _system_first(messages: list[chat.Message]) -> list[chat.Message]:
-    """Every system message joins the first one."""
+    """Merges all system messages into the first."""
     heads = [message for message in messages if message.get("role") in _SYSTEM]
     if not heads or messages[: len(heads)] == heads[:1]:
         return messages
@@ -48,7 +48,7 @@ def _system_first(messages: list[chat.Message]) -> list[chat.Message]:
 
 
 def _alternating(messages: list[chat.Message]) -> list[chat.Message]:
-    """Neighbouring messages of the user become one."""
+    """Merges consecutive messages of the user."""
     made: list[chat.Message] = []
     for message in messages:
         before = made[-1] if made else {}
@@ -73,7 +73,7 @@ def _parts(content: object) -> list[object]:
 
 
 def _one_call_each(messages: list[chat.Message]) -> list[chat.Message]:
-    """An assistant message for each call, with its result behind it."""
+    """Gives each call an assistant message of its own, followed by its result."""
     made: list[chat.Message] = []
     place = 0
     while place < len(messages):
@@ -88,7 +88,7 @@ def _one_call_each(messages: list[chat.Message]) -> list[chat.Message]:
             results.setdefault(str(messages[place].get("tool_call_id")), messages[place])
             place += 1
         if not results:
-            made.append(message)  # it may still be going on
+            made.append(message)  # its calls may still be running
             continue
         for number, call in enumerate(calls):
             own = message if not number else {"role": "assistant", "content": None}

@@ -1,7 +1,7 @@
-"""Calls that failed again and again: the last one tells it all.
+"""Merges calls that failed repeatedly in the same way into the last of them.
 
-A model that sees the same failed call three times in its history tends to make it a fourth
-time. Only whole pairs of a call and its result go, and only if nothing else stands between.
+A model that sees the same failed call three times in its history tends to repeat it. Only complete
+pairs of a call and its result are dropped, and only if nothing stands between them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TOLD = "[This call was made {} times in a row, with the same result each time.]
 def fold(
     messages: Sequence[chat.Message], failed: Callable[[str], bool], count: Count
 ) -> list[chat.Message]:
-    """The messages with one pair in the place of several that failed in the same way.
+    """The messages with one pair in place of several that failed in the same way.
 
     Args:
         messages: of the request, calls and results in order.
@@ -52,7 +52,7 @@ def fold(
 
 
 def _failure(pair: Sequence[chat.Message], failed: Callable[[str], bool]) -> Any:
-    """What a call and its result say, if it is one that failed and nothing else was said."""
+    """Name, arguments and result of a pair that is one failed call and nothing else."""
     if len(pair) < 2 or pair[0].get("role") != "assistant" or pair[1].get("role") != "tool":
         return None
     calls = chat.tool_calls(pair[0])
@@ -62,6 +62,6 @@ def _failure(pair: Sequence[chat.Message], failed: Callable[[str], bool]) -> Any
     if calls[0].get("id") != pair[1].get("tool_call_id") or not isinstance(result, str):
         return None
     given = chat.arguments_of(calls[0])
-    with suppress(ValueError):  # else it is the same only to the letter
+    with suppress(ValueError):  # otherwise only identical texts count as the same
         given = parsed(given)
     return (chat.name_of(calls[0]), given, result) if failed(result) else None

@@ -1,8 +1,8 @@
-"""What servers take in a request that are no provider: data only.
+"""Rules for requests that belong to a kind of server and not to a provider. Data only.
 
-Self-hosted servers, gateways, and the chat templates that they apply. Each set of rules is named
-for what is peculiar to it, and is chosen by that name: ``Repair(provider="strict-template")``.
-What a provider takes stands in its data file (`batchwrap.providers`).
+These are self-hosted servers, gateways, and the chat templates that they apply. Each set of rules
+has a descriptive name, by which it is chosen: ``Repair(provider="strict-template")``. The rules of
+a provider are in its data file (`batchwrap.providers`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from batchwrap.core.provider import RequestRules
 
 SERVERS: Mapping[str, RequestRules] = {
     "any": RequestRules(),
-    # Wherever it is served. https://github.com/MoonshotAI/kimi-code/pull/2503
+    # On every host that serves it. https://github.com/MoonshotAI/kimi-code/pull/2503
     "kimi-k2": RequestRules(developer=False),
     # Many local servers. https://github.com/can1357/oh-my-pi/issues/958
     "no-developer-role": RequestRules(developer=False),

@@ -1,7 +1,7 @@
-"""Thoughts of turns with calls, kept until the provider wants them back.
+"""Keeps the reasoning content of turns with calls until the provider requires it.
 
-Agents drop `reasoning_content`, which no other provider knows; some (DeepSeek's thinking
-mode) refuse a history whose turns with calls have lost it.
+Agents drop `reasoning_content`, a field that few providers know. Some (DeepSeek's thinking
+mode) refuse a history whose turns with calls lack it.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ class _Turn:
     index: int | None = None
 
     def take(self, call: chat.ToolCall) -> None:
-        """Take in a call, or a fragment: the first one tells which turn it is."""
+        """Add a call or a fragment. Only the first call is kept: it identifies the turn."""
         if self.first is None:
             self.first, self.index = Written(read_fragment(call)), chat.index_of(call)
         elif chat.index_of(call) == self.index is not None:
             self.first.take(read_fragment(call))
 
 
-class Thoughts:
-    """Puts together what an answer thinks, choice by choice."""
+class ReasoningContent:
+    """Collects the reasoning content of an answer, choice by choice."""
 
     def __init__(self) -> None:
         self._turns: dict[Any, _Turn] = {}
 
     def see(self, body: chat.Body) -> None:
-        """Take note of a completion, or of a chunk."""
+        """Add a completion or a chunk."""
         for index, choice in chat.choices(body):
             part, turn = chat.part_of(choice), self._turns.setdefault(index, _Turn())
             thought = part.get("reasoning_content") or part.get("reasoning")
@@ -50,20 +50,20 @@ class Thoughts:
 
     @staticmethod
     def is_over(body: chat.Body) -> bool:
-        """Whether a choice is complete with this completion or chunk."""
+        """Whether a choice ends with this completion or chunk."""
         return any(choice.get("finish_reason") for _, choice in chat.choices(body))
 
     def by_call(self) -> Iterator[tuple[Call, str]]:
-        """(a turn's first call, its thoughts) of all turns that have both."""
+        """(first call, reasoning content) of each turn that has both."""
         for turn in self._turns.values():
             if turn.first is not None and turn.said:
                 yield turn.first.call, "".join(turn.said)
 
 
-def thoughts_key(before: Conversation, call: Call) -> bytes:
-    """What tells a turn: the conversation before it, and its first call.
+def reasoning_key(before: Conversation, call: Call) -> bytes:
+    """The key of a turn: a digest of the conversation before it, and of its first call.
 
-    An id alone would not do: some providers count anew in each turn, or for each user.
+    An id alone is not enough: some providers number calls anew in each turn, or for each user.
     """
     written = fingerprint([call.call_id, call.canonical])
     return blake2b(written, key=before.digest, digest_size=16).digest()

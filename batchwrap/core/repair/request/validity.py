@@ -1,6 +1,6 @@
-"""Whether a history needs mending at all: one quick look, since nearly none does.
+"""A quick check whether a history needs any repair. Nearly none does.
 
-It says no too often rather than too rarely; `history` then finds out.
+It may report a valid history as invalid; `history` then decides. The reverse must not happen.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")
 
 
 class Pairing:
-    """Looks at a history message by message, as long as nothing is to be mended."""
+    """Reads a history message by message, until the first one that needs a repair."""
 
     __slots__ = ("_answered", "_taken", "_waiting")
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
         self._waiting: set[str] = set()
-        self._answered = True  # whether the newest turn has any result
+        self._answered = True  # whether the newest turn has a result
 
     def copy(self) -> Pairing:
-        """The same, to go on in another way."""
+        """A copy that can continue independently."""
         new = Pairing()
         new._taken, new._waiting = set(self._taken), set(self._waiting)
         new._answered = self._answered
         return new
 
     @property
-    def is_right(self) -> bool:
+    def is_valid(self) -> bool:
         """Whether the history may end here."""
         return not (self._waiting and self._answered)
 
-    def see(self, messages: Iterable[chat.Message], rules: RequestRules) -> bool:
-        """Take in what comes next; False if something of it is to be mended."""
+    def read(self, messages: Iterable[chat.Message], rules: RequestRules) -> bool:
+        """Read the messages that follow; False if one of them needs a repair."""
         taken, waiting, answered = self._taken, self._waiting, self._answered
         for message in messages:
             role = message.get("role")
@@ -68,14 +68,14 @@ class Pairing:
 
 
 class Checked:
-    """How far the histories of one conversation are known to be right.
+    """How much of the histories of one conversation is known to be valid.
 
-    Each request brings the whole conversation again. Its beginning, which is the same objects
-    in each, is looked at once.
+    Each request holds the whole conversation. Its beginning consists of the same objects each time
+    and is checked once.
 
     Args:
-        beginning: the messages that stay as they are; later requests may have more of them.
-        before: what is known of an earlier, shorter beginning.
+        beginning: the messages that do not change any more; later requests may add to them.
+        before: what is known of a shorter beginning.
     """
 
     def __init__(self, beginning: Sequence[chat.Message], before: Checked | None = None) -> None:
@@ -83,29 +83,29 @@ class Checked:
         known = before._known if before is not None else {}
         self._known: dict[RequestRules, tuple[int, Pairing]] = dict(known)
 
-    def is_right(self, messages: Sequence[chat.Message], rules: RequestRules) -> bool:
-        """Whether calls and results are paired, in order, with ids and arguments that are taken."""
+    def is_valid(self, messages: Sequence[chat.Message], rules: RequestRules) -> bool:
+        """Whether calls and results are paired, in order, with valid ids and arguments."""
         size = len(self._beginning)
         if len(messages) < size or not all(map(is_, messages, self._beginning)):
-            return is_right(messages, rules)
+            return is_valid(messages, rules)
         place, known = self._known.get(rules) or (0, Pairing())
         if place < size:
             known = known.copy()  # shared with what is known of shorter beginnings
-            if not known.see(messages[place:size], rules):
+            if not known.read(messages[place:size], rules):
                 return False
             self._known[rules] = size, known
         pairing = known.copy()
-        return pairing.see(messages[size:], rules) and pairing.is_right
+        return pairing.read(messages[size:], rules) and pairing.is_valid
 
 
-def is_right(messages: Sequence[chat.Message], rules: RequestRules) -> bool:
-    """Whether calls and results are paired, in order, with ids and arguments that are taken."""
+def is_valid(messages: Sequence[chat.Message], rules: RequestRules) -> bool:
+    """Whether calls and results are paired, in order, with valid ids and arguments."""
     pairing = Pairing()
-    return pairing.see(messages, rules) and pairing.is_right
+    return pairing.read(messages, rules) and pairing.is_valid
 
 
 def is_content(content: object) -> bool:
-    """Whether a tool's result is a text, or a list of parts as the format has them."""
+    """Whether a tool's result is a string, or a list of the API's content parts."""
     return isinstance(content, str) or (
         isinstance(content, list)
         and all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in content)
@@ -113,7 +113,7 @@ def is_content(content: object) -> bool:
 
 
 def _ids(message: chat.Message, rules: RequestRules) -> list[str] | None:
-    """The ids of an assistant message's calls; None if something is to be mended."""
+    """The ids of an assistant message's calls; None if something needs a repair."""
     calls = message.get("tool_calls")
     if not calls:
         return [] if message.get("content") else None
@@ -131,7 +131,7 @@ def _ids(message: chat.Message, rules: RequestRules) -> list[str] | None:
 
 
 def _id(call: Any, rules: RequestRules) -> str | None:
-    """The id of a call; None if something is to be mended."""
+    """The id of a call; None if something needs a repair."""
     if type(call) is not dict or type(call.get("function")) is not dict:
         return None
     given, text = call.get("id"), call["function"].get("arguments")

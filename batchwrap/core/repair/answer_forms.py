@@ -1,4 +1,8 @@
-"""Answers in another form than was asked for: parts in a list, a stream, a whole."""
+"""Converts answers between forms: parts in a list, the chunks of a stream, one completion.
+
+Some endpoints answer in another form than the request asked for.
+https://github.com/vybestack/llxprt-code/commit/eebd158819be25817ed6740097e5c53d19984d14
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ _OF_CHUNKS = ("object", "choices", "usage")
 
 
 def chunks_in(content: bytes) -> list[chat.Body]:
-    """The chunks of a stream that came as one body; empty if it is none."""
+    """The chunks of a stream that arrived as one body; empty if the body is no stream."""
     splitter = sse.Splitter()
     events = [*splitter.feed(content), splitter.rest()]
     return list(_chunks(events))
@@ -33,7 +37,7 @@ def _chunks(events: Sequence[bytes]) -> Iterator[chat.Body]:
 
 
 def parts_in(value: object) -> list[chat.Body]:
-    """The completions in a list that are parts of one; empty if they are not."""
+    """The completions in a list that are parts of one completion; empty if they are not."""
     parts = value if isinstance(value, list) else []
     if not parts or not all(isinstance(part, dict) and "choices" in part for part in parts):
         return []
@@ -42,7 +46,7 @@ def parts_in(value: object) -> list[chat.Body]:
 
 
 def joined(parts: Sequence[chat.Body]) -> chat.Body:
-    """One completion for parts, or for the chunks of a stream, that are in shape."""
+    """One completion made of parts, or of the chunks of a stream, after their repair."""
     choices: dict[Any, dict[str, Any]] = {}
     made: chat.Body = {}
     for part in parts:
@@ -93,7 +97,7 @@ def _text(value: object) -> str:
 
 
 def as_chunks(completion: chat.Body, *, with_usage: bool) -> list[chat.Body]:
-    """A whole completion as the chunks of a stream; usage only where it was asked for."""
+    """A completion as the chunks of a stream; usage is included only if it was asked for."""
     head = {key: value for key, value in completion.items() if key not in _OF_CHUNKS}
     head["object"] = "chat.completion.chunk"
     out: list[chat.Body] = []

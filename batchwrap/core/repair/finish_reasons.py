@@ -1,10 +1,14 @@
-"""Why answers end: the words of hosts for the reasons of the format, and for failures."""
+"""Finish reasons: maps the words of hosts to those of the API, and finds failures.
+
+Agents run calls only at ``tool_calls`` and end at ``stop``; an unknown reason is an error to many.
+https://github.com/can1357/oh-my-pi/pull/8563
+"""
 
 from __future__ import annotations
 
 import re
 
-# What hosts call the ends that the format names otherwise.
+# What hosts write for each finish reason of the API.
 _ENDS = {
     "length": "max_tokens max_length model_length length_limit max_output_tokens",
     "tool_calls": "tool_use tool_call tool-calls tools",
@@ -14,7 +18,8 @@ _ENDS = {
 }
 _MEANT = {name: end for end, names in _ENDS.items() for name in names.split()}
 _REASONS = frozenset({*_ENDS, "function_call"})
-# What went wrong where an answer ends so, in the words of `faults`.
+# Reasons that report a failure, with the `Fault.kind` of each.
+# https://github.com/diegosouzapw/OmniRoute/pull/8210
 FAILED = {
     "insufficient_system_resource": "server_overloaded",
     "overloaded": "server_overloaded",
@@ -23,8 +28,9 @@ FAILED = {
     "internal_error": "server_error",
     "malformed_function_call": "tool_generation_failed",
 }
-# Of a full context or a spent budget of tokens each host makes a word of its own
-# (model_context_window_exceeded, MAX_CONTEXT_LENGTH, kvCacheFull): something full, and what is.
+# For a full context or a spent token budget each host has its own word
+# (model_context_window_exceeded, MAX_CONTEXT_LENGTH, kvCacheFull). So the words in it are read:
+# one that says "full", and one that names what is full.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _FULL = frozenset(
     {"exceeded", "exceeds", "exceed", "full", "overflow", "limit", "max", "maximum", "length"}
@@ -35,11 +41,11 @@ _OF_TOKENS = frozenset(
 )
 _OTHER_LIMITS = frozenset({"rate", "quota", "minute", "day", "request", "requests", "credit"})
 _ALONE = frozenset({"truncated", "length"})
-_LONGEST = 100  # characters of a reason that are looked at
+_LONGEST = 100  # characters of a reason that are read
 
 
-def meant_by(reason: str) -> str:
-    """The reason of the format that a host's word stands for; the word itself if none does."""
+def standard_reason(reason: str) -> str:
+    """The API's finish reason for a host's word; the word itself if it is unknown."""
     known = _MEANT.get(reason.lower())
     if known is not None:
         return known

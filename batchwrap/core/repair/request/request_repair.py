@@ -1,7 +1,7 @@
-"""Mends a request, last before it is sent: fields, tools, messages.
+"""Repairs a request before it is sent: its fields, tools and messages.
 
-Pure: the same request gives the same bytes, so that a prompt cache keeps its prefix. What
-needs nothing comes back as the same object.
+This is a pure function: the same request gives the same bytes, so a prompt cache keeps its prefix.
+Parts that need no repair are returned as the same objects.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from batchwrap.core.failures import looks_failed
 from batchwrap.core.formats import chat
 from batchwrap.core.provider import RequestRules
 from batchwrap.core.repair.request import history, order, repeated_failures
-from batchwrap.core.repair.request.right import Checked
+from batchwrap.core.repair.request.validity import Checked
 from batchwrap.options import Repair
 
 Count = Callable[[str], None]
-# The thoughts of a turn, by its place and its first call; None if nobody knows them.
+# Returns a turn's reasoning content by its position and first call; None if it is unknown.
 Recall = Callable[[int, chat.ToolCall], str | None]
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
 _WHOLE = ("max_tokens", "max_completion_tokens", "n", "seed", "top_logprobs", "top_k")
@@ -31,11 +31,11 @@ _NEED_TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
 
 
 def asked_output(body: chat.Body) -> object:
-    """The most tokens of an answer that a request asks for, in the field that reserves them."""
+    """The limit of output tokens that a request asks for, in the field that reserves them."""
     return body.get("max_completion_tokens")
 
 
-def mend(
+def repair_request(
     body: chat.Body,
     rules: RequestRules,
     options: Repair,
@@ -45,16 +45,16 @@ def mend(
     failed: Callable[[str], bool] = looks_failed,
     checked: Checked | None = None,
 ) -> chat.Body:
-    """The request as its provider takes it; the same object if it is right.
+    """The request in the form that its provider accepts; the same object if it has that form.
 
     Args:
         body: the request.
-        rules: what the provider wants.
-        options: what to mend.
-        count: called with the name of each thing that was mended.
-        recall: finds the thoughts that the agent has dropped.
+        rules: what the provider accepts.
+        options: which repairs are on.
+        count: called with the name of each repair.
+        recall: returns reasoning content that the agent has dropped.
         failed: whether a tool's result reads as failed.
-        checked: what is known of the conversation's beginning.
+        checked: the part of the conversation that is known to be valid.
     """
     if options.request:
         body = _fields(body, rules, options, count)
@@ -65,25 +65,26 @@ def mend(
         issubclass(kind, dict) for kind in set(map(type, messages))
     ):
         return body
-    mended = list(messages)
+    repaired = list(messages)
     if options.request:
-        mended = _roles(mended, rules, count, recall)
-        mended = history.mend(mended, rules, count, checked)
+        repaired = _roles(repaired, rules, count, recall)
+        repaired = history.repair_history(repaired, rules, count, checked)
     if options.fold_failures:
-        mended = repeated_failures.fold(mended, failed, count)
+        repaired = repeated_failures.fold(repaired, failed, count)
     if options.rearrange:
-        mended = order.arrange(mended, rules, count)
-    is_same = len(mended) == len(messages) and all(map(is_, mended, messages))
-    return body if is_same else {**body, "messages": mended}
+        repaired = order.arrange(repaired, rules, count)
+    is_same = len(repaired) == len(messages) and all(map(is_, repaired, messages))
+    return body if is_same else {**body, "messages": repaired}
 
 
 def _fields(body: chat.Body, rules: RequestRules, options: Repair, count: Count) -> chat.Body:
-    """The request without what is refused, its numbers as numbers."""
+    """The request without fields that are refused, and with numbers in place of numeric strings."""
     made = dict(body)
     for name in rules.refused:
         made.pop(name, None)
     if not rules.stream_options and options.rearrange:
-        made.pop("stream_options", None)  # usage is then estimated
+        made.pop("stream_options", None)  # the usage of the answer is then estimated
+    # vLLM and others refuse an empty list of tools ("[] is too short - 'tools'").
     if not made.get("tools"):
         for name in _NEED_TOOLS:
             made.pop(name, None)
@@ -102,7 +103,7 @@ def _fields(body: chat.Body, rules: RequestRules, options: Repair, count: Count)
 
 
 def _capped(body: chat.Body, most: int, count: Count) -> chat.Body:
-    """The request with no more output than that, where it names an amount."""
+    """The request with its limits of output tokens lowered to the maximum."""
     over = [n for n in _MOST_OUTPUT if isinstance(body.get(n), int) and body[n] > most]
     if not over:
         return body
@@ -111,7 +112,7 @@ def _capped(body: chat.Body, most: int, count: Count) -> chat.Body:
 
 
 def _number(text: str, *, whole: bool) -> Any:
-    """The number that a text is exactly; the text if it is none."""
+    """The number that a text represents exactly; the text itself if it represents none."""
     if not _NUMBER.fullmatch(text):
         return text
     value = float(text)
@@ -121,7 +122,10 @@ def _number(text: str, *, whole: bool) -> Any:
 
 
 def _without_strict(body: chat.Body) -> chat.Body:
-    """The request without `strict`, unless all of its tools have it."""
+    """The request without `strict`, unless all tools have it: some hosts refuse a mixture.
+
+    https://github.com/mpfaffenberger/code_puppy/commit/ec57423075e6d802fbf26bbbb99c3cddb63104fc
+    """
     functions = list(chat.function_tools(body.get("tools")))
     strict = sum(bool(function.get("strict")) for function in functions)
     if not any("strict" in function for function in functions) or strict == len(functions):
@@ -138,7 +142,7 @@ def _without_strict(body: chat.Body) -> chat.Body:
 def _roles(
     messages: Sequence[chat.Message], rules: RequestRules, count: Count, recall: Recall
 ) -> list[chat.Message]:
-    """Messages in the roles, and with the fields, that the provider knows."""
+    """The messages with only the roles and fields that the provider knows."""
     if rules.developer and rules.reasoning == "keep" and not rules.refused_of_messages:
         return list(messages)
     made = [
@@ -158,6 +162,7 @@ def _known(
         message = {k: v for k, v in message.items() if k not in rules.refused_of_messages}
     if message.get("role") != "assistant" or rules.reasoning == "keep":
         return message
+    # DeepSeek's thinking mode refuses turns with calls that lack it; others refuse the field.
     if rules.reasoning == "want":
         calls = chat.tool_calls(message)
         if not calls or message.get("reasoning_content") is not None:
