@@ -1,8 +1,8 @@
-"""What tags and exit codes say of a call, in front of a result or behind it.
+"""Reads tags and exit codes before or after the output of a command.
 
-An exit code counts on a line of its own, among lines that tell of the command and not of its
-output. So a log that ends with "Process exited with code 1" counts, too: as the result of a
-command, that is what it is.
+An exit code counts on a line of its own, among lines about the command and not among its output.
+A log that ends with "Process exited with code 1" counts, too: if that is the result of a command,
+the command has failed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from batchwrap.core.failures.status import ResultStatus
 
-_MOST_AROUND = 10  # lines that may stand around an exit code
+_MOST_AROUND = 10  # lines about the command that may surround an exit code
 _MOST_LINES = 40
 _LONGEST_LINE = 400
 
@@ -31,7 +31,7 @@ _EXIT_TAG = re.compile(
     r"<(?:[\w-]{1,40}[_-])?(?:return_?code|exit[_-]?(?:code|status))>\s*(-?\d{1,10})\s*<",
     re.IGNORECASE,
 )
-_TAGS = 400  # characters in which the tag of an exit code may stand
+_TAGS = 400  # characters at either end in which the tag of an exit code may stand
 
 _SUBJECT = (
     r"(?:(?:the )?(?:command|(?:child )?process|shell|script|program|bash|task|tool|job|execution)"
@@ -64,7 +64,7 @@ _OUTPUT = re.compile(r"(?:std)?out(?:put)?:", re.IGNORECASE)
 
 
 def status_of(head: str, tail: str) -> ResultStatus | None:
-    """What tags and exit codes say; None if there are none.
+    """The status according to tags and exit codes; None if there are none.
 
     Args:
         head: the beginning of a result.
@@ -89,7 +89,7 @@ def status_of(head: str, tail: str) -> ResultStatus | None:
 
 
 def _first_code(lines: Iterable[str], text: str) -> int | None:
-    """The first exit code on lines that tell of a command, unless the text is a list of them."""
+    """The first exit code on lines about a command, unless the text is a list of codes."""
     for line in lines:
         code = _code_in(line)
         if code is not None:

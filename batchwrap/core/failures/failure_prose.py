@@ -1,7 +1,7 @@
-"""A short result that is nothing but an error or a refusal, by its words.
+"""Judges a short text by its words: whether it is an error or a refusal and nothing else.
 
-A text that shows something (numbered lines, search hits, code, records of a log) is left alone.
-Of any other the first sentence counts, behind what agents put in front of a message.
+A text that shows something (numbered lines, search hits, code, log records) is never a failure.
+Of any other text the first sentence counts, after what agents put before a message.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from batchwrap.core.failures import failure_words
 from batchwrap.core.failures.status import ResultStatus
 
 _SUCCEEDED, _FAILED, _DENIED = ResultStatus.SUCCEEDED, ResultStatus.FAILED, ResultStatus.DENIED
-_MOST_LEAD = 400  # characters of the beginning that the sentences are compared with
-_MOST_MESSAGE = 1_200  # of an error, to find out whether it is a refusal
-_MOST_SHORT = 400  # of a text whose second sentence may be the refusal: "Not applied. The user …"
+_MOST_LEAD = 400  # characters of the beginning that are compared with the sentences
+_MOST_MESSAGE = 1_200  # characters of an error that are searched for a refusal
+_MOST_SHORT = (
+    400  # characters of a text in which a later sentence counts: "Not applied. The user …"
+)
 _MOST_WRAPPERS = 6
 _MOST_CLAUSES = 8
 _MOST_WORDS = 40
@@ -23,7 +25,7 @@ _MOST_LINES = 60
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 
-# What agents put in front of a message: regrets, fences, marks, tags, labels, the tool's name.
+# What agents put before a message: apologies, fences, marks, tags, labels, the tool's name.
 _RESULT = r"(?:results?|output|response|message|observation)"
 _WRAPPER = re.compile(
     "|".join(
@@ -44,7 +46,7 @@ _WRAPPER = re.compile(
     re.IGNORECASE,
 )
 
-# A text that shows something.
+# A text that shows something and is no message.
 _SHOWN = re.compile(
     r"\d{1,7}[\t:|→│]|\[\d+\]\s|[^\s:]{1,300}\.\w{1,8}[:-]\d+[:-]|\.{0,2}/\S+:"  # lines, hits
     r"|diff --git|---? |\+\+\+ |@@ |commit [0-9a-f]{7}"
@@ -74,12 +76,12 @@ _WORD = re.compile(r"\"[^\"\n]{0,80}\"|`[^`\n]{0,80}`|\[[^\]\n]{0,80}\]|[\w'’.
 
 
 def cleaned(text: str) -> str:
-    """A text without the escape sequences of a terminal."""
+    """A text without a terminal's escape sequences."""
     return _ESCAPES.sub("", text) if "\x1b" in text else text
 
 
 def status_of(text: str) -> ResultStatus:
-    """What a short text says of its call."""
+    """The status of a call according to a short text."""
     bare = text.strip()
     if not bare or _INDENTED_CODE.match(text) or _SHOWN.match(bare[:_MOST_LEAD]):
         return _SUCCEEDED
@@ -89,7 +91,7 @@ def status_of(text: str) -> ResultStatus:
         if status is not None:
             quotes = failure_words.FAILED_EDIT.match(
                 lead
-            )  # what follows may be the text that was not found
+            )  # the rest may quote the text that was not found
             return status if quotes or not _is_list(start) else _SUCCEEDED
     if len(bare) <= _MOST_SHORT and not _is_list(bare) and any(map(_is_refusal, _others(bare))):
         return _DENIED
@@ -97,7 +99,7 @@ def status_of(text: str) -> ResultStatus:
 
 
 def tells_refusal(text: str) -> bool:
-    """Whether a text that is known to be an error says that the call was denied."""
+    """Whether an error text says that the call was denied."""
     lower = text[:_MOST_MESSAGE].strip().lower()
     if failure_words.REFUSAL_INSIDE.search(lower):
         return True
@@ -108,7 +110,7 @@ def tells_refusal(text: str) -> bool:
 
 
 def _begins_with(lead: str) -> ResultStatus | None:
-    """What the first sentence of a text says; None if it says nothing of the call."""
+    """The status according to a text's first sentence; None if it says nothing about the call."""
     if failure_words.FINE.match(lead):
         return _SUCCEEDED
     roles = _roles(lead)
@@ -124,7 +126,7 @@ def _begins_with(lead: str) -> ResultStatus | None:
 
 
 def starts(text: str) -> Iterator[str]:
-    """Where the message may begin: in front of each thing that may stand around it, and behind."""
+    """The beginnings that the message may have: before and after each thing that precedes it."""
     for _ in range(_MOST_WRAPPERS):
         yield text
         if text.startswith("["):
@@ -141,7 +143,7 @@ def _others(text: str) -> list[str]:
 
 
 def _is_refusal(lead: str) -> bool:
-    """Whether a text begins with a sentence that says no."""
+    """Whether a text begins with a sentence that refuses the call."""
     if failure_words.NOT_A_REFUSAL.match(lead):
         return False
     if failure_words.REFUSAL.match(lead):
@@ -150,7 +152,7 @@ def _is_refusal(lead: str) -> bool:
         roles = _roles(clause)
         if any(one.match(roles) for one in failure_words.REFUSALS):
             return True
-        if "h" in roles:  # what follows holds only sometimes
+        if "h" in roles:  # the rest of the sentence is conditional
             return False
     return False
 
@@ -164,13 +166,13 @@ def _roles(text: str) -> str:
 
 
 def _is_list(text: str) -> bool:
-    """Whether a text goes on with other records, as logs, search results and tables do."""
+    """Whether other records follow in a text, as in logs, search results and tables."""
     first, *others = text.split("\n", _MOST_LINES)[:_MOST_LINES]
     begins = _first_word(first)
     return any(_RECORD.match(line) or (begins and _first_word(line) == begins) for line in others)
 
 
 def _first_word(line: str) -> str:
-    """The word that a line begins with, unless it is indented or has nothing else."""
+    """The first word of a line; empty if the line is indented or has no other word."""
     word, _, rest = line.partition(" ")
     return word.lower() if rest and word else ""

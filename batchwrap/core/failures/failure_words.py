@@ -1,9 +1,9 @@
-"""The words in which agents say that a call was denied or failed. Data, hardly any logic.
+"""The words in which agents say that a call was denied or failed. Mostly data.
 
-They were collected from the sources of the agents that `tests/core/data/failed_results.json` names,
-text by text. A refusal is known by the *roles* of its words (who said no, to what), so that an
-agent with other words for the same is understood, too; an error by how its first sentence begins.
-All texts are in lower case.
+They were collected from the sources of the agents that `tests/core/data/failed_results.json` names.
+A refusal is recognised by the *roles* of its words (who refused, and what), so that an agent with
+other words for the same is understood, too. An error is recognised by the beginning of its first
+sentence. All texts are in lower case.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ROLES = {
     # P: a person.
     "P": "user users human humans person people operator reviewer approver administrator admin"
     " owner supervisor developer maintainer client customer you",
-    # G: what guards calls in the name of a person.
+    # G: what guards calls on behalf of a person.
     "G": "policy policies rule rules ruleset hook hooks sandbox guardrail guardrails guardian"
     " classifier inspector moderator moderation allowlist denylist blocklist settings configuration"
     " mode filter security safety permissions cline_command_permissions",
@@ -26,39 +26,39 @@ _ROLES = {
     " edit edits editing change changes command commands request patch apply_patch write writes"
     " writing deletion modification modifications update replacement diff confirmation question"
     " plan dialog expansion step steps proceed run continue",
-    # M, S: what is not given; the second may be a system's, too.
+    # M, S: what is not given; the second may be given by a system, too.
     "M": "approval authorization authorisation consent",
     "S": "permission access",
-    # R, r: says no.
+    # R, r: refuses.
     "R": "denied rejected declined refused cancelled canceled aborted interrupted skipped blocked"
     " disallowed forbade forbidden dismissed vetoed stopped halted prevented prevents revoked"
     " withheld disapproved disabled rejecting denying declining cancelling canceling aborting"
     " refusing skipping",
     "r": "deny reject decline refuse cancel abort interrupt skip block disallow forbid dismiss veto"
     " stop",
-    # N with A, W, X: does not say yes, does not want, was not run.
+    # N with A, W, X: does not approve, does not want, was not run.
     "N": "not never cannot didn't doesn't don't haven't hasn't wasn't isn't weren't won't couldn't"
     " aren't",
     "A": "approve approved allow allowed permit permitted grant granted confirm confirmed authorize"
     " authorized authorise authorised accept accepted agree agreed consented given",
     "W": "want wish like",
     "X": "executed performed applied attempted changed modified written edited saved",
-    # B, a, d, b, e: what stands between.
+    # B, a, d, b, e: words between these.
     "B": "was were is been be being got has have had",
     "a": "just also then explicitly manually automatically chose opted decided asked want wants"
     " wanted did do does to yet now already auto",
     "d": "the this that these your a an my its all any our it them",
     "b": "by",
     "e": "because due before after and so with in for but until as via since",
-    # h: what makes a sentence general or hypothetical, as documentation is.
+    # h: what makes a sentence general or conditional, as in documentation.
     "h": "if when whenever unless may might can could should would must will whether once who how"
     " why where which what says are",
 }
 ROLE_OF = {word: role for role, words in reversed(_ROLES.items()) for word in words.split()}
 
 _BY = "b[odCMS]{0,6}[PG]"
-_END = f"(?:$|e|{_BY})"  # what may stand behind a whole sentence
-# What may stand behind "the user rejected": nothing more, or what was rejected.
+_END = f"(?:$|e|{_BY})"  # what may follow a complete sentence
+# What may follow "the user rejected": nothing, or what was rejected.
 _WHAT = f"(?:[da]{{0,2}}{_END}|[doGPRaSAX]{{0,5}}[CMS])"
 _REFUSED = "(?:R|N[Ba]{0,3}A)"
 _NOT_GIVEN = rf"(?:(?:[MS](?:[odaCPe]{{1,14}}|[Ba])|M)[Ba]{{0,4}}{_REFUSED}|[MS]NA)"
@@ -81,15 +81,15 @@ REFUSALS = tuple(
         r"Rd{0,2}C[^h]{0,12}e[oda]{0,2}P[Ba]?R",  # skipping tool [x] due to user rejecting
     )
 )
-# The whole of a short result: "Not approved.", "Edit declined".
+# The complete text of a short result: "Not approved.", "Edit declined".
 REFUSED_ALONE = re.compile(rf"[Cd]{{0,3}}{_REFUSED}$")
-# A call that was not run, for a reason that need not be a person's.
+# A call that was not run, for a reason that need not be a person's decision.
 NOT_RUN = re.compile(r"[odC]{0,5}C[odC]{0,3}[Ba]{0,3}N[XC]|[odC]{0,6}[Ba]NX(?:$|e)|NX$")
 
 
 # -- sentences ----------------------------------------------------------------------------------
 
-# Names of patterns that the sentences below are built from.
+# Names for patterns, used in the sentences below.
 _NAMES = {
     "{person}": r"(?:users?|humans?|person|operator|reviewer|approver)",
     "{no}": r"(?:with )?['\"`]?(?:no|deny|denied|reject(?:ed)?|cancel|declined?|esc)\b",
@@ -124,7 +124,7 @@ _NAMES = {
 
 
 def _beginning(sentences: str) -> re.Pattern[str]:
-    """A pattern of sentences, one a line; what is indented by two goes on with a line."""
+    """A pattern of sentences, one per line; a line that is indented by two continues a sentence."""
     whole = sentences.replace("\n  ", "")
     lines = [line for line in whole.split("\n") if line and not line.startswith("# ")]
     pattern = "|".join(lines)
@@ -133,7 +133,7 @@ def _beginning(sentences: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-# Refusals that name no one, and those that only one agent has.
+# Refusals that name nobody, and those that only one agent uses.
 REFUSAL = _beginning(
     r"""
 # OpenHands
@@ -155,7 +155,7 @@ stop what you are doing and wait for the user
 access (?:to [^\n]{1,200} )?(?:is )?blocked by
 """
 )
-# What has the words of a refusal and is none.
+# Texts with the words of a refusal that are not refusals.
 NOT_A_REFUSAL = _beginning(
     r"""
 permission denied(?! by)
@@ -166,7 +166,7 @@ operation not permitted
 [^\n]{0,200}\bconnection (?:was )?(?:refused|aborted|reset)
 """
 )
-# A refusal somewhere in what is an error anyway.
+# A refusal inside a text that is an error in any case.
 REFUSAL_INSIDE = _beginning(
     r"""
 \b{refused} by (?:the )?(?:[\w.'-]+ ){0,2}?(?:{person}|policy|rules?|hooks?|guardrails?)\b
@@ -174,7 +174,7 @@ REFUSAL_INSIDE = _beginning(
 \b(?:tool )?(?:call|execution) denied\b
 """
 )
-# An error that only an edit can have. It may quote whatever it likes.
+# Errors that only an edit can have. They may quote any text.
 FAILED_EDIT = _beginning(
     r"""
 {piece}(?: to (?:replace|edit|find|search for))?[^.\n]{0,200}? (?:was |were |is )?{missing}
@@ -206,7 +206,7 @@ you must (?:first )?read (?:the )?
 (?:new )?content is (?:the same as|identical)
 """
 )
-# Any other error. What follows has to be a message, too: other records make it a text.
+# All other errors. A message must follow: if other records follow, the text shows something.
 FAILED = _beginning(
     r"""
 # about the call
@@ -288,12 +288,12 @@ http [45]\d\d\b
 (?:rate limit exceeded|out of memory|killed|segmentation fault)(?: \(core dumped\))?(?:[:.!]|$)
 """
 )
-# Told behind an error, by frameworks that want the model to try again: pydantic-ai, smolagents.
+# Frameworks that ask the model to try again append this to an error: pydantic-ai, smolagents.
 FAILED_BEHIND = re.compile(
     r"\n\s{0,8}(?:please )?fix (?:the errors?|your mistakes?)(?: and try again)?[.!]?$"
     r"|\nnow let's retry: take care not to repeat previous errors"
 )
-# A text that tells of something done, or that counts no errors.
+# Texts that report success, or that count zero errors.
 FINE = _beginning(
     r"""
 success|succeeded|replaced|updated|wrote|created|applied|added|saved|edited|deleted|removed|renamed

@@ -1,4 +1,4 @@
-"""The one judgement of a result: fields, tags and exit codes first, then its words."""
+"""Judges a result: first by fields, tags and exit codes, then by its words."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from batchwrap.core.failures import codes, failure_prose
 from batchwrap.core.failures.result_fields import Fields, fields_of
 from batchwrap.core.failures.status import ResultStatus
 
-# What is read of a result. Refusals with a person's feedback, and errors that quote the text that
-# was not found, stay below; what is longer is a text, not a message.
+# Characters of a result that are read. Refusals with a person's feedback, and errors that quote the
+# text that was not found, are shorter; a longer text is not a message.
 _HEAD = 4_096
 _TAIL = 1_024
 
@@ -20,12 +20,12 @@ def looks_failed(result: str) -> bool:
 
 
 def status_of(result: str, *, is_error: bool = False) -> ResultStatus:
-    """What a tool's result says of its call.
+    """The status of a call according to its result.
 
     Args:
-        result: its text; the texts of several parts one under the other.
-        is_error: whether a flag beside the text says that it is an error (Anthropic's `is_error`,
-            MCP's `isError`); the text then tells only whether the call was denied.
+        result: its text; the texts of several parts are joined by line breaks.
+        is_error: whether a flag beside the text marks it as an error (Anthropic's `is_error`, MCP's
+            `isError`); the text then only decides whether the call was denied.
 
     Example:
         >>> status_of("Error: User rejected the edit").value
@@ -48,13 +48,13 @@ def status_of(result: str, *, is_error: bool = False) -> ResultStatus:
 
 
 def _fields(starts: Sequence[str]) -> Fields | None:
-    """What a JSON value says, also behind the header that an agent has put in front of it."""
+    """The status in a JSON value, also after a header that an agent has put before it."""
     found = (fields_of(start.rstrip("` \n")) for start in starts)
     return next((one for one in found if one is not None), None)
 
 
 def _codes(starts: Sequence[str], result: str) -> Fields:
-    """What tags and exit codes say, in front of the output or behind it."""
+    """The status in tags and exit codes, before or after the output."""
     head = starts[0]
     is_whole = len(result) <= _HEAD
     tail = head if is_whole else failure_prose.cleaned(result[-_TAIL:])

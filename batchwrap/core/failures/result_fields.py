@@ -1,7 +1,7 @@
-"""What the fields of a JSON object say of a call: `isError`, `success`, `exit_code`, `status`, …
+"""Reads the status in the fields of a JSON object: `isError`, `success`, `exit_code`, `status`, …
 
-A field counts at the top, and in the envelopes that tools put around a result. An object that
-merely describes something which failed (a job, a log record, a list of translations) is told apart
+A field counts at the top level, and in the envelopes that tools put around a result. An object that
+merely describes something that failed (a job, a log record, a list of translations) is recognised
 by its other fields.
 """
 
@@ -17,12 +17,12 @@ import orjson
 from batchwrap.core.failures.status import ResultStatus
 
 _FAILED, _DENIED, _SUCCEEDED = ResultStatus.FAILED, ResultStatus.DENIED, ResultStatus.SUCCEEDED
-# Larger objects are not parsed: a flag at their beginning or end is still seen.
+# Larger objects are not parsed. Of these, a flag at the beginning or the end is still read.
 _MOST_JSON = 65_536
 _MOST_LITERAL = 2_048
 _DEEPEST = 4
 _MOST_ITEMS = 100
-_MOST_FIELDS = 12  # of a result with an error; what has more is a document
+_MOST_FIELDS = 12  # of a result with an error; an object with more fields is a document
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -45,7 +45,7 @@ _SAYS_FAILED = _names("failed failure timeout timed_out timedout errored error-t
 _ENVELOPES = _names(
     "result response output metadata structuredContent details tool_result toolResult"
 )
-# Where an object has something to say in words.
+# Fields that may hold a message.
 _WORDS = _names("error message reason detail text content output result response stderr feedback")
 # Fields of things that have a status of their own: jobs, pull requests, log records, rows.
 _THING = _names(
@@ -58,11 +58,11 @@ _TRANSLATED = _names("warning cancel save success info yes loading submit")
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """What a result says that is a JSON value.
+    """The status and the texts of a result that is a JSON value.
 
     Attributes:
-        status: how the call ended; None where no field tells.
-        texts: what it says in words, if it is nothing but a result.
+        status: how the call ended; None if no field says it.
+        texts: its messages, if it is a result and nothing else.
     """
 
     status: ResultStatus | None = None
@@ -70,7 +70,7 @@ class Fields:
 
 
 def fields_of(result: str) -> Fields | None:
-    """What a result says that is a JSON value, or looks like one; None if it is none."""
+    """The status and texts of a result that is, or resembles, a JSON value; None otherwise."""
     first = result[:64].lstrip()[:1]
     if first not in ("{", "[", '"'):
         return None
@@ -90,11 +90,11 @@ _FLAG = (
 )
 _FIRST_FIELD = re.compile(rf"\s*\{{\s*{_FLAG}", re.IGNORECASE)
 _LAST_FIELD = re.compile(rf",\s*{_FLAG}\s*\}}\s*$", re.IGNORECASE)
-_FIELD = 256  # characters that are looked at
+_FIELD = 256  # characters at either end that are read
 
 
 def _of_large(result: str) -> Fields | None:
-    """What the first and the last field of an object say that is too large to parse."""
+    """The status in the first and last field of an object that is too large to parse."""
     ends = _FIRST_FIELD.match(result[:_FIELD]) or _LAST_FIELD.search(result[-_FIELD:])
     return Fields(_FAILED) if ends else None
 
@@ -111,7 +111,7 @@ _CONSTANTS = {"True": "true", "False": "false", "None": "null"}
 
 
 def _of_literal(text: str) -> Any:
-    """The value of a Python literal, which is what `str()` makes of a dict."""
+    """The value of a Python literal: `str()` of a dict writes one."""
     if not text.startswith(("{'", "[{'")):
         return None
     try:
@@ -129,7 +129,7 @@ def _as_json(found: re.Match[str]) -> str:
 
 
 def _of_list(value: list[Any]) -> Fields:
-    """Content parts, or the outcomes of several steps: these failed only if all of them did."""
+    """The status of content parts, or of several steps: these failed only if all of them failed."""
     items = [item for item in value[:_MOST_ITEMS] if isinstance(item, dict)]
     if not items or len(items) < len(value):
         return Fields()
@@ -196,7 +196,7 @@ def _has_failed(told: Mapping[str, Any], *, is_thing: bool) -> bool:
 
 
 def _is_record(told: Mapping[str, Any]) -> bool:
-    """Whether an object with an error is a line of a log, or a list of translations."""
+    """Whether an object with an error is a log record, or a list of translations."""
     return (
         len(told) > _MOST_FIELDS
         or any(name in told for name in _LOGGED)
@@ -205,7 +205,7 @@ def _is_record(told: Mapping[str, Any]) -> bool:
 
 
 def _texts(told: object, depth: int) -> Iterator[str]:
-    """What a value says in words."""
+    """The messages in a value."""
     if isinstance(told, str):
         yield told
     elif isinstance(told, list) and depth:

@@ -1,4 +1,4 @@
-"""What a result can say of its call."""
+"""The possible outcomes of a tool call."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from enum import StrEnum
 
 
 class ResultStatus(StrEnum):
-    """How a call ended.
+    """How a call ended, according to its result.
 
     Attributes:
-        SUCCEEDED: nothing says otherwise.
-        FAILED: it was tried, or could not be.
-        DENIED: somebody said no: a person, or a rule that a person made.
+        SUCCEEDED: nothing in the result says otherwise.
+        FAILED: it was run and failed, or could not be run.
+        DENIED: a person refused it, or a rule that a person made.
     """
 
     SUCCEEDED = "succeeded"
