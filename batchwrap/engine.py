@@ -28,7 +28,7 @@ from batchwrap.directives import Mode
 from batchwrap.models import model_facts
 from batchwrap.modes import current_mode
 from batchwrap.observe import RequestObserver
-from batchwrap.observe.log import tell
+from batchwrap.observe.log import report
 from batchwrap.options import Event, EventName, Options
 from batchwrap.providers import rules_named
 from batchwrap.stats import PROCESS, Counters
@@ -251,7 +251,7 @@ class _Reports:
     def note(self, name: EventName, **data: Any) -> None:
         """Tell an event."""
         event = Event(name=name, data=data, at_unix_s=time.time())
-        tell(event, self._engine.options.on_event, Guard(_Nowhere()))
+        report(event, self._engine.options.on_event, Guard(_Nowhere()))
 
 
 class _Nowhere:

@@ -1,4 +1,4 @@
-"""What is seen of requests from outside: events, log lines, spans and metrics."""
+"""Reports requests to the outside: events, log lines, spans and metrics."""
 
 from batchwrap.observe.request_observer import RequestObserver
 

@@ -1,4 +1,4 @@
-"""Events as lines of the logger `batchwrap`: names and numbers, as the events themselves."""
+"""Writes events to the logger `batchwrap`: names and numbers only, like the events themselves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from batchwrap.core.exchange.guard import Guard
 from batchwrap.options import Event, EventHook, EventName
 
 _log = logging.getLogger("batchwrap")
-# What costs time or shows a fault; everything else is for who debugs.
+# Events that cost time or report a fault; all others are for debugging.
 _LEVELS: Mapping[EventName, int] = {
     "failed_open": logging.WARNING,
     "internal_error": logging.WARNING,
@@ -21,13 +21,13 @@ _LEVELS: Mapping[EventName, int] = {
 }
 
 
-def hears_all() -> bool:
-    """Whether somebody reads all events in the log."""
+def logs_all() -> bool:
+    """Whether the log level lets all events through."""
     return _log.isEnabledFor(logging.DEBUG)
 
 
-def tell(event: Event, hook: EventHook | None, guard: Guard) -> None:
-    """Log an event, and pass it on. A mistake in the user's hook must not cost the answer."""
+def report(event: Event, hook: EventHook | None, guard: Guard) -> None:
+    """Log an event and pass it to the hook. An error in the user's hook fails no request."""
     log(event)
     if hook is not None:
         with guard.step("on_event"):

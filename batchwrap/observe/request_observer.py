@@ -1,4 +1,4 @@
-"""One request as it is seen from outside: how long it took, how it ended, what it told."""
+"""Reports one request to the outside: its duration, its outcome, its events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats import chat
 from batchwrap.core.provider import Provider
-from batchwrap.observe.log import hears_all, log, tell
+from batchwrap.observe.log import log, logs_all, report
 from batchwrap.options import EventHook
 from batchwrap.throttle.accounts import Origin
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class RequestObserver:
-    """Looks on at one request, from the moment when it is made.
+    """Follows one request from the moment when it is made.
 
     Args:
         body: the agent's request.
-        provider: what is known of the provider.
-        origin: where it goes.
+        provider: facts about the provider.
+        origin: the address of the request.
         hook: the user's function for events.
     """
 
@@ -39,35 +39,35 @@ class RequestObserver:
         self._operation = _operation(body, provider, origin)
         self._error: BaseException | None = None
         self._first_s: float | None = None
-        self._told = 0  # so many events
+        self._reported = 0  # the number of events that were reported
         self._started_s = time.perf_counter()
 
     def sending(self) -> AbstractContextManager[object]:
-        """Spans that are made inside belong to this request's."""
+        """Makes spans that are begun inside children of this request's span."""
         return nullcontext() if self._operation is None else self._operation.current()
 
     def began(self) -> None:
-        """The first event of the stream is here; the first call counts."""
+        """The first event of the stream has arrived; later calls are ignored."""
         if self._first_s is None:
             self._first_s = self._so_far_s
 
     def progressed(self, metrics: ExchangeMetrics, guard: Guard) -> None:
-        """Tell what has happened so far: a wait begins, or is over."""
+        """Report the events so far, because a wait begins or is over."""
         events, end = metrics.events, len(metrics.events)
-        for event in events[self._told : end]:
-            tell(event, self._hook, guard)
-        for event in events[end:]:  # the hook's own mistake, which it does not want to hear of
+        for event in events[self._reported : end]:
+            report(event, self._hook, guard)
+        for event in events[end:]:  # a mistake of the hook itself is logged only
             log(event)
-        self._told = len(events)
+        self._reported = len(events)
 
     def failed(self, error: BaseException) -> None:
-        """The request ends in this error."""
+        """The request ends with this error."""
         self._error = error
 
     def ended(self, exchange: Exchange) -> None:
-        """Tell of everything, at the end."""
+        """Report everything at the end."""
         facts, guard = None, exchange.guard
-        if self._hook is not None or self._operation is not None or hears_all():
+        if self._hook is not None or self._operation is not None or logs_all():
             with guard.step("observe"):
                 facts = self._facts(exchange)
                 exchange.metrics.note("ended", **facts)
@@ -105,16 +105,16 @@ def _name(error: BaseException) -> str:
 
 
 def _operation(body: chat.Body, provider: Provider, origin: Origin) -> Operation | None:
-    """What shows the request to OpenTelemetry, if the process has loaded that.
+    """What shows the request in OpenTelemetry, if the process has loaded OpenTelemetry.
 
-    It is not loaded here: who has set up a provider has loaded it, and to all others it would
-    be a cost without a use.
+    It is not loaded here: if the user has set up a provider, it is loaded already, and for all
+    other users it would be a useless cost.
     """
     if "opentelemetry.trace" not in sys.modules and "opentelemetry.metrics" not in sys.modules:
         return None
     try:
         with LOADING:
             from batchwrap.observe.spans import operation
-    except ImportError:  # a version without what is needed, or a part of it only
+    except ImportError:  # another version, or only a part of it is installed
         return None
     return operation(body, provider, origin)

@@ -1,10 +1,10 @@
-"""OpenTelemetry: a span and the metrics of each request. The one door to its API.
+"""OpenTelemetry: a span and the metrics of each request. The only module that imports its API.
 
-By the conventions for generative AI, which moved to a repository of their own in 2026
+It follows the conventions for generative AI, which moved to a repository of their own in 2026
 (https://github.com/open-telemetry/semantic-conventions-genai): a client span covers the logical
-operation as its caller sees it, from the first wait to the last byte, all retries included.
-Each attempt is the business of the HTTP library's instrumentation, whose spans become children.
-Nothing here is a content: no message, no tool, no stop sequence, no text of an error.
+operation as its caller sees it, from the first wait to the last byte, all retries included. Single
+attempts belong to the HTTP library's instrumentation, whose spans become children. No attribute
+holds contents: no message, no tool, no stop sequence, no text of an error.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from batchwrap.throttle.accounts import Origin
 
 _log = logging.getLogger("batchwrap")
 _NAME = "batchwrap"
-# As instrumentations of OpenTelemetry are switched off.
+# The variable that switches off instrumentations of OpenTelemetry.
 _OFF = _NAME in os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
 _SUPPRESS = "suppress_instrumentation"
 
-# The format that a provider speaks, where it is not known which one it is.
+# The API that a provider speaks is named if the provider is unknown.
 _UNKNOWN_PROVIDER = "openai"
 _CHAT = ("chat", "text_completion", "generate_content")
-# Numbers of a request, by their attributes.
+# Numeric parameters of a request, by their attributes.
 _NUMBERS = {
     "frequency_penalty": "frequency_penalty",
     "max_tokens": "max_tokens",
@@ -45,7 +45,7 @@ _NUMBERS = {
     "temperature": "temperature",
     "top_p": "top_p",
 }
-# Counters of `Stats` that have metrics of the conventions already, or none of their own.
+# Counters of `Stats` that the conventions have metrics for, or that need none.
 _COUNTED_ELSEWHERE = ("prompt_tokens", "cached_tokens", "completion_tokens")
 _COUNTERS = tuple(
     item.name
@@ -87,7 +87,7 @@ _repairs = _meter.create_counter("batchwrap.repairs", unit="1")
 
 
 def operation(body: chat.Body, provider: Provider, origin: Origin) -> Operation | None:
-    """Begin to show a request; None if it is not to be shown, or cannot be."""
+    """Begin the span of a request; None if it is not to be shown, or cannot be."""
     if _OFF or context.get_value(_SUPPRESS):
         return None
     try:
@@ -98,11 +98,11 @@ def operation(body: chat.Body, provider: Provider, origin: Origin) -> Operation 
 
 
 class Operation:
-    """One request as OpenTelemetry gets to see it.
+    """The span and metrics of one request.
 
-    Where the caller's span is that of a chat request already, made by an instrumentation of the
-    SDK, there is no second one, nor are there second metrics of the conventions: our own
-    attributes go to that span.
+    If the caller's span is one of a chat request, made by an instrumentation of the SDK, no second
+    span and no second metrics of the conventions are made: our own attributes are added to that
+    span.
     """
 
     def __init__(self, body: chat.Body, provider: Provider, origin: Origin) -> None:
@@ -112,7 +112,7 @@ class Operation:
         self._span = around if self._is_guest else _start(body, self._common)
 
     def current(self) -> AbstractContextManager[object]:
-        """What is inside belongs to the span."""
+        """Makes this span the current one inside the context."""
         if self._is_guest or not self._span.get_span_context().is_valid:
             return nullcontext()
         inside: AbstractContextManager[object] = trace.use_span(
@@ -121,7 +121,7 @@ class Operation:
         return inside
 
     def end(self, exchange: Exchange, facts: Mapping[str, Any]) -> None:
-        """Tell how it ended. Never raises."""
+        """Report the outcome. Never raises."""
         try:
             self._end(exchange, facts)
         except Exception:  # a user's span processor may raise anything
@@ -153,7 +153,7 @@ class Operation:
                 _counted[name].add(value, common)
             elif name.startswith("repairs."):
                 _repairs.add(value, {**common, "batchwrap.repair": name.partition(".")[2]})
-        if self._is_guest or facts["local"]:  # what was answered here was asked of no model
+        if self._is_guest or facts["local"]:  # a local answer used no model
             return
         model = exchange.answer.get("model")
         if isinstance(model, str):
@@ -187,7 +187,7 @@ def _is_chat(span: trace.Span) -> bool:
 
 
 def _common(body: chat.Body, provider: Provider, origin: Origin) -> Attributes:
-    """What spans and metrics have in common."""
+    """The attributes that spans and metrics share."""
     told: Attributes = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": provider.telemetry_name or provider.name or _UNKNOWN_PROVIDER,
@@ -202,7 +202,7 @@ def _common(body: chat.Body, provider: Provider, origin: Origin) -> Attributes:
 
 
 def _asked(body: chat.Body) -> Attributes:
-    """What the request asks for, as far as it is a number."""
+    """The numeric parameters of the request."""
     told: Attributes = {}
     for field, name in _NUMBERS.items():
         value = body.get(field)
@@ -244,5 +244,5 @@ def _text(value: object) -> str | None:
 
 
 def _plain(data: Mapping[str, Any]) -> Attributes:
-    """The data of an event; what is nothing is left out."""
+    """The data of an event without empty values."""
     return {name: value for name, value in data.items() if value is not None}
