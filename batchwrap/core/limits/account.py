@@ -1,29 +1,28 @@
 """The arithmetic of limits: one account, which several threads, processes or hosts share.
 
-Every operation changes a plain JSON state in place and knows no clock. A store holds the
-state, names the time, and makes each operation atomic; a store that cannot run Python
-repeats this module and `windows`. A request goes through these operations:
+Every operation changes a plain JSON state in place and reads no clock. A store keeps the state,
+passes the time, and makes each operation atomic. A store that cannot run Python implements this
+module and `windows` again (Redis, in Lua). A request goes through these operations:
 
     reserve (again and again, until admitted) ─► arrived ─► learn ─► settle
         └─► leave (gave up)
 
-A request is known by its ticket: an id that first waits in the queue and then has something
-reserved. The state calls what is reserved "leases", a name that stays, since files and servers
-hold it. Only the head of the queue may take, and takes from all limits or from none, so small
-requests never starve a large one.
+A request is identified by its ticket: an id that waits in the queue and then has something
+reserved. The state calls reservations "leases"; the name stays because files and servers hold it.
+Only the head of the queue may reserve, from all limits or from none, so small requests cannot
+starve a large one.
 
-Each ticket has an owner: a process, which says every now and then that it lives, and which
-tickets it has (`renew`). A ticket that it does not name is dropped, so a settlement that was lost
-in whatever way is made up for. An owner that is silent for `TTL_S` is taken for dead. Its tickets
-leave the queue, and its reservations free their places among the running requests; their tokens
-stay spent, since the requests may have used them. Of the time between two operations only
-`STEP_S` counts as silence: an owner is not taken for dead because the store was away, the machine
-slept, or a clock was set, since it could not have been heard then.
+Each ticket has an owner: a process, which reports regularly that it is alive and which tickets it
+has (`renew`). A ticket that it does not report is dropped, which makes up for any settlement that
+was lost. An owner that is silent for `TTL_S` counts as dead. Its tickets leave the queue, and its
+reservations free their places among the running requests; their tokens stay spent, since the
+requests may have used them. Of the time between two operations at most `STEP_S` counts as silence:
+while the store was away, the machine slept, or a clock was set, no owner could have reported.
 
-Time: an account has a clock of its own, which follows the store's but never goes back. If
-the store's clock goes back a little, as between hosts, time stands still until it has caught
-up. If it goes back by more, it was set, and time goes on from where it was: nothing is
-refilled by that, and nothing waits for a time that was never right.
+An account has a clock of its own, which follows the store's clock but never goes back. If the
+store's clock goes back by less than `BACK_S`, as between hosts, the account's clock stops until the
+store's has caught up. If it goes back by more, it was set, and the account's clock continues from
+where it was: that refills nothing, and nothing waits for a time that was never right.
 """
 
 from __future__ import annotations
@@ -46,21 +45,22 @@ from batchwrap.core.limits.state import (
 )
 from batchwrap.core.limits.windows import TICK_S, LimitMeter
 
-# A step back of the clock by more than this means that the clock was set.
+# If the clock goes back by more than this, it was set.
 BACK_S = 1.0
-# A request that is out for so long has reached the provider; what takes longer is the model.
+# A request has reached the provider after this time; if it takes longer, the model is at work.
 ARRIVAL_S = 0.5
-# An owner that was not heard of for so long is taken for dead. It says that it lives at each beat
-# of its settlement worker, every half a second.
+# An owner that was silent for this long counts as dead. It reports at each beat of its settlement
+# worker, every half a second.
 TTL_S = 2.0
-# So much of the time between two operations counts as silence.
+# At most this much of the time between two operations counts as silence.
 STEP_S = 0.5
-# After a refusal for concurrency so many requests have to end well before one more may run. The
-# number doubles, up to the largest, each time that one more was too many.
+# After a refusal for concurrency, this many requests must end successfully before one more may run.
+# The number doubles, up to the maximum, each time that one more was too many.
 PATIENCE, MAX_PATIENCE = 16, 256
-# The shortest wait before a ticket asks again: rounding errors must not make it ask in a loop.
+# The shortest wait before a ticket asks again. Otherwise rounding errors could make it ask in a
+# loop.
 MIN_WAIT_S = 0.005
-# Larger amounts and times are cut to this: the state is JSON, which has no infinity.
+# Larger amounts and times are capped at this: the state is JSON, which has no infinity.
 MAX_AMOUNT = 1e15
 _ADMITTED = Admission("admitted")
 
@@ -76,23 +76,23 @@ def reserve(
     owner: str = "",
     max_wait_s: float = inf,
 ) -> Admission:
-    """Reserve an amount of each limit. A ticket that waits asks again, and keeps its place.
+    """Reserve an amount of each limit. A ticket that waits asks again and keeps its place.
 
     Args:
         state: the account.
         meters: its limits.
-        amounts: what is needed of each.
-        ticket: an id that the caller has made. For one that was admitted the answer is the same
+        amounts: the amount of each limit.
+        ticket: an id that the caller has made. A ticket that was admitted gets the same answer
             again.
         now: the store's clock.
-        priority: lower ones go first; first come, first served within one.
-        owner: the process that asks, which lives, as this shows; empty in the memory of one
+        priority: lower ones go first; within one priority, first come, first served.
+        owner: the process that asks, which is therefore alive; empty in the memory of one
             process.
-        max_wait_s: the ticket does not enter the queue if it would wait longer than this, even
-            if all that is reserved came back.
+        max_wait_s: the ticket does not enter the queue if it would wait longer than this even
+            if everything that is reserved were given back.
 
     Returns:
-        Whether it is admitted, or how long it waits.
+        Whether it is admitted, and otherwise how long it waits.
     """
     _advance(state, meters, now, heard_of=owner)
     if ticket in state["leases"]:
@@ -127,17 +127,18 @@ def reserve(
         _admit(state, meters, ticket, queue.pop(0)["amounts"], owner, used)
         return _ADMITTED
     if place > 0:
-        wait = min(wait, TTL_S)  # the owners before it may be dead by then
+        wait = min(wait, TTL_S)  # the owners of the tickets before it may be dead by then
     limit = limit if own_limit is None else own_limit
     return Admission("waiting", max(wait, MIN_WAIT_S), limit, expected_s)
 
 
 def arrived(state: AccountState, meters: Sequence[LimitMeter], ticket: str, *, now: float) -> None:
-    """The provider has received the ticket's request by now.
+    """Record that the provider has received the ticket's request.
 
-    The provider's continuous buckets begin to refill when the request arrives. If ours did when
-    the amount was reserved, one network delay earlier, they would run ahead of the provider's by
-    that delay, and the first tight request would be refused. So amounts on their way do not refill.
+    The provider's continuous buckets begin to refill when the request arrives. If ours began
+    when the amount was reserved, one network delay earlier, they would be ahead of the provider's
+    by that delay, and the first tight request would be refused. So amounts in transit do not
+    refill.
     """
     _advance(state, meters, now)
     if ticket in state["leases"]:
@@ -154,14 +155,14 @@ def settle(
 ) -> None:
     """Replace what a ticket has reserved by what was spent, which may be more.
 
-    The first settlement counts. An amount that comes back is given to the period in which it was
-    taken; an amount beyond the reservation is taken now.
+    Only the first settlement counts. An amount that is given back goes to the period in which it
+    was taken; an amount beyond the reservation is taken now.
     """
     _advance(state, meters, now)
     held = state["leases"].pop(ticket, None)
     if held is None:
         return
-    _relax(state)
+    _count_ended(state)
     real = _named(meters, spent)
     for meter in meters:
         taken = held["amounts"].get(meter.name, 0.0) if meter.name in held["low"] else 0.0
@@ -173,7 +174,7 @@ def settle(
 
 
 def leave(state: AccountState, meters: Sequence[LimitMeter], ticket: str, *, now: float) -> None:
-    """Give up: out of the queue. If the ticket was admitted meanwhile, it has spent nothing."""
+    """Leave the queue. A ticket that was admitted meanwhile has spent nothing."""
     settle(state, meters, ticket, [0.0] * len(meters), now=now)
     _dequeue(state, ticket)
 
@@ -186,29 +187,29 @@ def renew(
     *,
     now: float,
 ) -> None:
-    """An owner lives, and has these tickets; all others that it had are dropped."""
+    """Record that an owner is alive and has these tickets; its other tickets are dropped."""
     _advance(state, meters, now, heard_of=owner)
     known = set(holders)
     _drop(state, meters, lambda one, name: one["owner"] == owner and name not in known)
 
 
 def close_for(state: AccountState, seconds: float, *, now: float) -> None:
-    """Admit nothing for so long, as the provider has asked; the longest request counts."""
+    """Admit nothing for this long, as the provider has asked; the longest request counts."""
     state["closed"] = max(state["closed"], _tick(state, now) + min(seconds, MAX_AMOUNT))
 
 
 def crowded(
     state: AccountState, meters: Sequence[LimitMeter], ticket: str, seconds: float, *, now: float
 ) -> None:
-    """The provider has refused the ticket's request since too many run at the same time.
+    """Record that the provider has refused the ticket's request because too many run at a time.
 
-    The requests that run besides it are the most that the provider takes, as far as is known, so
-    no more than these are admitted from now on. When a burst is refused request by request, just
-    the requests remain that were taken. If no other request runs, none can end and make room, so
-    nothing is admitted for some seconds.
+    The number of other running requests is the provider's limit as far as is known, so no more
+    than these are admitted from now on. When a burst is refused request by request, exactly those
+    remain that were accepted. If no other request runs, none can end and free a place, so nothing
+    is admitted for some seconds.
 
-    The number grows again, by one, when many requests have ended while so many ran; if that was
-    one too many, it takes twice as long the next time.
+    The limit grows by one when many requests have ended while as many ran as it allows. If that
+    was one too many, it takes twice as long the next time.
     """
     _advance(state, meters, now)
     others = len(state["leases"]) - (ticket in state["leases"])
@@ -218,7 +219,7 @@ def crowded(
     patience = crowd["patience"] * 2 if crowd["grew"] else crowd["patience"]
     state["crowd"] = {
         "most": max(1, min(others, crowd["most"])),
-        "ended": -1,  # the refused request ends, too, and does not count
+        "ended": -1,  # the refused request itself ends, too, and must not count
         "patience": min(patience, MAX_PATIENCE),
         "grew": 0,
     }
@@ -234,15 +235,15 @@ def learn(
 ) -> None:
     """Correct the buckets by the headers of the ticket's answer, before it is settled.
 
-    A header is as old as the answer. The amount that it says is left is compared with the amount
-    that the ledger had left when the request was admitted: then refills, requests and settlements
-    since count the same on both sides, and the difference is what other clients have used. Some
-    providers write the number at the end instead, when it contains requests that were sent since;
-    so it counts only as far as it is below what the ledger has left now, too.
+    A header is as old as the answer. So the remaining amount in it is compared with what the ledger
+    had left when the request was admitted: refills, requests and settlements since then count the
+    same on both sides, and the difference is what other clients have used. Some providers write the
+    header at the end of the answer, when it includes requests that were sent since. So it counts
+    only as far as it is below what the ledger has left now, too.
 
-    A larger amount than the ledger had is believed only if it is about the same limit (ours may
-    be a share of it), beyond what could be this request itself, and if no other request was
-    under way, since its tokens would come back twice.
+    A larger amount than the ledger's is believed only if it is about the same limit (ours may be a
+    share of it), if it exceeds what this request itself could explain, and if no other request was
+    running, since its tokens would be given back twice.
     """
     _advance(state, meters, now)
     held = state["leases"].get(ticket)
@@ -277,7 +278,7 @@ def snapshot(state: AccountState, meters: Sequence[LimitMeter], *, now: float) -
 
 
 def over_s(state: AccountState, meters: Sequence[LimitMeter]) -> float:
-    """In how many seconds the account is as good as new, as far as these limits say."""
+    """Seconds until the account is as good as new, according to these limits."""
     seconds = state["closed"] - state["at"]
     if state["leases"] or state["queue"]:
         seconds = max(seconds, TTL_S)
@@ -302,7 +303,7 @@ def _tick(state: AccountState, now: float) -> float:
 def _advance(
     state: AccountState, meters: Sequence[LimitMeter], now: float, heard_of: str = ""
 ) -> None:
-    """Bring the account up to this time, at which this owner lives."""
+    """Bring the account up to this time, at which this owner is alive."""
     t = _tick(state, now)
     if heard_of:
         state["owners"][heard_of] = state["heard"] + TTL_S
@@ -312,15 +313,15 @@ def _advance(
     if state["leases"]:
         _age(state, meters, t)
     if state["owners"]:
-        _bury(state, meters)
+        _drop_silent_owners(state, meters)
     for meter in meters:
-        windows.turn(state["buckets"][meter.name], meter, t, now)
+        windows.refill(state["buckets"][meter.name], meter, t, now)
         if state["leases"]:
-            _ebb(state, meter)
+            _lower_mark(state, meter)
 
 
-def _relax(state: AccountState) -> None:
-    """A request has ended; if as many ran as are allowed, that counts towards one more."""
+def _count_ended(state: AccountState) -> None:
+    """Count a request that has ended while as many ran as are allowed, towards one more."""
     crowd = state.get("crowd")
     if crowd is None or len(state["leases"]) + 1 < crowd["most"]:
         return
@@ -330,20 +331,20 @@ def _relax(state: AccountState) -> None:
 
 
 def _is_crowded(state: AccountState, ahead: int) -> bool:
-    """Whether as many run as are allowed, counting so many that go before."""
+    """Whether as many run as are allowed, including this many that go first."""
     crowd = state.get("crowd")
     return crowd is not None and len(state["leases"]) + ahead >= crowd["most"]
 
 
 def _age(state: AccountState, meters: Sequence[LimitMeter], t: float) -> None:
-    """Requests that are under way for long have arrived."""
+    """Mark requests as arrived that were sent some time ago."""
     due = t - ARRIVAL_S
-    for held in state["leases"].values():  # in the order of their admission
+    for held in state["leases"].values():  # in the order of admission
         if held["at"] <= due:
             _arrive(state, meters, held, held["at"] + ARRIVAL_S)
 
 
-def _bury(state: AccountState, meters: Sequence[LimitMeter]) -> None:
+def _drop_silent_owners(state: AccountState, meters: Sequence[LimitMeter]) -> None:
     """Drop the tickets of owners that were silent for too long."""
     owners, heard = state["owners"], state["heard"]
     dead = [owner for owner, until in owners.items() if until <= heard]
@@ -358,7 +359,7 @@ def _drop(
     meters: Sequence[LimitMeter],
     is_gone: Callable[[Reserved | Ticket, str], bool],
 ) -> None:
-    """Take tickets out of the account. Tokens that they had reserved stay spent."""
+    """Remove tickets from the account. Tokens that they had reserved stay spent."""
     for name, held in list(state["leases"].items()):
         if is_gone(held, name):
             _arrive(state, meters, held, state["at"])
@@ -367,17 +368,17 @@ def _drop(
 
 
 def _arrive(state: AccountState, meters: Sequence[LimitMeter], held: Reserved, when: float) -> None:
-    """An amount that was on its way comes into its continuous buckets."""
+    """Move an amount that was in transit into its continuous buckets."""
     for meter in meters:
         if meter.mode == "continuous" and meter.name not in held["low"]:
             bucket = state["buckets"][meter.name]
-            windows.turn(bucket, meter, when, when)
-            _ebb(state, meter)
+            windows.refill(bucket, meter, when, when)
+            _lower_mark(state, meter)
             windows.take(bucket, meter, when, held["amounts"].get(meter.name, 0.0))
             held["low"][meter.name] = bucket["used"]
 
 
-def _ebb(state: AccountState, meter: LimitMeter) -> None:
+def _lower_mark(state: AccountState, meter: LimitMeter) -> None:
     used = state["buckets"][meter.name]["used"]
     for held in state["leases"].values():
         if meter.name in held["low"]:
@@ -385,14 +386,14 @@ def _ebb(state: AccountState, meter: LimitMeter) -> None:
 
 
 def _all_used(state: AccountState, meters: Sequence[LimitMeter]) -> list[float]:
-    """What is used of each limit: the common case, that nothing is under way, is one pass."""
+    """What is used of each limit. Mostly nothing is in transit, and one pass is enough."""
     if state["leases"]:
         return [_used(state, meter) for meter in meters]
     return [state["buckets"][meter.name]["used"] for meter in meters]
 
 
 def _used(state: AccountState, meter: LimitMeter) -> float:
-    """What is in the bucket, and on its way to it (for concurrency: how many run)."""
+    """What is in the bucket, and in transit to it (for concurrency: how many run)."""
     used = state["buckets"][meter.name]["used"]
     for held in state["leases"].values():
         if meter.name not in held["low"]:
@@ -427,12 +428,12 @@ def _admit(
 
 
 def _give_back(state: AccountState, meter: LimitMeter, held: Reserved, amount: float) -> None:
-    """Give back what is still taken: where the bucket was empty since, refills were lost."""
+    """Give back what is still taken: if the bucket was empty since, some of its refill was lost."""
     if meter.mode == "continuous":
         low = held["low"][meter.name]
         amount = min(amount, low)
         for other in state["leases"].values():
-            # There is less in the bucket for the time since this reservation, not before it.
+            # The bucket holds less for the time since this reservation, not for the time before it.
             if (least := other["low"].get(meter.name)) is not None:
                 other["low"][meter.name] = max(least - amount, min(least, low - amount))
     windows.give(state["buckets"][meter.name], meter, amount, held["at"])
@@ -458,9 +459,9 @@ def _correct(
 def _wait(
     state: AccountState, meters: Sequence[LimitMeter], needs: Amounts, used: Sequence[float]
 ) -> tuple[float, int | None]:
-    """Seconds until all limits have room for this, and which one has it last."""
+    """Seconds until all limits have room for this, and the index of the last of them."""
     if _is_crowded(state, 0):
-        return inf, None  # when another request ends cannot be known
+        return inf, None  # it is unknown when another request ends
     longest, slowest = max(0.0, state["closed"] - state["at"]), None
     for index, meter in enumerate(meters):
         missing = needs.get(meter.name, 0.0) + used[index] - meter.capacity
@@ -472,7 +473,7 @@ def _wait(
 def _wait_for(state: AccountState, meter: LimitMeter, missing: float) -> float:
     if meter.mode != "concurrency" or missing <= 0:
         return windows.wait_s(state["buckets"][meter.name], meter, state["at"], missing)
-    return inf  # when another request ends cannot be known
+    return inf  # it is unknown when another request ends
 
 
 def _wait_at(
@@ -483,10 +484,10 @@ def _wait_at(
     *,
     all_comes_back: bool,
 ) -> tuple[float, int | None]:
-    """The wait at this place of the queue, and which limit has room last.
+    """The wait at this place of the queue, and the index of the limit that has room last.
 
-    If all that is reserved comes back, it is the shortest possible wait: the end of other
-    requests, which cannot be known, does not count. Else only time gives something back.
+    With everything reserved given back, this is the shortest possible wait: the ends of other
+    requests, which are unknown, do not count. Otherwise only time gives something back.
     """
     if not all_comes_back and _is_crowded(state, place):
         return inf, None

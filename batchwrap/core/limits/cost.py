@@ -1,4 +1,4 @@
-"""What a request costs, by the kind of each limit, as its provider counts."""
+"""What a request costs for each kind of limit, as its provider counts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any, TypeGuard
 
-# A larger number in a request is no number of tokens. Floats hold this one exactly.
+# A larger number in a request is no number of tokens. A float represents this one exactly.
 _MAX_TOKENS = 2**40
 
 
@@ -17,11 +17,11 @@ class Rule:
 
     Attributes:
         reserves_output: whether the longest answer that the request allows counts at admission.
-        default_output: what is held back for it where the request names no maximum, in
-            tokens. Providers guess, too; settling gives back what was not used.
-        counts_cached: whether prompt tokens out of its cache count as tokens and input tokens
-            (they never count as uncached ones).
-        refunds: whether the provider corrects the reservation by what was really used.
+        default_output: what is reserved for the output if the request names no maximum, in tokens.
+            Providers guess, too; settling gives back what was not used.
+        counts_cached: whether prompt tokens from its cache count as tokens and input tokens
+            (they never count as uncached tokens).
+        refunds: whether the provider corrects the reservation by the real usage.
     """
 
     reserves_output: bool = True
@@ -35,10 +35,10 @@ class Cost:
     """An amount of each kind of limit.
 
     Attributes:
-        requests: 1 for each attempt that the provider accepted; also what a limit of
-            concurrency counts while it runs.
+        requests: 1 for each attempt that the provider accepted; a limit of concurrency counts it
+            while it runs.
         tokens: prompt and output.
-        uncached_tokens: the same without what came from the provider's cache.
+        uncached_tokens: prompt and output without what came from the provider's cache.
         input_tokens: the prompt.
         output_tokens: the output.
     """
@@ -73,37 +73,37 @@ class Cost:
 
 
 NOTHING = Cost()
-# How an amount is read, by kind: an admission reads some twelve of them.
+# How an amount is read, by kind. An admission reads about twelve amounts, so this is made once.
 AMOUNT_OF = {field.name: attrgetter(field.name) for field in fields(Cost)}
 AMOUNT_OF["concurrency"] = AMOUNT_OF["requests"]
 
 
 def cost_of(prompt: float, output: float, cached: float, rule: Rule) -> Cost:
-    """One request with so many prompt tokens, output tokens, and cached ones among the prompt."""
+    """The cost of one request; cached tokens are part of the prompt's."""
     counted = prompt if rule.counts_cached else prompt - cached
     return Cost(1, counted + output, prompt - cached + output, counted, output)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the provider counted them; the cached ones are among the prompt's."""
+    """Tokens as the provider counted them; cached tokens are part of the prompt's."""
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
 
     def cost(self, rule: Rule) -> Cost:
-        """The cost of a request that used so much."""
+        """The cost of a request with this usage."""
         return cost_of(self.prompt_tokens, self.completion_tokens, self.cached_tokens, rule)
 
 
 def reserve(prompt_tokens: int, body: Mapping[str, Any], rule: Rule) -> Cost:
-    """What is taken at admission."""
+    """What is reserved at admission."""
     return cost_of(prompt_tokens, max_output(body, rule) if rule.reserves_output else 0, 0, rule)
 
 
 def max_output(body: Mapping[str, Any], rule: Rule) -> int:
-    """The most tokens that the answer to a request may have, all its choices together."""
+    """The maximum number of output tokens of a request, for all choices together."""
     given = (body.get("max_completion_tokens"), body.get("max_tokens"))
     most = next((value for value in given if is_count(value)), rule.default_output)
     answers = body.get("n")
@@ -111,5 +111,5 @@ def max_output(body: Mapping[str, Any], rule: Rule) -> int:
 
 
 def is_count(value: object) -> TypeGuard[int]:
-    """Whether a value can be a number of tokens; no bucket could hold more."""
+    """Whether a value can be a number of tokens that a bucket can hold."""
     return type(value) is int and 0 <= value <= _MAX_TOKENS

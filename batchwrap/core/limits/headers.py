@@ -1,7 +1,7 @@
-"""Rate-limit headers: what the provider says about its buckets, in every form known.
+"""Reads rate-limit headers: what providers say about their buckets, in all known forms.
 
-The names tell what is counted and mostly the period (``x-ratelimit-remaining-tokens-minute``).
-What they leave unsaid differs from provider to provider and comes from outside, as `HeaderRules`.
+The names say what is counted and usually the period (``x-ratelimit-remaining-tokens-minute``).
+What they do not say differs between providers and is passed in as `HeaderRules`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from batchwrap.options import LimitKind
 ResetMeaning = Literal["full", "window"]
 
 _MINUTE_S, _DAY_S = 60.0, 86_400.0
-# The attempts of the default policy, with the waits between them, are over by then.
+# The attempts of the default policy, including the waits between them, are over after this time.
 _RETRIES_LAST_S = 60.0
 
 _PERIODS = {
@@ -50,11 +50,11 @@ class Observation:
 
     Attributes:
         kind: what is counted.
-        per_s: its period in seconds; None if neither the header nor the provider's rules say.
-        limit: the amount in a period; 0 means that nothing of this kind is ever admitted.
-        remaining: what is left of it.
-        reset_s: seconds until the time that `reset_means` names; None if it is not said.
-        reset_means: ``"full"``: the bucket is full then, if nothing more is taken;
+        limit: the amount per period; 0 means that nothing of this kind is ever admitted.
+        remaining: the amount that is left.
+        reset_s: seconds until the time that `reset_means` defines; None if the header is missing.
+        reset_means: ``"full"``: the bucket is full at that time if nothing more is taken;
+        ``"window"``: the period ends at that time; None: unknown.
             ``"window"``: the period ends then; None: it is not known which.
     """
 
@@ -68,16 +68,16 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeaderRules:
-    """What a provider's headers mean without saying so.
+    """What a provider's headers mean beyond what they say.
 
     Attributes:
-        requests_per_s: the period of requests where the name has none, in seconds; None: it is
-            not known.
+        requests_per_s: the period of request limits whose name has none, in seconds; None if it is
+            unknown.
         tokens_per_s: the same for tokens of every kind.
         reset_means: see `Observation`.
-        bare_counts_requests: whether ``x-ratelimit-limit``, which does not say so, counts
+        bare_counts_requests: whether ``x-ratelimit-limit``, whose name does not say it, counts
             requests.
-        zero_is_never: a limit of 0 is real; with others it is a gap in the data.
+        zero_is_never: whether a limit of 0 is real; for other providers it is missing data.
     """
 
     requests_per_s: float | None = None
@@ -98,19 +98,19 @@ class HeaderRules:
 
     @property
     def bare(self) -> LimitKind | None:
-        """What a header counts that does not say it."""
+        """What a header counts whose name does not say it."""
         return "requests" if self.bare_counts_requests else None
 
 
 UNKNOWN = HeaderRules()
-# Names of this form are read in the same way wherever they come from, since gateways hand them
-# on: the buckets are per minute, and full at the time of their reset.
+# Names of this form are read in the same way for all providers, since gateways hand them on: the
+# buckets are per minute, and full at the time of their reset.
 # https://platform.claude.com/docs/en/api/rate-limits
 _ANTHROPIC = HeaderRules(requests_per_s=_MINUTE_S, tokens_per_s=_MINUTE_S, reset_means="full")
 
-# A list of items with parameters, by the draft of the IETF: `"default";q=100;w=60` in
-# `RateLimit-Policy`, and `"default";r=50;t=30` in `RateLimit`. Older drafts, which are in use, have
-# no names for the policies: `100;w=60`, and `limit=100, remaining=50, reset=30`.
+# A list of items with parameters, as in the IETF draft: `"default";q=100;w=60` in
+# `RateLimit-Policy`, and `"default";r=50;t=30` in `RateLimit`. Older drafts, which are still in
+# use, have no names for the policies: `100;w=60`, and `limit=100, remaining=50, reset=30`.
 # https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
 # Hugging Face sends them: https://huggingface.co/docs/hub/rate-limits
 _POLICY = re.compile(
@@ -119,7 +119,7 @@ _POLICY = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _PARAMETER = re.compile(r'([a-z]{1,20})="?([^;,"]{1,40})', re.ASCII | re.IGNORECASE)
-# Envoy and others send the draft's third version, with three headers. The limit stands in front of
+# Envoy and others send the third version of the draft, with three headers. The limit stands before
 # its policies: `x-ratelimit-limit: 10, 10;w=1, 50;w=60`.
 # https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/filters/http/ratelimit/v3/rate_limit.proto
 _QUOTA = re.compile(
@@ -132,8 +132,8 @@ _MOST_TEXT = 1_000
 
 _FIELD = "(?P<field>limit|remaining|reset)"
 _PERIOD = rf"(?:per-)?(?P<period>{'|'.join(_PERIODS)})"
-# Azure writes "x-rate-limit" in one place. Together's "-dynamic" is the limit in force beside
-# a base that may be exceeded; it sorts behind the base and so takes its place.
+# Azure writes "x-rate-limit" in one place. Together's "-dynamic" is the limit that holds at the
+# moment, beside a base that may be exceeded; it sorts after the base and so replaces it.
 _NAMES = (
     re.compile(
         rf"(?:x-)?rate-?limit-{_FIELD}(?:-(?P<what>[a-z-]+?))??(?:-{_PERIOD})?(?:-dynamic)?"
@@ -146,16 +146,16 @@ _NAMES = (
 def read_headers(
     headers: Mapping[str, str], now_unix_s: float, rules: HeaderRules = UNKNOWN
 ) -> list[Observation]:
-    """What the headers of any answer say about the account's limits.
+    """The observations in the headers of any answer.
 
-    Left out is what says nothing: an amount of -1 or 0 (unless 0 means "never"), a reset
-    without an amount. Several observations may be of the same kind and period (a project's
-    limit beside the organisation's): the tightest holds.
+    Values without meaning are left out: an amount of -1 or 0 (unless 0 means "never"), a reset
+    without an amount. Several observations may have the same kind and period (a project's limit
+    beside the organisation's); the tightest one holds.
 
     Args:
         headers: with lower-case names.
-        now_unix_s: the time of day, for resets that are moments.
-        rules: what the provider's headers mean without saying so.
+        now_unix_s: the current time, for resets that are absolute.
+        rules: what the provider's headers mean beyond what they say.
     """
     now_unix_s = server_time(headers, now_unix_s)
     groups: dict[tuple[str, str, str], dict[str, str]] = {}
@@ -175,14 +175,15 @@ def read_headers(
 
 
 def admits_again_s(seen: Sequence[Observation]) -> float | None:
-    """Seconds until limits of which nothing is left admit a request again.
+    """Seconds until exhausted limits admit a request again.
 
-    A window does at its end. A bucket has room for one request after its share of the time until
-    it is full; for tokens that depends on the request. Where it is not known which of the two is
-    meant, a reset that is farther away than all retries would last is taken for the end.
+    A window admits one at its end. A bucket has room for one request after its share of the time
+    until it is full; for tokens that depends on the request. If it is unknown which of the two is
+    meant, a reset that is further away than all retries would last is taken for the end of a
+    window.
 
     Returns:
-        None if nothing says so.
+        None if no observation says it.
     """
     waits = (_admits_again_s(one) for one in seen if one.remaining == 0 and one.reset_s)
     return max((wait_s for wait_s in waits if wait_s is not None), default=None)
@@ -226,7 +227,7 @@ def _read(
 
 
 def _policies(headers: Mapping[str, str], rules: HeaderRules) -> list[Observation]:
-    """What the two headers of the IETF's draft say, policy by policy."""
+    """The observations in the two headers of the IETF draft, one for each policy."""
     policies: dict[str, dict[str, str]] = {}
     for header in ("ratelimit-policy", "ratelimit"):
         items = _POLICY.finditer(headers.get(header, "")[:_MOST_TEXT])
@@ -251,7 +252,7 @@ def _policies(headers: Mapping[str, str], rules: HeaderRules) -> list[Observatio
 
 
 def _policy(name: str, policy: Mapping[str, str], rules: HeaderRules) -> Observation | None:
-    """One policy. The draft lets the time count from which its quota may be used again."""
+    """The observation of one policy. In the draft, the time is when its quota is available."""
     kind = _kind_of(name, policy.get("qu", ""), rules)
     limit, remaining = number(policy.get("q", "")), number(policy.get("r", ""))
     if kind is None or (limit is not None and not _is_real(limit, rules)):
@@ -271,7 +272,7 @@ def _policy(name: str, policy: Mapping[str, str], rules: HeaderRules) -> Observa
 
 
 def _kind_of(name: str, unit: str, rules: HeaderRules) -> LimitKind | None:
-    """What a policy counts: its unit says so, else its name; requests are the draft's default."""
+    """What a policy counts: its unit says it, or its name; requests are the draft's default."""
     if unit:
         return _KINDS.get(unit.lower())
     words = [word for word in re.split(r"[^a-z]+", name) if word]
@@ -287,7 +288,7 @@ def _is_real(limit: float, rules: HeaderRules) -> bool:
 
 
 def _period_of(limit: float | None, remaining: float | None, reset_s: float | None) -> float | None:
-    """The period of a bucket, from the time in which what was used is refilled.
+    """The period of a bucket, inferred from the time in which what was used is refilled.
 
     OpenAI's request headers are per minute or, in the lower tiers, per day: 1 of 10,000 used
     and full in 8.64 s is a day.

@@ -1,12 +1,12 @@
-"""How refusals are worded, whoever sends them: a table of matchers, and what each one means.
+"""What the wordings of refusals mean, whoever sends them: a table of matchers.
 
 A gateway hands on the errors of the providers behind it, so a code or a sentence that has one
-meaning is understood from everybody. What means something at one provider alone, such as a
-number, stands in that provider's data file and counts before this table.
+meaning is understood from every sender. What has a meaning at one provider only, such as a number,
+is in that provider's data file and is tried before this table.
 
-The first that matches counts. What a body states in a field comes before prose, and the narrow
-before the general: Groq and OpenAI send one code for "wait" and for "this can never fit", Cerebras
-one for the minute and the day.
+The first match counts. So fields of the body come before prose, and narrow patterns before general
+ones: Groq and OpenAI send one code for "wait" and for "this can never fit", Cerebras sends one for
+    the minute and the day.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ Scope = Literal["second", "minute", "hour", "day", "week", "month"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Matcher:
-    """What an error looks like, and what it means. All conditions that are given must hold.
+    """What an error looks like, and what it means. All given conditions must hold.
 
     Args:
-        kind: ``"bucket"``: the account's own limit, wait. ``"overloaded"``: the provider is
-            full, try later, the account's buckets are as they were. ``"growth"``: grow slower.
-            ``"concurrency"``: too many at the same time. ``"final"``: waiting is useless.
-            ``"key"``: the key is not taken. None: no refusal, whatever it looks like.
-        reason: why it is final; of a bucket: why it is where the error names no time to come
-            back. Such an allowance lasts for hours or days, so nobody waits for it blindly.
-        scope: the period of the limit; None: as the error says.
+        kind: ``"bucket"``: the account's own limit; wait. ``"overloaded"``: the provider is at
+            capacity; try later, the account's buckets are unchanged. ``"growth"``: ramp up slower.
+            ``"concurrency"``: too many requests at a time. ``"final"``: waiting is useless.
+            ``"key"``: the key is not accepted. None: not a refusal, whatever it looks like.
+        reason: why it is final. For a bucket: why it is final if the error names no time to come
+            back; such an allowance lasts for hours or days, which is too long for a blind wait.
+        scope: the period of the limit; None if the error says it.
         status: only these HTTP statuses (200: an error inside a stream); empty: all.
         code: a regular expression for the whole of one of the error's codes (its `code`,
             `type`, `status`, `reason`, …), in any case.
         text: a regular expression to be found in the error's message, in any case.
-        waits: what a stated wait is worth: ``"floor"``: to be kept; ``"window"``: it is the
-            length of the period, the bucket may have room earlier; ``"untrue"``: to be ignored.
+        waits: how a stated wait is used: ``"floor"``: as a minimum; ``"window"``: as the length
+            of the period, since the bucket may have room earlier; ``"untrue"``: not at all.
 
     Raises:
-        ConfigError: an expression is not one.
+        ConfigError: an expression is invalid.
     """
 
     kind: RefusalKind | None
@@ -63,7 +63,7 @@ class Matcher:
                 raise ConfigError(f"Matcher.{name}", f"{pattern!r}: {error}") from error
 
     def matches(self, status: int, codes: Sequence[str], text: str) -> bool:
-        """Whether an error is one of this sort."""
+        """Whether an error matches."""
         return (
             (not self.status or status in self.status)
             and (not self.code or any(re.fullmatch(self.code, c, re.IGNORECASE) for c in codes))
@@ -74,7 +74,7 @@ class Matcher:
 _bucket = partial(Matcher, kind="bucket")
 _overloaded = partial(Matcher, kind="overloaded")
 _growth = partial(Matcher, kind="growth")
-# Billing errors and walls come with a Retry-After, too; it means nothing.
+# Billing errors and firewalls send a Retry-After, too, without a meaning.
 _final = partial(Matcher, kind="final", waits="untrue")
 _allowance = partial(Matcher, kind="bucket", reason="quota")
 _concurrency = partial(Matcher, kind="concurrency")
@@ -97,13 +97,14 @@ MATCHERS: Sequence[Matcher] = (
     # Qwen. https://help.aliyun.com/en/model-studio/rate-limit
     _growth(code=r"throttling\.burstrate|limit_burst_rate"),
     _bucket(code=r"throttling\.(ratequota|allocationquota)|limit_requests"),
-    # xAI: a limit of 0, or what is free is used up.
+    # xAI: a limit of 0, or a free allowance that is used up.
     _final(status=_LIMITED, reason="plan", text=r"\(actual/limit\): \d+/0\b"),
     _final(status=_LIMITED, reason="quota", text="free usage quota"),
-    # Gemini: its prose is the same for minute and day, and the day may state a wait of 1 s.
+    # Gemini: the wording is the same for minute and day, and a daily limit may state a wait of 1 s.
     _overloaded(code="model_capacity_exhausted"),
-    # Plans with allowances of hours and weeks: Codex, Cloud Code, OpenCode Go, Qwen's and Kimi's
-    # coding plans, Claude's and Copilot's. Anthropic says "not your usage limit" of something else.
+    # Plans with allowances for hours and weeks: Codex, Cloud Code, OpenCode Go, Qwen's and Kimi's
+    # coding plans, Claude's and Copilot's. Anthropic says "not your usage limit" about something
+    # else.
     _allowance(code="usage_limit_(reached|exceeded)|(go|free)usagelimiterror|quota_?exhausted"),
     _allowance(
         status=(200, 403, 429),
@@ -146,7 +147,8 @@ MATCHERS: Sequence[Matcher] = (
         "|concurren(t|cy)[^.]{0,40} (limit|exceeded|reached|quota|slot)|max(imum)?[ _]concurren"
         "|limit[^.]{0,20} concurren|max_parallel_requests|并发",
     ),
-    # Everybody. "Billing" alone says nothing: Groq's and Gemini's common refusals name the page.
+    # All providers. "Billing" alone means nothing: Groq's and Gemini's common refusals link to that
+    # page.
     _final(reason="too_large", status=(413,), code="rate_limit_exceeded"),
     _final(reason="too_large", status=_LIMITED, text="request too large"),
     _final(
@@ -172,8 +174,8 @@ MATCHERS: Sequence[Matcher] = (
     ),
     _final(status=(402,), reason="billing"),
     _final(status=(403,), reason="billing", text=r"\b(credits?|billing|balance|payment)\b"),
-    # A key that is wrong, revoked, or has no right; Gemini and xAI say 400. Moderation
-    # (OpenRouter) and firewalls (Cloudflare) come with 403, too, and are about something else.
+    # A key that is wrong, revoked, or lacks a permission; Gemini and xAI answer 400. Moderation
+    # (OpenRouter) and firewalls (Cloudflare) answer 403, too, for other reasons.
     Matcher(kind=None, status=(403,), text="moderation|flagged|^error code: 1|<html|<!doctype"),
     _key(status=(401, 403)),
     _key(status=(400,), code="(invalid_api_key|api_key_invalid)"),

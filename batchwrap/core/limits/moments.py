@@ -1,13 +1,12 @@
-"""Moments as people and servers write them: dates, clock times, time zones, in any order.
+"""Reads points in time as people and servers write them: dates, clock times, time zones.
 
-One scanner reads them all: HTTP dates in their three forms, RFC 3339, and what stands in the
-sentences of providers ("Aug 5th, 2026 3:00 PM", "07-27 09:25:00 UTC", "4pm (Europe/Berlin)").
-It takes one piece after the other, each by an expression of bounded length, so it is linear.
+One scanner reads all forms: the three of HTTP dates, RFC 3339, and what providers write into
+sentences ("Aug 5th, 2026 3:00 PM", "07-27 09:25:00 UTC", "4pm (Europe/Berlin)"). It reads one
+piece after the other, in any order, each with an expression of bounded length, so it is linear.
 
-What is left out is completed in the one way that makes sense: without a year it is the year
-that brings the date nearest to now, without a date it is the next such time of the day, without
-a zone it is UTC. A zone that is written but not known makes the moment unreadable, since it
-could be wrong by a day.
+What is missing is completed in the most likely way: the year is the one that brings the date
+nearest to now, a time without a date is the next such time of day, and the zone is UTC. An unknown
+zone makes the text unreadable, since the result could be wrong by a day.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import NamedTuple
 DAY_S = 86_400.0
 _HOUR_S = 3_600
 _FARTHEST_S = 14 * _HOUR_S  # of all zones
-# A time of the day that has just passed is this one: a text is rounded, and may be a little old.
+# A time of day that has just passed is meant as such: texts are rounded and may be a little old.
 _JUST_PASSED_S = 120.0
 
 ZoneOffset = Callable[[str, float], float | None]
@@ -68,7 +67,7 @@ _COMPILED = {
 _SEPARATOR = re.compile(r"[ ,]{0,3}(?:(?:at|on|the) |T(?=\d))?", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"[A-Z]{2,5}")
 
-# Abbreviations with one meaning only: "IST", "CST" and "BST" have several. Hours east of UTC.
+# Abbreviations with a single meaning: "IST", "CST" and "BST" have several. Hours east of UTC.
 _ABBREVIATIONS: Mapping[str, float] = {
     "utc": 0,
     "gmt": 0,
@@ -110,7 +109,7 @@ _NAMES: Mapping[str, str] = {
 
 
 class Moment(NamedTuple):
-    """A moment that was read.
+    """A point in time that was read from a text.
 
     Attributes:
         unix_s: when it is.
@@ -124,24 +123,24 @@ class Moment(NamedTuple):
 
 
 def no_zones(name: str, wall_s: float) -> float | None:
-    """Knows no zone by its name."""
+    """A `ZoneOffset` that knows no zones."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Clock:
-    """How far a zone's clocks are ahead of UTC: by a number, or by what its name means."""
+    """The offset of a zone's clocks from UTC: a number, or a function of its name."""
 
     east_s: float = 0.0
     name: str = ""
     offset: ZoneOffset = no_zones
 
     def unix_s(self, wall_s: float) -> float | None:
-        """When these clocks show a time."""
+        """The time at which these clocks show a wall time."""
         east_s = self.offset(self.name, wall_s) if self.name else self.east_s
         return None if east_s is None else wall_s - east_s
 
     def wall_s(self, unix_s: float) -> float | None:
-        """What these clocks show at a moment, to an hour around a change of them."""
+        """What these clocks show at a time; off by an hour at most around a change of them."""
         there = self.unix_s(unix_s)
         return None if there is None else unix_s + (unix_s - there)
 
@@ -149,17 +148,17 @@ class _Clock:
 def read_moment(
     text: str, now_unix_s: float, *, start: int = 0, east_s: float = 0.0, zones: ZoneOffset
 ) -> Moment | None:
-    """The moment that is written at a place of a text.
+    """The point in time at a position of a text.
 
-    Args:
-        text: with single spaces.
-        now_unix_s: the time of day; what is not written follows from it.
-        start: where to read.
-        east_s: the zone of a moment that names none, in seconds east of UTC.
+    text: with single spaces only.
+        now_unix_s: the current time, from which missing parts are completed.
+        start: the position.
+        east_s: the zone of a time without one, in seconds east of UTC.
+        zones: returns the offset of a zone by its name.
         zones: knows zones by their names.
 
     Returns:
-        None if there is none, or if its zone is not known.
+        None if there is none, or if its zone is unknown.
     """
     found, end = _scan(text, start)
     clock, time_s = _clock_of(found, east_s, zones), _time_of_day(found)
@@ -172,7 +171,7 @@ def read_moment(
 
 
 def _scan(text: str, start: int) -> tuple[dict[str, str], int]:
-    """The parts that are written there, by name, and where they end."""
+    """The parts at that position by name, and where they end."""
     found: dict[str, str] = {}
     left, end = list(_COMPILED), start
     while piece := _next_piece(text, end, left, found):
@@ -199,12 +198,12 @@ def _next_piece(
 
 
 def _lacks_year(found: Mapping[str, str]) -> bool:
-    """An asctime date has its year at the end."""
+    """Whether an asctime date still lacks its year, which stands at the end."""
     return "day" in found and "hour" in found and not {"year", "short"} & found.keys()
 
 
 def _is_zone(match: re.Match[str]) -> bool:
-    """Any word may follow a moment; a zone is one that is known, or that looks like one."""
+    """Whether a word is a zone: it is known, or looks like one. Any word may follow a time."""
     name = match.groupdict().get("zone")
     if name is None:
         return True
@@ -228,7 +227,7 @@ def _clock_of(found: Mapping[str, str], east_s: float, zones: ZoneOffset) -> _Cl
 
 
 def _time_of_day(found: Mapping[str, str]) -> float | None:
-    """Seconds since midnight, 0 where only a date is written; None if it is no time."""
+    """Seconds since midnight; 0 if only a date is given; None if it is no valid time."""
     if not {"day", "hour", "word"} & found.keys():
         return None
     if "word" in found:
@@ -247,7 +246,7 @@ def _time_of_day(found: Mapping[str, str]) -> float | None:
 def _on_date(
     found: Mapping[str, str], time_s: float, clock: _Clock, now_unix_s: float
 ) -> float | None:
-    """The moment of a date; where no year is written, the nearest one."""
+    """The time of a date; without a year, the nearest one."""
     this_year = 1970 + int(now_unix_s / (365.2425 * DAY_S))
     if "year" in found:
         years = [int(found["year"])]
@@ -274,8 +273,8 @@ def _midnight_s(year: int, month: int, day: int) -> float | None:
 def _next_time(
     found: Mapping[str, str], time_s: float, clock: _Clock, now_unix_s: float
 ) -> float | None:
-    """The next time that the clocks there show a time of the day, on a day of the week if one
-    is written."""
+    """The next time that the clocks there show a time of day, on a given day of the week if
+    there is one."""
     wall_now = clock.wall_s(now_unix_s)
     if wall_now is None:
         return None

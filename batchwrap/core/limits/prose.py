@@ -1,8 +1,8 @@
-"""Reading the time to wait out of a sentence. How providers say it is data: `CUES`.
+"""Reads the time to wait from a sentence. The wordings of providers are data: `CUES`.
 
-A cue is what announces a time ("try again", "will reset"). The text behind it is read as a
-duration or as a moment. Anything else is not a time, and a sentence without a time has no effect:
-an unknown wording never closes an account.
+A cue is what announces a time ("try again", "will reset"). The text after it is read as a duration
+or as a point in time. Anything else is no time, and a sentence without a time has no effect: so an
+unknown wording never closes an account.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import islice
 from batchwrap.core.limits.moments import ZoneOffset, no_zones, read_moment
 from batchwrap.core.limits.resets import LONGEST_S, duration_at
 
-# A sentence that announces more times than these is no message of a provider.
+# A sentence with more cues than this is not a provider's message.
 _MAX_CUES = 16
 _CHINA_S = 8 * 3_600.0
 
@@ -24,11 +24,11 @@ class Cue:
     """Words that announce a time.
 
     Attributes:
-        words: a regular expression for them, in any case. The time stands behind it, and behind
-            the small words of `_SMALL`.
-        example: a message in which they stand, as it was published.
-        source: where.
-        east_s: the zone of a time that names none, where the words tell it.
+        words: a regular expression for them, ignoring case. The time follows them, and the small
+            words of `_SMALL`.
+        example: a published message that contains them.
+        source: where it was published.
+        east_s: the zone of a time without one, if the words imply it.
     """
 
     words: str
@@ -99,7 +99,7 @@ CUES = (
     ),
 )
 
-# What may stand between a cue and its time.
+# Words that may stand between a cue and its time.
 _SMALL = (
     r"a|about|access|after|again|another|approx(?:imately|\.)?|around|at|be|by|credits?|daily"
     "|each day|every day|expected|for|from|in|is|it|least|less than|limits?|model|next|on|quota"
@@ -110,11 +110,11 @@ _BETWEEN = re.compile(
     rf"(?:[ :·|,(=_~\"'-]|(?<![a-z])(?:{_SMALL})(?![a-z])){{0,20}}", re.IGNORECASE
 )
 _CUE = re.compile("|".join(f"({cue.words})" for cue in CUES), re.IGNORECASE)
-# Behind these stands a duration: "in 3:12" is no time of the day.
+# A duration follows these: "in 3:12" is no time of day.
 _LASTING = re.compile(r"(?<![a-z])(?:in|for|within)[ (:=]{0,3}$", re.IGNORECASE)
-# In these a duration is a wait for something else than the next request ("If it happens again,
-# wait 5 minutes before contacting support"), or one that is over ("timed out after waiting 30 s").
-# So "before" counts only where what follows is known to be a request.
+# Here a duration is a wait for something other than the next request ("If it happens again, wait
+# 5 minutes before contacting support"), or one that is over ("timed out after waiting 30 s"). So
+# "before" counts only if a request follows.
 _REQUEST = (
     r"again|another|continu|making|new|next|perform|proceed|reconnect|request|resend|resubmit"
     r"|resum|retr(?:y|ies)|send|start|submi|try|using|you can"
@@ -133,7 +133,7 @@ _IS_OVER = re.compile(
     r"|occurs?|happens?)[^.]{0,20} after $",
     re.IGNORECASE,
 )
-# Seconds that are named as such, in a header or a message of Google's that is quoted in the text:
+# Seconds in a field's own name, in a header or a message of Google's that the text quotes:
 # "retry_delay { seconds: 41 }". https://github.com/langchain-ai/langchain-google/issues/1135
 _QUOTED_SECONDS = re.compile(
     r"\b(?:retry_?delay\W{1,6}seconds|retry[-_]after(?:_s(?:ec(?:ond)?s?)?)?)"
@@ -160,14 +160,13 @@ def seconds_in_prose(
     """The wait that a message asks for ("Please try again in 1m2s."), in seconds.
 
     Args:
-        text: the message; its length is the caller's to bound.
-        now_unix_s: the time of day where the message comes from; None: moments are not read.
-        utc_offset_s: the zone of times that name none, in seconds east of UTC.
-        zones: knows time zones by their names.
+        text: the message; the caller bounds its length.
+        now_unix_s: the current time at the sender; None: points in time are not read.
+        utc_offset_s: the zone of times without one, in seconds east of UTC.
+        zones: returns the offset of a zone by its name.
 
     Returns:
-        More than 0 and at most `LONGEST_S`; None if the message names no time, or one that is
-        past.
+        More than 0 and at most `LONGEST_S`; None if the message names no time, or a past one.
     """
     text = " ".join(text.split())
     found = (
@@ -184,7 +183,7 @@ def _behind(
 ) -> float | None:
     between = _BETWEEN.match(text, cue.end())
     start = between.end() if between is not None else cue.end()
-    # "a" is a small word and the amount of a duration ("in a minute"), too.
+    # "a" is a small word, and the amount of a duration, too ("in a minute").
     for place in (start, start - 2) if text[:start].endswith(" a ") else (start,):
         if (duration := duration_at(text, place)) is not None:
             seconds, end = duration

@@ -1,10 +1,10 @@
-"""Reading a refusal: what sort it is, whose fault, and how long to wait.
+"""Classifies refusals: their kind, whose fault they are, and how long to wait.
 
-An error has one of three shapes: ``{"error": {…}}``, the same without the wrapper, or with a
-text for ``"error"``; each may come in a list. FastAPI's wrapper is ``"detail"``. What its codes
-and its message mean is data: `batchwrap.core.limits.matchers`, and before that what is known of
-the provider (`batchwrap.core.limits.signals`). The message itself is not kept,
-since some providers write the account's ids into it.
+An error has one of three shapes: ``{"error": {…}}``, the same without the wrapper, or with a string
+as ``"error"``; each may be in a list. FastAPI's wrapper is ``"detail"``. What codes and messages
+mean is data: first that of the provider (`batchwrap.core.limits.signals`), then that of all
+(`batchwrap.core.limits.matchers`). The message itself is not kept, since some providers write the
+account's ids into it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from batchwrap.core.limits.resets import (
 )
 from batchwrap.core.limits.signals import NO_SIGNALS, LimitSignals
 
-# What an error says, it says in its first lines; an HTML page is not searched to its end.
+# An error states its cause in its first lines; an HTML page is not searched to its end.
 _LONGEST_TEXT, _LONGEST_CODE = 4_000, 200
 
 _SCOPE = re.compile(
@@ -38,11 +38,11 @@ _SCOPE = re.compile(
 )
 _OF_TOKENS = re.compile(r"\btokens? (?:per|rate|limit)\b|\b[IO]?TPM\b", re.IGNORECASE)
 _OF_REQUESTS = re.compile(r"\brequests? (?:per|rate|limit)\b|\bRPM\b", re.IGNORECASE)
-# What may leave this module as a code: a short word, and not the HTTP status once more.
+# What may leave this module as a code: a short word that is not merely the HTTP status.
 _TIDY = re.compile(r"(?![45]\d\d$)[\w.:/-]{1,64}", re.ASCII)
 
-# Fields of an error that tell when to come back, without case, hyphens and underscores. The
-# ones that tell a length come first, since they need no clock.
+# Fields of an error that say when to come back, without case, hyphens and underscores. Durations
+# come first, since they need no clock.
 # Google: retryDelay, quotaResetDelay, quotaResetTimeStamp. Codex: resets_in_seconds, resets_at.
 # https://github.com/earendil-works/pi/issues/4172
 _TIME_FIELDS = (
@@ -51,7 +51,7 @@ _TIME_FIELDS = (
     *("resetafter", "resetafterseconds", "waitseconds", "resetsat", "resetat", "resettime"),
     *("quotaresettimestamp", "quotaresettime", "resettimestamp", "nextflushtime", "retryat"),
 )
-# Headers that do the same, besides `Retry-After` and those of single limits.
+# Headers that say when to come back, besides `Retry-After` and those of single limits.
 _TIME_HEADERS = (
     *("anthropic-ratelimit-unified-reset", "x-codex-primary-reset-after-seconds"),
     *("x-codex-secondary-reset-after-seconds", "x-codex-primary-reset-at"),
@@ -62,25 +62,25 @@ _LARGEST_TIME = 1e17
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refused attempt. Holds nothing of the provider's message.
+    """One refused attempt. It holds nothing of the provider's message.
 
     Attributes:
-        status: the HTTP status; in a stream the one that the error names, else 200.
-        retry_after_s: seconds that the provider asked for; None if it said nothing, or
-            nothing true.
-        kind: ``"bucket"``: the account's own limit, wait. ``"overloaded"``: the provider is
-            full; back off, the buckets are as they were. ``"growth"``: ramp down.
-            ``"concurrency"``: too many requests at the same time, one has to end first.
-            ``"final"``: waiting is useless, fail at once. ``"key"``: the provider does not
-            take this key; no limit is meant, but another key of a pool may be taken.
+        status: the HTTP status; in a stream, the one that the error names, otherwise 200.
+        retry_after_s: seconds that the provider asked for; None if it named none, or a
+            meaningless number.
+        kind: ``"bucket"``: the account's own limit; wait. ``"overloaded"``: the provider is at
+            capacity; back off, the buckets are unchanged. ``"growth"``: ramp down.
+            ``"concurrency"``: too many requests at a time; one has to end first. ``"final"``:
+            waiting is useless; fail at once. ``"key"``: the provider does not accept this key. No
+            limit was hit, but another key of a pool may be accepted.
         reason: why it is final: ``"quota"`` (an allowance is spent), ``"billing"``, ``"plan"``,
             ``"too_large"`` (the request can never fit), ``"daily"``.
-        scope: the period of the limit that was hit, where the provider says which.
-        code: the provider's own code, where it has one.
-        retry_after_is_window: `retry_after_s` is the length of the limit's period: the bucket
-            may have room earlier, never later.
-        tries: how often layers beneath had sent the attempt when it was given up.
-        counts: what the limit that was hit counts, where the error says.
+        scope: the period of the limit that was hit, if the provider names it.
+        code: the provider's own code, if there is one.
+        retry_after_is_window: `retry_after_s` is the length of the limit's period: the bucket may
+            have room earlier, but not later.
+        tries: how often lower layers had sent the attempt before giving up.
+        counts: what the limit that was hit counts, if the error says it.
     """
 
     status: int
@@ -95,13 +95,13 @@ class Refusal:
 
     @property
     def is_queued(self) -> bool:
-        """Whether the limits make the request wait: it enters the queue again at once."""
+        """Whether the limits make the request wait. If so, it enters the queue again at once."""
         return self.kind in ("bucket", "concurrency")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Error:
-    """What the shapes have in common."""
+    """An error in a common form, whatever shape it came in."""
 
     codes: Sequence[str] = ()
     text: str = ""
@@ -118,19 +118,19 @@ def read_refusal(
     signals: LimitSignals = NO_SIGNALS,
     zones: ZoneOffset = no_zones,
 ) -> Refusal | None:
-    """The refusal that an answer is, or None for any other answer.
+    """The refusal in an answer; None for any other answer.
 
     An error that has nothing to do with limits or keys (a bad request, a prompt longer than the
-    model's window) is none.
+    model's window) is not a refusal.
 
     Args:
         status: the HTTP status.
         headers: with lower-case names.
-        body: decoded JSON of any shape, a text, or None if it was not read.
-        now_unix_s: the time of day. Moments are read by the clock of the server, where its
+        body: decoded JSON of any shape, a string, or None if it was not read.
+        now_unix_s: the current time. Points in time are read by the server's clock, if its
             headers show one.
-        signals: how its provider tells of its limits.
-        zones: knows time zones by their names.
+        signals: how its provider reports its limits.
+        zones: returns the offset of a time zone by its name.
     """
     if status < 400:
         return None
@@ -144,10 +144,10 @@ def read_stream_error(
     signals: LimitSignals = NO_SIGNALS,
     zones: ZoneOffset = no_zones,
 ) -> Refusal | None:
-    """The refusal that a chunk of a stream is, though its status was 200; None for others.
+    """The refusal in a chunk of a stream, whose status was 200; None for other chunks.
 
     Args:
-        chunk: a decoded chunk or event of any shape.
+        now_unix_s: the current time.
         now_unix_s: the time of day.
         signals: see `read_refusal`.
         zones: see `read_refusal`.
@@ -155,7 +155,7 @@ def read_stream_error(
     first = _first(chunk)
     if not isinstance(first, dict):
         return None
-    if first.get("type") == "response.failed":  # the error of a response of OpenAI's
+    if first.get("type") == "response.failed":  # an error of OpenAI's Responses API
         first = _dict(first.get("response"))
     if not first.get("error") and "error" not in (first.get("type"), first.get("object")):
         return None
@@ -201,7 +201,7 @@ def _judge(
 
 
 def _without_hope(refusal: Refusal, seen: Sequence[Observation], reason: Reason | None) -> Refusal:
-    """The same, final if the account admits nothing, or nothing for an unknown, long time."""
+    """The refusal as final, if the account admits nothing, or nothing for an unknown, long time."""
     if any(observation.limit == 0 for observation in seen):
         return replace(refusal, kind="final", reason="plan", retry_after_s=None)
     if refusal.retry_after_s is None and refusal.scope in ("day", "week", "month"):
@@ -212,7 +212,7 @@ def _without_hope(refusal: Refusal, seen: Sequence[Observation], reason: Reason 
 
 
 def _times_s(headers: Mapping[str, str], error: _Error, now_unix_s: float) -> list[float | None]:
-    """What headers and fields say about the time to come back, what counts first in front."""
+    """The times to come back in headers and fields, in order of precedence."""
     return [
         milliseconds_until(headers.get("retry-after-ms", ""), now_unix_s),
         milliseconds_until(headers.get("x-ms-retry-after-ms", ""), now_unix_s),
@@ -234,10 +234,10 @@ def _plain(name: Any) -> str:
 
 
 def _written(value: Any) -> str:
-    """A field's value as it would stand in a header.
+    """A field's value as it would be written in a header.
 
-    A duration or a timestamp of protobuf may be an object: {"seconds": 5, "nanos": 0}. Its
-    seconds are 64 bits long, so that JSON writes them as text.
+    A duration or timestamp of protobuf may be an object: {"seconds": 5, "nanos": 0}. Its seconds
+    have 64 bits, so JSON writes them as strings.
     https://protobuf.dev/reference/protobuf/google.protobuf/#duration
     """
     if isinstance(value, str):
@@ -251,18 +251,18 @@ def _written(value: Any) -> str:
 
 
 def _wait_s(times_s: Sequence[float | None], *, longest: bool) -> float | None:
-    """The wait that counts.
+    """The wait to use.
 
-    A time of 0, or one that is past, is no order to come at once; it says nothing. Where an
-    allowance of hours or days is spent the longest one counts: a gateway in front sends a
-    `Retry-After` of its own. Else it is the first: headers, then fields, then prose.
+    A time of 0 or in the past does not mean "at once"; it means nothing. If an allowance of hours
+    or days is spent, the longest time counts, since a gateway in front sends a `Retry-After` of its
+    own. Otherwise it is the first: headers, then fields, then prose.
     """
     waits_s = [min(time_s, LONGEST_S) for time_s in times_s if time_s is not None and time_s > 0]
     return (max(waits_s) if longest else waits_s[0]) if waits_s else None
 
 
 def _counted_in(error: _Error) -> Literal["tokens", "requests"] | None:
-    """OpenAI and Groq have it for a `type`; others say it in words."""
+    """What the limit counts: OpenAI and Groq name it as `type`, others in the message."""
     if "tokens" in error.codes or _OF_TOKENS.search(error.text):
         return "tokens"
     of_requests = "requests" in error.codes or _OF_REQUESTS.search(error.text)
@@ -277,7 +277,7 @@ def _scope_of(error: _Error, kind: RefusalKind) -> Scope | None:
 
 
 def _error_of(body: Any) -> _Error:
-    """The error that a body or an event is, in all shapes."""
+    """The error in a body or an event of any shape."""
     body = _first(body)
     if isinstance(body, str):
         return _Error(text=body[:_LONGEST_TEXT])
@@ -298,7 +298,7 @@ def _error_of(body: Any) -> _Error:
         text=" ".join(written)[:_LONGEST_TEXT],
         status=_http_status(error.get("code"), error.get("status"), body.get("status_code")),
         parts=[*([body] if error is not body else []), error, metadata, *details, *more],
-        # OpenRouter and Codex repeat them in the body.
+        # OpenRouter and Codex repeat headers in the body.
         # https://github.com/Gitlawb/openclaude/issues/936
         headers={
             name.lower(): text
@@ -310,7 +310,7 @@ def _error_of(body: Any) -> _Error:
 
 
 def _inner_detail(body: Mapping[str, Any]) -> Any:
-    """FastAPI puts whatever was raised under "detail": a text, an object, or a list of them.
+    """What FastAPI has wrapped as "detail": a text, an object, or a list of them.
 
     https://fastapi.tiangolo.com/tutorial/handling-errors/
     """
@@ -338,7 +338,7 @@ def _http_status(*candidates: Any) -> int | None:
 
 
 def _first(value: Any) -> Any:
-    """Some put their errors into a list."""
+    """The first item of a list: some providers send errors in one."""
     return next(iter(value), None) if isinstance(value, list) else value
 
 

@@ -1,4 +1,4 @@
-"""The ways in which providers write a time to wait: durations, moments, and prose."""
+"""Reads the forms in which providers write a time to wait: durations, absolute times, prose."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from math import isfinite
 
 from batchwrap.core.limits.moments import DAY_S, no_zones, read_moment
 
-# From here on a bare number is no duration (30 years) but a moment: seconds since 1970, or
-# milliseconds (as seconds it would be the year 5138), or microseconds.
+# From here on, a bare number is not a duration (it would be 30 years) but seconds since 1970, or
+# milliseconds (as seconds, they would be the year 5138), or microseconds.
 _EPOCH_S, _EPOCH_MS, _EPOCH_US = 1e9, 1e11, 1e14
-# Longer than any period of a limit: what is beyond is forged, or a mistake.
+# Longer than any period of a limit. A longer time is forged, or a mistake.
 LONGEST_S = 366 * DAY_S
-# A server's clock that is off by less needs no correction: `Date` is in whole seconds.
+# A smaller difference of a server's clock needs no correction: `Date` has whole seconds.
 _SAME_TIME_S = 5.0
 _LONGEST_TEXT = 100
 
@@ -26,7 +26,7 @@ _ONES = (
     *("twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
 )
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-# "A few" and "a couple of" are no amounts: they stand for no number.
+# "A few" and "a couple of" are not among them: they stand for no certain number.
 _WORDS = {"a": 1.0, "an": 1.0, "half": 0.5, "half a": 0.5, "half an": 0.5}
 _WORDS |= {"half-a": 0.5, "half-an": 0.5, "quarter of an": 0.25}
 _WORDS |= {"three quarters of an": 0.75, "three-quarters of an": 0.75}
@@ -42,12 +42,12 @@ _DIGITS = r"(?:\d{1,3}(?:,\d{3}){1,4}(?!\d)|\d{1,15})(?:\.\d{1,15})?"
 _WORD = "|".join(sorted(_WORDS, key=len, reverse=True))
 _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
 _HALF = " and a half"
-# Atomic: "1ms" would be read in two ways, and a list of them in as many as there are powers of two.
+# Atomic groups: otherwise "1ms" could be read in two ways, and a list of n of them in 2^n ways.
 _PART = (
     rf"(?:{_DIGITS}(?:{_HALF})? ?|(?>{_WORD})(?:{_HALF})?[ -](?=[a-z]{{3}}))(?>{_UNIT})s?+"
     rf"(?:\(s\))?(?![a-z])(?:{_HALF}(?![a-z]))?"
 )
-# No duration has more parts than there are units.
+# A duration has no more parts than there are units.
 _DURATION = rf"{_PART}(?:,? ?(?:and )?{_PART}){{0,7}}"
 
 _A_NUMBER = re.compile(r"-?\d+(?:\.\d*)?", re.ASCII)
@@ -56,7 +56,7 @@ _A_PART = re.compile(
     rf"({_DIGITS}|\b(?>{_WORD})\b)({_HALF})?[ -]?({_UNIT})(?:s?(?:\(s\))?({_HALF}))?",
     re.ASCII | re.IGNORECASE,
 )
-# ISO 8601 without years and months, whose lengths differ. Upper case, as .NET and Java write it.
+# ISO 8601 without years and months, whose lengths differ. In upper case, as .NET and Java write it.
 _ISO_DURATION = re.compile(
     r"P(?=\d|T\d)(?:(\d{1,6})W)?(?:(\d{1,6})D)?"
     r"(?:T(?=\d)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9}(?:[.,]\d{1,9})?)S)?)?(?![A-Za-z\d])",
@@ -66,25 +66,25 @@ _ISO_UNITS_S = (7 * DAY_S, DAY_S, 3_600.0, 60.0, 1.0)
 
 
 def number(text: str) -> float | None:
-    """The finite decimal number that a text is, or None."""
+    """The finite decimal number that a text represents, or None."""
     text = text.strip()
     value = float(text) if len(text) < 1_000 and _A_NUMBER.fullmatch(text) else None
     return value if value is not None and isfinite(value) else None
 
 
 def seconds_until(text: str, now_unix_s: float) -> float | None:
-    """How far away the time is that a header or a field names.
+    """Seconds until the time that a header or a field names.
 
-    Understood are seconds (``60``, ``11.38``), durations (``1m26.4s``, ``120ms``, ``6 seconds``,
-    ``PT1M30S``), moments as seconds or milliseconds since 1970, HTTP dates in the three forms of
-    RFC 9110 (and with ``+0000`` for GMT), and RFC 3339 (UTC where it names no zone).
+    It reads seconds (``60``, ``11.38``), durations (``1m26.4s``, ``120ms``, ``6 seconds``,
+    ``PT1M30S``), seconds or milliseconds since 1970, HTTP dates in the three forms of RFC 9110
+    (also with ``+0000`` for GMT), and RFC 3339 (UTC if it names no zone).
 
     Args:
-        text: the value, alone.
-        now_unix_s: the time of day where it comes from: see `server_time`.
+        text: the whole value.
+        now_unix_s: the current time at the sender: see `server_time`.
 
     Returns:
-        Finite seconds, 0 for what is past or negative; None for anything else.
+        Finite seconds, 0 for a time in the past; None for anything else.
     """
     value = number(text)
     text = " ".join(text[:_LONGEST_TEXT].split()) if len(text) <= _LONGEST_TEXT else ""
@@ -101,11 +101,11 @@ def seconds_until(text: str, now_unix_s: float) -> float | None:
 
 
 def milliseconds_until(text: str, now_unix_s: float) -> float | None:
-    """The same where a bare number is in milliseconds, as the name beside it says.
+    """The same, with a bare number in milliseconds, as the name of the field says.
 
     Args:
-        text: the value, alone.
-        now_unix_s: the time of day where it comes from.
+        text: the whole value.
+        now_unix_s: the current time at the sender.
 
     Returns:
         Seconds, as `seconds_until` does.
@@ -117,18 +117,18 @@ def milliseconds_until(text: str, now_unix_s: float) -> float | None:
 
 
 def server_time(headers: Mapping[str, str], now_unix_s: float) -> float:
-    """The time by the clock of the server that has answered: its moments are to be read by it.
+    """The current time by the clock of the server that answered, which its absolute times refer to.
 
     Args:
-        headers: of the answer, with lower-case names; ``Date`` is the clock.
-        now_unix_s: the time of day here, which counts where the clocks agree or none is shown.
+        headers: of the answer, with lower-case names; ``Date`` shows the clock.
+        now_unix_s: the current time here, which is used if the clocks agree or ``Date`` is missing.
     """
     shown = _moment(headers.get("date", "")[:_LONGEST_TEXT], now_unix_s)
     return now_unix_s if shown is None or abs(shown - now_unix_s) < _SAME_TIME_S else shown
 
 
 def duration_at(text: str, start: int) -> tuple[float, int] | None:
-    """The seconds of a duration at a place of a text ("2 days 3 hr"), and where it ends."""
+    """The seconds of a duration at a position of a text ("2 days 3 hr"), and where it ends."""
     if iso := _ISO_DURATION.match(text, start):
         return _iso_duration(iso), iso.end()
     found = _A_DURATION.match(text, start)
@@ -162,7 +162,7 @@ def _iso_duration(found: re.Match[str]) -> float:
 
 
 def _moment(text: str, now_unix_s: float) -> float | None:
-    """A moment with its date, and nothing beside it."""
+    """An absolute time with a date, if the text holds nothing else."""
     moment = read_moment(" ".join(text.split()), now_unix_s, zones=no_zones)
     whole = moment is not None and moment.has_date and moment.end == len(" ".join(text.split()))
     return moment.unix_s if moment is not None and whole else None

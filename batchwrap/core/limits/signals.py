@@ -1,4 +1,4 @@
-"""How one provider tells of its limits: in headers, in refusals, and by which clock."""
+"""How a provider reports its limits: in headers, in refusals, and by which clock."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from batchwrap.core.limits.matchers import Matcher
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitSignals:
-    """What has to be known of a provider to read its headers and refusals.
+    """What is needed to read a provider's headers and refusals.
 
     Attributes:
-        headers: what its headers mean without saying so.
-        refusals: what its errors mean where they mean something else, or more, than the same
-            words of others; they count before `batchwrap.core.limits.matchers.MATCHERS`.
-        utc_offset_s: the zone of times in its messages that name none, in seconds east of UTC.
+        headers: what its headers mean beyond what they say.
+        refusals: what its errors mean if they differ from the same words of other providers;
+            they are tried before `batchwrap.core.limits.matchers.MATCHERS`.
+        utc_offset_s: the zone of times without one in its messages, in seconds east of UTC.
     """
 
     headers: HeaderRules = field(default_factory=HeaderRules)

@@ -1,6 +1,6 @@
-"""The state of one account, and what its operations (see `account`) answer.
+"""The state of one account, and the answers of its operations (see `account`).
 
-All of the state is JSON that files and servers keep: its keys are a format, and do not change.
+The state is JSON that files and servers keep. Its keys are a file format and must not change.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ class Reserved(TypedDict):
     """What an admitted ticket has reserved.
 
     Attributes:
-        owner: the process that has it; empty in the memory of one process.
+        owner: the process that made it; empty in the memory of one process.
         amounts: what is reserved, by the name of the limit.
-        at: when.
+        at: when it was admitted.
         alone: whether nothing else was reserved when it was admitted.
-        left: by limit, what was left then, plus all that had been learned by then.
-        low: by limit, the smallest amount in the bucket since this one came into it; no more
-            can be given back. A continuous limit is missing while the request is on its way to
-            the provider, and one of concurrency always.
+        left: by limit, what was left at that time, plus everything learned before it.
+        low: by limit, the smallest amount in the bucket since this one was added; no more than
+            that can be given back. A continuous limit is missing while the request is in transit to
+            the provider, and a limit of concurrency always.
     """
 
     owner: str
@@ -40,7 +40,7 @@ class Ticket(TypedDict):
     Attributes:
         id: an id that the limiter has made.
         owner: the process that waits; empty in the memory of one process.
-        priority: lower ones go first.
+        since: when it entered the queue.
         since: when it came.
         amounts: what it needs, by the name of the limit.
     """
@@ -53,13 +53,13 @@ class Ticket(TypedDict):
 
 
 class Crowd(TypedDict):
-    """How many requests may run at the same time, as inferred from refusals.
+    """The number of requests that may run at a time, as inferred from refusals.
 
     Attributes:
-        most: how many may run.
-        ended: how many have ended while so many ran, since the last refusal or the last growth.
-        patience: `most` grows by one when so many have ended.
-        grew: 1 if it has grown since the last refusal, else 0.
+        most: the number.
+        ended: how many have ended while that many ran, since the last refusal or growth.
+        patience: `most` grows by one after that many have ended.
+        grew: 1 if it has grown since the last refusal, otherwise 0.
     """
 
     most: int
@@ -72,15 +72,15 @@ class AccountState(TypedDict):
     """An account.
 
     Attributes:
-        at: its own time.
-        skew: its own time, less the store's clock.
+        at: the account's own time.
+        skew: the account's own time minus the store's clock.
         closed: nothing is admitted before this time.
-        heard: seconds in which owners could be heard of, so far; see `account`.
-        owners: until when, by `heard`, each process counts as alive.
+        heard: seconds in which owners could report, so far; see `account`.
+        owners: the time, by `heard`, until which each process counts as alive.
         buckets: by the name of the limit.
-        leases: what is reserved, by ticket.
-        queue: the tickets that wait, in the order in which they will be admitted.
-        crowd: how many may run at the same time, once the provider has refused for that.
+        leases: the reservations, by ticket.
+        queue: the waiting tickets, in the order of admission.
+        crowd: how many may run at a time, once the provider has refused because of that.
     """
 
     at: float
@@ -99,13 +99,13 @@ class Admission(NamedTuple):
 
     Attributes:
         status: ``"admitted"``: the amounts are reserved. ``"waiting"``: the ticket is in the
-            queue. ``"late"``: its wait would be above the maximum, and ``"never"``: an amount is
-            above a capacity; in both cases it is not in the queue.
-        wait_s: seconds until it makes sense to ask again (0 if admitted or never).
-        limit: the index of the limit that is in the way, if a limit is: when a ticket enters
-            the queue, in the way of this ticket, later in the way of the first one.
-        expected_s: when a ticket enters the queue: seconds until it would be admitted if time
-            alone gave something back; infinite where only the end of another request does.
+            queue. ``"late"``: it would wait longer than the maximum. ``"never"``: an amount is
+            above a capacity. In the last two cases it is not in the queue.
+        wait_s: seconds until it is useful to ask again (0 if admitted or never).
+        limit: the index of the limit that causes the wait, if one does: for this ticket when it
+            enters the queue, later for the first ticket of the queue.
+        expected_s: when a ticket enters the queue: seconds until it is admitted if only time
+            gives something back; infinite if only the end of another request does.
     """
 
     status: Literal["admitted", "waiting", "late", "never"]
@@ -115,11 +115,11 @@ class Admission(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What an answer's headers say of one limit.
+    """What an answer's headers say about one limit.
 
     Attributes:
         limit: its index.
-        remaining: what the provider says is left.
+        remaining: what is left according to the provider.
         capacity: the provider's own limit.
         ends_s: seconds until its fixed period ends.
     """
@@ -134,10 +134,10 @@ class Level(NamedTuple):
     """How full a bucket is.
 
     Attributes:
-        capacity: what fits in.
-        free: what can be taken now; below zero if too much was spent.
-        reserved: what is reserved and not settled yet.
-        full_s: seconds until it is full, if no request comes.
+        capacity: its size.
+        free: what can be taken now; negative if too much was spent.
+        reserved: what is reserved and not yet settled.
+        full_s: seconds until it is full if no request is made.
     """
 
     capacity: float
@@ -151,7 +151,7 @@ class Place(NamedTuple):
 
     Attributes:
         owner: the process that waits; empty in the memory of one process.
-        waited_s: for how long.
+        waited_s: how long it has waited.
         amounts: what it needs of each limit.
     """
 
@@ -161,13 +161,13 @@ class Place(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """An account as it is now.
+    """The present state of an account.
 
     Attributes:
-        levels: of each limit, in their order.
-        running: how many requests have something reserved.
-        queue: the places, in the order in which they will be admitted.
-        closed_s: for how many seconds nothing is admitted.
+        levels: of each limit, in order.
+        running: the number of requests with a reservation.
+        queue: the places, in the order of admission.
+        closed_s: seconds in which nothing is admitted.
     """
 
     levels: list[Level]
@@ -177,12 +177,12 @@ class Snapshot(NamedTuple):
 
     @property
     def waiting(self) -> int:
-        """How many tickets are in the queue."""
+        """The number of tickets in the queue."""
         return len(self.queue)
 
 
 def empty(now: float) -> AccountState:
-    """An account of which nothing is used."""
+    """An account without any usage."""
     return {
         "at": now,
         "skew": 0.0,

@@ -1,6 +1,6 @@
-"""One bucket in each of its modes: what is used, what comes back, how long until there is room.
+"""The arithmetic of one bucket in each mode: usage, refill, time until there is room.
 
-All of them count what is *used*, so a limit whose amount changes keeps what was spent. A
+All modes count what is *used*, so a limit whose amount changes keeps what was spent. A
 bucket is plain JSON. Times are seconds of the account's own clock, which never goes back
 (see `account`); only `now` is the store's clock, on which fixed periods are aligned.
 """
@@ -13,11 +13,11 @@ from typing import NamedTuple, NotRequired, TypedDict
 
 from batchwrap.options import Limit
 
-# Clocks around 2e9 seconds have steps of a quarter of a microsecond.
+# At values around 2e9 seconds, floats have steps of a quarter of a microsecond.
 TICK_S = 1e-6
-# Sums of fractions are off by so much of the whole; a request must not wait a period for that.
+# The relative error of sums of fractions. A request must not wait a period because of it.
 DUST = 1e-9
-# A window looks back over so many slices and the one that it is in.
+# A rolling window covers this many slices and the current one.
 SLICES = 60
 # Headers round the end of a period to whole seconds.
 ROUNDING_S = 1.0
@@ -27,9 +27,9 @@ class LimitMeter(NamedTuple):
     """What the arithmetic needs of one limit.
 
     Attributes:
-        name: tells the buckets of an account apart. It does not contain the amount.
+        name: identifies the bucket in its account. It does not contain the amount.
         mode: ``"continuous"``, ``"fixed"``, ``"rolling"`` or ``"concurrency"``.
-        capacity: what fits into the full bucket.
+        capacity: the size of the bucket.
         per_s: the period in seconds.
         rate: what a continuous bucket refills in one second.
         offset_s: fixed periods begin at `offset_s` and at every multiple of `per_s` from it.
@@ -47,11 +47,11 @@ class Bucket(TypedDict):
     """The state of one limit.
 
     Attributes:
-        used: what is taken and has not come back.
-        learned: all that answers of the provider have added to `used` so far.
-        at: continuous: refilled up to this time. Fixed: when the period was seen to begin.
+        used: what is taken and has not been refilled.
+        learned: everything that answers of the provider have added to `used`.
+        at: continuous: refilled up to this time. Fixed: when the period began for us.
         until: fixed: when the period ends.
-        phase: fixed: the provider's own `offset_s`, once it is known.
+        phase: fixed: the provider's own `offset_s`, once known.
         slices: rolling: pairs of slice number and amount, oldest first.
     """
 
@@ -64,7 +64,7 @@ class Bucket(TypedDict):
 
 
 def meters(limits: Sequence[Limit], offsets_s: Sequence[float] = ()) -> tuple[LimitMeter, ...]:
-    """What the arithmetic needs of these limits, in their order.
+    """The meters of these limits, in their order.
 
     Args:
         limits: the limits of one account.
@@ -82,7 +82,7 @@ def meters(limits: Sequence[Limit], offsets_s: Sequence[float] = ()) -> tuple[Li
 
 
 def fresh(meter: LimitMeter, t: float) -> Bucket:
-    """A bucket of which nothing is used."""
+    """A bucket without any usage."""
     bucket: Bucket = {"used": 0.0, "learned": 0.0, "at": t}
     if meter.mode == "fixed":
         bucket["until"] = -meter.per_s
@@ -91,8 +91,8 @@ def fresh(meter: LimitMeter, t: float) -> Bucket:
     return bucket
 
 
-def turn(bucket: Bucket, meter: LimitMeter, t: float, now: float) -> None:
-    """Give back what time has given back by `t`."""
+def refill(bucket: Bucket, meter: LimitMeter, t: float, now: float) -> None:
+    """Refill the bucket up to the time `t`."""
     if meter.mode == "continuous":
         if t > bucket["at"]:
             bucket["used"] = max(0.0, bucket["used"] - (t - bucket["at"]) * meter.rate)
@@ -109,8 +109,8 @@ def turn(bucket: Bucket, meter: LimitMeter, t: float, now: float) -> None:
 def _next_period(bucket: Bucket, meter: LimitMeter, t: float, now: float) -> None:
     rest = meter.per_s - (now - bucket.get("phase", meter.offset_s)) % meter.per_s
     until = t + rest
-    # A much shorter period than usual is no period: summer time has moved the offset, or
-    # the time is a rounding error before the next one.
+    # If the period would be much shorter than usual, summer time has moved the offset, or the
+    # time is a rounding error before the next period.
     if rest <= TICK_S or until - bucket["until"] < meter.per_s / 2:
         until += meter.per_s
     bucket["used"], bucket["at"], bucket["until"] = 0.0, t, until
@@ -121,12 +121,12 @@ def _slice_of(meter: LimitMeter, t: float) -> int:
 
 
 def _outside_at(meter: LimitMeter, number: float) -> float:
-    """When a slice is wholly outside of the window."""
+    """When a slice is completely outside the window."""
     return (number + 1) * meter.per_s / SLICES + meter.per_s
 
 
 def take(bucket: Bucket, meter: LimitMeter, t: float, amount: float) -> None:
-    """Take an amount now, even if there is no room for it."""
+    """Take an amount now, even without room for it."""
     bucket["used"] += amount
     if meter.mode == "rolling":
         slices, number = bucket["slices"], _slice_of(meter, t)
@@ -137,7 +137,7 @@ def take(bucket: Bucket, meter: LimitMeter, t: float, amount: float) -> None:
 
 
 def give(bucket: Bucket, meter: LimitMeter, amount: float, taken_at: float) -> None:
-    """Give back an amount that was taken at some time: to that period only."""
+    """Give back an amount to the period in which it was taken."""
     if meter.mode == "fixed" and taken_at < bucket["at"]:
         return
     if meter.mode == "rolling":
@@ -150,9 +150,9 @@ def give(bucket: Bucket, meter: LimitMeter, amount: float, taken_at: float) -> N
 
 
 def wait_s(bucket: Bucket, meter: LimitMeter, t: float, missing: float) -> float:
-    """Seconds until so much more is free, if no other request comes.
+    """Seconds until this much more is free, if no other request is made.
 
-    More than the capacity is allowed: it is the least time in which so much can pass.
+    An amount above the capacity is allowed: it is the least time in which so much can pass.
     """
     if missing <= meter.capacity * DUST:
         return 0.0
@@ -173,11 +173,11 @@ def _slices_wait(bucket: Bucket, meter: LimitMeter, t: float, missing: float) ->
 
 
 def align(bucket: Bucket, meter: LimitMeter, t: float, now: float, ends_s: float) -> None:
-    """The provider says in how many seconds its fixed period ends: ours, too, from now on."""
+    """Adopt the end of the provider's fixed period."""
     if meter.mode != "fixed" or not 0 < ends_s <= meter.per_s + ROUNDING_S:
         return
     until = t + ends_s
-    # Too late by a rounding is safe, too early is not.
+    # Too late by a rounding error is safe, too early is not.
     if abs(until - bucket["until"]) <= ROUNDING_S:
         until = max(until, bucket["until"])
     bucket["until"] = until
