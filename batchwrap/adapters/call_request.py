@@ -1,4 +1,4 @@
-"""The arguments of a call to a completion function, and the body that the exchange sees in them."""
+"""Converts the arguments of a call to a completion function into a request body, and back."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from batchwrap.core.formats.format import Body
 
 _READ = ("tools", "tool_choice", "model")
 _JSON = (str, int, float, bool, list, dict, type(None))
-# A generator's chunks come without `stream`; nothing is to be asked for that it cannot be told.
+# A generator function streams without `stream`. Usage is not asked for, since the function may not
+# take the option.
 _STREAMS = {"stream": True, "stream_options": {"include_usage": False}}
 
 
 class Signature:
-    """What a function takes.
+    """The parameters of a function.
 
     Args:
-        function: as it was decorated.
+        function: the decorated function.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -40,14 +41,14 @@ class Signature:
         self._names = {p.name for p in found}
 
     def named(self, args: tuple[Any, ...]) -> dict[str, Any] | None:
-        """Positional arguments by their names; None where they have none."""
+        """Positional arguments by their names; None if a name is unknown."""
         taken = self._parameters[: len(args)]
         if len(taken) < len(args) or any(p.kind is not p.POSITIONAL_OR_KEYWORD for p in taken):
             return None
         return {parameter.name: value for parameter, value in zip(taken, args, strict=True)}
 
     def takes(self, name: str) -> bool:
-        """Whether an argument of this name can be given."""
+        """Whether the function accepts an argument of this name."""
         return self._takes_all or name in self._names
 
 
@@ -56,7 +57,7 @@ class CallRequest:
 
     Args:
         given: the arguments, by name.
-        defaults: what the function takes where the call names nothing.
+        defaults: the values of arguments that the call does not name.
         signature: of the function.
         streams: whether whatever it returns is a stream.
         endpoint: of the API that the function speaks; None: the arguments tell.
@@ -102,7 +103,7 @@ class CallRequest:
         streams: bool,
         endpoint: Endpoint | None = None,
     ) -> CallRequest | None:
-        """The request, or None if the call is none of our business."""
+        """The request; None for a call that passes through."""
         named = None if is_translated() else signature.named(args)
         if named is None:
             return None
@@ -126,7 +127,7 @@ class CallRequest:
         return given if api_key is None else {**given, "api_key": api_key}
 
     def streams(self) -> None:
-        """The answer is a stream, although no argument of the call asks for one."""
+        """Note that the answer is a stream, although no argument of the call asks for one."""
         if not self.wants_stream:
             self.body |= _STREAMS if self._is_chat else {"stream": True}
 
@@ -149,7 +150,7 @@ class CallRequest:
 
     @property
     def retries_beneath(self) -> int:
-        """How often litellm was told to try again by itself."""
+        """The number of retries that litellm was told to make."""
         told = self.body.get("num_retries")
         return told if type(told) is int and told > 0 else 0
 
@@ -159,11 +160,11 @@ class CallRequest:
 
 
 def _is_json(value: object) -> bool:
-    """Whether a value could stand in a request on the wire: its keys are texts, for one."""
+    """Whether a value can be written as JSON; its keys have to be strings, for example."""
     with suppress(TypeError):
         orjson.dumps(value, default=repr)
         return True
-    try:  # what orjson does not write: half surrogates, integers beyond 64 bits
+    try:  # orjson does not write lone surrogates and integers beyond 64 bits
         return bool(json.loads(json.dumps(value)) == value)
     except (TypeError, ValueError, RecursionError):
         return False

@@ -1,4 +1,4 @@
-"""What a completion function returned or raised, as an answer that the drivers can read."""
+"""Makes an answer for the drivers of what a completion function returned or raised."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _FREE = {
 
 
 def is_stream(result: object, *, wanted: bool) -> bool:
-    """Whether a result is a stream of chunks, `wanted` or not.
+    """Whether a result is a stream of chunks, whether it was `wanted` or not.
 
-    Completions can be iterated, too, and so can responses of some HTTP libraries.
+    Being iterable is not enough: completions are, and so are responses of some HTTP libraries.
     """
     if hasattr(result, "model_dump") or isinstance(result, dict | list | str | bytes):
         return False
@@ -44,10 +44,10 @@ class _Result:
 
     Args:
         original: what the function returned.
-        templates: takes note of the types.
+        templates: remembers the types.
         head: status, headers, and whether it is a stream.
-        guard: of the request; objects of other libraries may raise anything.
-        error: what it raised instead.
+        guard: the request's guard, since objects of other libraries may raise anything.
+        error: the error that the function raised instead.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class _Result:
         self._templates = templates
         self._guard = guard
         self._error = error
-        self._failed: Exception | None = None  # in place of one of a stream's first chunks
-        self.came: list[Any] = []  # of a stream whose first chunks were looked at
-        self.source: Any = None  # the rest of it
-        self._seen = 0  # of those that came
+        self._failed: Exception | None = None  # raised in place of one of a stream's first chunks
+        self.came: list[Any] = []  # the first chunks of a stream, read in advance
+        self.source: Any = None  # the rest of the stream
+        self._seen = 0  # the number of these that were handed on
 
     def said(self) -> Body | None:
         """The answer, or what the error says."""
@@ -79,10 +79,10 @@ class _Result:
         return None
 
     def out(self, respond: Respond) -> Any:
-        """What the caller gets.
+        """The result for the caller.
 
         Raises:
-            Exception: the SDK's own error, where the retries were used up.
+            Exception: the SDK's own error, if no retries are left.
             BrokenAnswer: the answer cannot be used.
         """
         if (error := self._error or self._failed) is not None:
@@ -117,7 +117,7 @@ class _Result:
         return opening.next()
 
     def _fails(self, error: Exception) -> None:
-        """In place of a chunk there is an error, which the exchange may retry."""
+        """Keep an error that came in place of a chunk, so that the exchange may retry."""
         if not sdk_errors.is_answer(error):
             raise error
         self._failed = error

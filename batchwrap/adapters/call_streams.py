@@ -1,4 +1,4 @@
-"""Translated streams as objects of the type that the function returned."""
+"""Makes streams of the type that the function returned for translated chunks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from batchwrap.adapters.api_objects import mark_local
 def like(original: Any, pieces: Any) -> Any:
     """The pieces as an object of the original's type.
 
-    A subclass made for it shares the original's attributes, so `isinstance`, hidden
-    parameters and response headers stay. Generators cannot be subclassed: theirs is a generator.
+    It is an instance of a subclass that shares the original's attributes, so `isinstance`, hidden
+    parameters and response headers stay. A generator cannot be subclassed, so it gets a generator.
     """
     if isgenerator(original):
         return _each(pieces)
@@ -25,7 +25,7 @@ def like(original: Any, pieces: Any) -> Any:
 
 
 def like_local(original: Any, chunks: list[Any], *, is_async: bool) -> Any:
-    """The chunks of a local answer as a stream of the type of one that came before."""
+    """The chunks of a local answer as a stream of the type of an earlier stream."""
     pieces = _chunks_async(chunks) if is_async else _each(chunks)
     if isgenerator(original) or isasyncgen(original) or not hasattr(original, "__dict__"):
         return pieces
@@ -40,7 +40,7 @@ def _made(original: Any, pieces: Any, fields: dict[str, Any]) -> Any:
     kind: Any = type(original)
     made: Any = object.__new__(_like_kind(kind, hasattr(pieces, "__anext__")))
     made.__dict__ = fields
-    made._pieces = pieces  # a slot: among the fields the original would keep its own pieces alive
+    made._pieces = pieces  # in a slot: the fields are shared with the original
     return made
 
 

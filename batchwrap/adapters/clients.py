@@ -1,10 +1,10 @@
-"""Wrapping a client: a copy with another transport, the original left as it was.
+"""Wraps a client: makes a copy with another transport and leaves the original as it was.
 
-An SDK client (openai and those built alike) holds an http client in `_client`, and that
-holds its transports in `_transport` and `_mounts`. None of these is public, and there is
-no public way in that keeps subclasses, instance attributes and settings: `copy(http_client=)`
-calls the constructor again. They are the same in every version of both libraries so far;
-`_part` names the one that is missing should that change.
+An SDK client (openai's, and those built like it) holds an http client in `_client`, and the http
+client holds its transports in `_transport` and `_mounts`. None of these is public, but no public
+way keeps subclasses, instance attributes and settings: `copy(http_client=)` calls the constructor
+again. The attributes are the same in every version of both libraries so far. Should that change,
+`_part` raises an error that names the missing one.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from batchwrap.options import Options
 Target = TypeVar("Target")
 _LIBRARIES = ("httpx", "httpx2")
 _CLIENTS = ("Client", "AsyncClient")
-# The classes of a library that our bindings derive from.
+# The classes of an HTTP library that our bindings derive from.
 _BOUND = ("BaseTransport", "AsyncBaseTransport", "SyncByteStream", "AsyncByteStream")
 
 
 def wrap_client(target: Target, options: Options, *, in_place: bool) -> Target:
-    """A wrapped copy of a client, or the client itself with `in_place`; a module always itself.
+    """A wrapped copy of a client, or the client itself with `in_place` and for a module.
 
     Raises:
         ConfigError: the target is not a client that can be wrapped.
@@ -55,9 +55,9 @@ def wrap_client(target: Target, options: Options, *, in_place: bool) -> Target:
 
 
 def wrap_new(client: object, engine: Engine) -> None:
-    """Wrap an SDK client that was just made, in place; one around a wrapped client is left.
+    """Wrap a new SDK client in place, unless the client that it is built on is wrapped already.
 
-    Nobody asked for this client to be wrapped, so one that cannot be stays bare.
+    Nobody asked for this client to be wrapped, so a client that cannot be wrapped stays bare.
     """
     http_client = http_client_of(client)
     if http_client is None or engine_of(http_client) is not None:
@@ -65,7 +65,7 @@ def wrap_new(client: object, engine: Engine) -> None:
     try:
         _install(http_client, engine, client)
     except ConfigError as error:
-        engine.warn_once("unwrapped", "a client stays as it is: %s", error)
+        engine.warn_once("unwrapped", "a client was not wrapped: %s", error)
 
 
 def _not_a_client(target: object) -> str:
@@ -83,7 +83,7 @@ def _not_a_client(target: object) -> str:
 
 
 def _is_openai_module(target: object) -> TypeGuard[Any]:
-    """The module can be used as a client; it asks its `http_client` for each request."""
+    """Whether the target is the module `openai`, which sends requests by its `http_client`."""
     return isinstance(target, ModuleType) and target.__name__ == "openai"
 
 
@@ -95,7 +95,7 @@ def engine_of(target: object) -> Engine | None:
 
 
 def http_client_of(target: object) -> Any | None:
-    """The httpx or httpx2 client that the target is or holds, or None."""
+    """The target itself, or the client that it holds, if that is one of httpx or httpx2."""
     held = "http_client" if _is_openai_module(target) else "_client"
     for candidate in (target, getattr(target, held, None)):
         if _base_of(candidate) is not None:
@@ -104,10 +104,10 @@ def http_client_of(target: object) -> Any | None:
 
 
 def _base_of(candidate: object) -> type | None:
-    """The class of httpx or httpx2 that the candidate is a client by; None if it is none.
+    """The client class of httpx or httpx2 that the candidate is an instance of, or None.
 
-    Its own classes say so. What stands in `sys.modules` proves nothing: a test puts stubs
-    there, an import may be half done, and names in it are patched by others.
+    Its own base classes decide. `sys.modules` proves nothing: a test may have put a stub there, an
+    import may not be complete, and others patch names in it.
     """
     for base in type(candidate).__mro__:
         if base.__name__ in _CLIENTS and base.__module__.partition(".")[0] in _LIBRARIES:
@@ -116,10 +116,10 @@ def _base_of(candidate: object) -> type | None:
 
 
 def _binding_to(name: str) -> ModuleType:
-    """Our transports for a library, which is loaded, as a client of it exists.
+    """Our transports for a library. It is loaded already, since a client of it exists.
 
     Raises:
-        ConfigError: what stands under its name in this process is something else.
+        ConfigError: the module of that name in this process is not the library.
     """
     path = f"batchwrap.adapters.{name}"
     library = sys.modules.get(name)
@@ -130,12 +130,12 @@ def _binding_to(name: str) -> ModuleType:
 
 
 def _install(http_client: Any, engine: Engine, client: object) -> None:
-    """Put our transport around each of the http client's own.
+    """Put our transport around each transport of the http client.
 
     Args:
         http_client: the http client.
-        engine: whose requests they will be.
-        client: the client that holds it; one with ``max_retries=0`` wants refusals at once.
+        engine: handles its requests from now on.
+        client: the client that holds it; with ``max_retries=0`` it gets each refusal at once.
     """
     base = _base_of(http_client)
     assert base is not None
@@ -148,7 +148,7 @@ def _install(http_client: Any, engine: Engine, client: object) -> None:
     def wrapped(transport: Any) -> Any:
         if transport is None:
             return None
-        # A client that was wrapped before is translated once, by the newer options.
+        # A client that was wrapped before is translated once only, with the newer options.
         inner = transport.inner if isinstance(transport, (SyncWire, AsyncWire)) else transport
         return around(inner, engine, retries=retries, connection_error=error)
 
@@ -158,7 +158,7 @@ def _install(http_client: Any, engine: Engine, client: object) -> None:
 
 
 def _connection_error_of(client: object) -> Callable[..., Exception] | None:
-    """`APIConnectionError` of the SDK that the client's class, or one above it, comes from."""
+    """`APIConnectionError` of the SDK that defines the client's class or a base class."""
     for kind in type(client).__mro__:
         path = kind.__module__.split(".")
         for length in range(len(path), 0, -1):
@@ -181,9 +181,9 @@ def _part(http_client: Any, name: str) -> Any:
 def _copy_http_client(original: Any) -> Any:
     """A shallow copy that shares the connection pool and keeps its owner alive.
 
-    Closing either closes the pool, as with the SDK's own copies. Being garbage-collected
-    closes nothing: the original's `__del__` closes the shared pool, so the copy keeps the
-    original alive, and its own `__del__` is taken away.
+    Closing either of them closes the pool, as with the SDK's own copies. Garbage collection must
+    not close it while the other is in use. The original's `__del__` would, so the copy keeps the
+    original alive; the copy's own `__del__` is replaced.
     """
     duplicate = copy.copy(original)
     kind = type(original)
@@ -195,7 +195,7 @@ def _copy_http_client(original: Any) -> Any:
 
 
 def _keep_open(_: object) -> None:
-    """In place of a `__del__` that would close a pool that others use."""
+    """Replaces a `__del__` that would close a shared pool."""
 
 
 def _copy_sdk_client(original: Target) -> Target:

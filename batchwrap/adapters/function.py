@@ -88,7 +88,7 @@ def _function(target: _Target) -> Callable[..., Any]:
             return _call_async(target, args, kwargs)
         try:
             return _call(target, args, kwargs)
-        except _Awaitable:  # so it is an async one, of which nothing has run yet
+        except _Awaitable:  # the function is async, and nothing of it has run yet
             return _call_async(target, args, kwargs)
 
     return complete
@@ -122,11 +122,11 @@ def _async_generator(target: _Target) -> Callable[..., Any]:
 
 
 class _Awaitable(Exception):
-    """A function that did not look like it returned an awaitable."""
+    """Raised when a function returns an awaitable that is not declared async."""
 
 
 class _Target:
-    """One decorated function, and what its calls have in common."""
+    """One decorated function and the state that its calls share."""
 
     def __init__(
         self, function: Callable[..., Any], engine: Engine, endpoint: Endpoint | None
@@ -144,7 +144,7 @@ class _Target:
     def taken(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], *, may_answer: bool
     ) -> tuple[CallRequest, Call] | None:
-        """The call as a request, and what drives it; None if it is none of our business."""
+        """The call as a request, and its `Call`; None for a call that passes through."""
         streams, signature = self.streams, self._signature
         with self.engine.guard().step("read"):
             request = CallRequest.of(
@@ -173,14 +173,14 @@ class _Target:
     def arguments(
         self, request: CallRequest, call: Call, body: Body | None, api_key: str | None
     ) -> dict[str, Any]:
-        """What to call it with."""
+        """The keyword arguments to call the function with."""
         with call.exchange.guard.step("encode"):
             return request.arguments(body, api_key)
         call.exchange.withdraw()
         return request.arguments(None, api_key)
 
     def head(self, request: CallRequest, call: Call, result: Any) -> Head:
-        """Status and headers of what it returned."""
+        """The status and headers of a result."""
         headers: dict[str, str] = {}
         with call.exchange.guard.step("headers"):
             self.hints.learn(request.body, result)
@@ -193,7 +193,7 @@ class _Target:
         return Head(200, headers, streams)
 
     def refused(self, request: CallRequest, error: Exception) -> Head:
-        """The same of what it raised. An error that no provider sent is raised again."""
+        """The status and headers of an error. An error that no provider sent is raised again."""
         status = sdk_errors.status_of(error)
         if status is None:
             raise error
@@ -202,7 +202,7 @@ class _Target:
         return Head(status, sdk_errors.headers_of(error), tries=tries)
 
     def refuse_awaitable(self, result: Any) -> None:
-        """Stop where a call has only made an awaitable; it is made anew where it is awaited."""
+        """Stop if a call has only made an awaitable; it is repeated where it can be awaited."""
         if not inspect.isawaitable(result):
             return
         undo = getattr(result, "close", None) or getattr(result, "cancel", None)
@@ -212,7 +212,7 @@ class _Target:
         raise _Awaitable
 
     def answered(self, request: CallRequest, answer: Answer[Any, Any], *, is_async: bool) -> Any:
-        """What the caller gets; None for a local answer that cannot be made."""
+        """The result for the caller; None for a local answer that cannot be made."""
         outcome, guard = answer.outcome, self.engine.guard()
         if isinstance(outcome, AnswerLocally):
             with guard.step("local_answer"):
@@ -247,7 +247,7 @@ def _call(
     """Call a function through an exchange.
 
     Raises:
-        _Awaitable: it returned one, of which nothing has run.
+        _Awaitable: the function returned one, and nothing of it has run.
     """
     taken = target.taken(args, kwargs, may_answer=may_answer)
     if taken is None:
@@ -269,7 +269,7 @@ def _call(
         return incoming
 
     def ended(exchange: Exchange) -> None:
-        if not target.is_async:  # else it is counted where it is awaited
+        if not target.is_async:  # otherwise it is counted where it is awaited
             call.ended(exchange)
 
     answer = sync.run(call.exchange, send, admission=call.admission, on_end=ended)

@@ -1,8 +1,8 @@
-"""Where the calls of a completion function go, as far as anything tells.
+"""Infers the provider that the calls of a completion function go to.
 
-On the wire the host stands in each request. A function tells it by its arguments (`api_base`,
-`base_url`, a model such as ``"cerebras/…"``), by what it is bound to (an SDK's client, litellm's
-Router, a partial's arguments), or, failing all that, by what its answers say they came from.
+On the wire each request names its host. For a function it is inferred from the arguments
+(`api_base`, `base_url`, a model such as ``"cerebras/…"``), from the object that it is bound to (an
+SDK's client, litellm's Router, a partial's arguments), or otherwise from its answers.
 """
 
 from __future__ import annotations
@@ -66,20 +66,20 @@ def spoken_by(function: Callable[..., Any]) -> Endpoint | None:
 
 
 class Hints:
-    """What is known of where one function's calls go.
+    """What is known about the provider of one function's calls.
 
     Args:
-        function: as it was decorated.
+        function: the decorated function.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         while isinstance(function, functools.partial):
             function = function.func
         self._bound = getattr(function, "__self__", None)
-        self._came_from: dict[str, str] = {}  # hosts by the request's model
+        self._came_from: dict[str, str] = {}  # the host of the answers, by the request's model
 
     def origin(self, arguments: Mapping[str, Any]) -> Origin:
-        """Where a call goes, and with which key."""
+        """The host and API key of a call."""
         model = str(arguments.get("model") or "")
         routed = self._of_router(model)
         told = {**routed, **{name: value for name, value in arguments.items() if value is not None}}
@@ -92,9 +92,9 @@ class Hints:
         return Origin(host=host, api_key=key, model=name if routed else "")
 
     def headers(self, arguments: Mapping[str, Any], answer: Any) -> dict[str, str]:
-        """What an answer's headers say of the account that it was asked for on.
+        """The headers of an answer, if they are about the account of the request.
 
-        Nothing where that is not known: an answer out of a cache, or of one of a router's
+        They are not if the answer is from a cache, and it is unknown if a router has chosen one of
         several deployments.
         """
         model = str(arguments.get("model") or "")
@@ -103,7 +103,7 @@ class Hints:
         return _headers(answer)
 
     def learn(self, arguments: Mapping[str, Any], answer: Any) -> None:
-        """Remember where an answer came from, if that is a provider that is known."""
+        """Remember the host of an answer, if it is a known provider's."""
         url = _hidden(answer).get("api_base") or field(field(answer, "response"), "url")
         model, host = str(arguments.get("model") or ""), _host(url)
         if provider_of(host).name and len(self._deployments(model)) < 2:
@@ -111,21 +111,21 @@ class Hints:
 
     @property
     def is_router(self) -> bool:
-        """Whether the function is a router's own."""
+        """Whether the function is a method of a router."""
         return callable(getattr(self._bound, "get_model_list", None))
 
     @property
     def retries(self) -> int:
-        """How often a router that the function is bound to tries again by itself."""
+        """The number of retries that the function's router makes."""
         told = getattr(self._bound, "num_retries", None)
         return told if type(told) is int else 0
 
     def _known(self, name: str, model: str) -> str:
-        """The host that answers came from; none where the model's name tells the provider."""
+        """The host of earlier answers; empty if the model's name identifies the provider."""
         return "" if provider_of(model=name).name else self._came_from.get(model, "")
 
     def _of_router(self, model: str) -> Mapping[str, Any]:
-        """What a router sends to its only deployment of a model."""
+        """The parameters of a router's only deployment of a model."""
         deployments = self._deployments(model)
         only = deployments[0] if len(deployments) == 1 else None
         params = only.get("litellm_params") if isinstance(only, dict) else None
@@ -137,7 +137,7 @@ class Hints:
 
 
 def is_cached(answer: Any) -> bool:
-    """Whether litellm took an answer out of its cache."""
+    """Whether litellm took an answer from its cache."""
     return _hidden(answer).get("cache_hit") is True
 
 

@@ -1,4 +1,4 @@
-"""The wire bound to httpx."""
+"""The wire for httpx."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ except ImportError as error:
 
 
 class SyncStream(wire.SyncStream, httpx.SyncByteStream):
-    """A streamed body."""
+    """The body of a streamed response."""
 
 
 class AsyncStream(wire.AsyncStream, httpx.AsyncByteStream):
-    """A streamed body."""
+    """The body of a streamed response."""
 
 
 class Transport(wire.SyncWire, httpx.BaseTransport):
-    """A transport around a client's own."""
+    """A transport that sends by the client's own transport."""
 
     library = httpx
     stream_type = SyncStream
 
 
 class AsyncTransport(wire.AsyncWire, httpx.AsyncBaseTransport):
-    """A transport around a client's own."""
+    """A transport that sends by the client's own transport."""
 
     library = httpx
     stream_type = AsyncStream

@@ -12,22 +12,22 @@ except ImportError as error:
 
 
 class SyncStream(wire.SyncStream, httpx2.SyncByteStream):
-    """A streamed body."""
+    """The body of a streamed response."""
 
 
 class AsyncStream(wire.AsyncStream, httpx2.AsyncByteStream):
-    """A streamed body."""
+    """The body of a streamed response."""
 
 
 class Transport(wire.SyncWire, httpx2.BaseTransport):
-    """A transport around a client's own."""
+    """A transport that sends by the client's own transport."""
 
     library = httpx2
     stream_type = SyncStream
 
 
 class AsyncTransport(wire.AsyncWire, httpx2.AsyncBaseTransport):
-    """A transport around a client's own."""
+    """A transport that sends by the client's own transport."""
 
     library = httpx2
     stream_type = AsyncStream

@@ -1,4 +1,4 @@
-"""API keys on the wire: which one a request carries, and putting another one in its place."""
+"""API keys on the wire: reads a request's key and replaces it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from batchwrap.throttle.accounts import Origin
 
-# OpenAI and those like it, Azure, Anthropic.
+# The headers of OpenAI and compatible APIs, Azure, Anthropic, and Google.
 _HEADERS = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
 _SCHEME = "bearer "
 _PORTS = {"https": 443, "http": 80}
@@ -16,19 +16,19 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 def key_of(headers: Mapping[str, str]) -> str:
-    """The key that a request's headers (by lower-case name) carry, or an empty text."""
+    """The API key in a request's headers (names in lower case); empty if there is none."""
     value = next((text for name in _HEADERS if (text := headers.get(name))), "")
     return value[len(_SCHEME) :] if value.lower().startswith(_SCHEME) else value
 
 
 def origin_of(request: Any) -> Origin:
-    """Where an httpx or httpx2 request goes, and on whose account."""
+    """The host and API key of an httpx or httpx2 request."""
     port = request.url.port or _PORTS.get(request.url.scheme)
     return Origin(host=request.url.host, api_key=key_of(request.headers), port=port)
 
 
 def with_key(headers: Headers, api_key: str | None) -> list[tuple[bytes, bytes]]:
-    """The headers with another key where one was; None leaves them as they are."""
+    """The headers with their key replaced; None leaves them as they are."""
     if api_key is None:
         return list(headers)
     return [
@@ -38,7 +38,7 @@ def with_key(headers: Headers, api_key: str | None) -> list[tuple[bytes, bytes]]
 
 
 def without_key(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """The headers without any key."""
+    """The headers without API keys."""
     return [pair for pair in headers if pair[0].lower().decode() not in _HEADERS]
 
 

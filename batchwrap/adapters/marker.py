@@ -1,7 +1,7 @@
-"""So that a request is translated once, however many layers of ours it passes.
+"""Marks translated requests, so that several layers of batchwrap translate each only once.
 
-Within a process a context variable says so. Between processes a header does: what a wrapped
-client has translated, a `batchwrap serve` that it reaches only throttles.
+Within a process the mark is a context variable, between processes a header: `batchwrap serve` only
+throttles a request that a wrapped client has translated.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-# Sent with what was translated, but not to providers that are known: they are no layer of ours.
+# Sent with translated requests, except to known providers, which run no batchwrap.
 TRANSLATED_HEADER = "x-batchwrap-translated"
 
 _translated = ContextVar("batchwrap_translated", default=False)
@@ -23,7 +23,7 @@ def is_translated() -> bool:
 
 @contextmanager
 def translating() -> Iterator[None]:
-    """Everything sent inside is translated already."""
+    """Mark the requests that are sent inside this context as translated."""
     token = _translated.set(True)
     try:
         yield

@@ -1,7 +1,7 @@
-"""Completions and chunks as objects: read as dicts, changed in copies of the same type.
+"""Reads completion and chunk objects as dicts, and writes changes to copies of the same type.
 
-OpenAI's and litellm's objects carry hidden fields that a rebuild from a dict would lose,
-so what changes is set on a deep copy.
+OpenAI's and litellm's objects have hidden fields that would be lost if they were rebuilt from a
+dict, so changes are set on a deep copy.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ _Made = tuple[list[Any], Body | None]  # what goes out, and the error behind it
 
 
 class ChunkPipe:
-    """Takes the chunk objects of a stream through an exchange."""
+    """Passes the chunk objects of a stream through an exchange."""
 
     def __init__(self, exchange: Exchange, templates: Templates) -> None:
         self._exchange = exchange
@@ -139,10 +139,10 @@ class ChunkPipe:
         self._is_plain = False  # whether what comes is handed out as it is
 
     def feed(self, chunk: Any) -> Iterator[Any]:
-        """The chunks to hand out for one that came.
+        """The chunks to hand out for one of the provider's.
 
         Raises:
-            BrokenAnswer: the answer cannot go on.
+            BrokenAnswer: the answer cannot continue.
         """
         return _each(*self._guarded(lambda: self._seen(chunk), [chunk]))
 
@@ -155,7 +155,7 @@ class ChunkPipe:
         return _each(*self._guarded(self._rest, []))
 
     def _guarded(self, do: Callable[[], _Made], plain: list[Any]) -> _Made:
-        """What is made of a chunk; where objects cannot be read or copied, all that came."""
+        """The result of `do`; if objects cannot be read or copied, the original chunks."""
         if not self._is_plain:
             with self._exchange.guard.step("chunk"):
                 return do()
@@ -230,7 +230,7 @@ def _each(made: list[Any], broken: Body | None) -> Iterator[Any]:
 
 
 def _blank(part: Any, keep: tuple[str, ...]) -> None:
-    """Forget every field but these, those that the type does not know included."""
+    """Clear all fields but these, including fields that the type does not declare."""
     for name in vars(part):
         if name not in keep:
             setattr(part, name, None)
@@ -246,14 +246,14 @@ def _part(choice: Any) -> Any:
 def _nearest(
     index: int, there: list[Any], before: list[dict[str, Any]]
 ) -> tuple[int, Any, dict[str, Any]]:
-    """A choice to make another of, the one of this index if it is there, and its dict."""
+    """A copy of the choice with this index, or of the first one, and its dict."""
     indices = [getattr(choice, "index", None) for choice in there]
     place = indices.index(index) if index in indices else 0
     return index, copy.deepcopy(there[place]), before[place]
 
 
 def _choice(index: int, built: Any, before: dict[str, Any], choice: dict[str, Any]) -> Any:
-    """The choice `built`, which was told of as `before`, as `choice` tells."""
+    """The choice `built`, whose dict was `before`, changed to what `choice` says."""
     built.index = index
     built.finish_reason = choice.get("finish_reason")
     part, was, wanted = _part(built), chat.part_of(before), chat.part_of(choice)
@@ -267,7 +267,7 @@ def _choice(index: int, built: Any, before: dict[str, Any], choice: dict[str, An
 
 
 def _calls(kind: type[Any], calls: list[chat.ToolCall]) -> list[Any]:
-    """Tool calls as the objects that a message or delta of this type holds."""
+    """Tool calls as objects, as a message or delta of this type holds them."""
     validate = getattr(kind, "model_validate", None)
     if validate is None or not calls:
         return calls

@@ -1,8 +1,8 @@
-"""What a stream for tasks hands out.
+"""Async streams as iterators that are not async generators.
 
-No async generator: the event loop closes each of those in a task of its own when it is
-collected, and a generator that closes another one then meets it half closed
-("asynchronous generator is already running").
+The event loop closes a collected async generator in a task of its own. If that generator closes
+another one, which the loop is closing, too, the second close fails ("asynchronous generator is
+already running"). Iterators of a class of our own avoid this.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 
 
 class AsyncPiped:
-    """The pieces of a stream, each taken through a pipe; async iterator.
+    """Async iterator over a stream whose pieces pass through a pipe.
 
     Args:
-        came: what was read of the stream before.
-        source: the rest of it.
-        feed: what to hand out for a piece.
-        finish: what to hand out at the end.
+        came: the pieces that were read already.
+        source: the rest of the stream.
+        feed: returns what to hand out for a piece.
+        finish: returns what to hand out at the end.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class AsyncPiped:
 
 
 class Failing:
-    """A stream whose next piece is an error."""
+    """A stream that raises an error as its next piece."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error

@@ -1,7 +1,8 @@
-"""Wrapping what a framework makes for itself: every client made from now on in the process.
+"""Wraps every client that is made in the process from now on, such as a framework's own clients.
 
-A class is patched when its package is imported, or now if it is already, so that nothing is
-imported that the process does not use (litellm takes seconds). What was made before stays bare.
+A class is patched when its package is imported, or at once if it is imported already. So no
+package is imported that the process does not use (litellm takes seconds). Clients that were made
+before stay bare.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from batchwrap.adapters.function import batch_function
 from batchwrap.engine import Engine
 from batchwrap.options import Options
 
-# Classes that are built as openai's are; the Azure clients and all others derive from them.
+# The client classes of SDKs that are built like openai's; Azure's clients derive from them.
 _CLIENTS = {
     "openai": ("OpenAI", "AsyncOpenAI"),
     "groq": ("Groq", "AsyncGroq"),
@@ -41,21 +42,21 @@ _installed: list[Installation] = []
 
 
 def install(options: Options) -> None:
-    """Wrap what is made from now on; what was installed before is undone."""
+    """Wrap clients that are made from now on; an earlier installation is undone."""
     uninstall()
     _installed.append(Installation(options))
 
 
 def uninstall() -> None:
-    """Undo it; without an installation this does nothing."""
+    """Undo `install`; does nothing if nothing is installed."""
     while _installed:
         _installed.pop().remove()
 
 
 class Installation:
-    """What `install` has changed, and how it is undone.
+    """The changes of one `install`, which can be undone.
 
-    All clients share one engine: one budget, and one memory of what was handed out.
+    All clients share one engine, so they share one budget and one memory of past turns.
     """
 
     def __init__(self, options: Options) -> None:
@@ -71,7 +72,7 @@ class Installation:
                 self._finder.take(name, import_module(name))  # waits for another thread's import
 
     def remove(self) -> None:
-        """Undo it. What somebody has patched since is left in place, and ours does nothing."""
+        """Undo the patches. A patch that others have wrapped since stays, and does nothing."""
         self._engine.is_off = True
         if self._finder in sys.meta_path:
             sys.meta_path.remove(self._finder)
@@ -79,11 +80,11 @@ class Installation:
             undo()
 
     def _patch(self, name: str, module: ModuleType) -> bool:
-        """Patch what a module has; whether it has all that is looked for.
+        """Patch a module's classes, and return whether all of them were found.
 
-        A module whose import is not done has not, nor has a stub that a test puts in its place.
+        They are missing while the module is being imported, and in a test's stub of it.
         """
-        # Looked up without running code of the module: this may be in the middle of its import.
+        # Looked up without running the module's code, since its import may be in progress.
         kinds = [getattr_static(module, kind, None) for kind in _CLIENTS.get(name, ())]
         classes = [kind for kind in kinds if _is_written(kind)]
         for kind in classes:
@@ -135,7 +136,7 @@ class Installation:
 
 
 def _is_written(kind: object) -> TypeGuard[type]:
-    """Whether it is a class whose constructor is written in Python, as all clients of SDKs are."""
+    """Whether it is a class with a constructor in Python, as all SDK clients have."""
     return isinstance(kind, type) and not isinstance(
         kind.__init__,  # type: ignore[misc]  # of a class, and not of an instance
         WrapperDescriptorType,
@@ -143,12 +144,12 @@ def _is_written(kind: object) -> TypeGuard[type]:
 
 
 class _AfterImport(MetaPathFinder):
-    """Calls a function with each of some modules as soon as it is imported.
+    """Calls a function for each of some modules as soon as the module is imported.
 
     Args:
         names: of the modules.
-        then: takes a module's name and the module; says whether all was there that it needs. If
-            not, it is called again whenever something else is imported.
+        then: takes a module's name and the module, and returns whether it found what it needs. If
+            not, it is called again at each later import.
     """
 
     def __init__(self, names: Sequence[str], then: Callable[[str, ModuleType], bool]) -> None:
@@ -158,7 +159,7 @@ class _AfterImport(MetaPathFinder):
         self._waiting: dict[str, ModuleType] = {}
 
     def take(self, name: str, module: ModuleType) -> None:
-        """A module is imported, as far as anybody can tell."""
+        """Call the function for a module that seems to be imported."""
         if self._then(name, module):
             self._waiting.pop(name, None)
         else:
@@ -182,7 +183,7 @@ class _AfterImport(MetaPathFinder):
 
 
 class _Loader(Loader):
-    """A module's own loader, with something to do afterwards."""
+    """Runs a module's own loader, and then a function."""
 
     def __init__(self, inner: Loader, then: Callable[[ModuleType], object]) -> None:
         self._inner = inner

@@ -1,8 +1,8 @@
-"""Errors that a completion function raised, read as the refusals that they stand for.
+"""Reads the errors that a completion function raised as answers of the provider.
 
-Every SDK has its own: openai's and those built alike carry `status_code`, `body` and `response`,
-litellm's its own headers beside, httpx's and requests' only a response, aiohttp's a `status`.
-They are told by what they carry, so no SDK is imported for it.
+Every SDK has errors of its own. Those of openai and similar SDKs carry `status_code`, `body` and
+`response`; litellm adds headers; httpx and requests carry a response only, aiohttp a `status`.
+Errors are recognised by these attributes, so no SDK has to be imported.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from batchwrap.core.formats import chat
 
 _STATUS = ("status_code", "http_status", "status", "code")
 _HEADERS = ("litellm_response_headers", "headers")
-_RETRIED = "x-stainless-retry-count"  # SDKs made by Stainless say so in each request
+_RETRIED = "x-stainless-retry-count"  # SDKs made by Stainless send it with each request
 _DEEPEST = 8
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status of an answer with an error that this error stands for; None for others."""
+    """The HTTP status of the answer that this error was raised for; None for other errors."""
     for source in (error, field(error, "response")):
         for name in _STATUS:
             status = field(source, name)
@@ -30,12 +30,12 @@ def status_of(error: BaseException) -> int | None:
 
 
 def is_answer(error: BaseException) -> bool:
-    """Whether an error stands for something that the provider said."""
+    """Whether an error was raised for an answer of the provider."""
     return status_of(error) is not None or isinstance(field(error, "body"), dict)
 
 
 def headers_of(error: BaseException) -> dict[str, str]:
-    """The headers of that answer, with lower-case names; empty where nobody kept them."""
+    """The headers of that answer, with lower-case names; empty if they were not kept."""
     for one in _chain(error):
         for source in (one, field(one, "response")):
             for name in _HEADERS:
@@ -46,7 +46,7 @@ def headers_of(error: BaseException) -> dict[str, str]:
 
 
 def body_of(error: BaseException) -> chat.Body:
-    """What that answer said; the error's own words where its body was not kept."""
+    """The body of that answer; if it was not kept, one with the error's own message."""
     for one in _chain(error):
         body = field(one, "body") or _read(field(one, "response"))
         if isinstance(body, dict) and body:
@@ -55,9 +55,9 @@ def body_of(error: BaseException) -> chat.Body:
 
 
 def event_of(error: BaseException) -> chat.Body:
-    """What the event said that an SDK raised an error for in the middle of a stream.
+    """The event in the middle of a stream that an SDK raised an error for.
 
-    The status that the SDK has made up for it says less than the provider's own code.
+    The SDK makes up a status for it, which says less than the provider's own code.
     """
     for one in _causes(error):
         body = field(one, "body")
@@ -67,18 +67,18 @@ def event_of(error: BaseException) -> chat.Body:
 
 
 def tries_of(error: BaseException, told: int) -> int:
-    """How often the request was sent in all, retries of the layers beneath included.
+    """How often the request was sent, including retries of lower layers.
 
     Args:
-        error: the last one.
-        told: how often litellm was told to try again, around the SDK's own retries.
+        error: the last error.
+        told: the number of retries that litellm was given, on top of the SDK's own.
     """
     retries = 0
     for one in _chain(error):
         request = field(one, "request") or field(field(one, "response"), "request")
         count = lowered(field(request, "headers")).get(_RETRIED, "")
         retries = max(retries, int(count) if count.isdecimal() else 0)
-    again = field(error, "num_retries")  # where litellm says it itself
+    again = field(error, "num_retries")  # litellm's own count, if there is one
     return 1 + retries + max(told, again if type(again) is int else 0)
 
 
@@ -91,14 +91,14 @@ def field(source: object, name: str) -> Any:
 
 
 def lowered(headers: object) -> dict[str, str]:
-    """Headers of any library as a dict with lower-case names."""
+    """The headers of any library, as a dict with lower-case names."""
     if not isinstance(headers, Mapping | Message):
         return {}
     return {str(name).lower(): str(value) for name, value in headers.items()}
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and those with the same status that it came from."""
+    """The error and its causes with the same status."""
     status = status_of(error)
     return (one for one in _causes(error) if one is error or status_of(one) == status)
 
@@ -112,7 +112,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _read(response: Any) -> Any:
-    """The JSON body of a response that was read; None for others."""
+    """The JSON body of a response that was read; None for any other response."""
     decode = field(response, "json")
     try:
         return decode() if callable(decode) else None

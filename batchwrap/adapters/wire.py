@@ -1,8 +1,8 @@
-"""The wire: one implementation for httpx and httpx2, which are built alike.
+"""The wire: one implementation for httpx and httpx2, which have the same structure.
 
 `batchwrap.adapters.httpx` and `.httpx2` bind these classes to the types of one library.
-What a caller of the client sees survives: the types, timeouts, proxies, hooks and pools
-are those of the client's own transport, which does the sending.
+Requests are sent by the client's own transport, so its timeouts, proxies and connection pool stay
+in use, and the caller sees the same types and hooks as before.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from batchwrap.throttle.signal import Waits
 _MODE = "x-batchwrap-mode"
 _OURS = (_MODE, TRANSLATED_HEADER)
 _RAW_OURS = tuple(name.encode() for name in _OURS)
-_ATTEMPT = "x-stainless-retry-count"  # how often the SDK has tried before
+_ATTEMPT = "x-stainless-retry-count"  # the number of retries that the SDK has made
 _SIGNED = "aws4-hmac-sha256"
 _NOT_SIGNED = (
     "requests that are signed for AWS (SigV4) go through untouched and unthrottled, since the "
@@ -45,13 +45,13 @@ _ENCODING = ("content-encoding", "content-length")
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request that is our business.
+    """A request to an endpoint that batchwrap handles.
 
     Attributes:
-        request: as the library wrote it, without the headers that are for us.
-        body: decoded.
-        endpoint: where it goes.
-        mode: what a header says the agent does; None if none says it.
+        request: the library's request, without the headers for batchwrap.
+        body: the decoded body.
+        endpoint: the API endpoint of its path.
+        mode: the agent's mode according to a header; None without one.
     """
 
     request: Any
@@ -61,13 +61,13 @@ class _Asked:
 
 
 class _Wire:
-    """What both transports share. `library` is httpx or httpx2.
+    """The common part of the sync and async transports. `library` is httpx or httpx2.
 
     Args:
         inner: the client's own transport.
-        engine: whose requests they are.
-        retries: whether refusals are retried here.
-        connection_error: the class that the SDK above raises if it has no connection.
+        engine: handles the requests.
+        retries: whether refused requests are retried here.
+        connection_error: the error class that the calling SDK raises without a connection.
     """
 
     library: ModuleType
@@ -87,7 +87,7 @@ class _Wire:
         self._waits = Waits()
 
     def __getattr__(self, name: str) -> Any:
-        # Pools, proxies and the like: whoever looks for them finds the inner transport's.
+        # Code that looks for the connection pool or proxies finds those of the inner transport.
         if name == "inner":
             raise AttributeError(name)
         return getattr(self.inner, name)
@@ -107,7 +107,7 @@ class _Wire:
         return None
 
     def _taken(self, request: Any, *, may_answer: bool) -> tuple[_Asked, Call] | None:
-        """A request that is our business, and what drives it; else None."""
+        """The request and its `Call`; None for a request that passes through."""
         with self.engine.guard().step("read"):
             asked = self._read(request)
             return None if asked is None else (asked, self._call(asked, may_answer=may_answer))
@@ -150,7 +150,7 @@ class _Wire:
         return self.engine.read(b"".join(request.stream), endpoint)
 
     def _bare(self, request: Any) -> Any:
-        """The request without the headers that are for us."""
+        """The request without the headers for batchwrap."""
         if not any(name in request.headers for name in _OURS):
             return request
         return self.library.Request(
@@ -173,7 +173,7 @@ class _Wire:
         )
 
     def _request(self, asked: _Asked, call: Call, body: Body | None, api_key: str | None) -> Any:
-        """The request to send; the agent's own if nothing is changed, or it cannot be."""
+        """The request to send; the agent's own if nothing is changed or encoding fails."""
         if body is None and api_key is None:
             return asked.request
         with call.exchange.guard.step("encode"):
@@ -207,7 +207,7 @@ class _Wire:
         if told is not None:
             return told
         if isinstance(error, ClientClosed):
-            # The SDK's own error passes through it at once; the library's would be tried again.
+            # The SDK raises its own error at once; after the library's it would retry.
             kind = self._connection_error or self.library.ConnectError
             raise kind(message=str(error), request=request) from error
         raise error
@@ -238,7 +238,7 @@ class _Wire:
         )
 
     def _content(self, respond: Respond) -> bytes | None:
-        """The bytes of an answer; None: those that came."""
+        """The bytes of an answer; None to hand out the provider's own bytes."""
         with self.engine.guard().step("encode"):
             if respond.chunks is not None:
                 return render_all(respond.chunks)
@@ -269,7 +269,7 @@ class SyncWire(_Wire):
     stream_type: type[Any]
 
     def handle_request(self, request: Any) -> Any:
-        """Send a request, through the exchange if it is our business."""
+        """Send a request, through an exchange if its endpoint is one that batchwrap handles."""
         declined = self._declined(request)
         return self._handled(request) if declined is None else declined
 
@@ -318,7 +318,7 @@ class SyncWire(_Wire):
         self.inner.__exit__(kind, error, trace)
 
     def close(self) -> None:
-        """Close the client's own transport; who waits is released."""
+        """Close the client's own transport and end all waits of its requests."""
         self._waits.close()
         self.inner.close()
 
@@ -329,7 +329,7 @@ class AsyncWire(_Wire):
     stream_type: type[Any]
 
     async def handle_async_request(self, request: Any) -> Any:
-        """Send a request, through the exchange if it is our business."""
+        """Send a request, through an exchange if its endpoint is one that batchwrap handles."""
         declined = self._declined(request)
         return await self._handled(request) if declined is None else declined
 
@@ -381,13 +381,13 @@ class AsyncWire(_Wire):
         await self.inner.__aexit__(kind, error, trace)
 
     async def aclose(self) -> None:
-        """Close the client's own transport; who waits is released."""
+        """Close the client's own transport and end all waits of its requests."""
         self._waits.close()
         await self.inner.aclose()
 
 
 class SyncStream:
-    """The body of a streamed answer; iterating again goes on where the last one stopped."""
+    """The body of a streamed answer; a second iteration continues where the first stopped."""
 
     def __init__(self, pieces: sync.Pieces) -> None:
         self._pieces = pieces
@@ -396,15 +396,15 @@ class SyncStream:
         return self._pieces
 
     def close(self) -> None:
-        """Let go of the connection and settle."""
+        """Release the connection and settle the reservation."""
         self._pieces.close()
 
 
 class AsyncStream:
-    """The body of a streamed answer; iterating again goes on where the last one stopped.
+    """The body of a streamed answer; a second iteration continues where the first stopped.
 
-    openai 3.x breaks off at the end marker and then iterates a second time to drain the
-    connection; a stream that could be iterated once only would cost a new connection.
+    openai 3.x stops at the end marker and then iterates again to drain the connection. A stream
+    that can be iterated only once would cost a new connection.
     """
 
     def __init__(self, pieces: tasks.AsyncPieces) -> None:
@@ -414,5 +414,5 @@ class AsyncStream:
         return self._pieces
 
     async def aclose(self) -> None:
-        """Let go of the connection and settle."""
+        """Release the connection and settle the reservation."""
         await self._pieces.aclose()

@@ -1,4 +1,4 @@
-"""An answer that is arriving on the wire, read raw so that untouched bodies keep their bytes."""
+"""An answer on the wire. It is read undecoded, so that an unchanged body keeps its bytes."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from batchwrap.core.formats import sse
 from batchwrap.core.formats.format import Body
 from batchwrap.core.parse import parsed_object
 
-# What is of interest in a stream that is handed out as it comes: what was used, and refusals.
+# In a stream that passes through, only events with usage or an error are parsed.
 _TELLING = (b'"usage"', b'"error"')
 
 
 class Tap:
-    """Looks at a stream that is handed out as it comes, for what it says about usage and errors."""
+    """Passes a stream through and reads the usage and the errors in it."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._splitter = sse.Splitter()
 
     def feed(self, data: bytes) -> bytes:
-        """The bytes themselves, at once."""
+        """Return the bytes as they came."""
         with self._exchange.guard.step("event"):
             for event in self._splitter.feed(data):
                 self._look(event)
         return data
 
     def finish(self) -> bytes:
-        """Nothing: all was handed out."""
+        """Read a last, incomplete event; there are no more bytes to hand out."""
         if self._splitter.is_full:
             return b""
         with self._exchange.guard.step("event"):
@@ -56,32 +56,32 @@ class _WireResponse:
     Args:
         response: the response.
         library: httpx or httpx2.
-        exchange: what it is an answer in.
+        exchange: the exchange that it belongs to.
     """
 
     def __init__(self, response: Any, library: ModuleType, exchange: Exchange) -> None:
         self.response = response
-        self.raw: bytes | None = None  # of a plain answer, once it is read
-        self.came: list[bytes] = []  # of a stream whose first events were looked at
-        self.data: Any = None  # the rest of it
+        self.raw: bytes | None = None  # the body of a plain answer, once it is read
+        self.came: list[bytes] = []  # the beginning of a stream that was read in advance
+        self.data: Any = None  # the rest of the stream
         self._library = library
         self._exchange = exchange
         self._opening = Opening(exchange.guard)
-        self._cut: Exception | None = None  # what has ended a stream behind its first events
+        self._cut: Exception | None = None  # the error that ended a stream after its first events
 
     @property
     def head(self) -> Head:
         """Status and headers."""
         headers = self.response.headers
         kind = headers.get("content-type", "").lower()
-        # Some gateways send events under another type, or none; SDKs do not look at it.
+        # Some gateways send events with another content type, or none. SDKs do not check it.
         other = "json" in kind or "html" in kind
         is_stream = kind.startswith("text/event-stream") or (self._exchange.streams and not other)
         return Head(self.response.status_code, headers, is_stream)
 
     @property
     def is_decoded(self) -> bool:
-        """Whether the library knows the body's encoding; else it stays as it came."""
+        """Whether the library can decode the body; otherwise it passes through."""
         encoding, probe = self.response.headers.get("content-encoding"), b"?"
         if encoding is None:
             return True
@@ -95,7 +95,7 @@ class _WireResponse:
 
     @property
     def is_recoded(self) -> bool:
-        """Whether a stream is handed out in other bytes than it came in."""
+        """Whether the bytes that are handed out differ from those that came."""
         encoded = "content-encoding" in self.response.headers
         return self.is_decoded and (encoded or self._exchange.is_translated)
 
@@ -106,13 +106,13 @@ class _WireResponse:
         return "content-encoding" not in response.headers and not response.is_stream_consumed
 
     def _breaks_off(self, error: Exception) -> None:
-        """The connection is lost: what came is handed out first."""
+        """The connection was lost. The events that came are handed out before the error."""
         if not self.came:
             raise error
         self._cut = error
 
     def _rest(self) -> Iterator[bytes]:
-        """What follows the first events if the connection was lost there: the error."""
+        """Raise the error after the first events if the connection was lost there."""
         if self._cut is not None:
             raise self._cut
         yield from ()
@@ -140,7 +140,7 @@ class SyncWireResponse(_WireResponse):
     def read(self) -> WholeBody:
         """The whole body, decoded.
 
-        The rest of a stream is not read: nothing tells a thread whether it ends soon.
+        The rest of a stream is not read, since a thread cannot know whether it ends soon.
         """
         if self.raw is None and self.data is None:
             self.raw = b"".join(self.response.stream)
@@ -168,7 +168,7 @@ class SyncWireResponse(_WireResponse):
         return through(self._pipe(exchange), chain(self.came, self._rest(), rest))
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         self.response.close()
 
 
@@ -180,7 +180,7 @@ class AsyncWireResponse(_WireResponse):
         return aiter(self.response.stream) if self._is_plain else self.response.aiter_bytes()
 
     async def read(self) -> WholeBody:
-        """The whole body, decoded; of a stream that was begun, its rest is read and dropped."""
+        """The whole body, decoded; the rest of a stream is read and dropped."""
         if self.data is not None:
             with suppress(self._library.RequestError):
                 async for _ in self.data:
