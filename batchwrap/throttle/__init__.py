@@ -1,1 +1,1 @@
-"""Holding requests back until the provider's limits allow them, and retrying refusals."""
+"""Holds requests back until the provider's limits allow them, and retries refusals."""

@@ -1,4 +1,4 @@
-"""Accounts: where a request goes, and API keys under names from which they cannot be read."""
+"""Accounts: the target of a request, and names for API keys that do not reveal them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from hashlib import blake2b
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a request goes, and with which key the agent sends it.
+    """The target of a request, and the key that the agent sends it with.
 
     Attributes:
-        host: the provider's host name; empty if it is not known.
-        api_key: empty if it is not known.
-        model: the provider's name of the model, where the request has an alias.
-        port: of the host; None if it is not known.
+        host: the provider's host name; empty if it is unknown.
+        api_key: empty if it is unknown.
+        model: the provider's name of the model, if the request has an alias.
+        port: of the host; None if it is unknown.
     """
 
     host: str = ""
@@ -32,8 +32,8 @@ class Account:
     """An account with limits of its own.
 
     Attributes:
-        name: made from the key, which cannot be read from it.
-        api_key: what to send with; None for the agent's own.
+        name: derived from the key, without revealing it.
+        api_key: the key to send with; None for the agent's own.
     """
 
     name: str
@@ -52,6 +52,6 @@ def accounts_of(keys: Sequence[str] | None, origin: Origin) -> tuple[Account, ..
 
 def name_of(api_key: str) -> str:
     """Twelve hexadecimal digits for a key."""
-    # Long enough to tell keys apart, too short to try keys against it.
+    # Long enough to distinguish keys, too short to test guesses of a key against it.
     digest = blake2b(api_key.encode(), digest_size=6, person=b"batchwrap")
     return digest.hexdigest() if api_key else "default"

@@ -1,4 +1,4 @@
-"""One request under its limits: what each attempt reserves, and what its answer teaches."""
+"""One request under its limits: reserves for each attempt, and learns from its answer."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ _PERIODS = {1.0: "second", 60.0: "minute", 3_600.0: "hour", 86_400.0: "day"}
 class AdmissionRequest:
     """A request that is admitted once for each of its attempts.
 
-    A driver reserves, reports what comes of the attempt, and settles; `Budget.request` makes it.
-    Where it is dropped before it is settled, the limiter gives its reservation back.
+    `Budget.request` makes it. A driver reserves, reports the outcome of the attempt, and settles.
+    If the request is dropped before that, the limiter gives its reservation back.
 
     Attributes:
-        provider: where the request goes.
-        model: its model, as text.
+        provider: the provider that the request goes to.
+        model: the name of its model.
         scope_name: the name of the buckets that it takes from.
-        accounts: those that may take it.
+        accounts: the accounts that it may be sent with.
         limiter: admits it.
-        pool: says which of the accounts take requests now.
-        feedback: what answers have said about its limits.
-        limits: the limits; None where only headers name them.
+        pool: knows which of the accounts take requests now.
+        feedback: what answers have taught about its limits.
+        limits: the limits; None if only headers name them.
         unix_clock: seconds since 1970.
-        conversation: tells conversations apart, where there are accounts to choose from.
+        conversation: identifies the conversation, if there are accounts to choose from.
         priority: higher ones go first.
-        waits: those of its client; closing the client ends them.
+        waits: the waits of its client; closing the client ends them.
         waited_s: how long the last attempt has waited.
     """
 
@@ -76,7 +76,7 @@ class AdmissionRequest:
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether any limit is of tokens."""
+        """Whether any limit counts tokens."""
         kinds = {limit.kind for limit in self._limits()}
         return not kinds <= {"requests", "concurrency"}
 
@@ -91,16 +91,16 @@ class AdmissionRequest:
         """Wait in this thread until the limits admit an attempt.
 
         Args:
-            cost: what the request may need.
-            minimum: the part of it that is certain; only that can be too large.
-            headroom: what it may need beyond.
-            on_wait: called once if it must wait: with the expected length, if anybody knows, and
-                the limit in the way.
+            cost: what the request is expected to need.
+            minimum: the certain part of that; only this part can be too large.
+            headroom: what it may need beyond the cost.
+            on_wait: called once if it must wait, with the expected time, if it is known, and the
+                limit that causes the wait.
 
         Raises:
             ClientClosed: the client was closed.
             LimitExceeded: it can never fit, or the wait would be too long.
-            StoreUnavailable: the store is down, and nothing takes its place.
+            StoreUnavailable: the store is down, and there is no fallback.
         """
         reservation = self._reservation(cost, minimum, headroom, ThreadSignal())
         self.limiter.acquire(reservation, self.waits, on_wait)
@@ -115,7 +115,7 @@ class AdmissionRequest:
         self._hold(reservation)
 
     def pause(self, seconds: float) -> None:
-        """Wait in this thread for so long.
+        """Wait in this thread for this many seconds.
 
         Raises:
             ClientClosed: the client was closed.
@@ -123,20 +123,20 @@ class AdmissionRequest:
         self.limiter.pause(seconds, self.waits)
 
     async def pause_async(self, seconds: float) -> None:
-        """Wait in this task for so long. Raises as `pause` does."""
+        """Wait in this task for this many seconds. Raises as `pause` does."""
         await self.limiter.pause_async(seconds, self.waits)
 
     def arrived(self) -> None:
-        """The provider has the request."""
+        """Report that the provider has received the request."""
         if (held := self._held) is not None:
             self.limiter.run(held, held.store.arrived, held.key, held.scope.meters, held.ticket)
 
     def streams(self) -> OpenStream | None:
-        """Its answer is handed out in pieces.
+        """Report that the answer is handed out in pieces.
 
         Returns:
-            What to enter while the next piece is awaited; None if nobody could wait for the place
-            that the answer holds.
+            A context to enter while the next piece is awaited; None if no request could wait for
+            the place that the answer holds.
         """
         held = self._held
         if held is None or all(one.kind != "concurrency" for one in held.scope.limits):
@@ -145,11 +145,11 @@ class AdmissionRequest:
         return held.stream
 
     def learn(self, observations: Sequence[Observation]) -> None:
-        """Take over what an answer's headers say: amounts where none are known, else levels."""
+        """Learn from an answer's headers: amounts if none are known, otherwise levels."""
         held = self._held
         if held is None:
             return
-        # The buckets of limits that were just learned are new: what was used before is charged.
+        # Limits that were just learned have new buckets, so earlier usage is charged to them.
         if self.limits is None and any(used := self.feedback.learn_limits(observations)):
             self.limiter.charge(held, self.scope(), used)
         seen = [
@@ -157,7 +157,7 @@ class AdmissionRequest:
                 index,
                 remaining=one.remaining,
                 capacity=one.limit,
-                # Of a limit that is known to have periods it is the end of one.
+                # For a limit with fixed periods, the reset is the end of the period.
                 ends_s=one.reset_s if one.reset_means != "full" else None,
             )
             for one in observations
@@ -168,11 +168,11 @@ class AdmissionRequest:
             self._learn(held, seen)
 
     def refused(self, refusal: Refusal, seconds: float) -> float:
-        """React to a refusal, after which the request comes again in so many seconds.
+        """React to a refusal, after which the request is sent again in this many seconds.
 
         Returns:
-            How long to sleep before it reserves again. Not at all where the whole account is
-            closed for so long: a request that waits in the queue is the first when it opens.
+            How long to sleep before it reserves again. This is 0 if the whole account is closed for
+            that time, since a request that waits in the queue is the first when it opens.
         """
         if (held := self._held) is not None:
             if refusal.kind == "bucket":
@@ -182,7 +182,7 @@ class AdmissionRequest:
             elif refusal.kind == "concurrency":
                 meters = held.scope.meters
                 self.limiter.run(held, held.store.crowded, held.key, meters, held.ticket, seconds)
-                # Without a time from the provider the end of another request makes room.
+                # If the provider names no time, the end of another request frees a place.
                 if refusal.retry_after_s is not None:
                     self._close_for(held, seconds)
             elif refusal.kind == "growth":
@@ -192,12 +192,12 @@ class AdmissionRequest:
     def takes_over(self, refusal: Refusal) -> bool:
         """Whether another account may take the request, since this one will not, or not soon.
 
-        This account is out of the pool for as long as the provider says.
+        If so, this account leaves the pool for as long as the provider says.
         """
         account = self._account
         if account is None or len(self.accounts) == 1 or not _is_about_the_account(refusal):
             return False
-        # The length of a limit's period is no time to come back.
+        # The length of a limit's period does not say when to come back.
         asked_s = None if refusal.retry_after_is_window else refusal.retry_after_s
         if refusal.kind != "bucket" or (asked_s or 0.0) > self.limiter.max_wait_s:
             self.pool.leave(account, self.scope_name, asked_s)
@@ -209,18 +209,18 @@ class AdmissionRequest:
         return True
 
     def settle(self, spent: Cost, usage: Usage | None) -> None:
-        """Replace the reservation by what was really spent; the first settlement counts.
+        """Replace the reservation by what was spent; only the first settlement counts.
 
         Args:
-            spent: as the provider's limits count it; nothing if it has refused the request.
-            usage: the tokens as the provider has counted them, if it has said so.
+            spent: the cost as the provider's limits count it; zero for a refused request.
+            usage: the tokens as the provider has counted them, if it has reported them.
         """
-        # Taken out first: a stream may be closed, collected and ended at the same time.
+        # Taken out first, since a stream may be closed, collected and ended at the same time.
         held, self._held = self._held, None
         if held is None:
             return
         self.limiter.settle(held, spent)
-        if spent.requests:  # a refused request is not in the books, and says nothing of the key
+        if spent.requests:  # a refused request is not booked, and proves nothing about the key
             used = usage or Usage(round(spent.input_tokens), round(spent.output_tokens))
             entry = TokenTotals(1, used.prompt_tokens, used.cached_tokens, used.completion_tokens)
             account = held.account
@@ -234,11 +234,11 @@ class AdmissionRequest:
     def _reservation(
         self, cost: Cost, minimum: Cost, headroom: Cost, signal: ThreadSignal | TaskSignal
     ) -> Reservation:
-        """What the next attempt needs, as the limits are known now."""
+        """The reservation of the next attempt, for the limits as they are known now."""
         again, self._comes_again, self.waited_s = self._comes_again, True, 0.0
         scope, feedback = self.scope(), self.feedback
         accounts, prefers_first = self.accounts, False
-        # One account is the common case, and there is nothing to choose.
+        # Mostly there is one account, and nothing to choose.
         if len(accounts) > 1:
             accounts, prefers_first = self.pool.order(
                 accounts, self.scope_name, self.conversation, without=self._refused_by
@@ -259,8 +259,8 @@ class AdmissionRequest:
             signal,
             secrets.token_hex(8),
             ref(self),
-            # Between two priorities there is room for the requests that come again: they have
-            # waited before, so they are the first of their priority.
+            # The factor 2 leaves room between priorities: a retried request, which has waited
+            # before, is the first of its priority.
             order=-2 * self.priority - again,
             prefers_first=prefers_first,
             pace=feedback.pace,
@@ -282,35 +282,35 @@ class AdmissionRequest:
     def _learn_level(self, held: Reservation, refusal: Refusal) -> None:
         """Learn how full the provider's bucket is that has refused a request.
 
-        There was less in it than the request needs, and in as many seconds as it asks for there
-        is just so much. The ledger here had more, or the request would not have been sent:
-        another client has used it. Without headers that is the only time when it shows.
+        The bucket held less than the request needs, and will hold just that amount after the time
+        that the provider names. The ledger here had more, or the request would not have been sent,
+        so another client has used the difference. Without headers, only a refusal shows this.
         """
         limits = held.scope.limits
         hit = [index for index, limit in enumerate(limits) if _is_hit(limit, refusal)]
         if len(hit) != 1:
             return
         limit, asked_s = limits[hit[0]], refusal.retry_after_s or 0.0
-        # A time beyond the limit's own period is about something else than this bucket.
+        # A time beyond the limit's own period is not about this bucket.
         if refusal.retry_after_is_window or asked_s > limit.per_s:
             asked_s = 0.0
         ends_s = asked_s if limit.mode == "fixed" and asked_s else None
         self._learn(held, [Seen(hit[0], remaining=0.0, ends_s=ends_s)])
         if limit.mode == "continuous" and asked_s:
-            # All that the request had reserved comes back now, and what refills until then.
+            # The request's own reservation is given back now; the rest refills until then.
             missing = asked_s * limit.rate / held.pace
             self.limiter.settle(held, Cost(**{limit.kind: missing}))
 
 
 def _is_about(one: Observation, limit: Limit) -> bool:
-    """Whether it is about this limit. Where no period is said, the amount decides."""
+    """Whether the observation is about this limit. Without a period, the amount decides."""
     if one.per_s is None:
         return (one.kind, one.limit) == (limit.kind, limit.amount)
     return (one.kind, one.per_s) == (limit.kind, limit.per_s)
 
 
 def _is_hit(limit: Limit, refusal: Refusal) -> bool:
-    """Whether it may be the limit that a request was refused for."""
+    """Whether a request may have been refused because of this limit."""
     is_kind = limit.kind == refusal.counts or (
         refusal.counts == "tokens" and limit.kind.endswith("_tokens")
     )
@@ -318,7 +318,7 @@ def _is_hit(limit: Limit, refusal: Refusal) -> bool:
 
 
 def _is_about_the_account(refusal: Refusal) -> bool:
-    """Whether another account may be served: not where the request, or the provider, is meant."""
+    """Whether the refusal concerns this account only, so that another one may be served."""
     if refusal.kind == "final":
         return refusal.reason != "too_large"
     return refusal.kind in ("key", "bucket")

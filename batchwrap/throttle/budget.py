@@ -1,4 +1,4 @@
-"""What a wrapped client may spend: under which limits, and on whose account."""
+"""Finds the limits and accounts for the requests of a wrapped client."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from batchwrap.throttle.signal import UNCLOSED, Waits
 from batchwrap.throttle.stores import open_store
 
 _MAX_SCOPES = 4_096
-# Names of models are kept in stores, with each account; longer ones are cut.
+# Stores keep the names of models with each account; longer names are cut.
 _LONGEST_NAME = 200
 
 
@@ -46,8 +46,8 @@ class Budget:
             self._own = tuple(given)
         elif given != "auto":
             self._plan = plan(given)
-        # Limits are about periods of real time, and waits must not jump when the time of day is
-        # set; a clock of the user's own is both.
+        # Waits are measured by a monotonic clock, so that they do not change when the time of day
+        # is set. A clock of the user's own serves for both.
         clock = throttle.clock if throttle is not None else None
         self._now = time.monotonic if clock is None else clock.now
         self._unix_clock = time.time if clock is None else clock.now
@@ -69,18 +69,18 @@ class Budget:
     def request(
         self, body: chat.Body, origin: Origin, *, pooled: bool = True, waits: Waits = UNCLOSED
     ) -> AdmissionRequest:
-        """What asks for the admission of a request, and settles it.
+        """Make what reserves for a request and settles it.
 
         Args:
             body: the request.
-            origin: where it goes, and with which key the agent sends it.
-            pooled: whether another key may take it.
-            waits: those of the client that it comes from.
+            origin: its host, and the agent's key.
+            pooled: whether it may be sent with another key.
+            waits: the waits of its client.
         """
         model = _name_of(body.get("model"))
         named = origin.model or model
         provider = self._plan.provider if self._plan else provider_of(origin.host or None, named)
-        # An endpoint that keeps something in the account, such as a file, is not pooled.
+        # Endpoints that keep something in the account, such as a file, are not pooled.
         accounts = accounts_of(self._keys if pooled else None, origin)
         scope_name = self._scope_name(provider, origin, model)
         return AdmissionRequest(
@@ -100,7 +100,7 @@ class Budget:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is reserved, and nobody waits."""
+        """Whether nothing is reserved and no request waits."""
         known = self.limiter.snapshots().values()
         return not any(now.running or now.waiting for _, now in known)
 
@@ -117,7 +117,7 @@ class Budget:
             )
 
     def _limits(self, model: str) -> tuple[Limit, ...] | None:
-        """The limits that the user names; None: only the provider's headers do."""
+        """The limits that the user names; None if only the provider's headers name them."""
         if self._plan is not None:
             return self._plan.limits if self._plan.covers(model) else ()
         return self._own
@@ -139,7 +139,7 @@ class Budget:
 
 
 def _name_of(model: object) -> str:
-    """A model's name as every store can keep it, whatever a request has in its place."""
+    """The model's name in a form that every store can keep, whatever the request holds."""
     name = str(model or "").encode(errors="backslashreplace").decode()
     if len(name) <= _LONGEST_NAME:
         return name
@@ -152,7 +152,7 @@ def _is_no_answer(message: object) -> bool:
 
 
 def _conversation(body: chat.Body) -> bytes | None:
-    """What tells a conversation apart: how it begins; None: it is none."""
+    """A digest of how a conversation begins, which identifies it; None if there is none."""
     messages = body.get("messages")
     if not isinstance(messages, list):
         return None

@@ -1,8 +1,8 @@
-"""Estimating the prompt tokens of chat requests before they are sent.
+"""Estimates the prompt tokens of chat requests before they are sent.
 
-Each request brings the whole conversation again; a text that was counted is not counted
-again. The raw estimate comes from the texts alone; calibration corrects it by the usage
-that providers reported, and is taught with the raw one, so that it never feeds on itself.
+Each request contains the whole conversation again, so the counts of texts are remembered. The raw
+estimate comes from the texts alone; calibration corrects it by the usage that providers report. It
+learns from raw estimates, so that it never learns from its own corrections.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ _OPENAI = re.compile(r"gpt-|chatgpt|codex|o\d")
 
 
 def encoding_of(model: object) -> EncodingName:
-    """The bundled table for a model: cl100k for GPT-4 and 3.5, o200k for everything else."""
+    """The bundled encoding for a model: cl100k for GPT-4 and 3.5, o200k for all others."""
     return "cl100k_base" if _CL100K.match(_bare(model)) else "o200k_base"
 
 
 def _bare(model: object) -> str:
-    """A model's own name, without routers and owners in front, or the mark of fine-tuning."""
+    """A model's own name, without prefixes of routers and owners, and of fine-tuning."""
     return str(model).lower().rsplit("/", 1)[-1].removeprefix("ft:")
 
 
 class Estimator:
     """Estimates prompt tokens, in tokens of the model that the request names.
 
-    All methods may be called by several threads at once, and no body makes them fail.
+    All methods are thread-safe, and none fails, whatever the body is.
 
     Args:
-        encoding: the table to count with, for all models; chosen by the model's name if None.
+        encoding: the encoding for all models; None chooses it by the model's name.
     """
 
     def __init__(self, encoding: EncodingName | None = None) -> None:
@@ -47,11 +47,11 @@ class Estimator:
         self._calibration = Calibration()
 
     def __call__(self, body: chat.Body) -> int:
-        """The prompt's tokens, tools included, as the model's answers so far suggest."""
+        """The prompt's tokens, including tools, corrected by the model's answers so far."""
         return self.calibrated(body.get("model"), self.raw(body))
 
     def raw(self, body: chat.Body) -> int:
-        """The same without calibration: what `calibrate` wants to be told later."""
+        """The estimate without calibration, which `calibrate` takes later."""
         model = _bare(body.get("model"))
         counts = self._counts[self._encoding or encoding_of(model)]
         messages, texts = body.get("messages"), list[str]()
@@ -60,11 +60,11 @@ class Estimator:
         return tokens + counts.total(texts) + _schemas(body, model, counts)
 
     def calibrated(self, model: object, raw: int) -> int:
-        """A raw estimate corrected by what the model's answers so far have shown."""
+        """A raw estimate, corrected by the usage in the model's answers so far."""
         return self._calibration.apply(str(model), raw)
 
     def most(self, model: object, raw: int) -> int:
-        """The same with a margin for what estimates of this model have been off by."""
+        """The corrected estimate plus a margin for the errors of this model's estimates."""
         return self._calibration.most(str(model), raw)
 
     def calibrate(self, model: object, raw: int, real: int) -> None:
@@ -72,8 +72,8 @@ class Estimator:
 
         Args:
             model: as the request named it.
-            raw: what `raw` gave for the body that was answered.
-            real: its `prompt_tokens` as the provider reported them, cached ones included.
+            raw: the result of `raw` for the request's body.
+            real: its `prompt_tokens` as reported by the provider, including cached ones.
         """
         self._calibration.learn(str(model), raw, real)
 

@@ -1,15 +1,14 @@
-"""The limiter: admits requests, one queue in front of a store.
+"""The limiter: admits requests through one queue in front of a store.
 
-The store decides which request is admitted, in the order of its own queue, which processes and
-hosts may share. Of the reservations that wait in this process only the first one asks the store;
-each settlement, and each request that gives up, wakes that one. So threads, asyncio tasks and trio
-tasks share one budget. Several parties may ask for the first one: its own request when it is time,
-the one before it, and the settlement worker at each beat. So no request stands still because the
-thread or the event loop of another one does.
+The store decides which request is admitted, in the order of its own queue, which several processes
+and hosts may share. Of the reservations that wait in this process only the first asks the store;
+each settlement, and each request that gives up, wakes it. So threads, asyncio tasks and trio tasks
+share one budget. The store may be asked on behalf of the first reservation by its own request, by
+the request before it, and by the settlement worker at each beat. So no request is blocked because
+the thread or the event loop of another one is.
 
-Where the store is shared, its calls may block, so tasks have the worker ask in their place. The
-worker keeps the order: what a cancelled task gives back is given back after it was registered,
-never before.
+The calls of a shared store may block, so tasks let the worker make them. The worker keeps the
+order, so a cancelled task's ticket is given back after it was registered, never before.
 """
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ from batchwrap.throttle.worker import Worker
 
 _log = logging.getLogger("batchwrap")
 
-# How often the first one asks a shared store again: no other process can wake it.
+# How often the first reservation asks a shared store again, since no other process can wake it.
 _POLL_S = 0.2
-# A store that was down is tried again after so long.
+# A store that was down is tried again after this time.
 _STORE_REST_S = 5.0
-# A conversation waits so long for its own account before it takes another one.
+# A conversation waits this long for its own account before it takes another one.
 _PREFERS_S = 2.0
 _MAX_SCOPES = 4_096
 
@@ -61,7 +60,7 @@ class Limiter:
         max_wait_s: a request that would wait longer fails with `LimitExceeded`.
         falls_back: whether a store that is down is replaced by the memory of this process.
         clock: monotonic seconds.
-        skip: lets seconds pass on a clock that is not the system's.
+        skip: advances a clock of the user's own by some seconds.
     """
 
     def __init__(
@@ -79,8 +78,8 @@ class Limiter:
         self._down_until_s = -inf
         self._clock = clock
         self._skip = skip
-        self._scopes: OrderedDict[str, LimitScope] = OrderedDict()  # by the key in the store
-        self._renewed: dict[str, Sequence[LimitMeter]] = {}  # where this owner had something
+        self._scopes: OrderedDict[str, LimitScope] = OrderedDict()  # by their keys in the store
+        self._renewed: dict[str, Sequence[LimitMeter]] = {}  # accounts where this owner had tickets
         self._worker = Worker(self._beat)
         self._begin()
         renew_in_child(self)
@@ -90,12 +89,12 @@ class Limiter:
         self._pid = os.getpid()
         self._owner = new_owner() if self.store.shared else ""
         self._registry = Registry()
-        # Held while the store is asked, so that requests reach the store in the order of the
-        # queue here. Where that may block no event loop takes it, and a finaliser never does.
+        # Held while the store is asked, so that requests reach the store in the order of this
+        # process's queue. Event loops do not take it if that may block; finalisers never do.
         self._door = RLock()
 
     def after_fork(self) -> None:
-        """A child has none of the reservations of its parent."""
+        """Drop the parent's reservations in a child process."""
         self._begin()
         self._renewed.clear()
 
@@ -105,14 +104,14 @@ class Limiter:
         """Wait in this thread until the reservation is admitted.
 
         Args:
-            reservation: what the request needs; its signal is one of this thread.
-            waits: those of the client; closing the client ends them.
+            reservation: what the request needs; its signal belongs to this thread.
+            waits: the waits of the client; closing the client ends them.
             on_wait: called once, when a wait begins.
 
         Raises:
             ClientClosed: the client was closed.
             LimitExceeded: it can never fit, or the wait would be above `max_wait_s`.
-            StoreUnavailable: the store is down, and nothing takes its place.
+            StoreUnavailable: the store is down, and there is no fallback.
         """
         signal = reservation.signal
         assert isinstance(signal, ThreadSignal)
@@ -132,7 +131,7 @@ class Limiter:
     async def acquire_async(
         self, reservation: Reservation, waits: Waits = UNCLOSED, on_wait: OnWait | None = None
     ) -> None:
-        """Wait in this task until the reservation is admitted. As `acquire` otherwise."""
+        """Wait in this task until the reservation is admitted. Raises as `acquire` does."""
         signal = reservation.signal
         assert isinstance(signal, TaskSignal)
         reservation.began_s = now_s = self._clock()
@@ -152,26 +151,26 @@ class Limiter:
             raise
 
     def pause(self, seconds: float, waits: Waits) -> None:
-        """Wait in this thread for so long."""
+        """Wait in this thread for this many seconds."""
         if self._skip is not None:
             self._skip(seconds)
         else:
             waits.wait(ThreadSignal(), seconds)
 
     async def pause_async(self, seconds: float, waits: Waits) -> None:
-        """Wait in this task for so long."""
+        """Wait in this task for this many seconds."""
         if self._skip is not None:
             self._skip(seconds)
         else:
             await waits.wait_async(TaskSignal(), seconds)
 
     def run(self, reservation: Reservation, operation: Callable[..., object], *args: Any) -> None:
-        """Run an operation of a held reservation's store: now, or, where that blocks, soon.
+        """Run an operation of a held reservation's store: now, or soon if it could block.
 
         Operations of one store run in the order in which they come.
 
         Args:
-            reservation: one that is held; what a parent process holds, its forks leave alone.
+            reservation: a held one; if a parent process holds it, nothing is run.
             operation: a method of the store, or a function that calls one.
             args: what it is called with.
         """
@@ -179,12 +178,12 @@ class Limiter:
             self._run_at(reservation.store, partial(operation, *args))
 
     def charge(self, reservation: Reservation, scope: LimitScope, used: Sequence[float]) -> None:
-        """Count what was used up before the limits of a scope were known.
+        """Charge what was used before the limits of a scope were known.
 
         Args:
-            reservation: one of the account.
+            reservation: a reservation of the account.
             scope: the limits as they are known now.
-            used: what was used up of each.
+            used: what was used of each limit.
         """
         store, key, ticket = reservation.store, scope.key(reservation.account), secrets.token_hex(8)
 
@@ -194,13 +193,13 @@ class Limiter:
             reply = store.reserve(key, scope.meters, nothing, ticket, owner=owner)
             if reply.status == "admitted":
                 store.settle(key, scope.meters, ticket, used)
-            else:  # other requests wait: the charge must not stand in their way
+            else:  # other requests wait, and the charge must not delay them
                 store.leave(key, scope.meters, ticket)
 
         self.run(reservation, take)
 
     def settle(self, reservation: Reservation, spent: Cost) -> None:
-        """Replace a reservation by what was spent; the first settlement counts."""
+        """Replace a reservation by what was spent; only the first settlement counts."""
         scope, store, key = reservation.scope, reservation.store, reservation.key
         amounts = scope.spent(spent, reservation.pace)
 
@@ -213,7 +212,7 @@ class Limiter:
         self.run(reservation, settle_and_wake)
 
     def snapshots(self) -> dict[str, tuple[LimitScope, Snapshot]]:
-        """How full the buckets are that were asked for so far, by the account's key."""
+        """The levels of all buckets that were used so far, by the account's key."""
         known = dict(self._scopes)
         store = self._usable()
         return {key: (scope, store.snapshot(key, scope.meters)) for key, scope in known.items()}
@@ -229,7 +228,7 @@ class Limiter:
             operation()
 
     def _report_wait(self, one: Reservation, on_wait: OnWait | None) -> OnWait | None:
-        """Call `on_wait` once the store has said that it must wait; what is still to be called."""
+        """Call `on_wait` once the store lets it wait; returns what is still to be called."""
         if one.expected_s is None:
             return on_wait
         self._worker.watch()
@@ -238,17 +237,17 @@ class Limiter:
         return None
 
     def _nap_s(self, one: Reservation) -> float:
-        """How long to wait until something is to be done."""
+        """Seconds until the next step for this reservation."""
         until_s = one.deadline_s
         if self._registry.is_first(one):
             until_s = min(until_s, one.due_s)
         return max(0.0, until_s - self._clock())
 
     def _skips(self, one: Reservation) -> bool:
-        """Whether the time until then has passed on a clock of the user's own.
+        """Whether the wait was skipped on a clock of the user's own.
 
-        A reservation that waits until its deadline waits for others to give something back.
-        They work in real time, so it waits in real time, too.
+        A reservation that waits until its deadline waits for other requests to give something back.
+        They run in real time, so it waits in real time, too.
         """
         if self._skip is None:
             return False
@@ -261,11 +260,11 @@ class Limiter:
     def _continue(
         self, one: Reservation, run: Callable[[Callable[[], object]], object] | None = None
     ) -> None:
-        """After a nap: ask the store again, if it is time to."""
+        """Ask the store again after a wait, if it is time to."""
         run = run or _run_now
         if one.outcome is not None:
             return
-        if one.was_passed:  # its event loop stood still, and runs again
+        if one.was_passed:  # its event loop was stopped, and runs again
             run(partial(self._enter, one, wakes=True))
         elif self._registry.is_first(one):
             if self._clock() >= min(one.due_s, one.deadline_s):
@@ -275,7 +274,7 @@ class Limiter:
             raise one.too_long(None, inf, self.max_wait_s)
 
     def _enter(self, one: Reservation, *, wakes: bool = False) -> None:
-        """Enter the queue here and in the store; perhaps it is admitted at once."""
+        """Enter this process's queue and the store's; it may be admitted at once."""
         with self._door:
             if not self._registry.enter(one):
                 return
@@ -285,7 +284,7 @@ class Limiter:
             one.signal.set()
 
     def _remember(self, one: Reservation) -> None:
-        """Remember the buckets, for `snapshots` and, at a shared store, for `_renew`."""
+        """Remember the buckets for `snapshots` and, with a shared store, for `_renew`."""
         for account in one.accounts:
             key = one.scope.key(account)
             self._scopes[key] = one.scope
@@ -296,7 +295,7 @@ class Limiter:
             self._scopes.popitem(last=False)
 
     def _serve(self, scope: str, asker: Reservation | None = None) -> None:
-        """Serve the first in the queue, and as long as it leaves the queue, the next one."""
+        """Ask for the first in the queue and, each time that it leaves the queue, for the next."""
         with self._door:
             while (first := self._first(scope)) is not None:
                 has_left = self._serve_one(first)
@@ -314,20 +313,20 @@ class Limiter:
     def _give_back_passed(self, passed: Sequence[Removed]) -> None:
         for one, ticket in passed:
             self._give_back(one, ticket)
-            one.signal.set()  # should its event loop continue after all
+            one.signal.set()  # in case its event loop continues after all
 
     def _serve_one(self, one: Reservation) -> bool:
-        """Ask the store for a reservation, whoever runs this.
+        """Ask the store for a reservation, in any thread.
 
         Returns:
-            Whether the reservation has left the queue by that.
+            Whether the reservation has left the queue.
         """
         ticket = one.ticket
         answer: float | Account | Exception
         try:
             answer = self._ask_store(one)
         except Exception as error:
-            answer = error  # it belongs to the request, not to the thread that asks
+            answer = error  # raised in the request, not in the thread that asks
         if isinstance(answer, float):
             one.due_s = self._clock() + answer
             has_left = was_late = one.is_gone or one.was_passed
@@ -338,9 +337,9 @@ class Limiter:
         return has_left
 
     def _leave(self, one: Reservation) -> None:
-        """Give up; what may have been admitted meanwhile is given back."""
+        """Give up, and give back what was admitted meanwhile."""
         self._registry.leave(one)
-        # A reservation that the store has rejected at once is in no queue.
+        # A reservation that the store rejected at once is not in a queue.
         if one.expected_s is not None or not isinstance(one.outcome, LimitExceeded):
             self._give_back(one, one.ticket)
         self._wake(one.scope.name)
@@ -355,14 +354,14 @@ class Limiter:
             self._run_at(store, leave)
 
     def _wake(self, scope: str) -> None:
-        """Have the first one ask the store now. May be called anywhere, even by a finaliser."""
+        """Let the first reservation ask the store now. May be called by a finaliser."""
         first = self._first(scope)
         if first is not None:
             first.due_s = -inf
             first.signal.set()
 
     def _ask_store(self, one: Reservation) -> float | Account:
-        """Ask the store, or what takes its place.
+        """Ask the store, or its fallback.
 
         Returns:
             Seconds until the store should be asked again, or the account that admits it.
@@ -400,7 +399,7 @@ class Limiter:
             )
             if reply.status == "admitted":
                 for other in one.accounts:
-                    if other is not account:  # it waits in their queues no longer
+                    if other is not account:  # it leaves the queues of the other accounts
                         store.leave(scope.key(other), scope.meters, one.ticket)
                 return account
             replies.append(reply)
@@ -423,7 +422,7 @@ class Limiter:
         """Called by the worker at each beat.
 
         Returns:
-            Whether there is anything left to look after.
+            Whether the beat must go on.
         """
         self._remove_gone()
         if self.store.shared:
@@ -434,7 +433,7 @@ class Limiter:
         return bool(self._registry.scopes() or self._renewed)
 
     def _look_at_idle_streams(self) -> None:
-        """Free the places of dropped answers, and warn of forgotten ones, if a request waits."""
+        """Free the places of dropped streams and warn of forgotten ones, if a request waits."""
         idle = [stream.may_be_garbage() for stream, _ in self._streams_in_the_way()]
         if any(idle):
             gc.collect()
@@ -442,7 +441,7 @@ class Limiter:
             stream.warn(limit)
 
     def _streams_in_the_way(self) -> list[tuple[OpenStream, object]]:
-        """The streams that hold a place for which a request waits, and the limit of that place."""
+        """The streams that hold a place that a request waits for, and the limit of that place."""
         waits = {
             one.scope.name: one.limit
             for one in reversed(self._registry.waiting())
@@ -455,19 +454,19 @@ class Limiter:
         ]
 
     def _remove_gone(self) -> None:
-        """Give back what belongs to threads, tasks and requests that are gone."""
+        """Give back the reservations of threads, tasks and requests that no longer exist."""
         waited, held = self._registry.remove_gone()
         self._give_back_passed(waited)
         for one, ticket in held:
-            # What the request has used is not known: the whole reservation counts as spent.
+            # It is unknown what the request has used, so the whole reservation counts as spent.
             settle = partial(one.store.settle, one.key, one.scope.meters, ticket, one.amounts)
             self._run_at(one.store, settle)
 
     def _renew(self) -> None:
-        """Say to the store that this process lives, and which tickets it has.
+        """Report to the store that this process is alive and which tickets it has.
 
-        The store drops all other tickets of this process. An account in which it has none is
-        named once more, so that a ticket that was left behind there is dropped, too.
+        The store drops all other tickets of this process. An account without tickets is reported
+        once more, so that a ticket that was left there is dropped, too.
         """
         if self._clock() < self._down_until_s:
             return
@@ -494,6 +493,6 @@ def _run_now(operation: Callable[[], object]) -> None:
 def _farewell(
     worker: Worker, store: Store, owner: str, renewed: dict[str, Sequence[LimitMeter]]
 ) -> None:
-    """Have the store drop all tickets of a limiter that was garbage collected."""
+    """Let the store drop all tickets of a limiter that was garbage collected."""
     for key, meters in renewed.items():
         worker.settle(partial(store.renew, key, meters, owner, ()))

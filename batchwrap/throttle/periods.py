@@ -1,4 +1,4 @@
-"""Time zones: when fixed periods begin (at midnight of a limit's zone), and what clocks show."""
+"""Time zones: when fixed periods begin (midnight in a limit's zone), and the offsets of zones."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from zoneinfo import ZoneInfo, available_timezones
 from batchwrap.core.limits.windows import LimitMeter, meters
 from batchwrap.options import Limit
 
-# Every zone's midnight is at a quarter of an hour UTC, so within one the next is the same.
+# Midnight in any zone is at a quarter of an hour UTC, so the next one is the same within a quarter.
 _QUARTER_S = 900
 
 
 def meters_at(limits: tuple[Limit, ...], now_unix_s: float) -> tuple[LimitMeter, ...]:
-    """What the arithmetic needs of these limits today."""
+    """The meters of these limits, for the arithmetic, as of today."""
     return _meters(limits, int(now_unix_s // _QUARTER_S))
 
 
 def next_midnight_s(zone: str, now_unix_s: float) -> float:
-    """When the next day begins there, in seconds since 1970."""
+    """When the next day begins in the zone, in seconds since 1970."""
     there = ZoneInfo(zone)
     tomorrow = datetime.fromtimestamp(now_unix_s, there).date() + timedelta(days=1)
     return datetime.combine(tomorrow, time(), there).timestamp()
 
 
 def zone_offset_s(name: str, wall_s: float) -> float | None:
-    """Seconds east of UTC of a zone when its clocks show a time, which is given as if it were UTC.
+    """A zone's offset in seconds east of UTC at a local time.
 
     Args:
-        name: as in the zone database; it may come from anybody, in any case.
-        wall_s: what the clocks show.
+        name: a name of the zone database, in upper or lower case; from an untrusted source.
+        wall_s: the local time, in seconds since 1970 as if it were UTC.
 
     Returns:
-        None for a zone that is not known.
+        None for an unknown zone.
     """
     zone = _zone(name.lower())
     if zone is None:

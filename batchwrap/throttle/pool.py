@@ -1,11 +1,11 @@
-"""Which accounts of a pool take requests.
+"""Chooses the account of a pool that takes a request.
 
 A conversation stays with one account while that costs little, since prompt caches are kept per
 account; new conversations are spread over all of them.
 
-A key that is revoked, out of money, or spent for hours is out of the pool for as long as the
-provider says. Where it does not say, one request tries the key again after a minute, and after
-twice as long each time that it is refused, up to an hour; all others take other keys meanwhile.
+A key that is revoked, out of money, or exhausted for hours leaves the pool for as long as the
+provider says. If it names no time, one request tries the key again after a minute, and after each
+further refusal after twice that time, up to an hour; meanwhile all other requests use other keys.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from batchwrap.throttle.accounts import Account
 
 _log = logging.getLogger("batchwrap")
 
-# A key that was topped up or renewed should not be missing for a day; one that stays refused
-# should not cost a round trip a minute.
+# A key that was topped up or renewed should be back the same day; a key that stays refused should
+# not cost a round trip each minute.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 60.0, 3_600.0
 _MAX_ENTRIES = _MAX_CONVERSATIONS = 4_096
 
 
 @dataclass(slots=True)
 class _Out:
-    """An account that is out.
+    """The state of an account that has left the pool.
 
     Attributes:
         until_s: when a request may try it again.
-        pause_s: how long it is out if that request is refused, too, and no time is said.
+        pause_s: how long it stays out if that request is refused, too, without a time.
         is_tried: whether that request is under way.
     """
 
@@ -42,7 +42,7 @@ class _Out:
 
 
 class Pool:
-    """The accounts of one budget: which are out, in which scope, and which conversation is where.
+    """The accounts of one budget: those that are out, by scope, and those of conversations.
 
     Args:
         clock: seconds of any clock.
@@ -56,7 +56,7 @@ class Pool:
         self._turn = 0
 
     def leave(self, account: Account, scope: str, asked_s: float | None) -> None:
-        """Take an account out, for as long as the provider asks; None: it has not said."""
+        """Take an account out for as long as the provider says; None if it names no time."""
         with self._lock:
             out, now = self._out.pop((account.name, scope), None), self._clock()
             pause_s = _FIRST_PAUSE_S if out is None else out.pause_s
@@ -73,8 +73,8 @@ class Pool:
         )
 
     def came_back(self, account: Account, scope: str) -> None:
-        """An account has taken a request."""
-        if self._out:  # checked without the lock: mostly none is out
+        """Record that an account has taken a request."""
+        if self._out:  # checked without the lock, since mostly none is out
             with self._lock:
                 self._out.pop((account.name, scope), None)
 
@@ -90,18 +90,18 @@ class Pool:
         conversation: bytes | None = None,
         without: Sequence[Account] = (),
     ) -> tuple[tuple[Account, ...], bool]:
-        """Those that may take a request, the preferred one first.
+        """The accounts that may take a request, the preferred one first.
 
-        That is the account of the conversation, else the next one in turn.
+        The preferred one is the account of the conversation, or else the next in turn.
 
         Args:
-            accounts: all that the request may be sent with.
+            accounts: all accounts that the request may be sent with.
             scope: the name of the buckets that it takes from.
-            conversation: the one that it belongs to.
-            without: accounts that have refused this request before.
+            conversation: the conversation that it belongs to.
+            without: accounts that have refused this request.
 
         Returns:
-            The accounts, and whether the first one is that of the conversation.
+            The accounts, and whether the first one is the account of the conversation.
         """
         accounts = tuple(one for one in accounts if one not in without) or tuple(accounts)
         own = None
@@ -116,14 +116,14 @@ class Pool:
         return accounts, accounts[0].name == own
 
     def stays(self, conversation: bytes, account: Account) -> None:
-        """An account has taken a request of a conversation, which prefers it from now on."""
+        """Record the account of a conversation, which prefers it from now on."""
         self._stays.put(conversation, account.name)
 
     def choose(self, accounts: Sequence[Account], scope: str) -> tuple[Account, ...]:
-        """Those that are not out, in the same order.
+        """The accounts that are not out, in the same order.
 
-        An account whose time is over comes first, once: this request tries it. Where all are
-        out it is the one that comes back first, so that the provider's own error is seen.
+        An account whose time is over comes first, once, and this request tries it. If all are out,
+        the result is the one that returns first, so that the user gets the provider's own error.
         """
         if not self._out or len(accounts) == 1:
             return tuple(accounts)

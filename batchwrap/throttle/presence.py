@@ -1,10 +1,9 @@
-"""Owners of reservations: the name of a process, and whether that process still lives.
+"""Owners of reservations: the name of a process, and whether that process is alive.
 
-A name says on which machine the process runs, its number there, and when it was started, since
-numbers are used again. On the same machine the system itself says whether it lives, at once and
-for certain: a process that was killed is gone, one that only stands still is not. A process on
-another machine, or in another container, cannot be seen from here; it counts as alive as long as
-it says so itself (`core.limits.account.renew`).
+A name holds the machine, the process id, and the start time, since ids are reused. On the same
+machine the operating system knows whether the process is alive, at once and for certain: a killed
+process is gone, a stopped one is not. A process on another machine or in another container cannot
+be seen from here; it counts as alive as long as it reports itself (`core.limits.account.renew`).
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from hashlib import blake2b
 from pathlib import Path
 
 _PROC = Path("/proc")
-# Of the fields of /proc/PID/stat behind the name: the state, and when the process was started.
+# The fields of /proc/PID/stat after the name that hold the state and the start time.
 _STATE, _STARTED = 0, 19
 _DEAD = ("Z", "X", "x")
 
 
 def new_owner() -> str:
-    """A unique name for a limiter of this process."""
+    """A unique owner name for a limiter of this process."""
     pid = os.getpid()
     host = socket.gethostname().replace("/", "-")
     started = _stat(pid)[_STARTED] if _machine() else "0"
@@ -31,7 +30,7 @@ def new_owner() -> str:
 
 
 def is_alive(owner: str) -> bool | None:
-    """Whether the process lives that has this name; None if that cannot be seen from here."""
+    """Whether the process of this name is alive; None if that cannot be seen from here."""
     _, _, rest = owner.partition("/")
     number, _, rest = rest.partition("/")
     started, _, rest = rest.partition("/")
@@ -46,13 +45,13 @@ def is_alive(owner: str) -> bool | None:
 
 
 def describe_owner(owner: str) -> str:
-    """An owner as a person reads it: ``"1234 on host"``."""
+    """An owner in readable form: ``"1234 on host"``."""
     host, _, rest = owner.partition("/")
     return f"{rest.partition('/')[0]} on {host}" if rest else owner
 
 
 def _answers(pid: int) -> bool | None:
-    """False if there is no such process; its entry may be hidden from us, too."""
+    """False if there is no such process; None if its entry may be hidden from us."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -63,13 +62,13 @@ def _answers(pid: int) -> bool | None:
 
 
 def _stat(pid: int) -> list[str]:
-    # The name of the program may hold spaces and brackets, so it is skipped from behind.
+    # The program's name may contain spaces and brackets, so the last bracket ends it.
     return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
 
 
 @cache
 def _machine() -> str:
-    """Tells apart where numbers of processes mean the same: a boot, and a container in it."""
+    """Identifies where process ids are comparable: one boot, and one container in it."""
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
         space = (_PROC / "self/ns/pid").readlink()

@@ -1,8 +1,8 @@
-"""The reservations of one process: those that wait, in their order, and those that are held.
+"""The reservations of one process: those that wait, in order, and those that are held.
 
-A task may stop without leaving the queue: its event loop can be closed, or simply not run any
-more. The others do not wait for it: when it is first, its reservation is passed over, and it
-enters the queue again should its loop ever go on.
+A task may stop without leaving the queue: its event loop can be closed, or may not run any more.
+The others do not wait for it. When it is the first, its reservation is passed over, and it enters
+the queue again if its loop ever continues.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from batchwrap.throttle.reservation import Reservation
 _numbers = count()
 _by_place = attrgetter("place")
 
-# A reservation that was taken out, and the ticket that it had then.
+# A reservation that was taken out, and the ticket that it had at that time.
 Removed = tuple[Reservation, str]
 
 
 class Registry:
-    """All reservations of a limiter; safe for threads, and for finalisers."""
+    """All reservations of a limiter. Safe to use by threads and finalisers."""
 
     def __init__(self) -> None:
-        # Reentrant, since a finaliser may run in the thread that holds it.
+        # Reentrant, since a finaliser may run in the thread that holds the lock.
         self.lock = RLock()
         self._queues: dict[str, list[Reservation]] = {}  # by scope
-        self._by_ticket: dict[str, Reservation] = {}  # those that wait and those that are held
+        self._by_ticket: dict[str, Reservation] = {}  # waiting and held ones
 
     def enter(self, one: Reservation) -> bool:
         """Enter the queue, or enter it again under a new ticket.
 
         Returns:
-            False if its request has given up meanwhile.
+            False if its request has given up.
         """
         with self.lock:
             if one.is_gone:
                 return False
             if one.was_passed:
-                # The store has been asked to forget the old ticket, or will be.
+                # The old ticket is given back to the store.
                 one.was_passed, one.ticket = False, secrets.token_hex(8)
             else:
                 one.place = one.order, next(_numbers)
@@ -51,10 +51,10 @@ class Registry:
             return True
 
     def conclude(self, one: Reservation, outcome: Account | Exception) -> bool:
-        """Take over what the store has decided.
+        """Record the store's decision.
 
         Returns:
-            False if the request has given up, or was passed over, while the store decided.
+            False if the request gave up or was passed over while the store decided.
         """
         with self.lock:
             if one.is_gone or one.was_passed:
@@ -67,10 +67,10 @@ class Registry:
         """Hand an admitted reservation to its request.
 
         Returns:
-            False if it has to wait.
+            False if it still has to wait.
 
         Raises:
-            Exception: what the store answered in place of an admission.
+            Exception: the error that the store answered with.
         """
         with self.lock:
             if one.outcome is None:
@@ -82,18 +82,18 @@ class Registry:
             return True
 
     def leave(self, one: Reservation) -> None:
-        """Its request gives up, wherever the reservation is."""
+        """Remove a reservation whose request gives up, whatever its state is."""
         with self.lock:
             one.is_gone = True
             self._dequeue(one)
             self._by_ticket.pop(one.ticket, None)
 
     def settled(self, ticket: str) -> None:
-        """A reservation is held no longer."""
+        """Remove a reservation that was settled."""
         self._by_ticket.pop(ticket, None)
 
     def first(self, scope: str) -> tuple[Reservation | None, list[Removed]]:
-        """The first one whose request can run, and those that were passed over for it."""
+        """The first reservation whose request can run, and those that were passed over for it."""
         passed: list[Removed] = []
         with self.lock:
             while queue := self._queues.get(scope):
@@ -103,15 +103,15 @@ class Registry:
         return None, passed
 
     def is_first(self, one: Reservation) -> bool:
-        """Whether all others of its scope wait behind it."""
+        """Whether it is the first of its scope's queue."""
         queue = self._queues.get(one.scope.name)
         return bool(queue) and queue[0] is one  # type: ignore[index]
 
     def remove_gone(self) -> tuple[list[Removed], list[Removed]]:
-        """Take out those whose request is gone.
+        """Take out the reservations whose request no longer exists.
 
         Returns:
-            Those that waited or were never taken over, and those that were held.
+            Those that waited or were admitted but not taken, and those that were held.
         """
         waited, held = list[Removed](), list[Removed]()
         with self.lock:
@@ -125,16 +125,16 @@ class Registry:
         return waited, held
 
     def waiting(self) -> list[Reservation]:
-        """Those that wait, the first of each scope first."""
+        """The waiting reservations, the first of each scope first."""
         with self.lock:
             return [one for queue in self._queues.values() for one in queue]
 
     def all(self) -> list[Reservation]:
-        """Those that wait and those that are held."""
+        """The waiting and the held reservations."""
         return list(self._by_ticket.values())
 
     def scopes(self) -> list[str]:
-        """The scopes in which any request waits."""
+        """The scopes in which a request waits."""
         return list(self._queues)
 
     def _pass_over(self, one: Reservation) -> Removed:

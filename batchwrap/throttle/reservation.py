@@ -1,4 +1,4 @@
-"""What a limiter keeps of one attempt, from its first question at the store to its settlement."""
+"""The limiter's record of one attempt, from the queue to the settlement."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from batchwrap.throttle.signal import TaskSignal, ThreadSignal
 from batchwrap.throttle.stores import Store
 from batchwrap.throttle.streams import OpenStream
 
-# Called when a wait begins: with its expected length, if anybody knows, and the limit in the way.
+# Called when a wait begins, with its expected length, if known, and the limit that causes it.
 OnWait = Callable[[float | None, Limit | None], None]
-# Limits of this length and longer are quotas: nobody waits for the next day.
+# Limits with this period or a longer one are quotas, since no request waits for the next day.
 _QUOTA_S = 3_600.0
 
 
@@ -29,32 +29,32 @@ class Reservation:
 
     Attributes:
         scope: the limits that it must pass.
-        accounts: those that may take it, the preferred one first.
-        cost: what the request may need.
-        minimum: the part of it that is certain; only that can be too large.
+        accounts: the accounts that may take it, the preferred one first.
+        cost: what the request is expected to need.
+        minimum: the certain part of that; only this can be too large.
         amounts: what it takes of each limit.
         order: lower ones go first.
-        prefers_first: whether it waits a little for the first of the accounts.
-        pace: below 1, its amounts were made larger to slow growth down.
-        began_s: when it came.
-        deadline_s: it gives up then.
-        signal: wakes the thread or task that waits for it.
+        prefers_first: whether it waits for some time for the first account.
+        pace: below 1, its amounts were increased to slow growth down.
+        began_s: when it was made.
+        deadline_s: when it gives up.
+        signal: wakes the waiting thread or task.
         ticket: its id in the store.
-        request: the admission request that it was made for. Once that one is dropped, nobody can
-            settle the reservation any more, and the limiter gives it back.
-        place: its place among those that wait in this process.
-        entered: the store where it waits or is held; None: nowhere yet.
+        request: the admission request that it was made for. Once that is dropped, nothing can
+            settle the reservation, and the limiter gives it back.
+        place: its place in this process's queue.
+        entered: the store where it waits or is held; None before it has entered one.
         due_s: when the store should be asked again.
-        expected_s: how long it would wait if time alone gave something back; None before the
-            store has said that it must wait.
-        limit: the limit in the way, if it is one.
-        outcome: the account that admits it, or why it is not admitted; None while it waits.
+        expected_s: how long it would wait if only time gave something back; None until the store
+            has let it wait.
+        limit: the limit that causes the wait, if one does.
+        outcome: the account that admits it, or the error; None while it waits.
         waited_s: how long it waited.
-        is_held: whether its request has it.
+        is_held: whether its request holds it.
         is_gone: whether its request gave up.
-        was_passed: whether it was taken out of the queue, since its event loop did not run.
-        stream: the answer, if it is streamed and still under way.
-        pid: the process that made it; a fork of that process has no part in it.
+        was_passed: whether it was taken out of the queue because its event loop did not run.
+        stream: the answer, if it is streamed and not complete.
+        pid: the process that made it; a fork of that process does not settle it.
     """
 
     scope: LimitScope
@@ -97,12 +97,12 @@ class Reservation:
 
     @property
     def key(self) -> str:
-        """The name in the store of the buckets that it is held in."""
+        """The key of the buckets that it is held in."""
         return self.scope.key(self.account)
 
     @property
     def keys(self) -> Iterator[str]:
-        """The names in the store of all buckets where it waits or is held."""
+        """The keys of all buckets where it waits or is held."""
         if isinstance(self.outcome, Account):
             yield self.key
         else:
@@ -110,7 +110,7 @@ class Reservation:
                 yield self.scope.key(account)
 
     def too_large(self, index: int | None) -> RequestTooLarge:
-        """The error for a request that the limit at this index never admits."""
+        """The error for a request that exceeds the limit at this index."""
         limit = self.scope.limit(index)
         assert limit is not None
         requested = self.minimum.of(limit.kind)
@@ -123,7 +123,7 @@ class Reservation:
         )
 
     def too_long(self, index: int | None, wait_s: float, max_wait_s: float) -> LimitExceeded:
-        """The error for a request that would wait longer than it may."""
+        """The error for a request that would wait longer than `max_wait_s`."""
         limit = self.scope.limit(index)
         reason = f" for {limit}" if limit is not None else ""
         wait = f"about {wait_s:,.0f} s" if wait_s < inf else "longer"

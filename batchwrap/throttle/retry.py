@@ -1,4 +1,4 @@
-"""How long to wait after a refusal: tenacity's parts decide, `Retry-After` is the floor."""
+"""The wait after a refusal: tenacity decides, and `Retry-After` is the minimum."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import tenacity
 from batchwrap.core.limits.refusal import Refusal
 from batchwrap.options import Throttle
 
-# Jitter goes upward only: no request comes before the time that the provider named, and waiting
-# requests do not all come back in the same instant.
+# Jitter is only added, so no request is sent before the time that the provider named, and waiting
+# requests are not all sent at the same instant.
 _JITTER = 0.1
-# The shortest wait of a request that was refused again although it had waited as long as asked.
+# The shortest wait of a request that was refused again although it had waited as asked.
 _AGAIN_S, _MAX_AGAIN_S = 0.25, 4.0
 
 
 class RefusedAttempt(Exception):
-    """The outcome that tenacity's parts see.
+    """The exception that tenacity gets for a refused attempt.
 
     Attributes:
-        refusal: status and `Retry-After` of the refused attempt.
+        refusal: the refusal, with `Retry-After`.
     """
 
     def __init__(self, refusal: Refusal) -> None:
@@ -30,12 +30,12 @@ class RefusedAttempt(Exception):
         self.refusal = refusal
 
 
-@cache  # it has no state of its own; each request has a call state
+@cache  # shared, since its state is in each request's call state
 def default_retrying() -> tenacity.BaseRetrying:
-    """Six attempts; between them what the provider asked for, else 1, 2, 4, … s, 30 at most.
+    """Six attempts; waits as the provider asks, otherwise 1, 2, 4, … s, at most 30.
 
-    The first time a short wait is kept as it is. A request that is refused again all the same
-    waits for a quarter of a second at least, then for half a second, and so on.
+    The first wait may be short. A request that is refused again after it waits at least a quarter
+    of a second, then half a second, and so on.
     """
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(RefusedAttempt),
@@ -45,7 +45,7 @@ def default_retrying() -> tenacity.BaseRetrying:
 
 
 class _AskedOrExponential(tenacity.wait.wait_base):
-    """What the provider asked for; without a word from it 1, 2, 4, … s plus jitter."""
+    """The wait that the provider asked for, otherwise 1, 2, 4, … s; plus jitter."""
 
     _unasked = tenacity.wait_exponential_jitter(initial=1, max=30, jitter=1)
 
@@ -59,7 +59,7 @@ class _AskedOrExponential(tenacity.wait.wait_base):
 
 
 def backoff(throttle: Throttle) -> Callable[[Refusal], float | None]:
-    """A policy for one request: seconds to wait after each refusal, None to give up."""
+    """A retry policy for one request: seconds to wait after a refusal, None to give up."""
     retrying = throttle.retry or default_retrying()
     state = tenacity.RetryCallState(retry_object=retrying, fn=None, args=(), kwargs={})
 
@@ -81,10 +81,10 @@ def backoff(throttle: Throttle) -> Callable[[Refusal], float | None]:
 
 
 def _floor_s(refusal: Refusal) -> float | None:
-    """What the provider asked for. The length of a limit's period is no such thing."""
+    """The wait that the provider asked for; a limit's period does not count as one."""
     return None if refusal.retry_after_is_window else refusal.retry_after_s
 
 
 def never(_: Refusal) -> float | None:
-    """A policy that gives up at once."""
+    """A retry policy that never retries."""
     return None

@@ -9,7 +9,7 @@ from batchwrap.core.limits.windows import LimitMeter
 from batchwrap.options import Limit
 from batchwrap.throttle.accounts import Account
 
-# Headroom that takes longer to refill costs more than the refusal that it may avoid.
+# Headroom that takes longer to refill costs more time than the refusal that it may avoid.
 _HEADROOM_S = 1.0
 
 
@@ -18,7 +18,7 @@ class LimitScope:
     """Limits that share one set of buckets in each account.
 
     Attributes:
-        name: names the buckets: the plan, and the model where each model has buckets of its own.
+        name: the name of the buckets: the plan, and the model if each model has its own buckets.
         limits: the limits.
         meters: the same limits, as the arithmetic needs them.
     """
@@ -28,19 +28,19 @@ class LimitScope:
     meters: tuple[LimitMeter, ...]
 
     def key(self, account: Account) -> str:
-        """The name of an account's buckets in a store."""
+        """The key of an account's buckets in a store."""
         return f"{account.name}:{self.name}"
 
     def limit(self, index: int | None) -> Limit | None:
-        """The limit at this index of the arithmetic's answer, if the answer names one."""
+        """The limit at an index that the arithmetic has returned; None for None."""
         return None if index is None else self.limits[index]
 
     def spent(self, cost: Cost, pace: float) -> list[float]:
         """What a settled request takes of each limit.
 
         Args:
-            cost: what was used up.
-            pace: the one at which the request was admitted.
+            cost: what was used.
+            pace: the pace at which the request was admitted.
         """
         return [AMOUNT_OF[limit.kind](cost) / pace for limit in self.limits]
 
@@ -58,10 +58,10 @@ class LimitScope:
 
         Args:
             cost: the estimate.
-            minimum: the part of it that is certain; only that can be too large.
+            minimum: the certain part of it; only this part can be too large.
             headroom: what the request may need beyond the estimate.
-            caution_s: what is kept free besides an estimate, in seconds of refill.
-            pace: below 1, costs count for more: the provider asked for slower growth.
+            caution_s: what is kept free beyond the estimate, in seconds of refill.
+            pace: below 1, costs count for more, since the provider asked for slower growth.
             again: whether the provider has refused this request before.
         """
         amounts = []
@@ -69,7 +69,7 @@ class LimitScope:
             amount_of = AMOUNT_OF[limit.kind]
             amount = amount_of(cost)
             if extra := amount_of(headroom):
-                # A request that was refused seems to need all of it.
+                # A refused request seems to need the whole headroom.
                 amount += extra if again else min(extra, meter.rate * _HEADROOM_S)
                 amount += meter.rate * caution_s
             amounts.append(min(amount / pace, max(amount_of(minimum), meter.capacity)))

@@ -1,7 +1,7 @@
 """Signals that a thread, an asyncio task or a trio task can wait for.
 
-One budget serves all three at the same time, so the request that frees tokens may run in
-another thread or event loop than the request that waits for them.
+One budget serves all three at the same time, so the request that frees tokens may run in a
+different thread or event loop than the request that waits for them.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from batchwrap.errors import ClientClosed
 class ThreadSignal:
     """Wakes a waiting thread."""
 
-    # Unlike an event loop, a thread that waits cannot end without coming back.
+    # Unlike an event loop, a waiting thread cannot end before its wait does.
     is_closed = is_gone = False
 
     def __init__(self) -> None:
-        # Free once the signal is set. An event would need a lock and a condition, which each
-        # request would pay for, while most do not wait.
+        # Released once the signal is set. A `threading.Event` has a lock and a condition, which
+        # every request would pay for, although most do not wait.
         self._unset = threading.Lock()
         self._unset.acquire()
 
     def set(self) -> None:
-        """Wake the waiter; from any thread."""
-        with suppress(RuntimeError):  # it was set already
+        """Wake the waiting thread or task. May be called in any thread."""
+        with suppress(RuntimeError):  # it is set already
             self._unset.release()
 
     def wait(self, timeout_s: float) -> None:
-        """Wait for `set`, or so many seconds; then the signal can be used again."""
+        """Wait for `set`, or this many seconds; then the signal can be used again."""
         self._unset.acquire(timeout=min(timeout_s, threading.TIMEOUT_MAX))
 
 
@@ -46,37 +46,37 @@ class TaskSignal:
     def __init__(self) -> None:
         self._event = anyio.Event()
         token: Any = anyio.lowlevel.current_token().native_token
-        # Trio ends all tasks when it ends; asyncio's loops can be stopped, or closed, before.
+        # Trio ends all tasks before it ends; asyncio's loops can be stopped or closed before that.
         self._loop: Any = token if hasattr(token, "is_closed") else None
-        # asyncio's loop and trio's token name the same thing differently; anyio's own
-        # bridge would block the thread that calls.
+        # asyncio's loop and trio's token have different names for this. anyio's own function would
+        # block the calling thread.
         self._call_soon: Callable[[Callable[[], None]], object] = (
             token.run_sync_soon if hasattr(token, "run_sync_soon") else token.call_soon_threadsafe
         )
 
     @property
     def is_closed(self) -> bool:
-        """Whether the waiter will never run again."""
+        """Whether the waiting task will never run again."""
         return self._loop is not None and self._loop.is_closed()
 
     @property
     def is_gone(self) -> bool:
-        """Whether the waiter cannot run now: its event loop is closed, or does not run."""
+        """Whether the waiting task cannot run now: its event loop is closed, or is not running."""
         return self._loop is not None and (self._loop.is_closed() or not self._loop.is_running())
 
     def set(self) -> None:
-        """Wake the waiter; from any thread."""
-        with suppress(RuntimeError):  # its event loop is gone, and so is the waiter
+        """Wake the waiting thread or task. May be called in any thread."""
+        with suppress(RuntimeError):  # its event loop is closed, so nothing waits
             self._call_soon(self._wake)
 
     async def wait(self, timeout_s: float) -> None:
-        """Wait for `set`, or so many seconds; then the signal can be used again."""
+        """Wait for `set`, or this many seconds; then the signal can be used again."""
         if self._loop is None:
             with anyio.move_on_after(timeout_s):
                 await self._event.wait()
         else:
-            # No cancel scope is open here: anyio keeps the scopes of tasks that never continue,
-            # and with them, for ever, the tasks of a closed event loop.
+            # A cancel scope is avoided: anyio keeps the scopes of tasks that never continue, and so
+            # would keep the tasks of a closed event loop for ever.
             timer = self._loop.call_later(min(timeout_s, threading.TIMEOUT_MAX), self._wake)
             try:
                 await self._event.wait()
@@ -89,15 +89,15 @@ class TaskSignal:
 
 
 class Waits:
-    """All waits of one client; closing it ends them, from any thread."""
+    """All waits of one client. Closing it, in any thread, ends them."""
 
     def __init__(self) -> None:
-        # Weak, since a task whose event loop was closed never comes back to remove its signal.
+        # Weak, since a task whose event loop was closed never removes its signal.
         self._signals: dict[int, ref[ThreadSignal | TaskSignal]] = {}
         self._closed = False
 
     def close(self) -> None:
-        """End all waits, those that begin later, too."""
+        """End all waits, including those that begin later."""
         self._closed = True
         for known in tuple(self._signals.values()):
             signal = known()
@@ -105,7 +105,7 @@ class Waits:
                 signal.set()
 
     def wait(self, signal: ThreadSignal, timeout_s: float) -> None:
-        """Wait in this thread for the signal, or so many seconds.
+        """Wait in this thread for the signal, or this many seconds.
 
         Raises:
             ClientClosed: the client is closed.
@@ -122,7 +122,7 @@ class Waits:
     def _watched(self, signal: ThreadSignal | TaskSignal) -> Iterator[None]:
         self._signals[id(signal)] = ref(signal)
         try:
-            self._check()  # once the signal is known: a close from now on wakes it
+            self._check()  # after the signal is registered, so that no close is missed
             yield
         finally:
             self._signals.pop(id(signal), None)

@@ -1,14 +1,14 @@
-"""Streamed answers that hold a place among the running requests, and those that nobody reads.
+"""Streamed answers that hold a place among the running requests, also if nobody reads them.
 
 An answer holds its place until it is read to its end, closed, or dropped. A program that reads the
-first chunks, and keeps the variable, holds the place for as long as it likes: it cannot be told
-from a slow reader, so nothing is taken away. But when another request waits for the place, a
-warning names the line of the program.
+first chunks and keeps the variable holds the place for that time. It cannot be distinguished from a
+slow reader, so the place is not taken away. But if another request waits for it, a warning names
+the line of the program.
 
-An async stream that was left with `break` and dropped stands in a cycle of references. Python's
-garbage collector frees it, but runs only when objects are made, and while all requests wait none
-are. So when a request waits for the place of an idle stream, the collector is run, once for each
-stream.
+An async stream that was left with `break` and dropped is part of a reference cycle. Python's
+garbage collector frees it, but runs only when objects are made, and none are made while all
+requests wait. So if a request waits for the place of an idle stream, the collector is run, once for
+each stream.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ import time
 from pathlib import Path
 
 _log = logging.getLogger("batchwrap")
-# A stream that nobody has read for so long, while others wait for its place, may be garbage.
+# A stream that was not read for this time, while others wait for its place, may be garbage.
 DROPPED_S = 1.0
-# If it is no garbage, the program is warned after so long.
+# If it is not garbage, the program is warned after this time.
 IDLE_S = 5.0
 _MAX_FRAMES = 100
 
 _OURS = str(Path(__file__).parents[1])
-# Where Python and installed packages are; whatever stands elsewhere is the user's program.
+# The folders of Python and of installed packages; code elsewhere is the user's program.
 _THEIRS = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib")})
 _PACKAGES = ("site-packages", "dist-packages")
 
 
 class OpenStream:
-    """A streamed answer that is under way.
+    """A streamed answer that is not complete.
 
     Attributes:
-        line: where the user's program asked for it; empty if it is not known.
+        line: the line of the user's program that asked for it; empty if it is unknown.
         idle_since_s: when the last chunk was handed out; None while the next one is awaited.
     """
 
@@ -48,28 +48,28 @@ class OpenStream:
         self._is_checked = self._is_reported = False
 
     def __enter__(self) -> None:
-        """The next chunk is awaited."""
+        """Record that the next chunk is awaited."""
         self.idle_since_s = None
 
     def __exit__(self, *_: object) -> None:
-        """It was handed out."""
+        """Record that the chunk was handed out."""
         self.idle_since_s = time.monotonic()
 
     @property
     def idle_s(self) -> float:
-        """For how many seconds nobody has read it; 0 while the next chunk is awaited."""
+        """Seconds since it was last read; 0 while the next chunk is awaited."""
         since_s = self.idle_since_s
         return 0.0 if since_s is None else time.monotonic() - since_s
 
     def may_be_garbage(self) -> bool:
-        """Whether it has been idle for so long that it may have been dropped; true once."""
+        """Whether it has been idle long enough to be garbage; true only once."""
         if self._is_checked or self.idle_s < DROPPED_S:
             return False
         self._is_checked = True
         return True
 
     def warn(self, limit: object) -> None:
-        """Warn once that nobody reads the stream, while another request waits for this limit."""
+        """Warn once that the stream is not read while another request waits for this limit."""
         idle_s = self.idle_s
         if self._is_reported or idle_s < IDLE_S:
             return
@@ -84,7 +84,7 @@ class OpenStream:
 
 
 def line_of_caller() -> str:
-    """The innermost line of the user's own program, as ``file:number``; empty if there is none."""
+    """The innermost line of the user's own program as ``file:number``; empty if none is found."""
     frame = sys._getframe(1)
     for _ in range(_MAX_FRAMES):
         name = frame.f_code.co_filename

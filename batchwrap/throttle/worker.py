@@ -1,8 +1,8 @@
 """The settlement worker: one thread that runs the store operations that may block, in order.
 
-Settling must not make an event loop wait for a database, nor fail a request that has its
-answer. An operation that the store could not take is kept and tried again for a while; any other
-error is logged, and the operations after it are run all the same.
+A settlement must not make an event loop wait for a database, nor fail a request that has its
+answer. If the store is unavailable, the operation is kept and tried again for some time. Any other
+error is logged, and the operations after it still run.
 """
 
 from __future__ import annotations
@@ -23,67 +23,67 @@ from batchwrap._forks import renew_in_child
 from batchwrap.errors import StoreRefused, StoreUnavailable
 
 _log = logging.getLogger("batchwrap")
-# How often the beat is called, while anything is held or waits.
+# How often the beat is called while a reservation is held or waits.
 BEAT_S = 0.5
-# A worker with nothing to do ends after so long.
+# A worker with nothing to do ends after this time.
 _IDLE_S = 2.0
-# An operation that a store could not take is tried again after so long, and dropped in the end:
-# by then the store has dropped the silent owner, and with it what the operation was about.
+# An operation that failed because the store was unavailable is tried again, and finally dropped: by
+# then the store has dropped the silent owner together with its reservations.
 _AGAIN_S, _GIVE_UP_S = 5.0, 60.0
-# How long the end of the process waits for operations that are left.
+# How long the process waits for pending operations when it ends.
 _LAST_S = 2.0
 
 Operation = Callable[[], object]
 
 
 class Worker:
-    """Runs operations in a thread of its own, which lives as long as there is something to do.
+    """Runs operations in a thread, which exists while there is something to do.
 
     Args:
-        beat: a method that is called every `BEAT_S`; it returns whether it wants to be called
-            again. Its object is not kept alive.
+        beat: a method that is called every `BEAT_S` and returns whether to call it again; the
+            object that it belongs to is not kept alive.
     """
 
     def __init__(self, beat: Callable[[], bool]) -> None:
         self._beat = WeakMethod(beat)
-        self._lock = threading.RLock()  # a finaliser may come in by the thread that holds it
+        self._lock = threading.RLock()  # reentrant: a finaliser may run in the thread that holds it
         self._begin()
         renew_in_child(self)
         _workers.add(self)
 
     def _begin(self) -> None:
         self._todo: queue.SimpleQueue[Operation] = queue.SimpleQueue()
-        self._late: deque[tuple[float, Operation]] = deque()  # since when each has failed
+        self._late: deque[tuple[float, Operation]] = deque()  # with the time of its first failure
         self._again_at_s = 0.0
         self._thread: threading.Thread | None = None
 
     def after_fork(self) -> None:
-        """A child has no thread yet, and nothing to settle: its parent does that."""
+        """Start anew in a child process: it has no thread, and its parent settles."""
         self._lock = threading.RLock()
         self._begin()
 
     @property
     def is_running(self) -> bool:
-        """Whether there is a thread now."""
+        """Whether the thread exists now."""
         return self._thread is not None
 
     def send(self, operation: Operation) -> None:
-        """Run an operation soon, after those that were sent before."""
+        """Run an operation soon, after those that were sent earlier."""
         self._todo.put(operation)
         self.watch()
 
     def settle(self, operation: Operation) -> None:
-        """Run an operation soon, and again later if the store cannot be reached."""
+        """Run an operation soon, and again later if the store is unavailable."""
         self.send(lambda: self._keep(operation))
 
     def watch(self) -> None:
-        """Begin to call the beat, if the thread does not run yet."""
+        """Start to call the beat, if the thread is not running."""
         if self._thread is None:
             with self._lock:
                 self._start()
 
     def flush(self, timeout_s: float) -> None:
-        """Wait until everything that was sent is done, or so many seconds."""
+        """Wait until all operations so far are done, or this many seconds."""
         done = threading.Event()
         if self._thread is not None:
             self.send(done.set)
@@ -105,7 +105,7 @@ class Worker:
                 idle_from_s = time.monotonic()
             except queue.Empty:
                 pass
-            # By the clock, not when the queue is empty: under steady work it never is.
+            # By the clock, not when the queue is empty: under steady load it never is.
             if (now_s := time.monotonic()) >= beat_at_s:
                 beat_at_s = now_s + BEAT_S
                 if self._goes_on():
@@ -114,7 +114,7 @@ class Worker:
                     return
 
     def _goes_on(self) -> bool:
-        """Call the beat once, and say whether there is something left to do."""
+        """Call the beat once, and return whether there is something left to do."""
         self._try_again()
         wanted: list[bool] = []
         beat = self._beat()
@@ -123,7 +123,7 @@ class Worker:
         return bool(self._late) or wanted == [True]
 
     def _ends(self) -> bool:
-        """Whether this thread may end: not if an operation was sent while it decided."""
+        """Whether this thread may end: not if an operation was sent in the meantime."""
         me, self._thread = self._thread, None
         if self._todo.empty():
             return True
@@ -141,7 +141,7 @@ class Worker:
             _log.exception("the settlement worker continues after an error")
 
     def _keep(self, operation: Operation) -> None:
-        """Run it now, or queue it behind those that the store could not take."""
+        """Run a settlement now, or queue it after those that failed before."""
         if not self._late:
             try:
                 operation()
@@ -171,11 +171,11 @@ class Worker:
 
 
 _workers: WeakSet[Worker] = WeakSet()
-_flushes_of: set[int] = set()  # the processes in which they are flushed at the end
+_flushes_of: set[int] = set()  # processes that flush their workers at the end
 
 
 def _flush_at_end() -> None:
-    """Flush when the process ends; children of multiprocessing end in a way of their own."""
+    """Flush when the process ends. Children of multiprocessing skip `atexit` functions."""
     if os.getpid() in _flushes_of:
         return
     _flushes_of.add(os.getpid())

@@ -1,4 +1,4 @@
-"""Where budgets are kept: in memory, in a file, or on a server, which others may share."""
+"""Stores of budgets: in memory, in a file, or on a server, which others may share."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def open_store(url: str, *, clock: Callable[[], float] | None = None) -> Store:
     """The store that a URL names: ``"memory"``, ``"sqlite:///limits.db"``, ``"redis://host"``.
 
     Args:
-        url: after ``sqlite:///`` stands a path; an absolute one begins with a fourth slash.
-            Those of Redis are as redis-py takes them.
-        clock: seconds since 1970, the same for all who share the store; by default this
-            host's, or the Redis server's own.
+        url: a path follows ``sqlite:///``; an absolute path begins with a fourth slash.
+            URLs of Redis have the form that redis-py takes.
+        clock: seconds since 1970, the same for all that share the store; by default this
+            host's clock, or the Redis server's.
 
     Raises:
-        ConfigError: there is no such store, or its file is no store of ours.
-        StoreUnavailable: it cannot be opened now.
+        ConfigError: there is no such store, or its file is not a store of batchwrap.
+        StoreUnavailable: the store cannot be opened now.
     """
     if url == "memory":
         return MemoryStore(clock or time.time)
@@ -41,5 +41,5 @@ def open_store(url: str, *, clock: Callable[[], float] | None = None) -> Store:
             from batchwrap.throttle.stores.redis import RedisStore
 
         return RedisStore(url, clock=clock)
-    # The URL itself is not repeated: it may hold a password.
+    # The error does not repeat the URL, since it may hold a password.
     raise ConfigError("Throttle.store", 'is none of "memory", "sqlite:///path" and "redis://host"')

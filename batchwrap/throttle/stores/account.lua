@@ -1,14 +1,14 @@
--- One account: the arithmetic of batchwrap/core/limits/account.py again, behind windows.lua.
+-- One account: the arithmetic of batchwrap/core/limits/account.py in Lua; windows.lua precedes it.
 --
 -- KEYS[1]  the account
 -- ARGV[1]  the operation
 -- ARGV[2]  its arguments, as a JSON object
 -- ARGV[3]  the time in seconds, for tests; empty for the server's own
 --
--- Replies are texts, since Redis cuts numbers off at the point. The state is kept as
--- MessagePack, which holds doubles exactly; Redis' JSON rounds them to 14 digits, a tenth of
--- a millisecond in a time of today. Leases are a list here, in the order of their admission,
--- so that sums come out as in Python.
+-- Replies are strings, since Redis truncates numbers to integers. The state is kept as MessagePack,
+-- which holds doubles exactly; Redis' JSON rounds them to 14 digits, which is a tenth of a
+-- millisecond in a current time. Leases are a list here, in the order of admission, so that sums
+-- have the same rounding as in Python.
 
 local function text(number)
   return string.format("%.17g", number)
@@ -73,7 +73,7 @@ local function arrive(state, meters, held, when)
   end
 end
 
--- What `is_gone` says of is gone; its reserved tokens stay spent.
+-- Removes the tickets for which `is_gone` is true; their reserved tokens stay spent.
 local function drop(state, meters, is_gone)
   local leases, queue = {}, {}
   for _, held in ipairs(state.leases) do
@@ -136,8 +136,8 @@ local function is_crowded(state, ahead)
   return state.crowd and #state.leases + ahead >= state.crowd.most
 end
 
--- The longest of the waits, and the place of its limit. `missing` says how much is missing of
--- a limit, or nil where it does not matter.
+-- The longest wait and the index of its limit. `missing` returns how much of a limit is missing, or
+-- nil if the limit does not matter.
 local function longest(state, meters, missing)
   local wait, limit = math.max(0, state.closed - state.at), nil
   for index, meter in ipairs(meters) do
@@ -354,7 +354,7 @@ function operations.snapshot(state, asked, now)
   return reply
 end
 
--- In how many seconds nothing of the account matters any more, as far as these limits tell.
+-- Seconds until the account is as good as new, according to these limits.
 local function over_s(state, meters)
   local seconds = state.closed - state.at
   if #state.leases + #state.queue > 0 then seconds = math.max(seconds, TTL_S) end
@@ -376,7 +376,7 @@ local state = kept and cmsgpack.unpack(kept)
   or {at = now, skew = 0, closed = now, heard = 0, owners = {}, buckets = {}, leases = {}, queue = {}}
 local reply = operations[ARGV[1]](state, asked, now)
 
--- Another process may have limits that are full later; so the time to live never gets shorter.
+-- Another process may have limits that are full later, so the time to live is never shortened.
 local ttl_s = math.min(over_s(state, asked.meters or {}) + KEEP_S, MAX_TTL_S)
 local ttl_ms = math.max(math.ceil(ttl_s * 1000), redis.call("PTTL", key))
 redis.call("SET", key, cmsgpack.pack(state), "PX", string.format("%.0f", ttl_ms))

@@ -20,7 +20,7 @@ end
 local function enter(key, span_s, kept_s)
   local field = string.format("%.0f %s", math.floor(now / span_s) * span_s, model)
   local line, counts = redis.call("HGET", key, field), {}
-  -- A new line is seldom; so only then is it looked which ones are old.
+  -- New lines are rare, so old lines are looked for only then.
   if not line then forget(key, now - kept_s) end
   for count in (line or "0 0 0 0"):gmatch("%S+") do
     table.insert(counts, string.format("%.0f", count + ARGV[#counts + 3]))

@@ -1,4 +1,4 @@
-"""What a store promises, whatever it keeps its accounts in."""
+"""The interface of all stores."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from batchwrap.core.limits.state import Admission, Seen, Snapshot
 from batchwrap.core.limits.windows import LimitMeter
 
 MINUTE_S, DAY_S = 60, 86_400
-# How long the books are kept.
+# How long lines of the books are kept.
 MINUTES_KEPT_S, DAYS_KEPT_S = 3_600, 35 * DAY_S
 
 
 @dataclass(frozen=True, slots=True)
 class TokenTotals:
-    """What requests have used, as the provider counted it; cached tokens are prompt tokens."""
+    """Tokens that requests have used, as the provider counted them; prompt includes cached."""
 
     requests: int = 0
     prompt_tokens: int = 0
@@ -24,7 +24,7 @@ class TokenTotals:
     output_tokens: int = 0
 
     def __add__(self, other: TokenTotals) -> TokenTotals:
-        """What both together have used."""
+        """The sum of both."""
         return TokenTotals(
             self.requests + other.requests,
             self.prompt_tokens + other.prompt_tokens,
@@ -40,9 +40,9 @@ class BookLine:
     Attributes:
         key: the account.
         model: the model.
-        span: the length of time that the line is about.
-        start_unix_s: when it began: a minute, or a day in UTC.
-        spent: all that was spent in it.
+        span: the length of its period.
+        start_unix_s: when its period began: a minute, or a day in UTC.
+        spent: the total of its period.
     """
 
     key: str
@@ -53,18 +53,17 @@ class BookLine:
 
 
 class Store(Protocol):
-    """Holds accounts and does one operation of `core.limits.account` at a time on them.
+    """Keeps accounts and does the operations of `core.limits.account` on them, one at a time.
 
-    Every method is atomic, may be called from any thread, and takes its time from the store's
-    own clock. `key` names an account; it is opaque, and never holds an API key in clear.
-    `settle` and `leave` may be called by a finaliser, even while the same thread is inside.
-
-    All of them but `shared` may raise `StoreUnavailable`.
+    Every method is atomic, may be called from any thread, and takes the time from the store's own
+    clock. `key` names an account; it is opaque and never holds an API key in clear. `settle` and
+    `leave` may be called by a finaliser, even while the same thread runs another operation. All
+    methods may raise `StoreUnavailable`.
 
     Attributes:
         name: the store's URL, without a password.
-        shared: whether other processes use its accounts: they cannot wake a request here when
-            they give something back, so a waiting request has to ask every now and then.
+        shared: whether other processes use its accounts. They cannot wake a request here when
+            they give something back, so a waiting request has to ask regularly.
     """
 
     name: str
@@ -85,7 +84,7 @@ class Store(Protocol):
         ...
 
     def arrived(self, key: str, meters: Sequence[LimitMeter], ticket: str) -> None:
-        """The provider has the ticket's request. See `account.arrived`."""
+        """Record that the provider has the ticket's request. See `account.arrived`."""
         ...
 
     def learn(
@@ -107,19 +106,19 @@ class Store(Protocol):
     def renew(
         self, key: str, meters: Sequence[LimitMeter], owner: str, holders: Sequence[str]
     ) -> None:
-        """An owner lives, and has these tickets only. See `account.renew`."""
+        """Record that an owner is alive and which tickets it has. See `account.renew`."""
         ...
 
     def close_for(self, key: str, seconds: float) -> None:
-        """Admit nothing for so long. See `account.close_for`."""
+        """Admit nothing for this long. See `account.close_for`."""
         ...
 
     def crowded(self, key: str, meters: Sequence[LimitMeter], ticket: str, seconds: float) -> None:
-        """The provider says that too many run. See `account.crowded`."""
+        """Record a refusal because too many requests run. See `account.crowded`."""
         ...
 
     def snapshot(self, key: str, meters: Sequence[LimitMeter]) -> Snapshot:
-        """How full the buckets are, and which requests run and wait. See `account.snapshot`."""
+        """The levels of the buckets, and the requests that run and wait. See `account.snapshot`."""
         ...
 
     def accounts(self) -> list[str]:
@@ -127,7 +126,7 @@ class Store(Protocol):
         ...
 
     def spend(self, key: str, model: str, spent: TokenTotals) -> None:
-        """Enter into the books what was used, under the present minute and day."""
+        """Add usage to the books, under the current minute and day."""
         ...
 
     def usage(self, key: str | None = None) -> list[BookLine]:
@@ -138,5 +137,5 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of files and connections. A store that is used again opens them again."""
+        """Close files and connections. A store that is used again opens them again."""
         ...

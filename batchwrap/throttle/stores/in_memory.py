@@ -13,12 +13,12 @@ from batchwrap.core.limits.windows import LimitMeter
 from batchwrap.throttle.stores.contract import BookLine
 from batchwrap.throttle.stores.local import LocalStore
 
-# The turnstile lets in one at a time.
+# Nothing more is needed, since the turnstile runs one operation at a time.
 _ALONE = nullcontext()
-# With more accounts than this, those are dropped that are as good as new.
+# Above this number, accounts that are as good as new are dropped.
 _MANY = 1_024
-# Lines of the books: accounts, models, minutes and days. Usage that does not fit any more is
-# summed up in one line, as of other models.
+# Lines of the books (by account, model, minute and day). Usage beyond that is summed up in one line
+# as of "(other models)".
 MAX_LINES = 16_384
 _OTHER_MODELS = "(other models)"
 
@@ -26,7 +26,7 @@ _OTHER_MODELS = "(other models)"
 class MemoryStore(LocalStore):
     """One budget for all threads and tasks of a process.
 
-    A child process begins with a copy of what was spent, and without reservations.
+    A child process begins with a copy of what was spent and without reservations.
 
     Args:
         clock: seconds since 1970.
@@ -40,32 +40,32 @@ class MemoryStore(LocalStore):
         self._books: dict[tuple[str, str, str, int], BookLine] = {}
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing, since nothing is open."""
 
     def _atomic(self) -> AbstractContextManager[None]:
         return _ALONE
 
     def after_fork(self) -> None:
-        """A child has no part in what its parent has reserved."""
+        """Drop the parent's reservations in a child process."""
         for state, _ in self._accounts.values():
             state["leases"], state["queue"] = {}, []
 
     def _let_go(self) -> None:
-        """Nothing is open."""
+        """Does nothing, since nothing is open."""
 
     def _load(self, key: str) -> AccountState | None:
         kept = self._accounts.get(key)
         return None if kept is None else kept[0]
 
     def _save(self, key: str, state: AccountState, meters: Sequence[LimitMeter]) -> None:
-        if not meters and key in self._accounts:  # an account is closed without its limits
+        if not meters and key in self._accounts:  # `close_for` is called without limits
             meters = self._accounts[key][1]
         self._accounts[key] = state, meters
         if len(self._accounts) > self._sweep_at:
             self._sweep()
 
     def _sweep(self) -> None:
-        """Drop the accounts that are as good as new. The next time comes after as many again."""
+        """Drop the accounts that are as good as new; again after as many more accounts."""
         now = self._clock()
         for key, (state, meters) in list(self._accounts.items()):
             if now + state["skew"] - state["at"] > account.over_s(state, meters):

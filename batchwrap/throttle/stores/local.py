@@ -1,4 +1,4 @@
-"""The base of the stores that run the arithmetic in this process: memory and SQLite."""
+"""The base of the stores that do the arithmetic in this process: memory and SQLite."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ class LocalStore(ABC):
     def __init__(self, name: str, clock: Callable[[], float]) -> None:
         self.name = name
         self._clock = clock
-        self._minute = 0  # the last one in which the books were written
+        self._minute = 0  # the last minute in which usage was added to the books
         self._turnstile = Turnstile(before_fork=self._let_go)
 
     @abstractmethod
     def _atomic(self) -> AbstractContextManager[None]:
-        """A block that is done as a whole or not at all, and alone."""
+        """A context whose operations are done alone, and all of them or none."""
 
     @abstractmethod
     def _let_go(self) -> None:
         """Close what a child must not share; called before a fork, when no operation runs."""
 
-    def _attend(self, state: AccountState) -> None:  # noqa: B027  # a store of one process needs none
-        """Take note of which owners live, where processes share the store."""
+    def _attend(self, state: AccountState) -> None:  # noqa: B027  # optional
+        """Update which owners are alive, if processes share the store."""
 
     @abstractmethod
     def _load(self, key: str) -> AccountState | None: ...
@@ -94,7 +94,7 @@ class LocalStore(ABC):
         )
 
     def arrived(self, key: str, meters: Sequence[LimitMeter], ticket: str) -> None:
-        """The provider has the ticket's request. See `account.arrived`."""
+        """Record that the provider has the ticket's request. See `account.arrived`."""
         self._change(key, meters, account.arrived, ticket)
 
     def learn(
@@ -116,11 +116,11 @@ class LocalStore(ABC):
     def renew(
         self, key: str, meters: Sequence[LimitMeter], owner: str, holders: Sequence[str]
     ) -> None:
-        """An owner lives, and has these tickets only. See `account.renew`."""
+        """Record that an owner is alive and which tickets it has. See `account.renew`."""
         self._change(key, meters, account.renew, owner, holders)
 
     def close_for(self, key: str, seconds: float) -> None:
-        """Admit nothing for so long. See `account.close_for`."""
+        """Admit nothing for this long. See `account.close_for`."""
 
         def close(state: AccountState, _: Sequence[LimitMeter], *, now: float) -> None:
             account.close_for(state, seconds, now=now)
@@ -128,15 +128,15 @@ class LocalStore(ABC):
         self._change(key, (), close)
 
     def crowded(self, key: str, meters: Sequence[LimitMeter], ticket: str, seconds: float) -> None:
-        """The provider says that too many run. See `account.crowded`."""
+        """Record a refusal because too many requests run. See `account.crowded`."""
         self._change(key, meters, account.crowded, ticket, seconds)
 
     def snapshot(self, key: str, meters: Sequence[LimitMeter]) -> Snapshot:
-        """How full the buckets are."""
+        """The levels of the buckets. See `account.snapshot`."""
         return self._change(key, meters, account.snapshot)
 
     def spend(self, key: str, model: str, spent: TokenTotals) -> None:
-        """Enter into the books what was used, under the present minute and day."""
+        """Add usage to the books, under the current minute and day."""
 
         def enter() -> None:
             with self._atomic():
@@ -144,7 +144,7 @@ class LocalStore(ABC):
                 minute, day = int(now // MINUTE_S * MINUTE_S), int(now // DAY_S * DAY_S)
                 self._enter(BookLine(key, model, "minute", minute, spent))
                 self._enter(BookLine(key, model, "day", day, spent))
-                if minute != self._minute:  # only then has anything become old
+                if minute != self._minute:  # lines can only have expired if a new minute began
                     self._minute = minute
                     self._forget("minute", now - MINUTES_KEPT_S)
                     self._forget("day", now - DAYS_KEPT_S)
@@ -174,7 +174,7 @@ class LocalStore(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close files and connections."""
 
     def _change(
         self,
@@ -200,11 +200,11 @@ class LocalStore(ABC):
         options: dict[str, Any],
     ) -> T:
         with self._atomic():
-            # Read inside: an operation that had to wait must not bring an older time along.
+            # Read inside, so that an operation that had to wait does not use an older time.
             now = self._clock()
             kept = self._load(key)
             state = empty(now) if kept is None else kept
-            if self.shared:  # within one process all owners live as long as it does
+            if self.shared:  # in one process all owners live as long as the process
                 self._attend(state)
             result = operation(state, meters, *args, now=now, **options)
             self._save(key, state, meters)

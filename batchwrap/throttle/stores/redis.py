@@ -1,10 +1,10 @@
 """Accounts on Redis servers, for several hosts.
 
-Every operation is one script that Redis runs alone, on the server's clock: one round trip.
-The scripts repeat the arithmetic of `core.limits.account`; a property test compares the two.
-All keys of an account stand in one slot of a cluster, and go by themselves: an account when
-it has long been full again, a line of the books when it is old. The server should not evict
-keys (``maxmemory-policy noeviction``): what it forgets counts as not spent.
+Every operation is one atomic script on the server's clock: one round trip. The scripts repeat the
+arithmetic of `core.limits.account`; a property test compares the two. All keys of an account are in
+one slot of a cluster. They expire: an account when it has been full for long, a line of the books
+when it is old. The server should not evict keys (``maxmemory-policy noeviction``), since usage that
+it forgets counts as not spent.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from batchwrap.throttle.stores.contract import BookLine, TokenTotals
 from batchwrap.throttle.stores.redis_servers import errors, servers_of
 from batchwrap.throttle.stores.turnstile import Turnstile
 
-# An account outlives the time when it is full by this, with what was learned of its provider.
+# An account is kept for this long after it is full, with what was learned about its provider.
 _KEEP_S = 3_600.0
-# Redis keeps expiry times as milliseconds in 64 bits; ten years are as good as for ever.
+# Redis keeps expiry times as milliseconds in 64 bits. Ten years are as good as for ever.
 _MAX_TTL_S = 10 * 365 * 86_400.0
 
-# Losing one of these in a fail-over would admit more than the limits allow. A settlement that is
-# lost gives back less; its ticket is dropped when its owner does not name it any more.
+# If one of these is lost in a fail-over, more is admitted than the limits allow. A lost settlement
+# gives back less; its ticket is dropped once its owner does not report it any more.
 _LASTING = ("reserve",)
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ _Span = Literal["minute", "day"]
 class RedisStore:
     """One budget for all hosts that use the same server; see `contract.Store` for the methods.
 
-    Nothing is sent before the first operation.
+    It connects at the first operation.
 
     Args:
         url: ``"redis://[[user]:password@]host[:port][/db]"``, ``"rediss://…"`` for TLS,
@@ -55,7 +55,7 @@ class RedisStore:
         clock: seconds, in place of the server's clock; for tests.
 
     Raises:
-        ConfigError: the URL is none of Redis.
+        ConfigError: the URL is not one of Redis.
     """
 
     shared = True
@@ -95,7 +95,7 @@ class RedisStore:
         return Admission(status, float(wait_s), place, float(expected_s))
 
     def arrived(self, key: str, meters: Sequence[LimitMeter], ticket: str) -> None:
-        """The provider has the ticket's request. See `account.arrived`."""
+        """Record that the provider has the ticket's request. See `account.arrived`."""
         self._change("arrived", key, meters, ticket=ticket)
 
     def learn(
@@ -123,19 +123,19 @@ class RedisStore:
     def renew(
         self, key: str, meters: Sequence[LimitMeter], owner: str, holders: Sequence[str]
     ) -> None:
-        """An owner lives, and has these tickets only. See `account.renew`."""
+        """Record that an owner is alive and which tickets it has. See `account.renew`."""
         self._change("renew", key, meters, owner=owner, holders=list(holders))
 
     def close_for(self, key: str, seconds: float) -> None:
-        """Admit nothing for so long. See `account.close_for`."""
+        """Admit nothing for this long. See `account.close_for`."""
         self._change("close_for", key, (), seconds=seconds)
 
     def crowded(self, key: str, meters: Sequence[LimitMeter], ticket: str, seconds: float) -> None:
-        """The provider says that too many run. See `account.crowded`."""
+        """Record a refusal because too many requests run. See `account.crowded`."""
         self._change("crowded", key, meters, ticket=ticket, seconds=seconds)
 
     def snapshot(self, key: str, meters: Sequence[LimitMeter]) -> Snapshot:
-        """How full the buckets are."""
+        """The levels of the buckets. See `account.snapshot`."""
         running, waiting, closed_s, *rest = self._change("snapshot", key, meters)
         width = 2 + len(meters)
         cut = int(waiting) * width
@@ -144,7 +144,7 @@ class RedisStore:
         return Snapshot(levels, int(running), queue, float(closed_s))
 
     def spend(self, key: str, model: str, spent: TokenTotals) -> None:
-        """Enter into the books what was used, under the present minute and day."""
+        """Add usage to the books, under the current minute and day."""
         books = [_book(key, "minute"), _book(key, "day")]
         self._thread.turnstile.run_soon(
             lambda: self._run(_BOOKS, books, model, self._now(), *astuple(spent))
@@ -166,7 +166,7 @@ class RedisStore:
         )
 
     def close(self) -> None:
-        """Let go of the connections. A store that is used again opens new ones."""
+        """Close the connections. A store that is used again opens new ones."""
         self._servers.close()
 
     def _change(self, operation: str, key: str, meters: Sequence[LimitMeter], **asked: Any) -> Any:
@@ -184,7 +184,7 @@ class RedisStore:
         with self._errors():
             try:
                 return self._servers.run(keys[0], "EVALSHA", script.sha, *rest, lasting=lasting)
-            except errors.NoScriptError:  # a new server, or one that was restarted
+            except errors.NoScriptError:  # the server is new or was restarted
                 return self._servers.run(keys[0], "EVAL", script.source, *rest, lasting=lasting)
 
     def _now(self) -> str:
@@ -198,7 +198,7 @@ class RedisStore:
         return self._thread.turnstile.run(read)
 
     def _keys(self, named: str) -> set[str]:
-        """The accounts with a key of this form: a walk through all keys of the servers."""
+        """The accounts with a key of this form, found by a scan over all keys of the servers."""
         before, _, after = named.partition("*")
         return {
             name.removeprefix(before).removesuffix(after)
@@ -229,7 +229,7 @@ def _place(reply: Sequence[str]) -> Place:
 
 
 class _OfThread(local):
-    """A turnstile for each thread: a finaliser waits for the operation of its own thread only."""
+    """A turnstile for each thread, so a finaliser waits for its own thread's operation only."""
 
     def __init__(self) -> None:
         self.turnstile = Turnstile()
@@ -264,7 +264,7 @@ _BOOKS = _Script("books.lua")
 
 
 def account_key(key: str) -> str:
-    """Where an account is kept. The number is that of the format."""
+    """The Redis key of an account. The number is the version of the format."""
     return f"batchwrap:{{{key}}}:account:2"
 
 

@@ -7,11 +7,10 @@
 Discovery is redis-py's: `RedisCluster` knows which node holds a key, `Sentinel` which server is
 the master. All commands of one account go to the one server that holds it.
 
-While a replica takes over for a master, commands are sent again until it has, or until
-``failover_s`` have passed. A replica may lack the last writes of its master. So a write that must
-not be lost (an admission) is followed by ``WAIT`` on the same connection, in the same round trip,
-and counts once a replica has it. A master that has no replicas does not wait: nothing can take
-over for it.
+While a replica replaces a master, commands are sent again until one succeeds or ``failover_s`` have
+passed. A replica may lack the last writes of its master. So a write that must not be lost (an
+admission) is followed by ``WAIT`` on the same connection, in the same round trip, and counts once a
+replica has it. With a master that has no replicas there is no wait, since nothing can replace it.
 """
 
 from __future__ import annotations
@@ -39,15 +38,15 @@ try:
 except ImportError as error:
     raise MissingExtraError("redis", extra="redis") from error
 
-# A limiter that waits longer than this for its store is the slower way to the provider.
+# If the store takes longer than this, the limiter costs more time than it saves.
 _TIMEOUT_S = 2.0
-# A replica takes over after the servers' own time-out (5 to 30 seconds by their defaults, often
+# A replica replaces its master after the servers' own time-out (5 to 30 seconds by default, often
 # set to less) and an election of about a second.
 _FAILOVER_S = 15.0
 _AGAIN_S = 0.05
-# How often a master is asked for the number of its replicas, along with other commands.
+# How often a master is asked for the number of its replicas, together with another command.
 _ROLE_S = 1.0
-# A replica that is connected acknowledges within a round trip between the two.
+# A connected replica acknowledges within a round trip between the two servers.
 _ACKNOWLEDGE_MS = 1_000
 _MAX_SERVERS = 1_024
 _REDIS_PORT, _SENTINEL_PORT = 6379, 26379
@@ -55,7 +54,7 @@ _SCHEMES = ("redis", "rediss")
 
 __all__ = ["Servers", "errors", "servers_of"]
 
-# The errors of a server while another one takes its place.
+# Errors of a server while another one replaces it.
 _CHANGING = (
     errors.ConnectionError,
     errors.TimeoutError,
@@ -87,7 +86,7 @@ _NO_CLUSTER = ("cluster mode is not enabled", "cluster support disabled")
 
 
 class Servers(ABC):
-    """Runs commands on the server that holds a key. Nothing is sent before the first one.
+    """Runs commands on the server that holds a key. It connects at the first command.
 
     Attributes:
         name: the URL without user, password and options.
@@ -99,15 +98,15 @@ class Servers(ABC):
     def run(self, key: str, *command: Any, lasting: bool = False) -> Any:
         """Run a command on the server that holds a key.
 
-        It may run twice if the server goes away while it answers.
+        It may run twice if the connection breaks while the server answers.
 
         Args:
             key: the key, or one of several in the same slot.
             command: the name of the command and its arguments.
-            lasting: whether a replica must have it, if there is one, before it counts.
+            lasting: whether a replica, if there is one, must have it before it counts.
 
         Raises:
-            redis.RedisError: the server refused it, or none could be reached in time.
+            redis.RedisError: the server refused it, or no server was reached in time.
         """
         until_s = time.monotonic() + self._failover_s
         while True:
@@ -120,7 +119,7 @@ class Servers(ABC):
                 self._look_again()
 
     def is_refusal(self, error: BaseException) -> bool:
-        """Whether the servers refuse for good; what they do not answer may pass."""
+        """Whether an error is permanent: an answer of a server, and not a lost connection."""
         parts = list(_chain(error))
         if any(isinstance(one, _NEVER) for one in parts):
             return True
@@ -131,11 +130,11 @@ class Servers(ABC):
 
     @abstractmethod
     def each(self) -> list[Any]:
-        """A client of redis-py for each server that holds keys."""
+        """A redis-py client for each server that holds keys."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the connections. Servers that are used again are connected to again."""
+        """Close the connections. They are opened again if the servers are used again."""
 
     @abstractmethod
     def _run(self, key: str, command: tuple[Any, ...], lasting: bool) -> Any:
@@ -143,7 +142,7 @@ class Servers(ABC):
 
     @abstractmethod
     def _look_again(self) -> None:
-        """Forget which server is which, as one of them was not what it was taken for."""
+        """Forget the roles of the servers, since one of them has changed."""
 
 
 class OneServer(Servers):
@@ -152,7 +151,7 @@ class OneServer(Servers):
     def __init__(self, url: str) -> None:
         self._client: Any = redis.Redis.from_url(url, **_DEFAULTS, retry=_no_retries())
         pool = self._client.connection_pool
-        # Made and dropped: an option that does not exist is found now.
+        # Made and dropped, so that an unknown option raises now.
         pool.connection_class(**pool.connection_kwargs)
         scheme, found = url.partition("://")[0], pool.connection_kwargs
         host, port = found.get("host", "localhost"), found.get("port", _REDIS_PORT)
@@ -164,17 +163,17 @@ class OneServer(Servers):
         return [self._client]
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._client.close()
 
     def _run(self, key: str, command: tuple[Any, ...], lasting: bool) -> Any:
         return self._client.execute_command(*command)
 
     def _look_again(self) -> None:
-        pass  # there is no other one
+        pass  # there is no other server
 
     def is_refusal(self, error: BaseException) -> bool:
-        """Whether the server refuses for good: one node of a cluster always names other nodes."""
+        """Whether an error is permanent. A redirect is, too: one node never becomes a cluster."""
         return isinstance(error, errors.MovedError) or super().is_refusal(error)
 
 
@@ -188,7 +187,7 @@ class SentinelServers(Servers):
         asked = {name: options[name] for name in ("ssl", *_TIMEOUTS) if name in options}
         for name in ("username", "password"):
             asked[name] = options.pop(f"sentinel_{name}", None)
-        sentinel: Any = Sentinel  # redis-py leaves these without types
+        sentinel: Any = Sentinel  # redis-py does not type these
         self._sentinel = sentinel(url.hosts, sentinel_kwargs={**asked, "retry": _no_retries()})
         self._client: Any = self._sentinel.master_for(
             url.service, db=url.db, retry=_no_retries(), **options
@@ -199,7 +198,7 @@ class SentinelServers(Servers):
         return [self._client]
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         for client in (self._client, *self._sentinel.sentinels):
             client.close()
 
@@ -214,7 +213,7 @@ class SentinelServers(Servers):
 
 
 class ClusterServers(Servers):
-    """The nodes of a cluster, which know which of them holds which keys."""
+    """The nodes of a cluster. Each knows which node holds which keys."""
 
     def __init__(self, url: _Url) -> None:
         self.name, self._failover_s = url.name, url.failover_s
@@ -225,7 +224,7 @@ class ClusterServers(Servers):
         renew_in_child(self)
 
     def after_fork(self) -> None:
-        """The thread that held the lock does not exist in a child."""
+        """Make a new lock in a child process, where no thread would release the old one."""
         self._lock = Lock()
 
     def each(self) -> list[Any]:
@@ -234,7 +233,7 @@ class ClusterServers(Servers):
         return [cluster.get_redis_connection(node) for node in cluster.get_primaries()]
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         with self._lock:
             known, self._known = self._known, None
         if known is not None:
@@ -250,7 +249,7 @@ class ClusterServers(Servers):
             return client.execute_command(*command)
         except errors.MovedError:
             raise
-        except errors.AskError:  # the key's slot is on its way to another node
+        except errors.AskError:  # the key's slot is being moved to another node
             return cluster.execute_command(*command)
 
     def _cluster(self) -> Any:
@@ -269,24 +268,24 @@ class ClusterServers(Servers):
         try:
             self._known.nodes_manager.initialize()
         except _CHANGING:
-            self.close()  # none of the nodes that were known is left: begin with those of the URL
+            self.close()  # no known node is left, so begin with those of the URL
 
 
 class Replicas:
-    """Runs writes that a replica must have, if there is one, before they count."""
+    """Runs writes that count only when a replica has them, if there is one."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[float, int]] = {}  # when looked, and how many; by server
+        self._known: dict[str, tuple[float, int]] = {}  # by server: when asked, and the number
 
     def forget(self) -> None:
-        """Ask for their number again before the next write."""
+        """Ask for the number of replicas again before the next write."""
         self._known.clear()
 
     def run(self, client: Any, server: str, command: tuple[Any, ...]) -> Any:
         """Run a command on a master, and return its reply once a replica has it.
 
         Raises:
-            redis.TimeoutError: the master has done it, and no replica has acknowledged it.
+            redis.TimeoutError: the master has run it, but no replica has acknowledged it.
         """
         if server not in self._known:
             self._note(server, client.execute_command("ROLE"))
@@ -320,15 +319,15 @@ class Replicas:
 
 @dataclass(frozen=True, slots=True)
 class _Url:
-    """What a URL of several servers says.
+    """The parts of a URL of several servers.
 
     Attributes:
         name: the URL without user, password and options.
         hosts: the servers to ask first, with their ports.
-        service: what sentinels call the master.
+        service: the name of the master at the sentinels.
         db: the number of the database.
-        failover_s: how long commands are sent again while a replica takes over.
-        options: those of redis-py's clients.
+        failover_s: how long commands are sent again while a replica replaces a master.
+        options: the options for redis-py's clients.
     """
 
     name: str
@@ -340,7 +339,7 @@ class _Url:
 
     @classmethod
     def read(cls, url: str, port: int) -> _Url:
-        """The parts of a URL; ValueError if it is none."""
+        """Read a URL; raises ValueError if it is not one."""
         scheme, _, rest = url.partition("://")
         protocol, _, kind = scheme.partition("+")
         place, _, query = rest.partition("?")
@@ -368,7 +367,7 @@ def servers_of(url: str) -> Servers:
     """The servers that a URL names.
 
     Raises:
-        ConfigError: it names none.
+        ConfigError: it names no server.
     """
     try:
         kind = url.partition("://")[0].partition("+")[2]
@@ -378,12 +377,12 @@ def servers_of(url: str) -> Servers:
             return SentinelServers(_Url.read(url, _SENTINEL_PORT))
         return OneServer(url)
     except (ValueError, TypeError) as error:
-        del error  # it may quote the password
+        del error  # it may contain the password
         raise ConfigError("Throttle.store", _NO_URL) from None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and those that it came from."""
+    """An error and its causes."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
@@ -401,13 +400,13 @@ def _shown(host: str) -> str:
 
 
 def _no_retries() -> Retry:
-    # redis-py must not send a command twice on its own. A closed connection is made anew.
+    # redis-py must not send a command twice on its own. It still reconnects before a command.
     return Retry(NoBackoff(), 0)
 
 
 _TIMEOUTS = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}
 _DEFAULTS: dict[str, Any] = {"decode_responses": True, **_TIMEOUTS}
 _NO_URL = (
-    'is no URL of Redis: "redis://host:6379/0", "rediss://…", "unix:///path", '
+    'is not a URL of Redis: "redis://host:6379/0", "rediss://…", "unix:///path", '
     '"redis+cluster://host:7000,host:7001", "redis+sentinel://host:26379,host:26379/name"'
 )

@@ -1,9 +1,9 @@
 """Accounts in a SQLite file, for several processes of one host, and over restarts.
 
-The file is in WAL mode, every operation is one transaction that takes the write lock at
-once, and what was committed survives the death of any process. There is one connection in
-a process: writers come one after the other anyway. It is closed before the process forks, since
-SQLite must not be carried into a child. The file must be on a local disk.
+The file is in WAL mode. Every operation is one transaction that takes the write lock at once, and
+committed transactions survive the death of any process. A process has one connection, since writes
+are sequential anyway. It is closed before the process forks, because SQLite connections must not be
+used in a child process. The file must be on a local disk.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from batchwrap.throttle.stores.local import LocalStore
 APPLICATION_ID = 0x62777270  # "bwrp"
 SCHEMA_VERSION = 2
 _RETRY_S = 0.01
-# An account outlives the time when it is full by this, with what was learned of its provider.
+# An account is kept for this long after it is full, with what was learned about its provider.
 _KEEP_S = 3_600.0
-# After so many operations the accounts are dropped that are as good as new.
+# After this many operations, accounts that are as good as new are dropped.
 _SWEEP = 1_024
-# For how long the answer counts whether another process lives.
+# How long the answer is used whether another process is alive.
 _LOOK_S = 0.25
 _MAX_OWNERS = 1_024
 
-# Errors that are permanent: a file that may not be written, or that is damaged.
+# Permanent errors: the file may not be written, or is damaged.
 _FINAL = ("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_CORRUPT", "SQLITE_NOTADB")
 
-# `over`: when the account is as good as new, by the limits that were used last.
+# `over`: when the account is as good as new, according to the limits that were used last.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS accounts (
     key TEXT PRIMARY KEY, state BLOB NOT NULL, over REAL NOT NULL DEFAULT 0
@@ -67,15 +67,15 @@ INSERT INTO books VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 
 
 class SqliteStore(LocalStore):
-    """One budget for all processes that open the same file. It is made if it does not exist.
+    """One budget for all processes that open the same file, which is created if it is missing.
 
     Args:
         url: ``"sqlite:///relative/path"`` or ``"sqlite:////absolute/path"``; ``~`` is expanded.
         clock: seconds since 1970, the same for all processes.
-        timeout_s: how long to wait for the others before giving up.
+        timeout_s: how long to wait for other processes before giving up.
 
     Raises:
-        ConfigError: the URL names no file, or one that is not a store of this version.
+        ConfigError: the URL names no file, or the file is not a store of this version.
         StoreUnavailable: the file cannot be opened now.
     """
 
@@ -92,7 +92,7 @@ class SqliteStore(LocalStore):
         self._saved = 0
         self._seen: dict[
             str, tuple[float, bool | None]
-        ] = {}  # by owner: when looked, and whether it lives
+        ] = {}  # by owner: when it was checked, and whether it is alive
         with self._errors():
             self._connected()
 
@@ -115,7 +115,7 @@ class SqliteStore(LocalStore):
         self._disconnect()
 
     def _attend(self, state: AccountState) -> None:
-        """Take over what the system knows of the processes of this machine."""
+        """Update which processes of this machine are alive, according to the system."""
         for owner, until in state["owners"].items():
             alive = self._lives(owner)
             if alive is not None:
@@ -169,7 +169,7 @@ class SqliteStore(LocalStore):
         try:
             return super()._apply(key, *how)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            # The arithmetic fails only on a state that it has not written itself.
+            # The arithmetic raises only if something else has written the state.
             raise self._damaged(key) from error
 
     def _save(self, key: str, state: AccountState, meters: Sequence[LimitMeter]) -> None:
@@ -205,7 +205,7 @@ def path_of(url: str) -> Path:
     """The file that a store's URL names.
 
     Raises:
-        ConfigError: it names none.
+        ConfigError: it names no file.
     """
     path = url.removeprefix("sqlite:///")
     if path == url or path in ("", ":memory:"):
@@ -221,7 +221,7 @@ def _connect(path: Path, timeout_s: float) -> sqlite3.Connection:
     try:
         _check_ours(connection, path)
         _use_wal(connection, timeout_s)
-        # A commit survives a crash of the process. A crash of the machine may lose the last ones.
+        # A commit survives a crash of the process. One of the machine may lose the last commits.
         connection.execute("PRAGMA synchronous = NORMAL")
         _make_tables(connection)
     except BaseException:
@@ -231,7 +231,7 @@ def _connect(path: Path, timeout_s: float) -> sqlite3.Connection:
 
 
 def _make_private(path: Path) -> None:
-    # Opened only if it is new: closing a file drops all POSIX locks that this process has on it.
+    # Opened only if it is new, since closing a file drops all POSIX locks of this process on it.
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
@@ -256,7 +256,7 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _use_wal(connection: sqlite3.Connection, timeout_s: float) -> None:
-    # SQLite does not wait here while another process is doing the same.
+    # SQLite does not wait here if another process does the same at this time.
     deadline = time.monotonic() + timeout_s
     while True:
         try:
@@ -280,11 +280,11 @@ def _make_tables(connection: sqlite3.Connection) -> None:
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    """Take over what was spent from the first version, without its reservations."""
+    """Convert a file of the first version: keep what was spent, without the reservations."""
     connection.execute("ALTER TABLE accounts ADD COLUMN over REAL NOT NULL DEFAULT 0")
     for key, kept in connection.execute("SELECT key, state FROM accounts").fetchall():
         state = orjson.loads(kept)
         state |= {"heard": 0.0, "owners": {}, "leases": {}, "queue": []}
-        # When it is over is not known yet, but as soon as it is used again.
+        # When it is as good as new is unknown until it is used again.
         line = (orjson.dumps(state), state["at"] + DAYS_KEPT_S, key)
         connection.execute("UPDATE accounts SET state = ?, over = ? WHERE key = ?", line)

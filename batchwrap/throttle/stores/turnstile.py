@@ -1,4 +1,4 @@
-"""Mutual exclusion for stores that finalisers call, too: a lock that never deadlocks with them."""
+"""Mutual exclusion for stores, without deadlocks when finalisers call them, too."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ _log = logging.getLogger("batchwrap")
 class Turnstile:
     """Runs operations one after the other.
 
-    A dropped stream is settled by the thread that happens to run the garbage collector, which may
-    be in the middle of an operation. A settlement that comes in that way waits until that
-    operation is done.
+    A dropped stream is settled by the thread that happens to run the garbage collector, possibly in
+    the middle of an operation. Such a settlement is run after that operation.
 
     Args:
-        before_fork: called before this process forks, when no operation runs. None: a fork does
-            not wait for the operation that runs, since no other thread of a child uses it.
+        before_fork: called before this process forks, when no operation runs. With None, a fork
+            does not wait for a running operation, since no other thread of a child uses it.
     """
 
     def __init__(self, before_fork: Callable[[], None] | None = None) -> None:
@@ -37,10 +36,10 @@ class Turnstile:
             _turnstiles.add(self)
 
     def run(self, operation: Callable[[], T]) -> T:
-        """Run an operation alone, after those that are late, and return its result.
+        """Run an operation alone, after the postponed ones, and return its result.
 
         Raises:
-            RuntimeError: it was called inside of an operation.
+            RuntimeError: it was called inside an operation.
         """
         try:
             with self._lock:
@@ -58,9 +57,9 @@ class Turnstile:
                 self._drain()
 
     def run_soon(self, operation: Callable[[], object]) -> None:
-        """Run an operation alone: now, or right after the one that is running. It never waits.
+        """Run an operation alone: now, or right after the running one. It never waits.
 
-        So a finaliser, which may run anywhere and with any lock held, blocks no thread.
+        So a finaliser, which may run while any lock is held, cannot block a thread.
         """
         if self._lock.acquire(blocking=False):
             try:
@@ -73,7 +72,7 @@ class Turnstile:
         self._drain()
 
     def _drain(self) -> None:
-        """Run what is late, unless another thread is inside: that one drains when it leaves."""
+        """Run postponed operations, unless another thread is inside, which runs them afterwards."""
         while self._late and self._lock.acquire(blocking=False):
             try:
                 if self._busy:
@@ -92,7 +91,7 @@ class Turnstile:
                 self._busy = False
 
     def _do(self, operation: Callable[[], object]) -> None:
-        """Run one whose caller is gone: its errors are logged, and the others still run."""
+        """Run a postponed operation. Its errors are logged, and the others still run."""
         try:
             operation()
         except StoreUnavailable as error:
@@ -106,14 +105,14 @@ class Turnstile:
 
 
 _turnstiles: WeakSet[Turnstile] = WeakSet()
-# Held while a thread forks: two that fork at the same time would wait for each other's locks.
+# Held while a thread forks, since two such threads would wait for each other's locks.
 _forking = threading.Lock()
 # The turnstiles that are locked while this thread forks.
 _held: list[Turnstile] = []
 
 
 def _before() -> None:
-    # A child must not begin with half of an operation that another thread is in the middle of.
+    # A child must not begin with an operation of another thread that is half done.
     _forking.acquire()
     for turnstile in list(_turnstiles):
         turnstile._lock.acquire()
@@ -129,7 +128,7 @@ def _after_in_parent() -> None:
 
 
 def _after_in_child() -> None:
-    # The threads that hold or await a lock do not exist in the child.
+    # The threads that hold or await a lock do not exist in the child process.
     global _forking
     _held.clear()
     _forking = threading.Lock()

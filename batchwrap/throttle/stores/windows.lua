@@ -1,7 +1,7 @@
--- One bucket in each of its modes: the arithmetic of batchwrap/core/limits/windows.py again.
--- The constants (TICK_S, DUST, …) are those of the Python modules; redis.py puts them in front.
+-- One bucket in each of its modes: the arithmetic of batchwrap/core/limits/windows.py in Lua.
+-- The constants (TICK_S, DUST, …) are those of the Python modules; redis.py puts them before this.
 
--- As Python's: exact, where Lua's own % rounds twice.
+-- The exact remainder, like Python's; Lua's own % rounds twice.
 local function modulo(a, b)
   local rest = math.fmod(a, b)
   if rest < 0 then rest = rest + b end

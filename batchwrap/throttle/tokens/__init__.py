@@ -1,1 +1,1 @@
-"""What an estimate of a prompt is made of: texts, messages, pictures, tools, experience."""
+"""The parts of a prompt's estimate: texts, messages, pictures, tools, and calibration."""

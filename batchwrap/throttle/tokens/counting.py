@@ -1,7 +1,6 @@
-"""Counting texts with a tokenizer table: each text once, and never for long.
+"""Counts the tokens of texts: each text once, and in bounded time.
 
-What is remembered of a text is its hash and its count, so the memory stays small however
-long the texts are.
+Only the hash and the count of a text are remembered, so the memory stays small for long texts.
 """
 
 from __future__ import annotations
@@ -11,18 +10,18 @@ from collections.abc import Callable, Sequence
 from batchwrap._forks import ForkSafeLock
 from batchwrap.encodings import EncodingName, load
 
-# A tokenizer may take time by the square on one long run of letters or spaces (tiktoken 0.9
-# does), or overflow its stack. In pieces of so many characters any text takes linear time;
-# a cut costs a token or so.
+# A tokenizer may need quadratic time for one long run of letters or spaces (tiktoken 0.9 does), or
+# overflow its stack. In pieces of this many characters any text takes linear time; each cut adds
+# about a token.
 _PIECE = 4_096
-# So many pieces take 20-40 ms. Of a longer text a part of them stands for the whole.
+# This many pieces take 20-40 ms. A longer text is estimated from a sample of its pieces.
 _MOST_PIECES = 64
-# Two generations of so many texts at about 120 bytes each: 4 MB at most.
+# Two generations of this many texts, at about 120 bytes each, take 4 MB at most.
 _MOST_TEXTS = 16_384
 
 
 def count_text(text: str, encoding: EncodingName) -> int:
-    """Tokens of a text; above 260,000 characters by samples from all over it."""
+    """The tokens of a text; above 260,000 characters estimated from samples of all its parts."""
     starts = range(0, len(text), _PIECE)
     step = max(1, -(-len(starts) // _MOST_PIECES))
     pieces = [text[start : start + _PIECE] for start in starts[::step]]
@@ -32,11 +31,11 @@ def count_text(text: str, encoding: EncodingName) -> int:
 
 
 class Counts:
-    """The counts of texts that were met before, for one encoding. Safe to share by threads.
+    """Remembers the counts of texts, for one encoding. Thread-safe.
 
     Args:
-        encoding: the table to count with.
-        most: texts in one generation; the texts of the last two are remembered.
+        encoding: the encoding to count with.
+        most: texts in one generation; the last two generations are remembered.
     """
 
     def __init__(self, encoding: EncodingName, most: int = _MOST_TEXTS) -> None:
@@ -44,23 +43,23 @@ class Counts:
         self._most = most
         self._young: dict[int, int] = {}
         self._old: dict[int, int] = {}
-        # Not a plain lock: the garbage collector may run anything while this thread is in here.
+        # Not a plain lock, since the garbage collector may run a finaliser that counts, too.
         self._lock = ForkSafeLock()
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
     def total(self, texts: Sequence[str]) -> int:
-        """Tokens of all these texts together."""
+        """The total tokens of these texts."""
         keys = list(map(hash, texts))
         try:
-            # The usual case, a conversation known to its end, without a step in Python.
+            # Mostly all texts are known; then no Python code runs for each of them.
             return sum(map(self._young.__getitem__, keys))
         except KeyError:
             return sum(map(self._of_text, keys, texts))
 
     def of(self, key: int, make_text: Callable[[], str]) -> int:
-        """Tokens of the text that `make_text` gives; it is only asked if `key` is not known."""
+        """The tokens of the text that `make_text` returns; called only if `key` is unknown."""
         count = self._young.get(key)
         if count is not None:
             return count

@@ -1,9 +1,9 @@
-"""What a picture costs: OpenAI's rule for its size, which is read from its first bytes.
+"""The tokens of a picture: by OpenAI's rule, from the size in its first bytes.
 
-The rule (https://platform.openai.com/docs/guides/images-vision): a picture is shrunk to
-2048 x 2048, then to 768 on its shorter side, and costs a base and so much for each tile of
-512 x 512; at detail "low" the base alone. Other providers count otherwise (Anthropic by
-area, Qwen by patches, Gemini by tiles of 768) with sums of the same order.
+The rule (https://platform.openai.com/docs/guides/images-vision): a picture is scaled down to fit
+2048 x 2048, then to 768 on its shorter side. It costs a base and an amount for each tile of
+512 x 512; with detail "low" only the base. Other providers count in other ways (Anthropic by area,
+Qwen by patches, Gemini by tiles of 768) with results of the same order.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import struct
 from math import ceil
 from typing import Any
 
-# The size of a picture that does not tell its own.
+# The assumed size of a picture whose size cannot be read.
 _USUAL = (1_024, 1_024)
-# Tokens for the base and for a tile. GPT-4o mini pays 33 times as many for its cheaper ones.
+# Tokens for the base and for a tile. GPT-4o mini counts 33 times as many, at a lower price each.
 _RULE = (85, 170)
 _MINI_RULE = (2_833, 5_667)
-# Characters of base64 that are decoded to find the size: enough for most; enough for a JPEG
-# with a preview and a colour profile in front.
+# Characters of base64 that are decoded to find the size: enough for most pictures, then enough for
+# a JPEG with a preview and a colour profile before the size.
 _HEADS = (4_096, 262_144)
-# Frame headers of JPEG, C0 to CF, without the three in between that are something else.
+# The frame headers of JPEG: C0 to CF without three markers that mean something else.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -42,9 +42,9 @@ def _tiles(length: float) -> int:
 
 
 def size_of(url: str) -> tuple[int, int] | None:
-    """Width and height of the picture in a data URL; None if they cannot be read.
+    """The width and height of the picture in a data URL; None if they cannot be read.
 
-    Knows PNG, JPEG, GIF and WebP.
+    It reads PNG, JPEG, GIF and WebP.
     """
     comma = url.find(",", 0, 200)
     if not url.startswith("data:") or ";base64" not in url[: max(comma, 0)]:
@@ -69,7 +69,7 @@ def _size(head: bytes) -> tuple[int, int] | None:
         if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
             return _webp(head)
         return _jpeg(head) if head.startswith(b"\xff\xd8") else None
-    except struct.error:  # it ends before its size
+    except struct.error:  # the data ends before the size
         return None
 
 

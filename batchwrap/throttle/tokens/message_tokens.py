@@ -1,6 +1,6 @@
-"""What the model reads of a message: its texts, and tokens for all that is no text.
+"""What the model reads of a message: its texts, and tokens for everything else.
 
-Ids of calls are not counted: chat templates leave them out, nearly all of them.
+Ids of calls are not counted, since nearly all chat templates leave them out.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from batchwrap.core.formats import chat
 from batchwrap.throttle.tokens.images import image_tokens
 from batchwrap.throttle.tokens.schemas import json_text
 
-# Role and separators of each message: OpenAI's cookbook finds 3, and 1 for the role.
+# The role and separators of a message: OpenAI's cookbook finds 3, and 1 for the role.
 _PER_MESSAGE = 4
 # What the templates of gpt-oss and Qwen write around a call's name and arguments: 8 to 11.
 _PER_CALL = 8
-# A guess, two pages: how much of a file is text and pictures cannot be told from its size.
+# A guess of two pages: the size of a file does not show how much of it is text or pictures.
 _PER_FILE = 2_000
-# Sound has 10 tokens a second at OpenAI. Bytes a second: 24 kHz mono of 16 bits, 128 kbit/s.
+# OpenAI counts 10 tokens a second of sound. Bytes a second: 24 kHz mono at 16 bits; 128 kbit/s.
 _PER_SECOND = 10
 _WAV_RATE, _MP3_RATE = 48_000, 16_000
 
@@ -25,8 +25,8 @@ _WAV_RATE, _MP3_RATE = 48_000, 16_000
 def read_message(message: object, model: str, texts: list[str]) -> int:
     """Add a message's texts to the list; returns the tokens of everything else in it.
 
-    Reasoning that the agent sends back counts, once where it is there under both its names:
-    within a tool loop most templates keep it.
+    Reasoning content that the agent sends back counts, since most templates keep it within a tool
+    loop. If both of its fields are present, it counts once.
     """
     if not isinstance(message, dict):
         return 0
@@ -82,6 +82,6 @@ def _audio(audio: object) -> int:
     given: dict[Any, Any] = audio if isinstance(audio, dict) else {}
     data = given.get("data")
     rate = _WAV_RATE if given.get("format") == "wav" else _MP3_RATE
-    # Base64 has four characters for three bytes.
+    # Base64 writes three bytes as four characters.
     seconds = len(data) * 3 // 4 // rate if isinstance(data, str) else 0
     return _PER_SECOND * (seconds + 1)

@@ -1,9 +1,9 @@
-"""The tools of a request as the model gets to read them, which is not as they are sent.
+"""The tools of a request in the form in which the model reads them.
 
-OpenAI's models and gpt-oss read them as TypeScript (the gpt-oss chat template and
-https://developers.openai.com/cookbook/articles/openai-harmony show it); the chat templates
-of other families write each as one line of JSON with a space after commas and colons, as
-Hugging Face's ``tojson`` does. TypeScript takes less than half of the tokens.
+OpenAI's models and gpt-oss read TypeScript (see the gpt-oss chat template and
+https://developers.openai.com/cookbook/articles/openai-harmony). The chat templates of other
+families write each tool as one line of JSON with a space after commas and colons, as Hugging Face's
+``tojson`` does. TypeScript takes less than half as many tokens.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from batchwrap.core.fingerprint import fingerprint
 
-# Nested deeper than any tool that a model could use.
+# Deeper than the schema of any tool that a model could use.
 _DEEPEST = 24
 _PRIMITIVES = {"integer": "number", "object": "object", "array": "any[]"}
 
@@ -22,7 +22,7 @@ _PRIMITIVES = {"integer": "number", "object": "object", "array": "any[]"}
 def shown(tools: object, answer_format: object, *, typescript: bool) -> str:
     """What a model reads of a request's `tools` and `response_format`.
 
-    The schema that an answer must fit is JSON for every model.
+    The schema of a structured answer is JSON for every model.
     """
     listed = tools if isinstance(tools, list) else [tools] if tools else []
     lines = _namespace(listed) if typescript and listed else map(json_text, listed)
@@ -31,7 +31,7 @@ def shown(tools: object, answer_format: object, *, typescript: bool) -> str:
 
 
 def json_text(value: object) -> str:
-    """JSON with spaces after commas and colons; of what cannot be JSON what Python shows."""
+    """JSON with spaces after commas and colons; values that are not JSON are shown by `repr`."""
     try:
         return json.dumps(value, ensure_ascii=False, default=repr)
     except (TypeError, ValueError, RecursionError):
