@@ -1,6 +1,6 @@
 """A simulated LLM provider: a real HTTP server with scripted models and real limits.
 
-For tests of agents without a key or a network, and for batchwrap's own tests, demo and
+It serves tests of agents without a key or a network, and batchwrap's own tests, demo and
 benchmarks. The server needs ``pip install "batchwrap[lab]"``; models and limits do not.
 """
 
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # The one door to starlette and uvicorn: the rest works without them.
+    # Imported on first use, since only the server needs starlette and uvicorn.
     if name != "Lab":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

@@ -1,4 +1,4 @@
-"""Chat completions: validate, admit, ask the model, and send its turn at the set speed."""
+"""Chat completions: validates, admits, asks the model, and sends its turn at the set speed."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class _Turn:
     """A turn that is about to be sent.
 
     Attributes:
-        completion: its shape on the wire.
-        parts: what is generated, in each choice.
-        finish_reason: why it ends.
-        choices: how many there are.
-        first_s: when the first token comes, in provider seconds since the start.
+        completion: writes it in the API's form.
+        parts: the generated fragments, the same in each choice.
+        finish_reason: the reason for its end.
+        choices: the number of choices.
+        first_s: when the first token is sent, in provider seconds since the start.
     """
 
     completion: Completion
@@ -93,7 +93,7 @@ def _admit(
 
 
 async def ask(exchange: LabExchange, provider: SimulatedProvider) -> Reply | Raw | LabResponse:
-    """The model's reply; where it fails, a 500 that says why and that no SDK retries."""
+    """The model's reply; if the model fails, a 500 that says why and that no SDK retries."""
     try:
         reply = await exchange.in_thread(provider.model, exchange.json)
         if not isinstance(reply, (Reply, Raw)):

@@ -1,7 +1,7 @@
-"""How a provider words a refusal and its rate-limit headers.
+"""How a provider writes its refusals and rate-limit headers.
 
-Times come in provider seconds and leave in the client's: `time_scale` of the one are one
-of the other, so that a client that obeys a header waits for the right real time.
+Times are given in provider seconds and sent in the client's: `time_scale` provider seconds are one
+second of the client, so that a client that obeys a header waits for the right real time.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _PERIODS: dict[float, str] = {1: "second", 60: "minute", 3600: "hour", 86_400: "
 
 @dataclass(frozen=True, slots=True)
 class LabResponse:
-    """A response that is known as a whole.
+    """A response that is complete before it is sent.
 
     Attributes:
         status: the HTTP status.
         body: sent as JSON.
-        headers: beside the content type.
+        headers: in addition to the content type.
     """
 
     status: int
@@ -34,7 +34,7 @@ class LabResponse:
 
 
 class ProviderDialect(Protocol):
-    """What differs from provider to provider."""
+    """The parts of an answer that differ between providers."""
 
     def headers(self, standings: Iterable[RateLimitStanding], time_scale: float) -> dict[str, str]:
         """The rate-limit headers of an admitted request."""
@@ -103,16 +103,16 @@ class _Cerebras:
             "param": "quota",
             "code": f"{what.removesuffix('s')}_quota_exceeded",
         }
-        # The window's length, not the time until there is room: so it is at Cerebras.
+        # Cerebras sends the window's length, not the time until the limit has room.
         return LabResponse(429, body, _retry_after(limit.per_s / time_scale))
 
 
 class _OpenAI:
-    """Wrapped error bodies, one header for each kind, `retry-after` that is true."""
+    """Wrapped error bodies, one header for each kind, and the true wait in `retry-after`."""
 
     def headers(self, standings: Iterable[RateLimitStanding], time_scale: float) -> dict[str, str]:
         found = {}
-        # With several limits of a kind the shortest period is the last to be written.
+        # With several limits of a kind, the header of the shortest period is written last.
         for standing in sorted(standings, key=lambda standing: -standing.limit.per_s):
             limit = standing.limit
             found[f"x-ratelimit-limit-{limit.kind}"] = f"{limit.amount:.0f}"
@@ -146,14 +146,14 @@ class _OpenAI:
 
 
 class _Headerless(_OpenAI):
-    """OpenAI's refusals, and nothing about the limits in any other answer."""
+    """OpenAI's refusals; other answers say nothing about the limits."""
 
     def headers(self, standings: Iterable[RateLimitStanding], time_scale: float) -> dict[str, str]:
         return {}
 
 
 def _too_many(refusal: RateLimitRefusal, time_scale: float) -> LabResponse:
-    """Too many requests at a time, as Moonshot says it; the others have no such limit."""
+    """The refusal of too many requests at a time, as Moonshot writes it."""
     message = (
         f"Your account reached max organization concurrency: {refusal.limit.amount:.0f}, "
         f"please try again after {refusal.wait_s:g} seconds"
@@ -167,7 +167,7 @@ def _period(limit: RateLimit) -> str:
 
 
 def _retry_after(seconds: float) -> dict[str, str]:
-    """`retry-after`, and `retry-after-ms` where seconds alone would lose the fraction."""
+    """`retry-after`, and `retry-after-ms` if whole seconds would lose a fraction."""
     milliseconds = math.ceil(round(seconds * 1000, 6))
     headers = {"retry-after": str(milliseconds / 1000).removesuffix(".0")}
     if milliseconds % 1000:

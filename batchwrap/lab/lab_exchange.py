@@ -20,9 +20,9 @@ from batchwrap.lab.simulated_provider import SimulatedProvider
 
 T = TypeVar("T")
 
-# nginx's status for a request whose client left before there was a response.
+# nginx's status for a request whose client left before the response.
 CLIENT_LEFT = 499
-# Timers are no finer than the event loop's poll; what is due sooner is due now.
+# Timers are not finer than the event loop's poll, so shorter waits are skipped.
 _SHORTEST_SLEEP_S = 0.001
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -32,11 +32,11 @@ class ClientDisconnected(Exception):
 
 
 class LabExchange:
-    """Reads a request, paces and writes its response, and books both when it ends.
+    """Reads a request, paces and writes its response, and records both when it ends.
 
-    Whatever ends it, `end` runs once: it settles the reservation and writes the entry,
-    and does so before the client has the last bytes. So a client that has its response
-    finds the entry in the journal, and its tokens given back.
+    However the exchange ends, `end` runs once: it settles the reservation and writes the entry
+    before the client has the last bytes. So a client that has its response finds the entry in the
+    journal, and its unused tokens are given back.
 
     Attributes:
         body: the request's body.
@@ -79,7 +79,7 @@ class LabExchange:
     # Reading
 
     async def read(self) -> None:
-        """Read the body; from then on a client that leaves is noticed."""
+        """Read the body, and then watch for a client that disconnects."""
         try:
             self.body = await self._request.body()
         except ClientDisconnect:
@@ -105,13 +105,13 @@ class LabExchange:
 
     @property
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
-        """The request's headers as they came, names in lower case."""
+        """The request's headers as they came, with names in lower case."""
         return self._request.headers.raw
 
     # Limits
 
     def admit(self, ledger: RateLimitLedger, tokens: float) -> RateLimitRefusal | None:
-        """Reserve tokens until the end of the exchange, or say why not."""
+        """Reserve tokens until the end of the exchange, or return the refusal."""
         outcome = ledger.reserve(self._provider.clock.now(), tokens)
         if isinstance(outcome, RateLimitRefusal):
             return outcome
@@ -169,7 +169,7 @@ class LabExchange:
     # Writing
 
     async def respond(self, answer: LabResponse) -> None:
-        """Send a response that is known as a whole, as JSON."""
+        """Send a complete response as JSON."""
         await self.respond_bytes(answer.status, answer.headers, orjson.dumps(answer.body))
 
     async def respond_bytes(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
@@ -187,7 +187,7 @@ class LabExchange:
         """Send a whole response with these headers and `content-length`."""
         self._check_client()
         self._status = status
-        self.end(cancelled=False)  # before the head: many clients look no further
+        self.end(cancelled=False)  # before the head, since many clients read no further
         length = (b"content-length", str(len(body)).encode())
         await self._send_head(status, [*headers, length])
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
@@ -216,7 +216,7 @@ class LabExchange:
         Raises:
             ClientGone: the client left.
         """
-        await asyncio.sleep(0)  # lets the loop see that a client left, and serve others
+        await asyncio.sleep(0)  # lets the loop notice a client that left, and serve others
         self._check_client()
         if self._gzip is not None:
             data = self._gzip.compress(data) + self._gzip.flush(zlib.Z_SYNC_FLUSH)
@@ -231,7 +231,7 @@ class LabExchange:
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
     async def hang_up(self) -> None:
-        """Close the connection behind what was sent, without ending the response."""
+        """Close the connection without ending the response."""
         self._hang_up(self._request.scope["client"])
         await self._gone.wait()
 
@@ -241,7 +241,7 @@ class LabExchange:
     # The end
 
     def end(self, *, cancelled: bool) -> None:
-        """Settle and write the entry; a second time does nothing."""
+        """Settle and write the entry; a second call does nothing."""
         if self._ended:
             return
         self._ended = True
@@ -270,7 +270,7 @@ class LabExchange:
         )
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self.end(cancelled=True)
         if self._watcher is not None:
             self._watcher.cancel()

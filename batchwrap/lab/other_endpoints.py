@@ -20,7 +20,7 @@ DIMENSIONS = 16
 async def models(
     exchange: LabExchange, provider: SimulatedProvider, ledger: RateLimitLedger
 ) -> None:
-    """List the one model; any other name works, too."""
+    """List one model; requests may name any other model, too."""
     model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "batchwrap"}
     await exchange.respond(LabResponse(200, {"object": "list", "data": [model]}, {}))
 
@@ -28,7 +28,7 @@ async def models(
 async def embeddings(
     exchange: LabExchange, provider: SimulatedProvider, ledger: RateLimitLedger
 ) -> None:
-    """Embed texts or tokens: unit vectors that depend on nothing but the input."""
+    """Embed texts or tokens as unit vectors that depend on the input only."""
     body = exchange.json if isinstance(exchange.json, dict) else {}
     inputs = _inputs(body.get("input"))
     if inputs is None:
@@ -62,7 +62,7 @@ async def echo(exchange: LabExchange, provider: SimulatedProvider, ledger: RateL
 async def unknown(
     exchange: LabExchange, provider: SimulatedProvider, ledger: RateLimitLedger
 ) -> None:
-    """404 for any other path."""
+    """Answer any other path with 404."""
     await exchange.respond(error(404, "Unknown request URL.", code="unknown_url"))
 
 

@@ -1,7 +1,7 @@
-"""The provider's own rate limits: pure arithmetic, with the time handed in.
+"""The simulated provider's rate limits: pure arithmetic that takes the time as an argument.
 
-Written apart from batchwrap's limiter on purpose: if both shared code, a mistake in it
-would cancel out and no test could see it. The rule is the one that Cerebras documents
+It shares no code with batchwrap's limiter on purpose: a mistake in shared code would cancel out,
+and no test could find it. The rule is the one that Cerebras documents
 (https://inference-docs.cerebras.ai/support/rate-limits): a request reserves its prompt and
 the output that it may have, and is settled to real use when it ends.
 """
@@ -15,9 +15,9 @@ from typing import Literal, Protocol
 
 from batchwrap.errors import ConfigError
 
-# Room for the rounding of floats; far below one token.
+# A tolerance for the rounding of floats, far below one token.
 _TOLERANCE = 1e-6
-# Nobody knows when a running request ends, so providers name a round number.
+# It is unknown when a running request ends, so providers name a round number.
 _PAUSE_S = 1.0
 
 
@@ -35,7 +35,7 @@ class RateLimit:
             server starts.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: a value is invalid.
     """
 
     kind: Literal["requests", "tokens", "concurrency"]
@@ -57,12 +57,12 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class RateLimitStanding:
-    """How a limit stands.
+    """The state of a limit.
 
     Attributes:
-        limit: which one.
+        limit: the limit.
         remaining: what can be taken now, in the limit's unit.
-        reset_s: provider seconds until it is whole again.
+        reset_s: provider seconds until it is full again.
     """
 
     limit: RateLimit
@@ -75,9 +75,9 @@ class RateLimitRefusal:
     """Why a request was not admitted: the limit with the longest wait.
 
     Attributes:
-        limit: which one.
+        limit: the limit.
         requested: what the request needs of it.
-        remaining: what it has now.
+        remaining: what is left of it now.
         wait_s: provider seconds until it would have enough; infinite if it never will.
     """
 
@@ -93,8 +93,8 @@ class RateLimitReservation:
 
     Attributes:
         tokens: how many were reserved.
-        marks: one for each limit: where in time it was taken.
-        settled: whether it has been given back already.
+        marks: one for each limit: the period in which it was taken.
+        settled: whether it is settled already.
     """
 
     tokens: float
@@ -125,7 +125,7 @@ class RateLimitLedger:
         return RateLimitReservation(tokens, marks)
 
     def settle(self, now_s: float, reservation: RateLimitReservation, tokens: float) -> None:
-        """Correct a reservation to the tokens really used; a second time does nothing."""
+        """Replace a reservation by the tokens that were used; a second call does nothing."""
         if reservation.settled:
             return
         reservation.settled = True
@@ -136,7 +136,7 @@ class RateLimitLedger:
                 bucket.give_back(now_s, 1.0, mark)
 
     def standings(self, now_s: float) -> list[RateLimitStanding]:
-        """How each limit with a period stands, in the order in which they were given."""
+        """The state of each limit with a period, in the order in which they were given."""
         return [
             RateLimitStanding(b.limit, max(0.0, b.remaining(now_s)), b.reset_s(now_s))
             for b in self._buckets
@@ -172,7 +172,7 @@ class _Continuous:
         return 0
 
     def give_back(self, now_s: float, cost: float, mark: int) -> None:
-        # A negative cost is a request that used more than it reserved: the bucket goes
+        # A negative cost means that a request used more than it reserved: the bucket goes
         # into debt. "Available quota = min(limit, limit + replenished - usage)".
         self._level = min(float(self.limit.amount), self.remaining(now_s) + cost)
 
@@ -202,7 +202,7 @@ class _Fixed:
 
     def give_back(self, now_s: float, cost: float, mark: int) -> None:
         self.remaining(now_s)
-        if mark == self._window:  # a window that is over keeps what was booked in it
+        if mark == self._window:  # usage in an earlier window stays there
             self._used = max(0.0, self._used - cost)
 
     def wait_s(self, now_s: float, cost: float) -> float:

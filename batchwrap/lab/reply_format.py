@@ -1,7 +1,7 @@
-"""A reply in the shape of the chat completions API, plain and streamed.
+"""Writes a reply in the form of the chat completions API, plain and streamed.
 
-A reply is first taken apart into fragments, as a model generates it; the streamed form
-sends them one by one and the plain form joins them, so that both say the same.
+A reply is first split into fragments, as a model generates them. The streamed form sends them one
+by one and the plain form joins them, so both have the same content.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class ReplyFragment:
     """A few tokens of a reply.
 
     Attributes:
-        kind: what it belongs to; ``"call"`` opens a call and its text is the tool's name.
-        text: the tokens' text.
-        tokens: how many they are.
+        kind: what it is a part of; ``"call"`` begins a call, and its text is the tool's name.
+        text: the text of the tokens.
+        tokens: the number of tokens.
         call: the index of the call; 0 for the other kinds.
     """
 
@@ -45,7 +45,7 @@ def random_id(prefix: str, length: int) -> str:
 def fragments(
     reply: Reply, tokens: Tokens, size: int, cap: int | None
 ) -> tuple[list[ReplyFragment], str]:
-    """The reply in fragments of `size` tokens and its finish reason; cut at `cap` tokens."""
+    """The reply in fragments of `size` tokens, cut at `cap` tokens, and its finish reason."""
     found: list[ReplyFragment] = []
     left = cap
     for part in _parts(reply, tokens, size):
@@ -87,7 +87,7 @@ class ReplyUsage:
     Attributes:
         prompt: tokens of the prompt.
         completion: tokens generated, over all choices.
-        reasoning: how many of them were thinking.
+        reasoning: how many of these were reasoning.
     """
 
     prompt: int
@@ -106,7 +106,7 @@ class ReplyUsage:
 
 
 class Completion:
-    """One response: hands out its JSON as a whole, or chunk by chunk."""
+    """One response: writes its JSON as a whole, or chunk by chunk."""
 
     def __init__(self, reply: Reply, *, model: str, created: int, choices: int) -> None:
         self._common = {
@@ -115,7 +115,7 @@ class Completion:
             "model": model,
             "system_fingerprint": "fp_batchwrap_lab",
         }
-        # A scripted id is the first choice's; ids are unique over all choices.
+        # A scripted id is used in the first choice only, since ids are unique over all choices.
         self._ids = [
             [(call.id if at == 0 else None) or random_id("call_", 24) for call in reply.calls]
             for at in range(choices)
@@ -158,7 +158,7 @@ class Completion:
     def event(
         self, choices: list[dict[str, Any]], usage: ReplyUsage | None, *, asked: bool
     ) -> bytes:
-        """A chunk as a server-sent event; `asked`: it has a field `usage`, if only null."""
+        """A chunk as a server-sent event; with `asked` it has a field `usage`, perhaps null."""
         body = {**self._common, "object": "chat.completion.chunk", "choices": choices}
         if asked:
             body["usage"] = usage.as_json() if usage else None

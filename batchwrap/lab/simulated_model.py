@@ -1,4 +1,4 @@
-"""What a simulated model says: a turn of the assistant, or exact bytes in its place."""
+"""The replies of a simulated model: a turn of the assistant, or exact bytes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Call:
 
     Args:
         name: the tool's name.
-        arguments: an object, sent as compact JSON; or a text, sent as it is to the byte,
-            so that broken JSON can be scripted.
-        id: the call's id; a fresh one like OpenAI's unless given.
+        arguments: an object, sent as compact JSON; or a string, sent unchanged, so that broken JSON
+            can be scripted.
+        id: the call's id; by default a random one like OpenAI's.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Reply:
     Args:
         text: its content.
         calls: its tool calls, in order.
-        reasoning: its thinking, sent before everything else in the field `reasoning`.
+        reasoning: its reasoning content, sent before everything else in the field `reasoning`.
         finish_reason: sent as given; otherwise ``"length"`` if the request's output cap
             cut the turn, ``"tool_calls"`` if it has calls, ``"stop"`` if not.
     """
@@ -45,15 +45,15 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Exact bytes as the response, for oddities that no healthy provider sends.
+    """Exact bytes as the response, to simulate a faulty provider.
 
     Args:
         status: the HTTP status.
-        headers: the response headers; nothing is added to them but the framing
-            (``transfer-encoding: chunked`` where there is no ``content-length``).
-        chunks: the body; each is handed to the connection on its own.
-        close: ``"abrupt"`` closes the connection after the chunks without ending the
-            response, as a provider does that dies in mid-stream.
+        headers: the response headers; only the framing is added to them (``transfer-encoding:
+            chunked`` if there is no ``content-length``).
+        chunks: the body; each chunk is written to the connection separately.
+        close: ``"abrupt"`` closes the connection after the chunks without ending the response, as
+            a provider does that crashes in the middle of a stream.
     """
 
     status: int = 200
@@ -62,5 +62,5 @@ class Raw:
     close: Literal["clean", "abrupt"] = "clean"
 
 
-# Gets the request's JSON body; called in a worker thread, so it may block.
+# Takes the request's JSON body; called in a worker thread, so it may block.
 Model = Callable[[dict[str, Any]], Reply | Raw]

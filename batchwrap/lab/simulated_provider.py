@@ -1,4 +1,4 @@
-"""The simulated provider as such: its settings, clock, accounts and journal."""
+"""The state of the simulated provider: its settings, clock, accounts and journal."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class ProviderClock:
     """Provider seconds since the start: `scale` of them pass in one second of wall time.
 
     Args:
-        scale: how many.
-        manual: the user's own clock in the place of wall time.
+        scale: provider seconds in a second of wall time.
+        manual: a clock of the user's own in place of wall time.
     """
 
     def __init__(self, scale: float, manual: ManualClock | None = None) -> None:
@@ -46,7 +46,7 @@ class ProviderClock:
 
 @dataclass(kw_only=True)
 class SimulatedProvider:
-    """What all requests share. The settings are documented at `Lab`."""
+    """The state that all requests share. `Lab` documents the settings."""
 
     model: Model
     limits: tuple[RateLimit, ...]
@@ -80,7 +80,7 @@ class SimulatedProvider:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"Lab.{name}", f"{getattr(self, name)!r} is below 0 or infinite")
         if isinstance(self.api_keys, str):
-            raise ConfigError("Lab.api_keys", "a list of keys, not one text")
+            raise ConfigError("Lab.api_keys", "a list of keys, not one string")
         self.clock = ProviderClock(self.time_scale, self.manual_clock)
         self.voice = dialects.dialect(self.dialect)
         self._ledgers: dict[str | None, RateLimitLedger] = {}
@@ -96,7 +96,7 @@ class SimulatedProvider:
         self._ledgers.clear()
 
     def ledger(self, headers: Mapping[str, str]) -> RateLimitLedger | None:
-        """The books of the account that a request's key belongs to; None for a wrong key.
+        """The ledger of the account that a request's key belongs to; None for a wrong key.
 
         Without `api_keys` there is one account, and no key is needed.
         """

@@ -1,7 +1,7 @@
-"""Counting and cutting text by tokens, each text once.
+"""Counts and cuts text by tokens, each text once.
 
-The same long prompt comes with every request of a conversation. Its texts are looked up
-in a cache, so that only what is new costs the tokenizer's 0.5 ms for each 1,000 tokens.
+Every request of a conversation contains the same long prompt. The counts of its texts are cached,
+so that only new texts cost the tokenizer's 0.5 ms for each 1,000 tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from batchwrap import encodings
 # (https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken).
 PER_MESSAGE = 3
 PER_PROMPT = 3
-# A small image at OpenAI; the lab does not look into pictures.
+# A small image at OpenAI; the lab does not read the size of pictures.
 PER_IMAGE = 85
 
 
@@ -32,7 +32,7 @@ class Tokens:
         self.split = functools.lru_cache(maxsize=1_024)(self._split)
 
     def prompt(self, body: dict[str, Any]) -> int:
-        """Tokens of a valid chat request: messages, tool calls, and the tools on offer."""
+        """The tokens of a valid chat request: messages, tool calls, and tools."""
         total = PER_PROMPT
         for message in body["messages"]:
             total += PER_MESSAGE + sum(map(self.count, _texts(message)))
@@ -45,7 +45,7 @@ class Tokens:
         return total
 
     def cut(self, text: str, size: int) -> str:
-        """The first `size` tokens of a text, without a torn character at the end."""
+        """The first `size` tokens of a text, without an incomplete character at the end."""
         head = self._encoding.encode_ordinary(text)[:size]
         return self._encoding.decode_bytes(head).decode(errors="ignore")
 
@@ -55,7 +55,7 @@ class Tokens:
     def _split(self, text: str, size: int) -> tuple[tuple[str, int], ...]:
         """The text in pieces of `size` tokens, each with its number of tokens.
 
-        A character whose bytes lie in two pieces comes with the second.
+        A character whose bytes are in two pieces belongs to the second.
         """
         tokens = self._encoding.encode_ordinary(text)
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")

@@ -1,7 +1,7 @@
-"""Reading a conversation as a model would: what was called, read, and asked for.
+"""Reads a conversation as a model does: what was called, read, and asked for.
 
 It knows the chat completions format and one convention of batched results, a header line
-``[i/n] tool path`` above each item's text. It shares no code with what writes them.
+``[i/n] tool path`` above each item's text. It shares no code with the modules that write them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PATH_NAMES = ("path", "file_path", "filePath", "filepath", "file", "filename", 
 
 @dataclass(frozen=True, slots=True)
 class OfferedTool:
-    """A tool on offer.
+    """A tool that the request offers.
 
     Attributes:
         name: its name.
@@ -41,11 +41,11 @@ class OfferedTool:
 
 @dataclass(frozen=True, slots=True)
 class MadeCall:
-    """A call that stands in the conversation.
+    """A call in the conversation.
 
     Attributes:
         name: the tool's name.
-        arguments: parsed; the text itself if it is not JSON.
+        arguments: the parsed arguments; the text itself if it is not JSON.
         result: the text of the tool message that answers it; None if there is none.
     """
 
@@ -63,7 +63,7 @@ class MadeCall:
 
 
 def text_of(message: Message) -> str:
-    """The text of a message, whose content is a string or a list of parts."""
+    """The text of a message, whose content may be a string or a list of parts."""
     content = message.get("content")
     if isinstance(content, str):
         return content
@@ -116,7 +116,7 @@ def calls_of(messages: list[Message]) -> Iterator[MadeCall]:
 
 
 def flat(calls: Iterable[MadeCall]) -> Iterator[MadeCall]:
-    """The calls with each mixed batch in parts: the calls that its items name."""
+    """The calls, with each mixed batch replaced by the calls that its items name."""
     for call in calls:
         items = call.items()
         if not items or not all({"tool", "arguments"} == item.keys() for item in items):
@@ -129,13 +129,13 @@ def flat(calls: Iterable[MadeCall]) -> Iterator[MadeCall]:
 
 
 def path_of(arguments: Any) -> str | None:
-    """The path that the arguments of a call name, if they name one."""
+    """The path in the arguments of a call, if there is one."""
     given = arguments if isinstance(arguments, dict) else {}
     return next((given[n] for n in _PATH_NAMES if isinstance(given.get(n), str)), None)
 
 
 def parsed(arguments: Any) -> Any:
-    """A call's arguments as a value; text that is not JSON stays text."""
+    """A call's arguments as a value; text that is not JSON stays a string."""
     if not isinstance(arguments, str):
         return arguments
     try:
@@ -145,7 +145,7 @@ def parsed(arguments: Any) -> Any:
 
 
 def turns_after(messages: list[Message]) -> Iterator[tuple[int, Message]]:
-    """(assistant turns after it, message) for each message, the newest first."""
+    """Pairs of (assistant turns after it, message) for each message, the newest first."""
     turns = 0
     for message in reversed(messages):
         yield turns, message
@@ -153,9 +153,9 @@ def turns_after(messages: list[Message]) -> Iterator[tuple[int, Message]]:
 
 
 def current_prompt(messages: list[Message]) -> str:
-    """What the user has asked since the assistant last ended its turn.
+    """What the user has asked for since the assistant last ended its turn.
 
-    All user messages since then, since a note in mid-job is no new job.
+    All user messages since then count, since a note in the middle of a job is not a new job.
     """
     asked: list[str] = []
     for message in reversed(messages):
@@ -167,7 +167,7 @@ def current_prompt(messages: list[Message]) -> str:
 
 
 def files_read(calls: list[MadeCall], tools: dict[str, OfferedTool]) -> dict[str, str]:
-    """Path to text of each file that was read; the newest text counts."""
+    """The texts of the files that were read, by path; the newest text of each."""
     files: dict[str, str] = {}
     for call in calls:
         tool = tools.get(call.name)
@@ -187,14 +187,13 @@ def files_read(calls: list[MadeCall], tools: dict[str, OfferedTool]) -> dict[str
 def split_batch(result: str, paths: Sequence[str | None]) -> list[str | None]:
     """The text of each item in the result of a multi-call.
 
-    A line counts as the header of item i only with the right numbers and the path of
-    item i, if it has one, and only after the header of item i - 1; so other lines of a
-    file that look like one stay in its text. If no header names its path, the numbers alone
-    must do.
+    A line counts as the header of item i only with the right numbers and the path of item i, if
+    it has one, and only after the header of item i - 1. So similar lines of a file stay in its
+    text. If no header names its path, the numbers alone are enough.
 
     Returns:
-        None for an item whose header is missing, since it was not run. Where there is no
-        header at all, each item gets the whole result: the model makes sense of it.
+        The texts; None for an item whose header is missing, since it was not run. If there is no
+        header at all, each item gets the whole result.
     """
     heads = _headers(result, [_label(path) for path in paths])
     heads = heads or _headers(result, [r"\S+" for _ in paths])
@@ -222,7 +221,7 @@ def _label(path: str | None) -> str:
 
 
 def _headers(result: str, labels: list[str]) -> dict[int, tuple[int, int]]:
-    """Where the header of each item stands, by its number; `labels` are patterns."""
+    """The position of each item's header, by its number; `labels` are patterns."""
     found: dict[int, tuple[int, int]] = {}
     at = 0
     for number, label in enumerate(labels, 1):

@@ -1,7 +1,7 @@
-"""What a strict provider refuses in a chat request, with the wording of OpenAI.
+"""The rules of a strict provider for chat requests, with the wording of OpenAI.
 
-Most of it is about tool calls: whoever rewrites conversations must leave each call
-answered, each answer called for, and each id one that the provider itself could have made.
+Most rules are about tool calls: in a rewritten conversation each call must have a result, each
+result a call, and each id must be one that the provider itself could have made.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class _Refused(Exception):
-    """Carries the answer out of the checks."""
+    """Raised by a check, with the answer."""
 
     def __init__(self, message: str, param: str, code: str | None = None) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class _Refused(Exception):
 
 
 def check(body: Any) -> LabResponse | None:
-    """The 400 that a request earns, naming the culprit; None for a valid one."""
+    """The 400 for a request, which names the culprit; None for a valid request."""
     try:
         _check_body(body)
         _check_tools(body.get("tools"))
@@ -66,7 +66,7 @@ def _check_tools(tools: Any) -> None:
 
 
 def _check_messages(messages: list[Any]) -> None:
-    """Walk the conversation with the ids that the last assistant turn wants answered."""
+    """Check the conversation, with the ids of the last turn that have no result yet."""
     called: set[str] = set()
     open_ids: list[str] = []
     for at, message in enumerate(messages):

@@ -1,6 +1,6 @@
-"""What Anthropic's server refuses of a conversation, as far as batching touches it.
+"""The rules of Anthropic's server for conversations that batching can violate.
 
-Simulated: the rules that clients are known to have met, in the words of its errors.
+They are those that clients are known to have met, with the wording of the server's errors.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _MOST_MARKS = 4
 
 
 def fault_in(body: dict[str, Any]) -> str | None:
-    """What is wrong with a request; None: nothing is."""
+    """The error of a request; None if it is valid."""
     return next(_faults(body), None)
 
 
@@ -47,7 +47,7 @@ def _faults(body: dict[str, Any]) -> Iterator[str]:
 
 
 def _results(blocks: list[dict[str, Any]], open_ids: set[str], place: str) -> Iterator[str]:
-    """Results come first, each for a call of the message before, and all of them."""
+    """Check that all results of the previous message's calls come first, and no others."""
     kinds = [block.get("type") == "tool_result" for block in blocks]
     if kinds != sorted(kinds, reverse=True):
         yield f"{place}: tool_result blocks must stand at the beginning of this message"

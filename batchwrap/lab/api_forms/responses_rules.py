@@ -1,6 +1,6 @@
-"""What OpenAI's server refuses of the input of a response, as far as batching touches it.
+"""The rules of OpenAI's server for the input of a response that batching can violate.
 
-Simulated: the rules that clients are known to have met, in the words of its errors.
+They are those that clients are known to have met, with the wording of the server's errors.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _OUTPUTS = {
 
 
 def fault_in(body: dict[str, Any]) -> str | None:
-    """What is wrong with a request; None: nothing is."""
+    """The error of a request; None if it is valid."""
     return next(_faults(body), None)
 
 
@@ -49,7 +49,7 @@ def _faults(body: dict[str, Any]) -> Iterator[str]:
 
 
 def _goes_on(following: list[dict[str, Any]]) -> bool:
-    """Whether a turn of the model goes on behind its reasoning."""
+    """Whether the model's turn continues after its reasoning."""
     return any(
         item.get("role") == "assistant" or str(item.get("type")).endswith(("_call", "reasoning"))
         for item in following
