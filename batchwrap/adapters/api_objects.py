@@ -1,7 +1,7 @@
-"""Answers and events of Messages and Responses as objects of the caller's types.
+"""Makes objects of the caller's types for answers and events of Messages and Responses.
 
-SDKs have a class for each type of event, and so has litellm. Where an event is needed of which
-none came yet, its class is found beside those that came: by what its field `type` may hold.
+SDKs and litellm have a class for each type of event. If an event is needed of a type that has not
+come yet, its class is looked for in the module of those that came, by its field `type`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WHOLE = (None, "message")
 
 
 def exact_dict(value: object) -> Body | None:
-    """What an SDK would send for an object; the dict itself; None for anything else."""
+    """The dict that an SDK would send for an object, or the dict itself; None for others."""
     if isinstance(value, dict):
         return value
     exact = getattr(value, "to_dict", None)
@@ -43,11 +43,11 @@ class ApiObjects:
         self._seen: Body = {}
 
     def see(self, original: Any, body: Body) -> None:
-        """Take note of an object and of what the exchange is told of it."""
+        """Remember an object and the dict that the exchange gets for it."""
         self._last, self._seen = original, body
 
     def build(self, body: Body) -> Any:
-        """An object with what `body` has: a copy of the whole answer seen last, or an event."""
+        """An object with the contents of `body`: an event, or a copy of the last whole answer."""
         kind = self._kind(body)
         if kind is None:
             return body
@@ -61,7 +61,7 @@ class ApiObjects:
         return built
 
     def local(self, body: Body) -> Any:
-        """An object of the same type for a local answer, with nothing of the one seen last."""
+        """An object of the same type for a local answer, without contents of the last one."""
         kind = self._kind(body)
         if kind is None:
             return body
@@ -71,7 +71,7 @@ class ApiObjects:
         return made
 
     def _kind(self, body: Body) -> Any:
-        """The class for a dict; None where the caller has dicts."""
+        """The class for a dict; None if the caller gets dicts."""
         if not hasattr(type(self._last), "model_fields"):
             return None
         kind: Any = type(self._last)
@@ -81,7 +81,7 @@ class ApiObjects:
         return _sibling(kind, wanted) or kind
 
     def _all(self) -> Body:
-        """All fields of the object seen last, where its class wants all of them."""
+        """All fields of the last object, if its class requires all of them."""
         if hasattr(self._last, "to_dict"):
             return {}
         dumped: Body = self._last.model_dump(warnings=False)
@@ -89,11 +89,11 @@ class ApiObjects:
 
 
 class EventBytes:
-    """The same for streams of bytes, or of texts, as litellm has them for Messages.
+    """Writes events for streams of bytes or of strings, as litellm returns for Messages.
 
     Args:
-        form: whose events they are.
-        as_text: whether they are texts.
+        form: the format of the events.
+        as_text: whether they are strings.
     """
 
     def __init__(self, form: Format, *, as_text: bool) -> None:
@@ -101,10 +101,10 @@ class EventBytes:
         self._as_text = as_text
 
     def see(self, original: Any, body: Body) -> None:
-        """There is nothing to take note of."""
+        """Does nothing, since events are written without a template."""
 
     def build(self, body: Body) -> Any:
-        """An event as it is written."""
+        """An event in the form that it has on the wire."""
         written = sse.render(rendered(body), self._form.event_name(body))
         return written.decode() if self._as_text else written
 
@@ -112,7 +112,7 @@ class EventBytes:
 
 
 def mark_local(made: Any) -> None:
-    """Say in what litellm keeps beside an answer that it has cost nothing."""
+    """Note in litellm's hidden parameters that an answer has cost nothing."""
     hidden = getattr(made, "_hidden_params", None)
     if isinstance(hidden, dict):
         kept = {name: hidden.get(name) for name in _KEPT}
@@ -122,7 +122,7 @@ def mark_local(made: Any) -> None:
 
 
 def _made(kind: Any, body: Body) -> Any:
-    """An object of a class; what the class does not know must not fail an answer."""
+    """An object of a class. Values that the class does not allow must not fail an answer."""
     if hasattr(kind, "to_dict"):  # an SDK's, which is never strict about what a provider says
         return kind.construct(**body)
     try:
@@ -132,20 +132,20 @@ def _made(kind: Any, body: Body) -> Any:
 
 
 def _may_be(kind: Any, wanted: str) -> bool:
-    """Whether a class is for dicts with this type."""
+    """Whether a class is for dicts with this value of `type`."""
     field = getattr(kind, "model_fields", {}).get("type")
     return field is not None and wanted in _allowed(field.annotation)
 
 
 def _allowed(annotation: Any) -> list[Any]:
-    """All that a field may hold, of a `Literal` or of a union of them."""
+    """The values that a field may have, of a `Literal` or a union of them."""
     inner = get_args(annotation)
     return [one for part in inner for one in _allowed(part)] if inner else [annotation]
 
 
 @lru_cache(maxsize=512)
 def _sibling(kind: Any, wanted: str) -> Any:
-    """The class for events of another type that stands beside one; None if there is none."""
+    """The class for another type of event in the same module; None if there is none."""
     path = kind.__module__
     places = [sys.modules.get(path), sys.modules.get(path.rpartition(".")[0])]
     found = [

@@ -58,13 +58,13 @@ class CallRequest:
     Args:
         given: the arguments, by name.
         defaults: the values of arguments that the call does not name.
-        signature: of the function.
-        streams: whether whatever it returns is a stream.
-        endpoint: of the API that the function speaks; None: the arguments tell.
+        signature: the signature of the function.
+        streams: whether the function always returns a stream.
+        endpoint: the endpoint of its API; None to infer it from the arguments.
 
     Attributes:
-        body: what would be sent.
-        endpoint: where.
+        body: the request's body.
+        endpoint: the endpoint that it is sent to.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class CallRequest:
         return request if _is_json([request.body.get(name) for name in names]) else None
 
     def arguments(self, body: Body | None, api_key: str | None) -> dict[str, Any]:
-        """The keyword arguments to call with, for a body of the exchange."""
+        """The keyword arguments for a body of the exchange."""
         given = dict(self._given)
         if body is not None:
             for name in self.body.keys() - body.keys():
@@ -144,7 +144,7 @@ class CallRequest:
 
     @property
     def is_routed(self) -> bool:
-        """Whether one of litellm's routers has sent it: that wants to hear of a 429 at once."""
+        """Whether one of litellm's routers has sent it, which handles a 429 itself."""
         told = (self._given.get(name) for name in ("metadata", "litellm_metadata"))
         return any(isinstance(one, dict) and "model_group" in one for one in told)
 
@@ -171,10 +171,10 @@ def _is_json(value: object) -> bool:
 
 
 class _Seen(dict[str, Any]):
-    """A message of an SDK's, or one that holds objects of it, as the exchange sees it.
+    """The dict of a message that is an SDK's object, or that contains such objects.
 
-    Agents append such objects to their history. Those that the exchange leaves alone, now or
-    in the requests that follow, go back as the objects that they were.
+    Agents append such objects to their history. If the exchange does not change a message, now or
+    in later requests, the function gets the original object.
     """
 
     original: Any
@@ -186,7 +186,7 @@ def _seen(message: Any, view_of: Callable[[object], Body | None]) -> Body | None
         return None
     content = view.get("content")
     if isinstance(content, list) and not all(isinstance(part, _JSON) for part in content):
-        # Agents put the blocks of an answer into a message of their own.
+        # Agents put the blocks of an answer into a message that they make.
         parts = [part if isinstance(part, _JSON) else view_of(part) for part in content]
         view = {**view, "content": parts}
     if view is not message:

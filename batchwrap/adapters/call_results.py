@@ -69,12 +69,12 @@ class _Result:
         self._seen = 0  # the number of these that were handed on
 
     def said(self) -> Body | None:
-        """The answer, or what the error says."""
+        """The body of the answer or of the error."""
         with self._guard.step("decode"):
             if self._error is not None:
                 return sdk_errors.body_of(self._error)
             body = self._templates.as_dict(self.original)
-            # What came out of a cache has cost nothing.
+            # An answer from a cache has cost no tokens.
             return {**body, "usage": _FREE} if body and is_cached(self.original) else body
         return None
 
@@ -138,7 +138,7 @@ class SyncResult(_Result):
             self.came.extend(islice(self.source, 1))
 
     def first(self) -> Body | None:
-        """The first chunk of a stream, or the error in its place; then the next one."""
+        """The first chunk of a stream, or the error in its place; with each call the next one."""
         try:
             self.start()
         except Exception as error:
@@ -179,7 +179,7 @@ class AsyncResult(_Result):
                 break
 
     async def first(self) -> Body | None:
-        """The first chunk of a stream, or the error in its place; then the next one."""
+        """The first chunk of a stream, or the error in its place; with each call the next one."""
         try:
             await self.start()
         except Exception as error:

@@ -1,4 +1,4 @@
-"""The stream of a wire answer: bytes in, bytes out, each event through the exchange."""
+"""Passes the events of a stream through an exchange: bytes in, bytes out."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ _MAY_BE_GLUED = (b"{", b"data:")
 
 
 class _Came(dict[str, Any]):
-    """A chunk with the bytes that it came in, kept for as long as anybody keeps the chunk."""
+    """A chunk with its original bytes, which live as long as the chunk."""
 
     __slots__ = ("event",)
     event: bytes
 
 
 def _came(event: bytes, data: bytes, said: Body) -> _Came:
-    """A chunk, exactly as its bytes say."""
+    """A chunk with the exact values of its bytes."""
     came = _Came(exactly(data, said))
     came.event = event
     return came
 
 
 class EventPipe:
-    """Takes the bytes of an event stream through an exchange.
+    """Passes the bytes of an event stream through an exchange.
 
-    Events that nothing changes keep their bytes, comments and odd line ends included.
+    Unchanged events keep their bytes, including comments and unusual line ends.
 
     Args:
-        exchange: what they are the answer in.
-        most_bytes: of one event; a longer one ends the stream with an error, or is handed out
-            unread where streams are not repaired.
+        exchange: the exchange that the stream answers.
+        most_bytes: the maximum size of an event; a longer one ends the stream with an error, or is
+            handed out unread if streams are not repaired.
     """
 
     def __init__(self, exchange: Exchange, most_bytes: int = sse.MOST_EVENT_BYTES) -> None:
@@ -53,7 +53,7 @@ class EventPipe:
         self._fast_path = exchange.fast_path
         self._ended = False
         self._failed = False
-        self._is_open_ended = False  # whether what comes is handed out unread
+        self._is_open_ended = False  # whether the rest is handed out unread
 
     def feed(self, data: bytes) -> bytes:
         """The bytes to hand out for bytes that came."""
@@ -61,10 +61,10 @@ class EventPipe:
             return data
         events = self._splitter.feed(data)
         out: list[bytes] = []
-        with self._step:  # once for all of them
+        with self._step:  # one guard for all events of a read
             for event in events:
-                out.append(self._event(event))  # noqa: PERF401  # those before a mistake stay
-        if len(out) < len(events):  # a mistake of ours
+                out.append(self._event(event))  # noqa: PERF401  # keeps those before an error
+        if len(out) < len(events):  # an error of our own
             self._exchange.break_off()
             out += map(self._guarded, events[len(out) :])
         whole = b"".join(out)
@@ -81,7 +81,7 @@ class EventPipe:
         return last
 
     def _guarded(self, event: bytes) -> bytes:
-        """The bytes to hand out for an event; after a mistake of ours nothing is translated."""
+        """The bytes to hand out for an event; after an error of our own, it is not translated."""
         with self._step:
             return self._event(event)
         self._exchange.break_off()
@@ -93,7 +93,7 @@ class EventPipe:
         if self._ended:
             return b"" if self._failed else event
         if event.startswith(_BYTE_ORDER_MARK) and self._exchange.mends:
-            event = event.removeprefix(_BYTE_ORDER_MARK)  # it would hide the first event
+            event = event.removeprefix(_BYTE_ORDER_MARK)  # otherwise readers miss the first event
         data = sse.data_of(event)
         try:
             said = orjson.loads(data)
@@ -131,7 +131,7 @@ class EventPipe:
         return self._closely(event, data, said)
 
     def _oversized(self) -> bytes:
-        """What to hand out for an event that is too long: an error, or all as it comes."""
+        """The bytes to hand out for an event that is too long: an error, or all bytes unread."""
         if self._exchange.mends and not self._ended:
             told = b"".join(map(self._bytes, self._exchange.lost(OVERSIZED) or ()))
             if self._failed:
@@ -140,7 +140,7 @@ class EventPipe:
         return self._splitter.rest() if self._is_open_ended else b""
 
     def _unread(self, event: bytes, data: bytes) -> bytes:
-        """An event that is no JSON: several in one, a broken one, or none at all."""
+        """Handle an event that is not JSON: several in one, a broken one, or none at all."""
         parts = glued(data) if self._exchange.mends and data.startswith(_MAY_BE_GLUED) else []
         if not parts:
             return self._malformed(event) if data.startswith(b"{") else self._noise(event)
@@ -148,19 +148,19 @@ class EventPipe:
         return b"".join(self._event(sse.render(part)) for part in parts)
 
     def _malformed(self, event: bytes) -> bytes:
-        """An event whose part of the answer is lost; SDKs fail on it, each in its own way."""
+        """Handle a broken event, whose part of the answer is lost. SDKs would fail on it."""
         chunks = self._exchange.lost(MALFORMED) if self._exchange.mends else None
         return event if chunks is None else b"".join(map(self._bytes, chunks))
 
     def _noise(self, event: bytes) -> bytes:
-        """An event that tells nothing; clients stumble over all but comments."""
+        """Drop an event without meaning, since clients fail on all of these but comments."""
         if not self._exchange.mends or sse.is_comment(event):
             return event
         self._exchange.dropped()
         return b""
 
     def _is_half(self, rest: bytes) -> bool:
-        """Whether a stream broke off in the middle of an event."""
+        """Whether the stream ended in the middle of an event."""
         data = sse.data_of(rest)
         if not self._exchange.mends or self._ended or data == sse.DONE or sse.is_comment(rest):
             return False
@@ -170,7 +170,7 @@ class EventPipe:
             return not glued(data)
 
     def _bytes(self, chunk: Body) -> bytes:
-        """A chunk as bytes: as it came, if it is one that came."""
+        """The bytes of a chunk: the original ones, if it is an original chunk."""
         self._failed = self._failed or "error" in chunk
         self._ended = self._ended or self._failed
         if isinstance(chunk, _Came):
@@ -185,7 +185,7 @@ class EventPipe:
 
 
 class Pipe(Protocol):
-    """Takes the bytes of a stream through an exchange."""
+    """Passes the bytes of a stream through an exchange."""
 
     def feed(self, data: bytes) -> bytes:
         """The bytes to hand out for bytes that came."""
@@ -195,7 +195,7 @@ class Pipe(Protocol):
 
 
 def through(pipe: Pipe | None, source: Iterable[bytes]) -> Generator[bytes]:
-    """The bytes of a source, taken through a pipe if there is one."""
+    """The bytes of a source, passed through a pipe if there is one."""
     if pipe is None:
         yield from source
         return
@@ -207,7 +207,7 @@ def through(pipe: Pipe | None, source: Iterable[bytes]) -> Generator[bytes]:
 
 
 class Opening:
-    """The first events of a stream that say something, one after the other."""
+    """Reads the first events of a stream that have data, one after the other."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
@@ -215,15 +215,15 @@ class Opening:
         self._payloads: deque[bytes] = deque()
 
     def feed(self, data: bytes) -> None:
-        """Take in some bytes."""
+        """Add some bytes."""
         self._payloads.extend(filter(None, map(sse.data_of, self._splitter.feed(data))))
 
     def is_ready(self) -> bool:
-        """Whether the next event is here, or will not come."""
+        """Whether the next event has come, or cannot come."""
         return bool(self._payloads) or self._splitter.is_full
 
     def next(self) -> Body | None:
-        """The next event; None if it is no JSON object, or not here."""
+        """The next event; None if it is not a JSON object, or has not come."""
         if self._payloads:
             with self._guard.step("event"):
                 return _object(self._payloads.popleft())
@@ -231,7 +231,7 @@ class Opening:
 
 
 def render_all(events: list[Body], form: Format = CHAT_FORMAT) -> bytes:
-    """A whole stream in a format, with its end mark."""
+    """The bytes of a whole stream in a format, with its end mark."""
     out = [sse.render(rendered(event), form.event_name(event)) for event in events]
     return b"".join(out if form.end_mark is None else [*out, sse.render(form.end_mark)])
 

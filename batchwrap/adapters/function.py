@@ -1,8 +1,8 @@
-"""The decorator: the same engine around a completion function, for keyword arguments and objects.
+"""The decorator: the engine for a completion function, with keyword arguments and objects.
 
-For `litellm.completion`, `responses`, `anthropic_messages`, their async twins, a Router's, and any
-function that takes the fields of such a request: sync, async, a generator, an async generator, or
-one that turns out to return an awaitable.
+It takes `litellm.completion`, `responses`, `anthropic_messages`, their async versions, methods of a
+Router, and any function that takes the fields of such a request: sync, async, a generator, an async
+generator, or one that returns an awaitable without being declared async.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def batch_function(
     """The decorated function.
 
     Args:
-        function: it.
+        function: the function to decorate.
         options: the user's options.
-        engine: one that it shares; None: it has its own.
-        endpoint: of the API that it speaks; None: its name or its arguments tell.
+        engine: an engine to share; None makes a new one.
+        endpoint: the endpoint of its API; None to infer it from the name or the arguments.
     """
     if not callable(function):
         raise ConfigError("fn", f"{function!r} is not a function")
@@ -64,7 +64,7 @@ def engine_of(function: object) -> Engine | None:
 
 
 def _bare(function: Any) -> Any:
-    """What is called in the end: without partials, decorators and callable objects around it."""
+    """The innermost function, without partials, decorators and callable objects around it."""
     while isinstance(function, functools.partial):
         function = function.func
     function = inspect.unwrap(function)
@@ -72,7 +72,7 @@ def _bare(function: Any) -> Any:
 
 
 def _decorated(target: _Target, bare: Any) -> Callable[..., Any]:
-    """The decorated function, of the kind that the bare one is."""
+    """The decorated function, of the same kind as the bare one."""
     if inspect.isgeneratorfunction(bare):
         return _generator(target)
     if inspect.isasyncgenfunction(bare):
@@ -135,8 +135,8 @@ class _Target:
         self.engine = engine
         self._endpoint = endpoint
         self._templates: dict[str, Templates] = {}
-        self.streams = False  # where nothing in a call tells
-        self.is_async = False  # although it does not look it
+        self.streams = False  # whether results are streams if a call does not say it
+        self.is_async = False  # whether it is async without being declared so
         self.hints = Hints(function)
         self._signature = Signature(function)
         self._defaults = given_to(function)
@@ -165,7 +165,7 @@ class _Target:
         )
 
     def templates(self, request: CallRequest) -> Templates:
-        """What it returned lately to requests of this API."""
+        """Its recent results for requests of this API."""
         endpoint = _endpoint_of(request)
         assert endpoint.format is not None
         return self._templates.setdefault(endpoint.name, Templates(endpoint.format))
@@ -237,7 +237,7 @@ class _Target:
 
 
 def _endpoint_of(request: CallRequest) -> Endpoint:
-    assert request.endpoint is not None  # others are none of our business
+    assert request.endpoint is not None  # others pass through
     return request.endpoint
 
 

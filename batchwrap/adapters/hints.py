@@ -18,7 +18,7 @@ from batchwrap.core.formats.endpoints import CHAT, MESSAGES, RESPONSES, Endpoint
 from batchwrap.providers import provider_of
 from batchwrap.throttle.accounts import Origin
 
-# Where SDKs keep the methods of each API.
+# The modules in which SDKs define the methods of each API.
 _RESOURCES = {
     ".anthropic.": MESSAGES,
     ".resources.responses.": RESPONSES,
@@ -32,11 +32,11 @@ _FUNCTIONS = {
     "aresponses": RESPONSES,
     "anthropic_messages": MESSAGES,
 }
-_FOREIGN = "llm_provider-"  # litellm's prefix of headers that are the provider's
+_FOREIGN = "llm_provider-"  # litellm's prefix for the provider's own headers
 
 
 def given_to(function: Callable[..., Any]) -> dict[str, Any]:
-    """What a function takes where the caller names nothing: its defaults, a partial's arguments."""
+    """The values of arguments that a call does not name: defaults, and a partial's arguments."""
     named: dict[str, Any] = {}
     while isinstance(function, functools.partial):
         named = {**function.keywords, **named}
@@ -50,7 +50,7 @@ def given_to(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def spoken_by(function: Callable[..., Any]) -> Endpoint | None:
-    """The endpoint of the API that a function of an SDK, or of litellm, speaks; else None."""
+    """The endpoint of the API that an SDK's or litellm's function calls; None for others."""
     while isinstance(function, functools.partial):
         function = function.func
     bound = getattr(function, "__self__", None)

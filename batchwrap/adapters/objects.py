@@ -38,12 +38,12 @@ class Rebuilder:
         self._seen: Body = {}
 
     def see(self, original: Any, body: Body) -> None:
-        """Take note of an object and of what the exchange is told of it."""
+        """Remember an object and the dict that the exchange gets for it."""
         if body.get("choices"):
             self._last, self._seen = original, body
 
     def build(self, body: Body) -> Any:
-        """An object like the one seen last, with what `body` has."""
+        """An object like the last one, with the contents of `body`."""
         if not hasattr(self._last, "choices"):
             return body
         built = copy.deepcopy(self._last)
@@ -58,7 +58,7 @@ class Rebuilder:
         return built
 
     def local(self, body: Body) -> Any:
-        """An object of the same type for a local answer, with nothing of the one seen last."""
+        """An object of the same type for a local answer, without contents of the last one."""
         built = self.build(body)
         if isinstance(built, dict):
             return built
@@ -77,20 +77,20 @@ class ObjectMaker(Protocol):
     """Makes objects of the caller's types for the dicts of one answer."""
 
     def see(self, original: Any, body: Body) -> None:
-        """Take note of an object and of what the exchange is told of it."""
+        """Remember an object and the dict that the exchange gets for it."""
 
     def build(self, body: Body) -> Any:
-        """An object like the one seen last, with what `body` has."""
+        """An object like the last one, with the contents of `body`."""
 
     def local(self, body: Body) -> Any:
-        """An object of the same type for a local answer, with nothing of the one seen last."""
+        """An object of the same type for a local answer, without contents of the last one."""
 
 
 class Templates:
-    """What a function returned lately, to make local answers of the same types.
+    """Recent results of a function, to make local answers of the same types.
 
     Args:
-        form: of the API that is spoken.
+        form: the format of the API.
     """
 
     def __init__(self, form: Format) -> None:
@@ -101,7 +101,7 @@ class Templates:
         self.stream: Any = None
 
     def maker(self) -> ObjectMaker:
-        """What makes the objects of one answer."""
+        """A new maker for the objects of one answer."""
         return Rebuilder() if self.is_chat else ApiObjects()
 
     def as_dict(self, value: object) -> Body | None:
@@ -109,7 +109,7 @@ class Templates:
         return as_dict(value) if self.is_chat else exact_dict(value)
 
     def serve(self, *, stream: bool) -> bool:
-        """Whether a local answer of this form could be made."""
+        """Whether a local answer of this kind can be made."""
         return (self.chunk if stream else self.whole) is not None
 
     def completion(self, answer: LocalAnswer) -> Any:
@@ -123,7 +123,7 @@ class Templates:
         return [self.chunk.local(chunk) for chunk in answer.chunks(with_usage=with_usage)]
 
 
-_Made = tuple[list[Any], Body | None]  # what goes out, and the error behind it
+_Made = tuple[list[Any], Body | None]  # what goes out, and the error that follows it
 
 
 class ChunkPipe:
@@ -133,10 +133,10 @@ class ChunkPipe:
         self._exchange = exchange
         self._templates = templates
         self._maker = templates.maker()
-        self._pipe: EventPipe | None = None  # of a stream of bytes, or of texts
+        self._pipe: EventPipe | None = None  # for a stream of bytes or of strings
         self._is_text = False
         self._waiting: dict[int, tuple[Body, Any]] = {}  # by identity
-        self._is_plain = False  # whether what comes is handed out as it is
+        self._is_plain = False  # whether chunks are handed out unchanged
 
     def feed(self, chunk: Any) -> Iterator[Any]:
         """The chunks to hand out for one of the provider's.
@@ -171,7 +171,7 @@ class ChunkPipe:
         if body is None:
             return [chunk], None
         self._maker.see(chunk, body)
-        if not self._templates.is_chat:  # readers stop where the answer ends
+        if not self._templates.is_chat:  # readers stop at the end of the answer
             self._templates.chunk = self._maker
         chunks = self._chunks(body)
         if chunks is None:
@@ -180,7 +180,7 @@ class ChunkPipe:
         return self._objects(chunks)
 
     def _chunks(self, body: Body) -> list[Body] | None:
-        """The chunks for one that came; None: as it came."""
+        """The chunks for one of the provider's; None to hand it out unchanged."""
         exchange = self._exchange
         with exchange.guard.step("chunk"):
             write = exchange.fast_path.take(body)
@@ -191,7 +191,7 @@ class ChunkPipe:
         return exchange.chunk(body)
 
     def _events(self, data: bytes | str) -> list[Any]:
-        """The same for a part of a stream that the function hands out as it is on the wire."""
+        """The events for a part of a stream that the function returns as on the wire."""
         if self._pipe is None:
             self._pipe, self._is_text = EventPipe(self._exchange), isinstance(data, str)
             self._maker = EventBytes(self._templates.form, as_text=self._is_text)
@@ -207,7 +207,7 @@ class ChunkPipe:
         return self._objects(self._exchange.end())
 
     def _objects(self, chunks: list[Body]) -> _Made:
-        """The chunks as objects, those that waited as they came, up to one with an error."""
+        """The chunks as objects, up to one with an error; held ones are the original objects."""
         made: list[Any] = []
         for body in chunks:
             _, waited = self._waiting.pop(id(body), (None, None))
@@ -217,7 +217,7 @@ class ChunkPipe:
         return made, None
 
     def _error_in(self, body: Body, *, is_made: bool) -> Body | None:
-        """The error that a chunk is; of other APIs the provider's own are events as any other."""
+        """The error in a chunk. In other APIs a provider's error is an event like any other."""
         if self._templates.is_chat:
             return body if body.get("error") else None
         return INCOMPLETE.body() if is_made and error_in_event(body) is not None else None
@@ -279,6 +279,6 @@ def _calls(kind: type[Any], calls: list[chat.ToolCall]) -> list[Any]:
 
 
 def _set(built: Any, name: str, value: Any) -> None:
-    """Set a field; a dict in place of an object becomes one of its type."""
+    """Set a field; a dict that replaces an object becomes one of its type."""
     validate = getattr(type(getattr(built, name, None)), "model_validate", None)
     setattr(built, name, value if validate is None or value is None else validate(value))

@@ -1,4 +1,4 @@
-"""Responses that no provider sent: local answers, and refusals of ours in the provider's form."""
+"""Responses that no provider sent: local answers, and our errors in the provider's form."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from batchwrap.errors import (
 
 _JSON = {"content-type": "application/json"}
 _FINAL = {**_JSON, "x-should-retry": "false"}
-# Status and code of each error of ours; whether it passes by itself.
+# The status and code of each of our errors, and whether it is temporary.
 _ERRORS: dict[type[BatchwrapError], tuple[int, str, bool]] = {
     LimitExceeded: (429, "batchwrap_limit_exceeded", False),
     QuotaExhausted: (429, "batchwrap_quota_exhausted", False),
@@ -38,7 +38,7 @@ _ERRORS: dict[type[BatchwrapError], tuple[int, str, bool]] = {
 
 
 def local(library: ModuleType, answer: LocalAnswer, asked: Body) -> Any:
-    """A local answer in the provider's form, marked by a header of ours."""
+    """A local answer in the provider's form, with a header that marks it."""
     if asked.get("stream"):
         events = answer.chunks(with_usage=answer.form.wants_usage(asked) is True)
         kind, content = "text/event-stream", render_all(events, answer.form)
@@ -49,7 +49,7 @@ def local(library: ModuleType, answer: LocalAnswer, asked: Body) -> Any:
 
 
 def refused(library: ModuleType, error: BatchwrapError, form: ErrorForm) -> Any:
-    """An error of ours in the provider's form, so that the SDK raises its own; None for others."""
+    """One of our errors in the provider's form, so the SDK raises its own; None for others."""
     known = _ERRORS.get(type(error))
     if known is None:
         return None
@@ -67,11 +67,11 @@ def refused(library: ModuleType, error: BatchwrapError, form: ErrorForm) -> Any:
 
 
 def declined(library: ModuleType, body: Body) -> Any:
-    """An error of ours in the provider's form, to which a helper of an SDK knows the answer."""
+    """An error in the provider's form that makes an SDK's helper send its request otherwise."""
     return _response(library, 400, _FINAL, rendered(body))
 
 
 def _response(library: ModuleType, status: int, headers: Mapping[str, str], content: bytes) -> Any:
-    """Not yet read, as one from the network: `iter_raw` works."""
+    """A response that is not read yet, like one from the network, so that `iter_raw` works."""
     framed = {**headers, "content-length": str(len(content))}
     return library.Response(status, headers=framed, stream=library.ByteStream(content))

@@ -201,7 +201,7 @@ class _Wire:
         )
 
     def _failed(self, error: BatchwrapError, request: Any) -> Any:
-        """An error of ours as a response, or as an exception of the library."""
+        """An error of batchwrap as a response, or as an exception that the SDK understands."""
         form = errors_at(request.url.path, request.headers)
         told = replies.refused(self.library, error, form)
         if told is not None:

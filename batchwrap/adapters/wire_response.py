@@ -223,7 +223,7 @@ class AsyncWireResponse(_WireResponse):
         return AsyncPiped(self.came, rest, feed, finish)
 
     async def close(self) -> None:
-        """Let go of the connection, read to its end or not."""
+        """Release the connection, whether or not the stream was read to its end."""
         if hasattr(self.data, "aclose"):
             with suppress(RuntimeError):  # another task is waiting in it
                 await self.data.aclose()
