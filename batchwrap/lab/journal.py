@@ -1,4 +1,4 @@
-"""The journal: what the simulated provider was sent, and what became of it."""
+"""The journal: the requests that the simulated provider got, and their outcomes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Entry:
 class Journal:
     """Entries in the order in which the requests ended. Thread-safe.
 
-    An entry stands in it before the client has the last bytes of the response.
+    An entry is in it before the client has the last bytes of the response.
     """
 
     def __init__(self) -> None:
@@ -66,19 +66,19 @@ class Journal:
         self._changed = threading.Condition()
 
     def begin(self) -> None:
-        """Note that a request has come."""
+        """Record that a request has come."""
         with self._changed:
             self._running += 1
 
     def end(self, entry: Entry) -> None:
-        """Note that a request has ended."""
+        """Record that a request has ended."""
         with self._changed:
             self._running -= 1
             self._entries.append(entry)
             self._changed.notify_all()
 
     def clear(self) -> None:
-        """Forget all entries; running requests stay counted."""
+        """Remove all entries; running requests stay counted."""
         with self._changed:
             self._entries.clear()
 

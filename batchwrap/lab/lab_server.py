@@ -1,4 +1,4 @@
-"""`Lab`: what a user holds in hand of the simulated provider."""
+"""`Lab`: the user's handle of the simulated provider."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Lab:
             refills within a second; generation is faster by the same factor, and times in
             headers are shorter by it.
         encoding: how tokens are counted.
-        tokens: counts them in place of the encoding.
+        tokens: a counter of tokens that replaces the encoding.
         context_window: tokens; a longer prompt gets a 400, and output ends there.
         chunk_tokens: how many tokens a chunk of a stream carries.
         include_usage: when a stream has a chunk with `usage`.
@@ -46,7 +46,7 @@ class Lab:
         api_keys: keys that are accepted, as bearer token, in `api-key` or `x-api-key`; None
             for any.
         gzip: whether responses are compressed for clients that accept it.
-        clock: the time in the place of wall time: `batchwrap.testing.ManualClock`.
+        clock: replaces wall time: a `batchwrap.testing.ManualClock`.
 
     Raises:
         ConfigError: an option is wrong.
@@ -123,7 +123,7 @@ class Lab:
 
     @property
     def url(self) -> str:
-        """Where the server is, without a path: what an Azure client calls its endpoint.
+        """The server's URL without a path, which an Azure client calls its endpoint.
 
         Raises:
             RuntimeError: the lab does not run.
@@ -139,7 +139,7 @@ class Lab:
 
     @property
     def connections(self) -> int:
-        """How many TCP connections were opened."""
+        """The number of TCP connections that were opened."""
         return self._connections
 
     @property
@@ -154,7 +154,7 @@ class Lab:
 
     @property
     def refusals(self) -> int:
-        """How many requests were answered with status 429."""
+        """The number of requests that were answered with status 429."""
         return self._provider.journal.refusals
 
     def now(self) -> float:

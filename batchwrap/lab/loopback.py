@@ -39,14 +39,14 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/openai/responses", generating.responses),
     ("POST", "/openai/deployments/{name}/embeddings", other_endpoints.embeddings),
 )
-# Models may block, so each running one has a thread.
+# Models may block, so each running model call has a thread.
 _MODEL_THREADS = 64
 _START_WITHIN_S = 30.0
 _STOP_WITHIN_S = 10.0
 
 
 class LoopbackServer(uvicorn.Server):
-    """uvicorn, stopped by an event in place of a poll ten times a second."""
+    """uvicorn, stopped by an event; its own loop polls ten times a second."""
 
     def __init__(self, provider: SimulatedProvider, on_connection: Callable[[], None]) -> None:
         self._transports: dict[Any, asyncio.Transport] = {}
@@ -67,7 +67,7 @@ class LoopbackServer(uvicorn.Server):
                 timeout_keep_alive=60,
             )
         )
-        # With the protocol named, or asyncio leaves Nagle's algorithm on: 40 ms a response.
+        # The protocol is named, or asyncio leaves Nagle's algorithm on: 40 ms a response.
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._listener.bind(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -82,7 +82,7 @@ class LoopbackServer(uvicorn.Server):
             raise
 
     def stop(self) -> None:
-        """Close everything and wait for the thread's end."""
+        """Close all connections and wait until the thread ends."""
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(_STOP_WITHIN_S)
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -105,7 +105,7 @@ class LoopbackServer(uvicorn.Server):
         for server in self.servers:
             server.close()
         for transport in list(self._transports.values()):
-            transport.abort()  # running requests see that their client is gone, and end
+            transport.abort()  # running requests notice that their client left, and end
         tasks = list(self.server_state.tasks)
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
@@ -166,7 +166,7 @@ class _Endpoint:
 def _protocol(
     transports: dict[Any, asyncio.Transport], on_connection: Callable[[], None]
 ) -> type[asyncio.Protocol]:
-    """uvicorn's protocol, which also counts connections and hands out their transports."""
+    """uvicorn's protocol, which also counts connections and keeps their transports."""
 
     class Protocol(H11Protocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
