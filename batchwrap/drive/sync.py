@@ -100,9 +100,9 @@ def run(  # noqa: C901  # one case for each action
                     attempt.arrived()
                     action = exchange.received(incoming.head, time.time())
                     attempt.learn()
-                case actions.Resend():
+                case actions.Resend(body):
                     _drop(sent(incoming))
-                    action = actions.Send(None)
+                    action = actions.Send(body)
                 case actions.Wait(seconds, refusal):
                     _drop(sent(incoming))
                     admission.pause(attempt.refused(refusal, seconds))

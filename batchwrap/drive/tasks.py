@@ -121,9 +121,9 @@ async def run(  # noqa: C901  # one case for each action
                     attempt.arrived()
                     action = exchange.received(incoming.head, time.time())
                     attempt.learn()
-                case actions.Resend():
+                case actions.Resend(body):
                     await _drop(sent(incoming))
-                    action = actions.Send(None)
+                    action = actions.Send(body)
                 case actions.Wait(seconds, refusal):
                     await _drop(sent(incoming))
                     await admission.pause_async(attempt.refused(refusal, seconds))

@@ -1,19 +1,20 @@
 """Endpoints that generate in other forms: completions, responses, Anthropic's messages.
 
 Simulated as far as limits and SDKs go: the model is asked with the request as it came, and says
-its text. Messages and responses have tool calls, with the rules for them (`api_forms`); pictures
-and stored conversations are beyond it.
+its text. Messages and responses have tool calls, with the rules for them (`api_forms`), and
+messages thinking, which is signed; pictures and stored conversations are beyond it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
 import orjson
 
+from batchwrap.lab.api_forms import messages_rules
 from batchwrap.lab.api_forms.api_form import ScriptedAnswer, ScriptedCall
 from batchwrap.lab.api_forms.messages_form import MessagesForm
 from batchwrap.lab.api_forms.responses_form import ResponsesForm
@@ -86,6 +87,7 @@ class _Endpoint:
         names_events: whether its events have names, and its streams no other end mark.
         prefix, call_prefix: how the ids of its answers and calls begin.
         counted: what stands beside the number where a prompt is only counted.
+        signs: makes the signature of what a model thinks; None: answers tell no thinking.
     """
 
     form: _Form
@@ -95,6 +97,7 @@ class _Endpoint:
     prefix: str
     call_prefix: str = "call_"
     counted: Mapping[str, Any] = field(default_factory=dict)
+    signs: Callable[[dict[str, Any], str], str] | None = None
 
 
 async def _understood(endpoint: _Endpoint, exchange: LabExchange) -> bool:
@@ -152,6 +155,9 @@ async def _generate(
         await send_raw(exchange, reply)
     else:
         said = _said(endpoint, reply, model, exchange.prompt_tokens, provider)
+        if endpoint.signs is not None and reply.reasoning:
+            signature = endpoint.signs(body, reply.reasoning)
+            said = replace(said, thinking=reply.reasoning, signature=signature)
         await _send(endpoint, said, exchange, provider)
 
 
@@ -209,7 +215,11 @@ _RESPONSES = _Endpoint(
     counted={"object": "response.input_tokens"},
 )
 _MESSAGES = _Endpoint(
-    form=MessagesForm(), prompt=("system", "messages"), prefix="msg_", call_prefix="toolu_"
+    form=MessagesForm(),
+    signs=messages_rules.signed,
+    prompt=("system", "messages"),
+    prefix="msg_",
+    call_prefix="toolu_",
 )
 completions = partial(_generate, _COMPLETIONS)
 responses = partial(_generate, _RESPONSES)

@@ -14,6 +14,7 @@ from anyio.from_thread import start_blocking_portal
 
 from batchwrap.lab import Lab, Model, Raw, Reply, Script
 from tests.adapters.callers import Caller, Web
+from tests.adapters.messages_agent import Agent
 
 
 @pytest.fixture
@@ -33,6 +34,18 @@ def serve(closing: ExitStack) -> Callable[..., Lab]:
         return closing.enter_context(Lab(model, **options))
 
     return start
+
+
+@pytest.fixture
+def opened(closing: ExitStack) -> Callable[..., Agent]:
+    """Makes agents that speak Messages."""
+
+    def make(lab: Lab, **options: Any) -> Agent:
+        agent = Agent(lab, **options)
+        closing.callback(agent.close)
+        return agent
+
+    return make
 
 
 @pytest.fixture(params=["threads", "asyncio"])

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
-import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 import batchwrap
-from batchwrap.lab import Call, Lab, Raw, Reply
+from batchwrap.lab import Call, Raw, Reply
 from batchwrap.options import Batching
 from tests.adapters.batching_models import (
     OPTIONS,
@@ -25,106 +22,7 @@ from tests.adapters.batching_models import (
     meant,
     scripted,
 )
-from tests.strategies import EDIT_FILE, GREP, READ_FILE
-
-TOOLS = [
-    {
-        "name": one["function"]["name"],
-        "description": one["function"].get("description", ""),
-        "input_schema": one["function"]["parameters"],
-    }
-    for one in (READ_FILE, EDIT_FILE, GREP)
-]
-TASK = {"role": "user", "content": "Mend a.py, b.py and c.py."}
-Block = dict[str, Any]
-
-
-class Agent:
-    """An agent that speaks Messages, as SDKs read them, through a wrapped HTTP client."""
-
-    def __init__(self, lab: Lab, *, stream: bool, **options: Any) -> None:
-        self.client = batchwrap.wrap(httpx2.Client(), **options)
-        self.url = f"{lab.url}/v1/messages"
-        self.stream = stream
-        self.messages: list[Any] = [TASK]
-        self.ran: list[tuple[str, Any]] = []
-        self.fields: dict[str, Any] = {}
-        self.result: Callable[[Block], Block] = lambda call: {"content": f"ran {call['id']}"}
-
-    def ask(self) -> dict[str, Any]:
-        """One request; the message that it is answered with."""
-        body = {"model": "claude", "max_tokens": 100, "tools": TOOLS, **self.fields}
-        body |= {"messages": self.messages, "stream": self.stream, "system": "Be brief."}
-        response = self.client.post(self.url, json=body)
-        assert response.status_code == 200, response.text
-        return accumulated(response.text) if self.stream else response.json()
-
-    def step(self) -> dict[str, Any]:
-        """One request, and its calls run, one after the other."""
-        said = self.ask()
-        self.messages.append({"role": "assistant", "content": said["content"]})
-        calls = [block for block in said["content"] if block["type"] == "tool_use"]
-        assert (said["stop_reason"] == "tool_use") == bool(calls)
-        self.ran += [(call["name"], call["input"]) for call in calls]
-        results = [
-            {"type": "tool_result", "tool_use_id": call["id"], **self.result(call)}
-            for call in calls
-        ]
-        if results:
-            self.messages.append({"role": "user", "content": results})
-        return said
-
-    def run(self) -> None:
-        """Go on until the model makes no more calls."""
-        for _ in range(200):
-            if self.step()["stop_reason"] != "tool_use":
-                return
-        raise AssertionError("it never ends")
-
-
-@pytest.fixture
-def opened() -> Iterator[Callable[..., Agent]]:
-    """Makes agents, whose clients are closed at last."""
-    with ExitStack() as stack:
-
-        def make(lab: Lab, **options: Any) -> Agent:
-            agent = Agent(lab, **options)
-            stack.enter_context(agent.client)
-            return agent
-
-        yield make
-
-
-def accumulated(text: str) -> dict[str, Any]:
-    """The message of a stream, by the rules of anthropic's accumulator, which are strict."""
-    message: dict[str, Any] = {}
-    texts: list[str] = []
-    names = []
-    for event in filter(None, text.split("\n\n")):
-        name, data = event.split("\n", 1)
-        told = json.loads(data.removeprefix("data: "))
-        assert name == f"event: {told['type']}"
-        names.append(told["type"])
-        match told["type"]:
-            case "message_start":
-                message = told["message"]
-            case "content_block_start":
-                assert told["index"] == len(message["content"]), "a gap in the indices"
-                assert told["content_block"].get("input", {}) == {}
-                message["content"].append(told["content_block"])
-                texts.append("")
-            case "content_block_delta":
-                delta = told["delta"]
-                texts[told["index"]] += delta.get("partial_json", delta.get("text", ""))
-            case "content_block_stop":
-                block, said = message["content"][told["index"]], texts[told["index"]]
-                block |= {"input": json.loads(said or "{}")} if "input" in block else {"text": said}
-            case "message_delta":
-                message |= told["delta"]
-    assert names[-2:] == ["message_delta", "message_stop"]
-    assert names.count("content_block_start") == names.count("content_block_stop")
-    return message
-
+from tests.adapters.messages_agent import TASK, TOOLS
 
 pytestmark = pytest.mark.parametrize("stream", [False, True])
 
@@ -222,19 +120,11 @@ def test_one_call_at_a_time(serve: Any, opened: Any, stream: bool) -> None:
     assert len(lab.journal) == 2
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"thinking": {"type": "enabled", "budget_tokens": 1024}},
-        {"thinking": {"type": "adaptive"}},
-        {"thread": {"type": "create"}},
-        {"container": "c_1"},
-    ],
-)
-def test_what_is_signed_or_kept_stays_as_it_is(
+@pytest.mark.parametrize("fields", [{"thread": {"type": "create"}}, {"container": "c_1"}])
+def test_what_is_kept_stays_as_it_is(
     serve: Any, opened: Any, stream: bool, fields: dict[str, Any]
 ) -> None:
-    """Thinking is bound to what was sent, and threads to what is kept: nothing is rewritten."""
+    """The provider keeps the view of a thread or a container that it has: nothing is rewritten."""
     lab = serve(scripted(Reply(calls=(Call("read_file", {"path": "a.py"}),))))
     agent = opened(lab, stream=stream)
     agent.fields = fields

@@ -25,6 +25,8 @@ from batchwrap.models import model_facts
         ("grok-4-fast-non-reasoning", False),
         ("llama-3.3-70b", False),
         ("claude-sonnet-4-5", False),
+        ("claude-sonnet-5-5", True),
+        ("anthropic/claude-fable-5-1", True),
         ("", False),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from contextlib import ExitStack
 from typing import Any
 
 import anthropic
@@ -292,3 +293,44 @@ def test_the_tool_runner(serve: Any) -> None:
         assert (stats.multi_calls, stats.items, stats.only_throttled) == (1, 2, {})
     assert ran == ["a.py", "b.py"]
     assert not any("thread" in request.json for request in lab.journal)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_thinking(serve: Any, closing: ExitStack, stream: bool) -> None:
+    """A conversation with thinking is batched, by another client for each request, too.
+
+    The lab refuses thinking that comes back behind anything that was changed.
+    """
+    reads = {"files": [{"path": "a.py"}, {"path": "b.py"}]}
+    job = [
+        Reply("Looking.", reasoning="First.", calls=(Call("multi_read", reads),)),
+        Reply(reasoning="Then.", calls=(Call("read_file", {"path": "c.py"}),)),
+        Reply("done", reasoning="That is all."),
+    ]
+    lab = serve(lambda _: job.pop(0))
+    schema = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
+    tool = {"name": "read_file", "description": "Reads a file.", "input_schema": schema}
+    ask = {**ASK, "tools": [tool], "thinking": {"type": "adaptive"}, "messages": [*ASK["messages"]]}
+    read = []
+    while job:
+        bare = anthropic.Anthropic(base_url=lab.url, api_key="key")
+        client = batchwrap.wrap(closing.enter_context(bare), limits=LIMITS)
+        if stream:
+            with client.messages.stream(**ask) as events:
+                said = events.get_final_message()
+        else:
+            said = client.messages.create(**ask)
+        assert said.content[0].type == "thinking"
+        calls = [block for block in said.content if block.type == "tool_use"]
+        read += [call.input["path"] for call in calls]
+        results = [
+            {"type": "tool_result", "tool_use_id": call.id, "content": "text"} for call in calls
+        ]
+        ask["messages"] += [
+            {"role": "assistant", "content": said.content},
+            {"role": "user", "content": results},
+        ]
+    assert read == ["a.py", "b.py", "c.py"]
+    assert [request.status for request in lab.journal] == [200] * 3
+    [_, call] = [b for b in lab.journal[-1].json["messages"][1]["content"] if b["type"] != "text"]
+    assert (call["name"], call["input"]) == ("multi_read", reads)

@@ -49,9 +49,15 @@ class Send:
     body: Body | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Resend:
-    """The provider did not understand the request: send the agent's own, then call `received`."""
+    """The provider did not take the request: send this, then call `received`.
+
+    Attributes:
+        body: what goes out; None: the agent's own.
+    """
+
+    body: Body | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class FrozenPrefix:
         tool_set: what followed from them.
         choice: what the conversation is offered.
         walk: what the schedule of reminders has seen; None where nothing is offered.
+        is_bound: whether it was written for a conversation of which parts are signed.
         checked: whether `made` is known to need no mending.
     """
 
@@ -44,6 +45,7 @@ class FrozenPrefix:
     tool_set: ToolSet | None = None
     choice: OfferChoice | None = None
     walk: Walk | None = None
+    is_bound: bool = False
     checked: Checked = field(default_factory=lambda: Checked([]))
 
 

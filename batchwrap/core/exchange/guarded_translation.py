@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from batchwrap.core.exchange.actions import Resend
 from batchwrap.core.exchange.fast_path import FastPath, Route
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.passthrough import NoSalvage, Passthrough
@@ -131,9 +132,14 @@ class GuardedTranslation:
         """Whether the answer has ended in an error."""
         return not self._is_broken and self._guarded("end", lambda inner: inner.repair.is_over)
 
-    def refused(self) -> None:
-        """The provider did not understand the request: it goes out as the agent wrote it."""
-        self._guarded("refused", lambda inner: inner.refused())
+    @property
+    def is_guess(self) -> bool:
+        """Whether the conversation may have begun in another view."""
+        return self._guarded("refused", lambda inner: inner.is_guess)
+
+    def refused(self, error: Body) -> Resend | None:
+        """The provider did not take the request: what goes out next; None: its error counts."""
+        return self._guarded("refused", lambda inner: inner.refused(error))
 
     def give_up(self) -> None:
         """The agent's own request was understood: this model gets no more of that rewrite."""

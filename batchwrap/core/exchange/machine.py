@@ -23,7 +23,6 @@ from batchwrap.core.exchange.actions import (
     Head,
     ReadBody,
     ReadFirst,
-    Resend,
     Reserve,
     Respond,
     Send,
@@ -589,12 +588,14 @@ class Exchange:
         not_understood = head.status in NOT_UNDERSTOOD
         if not_understood and request.has_asked and request.changed is not request.unasked:
             return AskAgain()
-        if not_understood and request.changed is not None:
+        if not_understood and (request.changed is not None or self._translator.is_guess):
             # Nothing that we added may fail a request: once as the agent wrote it.
-            self._translator.refused()
-            request.changed, request.is_plain, request.asked_usage = None, True, False
-            request.estimated = 0  # another body than the one that was counted
-            return Resend()
+            again = self._translator.refused(read.completion or {})
+            if again is not None:
+                request.changed, request.is_plain = again.body, again.body is None
+                request.asked_usage = False
+                request.estimated = 0  # another body than the one that was counted
+                return again
         return self._error(read, gave_up=False)
 
     def _error(self, read: WholeBody, *, gave_up: bool) -> Action:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from batchwrap.core.exchange.actions import Resend
 from batchwrap.core.exchange.fast_path import as_it_came
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.exchange.provider_view import ProviderView
@@ -99,6 +100,7 @@ class Passthrough:
     may_ask_again = False
     again = None
     repair = NoRepair()
+    is_guess = False
 
     def local_answer(self) -> None:
         """Only the provider answers."""
@@ -117,8 +119,9 @@ class Passthrough:
         """Nothing was read, so nothing was misunderstood."""
         return None
 
-    def refused(self) -> None:
-        """Nothing was added, so nothing is taken back."""
+    def refused(self, error: Body) -> Resend:
+        """What was changed goes out as the agent wrote it."""
+        return Resend()
 
     def give_up(self) -> None:
         """Nothing was added, so nothing is switched off."""

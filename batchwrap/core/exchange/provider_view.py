@@ -15,7 +15,7 @@ from batchwrap.core.exchange import reminder_metrics as metering
 from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.frozen_prefix import NOTHING, FrozenPrefix, keep_prefix
 from batchwrap.core.exchange.memory import Memory
-from batchwrap.core.exchange.offer_choice import OfferChoice, choose, start_of
+from batchwrap.core.exchange.offer_choice import OfferChoice, choose, choose_bound, start_of
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats.calls import Call
@@ -36,6 +36,8 @@ from batchwrap.options import Batching, ReadAhead
 
 # What was read ahead once is shown by these bounds where the option is off by now.
 _READ_AHEAD = ReadAhead()
+# What reminders in a bound conversation rest on.
+_BOUND = Facts(thinks=True)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -49,6 +51,8 @@ class ProviderView:
         room: tokens left in the context; None: nobody knows.
         is_follow_up: whether the model has answered in this conversation before.
         checked: what is known of its beginning, as far as that needs no mending.
+        is_offered: whether multi-tools are offered.
+        is_guess: whether that may not be what the conversation began with.
     """
 
     body: Body | None = None
@@ -57,6 +61,8 @@ class ProviderView:
     room: int | None = None
     is_follow_up: bool = False
     checked: Checked | None = None
+    is_offered: bool = False
+    is_guess: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -68,12 +74,19 @@ class Asked:
         form: its format.
         settings: what it asks for, besides its conversation.
         entries: its conversation.
+        is_bound: whether something in it, or in its answer, is signed for all that is sent.
     """
 
     body: Body
     form: Format
     settings: Settings
     entries: Sequence[Entry]
+    is_bound: bool = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the model has said something in it."""
+        return any(entry.role == "model" for entry in self.entries)
 
     @property
     def model(self) -> object:
@@ -87,7 +100,13 @@ class Asked:
 
 
 def rewrite(
-    asked: Asked, frozen: FrozenPrefix, history: HistoryReader, context: Context, *, offers: bool
+    asked: Asked,
+    frozen: FrozenPrefix,
+    history: HistoryReader,
+    context: Context,
+    *,
+    offers: bool,
+    otherwise: bool = False,
 ) -> ProviderView:
     """The request in the provider view.
 
@@ -96,7 +115,9 @@ def rewrite(
         frozen: what of it was sent before.
         history: reads its turns.
         context: what the translator is given.
-        offers: whether anything is offered; else it is only folded.
+        offers: whether anything is offered; else it is only folded. A conversation that is bound
+            goes on as it began.
+        otherwise: whether a bound conversation did not begin as was guessed.
     """
     batching = context.options.batching or Batching()
     form, model = asked.form, asked.model
@@ -105,23 +126,36 @@ def rewrite(
         tool_set = _tool_set(asked, batching, context.memory)
     reminders = context.options.reminders
     directives = [one.id for one in reminders.directives] if reminders else []
-    choice = frozen.choice or choose(
-        asked.entries,
-        model,
-        batching,
-        context.memory.choices,
-        context.memory.observations,
-        directives,
-    )
+    is_guess = False
+    if asked.is_bound:
+        found = choose_bound(
+            asked.entries,
+            model,
+            batching,
+            context.memory.choices,
+            may_begin=offers,
+            otherwise=otherwise,
+        )
+        choice, is_guess, offers = found.choice, found.is_guess, True
+    else:
+        choice = frozen.choice or choose(
+            asked.entries,
+            model,
+            batching,
+            context.memory.choices,
+            context.memory.observations,
+            directives,
+        )
     # Of several answers only one goes on.
     is_possible = bool(tool_set.multis) and asked.settings.is_one_answer
     offers = offers and is_possible and choice.offer != "never"
-    if frozen.tool_set is not tool_set or (frozen.walk is not None) != offers:
+    is_other = frozen.tool_set is not tool_set or (frozen.walk is not None) != offers
+    if is_other or frozen.is_bound != asked.is_bound or frozen.choice != choice:
         frozen = NOTHING
     walk = frozen.walk
     if offers and walk is None:
         walk = Walk.begin(_offered(asked, tool_set, choice, batching, context), reminders)
-    places = Places(_facts(asked, context), context.memory.places)
+    places = _places(asked, context)
     state = _State(asked, tool_set, choice, walk, batching, context, places, history)
     entries, walk, frozen = _entries(frozen, state)
     is_follow_up = any(entry.role == "model" for entry in entries)
@@ -130,8 +164,16 @@ def rewrite(
         if tool_set.multis and directives and not is_follow_up and wants_one_tool(entries):
             metering.opposed(directives, model, context.metrics)
         changed = None if items == source else form.with_items(asked.body, items)
+        # Where nothing can be offered any more, no id of ours may say that it was.
+        known = ToolSet() if asked.is_bound else tool_set
         return ProviderView(
-            changed, tool_set, batching.max_items, None, is_follow_up, frozen.checked
+            changed,
+            known,
+            batching.max_items,
+            None,
+            is_follow_up,
+            frozen.checked,
+            is_guess=is_guess,
         )
     context.metrics.add("offers")
     # The same beginning may be two conversations; more than that is one, asked again.
@@ -141,7 +183,16 @@ def rewrite(
     made = tool_set.definitions(Form(instead, choice.most, batching.on_failure == "stop"), form)
     body = form.with_items(asked.body, items)
     new = offer(body, form, tool_set.multis, made, instead=instead)
-    return ProviderView(new, tool_set, walk.most, walk.room, is_follow_up, frozen.checked)
+    return ProviderView(
+        new,
+        tool_set,
+        walk.most,
+        walk.room,
+        is_follow_up,
+        frozen.checked,
+        is_offered=True,
+        is_guess=is_guess,
+    )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -164,7 +215,7 @@ def _entries(frozen: FrozenPrefix, state: _State) -> tuple[list[Entry], Walk | N
     segments = fold(start, state.history, shown(state.batching))
     context.metrics.add("folds", sum(one.is_folded for one in segments))
     pending = 0
-    if state.walk is not None and _coalesces(state.batching, context, asked.model):
+    if state.walk is not None and _coalesces(state.batching, context, asked):
         segments, pending = coalesce(
             frozen.made,
             segments,
@@ -193,7 +244,16 @@ def _freeze(
     said = state.history.prefixes.before(upto).copy()
     checked = Checked(asked.form.write(made), frozen.checked)
     new = FrozenPrefix(
-        source, entries, made, said, asked.tools, state.tool_set, state.choice, walk, checked
+        source,
+        entries,
+        made,
+        said,
+        asked.tools,
+        state.tool_set,
+        state.choice,
+        walk,
+        asked.is_bound,
+        checked,
     )
     keep_prefix(new, asked.form, memory.frozen_prefixes, state.context.now_s)
     return new
@@ -219,11 +279,11 @@ def shown(batching: Batching) -> Kept:
     return partial(kept, max_tokens=options.max_tokens, failed=failed)
 
 
-def _coalesces(batching: Batching, context: Context, model: object) -> bool:
+def _coalesces(batching: Batching, context: Context, asked: Asked) -> bool:
     """Whether runs in the history are rewritten, which costs a prompt cache its prefix."""
-    if batching.coalesce != "auto":
-        return batching.coalesce == "always"
-    shown = context.memory.observations.caches_prompts(model)
+    if asked.is_bound or batching.coalesce != "auto":
+        return batching.coalesce == "always" and not asked.is_bound
+    shown = context.memory.observations.caches_prompts(asked.model)
     return (context.provider.caches_prompts if shown is None else shown) is False
 
 
@@ -272,7 +332,8 @@ def _offered(
     """What reminders go by; the same in all requests of a conversation."""
     reminders = context.options.reminders
     hidden = set(tool_set.singles) if choice.offer == "instead" else set[str]()
-    parallel = asked.settings.parallel is not False
+    # A bound conversation is written alike whatever a single request asks for.
+    parallel = asked.is_bound or asked.settings.parallel is not False
     names = names_of(asked.form.tools(asked.tools), tool_set.multis, hidden, parallel=parallel)
     system = (
         text
@@ -296,6 +357,14 @@ def _offered(
         batches={*tool_set.known, *(native.name for native in tool_set.natives.values())},
         refused=context.model.refuses,
     )
+
+
+def _places(asked: Asked, context: Context) -> Places:
+    """What reminders rest on besides the conversation: nothing, where that is bound."""
+    kept = context.memory.places
+    if asked.is_bound:
+        return Places(_BOUND, kept, is_fixed=True)
+    return Places(_facts(asked, context), kept)
 
 
 def _facts(asked: Asked, context: Context) -> Facts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from batchwrap.core.exchange.actions import Resend
 from batchwrap.core.exchange.fast_path import Route
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.formats.format import Body, Piece
@@ -89,8 +90,12 @@ class Translation(Protocol):
     def ask_again(self) -> Body | None:
         """The request that asks again. Whatever comes next is the answer to it, and counts."""
 
-    def refused(self) -> None:
-        """The provider did not understand the request: it goes out as the agent wrote it."""
+    @property
+    def is_guess(self) -> bool:
+        """Whether the conversation may have begun in another view."""
+
+    def refused(self, error: Body) -> Resend | None:
+        """The provider did not take the request: what goes out next; None: its error counts."""
 
     def give_up(self) -> None:
         """The agent's own request was understood: this model gets no more of that rewrite."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from batchwrap.core.exchange.actions import Resend
 from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.fast_path import Route, as_it_came, repaired
 from batchwrap.core.exchange.frozen_prefix import NOTHING, find_prefix
@@ -24,7 +25,7 @@ from batchwrap.core.exchange.response_repair import ResponseRepair
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.formats.calls import Fragment
 from batchwrap.core.formats.entries import Entry
-from batchwrap.core.formats.format import Body, Delta, Format, Local, Piece, Take
+from batchwrap.core.formats.format import Body, Delta, Format, Local, Piece, Take, is_signed
 from batchwrap.core.formats.sameness import Prefixes
 from batchwrap.core.moves.again import asked_again
 from batchwrap.core.moves.conflict import Waves
@@ -37,10 +38,10 @@ from batchwrap.core.moves.deliver import (
 )
 from batchwrap.core.moves.expand import Expander
 from batchwrap.core.moves.gather import Gatherer
-from batchwrap.core.moves.past_turns import HistoryReader
+from batchwrap.core.moves.past_turns import HistoryReader, PastTurn
 from batchwrap.core.moves.read_ahead import next_reads
 from batchwrap.core.moves.reader import ChoiceReader, Reads
-from batchwrap.core.moves.turn_memory import Turn
+from batchwrap.core.moves.turn_memory import Turn, Turns
 from batchwrap.core.repair.faults import INCOMPLETE
 from batchwrap.core.repair.repair_counts import RepairCounts
 from batchwrap.options import Batching
@@ -80,21 +81,32 @@ class Translator:
         entries: list[Entry] = []
         if self._understood:
             entries = [*self._frozen.entries, *form.read(form.items(body)[known:])]
-        self._asked = Asked(body, form, form.settings(body), entries)
+        settings = form.settings(body)
+        thinks = context.model.thinks if settings.thinks is None else settings.thinks
+        is_bound = is_signed(form, entries, thinks=thinks)
+        self._asked = Asked(body, form, settings, entries, is_bound)
         self.repair: ResponseRepair | NoRepair = NoRepair()
         if form.is_repaired:
             self.repair = ResponseRepair(context, self._asked, is_understood=self._understood)
         self._prefixes = Prefixes(entries, start, self._frozen.said)
-        self._history = HistoryReader(entries, self._prefixes, context.memory.turns, context.now_s)
+        turns, now_s = context.memory.turns, context.now_s
+        # What is sent of a bound conversation follows from its history, whatever is remembered.
+        self._remembered = HistoryReader(entries, self._prefixes, turns, now_s)
+        self._history = self._remembered
+        if is_bound:
+            self._history = HistoryReader(entries, self._prefixes, Turns(), now_s)
+        self._has_guessed = False
 
     def local_answer(self) -> LocalAnswer | None:
         """What the agent gets without a round trip: the next wave of a turn, if it is due."""
         batching = self._batching
         if batching is None or not self._answers_locally:
             return None
-        last = next(reversed(self._history.spoken(len(self._frozen.entries))), None)
+        last = self._last(self._remembered)
         turn = open_turn(self._asked.entries, last)
         if turn is None or last is None or turn.asked is None:
+            return None
+        if self._asked.is_bound and not self._folds_for_ever(last):
             return None
         if not continues(self._asked.model, self._asked.settings, turn.asked):
             return None
@@ -113,6 +125,20 @@ class Translator:
         answer = Local(calls, self._context.random_text(24), turn.head, usage)
         return LocalAnswer(self._form, answer)
 
+    def _last(self, history: HistoryReader) -> PastTurn | None:
+        """The last turn of the history that was taken apart."""
+        return next(reversed(history.spoken(len(self._frozen.entries))), None)
+
+    def _folds_for_ever(self, last: PastTurn) -> bool:
+        """Whether a turn that the conversation stands in is found by its ids alone.
+
+        A local answer holds nothing signed, so it must not be sent to the provider. Notes of the
+        agent's own between two waves would stand one behind the other, which is refused.
+        """
+        shown = self._last(self._history)
+        is_whole = shown is not None and (shown.start, shown.end) == (last.start, last.end)
+        return is_whole and not last.others and last.end == len(self._asked.entries)
+
     @property
     def _answers_locally(self) -> bool:
         """Whether what is held back of this answer can be handed out later."""
@@ -125,17 +151,19 @@ class Translator:
             self._context.metrics.add("not_understood")
             return None
         observations, model = self._context.memory.observations, self._asked.model
-        if observations.is_off(model, "offer"):
+        goes_on = self._asked.is_bound and self._asked.has_begun  # as it began
+        if observations.is_off(model, "offer") and not goes_on:
             self._context.metrics.add("switched_off")
             self._rewrite = "fold"
-        if observations.is_off(model, "fold"):
+        if observations.is_off(model, "fold") and not goes_on:
             return None
         if self._batching is not None:
             offers = self._rewrite == "offer"
             self.repair.view = rewrite(
                 self._asked, self._frozen, self._history, self._context, offers=offers
             )
-            self._may_ask = self._answers_locally
+            # The answer to a longer conversation would be signed for that one.
+            self._may_ask = self._answers_locally and not self._asked.is_bound
         sent = self._body if self.repair.view.body is None else self.repair.view.body
         mended = self.repair.mended(sent)
         if mended is not sent:
@@ -210,11 +238,42 @@ class Translator:
                 metrics.add(malformed_counter(model, understood))
                 metrics.note("malformed", model=str(model), tool=tool, understood=understood)
 
-    def refused(self) -> None:
-        """The provider did not understand the request: it goes out as the agent wrote it."""
-        self.withdraw()
+    def refused(self, error: Body) -> Resend | None:
+        """The provider did not take the request: what goes out next; None: its error counts.
+
+        That is the request as the agent wrote it. A bound conversation that has begun cannot be
+        sent so; there it is the view that the conversation may have begun with, or the same one
+        without what is signed for other words, where the client takes that.
+        """
+        is_running = self._asked.is_bound and self._asked.has_begun
+        again = self._rebound(error) if is_running else None
+        if is_running and again is None:
+            return None
+        if again is None:
+            self.withdraw()
         self._context.metrics.add("failed_open")
         self._context.metrics.note("failed_open", model=str(self._asked.model))
+        return Resend(again)
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether a bound conversation may have begun in another view, which was not tried yet."""
+        return self.repair.view.is_guess and not self._has_guessed
+
+    def _rebound(self, error: Body) -> Body | None:
+        """Another view of a bound conversation, where the provider says that ours was changed."""
+        binding, view = self._form.binding, self.repair.view
+        if binding is None or not binding.is_refused(error):
+            return None
+        if self.is_guess:
+            self._has_guessed = True
+            self.repair.view = rewrite(
+                self._asked, NOTHING, self._history, self._context, offers=True, otherwise=True
+            )
+            return self.repair.view.body
+        again = binding.unbound(self._body if view.body is None else view.body)
+        self.repair.view = replace(view, body=again)
+        return again
 
     def give_up(self) -> None:
         """The agent's own request was understood: this model gets no more of that rewrite."""
@@ -397,7 +456,14 @@ class Translator:
             gathers = tool_set.natives and not self._asked.settings.is_forced
             self._readers[index] = ChoiceReader(
                 Gatherer(tool_set.natives, context.metrics) if gathers else None,
-                Expander(tool_set, self._waves(), context.random_text, context.metrics),
+                Expander(
+                    tool_set,
+                    self._waves(),
+                    context.random_text,
+                    context.metrics,
+                    is_offered=self.repair.view.is_offered and self._form.binding is not None,
+                    is_bound=self._asked.is_bound,
+                ),
                 self._ahead,
             )
         return self._readers[index]
@@ -416,13 +482,20 @@ class Translator:
             one_by_one=self._is_serial,
             changes_one_by_one=batching.approvals,
             at_once=batching.delivery == "at_once",
-            own_wait=self._answers_locally,
+            own_wait=self._answers_locally and self._may_mark,
         )
+
+    @property
+    def _may_mark(self) -> bool:
+        """Whether calls may have ids of ours, which tell in a bound conversation of the offer."""
+        return self.repair.view.is_offered or not self._asked.is_bound
 
     def _ahead(self, turn: Turn) -> Reads:
         """The reads that are added to a turn: to one single read only."""
         options = self._batching.read_ahead if self._batching else None
         if options is None or len(turn.calls) != 1 or turn.counts or not self._understood:
+            return []
+        if not self._may_mark:
             return []
         reads = next_reads(
             self._asked.entries,

@@ -76,6 +76,7 @@ class Fragment:
         inner: the same of the object that holds its name and arguments.
         is_typed: whether it says in a field of its own what form it has.
         source: the same in the form of the API, as it came; None: it was made here.
+        origin: the id of the model's call that it was made of; empty where that is not told.
     """
 
     index: int | None
@@ -87,6 +88,7 @@ class Fragment:
     inner: Mapping[str, Any] = field(default_factory=dict)
     is_typed: bool = True
     source: Any = None
+    origin: str = ""
 
     @property
     def function(self) -> str | None:
@@ -221,29 +223,35 @@ class Written:
         return self._extras
 
 
-def in_places(listed: list[Any], own: Sequence[Any], made: Sequence[Any]) -> list[Any]:
+def in_places(
+    listed: list[Any], own: Sequence[tuple[Any, object]], made: Sequence[tuple[Any, str]]
+) -> list[Any]:
     """A content with other calls, each where the one stood that it came from.
 
-    What was made of a call stands between those that stayed as they were.
+    What does not tell its origin stands behind what comes before it.
 
     Args:
         listed: the content.
-        own: the calls in it.
-        made: what stands there instead; a call that stays is the same object.
+        own: the calls in it, each with its id.
+        made: what stands there instead, each with the id of the call that it was made of, or
+            an empty text; a call that stays is the same object.
 
     Returns:
         The content itself where all of them stay.
     """
-    if len(own) == len(made) and all(a is b for a, b in zip(own, made, strict=True)):
+    if len(own) == len(made) and all(a[0] is b[0] for a, b in zip(own, made, strict=True)):
         return listed
-    known, waiting, new = {id(call) for call in own}, deque(made), list[Any]()
+    known, waiting, new = {id(call): one for call, one in own}, deque(made), list[Any]()
     for part in listed:
         if id(part) not in known:
             new.append(part)
             continue
-        while waiting and (waiting[0] is part or id(waiting[0]) not in known):
-            new.append(waiting.popleft())
-    return [*new, *waiting]
+        while waiting and (
+            waiting[0][0] is part
+            or (id(waiting[0][0]) not in known and waiting[0][1] in ("", known[id(part)]))
+        ):
+            new.append(waiting.popleft()[0])
+    return [*new, *(call for call, _ in waiting)]
 
 
 def canonical_json(text: str) -> str:

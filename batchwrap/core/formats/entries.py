@@ -127,6 +127,11 @@ class Entry(ABC):
         return True
 
     @property
+    def is_bound(self) -> bool:
+        """Whether it holds something that is signed for all that stands before it."""
+        return False
+
+    @property
     def speaker(self) -> object:
         """Which of several speakers of that role; None: there is one."""
         return None

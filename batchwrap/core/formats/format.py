@@ -84,6 +84,7 @@ class Delta:
         is_cut: whether that is because the model ran out of output tokens.
         is_bound: whether it holds something that belongs to the calls as the model wrote them,
             such as signed thinking; they are merged with no others then.
+        ended: the index of a call that is complete with it; None: it does not say.
     """
 
     choice: Any = 0
@@ -92,6 +93,7 @@ class Delta:
     is_over: bool = False
     is_cut: bool = False
     is_bound: bool = False
+    ended: int | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -109,6 +111,23 @@ class Local:
     answer_id: str
     head: Mapping[str, Any] = field(default_factory=dict)
     usage: Any = None
+
+
+class Binding(Protocol):
+    """What an API signs for all that stands before it: tools, instructions, what was said.
+
+    Whatever is written in other words there later makes it invalid. So what is made of a
+    conversation must follow from the request alone, in every process, and stay as it is.
+    """
+
+    def is_refused(self, answer: Body) -> bool:
+        """Whether an error says that something before a signed part was changed."""
+
+    def unbound(self, body: Body) -> Body | None:
+        """The request, of which the provider leaves out what is signed for other words.
+
+        None where the client has not said that it takes that.
+        """
 
 
 class StreamWriter(Protocol):
@@ -187,12 +206,15 @@ class Format(Protocol):
         leaves: what it leaves as it is, for a warning; empty where that is nothing.
         items_key: the field of a request that lists its conversation.
         end_mark: the payload of the event that ends a stream; None: it ends without one.
+        binding: knows the parts of a conversation that are signed for what stands before them;
+            None: there are none.
     """
 
     is_repaired: bool
     leaves: str
     items_key: str
     end_mark: bytes | None
+    binding: Binding | None
 
     # Requests.
 
@@ -316,3 +338,14 @@ class Format(Protocol):
 
     def is_empty(self, event: Body) -> bool:
         """Whether an event holds nothing of an answer but, maybe, its usage."""
+
+
+def is_signed(form: Format, entries: Sequence[Entry], *, thinks: bool) -> bool:
+    """Whether something in a conversation, or in its answer, is signed for all that is sent.
+
+    Args:
+        form: its format.
+        entries: it.
+        thinks: whether the model thinks before it answers.
+    """
+    return form.binding is not None and (thinks or any(entry.is_bound for entry in entries))

@@ -63,6 +63,17 @@ class Expander:
     Feed it the calls (or their streamed fragments) in the order in which they came. While
     a call is open, fragments of later ones wait, so that the agent gets the calls in the
     model's order.
+
+    Args:
+        tool_set: what follows from the agent's tools.
+        waves: puts the calls into waves.
+        random_text: makes the nonces.
+        metrics: where counts and events go.
+        is_offered: whether the model was offered multi-tools, by an API that signs.
+        is_bound: whether something is signed for the conversation as the model sees it. Then one
+            of the turn's calls has an id of ours, so that the history shows in every process
+            what the model was offered; and a multi-call of which nothing runs goes to the agent
+            as it is, since a memory is needed to tell the model of it later.
     """
 
     def __init__(
@@ -71,11 +82,16 @@ class Expander:
         waves: Waves,
         random_text: Callable[[int], str],
         metrics: ExchangeMetrics,
+        *,
+        is_offered: bool = False,
+        is_bound: bool = False,
     ) -> None:
         self._tool_set = tool_set
         self._waves = waves
         self._random_text = random_text
         self._metrics = metrics
+        self._is_offered = is_offered
+        self._is_bound = self._marks = False
         self.turn = Turn()
         self._next_index = 0
         self._groups = 0
@@ -87,6 +103,13 @@ class Expander:
         self._open: _Open | None = None
         self._unread: list[tuple[_Open, str]] = []  # multi-calls of which nothing ran, and why
         self.problems: dict[str, str] = {}
+        if is_bound:
+            self.bind()
+
+    def bind(self) -> None:
+        """From here on, something in the turn is signed for what the model was sent."""
+        if self._is_offered and not self._is_bound:
+            self._is_bound = self._marks = True
 
     def fragment(self, part: Fragment) -> list[Fragment]:
         """The agent's fragments for one streamed fragment; the same object if unchanged."""
@@ -130,6 +153,13 @@ class Expander:
 
         return take
 
+    def end(self, index: Any) -> list[Fragment]:
+        """What is left of a call that the provider has ended; those before it are ended, too."""
+        calls: list[Fragment] = []
+        while self._open is not None and (index == self._open.index or index in self._later):
+            calls += self._close()
+        return calls
+
     def finish(self) -> list[Fragment]:
         """What is left when the message is complete."""
         calls: list[Fragment] = []
@@ -154,7 +184,8 @@ class Expander:
         self._settle_passed()
         name = part.function
         multi = self._tool_set.multi(name)
-        if multi is None and not self._waves.may_wait(self._effect(name or "", "")):
+        may_wait = self._waves.may_wait(self._effect(name or "", ""))
+        if multi is None and not may_wait and not (self._marks and name):
             return [self._pass_on(index, part)]
         written = Written(part)
         reading = None if multi is None else Reading(multi, self._tool_set.toolbox)
@@ -216,6 +247,8 @@ class Expander:
             self._metrics.add("multi_calls")
             self._metrics.add("items", opened.out)
             self._metrics.note("expanded", tool=multi.name, items=opened.out)
+        elif self._is_bound:
+            return self._raw(opened)
         else:
             right = example(multi, ("a.py", "b.py"))
             told = corrections.problem(multi.name, parts, self._tool_set.toolbox, right)
@@ -240,18 +273,22 @@ class Expander:
         return [call for opened, _ in unread for call in self._raw(opened)]
 
     def _end_own(self, opened: _Open) -> list[Fragment]:
-        """A call of the model's own that may have to wait for others of its turn."""
+        """A call of the model's own that may have to wait for others of its turn, or is marked."""
         written = opened.written
         effect = self._effect(written.call.function, written.text)
         wave = self._waves.place_own(effect)
-        if not wave or not written.is_call:  # what is no call is left to the agent, as it came
+        # What is no call is left to the agent, as it came.
+        if not written.is_call or not (wave or self._marks):
             self.turn.calls.append(Placed(written, 0, effect.kind))
             return [written.handed_out(self._take_index(opened.index))]
+        self._marks = False
         derived = ids.DerivedId(self._nonce(opened), 0, 1, SINGLE, opened.origin)
         whole = written.handed_out(None)
         held = Written(replace(whole, call_id=ids.encode(derived), is_typed=True))
         self.turn.calls.append(Placed(held, wave, effect.kind))
-        return []
+        if wave:
+            return []
+        return [replace(held.handed_out(self._take_index()), origin=opened.origin)]
 
     def _place(self, opened: _Open, index: int, count: int, meant: Meant) -> list[Fragment]:
         assert opened.multi is not None
@@ -283,6 +320,7 @@ class Expander:
     ) -> list[Fragment]:
         """Places a derived call; the first one of a call carries the fields that it has beside."""
         is_first = opened is not None and opened.first is None
+        self._marks = False
         written = Written(Fragment(None, ids.encode(derived), name, arguments))
         if opened is not None and is_first:
             written.add_extras(opened.written.extras)
@@ -292,7 +330,7 @@ class Expander:
         index = None if wave else self._take_index()
         if opened is not None and is_first:
             opened.first = placed, index
-        return [] if index is None else [written.handed_out(index)]
+        return [] if index is None else [replace(written.handed_out(index), origin=derived.origin)]
 
     def _pass_on(self, index: Any, part: Fragment) -> Fragment:
         """A call, or a part of one, that goes out as it is."""

@@ -229,7 +229,7 @@ class _Folding:
             yield from self._own_results(key, part)
         elif part is not None and part.is_one_piece:
             given = self._results.get(part.members[0].call_id, [])
-            yield self._entry.result(call_id, [contents(given)], given)
+            yield self._entry.result(call_id, [contents(given), *self._added(key)], given)
         else:
             yield self._listed(key, part, call_id)
 
@@ -280,20 +280,23 @@ class _Folding:
 
     def _own_results(self, key: str, member: Member) -> list[Entry]:
         """The results of a call that went out as it was, and of the reads that were added."""
-        given = self._results.get(member.call_id, [])
+        given, added = self._results.get(member.call_id, []), self._added(key)
+        if not given or not added:
+            return given
+        return [given[0].with_parts([contents(given), *added], given)]
+
+    def _added(self, key: str) -> list[Parts]:
+        """What was read ahead beside one of the model's own calls, as far as it is shown."""
         read = [
             (one.call, contents(self._results.get(one.call_id, [])))
             for one in self._parts.ahead.get(key, ())
         ]
         kept = self._kept([found for _, found in read])
-        added = [
+        return [
             [f"[read ahead] {label(call)}", *found]
             for (call, found), keep in zip(read, kept, strict=True)
             if keep
         ]
-        if not given or not added:
-            return given
-        return [given[0].with_parts([contents(given), *added], given)]
 
 
 def _placed(turn: Turn | None, key: str) -> dict[int, Placed]:

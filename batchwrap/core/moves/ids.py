@@ -11,7 +11,9 @@ valid request. 29 are left for the provider's id, which is as long as OpenAI's a
 one the beginning and a digest are kept. The three digits of the item hold its index, and the
 number of items where that is known: items are handed out while the model is still writing.
 The nonce names the turn, since some providers repeat their ids each turn; the group is one call
-of the model's in it.
+of the model's in it. Anthropic's ids are one character too long, so what all of them begin with
+is written as one escape: in a history whose thinking is signed the model has to see its own ids,
+in every process.
 
 The first nine characters are letters and digits, and differ between the calls of a turn:
 some agents keep no more of an id (Mistral takes nine).
@@ -34,6 +36,9 @@ _UNSAFE_TEXT = re.compile(r"\W+", re.ASCII)
 _ESCAPE = re.compile(rb"-([0-9a-f]{2})")
 # An escape never begins with two of them.
 _CUT = "--"
+# What the ids of many calls begin with, and the escape for it, which no byte has; the longest
+# first: Anthropic's by way of Bedrock and Vertex, and as they are.
+_BEGINNINGS = {"toolu_bdrk_": "-u", "toolu_vrtx_": "-v", "toolu_": "-t"}
 
 NONCE_LENGTH = 3  # of a turn; with the digit of the group it has one more
 # As many as three digits tell apart, with and without the number of items.
@@ -125,7 +130,9 @@ def _is_whole(kind: str) -> bool:
 
 def _tail(origin: str) -> str:
     raw = origin.encode(errors="surrogatepass")
-    tail = _UNSAFE.sub(lambda byte: b"-%02x" % byte[0][0], raw).decode()
+    start = next((known for known in _BEGINNINGS if origin.startswith(known)), "")
+    rest = _UNSAFE.sub(lambda byte: b"-%02x" % byte[0][0], raw[len(start) :]).decode()
+    tail = _BEGINNINGS.get(start, "") + rest
     if len(tail) <= _ROOM and (raw.isascii() or _is_utf8(raw)):
         return tail
     return f"{_CUT}{_UNSAFE_TEXT.sub('', origin)[:_KEPT]}{blake2b(raw, digest_size=4).hexdigest()}"
@@ -134,8 +141,10 @@ def _tail(origin: str) -> str:
 def _origin(tail: str) -> str | None:
     if tail.startswith(_CUT):
         return tail.removeprefix(_CUT)
+    start = next((known for known, code in _BEGINNINGS.items() if tail.startswith(code)), "")
+    rest = tail[len(_BEGINNINGS.get(start, "")) :].encode()
     try:
-        return _ESCAPE.sub(lambda code: bytes.fromhex(code[1].decode()), tail.encode()).decode()
+        return start + _ESCAPE.sub(lambda code: bytes.fromhex(code[1].decode()), rest).decode()
     except UnicodeDecodeError:
         return None
 

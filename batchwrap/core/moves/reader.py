@@ -75,6 +75,8 @@ class ChoiceReader:
         """The calls that an event holds for the agent; None if they are the same as they came."""
         self._look_at(delta)
         calls = self._fragments(delta.fragments)
+        if delta.ended is not None and self._gatherer is None:
+            calls += self._expander.end(delta.ended)
         if delta.is_over:
             calls += [*self.finish(), *self._reads()]
         is_same = len(calls) == len(delta.fragments) and all(
@@ -103,5 +105,7 @@ class ChoiceReader:
 
     def _look_at(self, said: Delta) -> None:
         """Gather no calls beside something that belongs to them as they are."""
-        if self._gatherer is not None and said.is_bound:
-            self._let_go += self._gatherer.release()
+        if said.is_bound:
+            self._expander.bind()
+            if self._gatherer is not None:
+                self._let_go += self._gatherer.release()

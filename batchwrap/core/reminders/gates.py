@@ -34,6 +34,7 @@ class Places:
         now: the facts of this request.
         kept: the facts of earlier ones, by place; one that is not there had none that
             count, but for thinking, which rarely changes within a conversation.
+        is_fixed: whether the facts of this request hold at every place.
 
     Attributes:
         is_new: whether nothing was asked before at the end of this request's messages.
@@ -41,11 +42,14 @@ class Places:
 
     now: Facts = field(default_factory=Facts)
     kept: Recent[bytes, Facts] = field(default_factory=lambda: Recent(1))
+    is_fixed: bool = False
     is_new: bool = False
 
     def at(self, place: bytes, *, is_last: bool) -> Facts:
         """The facts at a place; those at the last one are this request's."""
         known = self.kept.get(place)
+        if not is_last and self.is_fixed:
+            return self.now
         if not is_last:
             return known or Facts(thinks=self.now.thinks)
         self.is_new = known is None

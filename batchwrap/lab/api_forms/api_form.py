@@ -41,6 +41,8 @@ class ScriptedAnswer:
         prompt: tokens of the request.
         output: tokens of the answer.
         answer_id: the answer's id; agents that join what has the same one need a fresh one.
+        thinking: what the model thought before; empty if it did not, or its API does not tell.
+        signature: that of its thinking.
     """
 
     parts: Sequence[Sequence[str] | ScriptedCall]
@@ -48,6 +50,8 @@ class ScriptedAnswer:
     prompt: int = 1
     output: int = 1
     answer_id: str = "lab"
+    thinking: str = ""
+    signature: str = ""
 
     @property
     def texts(self) -> list[str]:

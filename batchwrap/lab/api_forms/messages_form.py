@@ -89,12 +89,15 @@ class MessagesForm(ApiForm):
             else {"type": "text", "text": "".join(part)}
             for part in said.parts
         ]
-        return {**self._message(said, said.output, self._reason(said)), "content": blocks}
+        thought = [_thinking_block(said.thinking, said.signature)] if said.thinking else []
+        message = self._message(said, said.output, self._reason(said))
+        return {**message, "content": [*thought, *blocks]}
 
     def events(self, said: ScriptedAnswer) -> Iterator[Body]:
         """Its blocks one after the other, each with a start, its pieces and a stop."""
         yield {"type": "message_start", "message": self._message(said, 1, None)}
-        for index, part in enumerate(said.parts):
+        yield from self._thought(said)
+        for index, part in enumerate(said.parts, start=int(bool(said.thinking))):
             if isinstance(part, ScriptedCall):
                 block = _call_block(part)
                 pieces: Sequence[str] = part.pieces
@@ -109,6 +112,20 @@ class MessagesForm(ApiForm):
         ended = {"stop_reason": self._reason(said), "stop_sequence": None}
         yield {"type": "message_delta", "delta": ended, "usage": {"output_tokens": said.output}}
         yield {"type": "message_stop"}
+
+    @staticmethod
+    def _thought(said: ScriptedAnswer) -> Iterator[Body]:
+        if not said.thinking:
+            return
+        place = {"index": 0}
+        block = _thinking_block("", "")
+        yield {"type": "content_block_start", **place, "content_block": block}
+        for delta in (
+            {"type": "thinking_delta", "thinking": said.thinking},
+            {"type": "signature_delta", "signature": said.signature},
+        ):
+            yield {"type": "content_block_delta", **place, "delta": delta}
+        yield {"type": "content_block_stop", **place}
 
     @staticmethod
     def _reason(said: ScriptedAnswer) -> str:
@@ -132,6 +149,10 @@ class MessagesForm(ApiForm):
             "stop_sequence": None,
             "usage": usage,
         }
+
+
+def _thinking_block(text: str, signature: str) -> Body:
+    return {"type": "thinking", "thinking": text, "signature": signature}
 
 
 def _call_block(call: ScriptedCall) -> Body:

@@ -6,11 +6,84 @@ They are those that clients are known to have met, with the wording of the serve
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from typing import Any
+
+import orjson
 
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _MOST_MARKS = 4
+
+
+# Thinking is signed for all that stands before it, in whatever form it is written.
+_THINKING = ("thinking", "redacted_thinking")
+_BOUND = (
+    "Invalid `signature` in `thinking` block. The block is bound to a different conversation. "
+    "Remove the block, or set `thinking.block_binding.prefix_mismatch_behavior` to "
+    '"drop_block".'
+)
+
+
+def signed(body: dict[str, Any], thinking: str, before: Sequence[Any] = ()) -> str:
+    """The signature of what a model thinks.
+
+    Args:
+        body: the request that it answers.
+        thinking: the text.
+        before: what the answer holds already.
+    """
+    said = _said(body.get("messages"))
+    if before:
+        said.append(["assistant", list(before)])
+    return _signature(body, said, thinking)
+
+
+def _signature(body: dict[str, Any], said: list[list[Any]], thinking: object) -> str:
+    told = [_blocks_in(body.get("system")), body.get("tools") or [], said, thinking]
+    written = orjson.dumps(_unmarked(told), option=orjson.OPT_SORT_KEYS)
+    return blake2b(written, digest_size=24).hexdigest()
+
+
+def _said(messages: object) -> list[list[Any]]:
+    """(role, blocks), with the messages of one role that follow each other as one."""
+    said: list[list[Any]] = []
+    for message in messages if isinstance(messages, list) else ():
+        blocks = _blocks_in(message.get("content"))
+        if said and said[-1][0] == message.get("role"):
+            said[-1][1] += blocks
+        else:
+            said.append([message.get("role"), blocks])
+    return said
+
+
+def _blocks_in(content: object) -> list[Any]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content else []
+    return list(content) if isinstance(content, list) else []
+
+
+def _unmarked(value: Any) -> Any:
+    """The same without its cache marks, which move."""
+    if isinstance(value, dict):
+        return {k: _unmarked(v) for k, v in value.items() if k != "cache_control"}
+    return [_unmarked(one) for one in value] if isinstance(value, list) else value
+
+
+def _unbound(body: dict[str, Any]) -> Iterator[str]:
+    """Thinking that was written for another beginning."""
+    thinking = body.get("thinking")
+    controls = thinking.get("block_binding") if isinstance(thinking, dict) else None
+    if isinstance(controls, dict) and controls.get("prefix_mismatch_behavior") == "drop_block":
+        return
+    said = _said(body["messages"])
+    for at, (role, blocks) in enumerate(said):
+        for place, block in enumerate(_blocks(blocks)):
+            if role != "assistant" or block.get("type") not in _THINKING:
+                continue
+            before = [*said[:at], ["assistant", blocks[:place]]] if place else said[:at]
+            if block.get("signature") != _signature(body, before, block.get("thinking")):
+                yield f"messages.{at}.content.{place}: {_BOUND}"
 
 
 def fault_in(body: dict[str, Any]) -> str | None:
@@ -39,6 +112,7 @@ def _faults(body: dict[str, Any]) -> Iterator[str]:
             open_ids = set(ids)
     if open_ids:
         yield _unanswered(open_ids, "messages")
+    yield from _unbound(body)
     used = {b.get("type") for m in messages for b in _blocks(m.get("content"))}
     if not body.get("tools") and used & {"tool_use", "tool_result"}:
         yield "Requests which include `tool_use` or `tool_result` blocks must define tools"

@@ -17,6 +17,7 @@ from batchwrap.core.formats.calls import Call, Fragment
 from batchwrap.core.formats.endpoints import Endpoint
 from batchwrap.core.formats.entries import Entry, Parts, Role
 from batchwrap.core.formats.format import (
+    Binding,
     Body,
     Delta,
     Local,
@@ -186,6 +187,7 @@ class ToyFormat:
     leaves = ""
     items_key = "talk"
     end_mark: bytes | None = None
+    binding: Binding | None = None
 
     def may_rewrite(self, body: Body) -> bool:
         """Nothing is signed."""

@@ -103,3 +103,11 @@ def test_forged(call_id: str) -> None:
         assert derived.index < ids.MOST_ITEMS
         assert derived.count <= ids.MOST_ITEMS
         assert not derived.count or derived.index < derived.count
+
+
+@pytest.mark.parametrize("start", ["toolu_", "toolu_bdrk_", "toolu_vrtx_"])
+def test_ids_of_anthropic(start: str) -> None:
+    """They come back to the character, also in another process: what is signed holds them."""
+    derived = ids.DerivedId("abcd", 1, 3, "r", f"{start}01{'x' * 22}")
+    assert len(ids.encode(derived)) <= ids.MOST_LENGTH
+    assert ids.decode(ids.encode(derived)) == derived

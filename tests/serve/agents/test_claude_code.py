@@ -131,12 +131,15 @@ def test_a_session_that_goes_on(front: Callable[[str], str], tmp_path: Path) -> 
 
 
 def test_thinking(front: Callable[[str], str], tmp_path: Path) -> None:
-    """A conversation that asks for thinking is left as it is, and works."""
-    path = str(tmp_path / "project" / "a.txt")
-    model = in_turn(Reply(calls=(Call("Read", {"file_path": path}),)))
+    """With thinking, which the lab checks: batched, and folded by a new endpoint as before."""
+    job_of = (reading(tmp_path / "project"), Reply("Read."), Reply("Again."))
+    model = in_turn(*(replace(reply, reasoning="Hm.") for reply in job_of))
     with job(THINKING_CLAUDE, tmp_path, model, front) as work:
-        assert work.run("Read a.txt.").strip() == "Done."
-        first, last = work.asked
+        assert work.run("Read both.").strip() == "Read."
+        again = replace(work, base_url=front(work.lab.base_url))
+        assert again.run("And?", "--continue").strip() == "Again."
+        first, before, after = work.asked
     assert first["thinking"]["type"] == "adaptive"
-    assert not offered(first) & MULTI_TOOLS
-    assert made(last) == ["Read"] and "a is alpha" in results(last)[0]
+    assert offered(first) & MULTI_TOOLS
+    assert made(before) == made(after) == ["multi_read"]
+    assert results(before) == results(after)

@@ -13,6 +13,7 @@ from batchwrap.core.formats.chat.salvage import ChatSalvage
 from batchwrap.core.formats.chat.thinking import asks_to_think
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import (
+    Binding,
     Body,
     Local,
     OriginOf,
@@ -27,6 +28,7 @@ class ChatFormat:
     leaves = ""
     items_key: str = "messages"
     end_mark: bytes | None = sse.DONE
+    binding: Binding | None = None
 
     def may_rewrite(self, body: Body) -> bool:
         """Always: nothing in a request is signed."""

@@ -14,8 +14,7 @@ from batchwrap.core.formats.account_state import names_any
 Block = dict[str, Any]
 Body = dict[str, Any]
 
-_THINKING = frozenset({"thinking", "redacted_thinking"})
-_OWN_BLOCKS = _THINKING | {"tool_use", "tool_result"}
+_OWN_BLOCKS = frozenset({"thinking", "redacted_thinking", "tool_use", "tool_result"})
 # What binds a request to a state that the provider keeps.
 _STATE = ("thread", "container")
 _FILES = frozenset({"file_id"})
@@ -96,24 +95,6 @@ def no_threads() -> Body:
     told = "batchwrap rewrites the conversation, so it must be sent whole."
     error = {"type": "invalid_request_error", "message": told, "details": details}
     return {"type": "error", "error": error}
-
-
-def is_bound(body: Mapping[str, Any]) -> bool:
-    """Whether a request cannot be written in other words.
-
-    Signed thinking is bound to all that was sent before it, and a thread to what the provider
-    keeps (https://platform.claude.com/docs/en/build-with-claude/preserved-thinking).
-    """
-    thinking = body.get("thinking")
-    kind = thinking.get("type") if isinstance(thinking, dict) else None
-    if is_state(body) or kind not in (None, "disabled"):
-        return True
-    messages = body.get("messages")
-    return any(
-        block.get("type") in _THINKING
-        for message in (messages if isinstance(messages, list) else ())
-        for block in blocks_of(message.get("content") if isinstance(message, dict) else None)
-    )
 
 
 def index_of(event: Mapping[str, Any]) -> int | None:

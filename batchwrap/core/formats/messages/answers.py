@@ -17,6 +17,7 @@ from batchwrap.core.formats.calls import Fragment, in_places
 from batchwrap.core.formats.format import Delta, Local, Piece
 from batchwrap.core.formats.messages import Block, Body, blocks_of, index_of
 from batchwrap.core.formats.messages.calls import is_call, read_fragment, write_fragment
+from batchwrap.core.formats.messages.thinking import is_thinking
 
 _START, _DELTA, _STOP = "content_block_start", "content_block_delta", "content_block_stop"
 _BEGIN, _ERROR = "message_start", "error"
@@ -34,15 +35,17 @@ def deltas(answer: Body) -> list[Delta]:
     parts = [read_fragment(block, i) for i, block in enumerate(filter(is_call, blocks))]
     texts = [block["text"] for block in blocks if isinstance(block.get("text"), str)]
     is_cut = answer.get("stop_reason") == _CUT
-    return [Delta(0, parts, "\n".join(texts) or None, is_over=True, is_cut=is_cut)]
+    text, is_bound = "\n".join(texts) or None, any(map(is_thinking, blocks))
+    return [Delta(0, parts, text, is_over=True, is_cut=is_cut, is_bound=is_bound)]
 
 
 def with_calls(answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
     """The answer with other calls, each where the one stood that it came from."""
     if not calls:
         return answer
-    content, made = answer["content"], [write_fragment(part) for part in calls[0]]
-    new = in_places(content, [block for block in blocks_of(content) if is_call(block)], made)
+    content, made = answer["content"], [(write_fragment(part), part.origin) for part in calls[0]]
+    own = [(block, block.get("id")) for block in blocks_of(content) if is_call(block)]
+    new = in_places(content, own, made)
     if new is content:
         return answer
     reason = "tool_use" if made else answer.get("stop_reason")
@@ -84,7 +87,7 @@ def piece_alone(event: Body) -> Piece | None:
     delta, index = event.get("delta"), event.get("index")
     if event.get("type") != _DELTA or type(delta) is not dict or type(index) is not int:
         return None
-    text = delta.get("text")
+    text = delta.get("text", delta.get("thinking"))
     if type(text) is str:
         return 0, None, text
     text = delta.get("partial_json")
@@ -172,14 +175,15 @@ class MessagesStream:
         """What an event adds: a part of a call, or the end of the answer."""
         kind = event.get("type")
         if kind == _START:
-            return [Delta(0, self._begun(event))]
+            is_bound = is_thinking(event.get("content_block"))
+            return [Delta(0, self._begun(event), is_bound=is_bound)]
         index = self._number(event)
         block = self._blocks.get(index)
         if kind == _DELTA and block is not None and block.is_call:
             return [Delta(0, self._piece(event, index, block))]
         if kind == _STOP and block is not None and block.is_call:
             part = Fragment(index, text="{}", source=(index, None))
-            return [Delta(0, [] if block.has_text else [part])]
+            return [Delta(0, [] if block.has_text else [part], ended=index)]
         if kind in _ENDS and not self._is_over:  # some servers leave the first of them out
             self._is_over = True
             delta = event.get("delta")

@@ -6,6 +6,7 @@ A user's message may hold several results and texts. Each result is an entry, an
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, cast
@@ -14,6 +15,7 @@ from batchwrap.core.formats.calls import Call
 from batchwrap.core.formats.entries import Entry, Parts, Role, joined, plain_parts
 from batchwrap.core.formats.messages import Block, blocks_of, text_block
 from batchwrap.core.formats.messages.calls import is_call, read_call, write_call
+from batchwrap.core.formats.messages.thinking import is_thinking
 
 _MARK = "cache_control"
 _TEXT = frozenset({"type", "text", _MARK})
@@ -118,6 +120,11 @@ class MessagesEntry(Entry):
         """Whether it is the user's, or a result."""
         return self.role in ("user", "result")
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether it is a turn that begins with, or holds, thinking."""
+        return self.role == "model" and any(map(is_thinking, blocks_of(self.content)))
+
     def takes_beside(self, role: Role) -> bool:
         """Never: behind results a text of its own makes the model end its turn.
 
@@ -126,13 +133,21 @@ class MessagesEntry(Entry):
         return False
 
     def with_calls(self, calls: Sequence[Call], places: Sequence[str | None] = ()) -> MessagesEntry:
-        """The same turn with these calls, at the place of its first one."""
+        """The same turn with these calls, each where those stand that it was taken apart into.
+
+        What stands between them, thinking above all, stays between them.
+        """
         listed = self.content
         blocks = [text_block(listed)] if isinstance(listed, str) and listed else list(listed or ())
-        first = next((i for i, block in enumerate(blocks) if is_call(block)), len(blocks))
-        others = [block for block in blocks[first:] if not is_call(block)]
-        made = [*blocks[:first], *map(write_call, calls), *others]
-        return MessagesEntry("model", made)
+        waiting = deque(zip(calls, places or [call.call_id for call in calls], strict=True))
+        made: list[Block] = []
+        for block in blocks:
+            if not is_call(block):
+                made.append(block)
+                continue
+            while waiting and waiting[0][1] in (None, block.get("id")):
+                made.append(write_call(waiting.popleft()[0]))
+        return MessagesEntry("model", [*made, *(write_call(call) for call, _ in waiting)])
 
     def merged(self, others: Sequence[Entry], calls: Sequence[Call]) -> MessagesEntry:
         """The first turn with what all of them say."""
@@ -165,7 +180,14 @@ class MessagesEntry(Entry):
         return MessagesEntry(role, text)
 
     def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> MessagesEntry:
-        """A result, with the cache mark of those that it comes from; an error if all are."""
+        """A result, with the cache mark of those that it comes from; an error if all are.
+
+        What is nothing but one result stays as it came, apart from its id.
+        """
+        if len(like) == 1 and len(parts) == 1 and list(parts[0]) == like[0].parts:
+            return MessagesEntry(
+                "result", {**cast(MessagesEntry, like[0]).content, "tool_use_id": call_id}
+            )
         block: Block = {"type": "tool_result", "tool_use_id": call_id}
         block["content"] = joined(parts, text_block)
         sources = [cast(MessagesEntry, entry) for entry in like]

@@ -9,6 +9,7 @@ from batchwrap.core.formats import messages
 from batchwrap.core.formats.calls import Call
 from batchwrap.core.formats.entries import Entry, Role
 from batchwrap.core.formats.format import (
+    Binding,
     Body,
     Local,
     OriginOf,
@@ -19,6 +20,7 @@ from batchwrap.core.formats.messages import answers
 from batchwrap.core.formats.messages.calls import is_call, write_call
 from batchwrap.core.formats.messages.entry import MessagesEntry, read, write
 from batchwrap.core.formats.messages.salvage import MessagesSalvage
+from batchwrap.core.formats.messages.thinking import ThinkingBinding
 
 _MARK = "cache_control"
 
@@ -31,16 +33,14 @@ class MessagesFormat:
     """Anthropic's Messages API."""
 
     is_repaired = False
-    leaves = (
-        "with thinking, which is signed for what was sent before it, or with a thread or a "
-        "container, which the provider keeps"
-    )
+    leaves = "with a thread or a container, which the provider keeps"
     items_key: str = "messages"
     end_mark: bytes | None = None
+    binding: Binding | None = ThinkingBinding()
 
     def may_rewrite(self, body: Body) -> bool:
-        """Whether nothing in a request is signed, or kept by the provider."""
-        return not messages.is_bound(body)
+        """Whether the provider keeps nothing of a request, which then holds our view of it."""
+        return not messages.is_state(body)
 
     def declined(self, body: Body, helper: str) -> Body | None:
         """That threads are not supported: the tool runner then sends the whole history."""

@@ -61,7 +61,8 @@ def with_calls(answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
         return answer
     output = answer["output"]
     made = [part.source if part.source is not None else write_fragment(part) for part in calls[0]]
-    new = in_places(output, [item for item in items_of(output) if is_call(item)], made)
+    own = [(item, item.get("call_id")) for item in items_of(output) if is_call(item)]
+    new = in_places(output, own, [*zip(made, (part.origin for part in calls[0]), strict=True)])
     return answer if new is output else {**answer, "output": new}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from batchwrap.core.formats import responses
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import (
+    Binding,
     Body,
     Local,
     OriginOf,
@@ -41,6 +42,7 @@ class ResponsesFormat:
     )
     items_key: str = "input"
     end_mark: bytes | None = None
+    binding: Binding | None = None
 
     may_rewrite = staticmethod(responses.is_whole)
 
