@@ -31,8 +31,8 @@ class Reply:
     Args:
         text: its content.
         calls: its tool calls, in order.
-        reasoning: its reasoning content, sent before everything else: in the field `reasoning`, or for
-            messages as a block that is signed for all that the model was sent.
+        reasoning: its reasoning content, sent before everything else: in the field `reasoning`,
+            or for messages as a block that is signed for all that the model was sent.
         finish_reason: sent as given; otherwise ``"length"`` if the request's output cap
             cut the turn, ``"tool_calls"`` if it has calls, ``"stop"`` if not.
     """
