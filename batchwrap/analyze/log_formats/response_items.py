@@ -27,6 +27,8 @@ _RESULTS = frozenset(f"{kind}_output" for kind in (_FUNCTION, *_OTHERS))
 def message_of(item: Record) -> chat.Message | None:
     """The message that an item stands for; None for what is none, such as reasoning."""
     kind = item.get("type")
+    if not isinstance(kind, str | None):
+        return None
     if kind == _FUNCTION or kind in _OTHERS:
         given = item.get("arguments", item.get("input", item.get("action", item.get("operation"))))
         name = item.get("name") or str(kind).removesuffix("_call")

@@ -148,6 +148,8 @@ class ArgumentStream:
 
         A fragment that may end with a superfluous comma is not added: what follows decides.
         """
+        if not text:
+            return None  # nothing to hold
         if self._snapshot is None and self._prefix.passes(text):
             self._said.add(text)
             self.handed_on += len(text)

@@ -17,6 +17,7 @@ from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats import sse
 from batchwrap.core.formats.endpoints import endpoint_at
 from batchwrap.core.formats.messages.format import MESSAGES_FORMAT
+from batchwrap.options import Batching, Options
 from batchwrap.throttle.estimate import Estimator
 from tests.core.harness import context_of
 from tests.strategies import EDIT_FILE, READ_FILE
@@ -129,11 +130,15 @@ def stream_of(draw: Any) -> list[dict[str, Any]]:
     return events_of(*blocks)
 
 
+# Four calls of three reads each go out at once.
+ROOMY = Options(batching=Batching(max_items=12))
+
+
 def begun() -> Exchange:
     """An exchange whose answer begins to stream."""
     exchange = Exchange(
         {**BODY, "messages": [{"role": "user", "content": "Read a.py, b.py and c.py."}]},
-        context=context_of(),
+        context=context_of(ROOMY),
         endpoint=endpoint_at("/v1/messages"),  # type: ignore[arg-type]
         counter=Estimator(),
         limits_tokens=False,
