@@ -139,8 +139,8 @@ def test_the_method_itself(serve: Any) -> None:
     lab = serve(lambda request: Reply("yes"))
     with anthropic.Anthropic(base_url=lab.url, api_key="key") as client:
         complete = batchwrap.batched(client.messages.create)
-        answer = complete(model="claude", max_tokens=5, messages=[TASK])
+        answer = complete(model="claude", max_tokens=5, messages=[TASK], tools=TOOLS)
         assert answer.content[0].text == "yes"
-        thinks: Any = {"type": "enabled", "budget_tokens": 1024}
-        complete(model="claude", max_tokens=5, messages=[TASK], thinking=thinks)
-        assert batchwrap.stats(complete).only_throttled == {"messages": 1}
+    offered = {tool["name"] for tool in lab.journal[0].json["tools"]}
+    assert {"multi_read", "multi_edit"} <= offered
+    assert batchwrap.stats(complete).only_throttled == {}
