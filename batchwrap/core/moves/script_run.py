@@ -1,0 +1,92 @@
+"""Running a script: what an interpreter is given, and what it tells.
+
+A script sees nothing but the results of its calls, so the same results lead to the same calls.
+It is therefore never kept half-way: for each wave it is run again from its start, with all results
+that are there. What it then waits for is the next wave.
+
+    code, no results            -> calls: [grep]               waiting: 0
+    code, [grep's result]       -> calls: [grep, read, read]   waiting: 1, 2
+    code, [grep's, read's, …]   -> calls: [grep, read, read]   over: what was printed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from batchwrap.core.failures import ResultStatus
+from batchwrap.core.tools.script_functions import ScriptFunction
+from batchwrap.options import Scripts
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ScriptResult:
+    """What became of one call of a script.
+
+    Attributes:
+        tool: the tool that ran.
+        arguments: its arguments, as they stand in the agent's history.
+        text: its result.
+        status: whether it failed, or was denied.
+    """
+
+    tool: str
+    arguments: str
+    text: str
+    status: ResultStatus
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ScriptRun:
+    """A script to be run with the results that are there.
+
+    Attributes:
+        code: the program.
+        functions: what it may call, by the names in it.
+        results: by the numbers of their calls.
+        limits: how much it may use.
+    """
+
+    code: str
+    functions: Mapping[str, ScriptFunction]
+    results: Mapping[int, ScriptResult]
+    limits: Scripts
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ScriptCall:
+    """A call that a script has made.
+
+    Attributes:
+        tool: the agent's tool.
+        arguments: as JSON.
+    """
+
+    tool: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ScriptOutcome:
+    """How far a script has come.
+
+    Attributes:
+        calls: all that it has made, by their numbers, with results or without.
+        waiting: the numbers of those whose results it needs to continue; empty if it is over.
+        printed: what it has printed, up to the limit.
+        dropped: so many characters of the output are left out.
+        value: the value of its last expression, as text; None where there is none.
+        error: what ended it early, for the model; None where nothing did.
+    """
+
+    calls: Sequence[ScriptCall] = ()
+    waiting: Sequence[int] = ()
+    printed: str = ""
+    dropped: int = 0
+    value: str | None = None
+    error: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it makes no further call."""
+        return not self.waiting
