@@ -30,6 +30,7 @@ from batchwrap.options import (
     ReadAhead,
     Reminders,
     Repair,
+    Scripts,
     Throttle,
     Tool,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "Reminders",
     "Repair",
     "RequestTooLarge",
+    "Scripts",
     "Stats",
     "StoreRefused",
     "StoreUnavailable",

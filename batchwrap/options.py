@@ -42,6 +42,8 @@ EventName = Literal[
 ]
 EventHook = Callable[["Event"], None]
 _P = TypeVar("_P", bound="_Part")
+# A derived id has room for the numbers of so many calls.
+_MOST_SCRIPT_CALLS = 500
 
 
 class _Part:
@@ -213,6 +215,45 @@ class ReadAhead(_Part):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class Scripts(_Part):
+    """Programs of the model's own over the agent's tools: calls that depend on each other.
+
+    Needs the extra ``scripts``. See ``docs/scripts.md``.
+
+    Args:
+        max_calls: the most calls that one script may make.
+        max_seconds: computing time of a script between two waves, in seconds; waiting for results
+            does not count.
+        max_memory_mb: memory of a script, in megabytes.
+        max_code_chars: the longest program that is run, in characters.
+        max_output_tokens: how much of what a script prints the model is shown, in tokens.
+        tools: names of tools to offer to scripts beside those that are batchable or declared.
+
+    Raises:
+        ConfigError: an option is wrong.
+    """
+
+    max_calls: int = 50
+    max_seconds: float = 2.0
+    max_memory_mb: int = 64
+    max_code_chars: int = 20_000
+    max_output_tokens: int = 8_000
+    tools: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        _whole("Scripts.max_calls", self.max_calls, least=1)
+        if self.max_calls > _MOST_SCRIPT_CALLS:
+            most = _MOST_SCRIPT_CALLS
+            raise ConfigError("Scripts.max_calls", f"{self.max_calls} is more than {most}")
+        _number("Scripts.max_seconds", self.max_seconds, least=0, above=True)
+        _whole("Scripts.max_memory_mb", self.max_memory_mb, least=16)
+        _whole("Scripts.max_code_chars", self.max_code_chars, least=1)
+        _whole("Scripts.max_output_tokens", self.max_output_tokens, least=1)
+        if isinstance(self.tools, str):
+            raise ConfigError("Scripts.tools", "is a text; give a list of tool names")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Batching(_Part):
     """How single tool calls become multi-calls.
 
@@ -240,6 +281,7 @@ class Batching(_Part):
         coalesce: whether runs of single calls in the history become multi-calls: ``"auto"``
             where the provider is known not to cache prompts, ``"always"``, ``"never"``.
         read_ahead: reads that are added to a single read; None adds none.
+        scripts: programs of the model's over the agent's tools; None offers none.
         context_tokens: size of the model's context window, in tokens; batches get smaller as
             it fills up. None: the size that the data file of the provider names, if it does.
 
@@ -259,6 +301,7 @@ class Batching(_Part):
     failed: Callable[[str], bool] | None = None
     coalesce: Literal["auto", "always", "never"] = "auto"
     read_ahead: ReadAhead | None = None
+    scripts: Scripts | None = None
     context_tokens: int | None = None
 
     def __post_init__(self) -> None:
@@ -270,6 +313,8 @@ class Batching(_Part):
         _one_of("Batching.coalesce", self.coalesce, ("auto", "always", "never"))
         if self.read_ahead is not None and not isinstance(self.read_ahead, ReadAhead):
             raise ConfigError("Batching.read_ahead", f"{self.read_ahead!r} is not a ReadAhead")
+        if self.scripts is not None and not isinstance(self.scripts, Scripts):
+            raise ConfigError("Batching.scripts", f"{self.scripts!r} is not a Scripts")
         if self.context_tokens is not None:
             _whole("Batching.context_tokens", self.context_tokens, least=1)
         _one_of("Batching.mixed", self.mixed, (True, False))

@@ -2,19 +2,24 @@
 
 A script sees nothing but the results of its calls, so the same results lead to the same calls.
 It is therefore never kept half-way: for each wave it is run again from its start, with all results
-that are there. What it then waits for is the next wave.
+that stand in the agent's history. What it then waits for is the next wave.
 
-    code, no results            -> calls: [grep]               waiting: 0
-    code, [grep's result]       -> calls: [grep, read, read]   waiting: 1, 2
-    code, [grep's, read's, …]   -> calls: [grep, read, read]   over: what was printed
+    code, no results              -> calls: [grep]               waiting: 0
+    code, {0: …}                  -> calls: [grep, read, read]   waiting: 1, 2
+    code, {0: …, 1: …}            -> calls: [grep, read, read]   waiting: 2
+    code, {0: …, 1: …, 2: …}      -> calls: [grep, read, read]   over: what was printed
+
+The outcome follows from the run alone, so it may be kept, and looked up again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from batchwrap.core.failures import ResultStatus
+from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.tools.script_functions import ScriptFunction
 from batchwrap.options import Scripts
 
@@ -25,7 +30,7 @@ class ScriptResult:
 
     Attributes:
         tool: the tool that ran.
-        arguments: its arguments, as they stand in the agent's history.
+        arguments: its arguments as JSON, as they stand in the agent's history.
         text: its result.
         status: whether it failed, or was denied.
     """
@@ -43,7 +48,7 @@ class ScriptRun:
     Attributes:
         code: the program.
         functions: what it may call, by the names in it.
-        results: by the numbers of their calls.
+        results: by the numbers of their calls, from 0 in the order in which they are made.
         limits: how much it may use.
     """
 
@@ -51,6 +56,16 @@ class ScriptRun:
     functions: Mapping[str, ScriptFunction]
     results: Mapping[int, ScriptResult]
     limits: Scripts
+
+    @property
+    def digest(self) -> bytes:
+        """What its outcome depends on."""
+        results = [
+            [number, one.tool, one.arguments, one.text, one.status.value]
+            for number, one in sorted(self.results.items())
+        ]
+        tools = [[name, one.signature] for name, one in sorted(self.functions.items())]
+        return blake2b(fingerprint([self.code, results, tools]), digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -72,11 +87,13 @@ class ScriptOutcome:
 
     Attributes:
         calls: all that it has made, by their numbers, with results or without.
-        waiting: the numbers of those whose results it needs to continue; empty if it is over.
+        waiting: the numbers of those whose results it needs to go on, in order; empty if it is
+            over.
         printed: what it has printed, up to the limit.
         dropped: so many characters of the output are left out.
         value: the value of its last expression, as text; None where there is none.
-        error: what ended it early, for the model; None where nothing did.
+        error: what ended it early, with its line, for the model; None where nothing did.
+        is_denied: whether that was a person who denied one of its calls.
     """
 
     calls: Sequence[ScriptCall] = ()
@@ -85,6 +102,7 @@ class ScriptOutcome:
     dropped: int = 0
     value: str | None = None
     error: str | None = None
+    is_denied: bool = False
 
     @property
     def is_over(self) -> bool:

@@ -135,7 +135,9 @@ class ScriptFunction:
             raise TypeError(f"{self.name}() takes no {plain.kind} as {parameter.python!r}")
         if types and not fits(plain, parameter.schema):
             allowed = parameter.schema.get("enum")
-            wanted = f"one of {allowed}" if isinstance(allowed, list) else " or ".join(sorted(types))
+            wanted = (
+                f"one of {allowed}" if isinstance(allowed, list) else " or ".join(sorted(types))
+            )
             raise TypeError(
                 f"{self.name}() wants {wanted} as {parameter.python!r}, not {str(plain)[:80]!r}"
             )
