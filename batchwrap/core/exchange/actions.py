@@ -12,6 +12,7 @@ from batchwrap.core.formats.format import Body
 from batchwrap.core.limits.cost import NOTHING, Cost
 from batchwrap.core.limits.refusal import Refusal
 from batchwrap.core.moves.deliver import LocalAnswer
+from batchwrap.core.moves.script_run import ScriptRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,13 @@ class Head:
     headers: Mapping[str, str]
     is_stream: bool = False
     tries: int = 1
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RunScript:
+    """Run a script of the model's, then call `ran` with its outcome."""
+
+    run: ScriptRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +133,8 @@ class AnswerLocally:
 
 
 Action = (
-    Reserve
+    RunScript
+    | Reserve
     | Send
     | Resend
     | AskAgain

@@ -20,6 +20,7 @@ from batchwrap.core.exchange.translation import Translation
 from batchwrap.core.formats.format import Body, Format, Piece, Salvage
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.deliver import LocalAnswer
+from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
 from batchwrap.core.repair.faults import Fault
 
 T = TypeVar("T")
@@ -53,6 +54,8 @@ class GuardedTranslation:
         self._form = form
         self._inner: Translation = _PLAIN
         self._salvage: Salvage | None = None
+        self._made: list[Body] = []  # what went out for it
+        self._paused: Body | None = None  # the event of a stream that waits for a script
         self._is_broken = False  # whether the translation of a stream was broken off
         self.mends = self.fits_forms = self.reads_errors = False
         piece_alone = _none if form is None else form.piece_alone
@@ -74,6 +77,19 @@ class GuardedTranslation:
         with self._guard.step(step):
             return do(self._inner)
         return do(_PLAIN)
+
+    @property
+    def script_due(self) -> ScriptRun | None:
+        """The script that a stream waits for: nothing more of it may come before `chunk_ran`."""
+        return None if self._paused is None else self._inner.script_due
+
+    def script_run(self) -> ScriptRun | None:
+        """The script that has to be run before the request can be answered, or sent."""
+        return self._guarded("script", lambda inner: inner.script_run())
+
+    def script_ran(self, outcome: ScriptOutcome) -> None:
+        """The script of the history that had to be run has this outcome."""
+        self._guarded("script", lambda inner: inner.script_ran(outcome))
 
     def local_answer(self) -> LocalAnswer | None:
         """What the agent gets without a round trip, if anything is due."""
@@ -145,13 +161,19 @@ class GuardedTranslation:
         """The agent's own request was understood: this model gets no more of that rewrite."""
         self._guarded("refused", lambda inner: inner.give_up())
 
-    def response(self, completion: Body) -> Body | None:
-        """A plain completion in the agent view; None if it stays as it is.
+    def response(self, completion: Body) -> Body | ScriptRun | None:
+        """A plain completion in the agent view, or the script in it that has to be run first.
+
+        None if it stays as it is.
 
         Raises:
             Broken: it cannot be used.
         """
         return self._guarded("response", lambda inner: inner.response(completion))
+
+    def response_ran(self, outcome: ScriptOutcome) -> Body | ScriptRun | None:
+        """The same as `response`, once the script that had to be run has this outcome."""
+        return self._guarded("response", lambda inner: inner.response_ran(outcome))
 
     def read(self, content: bytes, *, accepted: bool) -> WholeBody:
         """What a body holds, in whatever form."""
@@ -175,12 +197,32 @@ class GuardedTranslation:
         if not self._is_broken:
             with self._guard.step("chunk"):
                 made = self._inner.chunk(chunk)
-                self.see(chunk, made)
+                if self._inner.script_due is None:
+                    self.see(chunk, made)
+                else:
+                    self._paused, self._made = chunk, [*(made or ())]
                 return made
             self.break_off()
         with self._guard.step("salvage"):
             return self._account().chunk(chunk)
         return None
+
+    def chunk_ran(self, outcome: ScriptOutcome) -> list[Body]:
+        """The chunks that waited for a script, once it has this outcome."""
+        chunk, self._paused = self._paused, None
+        with self._guard.step("chunk"):
+            made = self._inner.chunk_ran(outcome)
+            self._made += made
+            if self._inner.script_due is not None:
+                self._paused = chunk
+            elif chunk:
+                self.see(chunk, self._made)
+            return made
+        self.break_off()
+        with self._guard.step("salvage"):
+            made_up = self._account().chunk(chunk) if chunk else self._account().end()
+            return [chunk] if made_up is None and chunk else made_up or []
+        return []
 
     def held(self, piece: Piece) -> bool:
         """Take note of a piece of which nothing goes out; False: it was not taken in."""
@@ -218,7 +260,9 @@ class GuardedTranslation:
         self.fast_path.close()
         if not self._is_broken:
             with self._guard.step("end"):
-                return self._inner.end(chunk, marked=marked)
+                left = self._inner.end(chunk, marked=marked)
+                self._paused = None if self._inner.script_due is None else {}
+                return left
             self.break_off()
         with self._guard.step("salvage"):
             return self._account().end()

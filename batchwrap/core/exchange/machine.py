@@ -25,6 +25,7 @@ from batchwrap.core.exchange.actions import (
     ReadFirst,
     Reserve,
     Respond,
+    RunScript,
     Send,
     Stream,
     Wait,
@@ -47,6 +48,7 @@ from batchwrap.core.limits.cost import NOTHING
 from batchwrap.core.limits.headers import Observation, read_headers
 from batchwrap.core.limits.refusal import Refusal, read_refusal, read_stream_error
 from batchwrap.core.limits.resets import server_time
+from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
 from batchwrap.core.repair.answer_forms import as_chunks
 from batchwrap.core.repair.diagnosis import read_fault, repaired_body
 from batchwrap.core.repair.faults import (
@@ -176,16 +178,34 @@ class Exchange:
         """
         self._expect("start")
         self.metrics.add("requests")
+        return self._says(self._begin())
+
+    def ran(self, outcome: ScriptOutcome) -> Action:
+        """A script that had to be run has this outcome."""
+        self._expect("ran")
+        waiting = self._answer.waiting
+        if waiting is None:
+            self._translator.script_ran(outcome)
+            return self._says(self._begin())
+        with self.guard.step("response"):
+            return self._says(self._seen(waiting, self._translator.response_ran(outcome)))
+        return self._says(Respond(None))
+
+    def _begin(self) -> Action:
+        """What to do first, or once a script of the history was run."""
+        run = self._translator.script_run() if self._may_answer else None
+        if run is not None:
+            return RunScript(run)
         answer = self._translator.local_answer() if self._may_answer else None
         if answer is not None:
-            return self._says(AnswerLocally(answer))
+            return AnswerLocally(answer)
         self._request.changed = self._translator.request()
         if self._limits_tokens or self._translator.measures:
             with self.guard.step("estimate"):
                 self._estimate()
         with self.guard.step("usage"):
             self._ask_usage()
-        return self._says(self._reserve())
+        return self._reserve()
 
     def waits(self, expected_s: float | None, limit: Limit | None) -> None:
         """A wait begins.
@@ -274,7 +294,7 @@ class Exchange:
         self._expect("ask_again")
         self._count_usage()
         request = self._request
-        if request.has_asked:
+        if request.has_asked and not self.asks_again:
             request.changed = request.unasked
         else:
             request.unasked, request.has_asked = request.changed, True
@@ -298,6 +318,16 @@ class Exchange:
                 self._translator.note(chunk)
                 return []  # simple agents take the first of the choices without a look
         return self._translator.chunk(chunk)
+
+    @property
+    def script_due(self) -> ScriptRun | None:
+        """The script that the stream waits for: its next chunk may only come after `chunk_ran`."""
+        return self._translator.script_due
+
+    def chunk_ran(self, outcome: ScriptOutcome) -> list[Body]:
+        """The chunks to hand out that waited for a script, once it has this outcome."""
+        self._expect("chunk_ran")
+        return self._translator.chunk_ran(outcome)
 
     def event_name(self, event: Body) -> str | None:
         """What stands in the `event:` line of an event; None: it has no such line."""
@@ -496,7 +526,15 @@ class Exchange:
             seen = self._translator.response(completion)
         except Broken as broken:
             return self._failed(broken.fault)
-        if self.asks_again:
+        return self._seen(read, seen)
+
+    def _seen(self, read: WholeBody, seen: Body | ScriptRun | None) -> Action:
+        """What to do with an answer that was translated, or waits for a script."""
+        answer, completion = self._answer, read.completion
+        if isinstance(seen, ScriptRun):
+            answer.waiting = read
+            return RunScript(seen)
+        if self.asks_again or completion is None:
             return AskAgain()
         if seen is None and read.is_rebuilt:
             seen = completion

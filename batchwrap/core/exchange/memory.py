@@ -9,6 +9,7 @@ from typing import Any
 from batchwrap.core.exchange.frozen_prefix import FrozenPrefix
 from batchwrap.core.exchange.model_observations import ModelObservations
 from batchwrap.core.exchange.offer_choice import OfferChoice
+from batchwrap.core.moves.script_run import ScriptOutcome
 from batchwrap.core.moves.turn_memory import MOST_AGE_S, Turns
 from batchwrap.core.recent import Recent
 from batchwrap.core.reminders.gates import Facts
@@ -19,6 +20,7 @@ _MOST_PREFIXES = 64
 _MOST_TOOL_SETS = 64
 _MOST_EMPTIES = 256
 _MOST_THOUGHTS = 1_024
+_MOST_OUTCOMES = 1_024  # each holds what a script printed
 _MOST_CHOICES = 4_096
 _MOST_PLACES = 16_384  # each request is one
 _MOST_OWNERS = 64  # more are made anew for each request
@@ -38,6 +40,7 @@ class Memory:
         places: what was known at each place where a model was asked, by digest.
         tool_sets: what follows from a list of tools, by its JSON.
         empties: requests whose answer was empty, by their digest.
+        outcomes: how scripts turned out, by the digests of their runs.
         thoughts: of turns whose provider wants them back, by a digest of the conversation
             before them and of their first call.
     """
@@ -51,6 +54,7 @@ class Memory:
         self.places: Recent[bytes, Facts] = Recent(_MOST_PLACES, lock=lock)
         self.tool_sets: Recent[bytes, ToolSet] = Recent(_MOST_TOOL_SETS, lock=lock)
         self.empties: Recent[bytes, bool] = Recent(_MOST_EMPTIES, MOST_AGE_S, lock)
+        self.outcomes: Recent[bytes, ScriptOutcome] = Recent(_MOST_OUTCOMES, MOST_AGE_S, lock)
         self.thoughts: Recent[bytes, str] = Recent(_MOST_THOUGHTS, MOST_AGE_S, lock)
         self._owned: Recent[str, Memory] = Recent(_MOST_OWNERS, lock=lock)
 
@@ -78,5 +82,6 @@ class Memory:
         own.frozen_prefixes = self.frozen_prefixes.of(owner)
         own.places = self.places.of(owner)
         own.empties = self.empties.of(owner)
+        own.outcomes = self.outcomes.of(owner)
         own.thoughts = self.thoughts.of(owner)
         return own

@@ -11,6 +11,7 @@ from batchwrap.core.exchange.provider_view import ProviderView
 from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats.endpoints import Endpoint
 from batchwrap.core.formats.format import Body, Piece, Take
+from batchwrap.core.moves.script_run import ScriptOutcome
 from batchwrap.core.parse import parsed_object
 from batchwrap.core.repair.faults import Fault
 
@@ -101,6 +102,13 @@ class Passthrough:
     again = None
     repair = NoRepair()
     is_guess = False
+    script_due = None
+
+    def script_run(self) -> None:
+        """Nothing was read, so no script was found."""
+
+    def script_ran(self, outcome: ScriptOutcome) -> None:
+        """Nobody asked for it."""
 
     def local_answer(self) -> None:
         """Only the provider answers."""
@@ -129,8 +137,15 @@ class Passthrough:
     def response(self, completion: Body) -> None:
         """The answer stays as it is."""
 
+    def response_ran(self, outcome: ScriptOutcome) -> None:
+        """The answer stays as it is."""
+
     def chunk(self, chunk: Body) -> None:
         """The event stays as it is."""
+
+    def chunk_ran(self, outcome: ScriptOutcome) -> list[Body]:
+        """No event was held back."""
+        return []
 
     def route_of(self, piece: Piece) -> None:
         """Nothing is read."""

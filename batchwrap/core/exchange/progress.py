@@ -66,6 +66,7 @@ class AnswerProgress:
         usage: what it reports.
         broken: what is wrong with it, if it cannot be used.
         is_rebuilt: whether it was an error that held a call.
+        waiting: a whole answer that waits for a script.
     """
 
     head: Head
@@ -79,6 +80,7 @@ class AnswerProgress:
     usage: cost.Usage | None = None
     broken: Fault | None = None
     is_rebuilt: bool = False
+    waiting: WholeBody | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -23,7 +23,7 @@ from batchwrap.core.formats.entries import Entry, Role
 from batchwrap.core.formats.format import Body, Format, Settings
 from batchwrap.core.moves.cap import Outcome, outcome
 from batchwrap.core.moves.coalesce import coalesce
-from batchwrap.core.moves.fold import Kept, Segment, fold
+from batchwrap.core.moves.fold import Kept, ScriptsOf, Segment, fold, no_scripts
 from batchwrap.core.moves.past_turns import HistoryReader, by_id
 from batchwrap.core.moves.read_ahead import kept
 from batchwrap.core.reminders.directives import names_of, prepare
@@ -107,6 +107,7 @@ def rewrite(
     *,
     offers: bool,
     otherwise: bool = False,
+    scripts: ScriptsOf | None = None,
 ) -> ProviderView:
     """The request in the provider view.
 
@@ -118,12 +119,13 @@ def rewrite(
         offers: whether anything is offered; else it is only folded. A conversation that is bound
             goes on as it began.
         otherwise: whether a bound conversation did not begin as was guessed.
+        scripts: tells how far scripts have come.
     """
     batching = context.options.batching or Batching()
     form, model = asked.form, asked.model
     tool_set = frozen.tool_set
     if tool_set is None or asked.tools is not frozen.tools:
-        tool_set = _tool_set(asked, batching, context.memory)
+        tool_set = tool_set_for(asked, batching, context.memory)
     reminders = context.options.reminders
     directives = [one.id for one in reminders.directives] if reminders else []
     is_guess = False
@@ -147,7 +149,8 @@ def rewrite(
             directives,
         )
     # Of several answers only one goes on.
-    is_possible = bool(tool_set.multis) and asked.settings.is_one_answer
+    offered = bool(tool_set.multis) or tool_set.script is not None
+    is_possible = offered and asked.settings.is_one_answer
     offers = offers and is_possible and choice.offer != "never"
     is_other = frozen.tool_set is not tool_set or (frozen.walk is not None) != offers
     if is_other or frozen.is_bound != asked.is_bound or frozen.choice != choice:
@@ -156,7 +159,8 @@ def rewrite(
     if offers and walk is None:
         walk = Walk.begin(_offered(asked, tool_set, choice, batching, context), reminders)
     places = _places(asked, context)
-    state = _State(asked, tool_set, choice, walk, batching, context, places, history)
+    scripts = scripts or no_scripts
+    state = _State(asked, tool_set, choice, walk, batching, context, places, history, scripts)
     entries, walk, frozen = _entries(frozen, state)
     is_follow_up = any(entry.role == "model" for entry in entries)
     items, source = form.write(entries), form.items(asked.body)
@@ -182,7 +186,7 @@ def rewrite(
     instead = choice.offer == "instead"
     made = tool_set.definitions(Form(instead, choice.most, batching.on_failure == "stop"), form)
     body = form.with_items(asked.body, items)
-    new = offer(body, form, tool_set.multis, made, instead=instead)
+    new = offer(body, form, tool_set.multis, made, instead=instead, script=tool_set.script)
     return ProviderView(
         new,
         tool_set,
@@ -207,12 +211,13 @@ class _State:
     context: Context
     places: Places
     history: HistoryReader
+    scripts: ScriptsOf
 
 
 def _entries(frozen: FrozenPrefix, state: _State) -> tuple[list[Entry], Walk | None, FrozenPrefix]:
     """The conversation in the provider view; what will not change any more is remembered."""
     context, asked, start = state.context, state.asked, len(frozen.entries)
-    segments = fold(start, state.history, shown(state.batching))
+    segments = fold(start, state.history, shown(state.batching), state.scripts)
     context.metrics.add("folds", sum(one.is_folded for one in segments))
     pending = 0
     if state.walk is not None and _coalesces(state.batching, context, asked):
@@ -316,9 +321,9 @@ def _judge(entries: Sequence[Entry], model: object, state: _State) -> None:
     state.context.memory.observations.judge_edits(model, seen, state.batching.max_items)
 
 
-def _tool_set(asked: Asked, batching: Batching, memory: Memory) -> ToolSet:
+def tool_set_for(asked: Asked, batching: Batching, memory: Memory) -> ToolSet:
     """What follows from the tools of a request, worked out once."""
-    key = fingerprint(asked.tools)
+    key = fingerprint(asked.tools) + (b"" if batching.scripts is None else b"scripts")
     tool_set = memory.tool_sets.get(key)
     if tool_set is None:
         tool_set = tool_set_of(asked.form.tools(asked.tools), batching)
@@ -354,7 +359,11 @@ def _offered(
             system=list(system),
         ),
         todo=names.get("todo"),
-        batches={*tool_set.known, *(native.name for native in tool_set.natives.values())},
+        batches={
+            *tool_set.known,
+            *(native.name for native in tool_set.natives.values()),
+            *(() if tool_set.script is None else (tool_set.script.name,)),
+        },
         refused=context.model.refuses,
     )
 

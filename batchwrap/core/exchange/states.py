@@ -7,6 +7,9 @@
                        +-- waited -- WAITING <-------- refused -----+
                        +-- ask_again -- ASKING <-- not understood --+
 
+Before it is reserved, and before an answer is handed out, scripts may have to be run: the exchange
+is `RUNNING` then, and goes on when it is told that they `ran`.
+
 A stream goes from `SENDING` to `STREAMING`, mostly by way of `PEEKING`, in which its first
 events are looked at. An answer that needs no provider goes from `NEW` to `DONE`.
 """
@@ -23,6 +26,7 @@ class State(Enum):
     """Where an exchange stands: what it waits for."""
 
     NEW = "start"
+    RUNNING = "ran"
     RESERVING = "reserved"
     SENDING = "received"
     READING = "body"
@@ -35,6 +39,7 @@ class State(Enum):
 
 # Where it stands once it has said what to do next.
 AFTER: Mapping[type[actions.Action], State] = {
+    actions.RunScript: State.RUNNING,
     actions.Reserve: State.RESERVING,
     actions.Send: State.SENDING,
     actions.Resend: State.SENDING,
@@ -50,12 +55,14 @@ AFTER: Mapping[type[actions.Action], State] = {
 # What may be told to it, and where. A stream may end in asking again, too.
 ALLOWED: Mapping[str, frozenset[State]] = {
     "start": frozenset({State.NEW}),
+    "ran": frozenset({State.RUNNING}),
     "reserved": frozenset({State.RESERVING}),
     "withdraw": frozenset({State.SENDING}),
     "received": frozenset({State.SENDING}),
     "body": frozenset({State.READING}),
     "first": frozenset({State.PEEKING}),
     "chunk": frozenset({State.STREAMING}),
+    "chunk_ran": frozenset({State.STREAMING}),
     "lost": frozenset({State.STREAMING}),
     "end": frozenset({State.STREAMING}),
     "waited": frozenset({State.WAITING}),

@@ -10,6 +10,7 @@ from batchwrap.core.exchange.fast_path import Route
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.formats.format import Body, Piece
 from batchwrap.core.moves.deliver import LocalAnswer
+from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
 from batchwrap.core.repair.faults import Fault
 
 
@@ -75,6 +76,16 @@ class Translation(Protocol):
     def again(self) -> Body | None:
         """The request that asks again; None where the answer was understood."""
 
+    @property
+    def script_due(self) -> ScriptRun | None:
+        """The script that a stream waits for: nothing more of it may come before `chunk_ran`."""
+
+    def script_run(self) -> ScriptRun | None:
+        """The script that has to be run before the request can be answered, or sent."""
+
+    def script_ran(self, outcome: ScriptOutcome) -> None:
+        """The script of the history that had to be run has this outcome."""
+
     def local_answer(self) -> LocalAnswer | None:
         """What the agent gets without a round trip, if anything is due."""
 
@@ -100,15 +111,23 @@ class Translation(Protocol):
     def give_up(self) -> None:
         """The agent's own request was understood: this model gets no more of that rewrite."""
 
-    def response(self, completion: Body) -> Body | None:
+    def response(self, completion: Body) -> Body | ScriptRun | None:
         """A plain completion in the agent view; None if it stays as it is.
+
+        Where it holds a script, that has to be run first; `response_ran` then goes on.
 
         Raises:
             Broken: it cannot be used.
         """
 
+    def response_ran(self, outcome: ScriptOutcome) -> Body | ScriptRun | None:
+        """The same as `response`, once the script that had to be run has this outcome."""
+
     def chunk(self, chunk: Body) -> list[Body] | None:
         """The chunks of the agent view for one chunk of a stream; None if it stays as it is."""
+
+    def chunk_ran(self, outcome: ScriptOutcome) -> list[Body]:
+        """The chunks that waited for a script, once it has this outcome."""
 
     def route_of(self, piece: Piece) -> Route | None:
         """Who takes in the next pieces of a text; None where more is to be read than those."""

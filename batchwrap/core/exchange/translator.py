@@ -8,8 +8,8 @@ What changes nothing returns None, so that the caller can hand on the original b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -20,8 +20,9 @@ from batchwrap.core.exchange.frozen_prefix import NOTHING, find_prefix
 from batchwrap.core.exchange.model_observations import Rewrite
 from batchwrap.core.exchange.pace import Pace
 from batchwrap.core.exchange.passthrough import NoRepair
-from batchwrap.core.exchange.provider_view import Asked, ProviderView, rewrite
+from batchwrap.core.exchange.provider_view import Asked, ProviderView, rewrite, tool_set_for
 from batchwrap.core.exchange.response_repair import ResponseRepair
+from batchwrap.core.exchange.script_running import ScriptRunning
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.formats.calls import Fragment
 from batchwrap.core.formats.entries import Entry
@@ -32,6 +33,7 @@ from batchwrap.core.moves.conflict import Waves
 from batchwrap.core.moves.deliver import (
     LocalAnswer,
     continues,
+    is_of_script,
     next_calls,
     open_turn,
     request_of,
@@ -41,11 +43,52 @@ from batchwrap.core.moves.gather import Gatherer
 from batchwrap.core.moves.past_turns import HistoryReader, PastTurn
 from batchwrap.core.moves.read_ahead import next_reads
 from batchwrap.core.moves.reader import ChoiceReader, Reads
+from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
+from batchwrap.core.moves.scripts import digest_of
 from batchwrap.core.moves.turn_memory import Turn, Turns
 from batchwrap.core.repair.faults import INCOMPLETE
 from batchwrap.core.repair.repair_counts import RepairCounts
+from batchwrap.core.tools.script_tool import ScriptTool
 from batchwrap.options import Batching
 from batchwrap.stats import malformed_counter
+
+
+# How often a model is asked again whose scripts make no call; what else is not understood, once.
+_MOST_ASKED = 2
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Whole:
+    """A whole answer, read.
+
+    Attributes:
+        came: it.
+        repaired: the same, repaired.
+        said: what it says, choice by choice.
+        calls: the calls for the agent, those of scripts apart.
+    """
+
+    came: Body
+    repaired: Body
+    said: Sequence[Delta]
+    calls: Sequence[Sequence[Fragment]]
+
+
+@dataclass(slots=True, repr=False)
+class _Paused:
+    """An event of a stream, as far as it is read: a script in it may have to be run first.
+
+    Attributes:
+        chunk: it.
+        deltas: what it adds.
+        made: the calls for the agent, for as many of these as are read.
+        behind: what follows it.
+    """
+
+    chunk: Body
+    deltas: Sequence[Delta]
+    made: list[Sequence[Fragment] | None] = field(default_factory=list)
+    behind: Sequence[Body] = ()
 
 
 class Translator:
@@ -89,13 +132,36 @@ class Translator:
         if form.is_repaired:
             self.repair = ResponseRepair(context, self._asked, is_understood=self._understood)
         self._prefixes = Prefixes(entries, start, self._frozen.said)
-        turns, now_s = context.memory.turns, context.now_s
+        turns, now_s, model = context.memory.turns, context.now_s, self._asked.model
         # What is sent of a bound conversation follows from its history, whatever is remembered.
-        self._remembered = HistoryReader(entries, self._prefixes, turns, now_s)
+        self._remembered = HistoryReader(entries, self._prefixes, turns, now_s, model)
         self._history = self._remembered
         if is_bound:
-            self._history = HistoryReader(entries, self._prefixes, Turns(), now_s)
+            self._history = HistoryReader(entries, self._prefixes, Turns(), now_s, model)
         self._has_guessed = False
+        self._asks = 0
+        self._scripts = ScriptRunning(context, self._script_tool)
+        self._whole: _Whole | None = None  # an answer whose scripts are not all run yet
+        self._paused: _Paused | None = None  # the same of a stream
+        self._ends: Callable[[], list[Body]] | None = None  # what follows at the end of a stream
+
+    def _script_tool(self) -> ScriptTool | None:
+        """What runs scripts; None where they are off, or the agent has no tools for them."""
+        if self._batching is None or self._batching.scripts is None:
+            return None
+        return tool_set_for(self._asked, self._batching, self._context.memory).script
+
+    def script_run(self) -> ScriptRun | None:
+        """The script that has to be run before the request can be answered, or sent."""
+        scripts = None if self._batching is None else self._batching.scripts
+        if scripts is not None and self._understood:
+            spoken = self._remembered.spoken(len(self._frozen.entries))
+            self._scripts.need(map(self._scripts.of_past, spoken))
+        return self._scripts.due
+
+    def script_ran(self, outcome: ScriptOutcome) -> None:
+        """The script of the history that had to be run has this outcome."""
+        self._scripts.ran(outcome)
 
     def local_answer(self) -> LocalAnswer | None:
         """What the agent gets without a round trip: the next wave of a turn, if it is due."""
@@ -110,15 +176,20 @@ class Translator:
             return None
         if not continues(self._asked.model, self._asked.settings, turn.asked):
             return None
+        scripts = self._scripts.of_past(last)
         calls = next_calls(
             turn,
             last,
             batching.failed or looks_failed,
             go_on=batching.on_failure == "go_on",
             serial=self._is_serial,
+            scripts=scripts,
+            waves=self._waves,
         )
         if calls is None:
             return None
+        if scripts is not None:
+            self._count_wave(calls)
         turn.hand_out(tuple(call.call_id for call in calls))
         self._context.metrics.add("local_answers")
         usage = turn.usage if batching.local_usage == "last_prompt" else None
@@ -160,7 +231,12 @@ class Translator:
         if self._batching is not None:
             offers = self._rewrite == "offer"
             self.repair.view = rewrite(
-                self._asked, self._frozen, self._history, self._context, offers=offers
+                self._asked,
+                self._frozen,
+                self._history,
+                self._context,
+                offers=offers,
+                scripts=self._scripts.of_past,
             )
             # The answer to a longer conversation would be signed for that one.
             self._may_ask = self._answers_locally and not self._asked.is_bound
@@ -222,7 +298,9 @@ class Translator:
         """The request that asks again. Whatever comes next is the answer to it, and counts."""
         assert self.again is not None
         body = self.repair.again(self.again)
-        self.again, self._may_ask, self._readers, self._judged = None, False, {}, set()
+        self._asks += 1
+        self._may_ask = self._asks < _MOST_ASKED and self._has_scripts
+        self.again, self._readers, self._judged = None, {}, set()
         self._head, self._usage, self._pace = {}, None, Pace()
         self.repair.view = replace(self.repair.view, body=body)
         self._context.metrics.add("asked_again")
@@ -268,7 +346,13 @@ class Translator:
         if self.is_guess:
             self._has_guessed = True
             self.repair.view = rewrite(
-                self._asked, NOTHING, self._history, self._context, offers=True, otherwise=True
+                self._asked,
+                NOTHING,
+                self._history,
+                self._context,
+                offers=True,
+                otherwise=True,
+                scripts=self._scripts.of_past,
             )
             return self.repair.view.body
         again = binding.unbound(self._body if view.body is None else view.body)
@@ -279,22 +363,65 @@ class Translator:
         """The agent's own request was understood: this model gets no more of that rewrite."""
         self._context.memory.observations.switch_off(self._asked.model, self._rewrite)
 
-    def response(self, completion: Body) -> Body | None:
+    def response(self, completion: Body) -> Body | ScriptRun | None:
         """A plain completion in the agent view; None if it stays as it is.
+
+        Where it holds a script, that has to be run first; `response_ran` then goes on.
 
         Raises:
             Broken: it cannot be used.
         """
         repaired = self.repair.whole(completion)
+        said = self._form.deltas(repaired)
+        calls = [self._reader(one.choice).whole(one) for one in said]
+        self._whole = _Whole(completion, repaired, said, calls)
+        return self._responded(self._whole)
+
+    def response_ran(self, outcome: ScriptOutcome) -> Body | ScriptRun | None:
+        """The same as `response`, once the script that had to be run has this outcome."""
+        assert self._whole is not None
+        self._scripts.ran(outcome)
+        return self._responded(self._whole)
+
+    def _responded(self, whole: _Whole) -> Body | ScriptRun | None:
+        if any(map(self._needs_run, [one.choice for one in whole.said])):
+            return self._scripts.due
         calls = []
-        for said in self._form.deltas(repaired):
-            calls.append(self._reader(said.choice).whole(said))
-            self._consider_asking(said)
-        self.note(repaired)
+        for one, own in zip(whole.said, whole.calls, strict=True):
+            calls.append([*own, *self._first_of_scripts(one.choice)])
+            self._consider_asking(one)
+        self.note(whole.repaired)
         self.commit()
         self._judge()
-        seen = self._form.with_calls(repaired, calls)
-        return None if seen is completion else seen
+        seen = self._form.with_calls(whole.repaired, calls)
+        return None if seen is whole.came else seen
+
+    def _needs_run(self, index: Any) -> bool:
+        """Whether a script of an answer has to be run before it can be handed out."""
+        reader = self._readers[index]
+        return self._scripts.need([self._scripts.of_answer(reader.turn)])
+
+    def _first_of_scripts(self, index: Any) -> list[Fragment]:
+        """The first calls of an answer's scripts, all of which have been run."""
+        reader = self._readers[index]
+        scripts = self._scripts.of_answer(reader.turn)
+        if scripts is None:
+            return []
+        calls = reader.run_scripts(scripts)
+        self._context.metrics.add("scripts", len(reader.turn.scripts))
+        self._context.metrics.add("script_calls", len(calls))
+        return calls
+
+    @property
+    def _has_scripts(self) -> bool:
+        """Whether the answer holds a script."""
+        return any(reader.turn.scripts for reader in self._readers.values())
+
+    def _count_wave(self, calls: Sequence[Fragment]) -> None:
+        """Count the calls of scripts among those of a local answer."""
+        made = sum(is_of_script(call.call_id) for call in calls)
+        self._context.metrics.add("script_calls", made)
+        self._context.metrics.add("script_waves", 1 if made else 0)
 
     @property
     def mends(self) -> bool:
@@ -318,9 +445,7 @@ class Translator:
         """
         repaired = self.repair.chunk(chunk)
         out = self._seen(chunk) if repaired is None else self._each_seen(repaired)
-        if self._may_ask and not self._has_said:
-            handed = [chunk] if out is None else out
-            self._has_said = not all(map(self._form.is_silent, handed))
+        self._said([chunk] if out is None else out)
         return out
 
     def route_of(self, piece: Piece) -> Route | None:
@@ -344,24 +469,68 @@ class Translator:
         self._has_said = True
         self._commit(index, is_over=False)
 
-    def _each_seen(self, chunks: list[Body]) -> list[Body]:
+    def _each_seen(self, chunks: Sequence[Body]) -> list[Body]:
         out: list[Body] = []
-        for chunk in chunks:
+        for place, chunk in enumerate(chunks):
             seen = self._seen(chunk)
             out += [chunk] if seen is None else seen
+            if self._paused is not None:
+                self._paused.behind = chunks[place + 1 :]
+                break
         return out
 
     def _seen(self, chunk: Body) -> list[Body] | None:
         self.note(chunk)
-        made: list[Sequence[Fragment] | None] = []
-        for delta in self._stream.deltas(chunk):
+        return self._go_on(_Paused(chunk, self._stream.deltas(chunk)))
+
+    def _go_on(self, event: _Paused) -> list[Body] | None:
+        """The chunks for an event, or none yet where a script in it has to be run first."""
+        for delta in event.deltas[len(event.made) :]:
             calls = self._reader(delta.choice).delta(delta)
-            if delta.is_over:
-                self._consider_asking(delta)
-            if delta.is_over or calls:
-                self._commit(delta.choice, is_over=delta.is_over)
-            made.append(calls)
-        return self._stream.rewritten(chunk, made)
+            event.made.append(calls)
+            if delta.is_over and self._needs_run(delta.choice):
+                self._paused = event
+                return []
+            self._take_delta(delta, calls)
+        return self._stream.rewritten(event.chunk, event.made)
+
+    def _take_delta(self, delta: Delta, calls: Sequence[Fragment] | None) -> None:
+        """Take note of what is handed out for a part of an answer."""
+        if delta.is_over:
+            self._consider_asking(delta)
+        if delta.is_over or calls:
+            self._commit(delta.choice, is_over=delta.is_over)
+
+    @property
+    def script_due(self) -> ScriptRun | None:
+        """The script that a stream waits for: nothing more of it may come before `chunk_ran`."""
+        return None if self._paused is None else self._scripts.due
+
+    def chunk_ran(self, outcome: ScriptOutcome) -> list[Body]:
+        """The chunks that waited for a script, once it has this outcome."""
+        event = self._paused
+        assert event is not None
+        self._scripts.ran(outcome)
+        delta, own = event.deltas[len(event.made) - 1], event.made[-1]
+        if self._needs_run(delta.choice):
+            return []
+        self._paused = None
+        calls = [*(delta.fragments if own is None else own), *self._first_of_scripts(delta.choice)]
+        event.made[-1] = calls
+        self._take_delta(delta, calls)
+        out = self._go_on(event)
+        chunks = [event.chunk] if out is None else out
+        if self._paused is None:
+            chunks += self._each_seen(event.behind)
+        if self._paused is None and self._ends is not None:
+            chunks += self._ends()
+        return self._said(chunks)
+
+    def _said(self, chunks: list[Body]) -> list[Body]:
+        """The same chunks, once it is noted whether the agent gets a part of the answer."""
+        if self._may_ask and not self._has_said:
+            self._has_said = not all(map(self._form.is_silent, chunks))
+        return chunks
 
     def end(self, chunk: Body | None, *, marked: bool | None = None) -> list[Body]:
         """What is left at the end of a stream.
@@ -370,12 +539,17 @@ class Translator:
             chunk: any chunk of the stream, whose other fields the new ones take over.
             marked: whether it ended with its end mark; None where that cannot be seen.
         """
+        self._ends = partial(self._rest, chunk, marked=marked)
         out = self._each_seen(self.repair.end(marked=marked))
+        return out if self._paused is not None else [*out, *self._ends()]
+
+    def _rest(self, chunk: Body | None, *, marked: bool | None) -> list[Body]:
+        """What is left at the end of a stream, behind what its repair adds."""
         if self.repair.is_over:
-            return out
+            return []
         # Without an end mark, what ends an answer is one of its events.
         is_cut = marked is False or self._form.end_mark is None
-        return [*out, *(self._broken_off(marked=marked) or self._left(chunk, is_cut=is_cut))]
+        return self._broken_off(marked=marked) or self._left(chunk, is_cut=is_cut)
 
     def _broken_off(self, *, marked: bool | None) -> list[Body]:
         """The error of a stream that ends before its answer, where only the format can tell."""
@@ -463,10 +637,16 @@ class Translator:
                     context.metrics,
                     is_offered=self.repair.view.is_offered and self._form.binding is not None,
                     is_bound=self._asked.is_bound,
+                    asked=self._digest if self._form.carries_scripts else None,
                 ),
                 self._ahead,
             )
         return self._readers[index]
+
+    def _digest(self) -> str:
+        """What travels with a program: which conversation it answers."""
+        whole = self._prefixes.before(len(self._asked.entries))
+        return digest_of(whole.digest, self._asked.model)
 
     @property
     def _is_serial(self) -> bool:
@@ -493,7 +673,13 @@ class Translator:
     def _ahead(self, turn: Turn) -> Reads:
         """The reads that are added to a turn: to one single read only."""
         options = self._batching.read_ahead if self._batching else None
-        if options is None or len(turn.calls) != 1 or turn.counts or not self._understood:
+        if (
+            options is None
+            or len(turn.calls) != 1
+            or turn.counts
+            or turn.scripts
+            or not self._understood
+        ):
             return []
         if not self._may_mark:
             return []

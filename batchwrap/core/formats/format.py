@@ -206,6 +206,8 @@ class Format(Protocol):
         leaves: what it leaves as it is, for a warning; empty where that is nothing.
         items_key: the field of a request that lists its conversation.
         end_mark: the payload of the event that ends a stream; None: it ends without one.
+        carries_scripts: whether fields that the API does not know may stand at a call in the
+            agent's history, so that a program can travel there.
         binding: knows the parts of a conversation that are signed for what stands before them;
             None: there are none.
     """
@@ -214,6 +216,7 @@ class Format(Protocol):
     leaves: str
     items_key: str
     end_mark: bytes | None
+    carries_scripts: bool
     binding: Binding | None
 
     # Requests.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 
 from batchwrap.core.moves.touched import CHANGES, Touched
@@ -95,13 +96,18 @@ class Waves:
         self._passed_on = 0
         self._sizes: Counter[int] = Counter()
         self._free = 0  # all waves before it are full
+        self._least = 0  # calls that stand behind a script wait for its end
         self.waiting = False
 
     def may_wait(self, effect: Effect) -> bool:
         """Whether a call of the model's own would have to wait, for all that is known of it."""
         if self._at_once:
-            return False
-        return self.waiting or (self._own_wait and bool(self._earliest(effect, own=True)))
+            return bool(self._least)
+        return (
+            self.waiting
+            or bool(self._least)
+            or (self._own_wait and bool(self._earliest(effect, own=True)))
+        )
 
     def pass_on(self, effect: Effect) -> int:
         """Take note of a call that goes out with the first wave, whatever it conflicts with.
@@ -123,17 +129,31 @@ class Waves:
     def place(self, effect: Effect) -> int:
         """The wave, from 0, of the next call of the turn."""
         if self._at_once:
-            return 0
+            return self._least
         while self._sizes[self._free] >= self._most:
             self._free += 1
-        wave = max(self._earliest(effect, own=False), self._free)
+        wave = max(self._earliest(effect, own=False), self._free, self._least)
         while self._sizes[wave] >= self._most:
             wave += 1
         return self._take(effect, wave)
 
     def place_own(self, effect: Effect) -> int:
         """The wave of the next call of the turn, where that is one of the model's own."""
-        return self._take(effect, 0 if self._at_once else self._earliest(effect, own=True))
+        wave = 0 if self._at_once else self._earliest(effect, own=True)
+        return self._take(effect, max(wave, self._least))
+
+    def hold_back(self, waves: int) -> Waves:
+        """Let all calls to come wait behind a script, and put them into waves from there on.
+
+        Args:
+            waves: how many waves stand before them at most.
+
+        Returns:
+            The same as it stood before, for the calls of the script.
+        """
+        before = deepcopy(self)
+        self._least += waves
+        return before
 
     def _take(self, effect: Effect, wave: int) -> int:
         self._touched.add(effect.kind, effect.path, wave)

@@ -18,9 +18,11 @@ from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import Body, Format, Local, Settings
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.cap import tokens_of
+from batchwrap.core.moves.conflict import Waves
 from batchwrap.core.moves.past_turns import PastTurn
-from batchwrap.core.moves.turn_memory import Placed, Turn, TurnRequest
-from batchwrap.core.tools.multi import SINGLE
+from batchwrap.core.moves.scripts import TurnScripts
+from batchwrap.core.moves.turn_memory import SCRIPT_WAVES, Placed, Turn, TurnRequest
+from batchwrap.core.tools.multi import SCRIPT, SINGLE
 
 _HARMLESS = ("read", "read_only", "bookkeeping")
 
@@ -57,7 +59,14 @@ def open_turn(entries: Sequence[Entry], last: PastTurn | None) -> Turn | None:
 
 
 def next_calls(
-    turn: Turn, spoken: PastTurn, failed: Callable[[str], bool], *, go_on: bool, serial: bool
+    turn: Turn,
+    spoken: PastTurn,
+    failed: Callable[[str], bool],
+    *,
+    go_on: bool,
+    serial: bool,
+    scripts: TurnScripts | None = None,
+    waves: Callable[[], Waves] | None = None,
 ) -> list[Fragment] | None:
     """The calls that come next; None if the request is the provider's.
 
@@ -71,26 +80,47 @@ def next_calls(
         failed: whether a tool's result reads as failed.
         go_on: whether commands go on after one that failed.
         serial: whether the agent takes one call at a time.
+        scripts: those of the turn, as far as they have come.
+        waves: puts the calls of a script into waves.
     """
     results = _results(spoken)
     if _is_full(turn, results):
         return None
     answered = [placed for placed in turn.calls if placed.call_id in results]
-    due = _due(turn, results, failed, go_on=go_on)
+    due, is_stopped = _due(turn, results, failed, go_on=go_on)
     done = results.keys() | _cut_off(turn, results)
+    reachable = ((0 if scripts is None else scripts.over) + 1) * SCRIPT_WAVES
     waiting = [
         placed
         for placed in due
-        if placed.call_id not in done and (turn.is_over or placed.written.is_complete)
+        if placed.call_id not in done
+        and (turn.is_over or placed.written.is_complete)
+        and placed.wave < reachable
+        and not is_of_script(placed.call_id)
     ]
-    if not waiting or not answered:
+    if not answered or (scripts is not None and scripts.is_denied):
         return None
+    if not waiting:
+        is_due = scripts is not None and waves is not None and not is_stopped
+        return _next_of_script(turn, spoken, scripts, waves()) if is_due else None
     reached = max(placed.wave for placed in answered)
     if serial or any(placed.wave <= reached for placed in waiting):
         # The agent takes one call at a time, says so or answered a part of a wave.
         return _signed(turn, [waiting[0]])
     wave = min(placed.wave for placed in waiting)
     return _signed(turn, [placed for placed in waiting if placed.wave == wave])
+
+
+def _next_of_script(
+    turn: Turn, spoken: PastTurn, scripts: TurnScripts, waves: Waves
+) -> list[Fragment] | None:
+    """The calls that a script of the turn waits for; None where none does."""
+    here = {one.placed.call_id for one in spoken.members if one.placed}
+    script, placed = scripts.active, scripts.next_wave(waves, here.__contains__)
+    if script is None or not placed:
+        return None
+    turn.add(placed, script)
+    return _signed(turn, placed)
 
 
 def _signed(turn: Turn, calls: Sequence[Placed]) -> list[Fragment]:
@@ -110,8 +140,8 @@ def _signed(turn: Turn, calls: Sequence[Placed]) -> list[Fragment]:
 
 def _due(
     turn: Turn, results: dict[str, str], failed: Callable[[str], bool], *, go_on: bool
-) -> list[Placed]:
-    """The calls that no failure has cancelled.
+) -> tuple[list[Placed], bool]:
+    """The calls that no failure has cancelled, and whether a person has denied one of them.
 
     What failed may have overtaken others: only what stands behind it is cancelled. Single calls
     of the model's own go on behind one that failed, since they would have gone out with it
@@ -127,13 +157,23 @@ def _due(
         if text is not None and _stops(placed.kind, go_on=go_on) and failed(text):
             has_failed = True
             is_stopped = not is_single or status_of(text) is ResultStatus.DENIED or is_stopped
-    return due
+    return due, is_stopped
 
 
 def _is_single(placed: Placed) -> bool:
-    """Whether the model made the call itself, not as an item of a multi-call."""
+    """Whether no call is cancelled because this one failed.
+
+    That is one which the model made itself, not as an item of a multi-call, or its script, which
+    gets the failure and decides.
+    """
     derived = ids.decode(placed.call_id)
-    return derived is None or derived.kind == SINGLE
+    return derived is None or derived.kind in (SINGLE, SCRIPT)
+
+
+def is_of_script(call_id: str) -> bool:
+    """Whether a script has made the call with this id. It goes out when the script says so."""
+    derived = ids.decode(call_id)
+    return derived is not None and derived.kind == SCRIPT
 
 
 def _stops(kind: str, *, go_on: bool) -> bool:
@@ -158,8 +198,17 @@ def _cut_off(turn: Turn, results: dict[str, str]) -> set[str]:
 
 
 def _is_full(turn: Turn, results: dict[str, str]) -> bool:
-    """Whether the results take up what was left of the context when the turn began."""
-    return turn.room is not None and sum(map(tokens_of, results.values())) >= turn.room
+    """Whether the results take up what was left of the context when the turn began.
+
+    The model never sees those of a script's calls.
+    """
+    if turn.room is None:
+        return False
+    made = {
+        placed.call_id for placed in turn.calls if turn.scripts and is_of_script(placed.call_id)
+    }
+    shown = (text for call_id, text in results.items() if call_id not in made)
+    return sum(map(tokens_of, shown)) >= turn.room
 
 
 def _results(spoken: PastTurn) -> dict[str, str]:

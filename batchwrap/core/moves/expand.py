@@ -17,12 +17,14 @@ from batchwrap.core.formats.format import Take, Taken
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.conflict import Effect, Waves, effect_of
 from batchwrap.core.moves.reading import Reading
-from batchwrap.core.moves.turn_memory import Placed, Turn
-from batchwrap.core.parse import is_json
+from batchwrap.core.moves.scripts import TurnScripts
+from batchwrap.core.moves.turn_memory import SCRIPT_WAVES, Placed, Script, Turn
+from batchwrap.core.parse import is_json, is_object
 from batchwrap.core.tools.find import SingleTool
 from batchwrap.core.tools.meaning import Meant, corrections, decoded
-from batchwrap.core.tools.multi import AHEAD, SINGLE, MultiTool
+from batchwrap.core.tools.multi import AHEAD, SCRIPT, SINGLE, MultiTool
 from batchwrap.core.tools.offer import example
+from batchwrap.core.tools.script_tool import arguments_of, code_of
 from batchwrap.core.tools.tool_set import ToolSet
 
 
@@ -34,6 +36,7 @@ class _Open:
     written: Written
     multi: MultiTool | None
     reading: Reading | None
+    is_script: bool = False
     nonce: str = ""
     seen: int = 0
     out: int = 0
@@ -74,6 +77,7 @@ class Expander:
             of the turn's calls has an id of ours, so that the history shows in every process
             what the model was offered; and a multi-call of which nothing runs goes to the agent
             as it is, since a memory is needed to tell the model of it later.
+        asked: makes the digest of the request that travels with a script; None: nothing may.
     """
 
     def __init__(
@@ -85,11 +89,15 @@ class Expander:
         *,
         is_offered: bool = False,
         is_bound: bool = False,
+        asked: Callable[[], str] | None = None,
     ) -> None:
         self._tool_set = tool_set
         self._waves = waves
         self._random_text = random_text
         self._metrics = metrics
+        self._asked = asked
+        self._scripts: list[_Open] = []
+        self._before_scripts: Waves | None = None  # as they stood before the first script
         self._is_offered = is_offered
         self._is_bound = self._marks = False
         self.turn = Turn()
@@ -165,6 +173,28 @@ class Expander:
         calls: list[Fragment] = []
         while self._open is not None:
             calls += self._close()
+        return calls if self.turn.scripts else [*calls, *self._end_unread()]
+
+    def run_scripts(self, scripts: TurnScripts) -> list[Fragment]:
+        """The first calls of the turn's scripts, or what stands behind those that make none.
+
+        Args:
+            scripts: those of the turn, and how far they come without any result.
+        """
+        assert self._before_scripts is not None
+        placed: list[Placed] = []
+        script = scripts.active
+        if script is not None and (not script.place or not self.turn.calls):
+            placed = scripts.next_wave(self._before_scripts, lambda _: False)
+            self.turn.add([replace(one, wave=0) for one in placed], script)
+        elif not self.turn.delivered and not scripts.is_denied:
+            due = [one for one in self.turn.calls if one.wave < (scripts.over + 1) * SCRIPT_WAVES]
+            placed = [one for one in due if one.wave == min(it.wave for it in due)]
+            self.turn.hand_out(tuple(one.call_id for one in placed))
+        if not self.turn.calls:
+            ended = zip(self._scripts, self.turn.scripts, strict=True)
+            self._unread += [(opened, scripts.account(script) or "") for opened, script in ended]
+        calls = [self._handed_out(one) for one in placed]
         return [*calls, *self._end_unread()]
 
     def add_reads(self, reads: Sequence[tuple[SingleTool, str]]) -> list[Fragment]:
@@ -183,13 +213,14 @@ class Expander:
         """The first fragment of a call: it goes out as it comes, or the call is opened."""
         self._settle_passed()
         name = part.function
-        multi = self._tool_set.multi(name)
+        multi, script = self._tool_set.multi(name), self._tool_set.script
+        is_script = script is not None and name == script.name
         may_wait = self._waves.may_wait(self._effect(name or "", ""))
-        if multi is None and not may_wait and not (self._marks and name):
+        if multi is None and not is_script and not may_wait and not (self._marks and name):
             return [self._pass_on(index, part)]
         written = Written(part)
         reading = None if multi is None else Reading(multi, self._tool_set.toolbox)
-        self._open = opened = _Open(index, written, multi, reading)
+        self._open = opened = _Open(index, written, multi, reading, is_script)
         return self._feed(opened, written.text, {})
 
     def _feed(self, opened: _Open, text: str, extras: Mapping[str, Any]) -> list[Fragment]:
@@ -229,6 +260,8 @@ class Expander:
     def _end(self, opened: _Open) -> list[Fragment]:
         multi, reading = opened.multi, opened.reading
         self.turn.said.append(opened.written)
+        if opened.is_script:
+            return self._end_script(opened)
         if multi is None or reading is None:
             return self._end_own(opened)
         calls: list[Fragment] = []
@@ -272,6 +305,21 @@ class Expander:
         self.problems = {opened.origin: told for opened, told in unread}
         return [call for opened, _ in unread for call in self._raw(opened)]
 
+    def _end_script(self, opened: _Open) -> list[Fragment]:
+        """A script is there as a whole. It runs when the message is complete."""
+        written, scripts = opened.written, self.turn.scripts
+        code, nonce = code_of(written.text), self._nonce(opened)
+        if not is_object(written.text):  # every provider wants an object
+            written.correct(arguments_of(written.text))
+        asked = "" if self._asked is None or code is None else self._asked()
+        origin, name = ids.short(opened.origin), written.call.name
+        self._marks = False
+        self._scripts.append(opened)
+        scripts.append(Script(origin, nonce, len(scripts), code, name, asked))
+        before = self._waves.hold_back(SCRIPT_WAVES)
+        self._before_scripts = self._before_scripts or before
+        return []
+
     def _end_own(self, opened: _Open) -> list[Fragment]:
         """A call of the model's own that may have to wait for others of its turn, or is marked."""
         written = opened.written
@@ -305,9 +353,11 @@ class Expander:
         name that the model called: the agent has no such tool, as without batchwrap.
         """
         multi, text = opened.multi, opened.written.text
-        assert multi is not None
-        derived = ids.DerivedId(self._nonce(opened), 0, 1, multi.kind.upper(), opened.origin)
-        name = multi.single.name if _is_refused(multi, text) else multi.name
+        kind = SCRIPT if multi is None else multi.kind
+        derived = ids.DerivedId(self._nonce(opened), 0, 1, kind.upper(), opened.origin)
+        name = opened.written.call.name if multi is None else multi.name
+        if multi is not None and _is_refused(multi, text):
+            name = multi.single.name
         return self._out(derived, name, text, Effect("barrier", None), opened)
 
     def _out(
@@ -331,6 +381,12 @@ class Expander:
         if opened is not None and is_first:
             opened.first = placed, index
         return [] if index is None else [replace(written.handed_out(index), origin=derived.origin)]
+
+    def _handed_out(self, placed: Placed) -> Fragment:
+        """A call that was placed before, as the agent gets it now."""
+        derived = ids.decode(placed.call_id)
+        call = placed.written.handed_out(self._take_index())
+        return call if derived is None else replace(call, origin=derived.origin)
 
     def _pass_on(self, index: Any, part: Fragment) -> Fragment:
         """A call, or a part of one, that goes out as it is."""

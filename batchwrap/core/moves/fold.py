@@ -26,12 +26,18 @@ from batchwrap.core.moves.results import (
     label,
     missing,
 )
+from batchwrap.core.moves.scripts import TurnScripts, without_script
 from batchwrap.core.moves.turn_memory import Placed, Turn
 from batchwrap.core.parse import is_json
-from batchwrap.core.tools.multi import AHEAD, MIXED, SINGLE, name_of, render
+from batchwrap.core.tools.multi import AHEAD, MIXED, SCRIPT, SINGLE, name_of, render
+from batchwrap.core.tools.script_tool import arguments_of
 
 # Tells for the contents of added reads, in order, which of them are shown.
 Kept = Callable[[Sequence[Parts]], Sequence[bool]]
+# Tells how far the scripts of a turn have come; None where that cannot be known.
+ScriptsOf = Callable[[PastTurn], TurnScripts | None]
+# A call that went out in one piece, as the model made it.
+_UNCHANGED = (SINGLE, SCRIPT.upper())
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -49,7 +55,13 @@ class Segment:
     is_folded: bool = False
 
 
-def fold(start: int, reader: HistoryReader, kept: Kept) -> list[Segment]:
+def no_scripts(spoken: PastTurn) -> None:
+    """Nobody can tell."""
+
+
+def fold(
+    start: int, reader: HistoryReader, kept: Kept, scripts: ScriptsOf = no_scripts
+) -> list[Segment]:
     """The conversation from a place on, in the provider view.
 
     Entries that do not take part are the same objects.
@@ -58,12 +70,21 @@ def fold(start: int, reader: HistoryReader, kept: Kept) -> list[Segment]:
     segments: list[Segment] = []
     place = start
     for spoken in reader.spoken(start):
-        turn = _Folding(entries[spoken.start], spoken, kept).entries()
+        turn = _Folding(entries[spoken.start], spoken, kept, scripts(spoken)).entries()
         if turn is not None:
-            segments += [Segment(1, [entry]) for entry in entries[place : spoken.start]]
+            segments += [Segment(1, [_plain(it)]) for it in entries[place : spoken.start]]
             segments.append(Segment(spoken.end - spoken.start, turn, is_folded=True))
             place = spoken.end
-    return [*segments, *(Segment(1, [entry]) for entry in entries[place:])]
+    return [*segments, *(Segment(1, [_plain(entry)]) for entry in entries[place:])]
+
+
+def _plain(entry: Entry) -> Entry:
+    """An entry without the programs that travel with its calls; mostly the same object."""
+    if not entry.calls:
+        return entry
+    calls = [without_script(call) for call in entry.calls]
+    same = all(one is other for one, other in zip(calls, entry.calls, strict=True))
+    return entry if same else entry.with_calls(calls)
 
 
 @dataclass(slots=True, repr=False)
@@ -85,6 +106,11 @@ class _Group:
         return self.first.kind == SINGLE or self.first.kind.isupper()
 
     @property
+    def is_script(self) -> bool:
+        """Whether a script has made them."""
+        return self.first.kind == SCRIPT
+
+    @property
     def is_open(self) -> bool:
         """Whether its last item, which tells how many there are, is not among its calls."""
         last = self.members.get(self.count - 1)
@@ -95,7 +121,7 @@ class _Group:
         calls = {**waiting, **{index: it.call for index, it in self.members.items()}}
         listed = [calls[index] for index in sorted(calls)]
         kind = self.first.kind
-        if kind == SINGLE:
+        if kind in _UNCHANGED:
             return replace(listed[0], call_id=call_id, source=None)
         if not all(call.is_whole for call in listed):
             return None
@@ -141,8 +167,14 @@ class _Parts:
 class _Folding:
     """One turn of the history on its way into the provider view."""
 
-    def __init__(self, entry: Entry, spoken: PastTurn, kept: Kept) -> None:
+    def __init__(
+        self, entry: Entry, spoken: PastTurn, kept: Kept, scripts: TurnScripts | None
+    ) -> None:
         self._entry = entry
+        self._scripts = scripts
+        known = spoken.known
+        self._programs = {one.origin: one for one in (known.scripts if known is not None else ())}
+        self._known = None if known is None or known.is_restored else known
         self._spoken = spoken
         self._kept = kept
         self._parts = _Parts()
@@ -186,7 +218,7 @@ class _Folding:
 
     def _said(self) -> dict[str, Written]:
         """The model's own calls, if they are known, by what derived ids keep of their ids."""
-        known = self._spoken.known
+        known = self._known
         if known is None:
             return {}
         said = {ids.short(written.call_id): written for written in known.said}
@@ -195,7 +227,7 @@ class _Folding:
 
     def _never_came(self, key: str) -> bool:
         """Whether a call of the model waits as a whole, in this conversation."""
-        known = self._spoken.known
+        known = self._known
         if known is None or not self._spoken.is_same:
             return False
         delivered = known.delivered
@@ -213,18 +245,40 @@ class _Folding:
             return said.call if said is not None else None
         if isinstance(part, Member):
             return part.call
-        placed = _placed(spoken.known, key)
+        if part.is_script:
+            return said.call if said is not None else self._program(key)
+        placed = _placed(self._known, key)
         is_unchanged = all(member.is_unchanged for member in part.members.values())
-        count = spoken.known.counts.get(key) if spoken.known is not None else None
+        count = self._known.counts.get(key) if self._known is not None else None
         is_whole = part.is_one_piece or len(part.members) == len(placed) == count
         if said is not None and is_unchanged and (spoken.is_same or is_whole):
             return said.call
         waiting = {i: it.call for i, it in placed.items()} if spoken.is_same else {}
         return part.rewritten(said.call_id if said is not None else part.first.origin, waiting)
 
+    def _program(self, key: str) -> Call | None:
+        """The call of a script of which only the program is known; None where not even that is."""
+        script = self._programs.get(key)
+        if script is None or script.code is None:
+            return None
+        return Call(script.origin, script.name, arguments_of(script.code))
+
+    def _account(self, key: str) -> str | None:
+        """What the model is told of a script; None: it is none, or nobody knows how it ended."""
+        script = self._programs.get(key)
+        if script is None or self._scripts is None or script.place > self._scripts.over:
+            return None
+        return self._scripts.account(script)
+
     def _results_of(self, key: str, call: Call) -> Iterator[Entry]:
         """The results of one of the model's own calls."""
         part, call_id = self._parts.own.get(key), call.call_id
+        account = self._account(key)
+        if account is not None:
+            group = part.members.values() if isinstance(part, _Group) else ()
+            given = [it for one in group for it in self._results.get(one.call_id, [])]
+            yield self._entry.result(call_id, [[account]], given)
+            return
         if isinstance(part, Member):
             yield from self._own_results(key, part)
         elif part is not None and part.is_one_piece:
@@ -235,7 +289,7 @@ class _Folding:
 
     def _listed(self, key: str, group: _Group | None, call_id: str) -> Entry:
         """The results of all items of a multi-call; of one that never came, that it was not run."""
-        known = self._spoken.known
+        known = self._known
         members = group.members if group is not None else {}
         count = max(known.counts.get(key, 0) if known else 0, group.count if group else 0)
         if group is None and (not count or (known and key in known.refused)):
@@ -263,7 +317,7 @@ class _Folding:
         history that has the first item was not cut off before the turn, so what is missing
         came later, if at all.
         """
-        known = self._spoken.known
+        known = self._known
         if known is None:
             unknown = NOT_SEEN if 0 in members else UNKNOWN
             return lambda _: unknown

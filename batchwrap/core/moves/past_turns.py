@@ -17,12 +17,14 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 from batchwrap.core.fingerprint import fingerprint
-from batchwrap.core.formats.calls import Call
+from batchwrap.core.formats.calls import Call, Fragment, Written
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.sameness import Prefixes
 from batchwrap.core.moves import ids
-from batchwrap.core.moves.turn_memory import Placed, Turn, Turns
-from batchwrap.core.tools.multi import AHEAD
+from batchwrap.core.moves.scripts import digest_of, script_in
+from batchwrap.core.moves.turn_memory import Placed, Script, Turn, TurnRequest, Turns
+from batchwrap.core.tools.multi import AHEAD, SCRIPT
+from batchwrap.core.tools.script_tool import arguments_of
 
 # What is left of an id where an agent keeps least: Mistral takes nine letters and digits.
 _LEFT = 9
@@ -86,6 +88,7 @@ class HistoryReader:
         prefixes: the digests of the conversation at each place.
         turns: turns that are remembered.
         now_s: the time.
+        model: the model that is asked.
 
     Attributes:
         entries: the same.
@@ -93,12 +96,18 @@ class HistoryReader:
     """
 
     def __init__(
-        self, entries: Sequence[Entry], prefixes: Prefixes, turns: Turns, now_s: float
+        self,
+        entries: Sequence[Entry],
+        prefixes: Prefixes,
+        turns: Turns,
+        now_s: float,
+        model: object = None,
     ) -> None:
         self.entries = entries
         self.prefixes = prefixes
         self._turns = turns
         self._now_s = now_s
+        self._model = model
         self._read: dict[int, list[PastTurn]] = {}
 
     def spoken(self, start: int) -> list[PastTurn]:
@@ -120,12 +129,16 @@ class HistoryReader:
         if not calls:
             return None
         known, found = self._known(place, calls)
+        if known is None:
+            known, found = self._restored(place, calls)
         if not found and not self._has_derived(place, calls):
             return None
         turn = PastTurn(place, place + 1, [], known=known)
         turn.is_same = known is not None and self._is_same(known, place)
         turn.members = _members(calls, found)
         self._read_on(turn)
+        if known is not None:
+            _take_scripts(known, turn.members)
         is_ours = found or any(member.derived for member in turn.members)
         return turn if is_ours else None
 
@@ -186,6 +199,32 @@ class HistoryReader:
         if not is_clear or self._turns.has_plain(conversation, calls, self._now_s):
             return None, []
         return matches[0]
+
+    def _restored(self, place: int, calls: Sequence[Call]) -> tuple[Turn | None, list[Placed]]:
+        """A turn of scripts whose programs travel with its calls; None where none do.
+
+        It holds no more than stands there: calls that wait behind a script are lost.
+        """
+        scripts: list[Script] = []
+        for call in calls:
+            script = script_in(call, len(scripts))
+            scripts += [] if script is None else [script]
+        if not scripts:
+            return None, []
+        conversation = self.prefixes.before(place).digest
+        is_same = all(one.asked == digest_of(conversation, self._model) for one in scripts)
+        found = [_as_it_stands(call) for call in calls]
+        turn = Turn(
+            said=[Written(_said_by(one)) for one in scripts],
+            calls=[*found],
+            scripts=scripts,
+            nonce=scripts[0].nonce[: ids.NONCE_LENGTH],
+            asked=TurnRequest(conversation if is_same else b"", self._model, frozenset(), None),
+            head={"model": self._model},
+            is_over=True,
+            is_restored=True,
+        )
+        return turn, found
 
     def _is_same(self, turn: Turn, place: int) -> bool:
         asked = turn.asked
@@ -280,11 +319,14 @@ class _HandedOut:
 
     def _of(self, call: Call) -> Placed | None:
         call_id = call.call_id
+        derived = ids.decode(call_id)
+        if derived is not None and derived.kind == SCRIPT and derived.turn == self._turn.nonce:
+            return _as_it_stands(call)  # it is held against what the script calls
         placed = self._exact.get(call_id)
         if placed is None:
             return self._left.get(_left(call_id))
         # A provider that repeats its ids may have made another call with the same one.
-        return placed if ids.decode(call_id) or _is_unchanged(call, placed) else None
+        return placed if derived or _is_unchanged(call, placed) else None
 
 
 def _members(calls: Sequence[Call], found: Sequence[Placed]) -> list[Member]:
@@ -294,6 +336,26 @@ def _members(calls: Sequence[Call], found: Sequence[Placed]) -> list[Member]:
         Member(call, ids.decode(placed.call_id), placed)
         for call, placed in zip(calls, found, strict=True)
     ]
+
+
+def _take_scripts(turn: Turn, members: Sequence[Member]) -> None:
+    """Take note of scripts that began in a later wave, of a turn that nobody remembers."""
+    known = {script.nonce for script in turn.scripts}
+    for member in members:
+        script = script_in(member.call, len(turn.scripts))
+        if script is not None and script.nonce not in known:
+            turn.scripts.append(script)
+            turn.said.append(Written(_said_by(script)))
+
+
+def _as_it_stands(call: Call) -> Placed:
+    """A call of the history as if it had been handed out so."""
+    return Placed(Written(Fragment(None, call.call_id, call.name, call.arguments)), 0, "barrier")
+
+
+def _said_by(script: Script) -> Fragment:
+    """The model's own call of a script."""
+    return Fragment(None, script.origin, script.name, arguments_of(script.code or ""))
 
 
 def _is_unchanged(call: Call, placed: Placed) -> bool:

@@ -11,6 +11,7 @@ from batchwrap.core.formats.calls import Fragment
 from batchwrap.core.formats.format import Delta, Take
 from batchwrap.core.moves.expand import Expander
 from batchwrap.core.moves.gather import Gatherer
+from batchwrap.core.moves.scripts import TurnScripts
 from batchwrap.core.moves.turn_memory import Turn
 from batchwrap.core.tools.find import SingleTool
 
@@ -89,6 +90,10 @@ class ChoiceReader:
         gathered = self._gatherer.finish() if self._gatherer is not None else []
         calls = [call for given in gathered for call in self._expander.fragment(given)]
         return calls + self._expander.finish()
+
+    def run_scripts(self, scripts: TurnScripts) -> list[Fragment]:
+        """The first calls of the turn's scripts, once it is known which they are."""
+        return self._expander.run_scripts(scripts)
 
     def _reads(self) -> list[Fragment]:
         """The calls of the reads that are added, once."""

@@ -20,6 +20,8 @@ from batchwrap.core.formats.calls import Call, Written
 from batchwrap.core.recent import Recent
 
 MOST_AGE_S = 24 * 3_600.0
+# The numbers of the waves that stand behind the first script of a turn, behind the second, …
+SCRIPT_WAVES = 1_000_000
 _MOST_TURNS = 4_096
 # Turns at one place of one conversation, with the same first call.
 _MOST_ALIKE = 16
@@ -68,13 +70,41 @@ class TurnRequest:
     choice: object
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Script:
+    """A script of the model's. How far it has come follows from it and from the results of its calls.
+
+    Attributes:
+        origin: the id of the model's call, as derived ids keep it.
+        nonce: names it in the derived ids of its calls.
+        place: how many scripts stand before it in its turn.
+        code: the program; None where the call held none.
+        name: the tool that the model called to run it.
+        asked: a digest of the conversation that it answers, and of its model; it travels with the
+            program. Empty where nothing may travel with the agent's calls.
+    """
+
+    origin: str
+    nonce: str
+    place: int
+    code: str | None
+    name: str
+    asked: str
+
+    @property
+    def first_wave(self) -> int:
+        """The wave of its first call, where that does not go out with the answer."""
+        return self.place * SCRIPT_WAVES + 1
+
+
 @dataclass(slots=True, repr=False)
 class Turn:
     """All calls of one assistant message, in the order of the model.
 
     Attributes:
         said: the model's own calls.
-        calls: the agent's calls for them.
+        calls: the agent's calls for them; those of scripts as far as they were handed out.
+        scripts: the scripts among the model's calls.
         later: ids of the calls that were handed out after the answer, wave by wave.
         counts: how many items each multi-call has, by the model's id.
         nonce: what names it in the derived ids; empty if nothing was expanded.
@@ -86,10 +116,12 @@ class Turn:
         usage: what that answer reported.
         room: tokens that were left in the context; None: nobody knew.
         is_over: whether the message has come to its end; else it is cut off, as far as is known.
+        is_restored: whether it was not remembered, and holds no more than a history shows.
     """
 
     said: list[Written] = field(default_factory=list)
     calls: list[Placed] = field(default_factory=list)
+    scripts: list[Script] = field(default_factory=list)
     later: list[tuple[str, ...]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     nonce: str = ""
@@ -101,6 +133,7 @@ class Turn:
     usage: Any = None
     room: int | None = None
     is_over: bool = False
+    is_restored: bool = False
 
     @property
     def malformed(self) -> bool:
@@ -111,6 +144,13 @@ class Turn:
     def original(self) -> list[Call]:
         """The model's own calls."""
         return [written.call for written in self.said]
+
+    def add(self, calls: Sequence[Placed], script: Script) -> None:
+        """Take in calls that a script has made, before those that stand behind it."""
+        known = {placed.call_id for placed in self.calls}
+        behind = (script.place + 1) * SCRIPT_WAVES
+        at = next((i for i, it in enumerate(self.calls) if it.wave >= behind), len(self.calls))
+        self.calls[at:at] = [placed for placed in calls if placed.call_id not in known]
 
     def hand_out(self, wave: tuple[str, ...]) -> None:
         """Take note of calls, by their ids, that were handed out after the answer."""
@@ -154,7 +194,7 @@ class Turns:
     def keep(self, turn: Turn, now_s: float) -> None:
         """Remember a turn, as far as it has come."""
         keys: list[Hashable] = [turn.nonce]
-        if turn.asked is not None:
+        if turn.asked is not None and turn.calls:
             keys.append(_place(turn.asked.conversation, turn.calls[0].call))
         for key in keys:
             self._kept.change(key, partial(_with, turn), now_s)

@@ -29,6 +29,8 @@ MIXED = ("b", "d", "p")
 SINGLE = "s"
 # A read that was added to the model's own.
 AHEAD = "a"
+# A call that a script of the model's has made.
+SCRIPT = "x"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -20,6 +20,7 @@ from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import Body, Format, ToolSpec
 from batchwrap.core.tools.multi import MultiTool
 from batchwrap.core.tools.schema import sample
+from batchwrap.core.tools.script_tool import OFFERED, ScriptTool
 
 _ONE_TOOL = re.compile(
     r"\b(one|a single|only one) (tool|function)( call)?s?( use)? (at a time|per (message|turn|step|"
@@ -35,7 +36,13 @@ _NESTED_MAPS = ("properties", "$defs", "definitions", "patternProperties")
 
 
 def offer(
-    body: Body, api: Format, multis: Sequence[MultiTool], made: Sequence[Any], *, instead: bool
+    body: Body,
+    api: Format,
+    multis: Sequence[MultiTool],
+    made: Sequence[Any],
+    *,
+    instead: bool,
+    script: ScriptTool | None = None,
 ) -> Body:
     """A copy of the request with the multi-tools after the agent's own tools.
 
@@ -46,15 +53,19 @@ def offer(
         made: their definitions.
         instead: leave out the tools that they run, unless the request forces one; the items
             then carry the full descriptions.
+        script: runs programs over the tools, and is offered, too; None: no scripts.
     """
     hidden = {name for multi in multis if not multi.is_mixed for name in multi.tools}
-    runs = {multi.name: multi.tools for multi in multis}
+    runs: dict[str, Iterable[str]] = {multi.name: multi.tools for multi in multis}
+    if script is not None:
+        runs[script.name] = [one.tool.name for one in script.functions.values()]
     return api.with_tools(body, made, lambda name: instead and name in hidden, runs)
 
 
 def is_offered(body: Body, api: Format) -> bool:
     """Whether a request has multi-tools of ours already: another layer translates it."""
-    return any(_LIMITS in tool.description for tool in api.tools(api.tool_items(body)))
+    told = (tool.description for tool in api.tools(api.tool_items(body)))
+    return any(_LIMITS in one or one.startswith(OFFERED) for one in told)
 
 
 def wants_one_tool(entries: Sequence[Entry]) -> bool:

@@ -13,6 +13,7 @@ from batchwrap.core.tools.meaning import MIXED, Toolbox
 from batchwrap.core.tools.multi import MultiTool, made_up, multi_tools
 from batchwrap.core.tools.native import Native, natives
 from batchwrap.core.tools.offer import Form, definitions
+from batchwrap.core.tools.script_tool import ScriptTool, script_tool
 from batchwrap.options import Batching
 
 _SEVERAL = frozenset({"batch", "bulk", "multi", "multiple", "parallel"})
@@ -28,6 +29,7 @@ class ToolSet:
         known: these and those that models make up, by name: models go by habit.
         natives: the agent's own multi-tools, by the name of the tool that they stand for.
         toolbox: all of the agent's tools, as calls in a batch may mean them.
+        script: runs programs over them; None: no scripts.
     """
 
     singles: Mapping[str, SingleTool] = field(default_factory=dict)
@@ -35,19 +37,22 @@ class ToolSet:
     known: Mapping[str, MultiTool] = field(default_factory=dict)
     natives: Mapping[str, Native] = field(default_factory=dict)
     toolbox: Toolbox = field(default_factory=lambda: Toolbox({}, {}))
+    script: ScriptTool | None = None
     _definitions: dict[tuple[Form, Format], bytes] = field(
         default_factory=dict, repr=False, compare=False
     )
 
     def definitions(self, form: Form, api: Format) -> list[Any]:
-        """The definitions of its multi-tools in the form of an API.
+        """The definitions of what is offered, in the form of an API.
 
         They are worked out once for each form, and new objects each time: whoever gets the
         request may change it, as litellm does.
         """
         made = self._definitions.get((form, api))
         if made is None:
-            listed = [api.definition(one) for one in definitions(self.multis, form)]
+            offered = definitions(self.multis, form)
+            offered += [] if self.script is None else [self.script.definition]
+            listed = [api.definition(one) for one in offered]
             made = self._definitions[form, api] = rendered(listed)
         again: list[Any] = parsed_exactly(made)
         return again
@@ -77,4 +82,5 @@ def tool_set_of(tools: Sequence[ToolSpec], batching: Batching) -> ToolSet:
     others = barriers(tools, singles)
     known = {multi.name: multi for multi in (*made_up(singles, others, names), *multis)}
     own = {} if batching.coalesce == "never" else natives(tools, singles, batching)
-    return ToolSet(singles, tuple(multis), known, own, Toolbox(singles, others))
+    script = script_tool(singles, others, {*names, *known}, batching.scripts)
+    return ToolSet(singles, tuple(multis), known, own, Toolbox(singles, others), script)

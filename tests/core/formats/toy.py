@@ -187,6 +187,7 @@ class ToyFormat:
     leaves = ""
     items_key = "talk"
     end_mark: bytes | None = None
+    carries_scripts = True
     binding: Binding | None = None
 
     def may_rewrite(self, body: Body) -> bool:

@@ -28,6 +28,7 @@ class ChatFormat:
     leaves = ""
     items_key: str = "messages"
     end_mark: bytes | None = sse.DONE
+    carries_scripts = True
     binding: Binding | None = None
 
     def may_rewrite(self, body: Body) -> bool:

@@ -36,6 +36,7 @@ class MessagesFormat:
     leaves = "with a thread or a container, which the provider keeps"
     items_key: str = "messages"
     end_mark: bytes | None = None
+    carries_scripts = False
     binding: Binding | None = ThinkingBinding()
 
     def may_rewrite(self, body: Body) -> bool:

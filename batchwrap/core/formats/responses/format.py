@@ -42,6 +42,7 @@ class ResponsesFormat:
     )
     items_key: str = "input"
     end_mark: bytes | None = None
+    carries_scripts = False
     binding: Binding | None = None
 
     may_rewrite = staticmethod(responses.is_whole)

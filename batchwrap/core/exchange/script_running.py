@@ -1,0 +1,86 @@
+"""The scripts of one exchange: which run has to be known before it can go on.
+
+The core cannot run a program. It says which run it needs, and is told the outcome:
+
+    request   a turn of the history has scripts   -> for the next wave, and for what the model is told
+    answer    the model has written a script      -> for the calls that go out with the answer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from batchwrap.core.exchange.context import Context
+from batchwrap.core.failures import looks_failed
+from batchwrap.core.moves.past_turns import PastTurn
+from batchwrap.core.moves.script_run import ScriptOutcome, ScriptResult, ScriptRun
+from batchwrap.core.moves.scripts import Outcomes, TurnScripts, result_of
+from batchwrap.core.moves.turn_memory import Turn
+from batchwrap.core.tools.multi import SCRIPT
+from batchwrap.core.tools.script_tool import ScriptTool
+
+
+class ScriptRunning:
+    """What is known of the scripts of one exchange.
+
+    Args:
+        context: what the exchange is given from outside.
+        tool: what runs scripts; None: nothing does.
+
+    Attributes:
+        due: the run that is needed next; None: none is.
+    """
+
+    def __init__(self, context: Context, tool: Callable[[], ScriptTool | None]) -> None:
+        self._tool = tool
+        self._outcomes = Outcomes(context.memory.outcomes, context.now_s)
+        batching = context.options.batching
+        self._failed = (batching.failed if batching is not None else None) or looks_failed
+        self._past: dict[int, TurnScripts] = {}  # by the identity of the turn
+        self.due: ScriptRun | None = None
+
+    def of_past(self, spoken: PastTurn) -> TurnScripts | None:
+        """The scripts of a turn of the history, with the results that stand there."""
+        turn = spoken.known
+        if turn is None or not turn.scripts:
+            return None
+        known = self._past.get(id(spoken))
+        if known is None:
+            made = self._made(turn)
+            if made is None:
+                return None
+            made.results = _results(spoken, self._failed)
+            known = self._past[id(spoken)] = made
+        return known
+
+    def of_answer(self, turn: Turn) -> TurnScripts | None:
+        """The scripts of an answer, which have no results yet."""
+        return self._made(turn) if turn.scripts else None
+
+    def _made(self, turn: Turn) -> TurnScripts | None:
+        tool = self._tool()
+        return None if tool is None else TurnScripts(turn.scripts, tool, self._outcomes)
+
+    def need(self, found: Iterable[TurnScripts | None]) -> bool:
+        """Whether a run has to be known before these scripts can go on; it is due then."""
+        runs = (one.next_run for one in found if one is not None)
+        self.due = next((run for run in runs if run is not None), None)
+        return self.due is not None
+
+    def ran(self, outcome: ScriptOutcome) -> None:
+        """The run that was due has this outcome."""
+        assert self.due is not None
+        self._outcomes.put(self.due, outcome)
+        self.due = None
+
+
+def _results(spoken: PastTurn, failed: Callable[[str], bool]) -> dict[str, dict[int, ScriptResult]]:
+    """The results of the calls that scripts of a turn made, by nonce and number."""
+    answers = {entry.call_id: entry for entry in reversed(spoken.answers)}
+    found: dict[str, dict[int, ScriptResult]] = {}
+    for member in spoken.members:
+        derived, answer = member.derived, answers.get(member.call_id)
+        if derived is not None and derived.kind == SCRIPT and answer is not None:
+            results = found.setdefault(derived.nonce, {})
+            results.setdefault(derived.index, result_of(member.call, [answer], failed))
+    return found

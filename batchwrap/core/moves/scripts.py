@@ -1,0 +1,255 @@
+"""Scripts of the model's in a conversation: how far each has come, and what it does next.
+
+    model    run_script(code)                       one round trip
+    agent    grep            -> result              wave 1: all that the script waits for at first
+    agent    read, read      -> results             wave 2: the same script, run again with a result
+    model    <- what was printed, and which calls ran
+
+All follows from the program and from the results that stand in the agent's history: a retry gets
+the same wave, a fork its own, and another process goes on where this one stopped. What ran once
+stands there, so it is never run again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+
+from batchwrap.core.failures import ResultStatus, status_of
+from batchwrap.core.fingerprint import fingerprint
+from batchwrap.core.formats.calls import Call, Fragment, Written
+from batchwrap.core.formats.entries import Entry
+from batchwrap.core.moves import ids
+from batchwrap.core.moves.conflict import Effect, Waves, effect_of
+from batchwrap.core.moves.results import label
+from batchwrap.core.moves.script_run import (
+    ScriptCall,
+    ScriptOutcome,
+    ScriptResult,
+    ScriptRun,
+)
+from batchwrap.core.moves.turn_memory import Placed, Script
+from batchwrap.core.recent import Recent
+from batchwrap.core.tools.multi import SCRIPT
+from batchwrap.core.tools.script_tool import ScriptTool
+
+NO_PROGRAM = 'The call holds no program: its arguments are {"code": "<Python>"}. Nothing was run.'
+# A longer text that reads as an error is what a tool was to return, such as a log.
+_MOST_ERROR_CHARS = 2_000
+_IMAGE = "[a part of this result is no text, and was left out]"
+# Names of calls that are listed one by one where a script was stopped.
+_MOST_NAMED = 8
+
+
+class Outcomes:
+    """How scripts turned out, by their runs: looked up, since a run has one outcome only.
+
+    Args:
+        kept: outcomes of earlier requests, by the digests of their runs.
+        now_s: the time.
+    """
+
+    def __init__(self, kept: Recent[bytes, ScriptOutcome], now_s: float) -> None:
+        self._kept = kept
+        self._now_s = now_s
+        self._own: dict[bytes, ScriptOutcome] = {}
+
+    def of(self, run: ScriptRun) -> ScriptOutcome | None:
+        """The outcome of a run; None: nobody has run it yet."""
+        return self._own.get(run.digest) or self._kept.get(run.digest, self._now_s)
+
+    def put(self, run: ScriptRun, outcome: ScriptOutcome) -> None:
+        """Keep the outcome of a run."""
+        self._own[run.digest] = outcome
+        self._kept.put(run.digest, outcome, self._now_s)
+
+
+@dataclass(slots=True, repr=False)
+class TurnScripts:
+    """The scripts of one turn, and how far they have come.
+
+    They run one after the other: the next one begins when the one before it is over.
+
+    Attributes:
+        scripts: in the order of the model.
+        tool: what runs them.
+        results: of the calls that they made, by the nonce of the script and the call's number.
+        outcomes: what is known of their runs.
+    """
+
+    scripts: Sequence[Script]
+    tool: ScriptTool
+    outcomes: Outcomes
+    results: Mapping[str, Mapping[int, ScriptResult]] = field(default_factory=dict)
+    _known: dict[str, ScriptOutcome] = field(default_factory=dict)
+
+    def run(self, script: Script) -> ScriptRun:
+        """The run of a script with the results that are there."""
+        results = self.results.get(script.nonce, {})
+        return ScriptRun(script.code or "", self.tool.functions, results, self.tool.limits)
+
+    def outcome(self, script: Script) -> ScriptOutcome | None:
+        """How far a script has come; None: it has to be run to know."""
+        known = self._known.get(script.nonce)
+        if known is None:
+            none = script.code is None
+            known = ScriptOutcome(error=NO_PROGRAM) if none else self.outcomes.of(self.run(script))
+            if known is not None:
+                self._known[script.nonce] = known
+        return known
+
+    @property
+    def over(self) -> int:
+        """How many of them are over: those behind the first one that is not have not begun."""
+        for place, script in enumerate(self.scripts):
+            outcome = self.outcome(script)
+            if outcome is None or not outcome.is_over:
+                return place
+            if outcome.is_denied:
+                return place + 1
+        return len(self.scripts)
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether a person denied a call of theirs, which ends all of them."""
+        return any(
+            outcome is not None and outcome.is_denied for outcome in map(self.outcome, self.scripts)
+        )
+
+    @property
+    def active(self) -> Script | None:
+        """The script that goes on; None where all are over, or one was denied a call."""
+        over = self.over
+        return None if over == len(self.scripts) or self.is_denied else self.scripts[over]
+
+    @property
+    def next_run(self) -> ScriptRun | None:
+        """The run whose outcome decides what comes next; None: all that matters is known."""
+        script = self.active
+        if script is None or self.outcome(script) is not None:
+            return None
+        return self.run(script)
+
+    def next_wave(self, waves: Waves, handed_out: Callable[[str], bool]) -> list[Placed]:
+        """The calls that go out next; empty where no script waits for any.
+
+        Args:
+            waves: puts them into waves; they know of the other calls that go out with these.
+            handed_out: whether a call was handed out before, by its id. Then the agent has answered
+                a part of a wave only, and gets the rest one by one.
+        """
+        script = self.active
+        outcome = None if script is None else self.outcome(script)
+        if script is None or outcome is None:
+            return []
+        made = [self._placed(script, number, outcome.calls[number]) for number in outcome.waiting]
+        if any(handed_out(one.call_id) for one, _ in made):
+            return [made[0][0]]
+        return [placed for placed, effect in made if not waves.place(effect)]
+
+    def _placed(self, script: Script, number: int, made: ScriptCall) -> tuple[Placed, Effect]:
+        """A call of a script as the agent gets it, and what it touches."""
+        derived = ids.DerivedId(script.nonce, number, 0, SCRIPT, script.origin)
+        written = Written(Fragment(None, ids.encode(derived), made.tool, made.arguments))
+        if not number and script.asked:
+            written.add_extras(carried(script))
+        tools = {one.tool.name: one.tool for one in self.tool.functions.values()}
+        effect = effect_of(tools.get(made.tool), made.arguments)
+        return Placed(written, script.first_wave + number, effect.kind), effect
+
+    def account(self, script: Script) -> str | None:
+        """What the model is told of a script; None where it cannot be known here."""
+        outcome = self.outcome(script)
+        if outcome is None:
+            return None
+        ran = self.results.get(script.nonce, {})
+        said = [outcome.printed.rstrip("\n")]
+        if outcome.dropped:
+            said.append(f"[{outcome.dropped} more characters were printed and are left out]")
+        said += [outcome.value or "", outcome.error or ""]
+        if not outcome.is_over:
+            said.append(_stopped(outcome, ran))
+        return "\n".join([*filter(None, said), _calls_that_ran(ran.values())])
+
+
+def result_of(call: Call, answers: Sequence[Entry], failed: Callable[[str], bool]) -> ScriptResult:
+    """What became of one call, as a script gets it.
+
+    Args:
+        call: as it stands in the history.
+        answers: its results; the first counts.
+        failed: whether a text reads as the result of a call that failed.
+    """
+    text = _text(answers[0])
+    status = status_of(text)
+    if status is ResultStatus.SUCCEEDED and failed(text):
+        status = ResultStatus.FAILED
+    is_long = len(text) > _MOST_ERROR_CHARS
+    status = ResultStatus.SUCCEEDED if is_long and status is ResultStatus.FAILED else status
+    return ScriptResult(call.name, call.arguments, text, status)
+
+
+def carried(script: Script) -> dict[str, object]:
+    """The field of a script's first call in which its program travels."""
+    own = {"code": script.code, "name": script.name, "for": script.asked}
+    return {_FIELD: own}
+
+
+def script_in(call: Call, place: int) -> Script | None:
+    """The script that travels with a call; None: it carries none.
+
+    Args:
+        call: as it stands in the history.
+        place: how many scripts stand before it in its turn.
+    """
+    derived, own = ids.decode(call.call_id), call.extras.get(_FIELD)
+    if derived is None or derived.kind != SCRIPT or not isinstance(own, dict):
+        return None
+    code, name, asked = own.get("code"), own.get("name"), own.get("for")
+    if not (isinstance(code, str) and isinstance(name, str) and isinstance(asked, str)):
+        return None
+    return Script(derived.origin, derived.nonce, place, code, name, asked)
+
+
+# The field of a call in which a program travels through the agent's history.
+_FIELD = "batchwrap_script"
+
+
+def without_script(call: Call) -> Call:
+    """The call without what travels with it: no provider knows that field."""
+    if _FIELD not in call.extras:
+        return call
+    extras = {key: value for key, value in call.extras.items() if key != _FIELD}
+    return replace(call, extras=extras, source=None)
+
+
+def digest_of(conversation: bytes, model: object) -> str:
+    """What a program is only good for: the conversation that it answers, and its model."""
+    return blake2b(fingerprint(str(model)), key=conversation, digest_size=16).hexdigest()
+
+
+def _text(result: Entry) -> str:
+    """A result as a script gets it: its texts, one under the other; what is no text is named."""
+    return "\n".join(part if isinstance(part, str) else _IMAGE for part in result.parts)
+
+
+def _stopped(outcome: ScriptOutcome, ran: Mapping[int, ScriptResult]) -> str:
+    """What is told of a script that has not come to its end."""
+    waits = [outcome.calls[number] for number in outcome.waiting if number not in ran]
+    named = ", ".join(label(Call("", one.tool, one.arguments)) for one in waits[:_MOST_NAMED])
+    more = f", and {len(waits) - _MOST_NAMED} more" if len(waits) > _MOST_NAMED else ""
+    return f"[The script was stopped before its end. It waited for {named}{more}: no result came.]"
+
+
+def _calls_that_ran(ran: Iterable[ScriptResult]) -> str:
+    """One line with the calls of a script that ran."""
+    listed = list(ran)
+    if not listed:
+        return "[No call was run.]"
+    counts = Counter(one.tool for one in listed)
+    failed = sum(one.status is ResultStatus.FAILED for one in listed)
+    told = ", ".join(f"{tool} {count}" for tool, count in counts.items())
+    calls = "1 call" if len(listed) == 1 else f"{len(listed)} calls"
+    return f"[{calls} ran: {told}{f'; {failed} failed' if failed else ''}]"
