@@ -25,6 +25,7 @@ from batchwrap.core.parse import parsed_object
 from batchwrap.core.provider import Provider
 from batchwrap.core.tools.offer import is_offered
 from batchwrap.directives import Mode
+from batchwrap.drive.interpreter import Interpreter
 from batchwrap.models import model_facts
 from batchwrap.modes import current_mode
 from batchwrap.observe import RequestObserver
@@ -66,12 +67,14 @@ class Call:
         admission: asks the limits for each of its attempts.
         is_known: whether it goes to a provider that batchwrap knows.
         ended: whom to tell of its end.
+        interpreter: runs its scripts.
     """
 
     exchange: Exchange
     admission: AdmissionRequest
     is_known: bool
     ended: Callable[[Exchange], None]
+    interpreter: Interpreter
 
 
 class Engine:
@@ -87,6 +90,8 @@ class Engine:
         named = options.repair.provider if options.repair is not None else None
         self._rules = None if named is None else rules_named(named)
         self.counters = Counters(above=PROCESS, waiting=self.budget.waiting)
+        self.interpreter = Interpreter()
+        self._unscripted = _without_scripts(options)  # for a process that cannot run any
         self.is_off = False  # everything passes through
         self._pools = bool(options.throttle and options.throttle.keys)
         self._memory = Memory(ForkSafeLock())
@@ -145,7 +150,8 @@ class Engine:
             observer=observer,
         )
         ended = partial(self._ended, observer)
-        return Call(exchange, admission, bool(admission.provider.name), ended)
+        is_known = bool(admission.provider.name)
+        return Call(exchange, admission, is_known, ended, self.interpreter)
 
     def counted(
         self, body: chat.Body, origin: Origin, *, endpoint: Endpoint, mode: Mode | None = None
@@ -164,7 +170,7 @@ class Engine:
         self, body: chat.Body, origin: Origin, provider: Provider, mode: Mode | None
     ) -> Context:
         return Context(
-            options=self.options,
+            options=self.options if self.interpreter.is_available else self._unscripted,
             random_text=self._random_text,
             memory=self._memory.of(name_of(origin.api_key)),
             metrics=ExchangeMetrics(time.time),
@@ -232,6 +238,14 @@ class Engine:
 
     def _random_text(self, length: int) -> str:
         return "".join(self._random.choices(_ALPHANUMERIC, k=length))
+
+
+def _without_scripts(options: Options) -> Options:
+    """The options for a process that cannot run scripts."""
+    batching = options.batching
+    if batching is None or batching.scripts is None:
+        return options
+    return replace(options, batching=replace(batching, scripts=None))
 
 
 class _Reports:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from inspect import isawaitable
 from itertools import islice
 from typing import Any
@@ -11,7 +11,7 @@ from batchwrap.adapters import sdk_errors
 from batchwrap.adapters.events import Opening
 from batchwrap.adapters.hints import is_cached
 from batchwrap.adapters.objects import ChunkPipe, Templates
-from batchwrap.adapters.pieces import AsyncPiped, Failing
+from batchwrap.adapters.pieces import AsyncPiped, Failing, through
 from batchwrap.core.exchange.actions import Head, Respond
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.machine import Exchange
@@ -145,16 +145,16 @@ class SyncResult(_Result):
             self._fails(error)
         return self._next()
 
-    def pieces(self, exchange: Exchange) -> Generator[Any]:
+    def pieces(self, exchange: Exchange) -> Generator[Any, Any]:
         """The chunks to hand out."""
-        pipe = ChunkPipe(exchange, self._templates)
-        for chunk in self.came:
-            yield from pipe.feed(chunk)
+        return through(ChunkPipe(exchange, self._templates), self._all())
+
+    def _all(self) -> Iterator[Any]:
+        """The chunks as they came, up to the error in the place of one."""
+        yield from self.came
         if self._failed is not None:
             raise self._failed
-        for chunk in self.source or self.original:
-            yield from pipe.feed(chunk)
-        yield from pipe.finish()
+        yield from self.source or self.original
 
     def close(self) -> None:
         """Close a stream; may be called twice."""
@@ -192,7 +192,7 @@ class AsyncResult(_Result):
         source: Any = None if self._failed is None else Failing(self._failed)
         if source is None:
             source = aiter(self.original) if self.source is None else self.source
-        return AsyncPiped(self.came, source, pipe.feed, pipe.finish)
+        return AsyncPiped(self.came, source, pipe)
 
     async def close(self) -> None:
         """Close a stream; may be called twice."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
@@ -14,6 +13,7 @@ from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats import sse
 from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.formats.format import Body, Format, Look
+from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
 from batchwrap.core.parse import exactly, glued, parsed, rendered
 from batchwrap.core.repair.faults import MALFORMED, OVERSIZED
 
@@ -54,21 +54,47 @@ class EventPipe:
         self._ended = False
         self._failed = False
         self._is_open_ended = False  # whether the rest is handed out unread
+        self._is_paused = False  # whether a script has to be run before anything more
+        self._behind: list[bytes] = []  # events that came behind it
 
     def feed(self, data: bytes) -> bytes:
         """The bytes to hand out for bytes that came."""
         if self._is_open_ended:
             return data
-        events = self._splitter.feed(data)
+        return self._read(self._splitter.feed(data))
+
+    def _read(self, events: list[bytes]) -> bytes:
+        """The bytes to hand out for some events, up to one that waits for a script."""
         out: list[bytes] = []
         with self._step:  # one guard for all events of a read
             for event in events:
-                out.append(self._event(event))  # noqa: PERF401  # keeps those before an error
+                out.append(self._event(event))
+                if self._is_paused:
+                    break
+        if self._is_paused:
+            self._behind += events[len(out) :]
+            return b"".join(out)
         if len(out) < len(events):  # an error of our own
             self._exchange.break_off()
             out += map(self._guarded, events[len(out) :])
         whole = b"".join(out)
         return whole + self._oversized() if self._splitter.is_full else whole
+
+    @property
+    def script_due(self) -> ScriptRun | None:
+        """The script that has to be run before anything more is fed."""
+        return self._exchange.script_due if self._is_paused else None
+
+    def ran(self, outcome: ScriptOutcome) -> bytes:
+        """The bytes to hand out once that script has this outcome."""
+        out = b""
+        with self._step:
+            out = b"".join(map(self._bytes, self._exchange.chunk_ran(outcome)))
+        self._is_paused = self._exchange.script_due is not None
+        if self._is_paused:
+            return out
+        behind, self._behind = self._behind, []
+        return out + self._read(behind)
 
     def finish(self) -> bytes:
         """The bytes to hand out when the stream is over."""
@@ -115,12 +141,16 @@ class EventPipe:
         except ValueError:  # too deep
             return self._unread(event, data)
         chunks = self._exchange.chunk(came)
+        self._is_paused = self._exchange.script_due is not None
         return event if chunks is None else b"".join(map(self._bytes, chunks))
 
     def _odd(self, event: bytes, data: bytes) -> bytes:
         """The bytes for an event that is no chunk, or one that orjson does not read."""
         if data == sse.DONE:
             out = self._end(marked=True)
+            if self._is_paused:
+                self._behind.append(event)
+                return out
             return out if self._failed else out + event
         try:
             said = parsed(data)
@@ -181,29 +211,9 @@ class EventPipe:
         if self._ended:
             return b""
         self._ended = True
-        return b"".join(map(self._bytes, self._exchange.end(marked=marked)))
-
-
-class Pipe(Protocol):
-    """Passes the bytes of a stream through an exchange."""
-
-    def feed(self, data: bytes) -> bytes:
-        """The bytes to hand out for bytes that came."""
-
-    def finish(self) -> bytes:
-        """The bytes to hand out when the stream is over."""
-
-
-def through(pipe: Pipe | None, source: Iterable[bytes]) -> Generator[bytes]:
-    """The bytes of a source, passed through a pipe if there is one."""
-    if pipe is None:
-        yield from source
-        return
-    for data in source:
-        if out := pipe.feed(data):
-            yield out
-    if out := pipe.finish():
-        yield out
+        out = b"".join(map(self._bytes, self._exchange.end(marked=marked)))
+        self._is_paused = self._exchange.script_due is not None
+        return out
 
 
 class Opening:

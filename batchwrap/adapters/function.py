@@ -272,7 +272,9 @@ def _call(
         if not target.is_async:  # otherwise it is counted where it is awaited
             call.ended(exchange)
 
-    answer = sync.run(call.exchange, send, admission=call.admission, on_end=ended)
+    answer = sync.run(
+        call.exchange, send, admission=call.admission, on_end=ended, interpreter=call.interpreter
+    )
     made = target.answered(request, answer, is_async=False)
     if made is None and isinstance(answer.outcome, AnswerLocally):
         return _call(target, args, kwargs, may_answer=False)
@@ -302,7 +304,13 @@ async def _call_async(
             return AsyncResult(None, target.templates(request), head, guard, error)
         return incoming
 
-    answer = await tasks.run(call.exchange, send, admission=call.admission, on_end=call.ended)
+    answer = await tasks.run(
+        call.exchange,
+        send,
+        admission=call.admission,
+        on_end=call.ended,
+        interpreter=call.interpreter,
+    )
     made = target.answered(request, answer, is_async=True)
     if made is None and isinstance(answer.outcome, AnswerLocally):
         return await _call_async(target, args, kwargs, may_answer=False)

@@ -17,6 +17,7 @@ from batchwrap.core.formats import chat
 from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.formats.format import Body, Format, Look
 from batchwrap.core.moves.deliver import LocalAnswer
+from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
 from batchwrap.core.repair.faults import INCOMPLETE, error_in_event
 from batchwrap.errors import BrokenAnswer
 
@@ -145,6 +146,25 @@ class ChunkPipe:
             BrokenAnswer: the answer cannot continue.
         """
         return _each(*self._guarded(lambda: self._seen(chunk), [chunk]))
+
+    @property
+    def script_due(self) -> ScriptRun | None:
+        """The script that has to be run before anything more is fed; None: none has."""
+        return None if self._is_plain else self._exchange.script_due
+
+    def ran(self, outcome: ScriptOutcome) -> Iterator[Any]:
+        """The chunks to hand out once that script has this outcome.
+
+        Raises:
+            BrokenAnswer: the answer cannot continue.
+        """
+        return _each(*self._guarded(lambda: self._ran(outcome), []))
+
+    def _ran(self, outcome: ScriptOutcome) -> _Made:
+        if self._pipe is not None:
+            out = self._pipe.ran(outcome)
+            return ([out.decode() if self._is_text else out] if out else []), None
+        return self._objects(self._exchange.chunk_ran(outcome))
 
     def finish(self) -> Iterator[Any]:
         """The chunks to hand out when the stream is over.

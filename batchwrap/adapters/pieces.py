@@ -1,15 +1,105 @@
-"""Async streams as iterators that are not async generators.
+"""The pieces of a stream on their way through a pipe: with threads, and with tasks.
 
-The event loop closes a collected async generator in a task of its own. If that generator closes
-another one, which the loop is closing, too, the second close fails ("asynchronous generator is
-already running"). Iterators of a class of our own avoid this.
+A pipe reads what came and says what to hand out. Where the model has written a script, it has to be
+run before there is more: the run comes among the pieces, and its outcome is sent back.
+
+Async streams are iterators that are not async generators. The event loop closes a collected async
+generator in a task of its own. If that generator closes another one, which the loop is closing,
+too, the second close fails ("asynchronous generator is already running").
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Generator, Iterable
+from typing import Any, Protocol
+
+from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
+
+
+class Pipe(Protocol):
+    """Passes what came of a stream through an exchange.
+
+    Attributes:
+        script_due: the script that has to be run before anything more is fed; None: none has.
+    """
+
+    @property
+    def script_due(self) -> ScriptRun | None:
+        """The script that has to be run before anything more is fed; None: none has."""
+
+    def feed(self, piece: Any, /) -> Iterable[Any]:
+        """What to hand out for a piece that came."""
+
+    def ran(self, outcome: ScriptOutcome, /) -> Iterable[Any]:
+        """What to hand out once the script that is due has this outcome."""
+
+    def finish(self) -> Iterable[Any]:
+        """What to hand out when the stream is over."""
+
+
+class BytesPipe(Protocol):
+    """The same for bytes, of which there may be none to hand out."""
+
+    @property
+    def script_due(self) -> ScriptRun | None:
+        """The script that has to be run before anything more is fed; None: none has."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The bytes to hand out for bytes that came."""
+
+    def ran(self, outcome: ScriptOutcome) -> bytes:
+        """The bytes to hand out once the script that is due has this outcome."""
+
+    def finish(self) -> bytes:
+        """The bytes to hand out when the stream is over."""
+
+
+class BytePieces:
+    """A pipe of bytes, as one of pieces; without one, bytes pass as they come.
+
+    Args:
+        pipe: it.
+    """
+
+    def __init__(self, pipe: BytesPipe | None) -> None:
+        self._pipe = pipe
+
+    @property
+    def script_due(self) -> ScriptRun | None:
+        """The script that has to be run before anything more is fed; None: none has."""
+        return None if self._pipe is None else self._pipe.script_due
+
+    def feed(self, data: bytes) -> tuple[bytes, ...]:
+        """The bytes to hand out for bytes that came, if any."""
+        return _piece(data if self._pipe is None else self._pipe.feed(data))
+
+    def ran(self, outcome: ScriptOutcome) -> tuple[bytes, ...]:
+        """The bytes to hand out once the script that is due has this outcome, if any."""
+        return () if self._pipe is None else _piece(self._pipe.ran(outcome))
+
+    def finish(self) -> tuple[bytes, ...]:
+        """The bytes to hand out when the stream is over, if any."""
+        return () if self._pipe is None else _piece(self._pipe.finish())
+
+
+def _piece(data: bytes) -> tuple[bytes, ...]:
+    return (data,) if data else ()
+
+
+def through(pipe: Pipe, source: Iterable[Any]) -> Generator[Any, Any]:
+    """The pieces of a source, passed through a pipe.
+
+    Yields:
+        What to hand out, or a `ScriptRun`, for whose outcome it then waits.
+    """
+    for piece in source:
+        yield from pipe.feed(piece)
+        while (run := pipe.script_due) is not None:
+            yield from pipe.ran((yield run))
+    yield from pipe.finish()
+    while (run := pipe.script_due) is not None:
+        yield from pipe.ran((yield run))
 
 
 class AsyncPiped:
@@ -18,21 +108,13 @@ class AsyncPiped:
     Args:
         came: the pieces that were read already.
         source: the rest of the stream.
-        feed: returns what to hand out for a piece.
-        finish: returns what to hand out at the end.
+        pipe: says what to hand out.
     """
 
-    def __init__(
-        self,
-        came: Iterable[Any],
-        source: AsyncIterator[Any],
-        feed: Callable[[Any], Iterable[Any]],
-        finish: Callable[[], Iterable[Any]],
-    ) -> None:
+    def __init__(self, came: Iterable[Any], source: AsyncIterator[Any], pipe: Pipe) -> None:
         self._came = deque(came)
         self._source = source
-        self._feed = feed
-        self._finish = finish
+        self._pipe = pipe
         self._ready: deque[Any] = deque()
         self._is_over = False
 
@@ -42,6 +124,8 @@ class AsyncPiped:
     async def __anext__(self) -> Any:
         try:
             while not self._ready:
+                if (run := self._pipe.script_due) is not None:
+                    return run
                 if self._is_over:
                     raise StopAsyncIteration
                 self._ready.extend(await self._next())
@@ -49,6 +133,11 @@ class AsyncPiped:
             self._is_over = True
             raise
         return self._ready.popleft()
+
+    async def asend(self, outcome: ScriptOutcome) -> Any:
+        """The next piece, once the script that came in its place has this outcome."""
+        self._ready.extend(self._pipe.ran(outcome))
+        return await self.__anext__()
 
     async def aclose(self) -> None:
         """Close the rest of the stream."""
@@ -60,13 +149,13 @@ class AsyncPiped:
 
     async def _next(self) -> Iterable[Any]:
         if self._came:
-            return self._feed(self._came.popleft())
+            return self._pipe.feed(self._came.popleft())
         try:
             piece = await anext(self._source)
         except StopAsyncIteration:
             self._is_over = True
-            return self._finish()
-        return self._feed(piece)
+            return self._pipe.finish()
+        return self._pipe.feed(piece)
 
 
 class Failing:

@@ -284,7 +284,13 @@ class SyncWire(_Wire):
             return SyncWireResponse(response, self.library, call.exchange)
 
         try:
-            answer = sync.run(call.exchange, send, admission=call.admission, on_end=call.ended)
+            answer = sync.run(
+                call.exchange,
+                send,
+                admission=call.admission,
+                on_end=call.ended,
+                interpreter=call.interpreter,
+            )
         except BatchwrapError as error:
             return self._failed(error, request)
         if isinstance(answer.outcome, AnswerLocally):
@@ -346,7 +352,11 @@ class AsyncWire(_Wire):
 
         try:
             answer = await tasks.run(
-                call.exchange, send, admission=call.admission, on_end=call.ended
+                call.exchange,
+                send,
+                admission=call.admission,
+                on_end=call.ended,
+                interpreter=call.interpreter,
             )
         except BatchwrapError as error:
             return self._failed(error, request)

@@ -8,13 +8,14 @@ from itertools import chain
 from types import ModuleType
 from typing import Any
 
-from batchwrap.adapters.events import EventPipe, Opening, Pipe, through
-from batchwrap.adapters.pieces import AsyncPiped, Failing
+from batchwrap.adapters.events import EventPipe, Opening
+from batchwrap.adapters.pieces import AsyncPiped, BytePieces, Failing, through
 from batchwrap.core.exchange.actions import Head
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.formats import sse
 from batchwrap.core.formats.format import Body
+from batchwrap.core.moves.script_run import ScriptOutcome
 from batchwrap.core.parse import parsed_object
 
 # In a stream that passes through, only events with usage or an error are parsed.
@@ -23,6 +24,8 @@ _TELLING = (b'"usage"', b'"error"')
 
 class Tap:
     """Passes a stream through and reads the usage and the errors in it."""
+
+    script_due = None  # nothing is translated
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -34,6 +37,10 @@ class Tap:
             for event in self._splitter.feed(data):
                 self._look(event)
         return data
+
+    def ran(self, outcome: ScriptOutcome) -> bytes:
+        """No script was due."""
+        return b""
 
     def finish(self) -> bytes:
         """Read a last, incomplete event; there are no more bytes to hand out."""
@@ -117,10 +124,10 @@ class _WireResponse:
             raise self._cut
         yield from ()
 
-    def _pipe(self, exchange: Exchange) -> Pipe | None:
+    def _pipe(self, exchange: Exchange) -> BytePieces:
         if not self.is_decoded:
-            return None
-        return EventPipe(exchange) if exchange.is_translated else Tap(exchange)
+            return BytePieces(None)
+        return BytePieces(EventPipe(exchange) if exchange.is_translated else Tap(exchange))
 
     def _decoded(self) -> WholeBody:
         raw = self.raw or b""
@@ -162,7 +169,7 @@ class SyncWireResponse(_WireResponse):
             self._breaks_off(error)
         return self._opening.next()
 
-    def pieces(self, exchange: Exchange) -> Generator[bytes]:
+    def pieces(self, exchange: Exchange) -> Generator[Any, Any]:
         """The stream, each event taken through the exchange."""
         rest = self._bytes() if self.data is None else self.data
         return through(self._pipe(exchange), chain(self.came, self._rest(), rest))
@@ -207,20 +214,10 @@ class AsyncWireResponse(_WireResponse):
 
     def pieces(self, exchange: Exchange) -> AsyncPiped:
         """The stream, each event taken through the exchange."""
-        pipe = self._pipe(exchange)
-
-        def feed(data: bytes) -> tuple[bytes, ...]:
-            out = pipe.feed(data) if pipe is not None else data
-            return (out,) if out else ()
-
-        def finish() -> tuple[bytes, ...]:
-            out = pipe.finish() if pipe is not None else b""
-            return (out,) if out else ()
-
         rest: AsyncIterator[bytes] = self._bytes() if self.data is None else self.data
         if self._cut is not None:
             rest = Failing(self._cut)
-        return AsyncPiped(self.came, rest, feed, finish)
+        return AsyncPiped(self.came, rest, self._pipe(exchange))
 
     async def close(self) -> None:
         """Release the connection, whether or not the stream was read to its end."""

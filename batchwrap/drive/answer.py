@@ -11,6 +11,7 @@ from batchwrap.core.exchange.actions import AnswerLocally, Head, Respond
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.formats.chat import Body
+from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
 
 
 class Incoming(Protocol):
@@ -30,17 +31,23 @@ class Incoming(Protocol):
         """
 
     def pieces(self, exchange: Exchange) -> Generator[Any]:
-        """The stream, each chunk taken through the exchange, in the adapter's own type."""
+        """The stream, each chunk taken through the exchange, in the adapter's own type.
+
+        A `ScriptRun` among the pieces has to be run; its outcome is sent into the generator.
+        """
 
     def close(self) -> None:
         """Let go of the connection; may be called twice."""
 
 
 class AsyncPiecesSource(Protocol):
-    """An async iterator that can be closed."""
+    """An async iterator that can be closed, and is told how the scripts in it turned out."""
 
     def __anext__(self) -> Awaitable[Any]:
-        """The next piece."""
+        """The next piece, or a script that has to be run before there is one."""
+
+    def asend(self, outcome: ScriptOutcome, /) -> Awaitable[Any]:
+        """The next piece, once the script that came in its place has this outcome."""
 
     def aclose(self) -> Awaitable[Any]:
         """Let go of the rest."""
@@ -67,6 +74,16 @@ class AsyncIncoming(Protocol):
 
     async def close(self) -> None:
         """Let go of the connection; may be called twice."""
+
+
+class Interprets(Protocol):
+    """Runs scripts, whatever they hold."""
+
+    def run(self, run: ScriptRun) -> ScriptOutcome:
+        """How far a script comes; blocks while it computes."""
+
+    async def run_async(self, run: ScriptRun) -> ScriptOutcome:
+        """The same, without blocking the event loop."""
 
 
 In = TypeVar("In")

@@ -10,7 +10,8 @@ from typing import Any, TypeVar, assert_never
 from batchwrap.core.exchange import actions
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats.chat import Body
-from batchwrap.drive.answer import Answer, Held, Incoming, sent
+from batchwrap.core.moves.script_run import ScriptRun
+from batchwrap.drive.answer import Answer, Held, Incoming, Interprets, sent
 from batchwrap.drive.attempt import Attempt
 from batchwrap.throttle.admission import AdmissionRequest
 
@@ -25,12 +26,18 @@ class Pieces:
     """
 
     def __init__(
-        self, source: Generator[Any], incoming: Incoming, attempt: Attempt, held: Held
+        self,
+        source: Generator[Any, Any],
+        incoming: Incoming,
+        attempt: Attempt,
+        held: Held,
+        interpreter: Interprets,
     ) -> None:
         self._source = source
         self._incoming = incoming
         self._attempt = attempt
         self._held = held
+        self._interpreter = interpreter
         self._open = attempt.streams()
 
     def __iter__(self) -> Pieces:
@@ -41,9 +48,9 @@ class Pieces:
             if self._held.pieces or self._held.error is not None:
                 return self._held.take()
             if self._open is None:
-                return next(self._source)
+                return _next(self._source, self._interpreter)
             with self._open:
-                return next(self._source)
+                return _next(self._source, self._interpreter)
         except BaseException as error:  # StopIteration, too: either way it is over
             self._attempt.stopped(error)
             self.close()
@@ -68,6 +75,7 @@ def run(  # noqa: C901  # one case for each action
     *,
     admission: AdmissionRequest,
     on_end: Callable[[Exchange], None],
+    interpreter: Interprets,
 ) -> Answer[In, Pieces]:
     """Obey the exchange until there is an answer to hand out.
 
@@ -77,6 +85,7 @@ def run(  # noqa: C901  # one case for each action
             agent's own) and returns the answer.
         admission: asks for the admission of each attempt.
         on_end: called once, when everything was handed out or given up.
+        interpreter: runs the model's scripts.
 
     Raises:
         LimitExceeded: the limits do not admit the request.
@@ -90,6 +99,8 @@ def run(  # noqa: C901  # one case for each action
                 case actions.AnswerLocally() as local:
                     attempt.end()
                     return Answer(None, local)
+                case actions.RunScript(script):
+                    action = exchange.ran(interpreter.run(script))
                 case actions.Reserve(cost, minimum, headroom):
                     with exchange.guard.step("admit"):
                         admission.reserve(cost, minimum, headroom, exchange.waits)
@@ -122,12 +133,12 @@ def run(  # noqa: C901  # one case for each action
                 case actions.Stream():
                     arriving = sent(incoming)
                     source = arriving.pieces(exchange)
-                    held = _beginning(source, exchange)
+                    held = _beginning(source, exchange, interpreter)
                     if exchange.asks_again:
                         source.close()
                         action = actions.AskAgain()
                     else:
-                        pieces = Pieces(source, arriving, attempt, held)
+                        pieces = Pieces(source, arriving, attempt, held, interpreter)
                         return Answer(arriving, pieces)
                 case _:
                     assert_never(action)
@@ -137,12 +148,20 @@ def run(  # noqa: C901  # one case for each action
         raise
 
 
-def _beginning(source: Generator[Any], exchange: Exchange) -> Held:
+def _next(source: Generator[Any, Any], interpreter: Interprets) -> Any:
+    """The next piece of a stream; the scripts that it waits for are run."""
+    piece = next(source)
+    while isinstance(piece, ScriptRun):
+        piece = source.send(interpreter.run(piece))
+    return piece
+
+
+def _beginning(source: Generator[Any, Any], exchange: Exchange, interpreter: Interprets) -> Held:
     """What has to wait of a stream, since the model may have to be asked again."""
     held = Held()
     while held.waits(exchange):
         try:
-            held.pieces.append(next(source))
+            held.pieces.append(_next(source, interpreter))
         except StopIteration:
             break
         except Exception as error:

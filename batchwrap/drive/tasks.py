@@ -12,7 +12,15 @@ import anyio
 from batchwrap.core.exchange import actions
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats.chat import Body
-from batchwrap.drive.answer import Answer, AsyncIncoming, AsyncPiecesSource, Held, sent
+from batchwrap.core.moves.script_run import ScriptRun
+from batchwrap.drive.answer import (
+    Answer,
+    AsyncIncoming,
+    AsyncPiecesSource,
+    Held,
+    Interprets,
+    sent,
+)
 from batchwrap.drive.attempt import Attempt
 from batchwrap.throttle.admission import AdmissionRequest
 
@@ -40,11 +48,13 @@ class AsyncPieces:
         incoming: AsyncIncoming,
         attempt: Attempt,
         held: Held,
+        interpreter: Interprets,
     ) -> None:
         self._source = source
         self._incoming = incoming
         self._attempt = attempt
         self._held = held
+        self._interpreter = interpreter
         self._open = attempt.streams()
         _OPEN.add(source)
 
@@ -56,9 +66,9 @@ class AsyncPieces:
             if self._held.pieces or self._held.error is not None:
                 return self._held.take()
             if self._open is None:
-                return await self._source.__anext__()
+                return await _next(self._source, self._interpreter)
             with self._open:
-                return await self._source.__anext__()
+                return await _next(self._source, self._interpreter)
         except BaseException as error:  # StopAsyncIteration, too: either way it is over
             self._attempt.stopped(error)
             if isinstance(error, GeneratorExit):  # its event loop is gone: nothing can be awaited
@@ -89,6 +99,7 @@ async def run(  # noqa: C901  # one case for each action
     *,
     admission: AdmissionRequest,
     on_end: Callable[[Exchange], None],
+    interpreter: Interprets,
 ) -> Answer[In, AsyncPieces]:
     """Obey the exchange until there is an answer to hand out.
 
@@ -98,6 +109,7 @@ async def run(  # noqa: C901  # one case for each action
             agent's own) and returns the answer.
         admission: asks for the admission of each attempt.
         on_end: called once, when everything was handed out or given up.
+        interpreter: runs the model's scripts.
 
     Raises:
         LimitExceeded: the limits do not admit the request.
@@ -111,6 +123,8 @@ async def run(  # noqa: C901  # one case for each action
                 case actions.AnswerLocally() as local:
                     attempt.end()
                     return Answer(None, local)
+                case actions.RunScript(script):
+                    action = exchange.ran(await interpreter.run_async(script))
                 case actions.Reserve(cost, minimum, headroom):
                     with exchange.guard.step("admit"):
                         await admission.reserve_async(cost, minimum, headroom, exchange.waits)
@@ -143,12 +157,12 @@ async def run(  # noqa: C901  # one case for each action
                 case actions.Stream():
                     arriving = sent(incoming)
                     source = arriving.pieces(exchange)
-                    held = await _beginning(source, exchange)
+                    held = await _beginning(source, exchange, interpreter)
                     if exchange.asks_again:
                         await source.aclose()
                         action = actions.AskAgain()
                     else:
-                        pieces = AsyncPieces(source, arriving, attempt, held)
+                        pieces = AsyncPieces(source, arriving, attempt, held, interpreter)
                         return Answer(arriving, pieces)
                 case _:
                     assert_never(action)
@@ -158,12 +172,22 @@ async def run(  # noqa: C901  # one case for each action
         raise
 
 
-async def _beginning(source: AsyncPiecesSource, exchange: Exchange) -> Held:
+async def _next(source: AsyncPiecesSource, interpreter: Interprets) -> Any:
+    """The next piece of a stream; the scripts that it waits for are run."""
+    piece = await source.__anext__()
+    while isinstance(piece, ScriptRun):
+        piece = await source.asend(await interpreter.run_async(piece))
+    return piece
+
+
+async def _beginning(
+    source: AsyncPiecesSource, exchange: Exchange, interpreter: Interprets
+) -> Held:
     """What has to wait of a stream, since the model may have to be asked again."""
     held = Held()
     while held.waits(exchange):
         try:
-            held.pieces.append(await source.__anext__())
+            held.pieces.append(await _next(source, interpreter))
         except StopAsyncIteration:
             break
         except Exception as error:

@@ -193,7 +193,7 @@ class Exchange:
 
     def _begin(self) -> Action:
         """What to do first, or once a script of the history was run."""
-        run = self._translator.script_run() if self._may_answer else None
+        run = self._translator.script_run()
         if run is not None:
             return RunScript(run)
         answer = self._translator.local_answer() if self._may_answer else None
@@ -534,7 +534,8 @@ class Exchange:
         if isinstance(seen, ScriptRun):
             answer.waiting = read
             return RunScript(seen)
-        if self.asks_again or completion is None:
+        assert completion is not None  # there was an answer to translate
+        if self.asks_again:
             return AskAgain()
         if seen is None and read.is_rebuilt:
             seen = completion

@@ -2,8 +2,8 @@
 
 The core cannot run a program. It says which run it needs, and is told the outcome:
 
-    request   a turn of the history has scripts   -> for the next wave, and for what the model is told
-    answer    the model has written a script      -> for the calls that go out with the answer
+    request   a turn of the history has scripts -> for the next wave, or what the model is told
+    answer    the model has written a script    -> for the calls that go out with the answer
 """
 
 from __future__ import annotations

@@ -52,7 +52,6 @@ from batchwrap.core.tools.script_tool import ScriptTool
 from batchwrap.options import Batching
 from batchwrap.stats import malformed_counter
 
-
 # How often a model is asked again whose scripts make no call; what else is not understood, once.
 _MOST_ASKED = 2
 
@@ -184,7 +183,7 @@ class Translator:
             go_on=batching.on_failure == "go_on",
             serial=self._is_serial,
             scripts=scripts,
-            waves=self._waves,
+            waves=partial(self._waves, batching.max_items),
         )
         if calls is None:
             return None
@@ -632,7 +631,7 @@ class Translator:
                 Gatherer(tool_set.natives, context.metrics) if gathers else None,
                 Expander(
                     tool_set,
-                    self._waves(),
+                    self._waves(self.repair.view.most),
                     context.random_text,
                     context.metrics,
                     is_offered=self.repair.view.is_offered and self._form.binding is not None,
@@ -655,10 +654,10 @@ class Translator:
         is_asked = self._asked.settings.parallel is False
         return delivery == "serial" or (is_asked and delivery == "auto")
 
-    def _waves(self) -> Waves:
+    def _waves(self, most: int) -> Waves:
         batching = self._batching or Batching()
         return Waves(
-            self.repair.view.most,
+            most,
             one_by_one=self._is_serial,
             changes_one_by_one=batching.approvals,
             at_once=batching.delivery == "at_once",

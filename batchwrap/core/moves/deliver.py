@@ -101,8 +101,9 @@ def next_calls(
     if not answered or (scripts is not None and scripts.is_denied):
         return None
     if not waiting:
-        is_due = scripts is not None and waves is not None and not is_stopped
-        return _next_of_script(turn, spoken, scripts, waves()) if is_due else None
+        if scripts is None or waves is None or is_stopped:
+            return None
+        return _next_of_script(turn, spoken, scripts, waves())
     reached = max(placed.wave for placed in answered)
     if serial or any(placed.wave <= reached for placed in waiting):
         # The agent takes one call at a time, says so or answered a part of a wave.

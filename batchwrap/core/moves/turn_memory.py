@@ -72,7 +72,7 @@ class TurnRequest:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Script:
-    """A script of the model's. How far it has come follows from it and from the results of its calls.
+    """A script of the model's. How far it has come follows from the results of its calls.
 
     Attributes:
         origin: the id of the model's call, as derived ids keep it.
