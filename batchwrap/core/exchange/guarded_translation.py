@@ -247,6 +247,7 @@ class GuardedTranslation:
     def break_off(self) -> None:
         """Translate nothing more of a stream; what was handed out of it is remembered."""
         self.fast_path.close()
+        self._paused = None
         if not self._is_broken:
             self._is_broken, self.mends = True, False
             self._guarded("commit", lambda inner: inner.commit())

@@ -317,7 +317,14 @@ class Exchange:
             if self._tells_usage_only(chunk):
                 self._translator.note(chunk)
                 return []  # simple agents take the first of the choices without a look
-        return self._translator.chunk(chunk)
+        chunks = self._translator.chunk(chunk)
+        self._pause()
+        return chunks
+
+    def _pause(self) -> None:
+        """Let nothing more of a stream come while it waits for a script."""
+        paused = self._translator.script_due is not None
+        self.state = State.PAUSED if paused else State.STREAMING
 
     @property
     def script_due(self) -> ScriptRun | None:
@@ -327,7 +334,9 @@ class Exchange:
     def chunk_ran(self, outcome: ScriptOutcome) -> list[Body]:
         """The chunks to hand out that waited for a script, once it has this outcome."""
         self._expect("chunk_ran")
-        return self._translator.chunk_ran(outcome)
+        chunks = self._translator.chunk_ran(outcome)
+        self._pause()
+        return chunks
 
     def event_name(self, event: Body) -> str | None:
         """What stands in the `event:` line of an event; None: it has no such line."""
@@ -349,6 +358,8 @@ class Exchange:
     def break_off(self) -> None:
         """Translate nothing more of a stream; what comes now is handed out as it is."""
         self._translator.break_off()
+        if self.state is State.PAUSED:
+            self.state = State.STREAMING
 
     def end(self, *, marked: bool | None = None) -> list[Body]:
         """The chunks to hand out before a stream's end.
@@ -362,6 +373,7 @@ class Exchange:
         with self.guard.step("usage"):
             for chunk in out:
                 self._answer.usage = self._read_usage(chunk) or self._answer.usage
+        self._pause()
         return out
 
     def broke_off(self, error: BaseException) -> None:

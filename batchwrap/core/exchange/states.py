@@ -8,7 +8,7 @@
                        +-- ask_again -- ASKING <-- not understood --+
 
 Before it is reserved, and before an answer is handed out, scripts may have to be run: the exchange
-is `RUNNING` then, and goes on when it is told that they `ran`.
+is `RUNNING` then, and goes on when it is told that they `ran`. A stream is `PAUSED` meanwhile.
 
 A stream goes from `SENDING` to `STREAMING`, mostly by way of `PEEKING`, in which its first
 events are looked at. An answer that needs no provider goes from `NEW` to `DONE`.
@@ -32,6 +32,7 @@ class State(Enum):
     READING = "body"
     PEEKING = "first"
     STREAMING = "chunk"
+    PAUSED = "chunk_ran"
     WAITING = "waited"
     ASKING = "ask_again"
     DONE = "finish"
@@ -62,7 +63,7 @@ ALLOWED: Mapping[str, frozenset[State]] = {
     "body": frozenset({State.READING}),
     "first": frozenset({State.PEEKING}),
     "chunk": frozenset({State.STREAMING}),
-    "chunk_ran": frozenset({State.STREAMING}),
+    "chunk_ran": frozenset({State.PAUSED}),
     "lost": frozenset({State.STREAMING}),
     "end": frozenset({State.STREAMING}),
     "waited": frozenset({State.WAITING}),

@@ -13,6 +13,7 @@ from batchwrap.core.exchange.actions import Action, Head
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.exchange.states import AFTER, ALLOWED, OutOfOrder, State
+from batchwrap.core.moves.script_run import ScriptOutcome
 from batchwrap.core.repair.faults import MALFORMED
 from batchwrap.throttle.estimate import Estimator
 from tests.core.harness import context_of
@@ -41,6 +42,7 @@ def told(exchange: Exchange) -> Mapping[str, Callable[[Any], object]]:
     """Everything that a driver may tell it, with any of several answers."""
     return {
         "start": lambda _: exchange.start(),
+        "ran": lambda _: exchange.ran(ScriptOutcome()),
         "reserved": lambda _: exchange.reserved(0.0),
         "withdraw": lambda _: exchange.withdraw(),
         "received": lambda status: exchange.received(
@@ -49,6 +51,7 @@ def told(exchange: Exchange) -> Mapping[str, Callable[[Any], object]]:
         "body": lambda status: exchange.body(WholeBody(DONE if status == 200 else REFUSED)),
         "first": lambda status: exchange.first(PIECE if status == 200 else REFUSED),
         "chunk": lambda _: exchange.chunk(PIECE),
+        "chunk_ran": lambda _: exchange.chunk_ran(ScriptOutcome()),
         "lost": lambda _: exchange.lost(MALFORMED),
         "end": lambda _: exchange.end(),
         "waited": lambda _: exchange.waited(),
