@@ -17,6 +17,7 @@ from batchwrap.core.exchange.actions import Head
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.limits.cost import NOTHING, Cost
+from batchwrap.drive.interpreter import Interpreter
 from batchwrap.drive import sync, tasks
 from batchwrap.drive.answer import Answer
 from batchwrap.engine import Engine
@@ -46,7 +47,13 @@ class Bench:
 
     async def run_async(self, send: Any) -> Answer[Any, tasks.AsyncPieces]:
         """Run with the driver for tasks."""
-        return await tasks.run(self.exchange, send, admission=self.admission, on_end=self.on_end)
+        return await tasks.run(
+            self.exchange,
+            send,
+            admission=self.admission,
+            on_end=self.on_end,
+            interpreter=Interpreter(),
+        )
 
 
 class Endless:
@@ -157,6 +164,7 @@ def refused_once(bench: Bench) -> None:
         lambda body, key: next(answers),
         admission=bench.admission,
         on_end=bench.on_end,
+        interpreter=Interpreter(),
     )
 
 

@@ -13,6 +13,7 @@ from batchwrap.core.exchange.actions import AnswerLocally, Head, Respond
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.limits.refusal import Refusal
+from batchwrap.drive.interpreter import Interpreter
 from batchwrap.drive import sync, tasks
 from batchwrap.errors import LimitExceeded
 from batchwrap.options import Limit, Throttle
@@ -155,7 +156,13 @@ def run_sync(case: Case) -> Run:
     """Run a case in this thread."""
     run = Run(case)
     try:
-        answer = sync.run(run.exchange, run.next_answer, admission=run.admission, on_end=run.on_end)
+        answer = sync.run(
+            run.exchange,
+            run.next_answer,
+            admission=run.admission,
+            on_end=run.on_end,
+            interpreter=Interpreter(),
+        )
         assert not isinstance(answer.outcome, AnswerLocally)
         if isinstance(answer.outcome, Respond):
             run.log.append(("respond", answer.outcome))
@@ -182,7 +189,13 @@ async def run_async(case: Case) -> Run:
         return AsyncIncoming(run.next_answer(body, api_key))
 
     try:
-        answer = await tasks.run(run.exchange, send, admission=run.admission, on_end=run.on_end)
+        answer = await tasks.run(
+            run.exchange,
+            send,
+            admission=run.admission,
+            on_end=run.on_end,
+            interpreter=Interpreter(),
+        )
         assert not isinstance(answer.outcome, AnswerLocally)
         if isinstance(answer.outcome, Respond):
             run.log.append(("respond", answer.outcome))

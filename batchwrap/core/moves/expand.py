@@ -18,7 +18,7 @@ from batchwrap.core.moves import ids
 from batchwrap.core.moves.conflict import Effect, Waves, effect_of
 from batchwrap.core.moves.reading import Reading
 from batchwrap.core.moves.scripts import TurnScripts
-from batchwrap.core.moves.turn_memory import SCRIPT_WAVES, Placed, Script, Turn
+from batchwrap.core.moves.turn_memory import SCRIPT_WAVES, Placed, WrittenScript, Turn
 from batchwrap.core.parse import is_json, is_object
 from batchwrap.core.tools.find import SingleTool
 from batchwrap.core.tools.meaning import Meant, corrections, decoded
@@ -315,7 +315,7 @@ class Expander:
         origin, name = ids.short(opened.origin), written.call.name
         self._marks = False
         self._scripts.append(opened)
-        scripts.append(Script(origin, nonce, len(scripts), code, name, asked))
+        scripts.append(WrittenScript(origin, nonce, len(scripts), code, name, asked))
         before = self._waves.hold_back(SCRIPT_WAVES)
         self._before_scripts = self._before_scripts or before
         return []

@@ -22,7 +22,7 @@ from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.sameness import Prefixes
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.scripts import digest_of, script_in
-from batchwrap.core.moves.turn_memory import Placed, Script, Turn, TurnRequest, Turns
+from batchwrap.core.moves.turn_memory import Placed, WrittenScript, Turn, TurnRequest, Turns
 from batchwrap.core.tools.multi import AHEAD, SCRIPT
 from batchwrap.core.tools.script_tool import arguments_of
 
@@ -205,7 +205,7 @@ class HistoryReader:
 
         It holds no more than stands there: calls that wait behind a script are lost.
         """
-        scripts: list[Script] = []
+        scripts: list[WrittenScript] = []
         for call in calls:
             script = script_in(call, len(scripts))
             scripts += [] if script is None else [script]
@@ -353,7 +353,7 @@ def _as_it_stands(call: Call) -> Placed:
     return Placed(Written(Fragment(None, call.call_id, call.name, call.arguments)), 0, "barrier")
 
 
-def _said_by(script: Script) -> Fragment:
+def _said_by(script: WrittenScript) -> Fragment:
     """The model's own call of a script."""
     return Fragment(None, script.origin, script.name, arguments_of(script.code or ""))
 

@@ -30,7 +30,7 @@ from batchwrap.core.moves.script_run import (
     ScriptResult,
     ScriptRun,
 )
-from batchwrap.core.moves.turn_memory import Placed, Script
+from batchwrap.core.moves.turn_memory import Placed, WrittenScript
 from batchwrap.core.recent import Recent
 from batchwrap.core.tools.multi import SCRIPT
 from batchwrap.core.tools.script_tool import ScriptTool
@@ -79,18 +79,18 @@ class TurnScripts:
         outcomes: what is known of their runs.
     """
 
-    scripts: Sequence[Script]
+    scripts: Sequence[WrittenScript]
     tool: ScriptTool
     outcomes: Outcomes
     results: Mapping[str, Mapping[int, ScriptResult]] = field(default_factory=dict)
     _known: dict[str, ScriptOutcome] = field(default_factory=dict)
 
-    def run(self, script: Script) -> ScriptRun:
+    def run(self, script: WrittenScript) -> ScriptRun:
         """The run of a script with the results that are there."""
         results = self.results.get(script.nonce, {})
         return ScriptRun(script.code or "", self.tool.functions, results, self.tool.limits)
 
-    def outcome(self, script: Script) -> ScriptOutcome | None:
+    def outcome(self, script: WrittenScript) -> ScriptOutcome | None:
         """How far a script has come; None: it has to be run to know."""
         known = self._known.get(script.nonce)
         if known is None:
@@ -119,7 +119,7 @@ class TurnScripts:
         )
 
     @property
-    def active(self) -> Script | None:
+    def active(self) -> WrittenScript | None:
         """The script that goes on; None where all are over, or one was denied a call."""
         over = self.over
         return None if over == len(self.scripts) or self.is_denied else self.scripts[over]
@@ -149,7 +149,9 @@ class TurnScripts:
             return [made[0][0]]
         return [placed for placed, effect in made if not waves.place(effect)]
 
-    def _placed(self, script: Script, number: int, made: ScriptCall) -> tuple[Placed, Effect]:
+    def _placed(
+        self, script: WrittenScript, number: int, made: ScriptCall
+    ) -> tuple[Placed, Effect]:
         """A call of a script as the agent gets it, and what it touches."""
         derived = ids.DerivedId(script.nonce, number, 0, SCRIPT, script.origin)
         written = Written(Fragment(None, ids.encode(derived), made.tool, made.arguments))
@@ -159,7 +161,7 @@ class TurnScripts:
         effect = effect_of(tools.get(made.tool), made.arguments)
         return Placed(written, script.first_wave + number, effect.kind), effect
 
-    def account(self, script: Script) -> str | None:
+    def account(self, script: WrittenScript) -> str | None:
         """What the model is told of a script; None where it cannot be known here."""
         outcome = self.outcome(script)
         if outcome is None:
@@ -191,13 +193,13 @@ def result_of(call: Call, answers: Sequence[Entry], failed: Callable[[str], bool
     return ScriptResult(call.name, call.arguments, text, status)
 
 
-def carried(script: Script) -> dict[str, object]:
+def carried(script: WrittenScript) -> dict[str, object]:
     """The field of a script's first call in which its program travels."""
     own = {"code": script.code, "name": script.name, "for": script.asked}
     return {_FIELD: own}
 
 
-def script_in(call: Call, place: int) -> Script | None:
+def script_in(call: Call, place: int) -> WrittenScript | None:
     """The script that travels with a call; None: it carries none.
 
     Args:
@@ -210,7 +212,7 @@ def script_in(call: Call, place: int) -> Script | None:
     code, name, asked = own.get("code"), own.get("name"), own.get("for")
     if not (isinstance(code, str) and isinstance(name, str) and isinstance(asked, str)):
         return None
-    return Script(derived.origin, derived.nonce, place, code, name, asked)
+    return WrittenScript(derived.origin, derived.nonce, place, code, name, asked)
 
 
 # The field of a call in which a program travels through the agent's history.

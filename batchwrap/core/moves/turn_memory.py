@@ -71,7 +71,7 @@ class TurnRequest:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Script:
+class WrittenScript:
     """A script of the model's. How far it has come follows from the results of its calls.
 
     Attributes:
@@ -121,7 +121,7 @@ class Turn:
 
     said: list[Written] = field(default_factory=list)
     calls: list[Placed] = field(default_factory=list)
-    scripts: list[Script] = field(default_factory=list)
+    scripts: list[WrittenScript] = field(default_factory=list)
     later: list[tuple[str, ...]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     nonce: str = ""
@@ -145,7 +145,7 @@ class Turn:
         """The model's own calls."""
         return [written.call for written in self.said]
 
-    def add(self, calls: Sequence[Placed], script: Script) -> None:
+    def add(self, calls: Sequence[Placed], script: WrittenScript) -> None:
         """Take in calls that a script has made, before those that stand behind it."""
         known = {placed.call_id for placed in self.calls}
         behind = (script.place + 1) * SCRIPT_WAVES
