@@ -17,9 +17,9 @@ from batchwrap.core.exchange.actions import Head
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.limits.cost import NOTHING, Cost
-from batchwrap.drive.interpreter import Interpreter
 from batchwrap.drive import sync, tasks
 from batchwrap.drive.answer import Answer
+from batchwrap.drive.interpreter import Interpreter
 from batchwrap.engine import Engine
 from batchwrap.options import Limit, Options, Throttle
 from batchwrap.throttle.accounts import Origin

@@ -13,8 +13,8 @@ from batchwrap.core.exchange.actions import AnswerLocally, Head, Respond
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.limits.refusal import Refusal
-from batchwrap.drive.interpreter import Interpreter
 from batchwrap.drive import sync, tasks
+from batchwrap.drive.interpreter import Interpreter
 from batchwrap.errors import LimitExceeded
 from batchwrap.options import Limit, Throttle
 from batchwrap.throttle.accounts import Origin

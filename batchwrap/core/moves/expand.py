@@ -18,7 +18,7 @@ from batchwrap.core.moves import ids
 from batchwrap.core.moves.conflict import Effect, Waves, effect_of
 from batchwrap.core.moves.reading import Reading
 from batchwrap.core.moves.scripts import TurnScripts
-from batchwrap.core.moves.turn_memory import SCRIPT_WAVES, Placed, WrittenScript, Turn
+from batchwrap.core.moves.turn_memory import SCRIPT_WAVES, Placed, Turn, WrittenScript
 from batchwrap.core.parse import is_json, is_object
 from batchwrap.core.tools.find import SingleTool
 from batchwrap.core.tools.meaning import Meant, corrections, decoded

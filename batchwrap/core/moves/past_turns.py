@@ -22,7 +22,7 @@ from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.sameness import Prefixes
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.scripts import digest_of, script_in
-from batchwrap.core.moves.turn_memory import Placed, WrittenScript, Turn, TurnRequest, Turns
+from batchwrap.core.moves.turn_memory import Placed, Turn, TurnRequest, Turns, WrittenScript
 from batchwrap.core.tools.multi import AHEAD, SCRIPT
 from batchwrap.core.tools.script_tool import arguments_of
 
