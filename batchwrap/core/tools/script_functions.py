@@ -8,6 +8,7 @@ anything of it goes out: what does not fit is a `TypeError` in the script.
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ _PYTHON = {
 }
 _UNSAFE = re.compile(r"\W", re.ASCII)
 # What the interpreter has under these names would be hidden, or hide the tool.
-_TAKEN = frozenset({"asyncio", "json", "re", "math", "print", "len", "open", "ToolError"})
+_TAKEN = frozenset(dir(builtins)) | {"asyncio", "json", "re", "math", "ToolError"}
 
 
 @dataclass(frozen=True, slots=True)
