@@ -25,7 +25,7 @@ from batchwrap.core.parse import parsed_object
 from batchwrap.core.provider import Provider
 from batchwrap.core.tools.offer import is_offered
 from batchwrap.directives import Mode
-from batchwrap.drive.interpreter import Interpreter
+from batchwrap.drive.interpreter import Interpreter, require
 from batchwrap.models import model_facts
 from batchwrap.modes import current_mode
 from batchwrap.observe import RequestObserver
@@ -91,6 +91,9 @@ class Engine:
         self._rules = None if named is None else rules_named(named)
         self.counters = Counters(above=PROCESS, waiting=self.budget.waiting)
         self.interpreter = Interpreter()
+        self._has_scripts = options.batching is not None and options.batching.scripts is not None
+        if self._has_scripts:
+            require()
         self._unscripted = _without_scripts(options)  # for a process that cannot run any
         self.is_off = False  # everything passes through
         self._pools = bool(options.throttle and options.throttle.keys)
@@ -170,7 +173,7 @@ class Engine:
         self, body: chat.Body, origin: Origin, provider: Provider, mode: Mode | None
     ) -> Context:
         return Context(
-            options=self.options if self.interpreter.is_available else self._unscripted,
+            options=self._options,
             random_text=self._random_text,
             memory=self._memory.of(name_of(origin.api_key)),
             metrics=ExchangeMetrics(time.time),
@@ -182,6 +185,12 @@ class Engine:
             clock=time.monotonic,
             zones=zone_offset_s,
         )
+
+    @property
+    def _options(self) -> Options:
+        """The options of a request; a process that was forked may not be able to run scripts."""
+        can_run = not self._has_scripts or self.interpreter.is_available
+        return self.options if can_run else self._unscripted
 
     def _of_request(self, endpoint: Endpoint, body: chat.Body) -> Endpoint:
         """The endpoint, without its format where a request must not be rewritten."""

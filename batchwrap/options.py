@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import wraps
+from importlib.util import find_spec
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar, Unpack, cast, get_args
 from zoneinfo import ZoneInfo
@@ -37,6 +38,7 @@ EventName = Literal[
     "failed_open",
     "malformed",
     "asked_again",
+    "script",
     "internal_error",
     "ended",
 ]
@@ -218,7 +220,7 @@ class ReadAhead(_Part):
 class Scripts(_Part):
     """Programs of the model's own over the agent's tools: calls that depend on each other.
 
-    Needs the extra ``scripts``. See ``docs/scripts.md``.
+    Needs the extra ``scripts``; ``preset="fast"`` has them on where that is installed.
 
     Args:
         max_calls: the most calls that one script may make.
@@ -614,7 +616,11 @@ class Options:
 # What a preset changes of the defaults.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {
-        "batching": Batching(offer="instead", read_ahead=ReadAhead()),
+        "batching": Batching(
+            offer="instead",
+            read_ahead=ReadAhead(),
+            scripts=Scripts() if find_spec("pydantic_monty") else None,
+        ),
         "reminders": Reminders(every=4),
     },
     "careful": {"batching": Batching(max_items=4, coalesce="never")},

@@ -64,6 +64,12 @@ class Stats:
             no answer: what was not translated was handed on as it was. The log says where.
         asked_again: multi-calls that could not be understood. The model was asked again inside of
             the same request, so the agent never saw them; each costs one more round trip.
+        scripts: programs of the model's that were run.
+        script_calls: single calls that they made.
+        script_round_trips: round trips saved by them: waves of their calls that were answered
+            locally, each of which rests on results of the one before it.
+        script_tokens: about how many tokens of results went to scripts and not to the model, less
+            those that the model was told of them.
         malformed: by model, how many of its multi-calls were not in the form that was asked for:
             understood `tolerantly` all the same, `in_part`, or `not_at_all`.
         not_understood: request bodies of a shape that was passed on untouched.
@@ -99,6 +105,10 @@ class Stats:
     switched_off: int = 0
     internal_errors: int = 0
     asked_again: int = 0
+    scripts: int = 0
+    script_calls: int = 0
+    script_round_trips: int = 0
+    script_tokens: int = 0
     not_understood: int = 0
     passed_through: int = 0
     only_throttled: Mapping[str, int] = field(default_factory=dict)

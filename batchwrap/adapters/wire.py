@@ -92,6 +92,11 @@ class _Wire:
             raise AttributeError(name)
         return getattr(self.inner, name)
 
+    def _let_go(self) -> None:
+        """End all waits of the client's requests, and the workers that run its scripts."""
+        self._waits.close()
+        self.engine.interpreter.close()
+
     def _declined(self, request: Any) -> Any:
         """The answer to a helper of an SDK that asks in another way if it is refused; else None."""
         helper = request.headers.get(_HELPER)
@@ -320,12 +325,12 @@ class SyncWire(_Wire):
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
-        self._waits.close()
+        self._let_go()
         self.inner.__exit__(kind, error, trace)
 
     def close(self) -> None:
         """Close the client's own transport and end all waits of its requests."""
-        self._waits.close()
+        self._let_go()
         self.inner.close()
 
 
@@ -387,12 +392,12 @@ class AsyncWire(_Wire):
         error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
-        self._waits.close()
+        self._let_go()
         await self.inner.__aexit__(kind, error, trace)
 
     async def aclose(self) -> None:
         """Close the client's own transport and end all waits of its requests."""
-        self._waits.close()
+        self._let_go()
         await self.inner.aclose()
 
 

@@ -92,6 +92,14 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    scripts: Annotated[
+        bool,
+        typer.Option(
+            "--scripts",
+            help="Let the model run short programs over the agent's tools: calls that depend on"
+            " each other, in one round trip. Needs batchwrap[scripts].",
+        ),
+    ] = False,
     remind_every: Annotated[
         int | None,
         typer.Option(metavar="N", help="Turns without a batch until the model is reminded."),
@@ -129,7 +137,7 @@ def serve(
         "limits": limits,
         "preset": preset,
         "remind_every": remind_every,
-        "batching": _batching(preset, offer, tool or ()),
+        "batching": _batching(preset, offer, tool or (), scripts=scripts),
         "throttle": opts.Throttle() if store is None else opts.Throttle(store=store),
     }
     _allow_files()
@@ -153,7 +161,9 @@ def _key_in(variable: str | None) -> str | None:
     return key
 
 
-def _batching(preset: str | None, offer: str | None, tools: Sequence[str]) -> opts.Batching:
+def _batching(
+    preset: str | None, offer: str | None, tools: Sequence[str], *, scripts: bool
+) -> opts.Batching:
     """The preset's, but for what is asked for here."""
     batching: opts.Batching = opts.PRESETS.get(preset or "", {}).get("batching", opts.Batching())
     kinds: dict[str, Any] = {}
@@ -162,7 +172,8 @@ def _batching(preset: str | None, offer: str | None, tools: Sequence[str]) -> op
         if not found:
             raise ConfigError("--tool", f"{pair!r} is not NAME=KIND")
     chosen: Any = batching.offer if offer is None else offer
-    return replace(batching, offer=chosen, tools=kinds)
+    run = batching.scripts or (opts.Scripts() if scripts else None)
+    return replace(batching, offer=chosen, tools=kinds, scripts=run)
 
 
 def _server(settings: Settings, options: dict[str, Any]) -> Server:

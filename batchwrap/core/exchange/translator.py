@@ -237,6 +237,7 @@ class Translator:
                 offers=offers,
                 scripts=self._scripts.of_past,
             )
+            self._count_scripts()
             # The answer to a longer conversation would be signed for that one.
             self._may_ask = self._answers_locally and not self._asked.is_bound
         sent = self._body if self.repair.view.body is None else self.repair.view.body
@@ -420,7 +421,22 @@ class Translator:
         """Count the calls of scripts among those of a local answer."""
         made = sum(is_of_script(call.call_id) for call in calls)
         self._context.metrics.add("script_calls", made)
-        self._context.metrics.add("script_waves", 1 if made else 0)
+        self._context.metrics.add("script_round_trips", 1 if made else 0)
+
+    def _count_scripts(self) -> None:
+        """Count what the scripts of the last turn have kept from the model, which is told of them.
+
+        The request goes to the provider, so nothing of them waits any more.
+        """
+        last = self._last(self._history)
+        if last is None or last.end != len(self._asked.entries):
+            return
+        scripts, metrics = self._scripts.of_past(last), self._context.metrics
+        for script in () if scripts is None else scripts.scripts:
+            facts = None if scripts is None else scripts.facts(script)
+            if facts is not None:
+                metrics.add("script_tokens", max(facts.tokens, 0))
+                metrics.note("script", calls=facts.calls, failed=facts.failed, ended=facts.ended)
 
     @property
     def mends(self) -> bool:

@@ -22,6 +22,7 @@ from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats.calls import Call, Fragment, Written
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.moves import ids
+from batchwrap.core.moves.cap import tokens_of
 from batchwrap.core.moves.conflict import Effect, Waves, effect_of
 from batchwrap.core.moves.results import label
 from batchwrap.core.moves.script_run import (
@@ -64,6 +65,23 @@ class Outcomes:
         """Keep the outcome of a run."""
         self._own[run.digest] = outcome
         self._kept.put(run.digest, outcome, self._now_s)
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptFacts:
+    """What is counted of one script.
+
+    Attributes:
+        calls: its calls that have a result.
+        failed: how many of these failed.
+        ended: ``"over"``, ``"error"``, ``"denied"``, or ``"stopped"`` before its end.
+        tokens: about how many tokens its results are longer than what the model is told.
+    """
+
+    calls: int
+    failed: int
+    ended: str
+    tokens: int
 
 
 @dataclass(slots=True, repr=False)
@@ -160,6 +178,18 @@ class TurnScripts:
         tools = {one.tool.name: one.tool for one in self.tool.functions.values()}
         effect = effect_of(tools.get(made.tool), made.arguments)
         return Placed(written, script.first_wave + number, effect.kind), effect
+
+    def facts(self, script: WrittenScript) -> ScriptFacts | None:
+        """What is counted of a script; None where it has not begun, or cannot be known here."""
+        outcome, account = self.outcome(script), self.account(script)
+        if outcome is None or account is None or script.place > self.over:
+            return None
+        ran = self.results.get(script.nonce, {}).values()
+        ended = "over" if outcome.is_over else "stopped"
+        ended = "denied" if outcome.is_denied else "error" if outcome.error else ended
+        failed = sum(one.status is ResultStatus.FAILED for one in ran)
+        tokens = sum(tokens_of(one.text) for one in ran) - tokens_of(account)
+        return ScriptFacts(len(ran), failed, ended, tokens)
 
     def account(self, script: WrittenScript) -> str | None:
         """What the model is told of a script; None where it cannot be known here."""
