@@ -151,7 +151,7 @@ class _Choice:
         return None
 
     def _nameless(self, origin: str) -> _Call | None:
-        """The call that got this id from batchwrap: the first without an id that is not sent yet."""
+        """The call that got this id from batchwrap: the first without an id that was not sent."""
         new = (
             call
             for call in self.calls.values()
