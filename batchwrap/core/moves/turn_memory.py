@@ -82,7 +82,8 @@ class Turn:
         notes: why items of a multi-call did not run, by the model's id and the item's index.
         refused: the result for each multi-call of which nothing ran, by the model's id.
         readings: (multi-tool, how well it was understood) of each multi-call.
-        asked: what is needed of the request that it answers; None if it hands out nothing later.
+        asked: what a later request must have in common with the one that it answers; None if
+            nothing was expanded.
         head: the fields of its answer that local answers repeat.
         usage: the usage that its answer reported.
         room: the free tokens of the context when it began; None if that was unknown.
