@@ -117,6 +117,7 @@ def _values(content: bytes) -> list[Any] | None:
 
 def _parsed(content: bytes, body: Body, items_key: str) -> _Parsed | None:
     """A completely parsed body, cut at the end of its items; None if that place is unknown."""
+    # A parsed object keeps the order of its fields, so written again they give the same bytes.
     keys = list(body)
     place = keys.index(items_key)
     before, after = keys[:place], keys[place + 1 :]

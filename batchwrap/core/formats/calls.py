@@ -136,7 +136,7 @@ class Written:
         self._call = None
         self._extras.update(part.extras)
         self.call_id = self.call_id or part.call_id
-        if part.form not in ("", self._form):
+        if part.form not in ("", self._form):  # it cannot continue arguments of another type
             return ""
         self._name = self._name or part.name
         self._inner.update(part.inner)
@@ -254,6 +254,8 @@ def in_places(
         if id(part) not in known:
             new.append(part)
             continue
+        # A call that stays takes its own place. A new one takes the place of its origin; without an
+        # origin it follows the call before it.
         while waiting and (
             waiting[0][0] is part
             or (id(waiting[0][0]) not in known and waiting[0][1] in ("", known[id(part)]))

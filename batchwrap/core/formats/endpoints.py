@@ -259,6 +259,7 @@ class Meter:
         return usage_of({"usage": self._in_chats_form(self._reported)})
 
     def _add(self, place: object) -> bool:
+        """Add the usage of an answer or event, if it has one; returns whether it has."""
         usage = place.get("usage") if isinstance(place, Mapping) else None
         if not isinstance(usage, dict):
             return False

@@ -54,6 +54,7 @@ def joined(contents: Sequence[Parts], text_part: Callable[[str], object]) -> obj
 
 
 def _without_mark(part: object, text_fields: AbstractSet[str], mark: str) -> object:
+    """A part without its cache mark; a string if it is only a text."""
     if not isinstance(part, dict):
         return part
     if isinstance(part.get("text"), str) and part.keys() <= text_fields:
@@ -62,6 +63,7 @@ def _without_mark(part: object, text_fields: AbstractSet[str], mark: str) -> obj
 
 
 def _with_texts_joined(parts: Iterable[object], between: str) -> list[object]:
+    """The parts with each run of texts as one text."""
     made: list[object] = []
     for is_text, run in groupby(parts, lambda part: isinstance(part, str)):
         same = list(run)

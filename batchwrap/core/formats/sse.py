@@ -63,6 +63,7 @@ class Splitter:
         return rest
 
     def _keep(self, piece: bytes, tail: bytes) -> None:
+        """Store a piece of the incomplete event, unless it becomes too long."""
         self._tail = tail
         if piece:
             self._pieces.append(piece)

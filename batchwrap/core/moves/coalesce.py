@@ -90,7 +90,7 @@ class _Walk:
         self._seen = [*before]
         self._mentions = Mentions(self._seen)
         self._most = max(most, 1)
-        self._multis = sorted(multis, key=lambda multi: multi.is_mixed)
+        self._multis = sorted(multis, key=lambda multi: multi.is_mixed)  # mixed ones come last
 
     @property
     def open(self) -> list[Segment]:
@@ -137,10 +137,11 @@ class _Walk:
         return next((multi for multi in self._multis if names <= multi.tools.keys()), None)
 
     def _finish(self) -> None:
+        """Rewrite the current run, if that makes fewer calls of it, and begin a new one."""
         segments = self.open
         members = [(call, t.answers[call.call.call_id]) for t in self._run for call in t.calls]
         groups = list(self._groups(members))
-        if len(groups) < len(members):
+        if len(groups) < len(members):  # otherwise nothing would be merged
             first, *others = (turn.entry for turn in self._run)
             made = [_merged(first, multi, group) for multi, group in groups]
             entry = first.merged(others, [call for call, _ in made])

@@ -58,7 +58,7 @@ def _read(arguments: str) -> object:
 def conflict(one: Effect, other: Effect) -> bool:
     """Whether two calls must keep their order."""
     kinds = {one.kind, other.kind}
-    if "bookkeeping" in kinds:
+    if "bookkeeping" in kinds:  # a to-do list may go out with anything but an unknown tool
         return kinds != {"bookkeeping"} and not kinds.isdisjoint({"barrier"})
     if not kinds.isdisjoint({"sequential", "barrier"}):
         return True
@@ -144,6 +144,7 @@ class Waves:
         return self._take(effect, 0 if self._at_once else self._earliest(effect, own=True))
 
     def _take(self, effect: Effect, wave: int) -> int:
+        """Record a call in a wave; returns the wave."""
         self._touched.add(effect.kind, effect.path, wave)
         self._sizes[wave] += 1
         self.waiting = self.waiting or wave > 0

@@ -91,6 +91,7 @@ def next_calls(
         for placed in due
         if placed.call_id not in done and (turn.is_over or placed.written.is_complete)
     ]
+    # Without any result nothing shows that the agent has run the calls that it got.
     if not waiting or not answered:
         return None
     reached = max(placed.wave for placed in answered)

@@ -218,6 +218,8 @@ class Expander:
         name = part.function
         multi = self._tool_set.multi(name)
         may_wait = self._waves.may_wait(self._effect(name or "", ""))
+        # Only a single call that cannot conflict goes out piece by piece: what it touches is known
+        # when its arguments are complete, and then it is too late to hold it back.
         if multi is None and not may_wait and not (self._marks and name):
             return [self._pass_on(index, part)]
         written = Written(part)
@@ -278,6 +280,7 @@ class Expander:
         self.turn.counts[ids.short(opened.origin)] = count
         self.turn.readings.append((multi.name, reading.understood))
         if opened.out:
+            # If the arguments broke off, the history holds them closed, as providers require.
             opened.written.correct(reading.arguments)
             self._metrics.add("multi_calls")
             self._metrics.add("items", opened.out)
@@ -329,6 +332,7 @@ class Expander:
         return [replace(held.handed_out(self._take_index()), origin=opened.origin)]
 
     def _place(self, opened: _Open, index: int, count: int, meant: Meant) -> list[Fragment]:
+        """The call for one item of a multi-call, if it goes out now."""
         assert opened.multi is not None
         opened.out += 1
         tool, arguments = meant.tool, meant.arguments

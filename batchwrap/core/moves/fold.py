@@ -214,6 +214,7 @@ class _Folding:
         if not parts.ahead.keys() <= parts.own.keys():
             return None
         said = self._said()
+        # A call of which nothing was handed out is not in the history, but the model has made it.
         waiting = [key for key in said if key not in parts.own and self._never_came(key)]
         order = [key for key in said if key in parts.own or key in waiting] or list(parts.own)
         calls = [self._call(key, said.get(key)) for key in order]
@@ -276,6 +277,7 @@ class _Folding:
         placed = _placed(spoken.known, key)
         is_unchanged = all(member.is_unchanged for member in part.members.values())
         count = spoken.known.counts.get(key) if spoken.known is not None else None
+        # With all items in the history, the original call holds nothing that they do not show.
         is_whole = part.is_one_piece or len(part.members) == len(placed) == count
         if said is not None and is_unchanged and (spoken.is_same or is_whole):
             return said.call

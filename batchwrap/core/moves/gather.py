@@ -64,6 +64,7 @@ class Gatherer:
         parts: dict[int | None, list[Fragment]] = {}
         for part in held:
             parts.setdefault(part.index, []).append(part)
+        # Indices that are missing or not in order could not be moved down reliably.
         if not _in_order([*self._moved, *parts]):
             return [out for part in held for out in self._pass_on(part)]
         calls = [self._read(fragments) for fragments in parts.values()]
@@ -87,6 +88,7 @@ class Gatherer:
         return _Call([whole], native, item, effect_of(native.single, arguments))
 
     def _hand_on(self, run: list[_Call]) -> list[Fragment]:
+        """The fragments for calls that become one native call, or for a single other call."""
         first, native = run[0].parts[0], run[0].native
         if native is None or len(run) == 1:
             return [out for part in run[0].parts for out in self._pass_on(part)]

@@ -134,6 +134,7 @@ def _is_whole(kind: str) -> bool:
 
 
 def _tail(origin: str) -> str:
+    """The provider's id as the end of a derived id: escaped, and shortened if it is too long."""
     raw = origin.encode(errors="surrogatepass")
     start = next((known for known in _BEGINNINGS if origin.startswith(known)), "")
     rest = _UNSAFE.sub(lambda byte: b"-%02x" % byte[0][0], raw[len(start) :]).decode()
@@ -144,6 +145,7 @@ def _tail(origin: str) -> str:
 
 
 def _origin(tail: str) -> str | None:
+    """The provider's id in the end of a derived id; None if `_tail` never makes such an end."""
     if tail.startswith(_CUT):
         return tail.removeprefix(_CUT)
     start = next((known for known, code in _BEGINNINGS.items() if tail.startswith(code)), "")

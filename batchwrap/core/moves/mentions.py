@@ -43,6 +43,7 @@ class Mentions:
 
     @staticmethod
     def _found(name: str, block: tuple[int, str], after: int, end: int) -> bool:
+        """Whether a block contains a name between two positions of the conversation."""
         start, text = block
         if start + len(text) <= after or start >= end:
             return False

@@ -117,10 +117,12 @@ class HistoryReader:
             place = place + 1 if found is None else found.end
 
     def _turn_at(self, place: int) -> PastTurn | None:
+        """The expanded turn that begins with an entry; None if none begins there."""
         calls = self.entries[place].calls
         if not calls:
             return None
         known, found = self._known(place, calls)
+        # The turn's later entries are searched only if something shows that it was expanded.
         if not found and not self._has_derived(place, calls):
             return None
         turn = PastTurn(place, place + 1, [], known=known)
@@ -160,6 +162,7 @@ class HistoryReader:
             else:
                 others.append(entry)
                 continue
+            # Other entries belong to the turn only if a result or a wave follows them.
             turn.others += others
             turn.end = place + 1
             others.clear()
@@ -236,6 +239,7 @@ class _Mine:
         self._note(members)
 
     def _has(self, member: Member) -> bool:
+        """Whether a call belongs to the turn, judged by its derived id."""
         derived = member.derived
         if derived is None:
             return False
@@ -244,6 +248,7 @@ class _Mine:
         )
 
     def _note(self, members: Sequence[Member]) -> None:
+        """Record the ids and nonces of calls that belong to the turn."""
         for member in members:
             self.ids.add(member.call_id)
             if member.placed is not None:
@@ -296,6 +301,7 @@ class _HandedOut:
         return next(alike, None)
 
     def _of(self, call: Call) -> Placed | None:
+        """The call with the same id, complete or shortened; None if there is none."""
         call_id = call.call_id
         placed = self._exact.get(call_id)
         if placed is None:
@@ -305,6 +311,7 @@ class _HandedOut:
 
 
 def _members(calls: Sequence[Call], found: Sequence[Placed]) -> list[Member]:
+    """The calls of an entry with their derived ids; `found` are the calls as handed out."""
     if not found:
         return [Member(call, ids.decode(call.call_id), None) for call in calls]
     return [

@@ -102,6 +102,7 @@ class ChoiceReader:
         return self._expander.add_reads(self._ahead(self._expander.turn))
 
     def _fragments(self, given: Sequence[Fragment]) -> list[Fragment]:
+        """The fragments in the agent view that replace some of the provider's."""
         if self._gatherer is not None:
             released, self._released = self._released, []
             given = [*released, *(held for call in given for held in self._gatherer.fragment(call))]

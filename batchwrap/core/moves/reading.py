@@ -99,6 +99,7 @@ class Reading:
         parts, is_cut = self._parts(text)
         rest = self._behind(parts)
         broken = is_cut or any(isinstance(p, Misread) and p.unknown is None for p in rest)
+        # An unknown tool does not break a call: its item names no change that others depend on.
         if broken and any(map(_may_change, rest)):
             rest = [p if isinstance(p, Misread) else Misread(_BESIDE) for p in rest]
         room = ids.MOST_ITEMS - len(self._out)
@@ -169,12 +170,14 @@ def _is_harmless(meant: Meant) -> bool:
 
 
 def _may_change(part: Part) -> bool:
+    """Whether a part is, or was meant to be, a call that changes something."""
     if isinstance(part, Meant):
         return not _is_harmless(part)
     return part.form is not None and part.form.tool.kind not in _HARMLESS
 
 
 def _is_same(one: Meant, other: Part) -> bool:
+    """Whether two parts are the same call, compared as JSON."""
     if not isinstance(other, Meant) or one.tool is not other.tool:
         return False
     return bool(decoded(one.arguments) == decoded(other.arguments))

@@ -86,6 +86,7 @@ def turn_at(
     Returns:
         None if there is no such turn, a call of it failed, or a result is missing elsewhere.
     """
+    # A turn that was folded is one segment; any other is an entry of the model and its results.
     end = place + 1
     while end < len(segments) and all(e.role == "result" for e in segments[end].entries):
         end += 1
@@ -106,6 +107,7 @@ def _calls(entry: Entry, singles: Mapping[str, SingleTool]) -> list[SingleCall]:
 
 
 def _call(call: Call, singles: Mapping[str, SingleTool]) -> SingleCall | None:
+    """A call of a tool that can be batched, with valid arguments; None for any other call."""
     tool = singles.get(call.function)
     if tool is None:
         return None

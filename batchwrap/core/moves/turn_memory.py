@@ -155,6 +155,7 @@ class Turns:
 
     def keep(self, turn: Turn, now_s: float) -> None:
         """Remember a turn, which may still be incomplete."""
+        # The second key finds the turn if the agent has replaced its ids.
         keys: list[Hashable] = [turn.nonce]
         if turn.asked is not None:
             keys.append(_place(turn.asked.conversation, turn.calls[0].call))

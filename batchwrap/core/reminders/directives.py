@@ -74,6 +74,7 @@ def names_of(
 
 
 def _use(multi: MultiTool, hidden: Collection[str]) -> str:
+    """How a reminder names a multi-tool, with the single tool that the model sees."""
     if multi.is_mixed:
         return f"{multi.name} for calls of different tools"
     name = multi.single.name
@@ -125,6 +126,7 @@ def written(ready: Ready, lapse: Sequence[Single], most: int | None = None) -> s
 
 def _filled(directive: Directive, names: Mapping[str, str]) -> str | None:
     """The text with the names of tools; None if the request lacks one of them."""
+    # The calls of a lapse are known only when the reminder is given, so their placeholders stay.
     later = _OF_A_LAPSE if directive.kind == "lapse" else ()
     known = {**names, **{name: f"{{{name}}}" for name in later}}
     if not known.keys() >= set(_PLACEHOLDER.findall(directive.text)):

@@ -52,7 +52,7 @@ class Places:
     def at(self, place: bytes, *, is_last: bool) -> Facts:
         """The facts at a place. At the last place they are those of this request."""
         known = self.kept.get(place)
-        if not is_last and self.is_fixed:
+        if not is_last and self.is_fixed:  # signed thinking: the view must not depend on memory
             return self.now
         if not is_last:
             return known or Facts(thinks=self.now.thinks)

@@ -197,6 +197,7 @@ class Walk:
         return self.options is not None and self.reminded >= self.options.max_per_conversation
 
     def _turn(self, entry: Entry, before: Mentions) -> None:
+        """Record a turn of the model: a batch ends a lapse, and a single call may continue it."""
         offered = self.offered
         self._calls, self.judged = by_id(entry), None
         is_over = self._is_over
@@ -231,6 +232,7 @@ class Walk:
             del self.lapse[1:-_MOST_LAPSES]
 
     def _result(self, entry: Entry) -> None:
+        """Record a result: the outcome of edits, and a failure, which ends a lapse."""
         offered = self.offered
         self._open.discard(entry.call_id or "")
         multis, singles = offered.multis, offered.singles
@@ -241,6 +243,7 @@ class Walk:
             self.lapse.clear()  # the next call may be a reaction to the failure
 
     def _mark(self, marker: Marker | None) -> None:
+        """Record a marker of the agent's mode."""
         if marker is not None:
             self._marked = marker.mode
             if marker.switch:  # it marks a change, so the other mode held before
@@ -263,6 +266,7 @@ class Walk:
         options = self.options
         assert options is not None
         self.latest, self.withheld = None, ()
+        # At the last place the facts are recorded all the same.
         if self._is_over and not is_last:
             return [entry]
         facts = places.at(self._said.digest, is_last=is_last)
@@ -278,8 +282,9 @@ class Walk:
         """The directive that is due here; None if none is, or all that are due are held back."""
         assert self.options is not None
         kinds = list(self._kinds(self._switch(facts)))
-        if self._open:
+        if self._open:  # the model's calls are not all answered yet
             return None
+        # A directive that is held back makes room for the next kind.
         for kind in kinds:
             ready = self._next(kind)
             reason = self._reason(ready, facts) if ready else None
@@ -345,6 +350,7 @@ class Walk:
             self.turns = 0
 
     def _give(self, ready: Ready, text: str) -> None:
+        """Record that a directive is given here."""
         self.latest = ready
         self.reminded += 1
         self.given[ready.directive.id] += 1

@@ -37,7 +37,9 @@ _ROLES: dict[str, frozenset[str]] = {
         "state": "cell_id cell_idx cell_type is_new_cell last_modified notebook_path",
     }.items()
 }
+# A parameter with one of these words selects a part of a file or of the results.
 _RANGE = frozenset({"offset", "limit", "line", "lines", "start", "end", "head", "tail", "range"})
+# Parameters that are for the user to read, and do not change what the tool does.
 _NOTES = frozenset({"explanation", "instruction", "instructions", "summary"})
 _OBJECTS = frozenset(
     [
@@ -231,6 +233,7 @@ def _is_search(shape: _Shape) -> bool:
 
 
 _CHANGES = ("old", "new", "content", "edits", "patch", "position", "state")
+# The test for the parameters of each kind; the first kind whose name and parameters fit counts.
 _KINDS: dict[str, tuple[Callable[[_Shape], bool], ToolKind]] = {
     "read": (_is_read, "read"),
     "edit": (_is_edit, "edit"),

@@ -57,6 +57,7 @@ class ItemScanner:
         items: list[str] = []
         if self._behind:
             return items
+        # Nearly every piece is the inside of a string, without any structure.
         if self._item is not None and self._scanner.passes(text):
             self._item.add(text)
             return items
@@ -88,6 +89,7 @@ class ItemScanner:
             self._name, self._is_object = None, self._is_object or False
 
     def _step(self, text: str, at: int, items: list[str]) -> None:
+        """Read one structural character; adds an item if the character completes it."""
         mark, depth = text[at], len(self._scanner.open)
         if self._is_object is None:
             self._is_object = mark == "{"
@@ -99,6 +101,8 @@ class ItemScanner:
         if mark == ":":
             self._has_colon = True
             return
+        # The list is at depth 2, inside the object at depth 1. A comma at depth 2 ends an item, and
+        # the closing bracket, after which the depth is 1, ends the last one.
         if mark == "[" and depth == 2 and self._opens:
             self._item, self._from = Growing(), at + 1
         elif self._item is not None and depth == (2 if mark == "," else 1) and mark not in "{[":
@@ -116,6 +120,7 @@ class ItemScanner:
         return named and self._item is None and self._is_object is True and self._scanner.is_matched
 
     def _close_item(self, text: str, at: int, items: list[str]) -> None:
+        """End the open item at a position, and begin the next one."""
         assert self._item is not None
         self._item.add(text[self._from : at])
         item = self._item.text.strip()

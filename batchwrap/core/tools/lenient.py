@@ -66,6 +66,7 @@ def rewrite(text: str, parameters: object, *, bold: bool = False) -> str:
     schema = parameters if isinstance(parameters, dict) else {}
     for _ in range(_MOST_ENCODINGS):
         inner = _unwrapped(text, bold=bold)
+        # Some models encode the arguments as a JSON string, sometimes more than once.
         if not inner.startswith('"'):
             return _Rewriter(inner, schema, bold=bold).document()
         text = _decoded(inner)
@@ -124,13 +125,14 @@ class _Rewriter:
         return "text_before_object" if "{" in rest and rest[0] != "[" else "not_an_object"
 
     def _object(self, schema: Any, depth: int) -> None:
+        """Rewrite an object, whose schema shows the types of its values."""
         properties = schema.get("properties") if isinstance(schema, dict) else None
         known: dict[str, Any] = properties if isinstance(properties, dict) else {}
         seen: set[str] = set()
         self._take("{")
         while self._more("}", first=not seen):
             key = self._key()
-            if key in seen:
+            if key in seen:  # parsers differ in which of the two values they use
                 raise NotUnderstood("duplicate_key")
             seen.add(key)
             self._skip()
@@ -139,6 +141,7 @@ class _Rewriter:
         self._take("}")
 
     def _array(self, schema: Any, depth: int) -> None:
+        """Rewrite a list, whose schema shows the type of its items."""
         items = resolved(schema.get("items"), self._root) if isinstance(schema, dict) else {}
         first = True
         self._take("[")
@@ -157,6 +160,7 @@ class _Rewriter:
         if self._peek() != ",":
             raise NotUnderstood(self._no_comma())
         self._at += 1
+        # White space and comments may follow a superfluous comma, so it is removed afterwards.
         comma = len(self._out)
         self._out.append(",")
         self._skip()
@@ -173,6 +177,7 @@ class _Rewriter:
         return "missing_comma"
 
     def _key(self) -> str:
+        """Rewrite the name of a field; returns the name."""
         if self._peek() not in "\"'":
             raise NotUnderstood(self._no_key())
         token = self._string()
@@ -180,11 +185,13 @@ class _Rewriter:
         return str(_loaded(token))
 
     def _no_key(self) -> str:
+        """The reason why a field has no quoted name."""
         value = self._text[self._at :].partition(":")[2].lstrip()
         quoted = value[:1] in ('"', "'", "{", "[") or _NUMBER.match(value) or _WORD.match(value)
         return "unquoted_key" if quoted else "unquoted_value"
 
     def _value(self, schema: dict[str, Any], depth: int) -> None:
+        """Rewrite any value."""
         if depth > DEEPEST:
             raise NotUnderstood("too_deep")
         self._skip()
@@ -199,6 +206,7 @@ class _Rewriter:
             self._literal()
 
     def _literal(self) -> None:
+        """Rewrite a number or a word. Python's words become those of JSON."""
         found = _NUMBER.match(self._text, self._at) or _WORD.match(self._text, self._at)
         if found is None:
             rest = self._text[self._at :]
@@ -251,12 +259,14 @@ class _Rewriter:
             self._at = comment.end()
 
     def _take(self, mark: str) -> None:
+        """Copy a character that must be here."""
         if self._peek() != mark:
             raise NotUnderstood("missing_colon" if mark == ":" else "unexpected_character")
         self._at += 1
         self._out.append(mark)
 
     def _peek(self) -> str:
+        """The next character. At the end of the text the arguments are cut off, or empty."""
         if self._at >= len(self._text):
             raise NotUnderstood("truncated" if self._out and self._text.strip() else "empty")
         return self._text[self._at]

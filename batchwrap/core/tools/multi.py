@@ -100,6 +100,7 @@ def multi_tools(singles: Sequence[SingleTool], taken: set[str], *, mixed: bool) 
     multis = []
     for single in singles:
         same_kind = [other for other in singles if other.kind == single.kind]
+        # With several tools of one kind each gets a multi-tool of its own name (`multi_view_file`).
         shared = _SHARED.get(single.kind)
         if shared and len(same_kind) == 1 and _FORMS[shared][0] not in taken:
             multis.append(MultiTool(shared, {single.name: single}))

@@ -107,6 +107,7 @@ def _pair(tool: ToolSpec, single: SingleTool, batching: Batching) -> Native | No
     items = resolved(schema.get("items"), tool.parameters)
     properties, required = None, frozenset(single.required)
     if types_of(items) == {"string"}:
+        # The texts must be paths: a list of patterns or of fixed values is something else.
         told = f"{tool.description} {schema}"
         if _GLOBS.search(told) or "enum" in items or not _lists_paths(key, single):
             return None

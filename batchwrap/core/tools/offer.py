@@ -89,6 +89,7 @@ def definitions(multis: Sequence[MultiTool], form: Form) -> list[ToolSpec]:
 
 
 def _definition(multi: MultiTool, form: Form, *, is_first: bool) -> ToolSpec:
+    """The definition of one multi-tool; definitions for references move to its top level."""
     full, own = form.instead, multi.single.parameters
     items = _mixed_item(multi) if multi.is_mixed else dict(own) if full else _slim(own)
     shared = {key: items.pop(key) for key in ("$defs", "definitions") if key in items}
@@ -126,6 +127,7 @@ def example(multi: MultiTool, paths: Sequence[str]) -> str:
     first, *others = multi.tools.values()
     short = [min(others, key=lambda tool: len(tool.required))] if others else []
     items: list[Any] = []
+    # The tool with the fewest required parameters keeps the example short.
     for path, tool in zip(paths, cycle([first, *short])):
         names = tool.required or tuple(tool.parameters["properties"])[:1]
         named = tool.path or next(iter(names), None)
@@ -139,6 +141,8 @@ def example(multi: MultiTool, paths: Sequence[str]) -> str:
 
 
 def _mixed_item(multi: MultiTool) -> dict[str, Any]:
+    # The parameters are in the definitions of the single tools: repeating them would cost tokens in
+    # every request.
     return {
         "type": "object",
         "properties": {

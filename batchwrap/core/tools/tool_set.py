@@ -63,6 +63,7 @@ class ToolSet:
 
     def _made_up(self, name: str) -> MultiTool | None:
         """The multi-tool for a name that a model has invented; None if its meaning is unclear."""
+        # A name without a word for several calls is a single tool's, right or wrong.
         if self.toolbox.has(name) or _SEVERAL.isdisjoint(words_of(name)):
             return None
         target = self.toolbox.resolve(name)

@@ -40,6 +40,7 @@ def is_understood(body: object, known: int = 0) -> bool:
 
 
 def _is_message(message: object) -> bool:
+    """Whether a message can be read: unusual content passes, unusual ids and calls do not."""
     if not isinstance(message, dict):
         return False
     calls = message.get("tool_calls")

@@ -31,6 +31,7 @@ def deltas(completion: chat.Body) -> list[Delta]:
 
 
 def _whole(index: int, choice: dict[str, Any]) -> Delta:
+    """What a choice of a complete answer holds."""
     message = chat.part_of(choice)
     text = message.get("content")
     calls = [read_fragment(call, place) for place, call in enumerate(chat.tool_calls(message))]
@@ -55,6 +56,7 @@ def _delta(
     calls: list[Fragment],
     text: str | None,
 ) -> Delta:
+    """What a choice adds, given the calls and the text in it."""
     finish = choice.get("finish_reason")
     is_bound = any(value and key not in _FREE for key, value in part.items())
     return Delta(index, calls, text, bool(finish), finish == "length", is_bound)
@@ -213,6 +215,7 @@ def _calls_chunks(like: chat.Body, index: Any, calls: Sequence[Fragment]) -> lis
 
 
 def _chunks(like: chat.Body, index: Any, calls: Sequence[chat.ToolCall]) -> list[chat.Body]:
+    """One chunk for each call, with the other fields of `like` but its usage."""
     top = {key: value for key, value in like.items() if key not in ("choices", "usage")}
     deltas = ({"tool_calls": [call]} for call in calls)
     return [

@@ -49,6 +49,8 @@ class _Owed:
             return
         if len(self._parts) > 1:
             self._parts, self._at = [self.take()], 0
+        # Text may go out in other pieces than it came. If it is not found, the repair has replaced
+        # what came, so nothing of that is missing.
         found = self._parts[0].find(text, self._at)
         self._at = found + len(text)
         if found < 0 or self._at == len(self._parts[0]):
@@ -113,6 +115,7 @@ class _Choice:
         return self.origin_of(call_id) if isinstance(call_id, str) else ("", False)
 
     def _call_of(self, fragment: chat.ToolCall) -> _Call:
+        """The call that a fragment of the provider's belongs to; a new one if it is the first."""
         key = self._key_of(fragment)
         call = self.calls.get(key)
         if call is None:
@@ -129,6 +132,7 @@ class _Choice:
             self._gave_call(fragment)
 
     def _gave_call(self, fragment: chat.ToolCall) -> None:
+        """Record a fragment of a call that the agent has received."""
         place = chat.index_of(fragment)
         place = self.next_place if place is None else place
         self.next_place = max(self.next_place, place + 1)
@@ -174,6 +178,7 @@ class _Choice:
         return deltas
 
     def _rest_of(self, call: _Call) -> chat.ToolCall | None:
+        """What is missing of a call: the rest of its arguments, or all of it; None if nothing."""
         owed = call.owed.take()
         if call.place is not None:
             return {"index": call.place, "function": {"arguments": owed}} if owed else None
@@ -198,6 +203,7 @@ class _Choice:
         return {**rest, "tool_calls": left} if left else rest
 
     def _plain_call(self, fragment: chat.ToolCall) -> chat.ToolCall | None:
+        """A provider's fragment with its index in the agent view; None if its call was expanded."""
         call = self._call_of(fragment)
         if call.is_apart:
             return None
@@ -281,6 +287,7 @@ class ChatSalvage:
 
 
 def _has_only_text(chunk: chat.Body) -> bool:
+    """Whether a chunk holds neither calls nor a finish: text that goes out is not missing."""
     return not any(
         choice.get("finish_reason") or chat.part_of(choice).get("tool_calls")
         for _, choice in chat.choices(chunk)

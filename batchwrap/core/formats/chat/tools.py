@@ -38,6 +38,7 @@ def with_tools(
     """A copy of the request with more tools after the agent's own (`Format.with_tools`)."""
     choice = body.get("tool_choice")
     kind = choice.get("type") if isinstance(choice, dict) else None
+    # A tool choice that names tools is refused if one of them is missing, so all of them stay.
     forced = kind in ("function", "allowed_tools")
     own = [tool for tool in body["tools"] if forced or not any(map(hides, _names(tool)))]
     offered = {**body, "tools": [*own, *added]}

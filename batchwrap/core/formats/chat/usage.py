@@ -27,6 +27,7 @@ def usage_of(body: Mapping[str, Any]) -> Usage | None:
 
 
 def _cached(usage: Mapping[str, Any]) -> int:
+    """The tokens from the prompt cache, by OpenAI's or by DeepSeek's name; 0 if not reported."""
     details = usage.get("prompt_tokens_details")
     given = details.get("cached_tokens") if isinstance(details, dict) else None
     found = usage.get("prompt_cache_hit_tokens") if given is None else given  # DeepSeek's name

@@ -37,6 +37,7 @@ def is_understood(body: object, known: int = 0) -> bool:
 
 
 def _is_message(message: object) -> bool:
+    """Whether a message can be read: its role, and a text or valid blocks."""
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
         return False
     content = message.get("content")
@@ -46,6 +47,7 @@ def _is_message(message: object) -> bool:
 
 
 def _is_block(block: object) -> bool:
+    """Whether a block can be read. Calls and results need ids; any other type passes."""
     if not isinstance(block, dict) or not isinstance(block.get("type"), str):
         return False
     if block["type"] == "tool_use":

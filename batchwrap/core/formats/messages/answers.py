@@ -105,7 +105,7 @@ def piece_alone(event: Body) -> Piece | None:
 def is_silent(event: Body) -> bool:
     """Whether an event shows no more than that an answer has begun."""
     kind = event.get("type")
-    if kind == _START:
+    if kind == _START:  # a text block begins empty
         block = event.get("content_block")
         return isinstance(block, dict) and block.get("type") == "text" and not block.get("text")
     if kind == _DELTA:
@@ -214,6 +214,7 @@ class MessagesStream:
         return self._newest.get(index_of(event), -1)
 
     def _begun(self, event: Body) -> list[Fragment]:
+        """Record a block that begins; returns the first fragment if it is a call."""
         content = event.get("content_block")
         index = len(self._blocks)
         self._newest[index_of(event)] = index
@@ -226,6 +227,7 @@ class MessagesStream:
         return [replace(part, source=(index, event))]
 
     def _piece(self, event: Body, index: Any, block: _Block) -> list[Fragment]:
+        """The fragment for a delta of a call."""
         delta = event.get("delta")
         text = delta.get("partial_json") if isinstance(delta, dict) else None
         if not isinstance(text, str):
@@ -239,6 +241,7 @@ class MessagesStream:
         """The events that replace an event, with the indices of the agent view."""
         kind = event.get("type")
         out: list[Body] = []
+        # Changed calls go out before the event, which may be the end of a block or of the message.
         made = next((some for some in calls if some is not None), None)
         if made is not None:
             for part in made:
@@ -290,6 +293,7 @@ class MessagesStream:
         return self._begin(event, block) if block.place is None else self._moved(event, block)
 
     def _begin(self, event: Body, block: _Block) -> list[Body]:
+        """The events that begin a block in the agent view, with the next free index."""
         out = self._close()
         block.place, self._next = self._next, self._next + 1
         block.is_open = True
@@ -298,11 +302,13 @@ class MessagesStream:
         return [*out, *self._moved(event, block)]
 
     def _moved(self, event: Body, block: _Block) -> list[Body]:
+        """An event with its block's index in the agent view; none if the block is not there."""
         if block.place is None:
             return []
         return [event if event.get("index") == block.place else {**event, "index": block.place}]
 
     def _stopped(self, block: _Block, event: Body | None = None) -> list[Body]:
+        """The event that stops a block in the agent view; none if it is not open there."""
         if not block.is_open:
             return []
         block.is_open = False
@@ -314,9 +320,11 @@ class MessagesStream:
         return [] if late is None else self._stopped(late)
 
     def _over(self, event: Body, before: list[Body]) -> list[Body] | None:
+        """The events at the end, with the stop reason of an answer with calls if it has any."""
         out = [*before, *self._close()]
         delta = event.get("delta")
         reason = delta.get("stop_reason") if isinstance(delta, dict) else None
+        # Calls that become complete only at the end may not match the provider's stop reason.
         if out and self._calls and isinstance(delta, dict) and reason not in (None, "tool_use"):
             event = {**event, "delta": {**delta, "stop_reason": "tool_use"}}
         return [*out, event] if out else None

@@ -96,6 +96,7 @@ class MessagesEntry(Entry):
             given = [part for part in given if not (isinstance(part, dict) and is_call(part))]
         found = plain_parts(given, _TEXT, _MARK) or [""]
         first = found[0]
+        # The mark of a folded result is lost for its parts, so the text must show the error.
         if self.is_error and not (
             isinstance(first, str) and first.lstrip().lower().startswith(_TELLS_ERROR)
         ):
@@ -258,6 +259,7 @@ def _begins(entry: MessagesEntry) -> bool:
 
 
 def _message(entries: Sequence[MessagesEntry]) -> Message:
+    """One message with these entries; the agent's own object if they are exactly that message."""
     first = entries[0]
     message = first.message
     is_whole = first.items > 0 and first.of == len(entries)

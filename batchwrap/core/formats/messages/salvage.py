@@ -64,11 +64,13 @@ class MessagesSalvage:
     def see(self, came: Body, made: list[Body] | None) -> None:
         """Record an event and the events that went out for it; None for the event itself."""
         block = self._came(came)
+        # Only starts count: a block that the agent has begun continues with the provider's events.
         for event in [came] if made is None else made:
             if event.get("type") == _START:
                 self._gave(event, block)
 
     def _came(self, event: Body) -> _Block | None:
+        """Record an event of the provider's; returns its block."""
         kind, index = event.get("type"), index_of(event)
         if kind == _START:
             begun = self._blocks[index] = _Block(event)
@@ -110,11 +112,13 @@ class MessagesSalvage:
         return self._begun(block, event)
 
     def _begun(self, block: _Block, event: Body) -> list[Body]:
+        """The events that begin a block in the agent view, with this one."""
         block.place, self._next = self._next, self._next + 1
         begun = [] if event is block.start else [{**block.start, "index": block.place}]
         return [*begun, {**event, "index": block.place}]
 
     def _whole(self, block: _Block) -> list[Body]:
+        """All events of a complete call, with the next free index."""
         block.place, self._next = self._next, self._next + 1
         place, text = block.place, "".join(block.pieces) or "{}"
         piece = {"type": "input_json_delta", "partial_json": text}

@@ -52,6 +52,7 @@ def _is_dict(value: object) -> bool:
 
 
 def _is_item(item: object) -> bool:
+    """Whether an item can be read. Calls and outputs need ids; any other type passes."""
     if not isinstance(item, dict):
         return False
     kind = item.get("type")

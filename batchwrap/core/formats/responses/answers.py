@@ -144,6 +144,7 @@ def local_events(answer: Local) -> list[Body]:
 
 
 def _begun(answer: Local) -> Body:
+    """The response of a local answer before its first item."""
     told: Body = {"error": None, "incomplete_details": None, "instructions": None, "metadata": {}}
     asked = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
     free: Body = {"temperature": None, "top_p": None, "usage": None, "output": []}
@@ -209,6 +210,7 @@ class ResponsesStream:
             is_cut = _is_cut(response_of(event))
             return [Delta(0, is_over=kind != _FAILED, is_cut=is_cut)]
         number = self._item_of(event)
+        # Some servers send only the last event of an item, which then also begins it.
         if kind == _ADDED or (kind == _DONE and number not in self._items):
             return [Delta(0, self._begun(event))]
         item = self._items.get(number)
@@ -225,6 +227,7 @@ class ResponsesStream:
         return [Delta(0, [Fragment(number, text=whole, source=(number, None))])]
 
     def _begun(self, event: Body) -> list[Fragment]:
+        """Record an item that begins; returns the first fragment if it is a call."""
         given = event.get("item")
         if not isinstance(given, dict):
             return []
@@ -292,6 +295,7 @@ class ResponsesStream:
             yield self._moved(event, item)
 
     def _begin(self, event: Body, item: _Item, number: int) -> list[Body]:
+        """The events that begin an item in the agent view, with the next free index."""
         out = self._close()
         item.place = len(self._given)
         self._given.append(number)
@@ -304,10 +308,12 @@ class ResponsesStream:
         return [] if late is None else self._released(late)
 
     def _released(self, item: _Item) -> list[Body]:
+        """The last events of an item, which were held until it began."""
         held, item.held = item.held, []
         return [self._moved(event, item) for event in held]
 
     def _moved(self, event: Body, item: _Item) -> Body:
+        """An event with its item's index in the agent view."""
         same = event.get("output_index") == item.place
         return event if same else {**event, "output_index": item.place}
 
@@ -330,6 +336,7 @@ class ResponsesStream:
         return {**event, "response": {**response, "output": items}}
 
     def _numbered(self, event: Body, came: Body) -> Body:
+        """An event with the next sequence number, if the provider numbers its events."""
         number, self._number = self._number, self._number + 1
         if "sequence_number" not in came or event.get("sequence_number") == number:
             return event
@@ -380,6 +387,7 @@ class ResponsesStream:
         return [{**event, "sequence_number": self._number}]
 
     def _complete_items(self) -> list[Item]:
+        """The items of the agent view that are complete."""
         items = [
             given if isinstance(given, dict) else self._items[given].done for given in self._given
         ]

@@ -85,6 +85,7 @@ def _named(call_id: str, name: str, text: str) -> Item:
 
 
 def _form(item: Mapping[str, Any]) -> str:
+    """The type of a call: a custom call, one of a namespace's tool, or a function call."""
     if item.get("type") == CUSTOM:
         return "custom"
     return "namespace" if item.get("namespace") else FUNCTION

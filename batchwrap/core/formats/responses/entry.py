@@ -58,10 +58,13 @@ class ResponsesEntry(Entry):
         return self._parts
 
     def _given(self) -> Iterator[object]:
+        """The parts of all items that are neither calls nor reasoning, in the API's form."""
         for item in self.content:
             if is_call(item) or item.get("type") == "reasoning":
                 continue
             said = item.get("output") if self.role == "result" else item.get("content")
+            # An item of any other type (a hosted call, for example) is one part. Its id and status
+            # are left out, since clients change them.
             if self.role == "other" or (self.role == "model" and "content" not in item):
                 yield {key: value for key, value in item.items() if key not in ("id", "status")}
             elif isinstance(said, list):

@@ -141,6 +141,7 @@ class ResponsesFormat:
         """A copy of the request with more tools (`Format.with_tools`)."""
         choice = body.get("tool_choice")
         kind = choice.get("type") if isinstance(choice, dict) else None
+        # A tool choice that names tools is refused if one of them is missing, so all of them stay.
         own = [
             tool
             for tool in body["tools"]
@@ -201,6 +202,7 @@ class ResponsesFormat:
 
 
 def _is_function(tool: object) -> bool:
+    """Whether a tool is a function that the model may call directly, and is shown."""
     if not isinstance(tool, dict) or tool.get("type") != "function":
         return False
     callers = tool.get("allowed_callers")

@@ -54,6 +54,7 @@ class ResponsesSalvage:
         """Record an event and the events that went out for it; None for the event itself."""
         item = self._came(came)
         for event in [came] if made is None else made:
+            # Some servers send only the last event of an item, which then also begins it.
             is_whole = event.get("output_index") == len(self._given)
             if event.get("type") == _ADDED or (event.get("type") == _DONE and is_whole):
                 self._gave(event, item)
@@ -61,6 +62,7 @@ class ResponsesSalvage:
                 self._ended(event)
 
     def _came(self, event: Body) -> _Item | None:
+        """Record an event of the provider's; returns its item, None if it belongs to none."""
         if not is_of_item(event):
             return None
         index = index_of(event)
@@ -85,6 +87,7 @@ class ResponsesSalvage:
             item.place = None if is_derived else place
 
     def _ended(self, event: Body) -> None:
+        """Record the final form of an item that the agent has received."""
         place, item = event.get("output_index"), event.get("item")
         if isinstance(place, int) and place < len(self._given) and isinstance(item, dict):
             self._given[place] = item
@@ -117,6 +120,7 @@ class ResponsesSalvage:
         return moved
 
     def _over(self, event: Body) -> list[Body] | None:
+        """The last event with the items of the agent view; None if it lists no items."""
         response = event.get("response")
         if not isinstance(response, dict) or not isinstance(response.get("output"), list):
             return None

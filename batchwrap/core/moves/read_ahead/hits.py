@@ -80,6 +80,7 @@ def hit_rate(entries: Sequence[Entry]) -> float | None:
         calls = entry.calls
         if not _is_wave(calls, seen):
             turn += 1
+            # Added reads do not count as uses: only what the model itself does shows its interest.
             own = [call for call in calls if not is_added(call)] if waiting else []
             hits = [added for added in waiting if added.is_wanted(entry, own)]
             left = [added for added in waiting if added not in hits]

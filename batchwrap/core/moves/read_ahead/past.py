@@ -150,6 +150,7 @@ def may_be_same(one: FilePath | None, other: FilePath) -> bool:
 
 
 def _call(place: int, tool: SingleTool, call: Call) -> PastCall:
+    """A call with the file that it names. Searches are read for their results only."""
     given = {} if tool.kind == "read_only" else arguments_in(call)
     value = given.get(tool.path) if tool.path else None
     path = parse(value) if isinstance(value, str) else None

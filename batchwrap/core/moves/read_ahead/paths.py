@@ -129,6 +129,7 @@ def is_near(path: FilePath, folders: Collection[FilePath]) -> bool:
 
 
 def _looks_secret(part: str) -> bool:
+    """Whether a part of a path may name a secret, judged by its words."""
     folded = part.casefold()
     words = {*words_of(part), *words_of(folded)}
     joined = folded.replace("-", "_").replace(" ", "_").replace(".", "_")

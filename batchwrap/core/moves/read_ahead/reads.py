@@ -102,8 +102,10 @@ def kept(
 
 
 def _reads(now: _Now) -> list[tuple[SingleTool, str]]:
+    """The added reads for a read of the model: no known files, none twice."""
     found: list[tuple[FilePath, str]] = []
     for path, window, named in _candidates(now):
+        # Another part of a known file has a window, and may be read.
         known = may_be_same(path, now.path) or now.past.knows(path, named)
         if (known and not window) or any(may_be_same(other, path) for other, _ in found):
             continue
@@ -155,6 +157,7 @@ def _chunk(now: _Now) -> Iterator[_Wanted]:
     start = current.start + length - max(0, before.end - current.start)
     if any(window.start <= start < (window.end or 0) for window in windows):
         return
+    # As many lines as fit the token budget, if they are as long as those of the previous part.
     most = int(now.options.max_tokens * lines_in(text) / (tokens_of(text) or 1))
     lines = max(1, min(length << min(row, _MOST_DOUBLINGS), most))
     yield now.path, move(now.given, start, lines), -1
@@ -202,6 +205,7 @@ def _arguments(now: _Now, path: FilePath, window: dict[str, Any]) -> str | None:
     own = now.given[now.tool.path or ""]
     written = str(path).replace("/", "\\") if "\\" in own and "/" not in own else str(path)
     arguments = {now.tool.path: own if window else written}
+    # Flags and explanations are copied from the model's own call.
     for name in now.tool.required:
         value = now.given.get(name)
         if isinstance(value, bool) or (role_of(name) == "note" and name in now.given):

@@ -145,6 +145,7 @@ class ParameterForm:
         same = [name for name in free if words and words == _words(name)]
         if not same and (roles := roles_of(key)):
             same = [name for name in free if same_role(roles, self.roles[name])]
+            # Of several parameters with this role, a required one is meant.
             needed = [name for name in same if name in self.tool.required]
             same = needed or same
         if not same and role_of(key) == "range":
@@ -197,6 +198,7 @@ class ParameterForm:
         }
 
     def _with_shared(self, made: Fields, shared: Mapping[str, Any]) -> Fields:
+        """The fields with those shared by the list, which must not contradict them."""
         given = self._named(shared)
         known = {**{name: value for name, value in given.items() if name in self.types}, **made}
         for name, value in given.items():
@@ -230,6 +232,7 @@ class ParameterForm:
         left = [key for key in made if key not in self.types and isinstance(made[key], str)]
         if not self.is_harmless or len(lacks) != 1 or len(left) != 1:
             return
+        # A text whose name has a role of its own is not the missing parameter.
         known = roles_of(left[0]) or role_of(left[0]) != "other"
         types = self.types.get(lacks[0], frozenset())
         if not known and (not types or "string" in types):
@@ -264,6 +267,7 @@ def _words(name: str) -> frozenset[str]:
 
 
 def _other_types(value: Any, types: set[str]) -> Iterator[Any]:
+    """The values that a value may become without loss, in the order of preference."""
     if isinstance(value, str) and (text := typed_text(value, types)) is not None:
         yield decoded(text)
     if isinstance(value, dict):

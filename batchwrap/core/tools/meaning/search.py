@@ -154,6 +154,7 @@ class _Search:
         self, value: Fields, form: ParameterForm, shared: _Shared, depth: int
     ) -> list[Part]:
         """The calls of a known tool that an object means."""
+        # The exact form is never read in another way.
         if not shared and form.is_whole(value):
             return [Meant(form.tool, _json(value))]
         value, other = self._without_names(value, form)
@@ -202,7 +203,7 @@ class _Search:
     def _object(self, value: Fields, shared: _Shared, depth: int) -> list[Part]:
         """The calls that an object means if only the object itself can name the tool."""
         function = value.get("function")
-        if isinstance(function, dict):
+        if isinstance(function, dict):  # a call in the form of OpenAI's API
             value = {**{key: one for key, one in value.items() if key != "function"}, **function}
         named = [key for key in NAME_KEYS if isinstance(value.get(key), str)]
         for key in named:
@@ -306,11 +307,13 @@ class _Search:
             names = " or ".join(f"`{form.tool.name}`" for form, _ in fitting[:3])
             return Misread(f"it names no tool, and may mean {names}")
         [(form, made)] = fitting
+        # A barrier may do anything, so it must be named.
         barrier = form.tool.kind == "barrier"
         return Misread("it names no tool") if barrier else made
 
 
 def _call(form: ParameterForm, fields: Fields, shared: _Shared) -> Part:
+    """The call of a tool that an object means, or the reason why it means none."""
     try:
         return Meant(form.tool, _json(form.read(fields, shared)))
     except Misfit as misfit:
