@@ -33,7 +33,7 @@ class MessagesFormat:
     """Anthropic's Messages API."""
 
     is_repaired = False
-    leaves = "with a thread or a container, which the provider keeps"
+    leaves = "with a thread or a container, which the provider stores"
     items_key: str = "messages"
     end_mark: bytes | None = None
     binding: Binding | None = ThinkingBinding()

@@ -36,9 +36,9 @@ class ResponsesFormat:
 
     is_repaired = False
     leaves = (
-        "that continue what the provider keeps (previous_response_id, conversation), and for the "
-        "first one of a conversation, since the next may do so. With store=False, or from the "
-        "second one on, they are active where the agent sends the whole input"
+        "that continue what the provider stores (previous_response_id, conversation), and for the "
+        "first request of a conversation, since the next may do so. With store=False, or from the "
+        "second request on, they are active if the agent sends the whole input"
     )
     items_key: str = "input"
     end_mark: bytes | None = None

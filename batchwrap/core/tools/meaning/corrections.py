@@ -38,4 +38,4 @@ def problem(name: str, parts: Sequence[Part], toolbox: Toolbox, right: str) -> s
         if isinstance(part, Misread)
     ]
     said = "; ".join(faults[:_MOST_FAULTS]) or "it lists no calls"
-    return f"Nothing was run: `{name}` was not understood ({said}). Right is, for example: {right}"
+    return f"Nothing was run: `{name}` was not understood ({said}). A correct example: {right}"

@@ -176,7 +176,7 @@ class ParameterForm:
         own = self._named(fields)
         made = self._with_shared(own, shared)
         if shared and not any(name in self.types or self._holder(name) for name in own):
-            raise Misfit("an item says nothing of its own")
+            raise Misfit("an item has no fields of its own")
         self._nest(made)
         self._guess(made)
         for name in self.types:

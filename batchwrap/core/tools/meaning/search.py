@@ -141,7 +141,7 @@ class _Search:
             return inner or [Misread("it names no tool")]
         name = target.text_parameter(shared)
         if name is None:
-            return inner or [Misread("a text is not enough", form=target)]
+            return inner or [Misread("a text alone is not enough", form=target)]
         if not all(isinstance(part, Meant) for part in inner) or not _speaks_of(held, target):
             inner = []
         if not inner:
@@ -409,7 +409,7 @@ def _rows(value: Fields, columns: list[str], form: ParameterForm, shared: _Share
     needed = set(columns) <= set(form.tool.required)
     paths = any(form.roles[name] & _PLACES for name in columns)
     if len({len(one) for one in lists}) > 1 or not needed or not paths or form.is_harmless:
-        return [Misread("its lists may belong together in more ways than one", form=form)]
+        return [Misread("its lists can be combined in more than one way", form=form)]
     others = {key: one for key, one in value.items() if key not in columns}
     rows = ({**others, **dict(zip(columns, row, strict=True))} for row in zip(*lists, strict=True))
     return [_call(form, row, shared) for row in rows]
