@@ -31,7 +31,7 @@ from batchwrap.core.moves.single_turns import SingleCall, SingleTurn, turn_at
 from batchwrap.core.tools.find import SingleTool
 from batchwrap.core.tools.multi import MultiTool, render
 
-# So many entries are searched for a path first: mostly a recent result names the next file.
+# This many recent entries are searched for a path first: mostly one of them names the next file.
 _NEWEST = 8
 
 

@@ -296,8 +296,8 @@ class Expander:
     def _end_unread(self) -> list[Fragment]:
         """The calls for multi-calls of which nothing runs, when the message is complete.
 
-        If other calls of the turn run, there are none, and the next request tells the model what
-        was wrong. Otherwise the agent needs a call to answer, and gets the raw arguments.
+        Empty if other calls of the turn run: the next request then explains to the model what was
+        wrong. Otherwise the agent needs a call to answer, and gets the raw arguments.
         """
         unread, self._unread = self._unread, []
         if self.turn.calls:

@@ -45,7 +45,7 @@ _CUT = "--"
 _BEGINNINGS = {"toolu_bdrk_": "-u", "toolu_vrtx_": "-v", "toolu_": "-t"}
 
 NONCE_LENGTH = 3  # characters of a turn's nonce; the nonce of a group has one more
-# Three digits can distinguish the places of so many items, with and without their number.
+# The most items whose places three digits can hold, with and without the number of items.
 MOST_ITEMS = 688
 MOST_LENGTH = 40
 _ROOM = 29

@@ -39,7 +39,7 @@ from batchwrap.options import Reminders
 # A reminder is due after this number of turns that only update the to-do list.
 _ALONE = 2
 _CHANGES = ("edit", "write")
-# So many single calls of a lapse are remembered; a reminder shows the last two.
+# At most this many single calls of a lapse are remembered; a reminder shows the last two.
 _MOST_LAPSES = 32
 
 
@@ -156,7 +156,7 @@ class Walk:
     ) -> list[Entry]:
         """Walk through the next entries, and add their reminders.
 
-        A reminder stands at the end of the entry that the model answers next, or directly after it.
+        A reminder is put at the end of the entry that the model answers next, or directly after it.
 
         Args:
             entries: the next entries.

@@ -21,7 +21,7 @@ from batchwrap.core.tools.find import path_in, role_of
 
 # With fewer judged reads the rate is too uncertain to be used.
 _ENOUGH = 4
-# A read counts as unwanted if the model does not use it within so many of its turns.
+# A read counts as unwanted if the model does not use it within this many of its turns.
 _PATIENCE = 3
 # Names that occur in many folders: they identify a file only together with the folder.
 _COMMON = frozenset({"__init__", "index", "main", "mod", "lib", "readme", "makefile", "package"})

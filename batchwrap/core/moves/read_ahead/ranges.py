@@ -14,11 +14,11 @@ from typing import Any
 
 from batchwrap.core.tools.find import role_of, words_of
 
-# By so many lines a part may overlap the previous one, for context.
+# A part may overlap the previous one by this many lines, for context.
 _OVERLAP = 10
 _END = re.compile(r"\bend of (?:the )?file\b", re.IGNORECASE)
 _TOTAL = re.compile(r"\b(?:of|total:?) (\d{1,9}) lines\b|\b(\d{1,9}) (?:total lines|lines total)\b")
-# So many characters, before the lines and after them, may hold a tool's notice about the end.
+# A tool's notice about the end stands in this many characters before the lines or after them.
 _NOTICE = 300
 
 

@@ -17,7 +17,7 @@ import orjson
 from batchwrap.core.moves.read_ahead.paths import FilePath, is_source, parse
 from batchwrap.core.tools.find import role_of
 
-# Texts may be long and hostile. Only so many characters are searched, without backtracking.
+# Texts may be long and hostile. Only this many characters are searched, without backtracking.
 _MOST_TEXT = 40_000
 _LONGEST_WORD = 400
 _TOKEN = re.compile(r"[^\s\"'`<>()\[\]{},;|]+")

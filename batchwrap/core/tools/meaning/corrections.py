@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from batchwrap.core.tools.meaning.search import Misread, Part
 from batchwrap.core.tools.meaning.toolbox import Toolbox
 
-# So many of the tools that a batch can run are listed.
+# At most this many of the tools that a batch can run are listed.
 _MOST_NAMES = 12
-# So many items are explained: the others usually have the same faults.
+# At most this many items are explained: the others usually have the same faults.
 _MOST_FAULTS = 3
 _MOST_NAME = 80
 

@@ -34,7 +34,7 @@ from batchwrap.core.tools.meaning.toolbox import MIXED, Target, Toolbox
 
 # Levels of wrappers. A batch within a batch, each written as a call of OpenAI's API, has seven.
 _MOST_DEPTH = 16
-# A call without a name is compared with so many tools.
+# A call without a name is compared with at most this many tools.
 _MOST_GUESSED = 64
 # An object with more fields is neither a call nor a wrapper of calls.
 _MOST_FIELDS = 64
