@@ -55,7 +55,7 @@ def test_the_model_is_told(
     assert second["messages"][: len(first["messages"])] == first["messages"]
     assert answer["tool_calls"][0]["function"]["name"] == said.calls[0].name
     assert told["tool_call_id"] == answer["tool_calls"][0]["id"]
-    assert fault in told["content"] and "Right is, for example: {" in told["content"]
+    assert fault in told["content"] and "A correct example: {" in told["content"]
     assert {**second, "messages": 0} == {**first, "messages": 0}
     stats = batchwrap.stats(client)
     assert (stats.requests, stats.round_trips, stats.asked_again) == (1, 2, 1)

@@ -19,6 +19,7 @@ from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import Look, ToolSpec
 from batchwrap.core.model import UNKNOWN_MODEL
+from batchwrap.core.moves.script_run import ScriptRun
 from batchwrap.core.provider import UNKNOWN, Provider
 from batchwrap.directives import Mode
 from batchwrap.options import Options, Repair
@@ -111,7 +112,9 @@ class Bench:
 
     def ask(self, body: dict[str, Any], completion: dict[str, Any]) -> dict[str, Any]:
         """The completion in the agent view, for a request and the provider's answer."""
-        return self.asked(body).response(completion) or completion
+        answer = self.asked(body).response(completion)
+        assert not isinstance(answer, ScriptRun)
+        return answer or completion
 
     def say(
         self,

@@ -142,7 +142,7 @@ class AsyncIncoming:
         """The first chunk."""
         return self._inner.first()
 
-    async def pieces(self, exchange: Exchange) -> AsyncGenerator[Any]:
+    async def pieces(self, exchange: Exchange) -> AsyncGenerator[Any, Any]:
         """The chunks, translated."""
         for piece in self._inner.pieces(exchange):
             yield piece

@@ -1,4 +1,7 @@
-"""What ties a request to one account: files and the like, which only that account has."""
+"""Finds what ties a request to one account: ids of files and other state of that account.
+
+If the keys of several accounts are pooled, such a request must keep its own key (`Format.is_kept`).
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ from typing import Any
 
 
 def names_any(value: object, names: Container[str], *, beside: Container[str] = ()) -> bool:
-    """Whether a field of one of these names has a value, at any depth.
+    """Whether a field with one of these names has a value, at any depth.
 
     Args:
-        value: where to look. No recursion: it may be nested deeply.
-        names: of the fields.
-        beside: fields whose content is not looked at, as the agent's own words may stand there.
+        value: the JSON value to search.
+        names: the names of the fields.
+        beside: fields whose content is not searched, because it is the agent's own data.
     """
+    # A list instead of recursion: a request may be nested more deeply than Python's stack allows.
     waiting: list[Any] = [value]
     while waiting:
         one = waiting.pop()

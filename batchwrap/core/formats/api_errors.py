@@ -1,7 +1,7 @@
-"""Errors of batchwrap's own, in the form of each API, so that an SDK raises its own exceptions.
+"""Writes batchwrap's own errors in the form of each API, so that an SDK raises its own exceptions.
 
-OpenAI's APIs have a code in each error. Anthropic's has one in `details`, which its SDK shows as
-`error_code`, and a status of its own for what passes by itself (529).
+An error of OpenAI's APIs holds a code. Anthropic's API has the code in `details`, which its SDK
+shows as `error_code`, and reports a temporary overload with the status 529.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _ANTHROPIC_KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiError:
-    """One error, before it has the form of an API.
+    """One error, independent of the API.
 
     Attributes:
-        status: the HTTP status that it has at OpenAI.
+        status: its HTTP status in OpenAI's APIs.
         message: for a person.
         code: for a program.
-        param: the field of the request that is wrong.
-        is_passing: whether nothing is wrong with the request, and it may succeed later.
+        param: the field of the request that is wrong; None if no field is.
+        is_passing: whether the error is temporary: the same request may succeed later.
     """
 
     status: int
@@ -46,12 +46,12 @@ class ApiError:
     is_passing: bool = False
 
 
-# The status of an answer with this error, and its body.
+# Returns the status and the body of the answer that reports an error.
 ErrorForm = Callable[[ApiError], tuple[int, Body]]
 
 
 def openai_error(error: ApiError) -> tuple[int, Body]:
-    """An error of chat completions, of the Responses API, and of those that are built like them."""
+    """The status and body of an error of chat completions, Responses, and similar APIs."""
     kind = "server_error" if error.status >= _FROM_SERVER else "invalid_request_error"
     fields = {
         "message": error.message,
@@ -63,7 +63,7 @@ def openai_error(error: ApiError) -> tuple[int, Body]:
 
 
 def anthropic_error(error: ApiError) -> tuple[int, Body]:
-    """An error of Anthropic's API."""
+    """The status and body of an error of Anthropic's API."""
     status = _OVERLOADED if error.is_passing else error.status
     kind = "api_error" if status >= _FROM_SERVER else "invalid_request_error"
     fields = {

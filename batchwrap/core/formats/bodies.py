@@ -1,19 +1,20 @@
-"""Reading request bodies: of a conversation that continues, only what is new is parsed.
+"""Reads request bodies, and parses only the new part of a conversation that continues.
 
 Each request of an agent repeats the whole conversation, half a megabyte at 128k tokens, and adds
-an item or two. Its bytes are then those of an earlier body, with something in the middle:
+an item or two. Its bytes are then those of an earlier body, with something inserted:
 
     head      {"messages":[{"role":"user",…},{"role":"assistant",…}
     added                                                          ,{"role":"tool",…}
     tail                                                                              ],"model":…}
 
-`head` and `tail` together are the earlier body. A tail that closes the list of items behind the
-head closes it behind further items, too, so the new body is the earlier one and these items. The
-items that both have are the same objects, which also makes comparing the two conversations cheap.
+`head` and `tail` together are the earlier body. The tail closes the list of items, and it closes
+the longer list in the same way. So the new body is the earlier one with the added items. The items
+that both bodies share are the same objects, which makes comparing the two conversations cheap, too.
 
-Where the list ends in a body that was parsed whole is known if the client writes JSON the way
-nearly all SDKs do: without spaces, and with what is not ASCII as it is. Any other body is parsed
-whole, each time.
+The end of the list in the earlier body is found by writing its other fields as JSON again and
+comparing the bytes. That works if the client writes JSON as nearly all SDKs do: without spaces, and
+without escaping characters outside of ASCII. A body that is written in any other way is always
+parsed completely.
 """
 
 from __future__ import annotations
@@ -24,25 +25,30 @@ from typing import Any
 from batchwrap.core.formats.format import Body
 from batchwrap.core.parse import parsed_exactly, parsed_object, rendered
 
-# One for each conversation that is under way; an agent runs a few subagents at most.
+# One body for each running conversation. An agent runs a few subagents at the same time, at most.
 _MOST_BODIES = 16
-# Of all bodies that are kept: sixteen of a context of 128k tokens.
+# All stored bodies together: sixteen bodies of half a megabyte.
 _MOST_BYTES = 8_000_000
 
 
 class Bodies:
-    """Reads bodies, and keeps the latest one of each conversation for the next."""
+    """Reads bodies and keeps the latest body of each conversation."""
 
     def __init__(self) -> None:
-        # Replaced as a whole: of two threads one may lose its body, which costs a parse.
+        # Replaced as a whole, so no lock is needed. If two threads write at the same time, one
+        # body is lost, and the next request of that conversation is parsed completely.
         self._kept: tuple[_Parsed, ...] = ()
 
     def read(self, content: bytes, items_key: str) -> Body | None:
-        """The JSON object that these bytes are, or None.
+        """The JSON object in these bytes.
 
         Args:
             content: the body.
             items_key: the field that lists the conversation.
+
+        Returns:
+            The object, whose items must not be changed in place; None if the bytes are not JSON or
+            not an object.
         """
         for known in self._kept:
             continued = known.continued(content, items_key)
@@ -55,7 +61,7 @@ class Bodies:
         return body
 
     def _keep(self, new: _Parsed | None, old: _Parsed | None = None) -> None:
-        """Keep a body in place of the one that it continues, as far as there is room."""
+        """Store a body in place of the one that it continues, and drop what exceeds the limits."""
         kept: list[_Parsed] = []
         size = 0
         for one in (new, *self._kept):
@@ -69,13 +75,13 @@ class Bodies:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Parsed:
-    """A body that was parsed.
+    """A parsed body.
 
     Attributes:
         head: its bytes up to the end of its last item.
-        tail: its bytes from there on.
-        items_key: the field of its items.
-        body: what it says.
+        tail: the rest of its bytes.
+        items_key: the field that lists its items.
+        body: the parsed object.
     """
 
     head: bytes
@@ -84,7 +90,7 @@ class _Parsed:
     body: Body
 
     def continued(self, content: bytes, items_key: str) -> _Parsed | None:
-        """The body with these bytes, if it is this one, with more items or without; else None."""
+        """The body with these bytes; None unless it is this body with items added, or unchanged."""
         end = len(content) - len(self.tail)
         if end < len(self.head) or items_key != self.items_key:
             return None
@@ -101,7 +107,7 @@ class _Parsed:
 
 
 def _values(content: bytes) -> list[Any] | None:
-    """The values that these bytes list, without brackets around them; None: they are no such."""
+    """The JSON values in a comma-separated list without brackets; None if it is not valid JSON."""
     try:
         values: list[Any] = parsed_exactly(b"[%b]" % content, strict=True)
     except ValueError:
@@ -110,7 +116,8 @@ def _values(content: bytes) -> list[Any] | None:
 
 
 def _parsed(content: bytes, body: Body, items_key: str) -> _Parsed | None:
-    """A body that was parsed whole; None where the end of its items cannot be told."""
+    """A completely parsed body, cut at the end of its items; None if that place is unknown."""
+    # A parsed object keeps the order of its fields, so written again they give the same bytes.
     keys = list(body)
     place = keys.index(items_key)
     before, after = keys[:place], keys[place + 1 :]

@@ -1,7 +1,7 @@
-"""Tool calls, whatever the API: whole ones, their streamed parts, and what the parts make.
+"""Tool calls in a form that is the same for all APIs: complete, as stream fragments, in progress.
 
-A call is more than id, name and arguments. Providers add fields of their own (Gemini's
-`extra_content` with a signature), and a custom call has a raw input in place of arguments.
+A call has more than an id, a name and arguments. Providers add fields of their own (Gemini's
+`extra_content` holds a signature), and a custom call has a raw input in place of JSON arguments.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ FUNCTION = "function"
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Call:
-    """One tool call.
+    """One complete tool call.
 
     Attributes:
-        call_id: its id; empty where it has none.
-        name: what it calls; empty where it names nothing.
-        arguments: JSON text; the raw input of a call that is no function's.
-        form: ``"function"``, or what else it is.
-        extras: its fields beside those that every call has.
-        inner: the same of the object that holds its name and arguments.
-        is_whole: whether it names what it calls, and has arguments.
-        source: the same in the form of the API, as it came; None: it was made here.
+        call_id: its id; empty if it has none.
+        name: the name of the tool; empty if it has none.
+        arguments: JSON text; the raw input of a call that is not a function call.
+        form: ``"function"``, or the API's word for another type of call.
+        extras: the fields of the call that `Call` has no attribute for.
+        inner: the same for the object inside the call that holds its name and arguments.
+        is_whole: whether both a name and arguments are present.
+        source: the call as the API sent it; None if batchwrap made it.
     """
 
     call_id: str
@@ -45,18 +45,21 @@ class Call:
 
     @property
     def function(self) -> str:
-        """The function that it calls; empty where it calls something else."""
+        """The name of the function; empty if it is not a function call."""
         return self.name if self.form == FUNCTION else ""
 
     @property
     def canonical(self) -> list[str]:
-        """Name and arguments, written in one way; of what is no function's, the raw input."""
+        """Name and arguments in canonical form, in which equal calls are equal.
+
+        A raw input is not JSON, so it is compared as text.
+        """
         if self.form == FUNCTION:
             return [self.name, canonical_json(self.arguments)]
         return [self.form, self.name, self.arguments]
 
     def is_same(self, other: Call) -> bool:
-        """Whether the other one asks for the same, whatever their ids are."""
+        """Whether another call has the same tool and arguments; ids are not compared."""
         if self.form == other.form and self.name == other.name:
             return self.arguments == other.arguments or self.canonical == other.canonical
         return False
@@ -64,19 +67,19 @@ class Call:
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Fragment:
-    """A part of a call, as one event of a stream brings it. A whole call is a single one.
+    """The part of a call that one event of a stream holds. A complete call is a single fragment.
 
     Attributes:
-        index: which call of its message it belongs to; None: it does not say so.
-        call_id: the call's id; empty where this part does not tell it.
-        name: what it calls; None where this part does not tell it.
-        text: a piece of the arguments, or of the raw input; None: there is none.
-        form: as in `Call`; empty where this part does not tell it.
-        extras: fields beside those that every call has.
-        inner: the same of the object that holds its name and arguments.
-        is_typed: whether it says in a field of its own what form it has.
-        source: the same in the form of the API, as it came; None: it was made here.
-        origin: the id of the model's call that it was made of; empty where that is not told.
+        index: which call of its message it belongs to; None if it does not say.
+        call_id: the call's id; empty if this fragment does not hold it.
+        name: the name of the tool; None if this fragment does not hold it.
+        text: a piece of the arguments or of the raw input; None if there is none.
+        form: as in `Call`; empty if this fragment does not show it.
+        extras: as in `Call`.
+        inner: as in `Call`.
+        is_typed: whether the fragment has a field that names its form.
+        source: the fragment as the API sent it; None if batchwrap made it.
+        origin: the id of the model's call that it was made from; empty if that is unknown.
     """
 
     index: int | None
@@ -92,15 +95,15 @@ class Fragment:
 
     @property
     def function(self) -> str | None:
-        """The function that it names; None where it names none."""
+        """The name of the function; None if this fragment names none."""
         return self.name if self.form == FUNCTION else None
 
 
 class Written:
-    """A call while the model writes it: puts its fragments together.
+    """A call that the model is writing: joins the fragments of one call.
 
     Args:
-        first: its first fragment, which has the id and the name.
+        first: its first fragment, which holds the id and the name.
     """
 
     __slots__ = (
@@ -129,11 +132,11 @@ class Written:
         self._call: Call | None = None
 
     def take(self, part: Fragment) -> str:
-        """Take in one more fragment; returns the text that it adds."""
+        """Add a fragment; returns the text that it adds to the arguments."""
         self._call = None
         self._extras.update(part.extras)
         self.call_id = self.call_id or part.call_id
-        if part.form not in ("", self._form):
+        if part.form not in ("", self._form):  # it cannot continue arguments of another type
             return ""
         self._name = self._name or part.name
         self._inner.update(part.inner)
@@ -143,7 +146,7 @@ class Written:
         return part.text
 
     def add(self, text: str) -> None:
-        """Add a piece of its arguments, or of its raw input."""
+        """Add a piece of the arguments or of the raw input."""
         self._call = None
         self._has_text = True
         self._text.add(text)
@@ -151,13 +154,13 @@ class Written:
             self._json.feed(text)
 
     def add_extras(self, extras: Mapping[str, Any]) -> None:
-        """Add fields that it has beside those that every call has."""
+        """Add fields to `extras`."""
         self._call = None
         self._extras.update(extras)
 
     @property
     def call(self) -> Call:
-        """The call as far as it is written."""
+        """The call as received so far."""
         if self._call is None:
             is_whole = isinstance(self._name, str) and self._has_text
             self._call = Call(
@@ -172,7 +175,12 @@ class Written:
         return self._call
 
     def handed_out(self, index: int | None, extras: Mapping[str, Any] | None = None) -> Fragment:
-        """The call as the agent gets it, whole, under an index."""
+        """The complete call as one fragment for the agent.
+
+        Args:
+            index: its index in the agent's view.
+            extras: further fields for it.
+        """
         return Fragment(
             index,
             self.call_id,
@@ -186,21 +194,21 @@ class Written:
 
     @property
     def is_call(self) -> bool:
-        """Whether it names what it calls."""
+        """Whether its name has been received."""
         return isinstance(self._name, str)
 
     def name(self, call_id: str) -> None:
-        """Give it an id, if it has none that another message could refer to."""
+        """Give the call an id, if it has none: results refer to a call by its id."""
         self._call = None
         self.call_id = self.call_id or call_id
 
     @property
     def text(self) -> str:
-        """Its arguments, or its raw input, as far as they are written."""
+        """The arguments, or the raw input, as received so far."""
         return self._text.text
 
     def correct(self, text: str) -> None:
-        """Replace its arguments, where what came of them is no JSON."""
+        """Replace the arguments, if the ones that were received are not valid JSON."""
         if self._has_text and text != self.text:
             self._call = None
             self._text = Growing(text)
@@ -209,8 +217,8 @@ class Written:
     def is_complete(self) -> bool:
         """Whether its arguments are a complete JSON value, so that another call may follow.
 
-        Nobody can tell that of a raw input. Once asked, it is followed piece by piece: nothing
-        is looked at twice.
+        Always False for a raw input, whose end is not marked. The first use starts a scanner,
+        which then reads each new piece once.
         """
         if self._json is None:
             self._json = JsonScanner()
@@ -219,25 +227,25 @@ class Written:
 
     @property
     def extras(self) -> Mapping[str, Any]:
-        """Its fields beside those that every call has."""
+        """The fields of the call that `Call` has no attribute for."""
         return self._extras
 
 
 def in_places(
     listed: list[Any], own: Sequence[tuple[Any, object]], made: Sequence[tuple[Any, str]]
 ) -> list[Any]:
-    """A content with other calls, each where the one stood that it came from.
+    """Replaces the calls in a content, each at the place of the call that it was made from.
 
-    What does not tell its origin stands behind what comes before it.
+    A call without an origin follows the call before it.
 
     Args:
         listed: the content.
         own: the calls in it, each with its id.
-        made: what stands there instead, each with the id of the call that it was made of, or
-            an empty text; a call that stays is the same object.
+        made: the calls that replace them, each with the id of the call that it was made from, or
+            an empty text. A call that stays is the same object.
 
     Returns:
-        The content itself where all of them stay.
+        A new content; the same object if all calls stay.
     """
     if len(own) == len(made) and all(a[0] is b[0] for a, b in zip(own, made, strict=True)):
         return listed
@@ -246,6 +254,8 @@ def in_places(
         if id(part) not in known:
             new.append(part)
             continue
+        # A call that stays takes its own place. A new one takes the place of its origin; without an
+        # origin it follows the call before it.
         while waiting and (
             waiting[0][0] is part
             or (id(waiting[0][0]) not in known and waiting[0][1] in ("", known[id(part)]))
@@ -255,8 +265,8 @@ def in_places(
 
 
 def canonical_json(text: str) -> str:
-    """JSON with its keys in order and without spaces; what is no JSON stays as it is."""
+    """JSON with sorted keys and without spaces; a text that is not valid JSON is unchanged."""
     try:
         return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS).decode()
-    except (TypeError, ValueError):  # no JSON, or too deep to be written
+    except (TypeError, ValueError):  # not JSON, or nested too deeply for orjson
         return text

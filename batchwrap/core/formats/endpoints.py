@@ -1,8 +1,9 @@
-"""The endpoints that limits hold back, as data: what of each counts, told in chat's form.
+"""The endpoints that are throttled, as data: where each has its prompt, output limit and usage.
 
-What has a format is translated between the two views. Of the others a request goes out and its
-answer comes back as it is, but it waits for the limits, is tried again after a refusal, and is
-settled with its own usage. For that an endpoint is a few names and a reader.
+A request to an endpoint with a format is translated between the two views. All other requests and
+answers pass unchanged, but they wait for the limits, are retried after a refusal, and are settled
+with their own usage. Output limits and usages are given in the form of chat completions, which the
+limiter reads.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from batchwrap.core.formats.messages.format import MESSAGES_FORMAT
 from batchwrap.core.formats.responses.format import RESPONSES_FORMAT
 from batchwrap.core.limits.cost import Usage
 
-Told = Mapping[str, Any]
+Fields = Mapping[str, Any]
 
-# A token is about four bytes: 3 % off on a measured mix of prose and code, and the usage that
-# comes back corrects it. A tokenizer would take 0.5 ms for each 1,000 tokens of new texts.
+# A token is about four bytes. On a measured mix of prose and code that is 3 % off, and the reported
+# usage corrects it. A tokenizer would need 0.5 ms for each 1,000 tokens of new text.
 _BYTES_A_TOKEN = 4
-_ANTHROPICS = "anthropic-version"
-# What is no text for the model: files and pictures, and thoughts that only the provider reads.
+# Every request to Anthropic's API has this header.
+_ANTHROPIC_HEADER = "anthropic-version"
+# Fields that hold no text for the model: files, pictures, and reasoning that only the provider can
+# read.
 _NO_TEXT = frozenset({"data", "file_data", "image_url", "encrypted_content", "signature", "id"})
 
 
@@ -35,27 +38,28 @@ class Endpoint:
     """One endpoint.
 
     Attributes:
-        name: what `Stats` and warnings call it.
-        suffix: how its path ends.
+        name: its name in `Stats` and warnings.
+        suffix: the end of its path.
         prompt: the fields of a request that hold the prompt.
-        most: the field that caps the output; None: there is no output.
-        usage: makes chat's usage object of this endpoint's; None: it has chat's.
-        pooled: whether any account may take a request; where the provider keeps the state of
-            a conversation, only the account that has it can go on (`Format.is_kept`).
-        format: reads and writes what is sent there for the moves; None: nothing is translated.
-        continued: reads and writes a request that continues a response by its id, which may hold
-            calls of our view; None: it continues none.
-        is_tokenized: whether its prompts are counted with a tokenizer; others roughly, by bytes.
-        errors: puts errors of ours into the form of its API.
-        opening: the types of the events that come before an answer and hold nothing of it. Chat
-            has none: clients show with its first chunk that somebody answers.
+        most: the field that limits the output; None if there is no output.
+        usage: converts a usage to the form of chat completions; None if it has that form.
+        pooled: whether any of several accounts may send a request. If the provider stores the state
+            of a conversation, only the account that has it can continue (`Format.is_kept`).
+        format: translates requests and answers; None if nothing is translated.
+        continued: the format of a request that continues a stored response by its id, which may
+            hold calls of the provider view; None for all other requests.
+        is_tokenized: whether its prompts are counted with a tokenizer. Others are estimated by
+            their bytes.
+        errors: writes batchwrap's own errors in the form of its API.
+        opening: the types of the events that precede an answer and hold nothing of it. Chat
+            completions have none: with the first chunk clients show that the model answers.
     """
 
     name: str
     suffix: str
     prompt: Sequence[str] = ()
     most: str | None = "max_tokens"
-    usage: Callable[[Told], Told] | None = None
+    usage: Callable[[Fields], Fields] | None = None
     pooled: bool = True
     format: Format | None = None
     continued: Format | None = None
@@ -65,42 +69,43 @@ class Endpoint:
 
     @property
     def untranslated(self) -> Endpoint:
-        """The same for a request that must not be rewritten: it is only held back by limits."""
+        """This endpoint for a request that must not be rewritten: it is only throttled."""
         return replace(self, format=None, is_tokenized=False)
 
     @property
     def continuing(self) -> Endpoint:
-        """The same for a request that continues what the provider keeps."""
+        """This endpoint for a request that continues a conversation stored by the provider."""
         return replace(self.untranslated, continued=self.format)
 
     @property
     def translated(self) -> Endpoint:
-        """The same for what a layer of batchwrap in front has translated already."""
+        """This endpoint for a request that another layer of batchwrap has already translated."""
         return replace(self.untranslated, name="translated")
 
     @property
     def unpooled(self) -> Endpoint:
-        """The same for a request that only one account can take."""
+        """This endpoint for a request that only one account can send."""
         return replace(self, pooled=False)
 
     def opens(self, event: chat.Body) -> str | None:
-        """The type of an event that comes before an answer; None for any other event."""
+        """The type of an event that precedes an answer; None for any other event."""
         kind = event.get("type")
         return kind if kind in self.opening else None
 
     def is_empty(self, event: chat.Body) -> bool:
-        """Whether an event holds nothing of an answer but, maybe, its usage."""
+        """Whether an event holds nothing of an answer, except perhaps its usage."""
         return not event.get("choices") if self.format is None else self.format.is_empty(event)
 
     def prompt_tokens(self, body: chat.Body) -> int:
-        """Tokens of a request's prompt, roughly: those of all its texts."""
+        """An estimate of a request's prompt tokens, from the bytes of its texts and tools."""
         given = [body.get(name) for name in (*self.prompt, "tools")]
         return sum(_bytes(given)) // _BYTES_A_TOKEN
 
     def output(self, body: chat.Body) -> chat.Body:
-        """What a request says about the length of its answer, in chat's form."""
+        """A request's output limit and number of answers, as fields of chat completions."""
         if self.most is None:
             return {"max_tokens": 0}
+        # Completions answer each prompt of a list, and `n` answers to each.
         answers, prompts = body.get("n"), body.get("prompt")
         each = answers if isinstance(answers, int) else 1
         if isinstance(prompts, list) and not _are_numbers(prompts):
@@ -109,14 +114,14 @@ class Endpoint:
 
 
 def _bytes(given: object) -> Iterator[int]:
-    """Bytes of all texts inside of anything, without recursion: it may be nested deeply."""
+    """The sizes of all texts in a JSON value. No recursion: the value may be nested deeply."""
     waiting: list[Any] = [given]
     while waiting:
         value = waiting.pop()
         if isinstance(value, str):
             yield len(value.encode(errors="surrogatepass"))
         elif isinstance(value, list):
-            if _are_numbers(value):  # a text as tokens
+            if _are_numbers(value):  # a prompt that is given as tokens
                 yield _BYTES_A_TOKEN * len(value)
             else:
                 waiting.extend(value)
@@ -128,7 +133,7 @@ def _are_numbers(value: list[Any]) -> bool:
     return bool(value) and all(type(item) is int for item in value)
 
 
-def _responses_usage(usage: Told) -> Told:
+def _responses_usage(usage: Fields) -> Fields:
     return {
         "prompt_tokens": usage.get("input_tokens"),
         "completion_tokens": usage.get("output_tokens"),
@@ -136,8 +141,12 @@ def _responses_usage(usage: Told) -> Told:
     }
 
 
-def _messages_usage(usage: Told) -> Told:
-    """Anthropic's `input_tokens` leave out what was read from the cache or written to it."""
+def _messages_usage(usage: Fields) -> Fields:
+    """A usage of the Messages API in chat's form.
+
+    `input_tokens` excludes tokens that were read from the cache or written to it.
+    https://platform.claude.com/docs/en/build-with-claude/prompt-caching
+    """
     read, written = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
     parts = (usage.get("input_tokens"), read or 0, written or 0)
     return {
@@ -147,7 +156,7 @@ def _messages_usage(usage: Told) -> Told:
     }
 
 
-def _embeddings_usage(usage: Told) -> Told:
+def _embeddings_usage(usage: Fields) -> Fields:
     return {"prompt_tokens": usage.get("prompt_tokens"), "completion_tokens": 0}
 
 
@@ -171,7 +180,7 @@ RESPONSES = Endpoint(
 
 MESSAGES = Endpoint(
     name="messages",
-    suffix="/v1/messages",  # the threads of OpenAI's assistants have messages, too
+    suffix="/v1/messages",  # OpenAI's Assistants API has paths that end with "/messages", too
     prompt=("system", "messages"),
     usage=_messages_usage,
     format=MESSAGES_FORMAT,
@@ -194,63 +203,65 @@ ENDPOINTS = (
 )
 
 
-# Where the tokens of a request are counted, and the endpoint that would take it.
+# Paths that count the tokens of a request, and the endpoint that would answer that request.
 _COUNTED = (("/v1/messages/count_tokens", "messages"), ("/responses/input_tokens", "responses"))
 
 
 def endpoint_at(path: str) -> Endpoint | None:
-    """The endpoint at a path; None: nothing that limits of tokens hold back."""
+    """The endpoint at a path; None if requests to this path are not throttled."""
     return next((one for one in ENDPOINTS if path.endswith(one.suffix)), None)
 
 
-def endpoint_of(body: Told) -> Endpoint | None:
-    """The endpoint that takes a request of which the path is not known; None: nobody can tell."""
+def endpoint_of(body: Fields) -> Endpoint | None:
+    """The endpoint for a request whose path is unknown, by its fields; None if they fit several."""
     if isinstance(body.get("messages"), list):
         return MESSAGES if messages.is_spoken(body) else CHAT
     return RESPONSES if responses.is_spoken(body) else None
 
 
 def counted_at(path: str) -> Endpoint | None:
-    """The endpoint whose requests are only counted at a path, before they are sent; else None."""
+    """The endpoint whose requests a path counts without answering them; None for other paths."""
     name = next((name for suffix, name in _COUNTED if path.endswith(suffix)), None)
     return next((one for one in ENDPOINTS if one.name == name), None)
 
 
 def errors_at(path: str, headers: Mapping[str, str]) -> ErrorForm:
-    """The form that errors have for a request, to an endpoint or to any other path.
+    """The form of errors for a request, to an endpoint or to any other path.
 
     Args:
-        path: where it goes.
-        headers: by name; every request to Anthropic's API names its version.
+        path: the request's path.
+        headers: its headers by lower-case name.
     """
     endpoint = endpoint_at(path)
-    is_anthropics = _ANTHROPICS in headers
+    is_anthropics = _ANTHROPIC_HEADER in headers
     return anthropic_error if is_anthropics else endpoint.errors if endpoint else openai_error
 
 
 class Meter:
-    """Reads the usage of one answer, whole or streamed.
+    """Reads the usage of one answer, complete or streamed.
 
-    A stream may report it in parts (Anthropic: the prompt's at its beginning, the output's at
-    its end), or several times; the last word on each part counts.
+    A stream may report its usage in parts (Anthropic: the prompt's at the beginning, the output's
+    at the end) or several times. The latest value of each field counts.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._in_chats_form = endpoint.usage
-        self._told: dict[str, Any] = {}
+        self._reported: dict[str, Any] = {}
 
-    def __call__(self, answer: Told) -> Usage | None:
-        """The usage with this answer or event; None: it does not tell, or not all of it."""
+    def __call__(self, answer: Fields) -> Usage | None:
+        """The usage after this answer or event; None if it reports none, or only a part."""
         if self._in_chats_form is None:
             return usage_of(answer)
+        # The first event of the Messages API holds the message, whose output has not begun.
         begun = self._add(answer.get("message"))
         if not (self._add(answer) or self._add(answer.get("response"))) or begun:
             return None
-        return usage_of({"usage": self._in_chats_form(self._told)})
+        return usage_of({"usage": self._in_chats_form(self._reported)})
 
     def _add(self, place: object) -> bool:
+        """Add the usage of an answer or event, if it has one; returns whether it has."""
         usage = place.get("usage") if isinstance(place, Mapping) else None
         if not isinstance(usage, dict):
             return False
-        self._told |= {name: value for name, value in usage.items() if value is not None}
+        self._reported |= {name: value for name, value in usage.items() if value is not None}
         return True

@@ -1,9 +1,12 @@
-"""Entries: what was said in a conversation, one by one, whatever the API.
+"""Entries: the parts of a conversation in a form that is the same for all APIs.
 
-A format reads the items of a request into entries, and writes entries back as items. One entry
-may stand for several items, and one item may hold several entries. Entries never change; what is
-made of one is a new one. An entry that nobody has changed is written as the items that it came
-from.
+A format reads the items of a request into entries and writes entries back as items. An entry is
+what the moves work on: an instruction, a message of the user, a turn of the model, or one result.
+One entry may represent several items (Responses: a turn is a run of items), and one item may hold
+several entries (Messages: a user's message holds several results).
+
+Entries are immutable: a changed entry is a new one. An unchanged entry is written as the items that
+it was read from.
 """
 
 from __future__ import annotations
@@ -18,31 +21,31 @@ from typing import Literal
 from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats.calls import Call
 
-# Who speaks: the agent's instructions, its user, the model, a tool.
+# The agent's instructions, the user, the model, the result of a tool call, or anything else.
 Role = Literal["system", "user", "model", "result", "other"]
 
-# Texts, and parts of other kinds in the form of the API.
+# The parts of a content: texts as strings, all others (pictures, files) in the API's own form.
 Parts = Sequence[object]
 
 
 def plain_parts(
     content: Iterable[object], text_fields: AbstractSet[str], mark: str
 ) -> list[object]:
-    """A content without its cache marks; neighbouring texts are one.
+    """The parts of a content without cache marks; adjacent texts are joined.
 
     Args:
-        content: its parts, in the form of the API.
-        text_fields: what a part may have that is nothing but a text.
-        mark: the field of a cache mark.
+        content: the parts in the API's form.
+        text_fields: the fields that a part may have if it is only a text.
+        mark: the field that holds a cache mark.
     """
     plain = (_without_mark(part, text_fields, mark) for part in content)
     return _with_texts_joined(plain, "")
 
 
 def joined(contents: Sequence[Parts], text_part: Callable[[str], object]) -> object:
-    """Several contents as one: a text where all are texts, else a list of parts.
+    """Joins several contents into one: a text if all parts are texts, otherwise a list of parts.
 
-    The texts are the same whether an agent writes them as text or as parts.
+    The result does not depend on whether the agent wrote its texts as strings or as parts.
     """
     made = _with_texts_joined((part for parts in contents for part in parts), "\n")
     if len(made) == 1 and isinstance(made[0], str):
@@ -51,6 +54,7 @@ def joined(contents: Sequence[Parts], text_part: Callable[[str], object]) -> obj
 
 
 def _without_mark(part: object, text_fields: AbstractSet[str], mark: str) -> object:
+    """A part without its cache mark; a string if it is only a text."""
     if not isinstance(part, dict):
         return part
     if isinstance(part.get("text"), str) and part.keys() <= text_fields:
@@ -59,6 +63,7 @@ def _without_mark(part: object, text_fields: AbstractSet[str], mark: str) -> obj
 
 
 def _with_texts_joined(parts: Iterable[object], between: str) -> list[object]:
+    """The parts with each run of texts as one text."""
     made: list[object] = []
     for is_text, run in groupby(parts, lambda part: isinstance(part, str)):
         same = list(run)
@@ -67,13 +72,14 @@ def _with_texts_joined(parts: Iterable[object], between: str) -> list[object]:
 
 
 class Entry(ABC):
-    """One thing that was said.
+    """One part of a conversation: an instruction, a user's message, a turn of the model, a result.
 
     Attributes:
-        role: who speaks.
-        calls: the tool calls of the model in it.
-        call_id: the call that a result answers; None for all other entries.
-        items: how many items of the request begin with it.
+        role: whose it is.
+        calls: the tool calls of a turn of the model.
+        call_id: the id of the call that a result answers; None for all other entries.
+        items: how many items of the request begin in this entry. 0 for the later entries of an item
+            that holds several.
     """
 
     __slots__ = ("_canonical", "_digest", "call_id", "calls", "items", "role")
@@ -88,62 +94,66 @@ class Entry(ABC):
         self._canonical: bytes | None = None
         self._digest: bytes | None = None
 
-    # What it says.
+    # Reading an entry.
 
     @abstractmethod
     def texts(self) -> Iterator[str]:
-        """The texts that it says, each part by itself."""
+        """The texts of the content, part by part."""
 
     @property
     @abstractmethod
     def parts(self) -> Parts:
-        """Texts and other parts, without cache marks; neighbouring texts are one."""
+        """The content without calls and cache marks; adjacent texts are joined."""
 
     @property
     @abstractmethod
     def has_content(self) -> bool:
-        """Whether it holds anything but calls; an empty text is nothing."""
+        """Whether there is any content besides calls; an empty text does not count."""
 
     @property
     @abstractmethod
     def says_nothing(self) -> bool:
-        """Whether it is the model's, and holds neither a text nor a call nor anything else."""
+        """Whether it is an empty turn of the model, without texts, calls or other parts."""
 
     @property
     @abstractmethod
     def is_plain(self) -> bool:
-        """Whether nothing is lost if it is written anew.
+        """Whether it can be rebuilt from its texts and calls without losing anything.
 
-        That is: a turn of nothing but text and functions, or a result of nothing but content.
+        True for a turn that holds only texts and function calls, and for a result that holds only
+        content.
         """
 
     @property
     @abstractmethod
     def takes_text(self) -> bool:
-        """Whether a text of ours may stand at its end, or behind it."""
+        """Whether batchwrap may add a text at its end or after it."""
 
     def takes_beside(self, role: Role) -> bool:
-        """Whether an entry of that role that says a text of ours may stand behind it."""
+        """Whether batchwrap may add an entry of this role, with a text, after it."""
         return True
 
     @property
     def is_bound(self) -> bool:
-        """Whether it holds something that is signed for all that stands before it."""
+        """Whether it holds a signature over everything before it, as signed thinking does."""
         return False
 
     @property
     def speaker(self) -> object:
-        """Which of several speakers of that role; None: there is one."""
+        """The name of the speaker, if there are several of one role; otherwise None."""
         return None
 
     @property
     def text(self) -> str:
-        """Its texts as one, part under part."""
+        """Its texts, joined by newlines."""
         return "\n".join(self.texts())
 
     @property
     def canonical(self) -> bytes:
-        """The same bytes for entries that say the same; ids and unknown fields do not count."""
+        """Bytes that are equal for entries with equal content; ids and unknown fields are left out.
+
+        `sameness` says which differences between two conversations do not count.
+        """
         if self._canonical is None:
             parts = self.parts
             said = parts[0] if len(parts) == 1 else list(parts)
@@ -153,45 +163,50 @@ class Entry(ABC):
 
     @property
     def digest(self) -> bytes:
-        """The digest of what it says."""
+        """A digest of the canonical bytes."""
         if self._digest is None:
             self._digest = blake2b(self.canonical, digest_size=16).digest()
         return self._digest
 
-    # What can be made of it.
+    # Making new entries.
 
     @abstractmethod
     def with_calls(self, calls: Sequence[Call], places: Sequence[str | None] = ()) -> Entry:
-        """The same turn of the model with these calls.
+        """The same turn of the model with other calls.
 
         Args:
-            calls: in order.
-            places: for each, the id of the call of the turn at whose place it stands; None: it
-                follows the one before it. Without them their own ids tell.
+            calls: the calls in order.
+            places: for each call, the id of the turn's call whose place it takes; None if it
+                follows the call before it. By default the calls' own ids.
         """
 
     @abstractmethod
     def merged(self, others: Sequence[Entry], calls: Sequence[Call]) -> Entry:
-        """One turn of the model that says what it and others say, with these calls."""
+        """One turn of the model with the content of this turn and of others, and these calls."""
 
     @abstractmethod
     def with_text(self, text: str) -> Entry:
-        """The same with a text at its end."""
+        """The same entry with a text at its end."""
 
     @abstractmethod
     def with_parts(self, parts: Sequence[Parts], like: Sequence[Entry]) -> Entry:
-        """The same result with another content, and the cache mark of those that it comes from."""
+        """The same result with other content, and with the cache mark of its sources.
+
+        Args:
+            parts: the new content, group by group.
+            like: the results that the content was taken from.
+        """
 
     @abstractmethod
     def beside(self, role: Role, text: str) -> Entry:
-        """An entry of its own that says a text."""
+        """A separate new entry that holds a text."""
 
     @abstractmethod
     def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> Entry:
-        """A result for one of the calls of a turn.
+        """A new result for a call.
 
         Args:
-            call_id: of the call that it answers.
-            parts: what it says, one group under the other.
-            like: the results that it comes from, whose cache mark it has.
+            call_id: the id of the call that it answers.
+            parts: its content, group by group.
+            like: the results that the content was taken from; their cache mark is kept.
         """

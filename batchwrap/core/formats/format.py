@@ -1,10 +1,13 @@
-"""The seam between the moves and the APIs: what a format does for them.
+"""The interface between the moves and an API: what a `Format` does for the moves.
 
-The moves know entries, calls and tools; a format knows JSON. Whoever adds an API writes a folder
-with one `Format`, and the endpoint that has it (`endpoints`).
+The moves work on entries, calls and tools, and only a format knows the JSON of an API. To add an
+API, write a folder with a `Format` and give it to its endpoint (`endpoints`).
 
     body --items--> [item] --read--> [Entry] -- the moves --> [Entry] --write--> [item] --> body
     answer, or event --deltas--> [Delta] -- the moves --> [Fragment] --writer--> answer, or events
+
+What the moves did not change is passed on as the same object, so the driver can send the original
+bytes.
 """
 
 from __future__ import annotations
@@ -19,31 +22,31 @@ from batchwrap.core.formats.calls import Call, Fragment
 from batchwrap.core.formats.entries import Entry, Role
 
 Body = dict[str, Any]
-# The choice, which call (None: it is the choice's text), and what is new.
+# The index of the choice, the index of the call (None: the choice's text), and the new text.
 Piece = tuple[int, int | None, str]
 
 
 class Look(Enum):
-    """What a piece needs that is more than a piece of what was begun."""
+    """Returned by a `Take` for a piece that the fast path cannot handle (`exchange/fast_path`)."""
 
     CLOSER = auto()
 
 
-# What becomes of a piece of a text that was begun. None: it goes out as it came. A list: the
-# calls that go out in its place. `Look.CLOSER`: it was not taken in, and is still to be read.
+# What to do with a piece of a text. None: it goes out unchanged. A list: these calls go out in its
+# place. `Look.CLOSER`: the piece was not processed, and its event must be read in full.
 Taken = Sequence[Fragment] | Literal[Look.CLOSER] | None
-# Takes in the next piece of a text, as long as no event comes but its pieces.
+# Processes the next piece of a text, as long as the stream holds nothing but pieces of this text.
 Take = Callable[[str], Taken]
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class ToolSpec:
-    """One of a request's functions.
+    """A function among a request's tools.
 
     Attributes:
         name: its name.
         parameters: the JSON schema of its arguments, as the agent sent it.
-        description: what the agent says that it does.
+        description: the agent's description of it.
     """
 
     name: str
@@ -53,15 +56,15 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a request asks for, besides its messages.
+    """The settings of a request, besides its conversation.
 
     Attributes:
-        tools: the names of all of its tools, functions or not.
-        choice: its choice of tools; None where the model is free.
-        is_forced: whether it names the tools that the model must, or may, call.
-        parallel: whether the model may make several calls in one answer; None: it does not say.
-        is_one_answer: whether it asks for one answer, not for several to choose from.
-        thinks: whether it turns thinking on or off; None: it does not say.
+        tools: the names of all tools, functions or not.
+        choice: the request's tool choice; None if the model may choose freely.
+        is_forced: whether the tool choice names the tools that the model must or may call.
+        parallel: whether the model may make several calls in one answer; None if not specified.
+        is_one_answer: whether it asks for one answer, and not for several alternatives.
+        thinks: whether it turns thinking on or off; None if not specified.
     """
 
     tools: frozenset[str] = frozenset()
@@ -74,17 +77,17 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Delta:
-    """What an answer, or one event of a stream, adds to one of its choices.
+    """What an answer, or one event of a stream, adds to one choice.
 
     Attributes:
-        choice: which one; answers of most APIs have one.
-        fragments: of tool calls.
-        text: what a whole answer says; None for an event.
-        is_over: whether the choice is complete with it.
-        is_cut: whether that is because the model ran out of output tokens.
+        choice: the index of the choice; always 0 in APIs without alternatives.
+        fragments: fragments of tool calls.
+        text: the text of a complete answer; None for an event.
+        is_over: whether it completes the choice.
+        is_cut: whether the choice ended because the model ran out of output tokens.
         is_bound: whether it holds something that belongs to the calls as the model wrote them,
-            such as signed thinking; they are merged with no others then.
-        ended: the index of a call that is complete with it; None: it does not say.
+            such as signed thinking. Such calls are not merged with others.
+        ended: the index of a call that it completes; None if it does not say.
     """
 
     choice: Any = 0
@@ -98,13 +101,13 @@ class Delta:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Local:
-    """An answer that hands out calls without a round trip.
+    """A local answer: calls that are handed out without a round trip to the provider.
 
     Attributes:
-        calls: what it hands out, in order.
-        answer_id: so many random characters for its id.
-        head: what it repeats of the model's answer.
-        usage: what it reports, as the provider wrote it; None for zero.
+        calls: the calls in order.
+        answer_id: random characters for the answer's id.
+        head: the fields that it repeats from the model's answer (`Format.head`).
+        usage: the usage that it reports, in the provider's form; None for zero.
     """
 
     calls: Sequence[Fragment]
@@ -114,102 +117,119 @@ class Local:
 
 
 class Binding(Protocol):
-    """What an API signs for all that stands before it: tools, instructions, what was said.
+    """Handles parts with a signature over everything before them: tools, instructions, messages.
 
-    Whatever is written in other words there later makes it invalid. So what is made of a
-    conversation must follow from the request alone, in every process, and stay as it is.
+    Any later change to what was signed makes the part invalid. So the provider view of a signed
+    conversation must follow from the request alone, in every process, and must never change.
     """
 
     def is_refused(self, answer: Body) -> bool:
         """Whether an error says that something before a signed part was changed."""
 
     def unbound(self, body: Body) -> Body | None:
-        """The request, of which the provider leaves out what is signed for other words.
+        """The request with a setting by which the provider drops parts that are no longer valid.
 
-        None where the client has not said that it takes that.
+        Returns:
+            None unless the client has opted in to that setting.
         """
 
 
 class StreamWriter(Protocol):
-    """Reads and writes the events of one streamed answer; it may keep count of their indices.
+    """Reads and writes the events of one streamed answer, and keeps track of their indices.
 
     Attributes:
-        is_numbered: whether events have numbers that may be others for the agent.
+        is_numbered: whether events hold indices, which differ between the two views once a call
+            was expanded.
     """
 
     is_numbered: bool
 
     def deltas(self, event: Body) -> list[Delta]:
-        """What an event adds, choice by choice."""
+        """What an event adds to each choice."""
 
     def rewritten(
         self, event: Body, calls: Sequence[Sequence[Fragment] | None]
     ) -> list[Body] | None:
-        """The events for one that came; None: the event itself.
+        """The events that replace an event.
 
         Args:
-            event: it.
-            calls: for each `Delta` of it the calls that stand there now; None: as they came.
+            event: the event from the provider.
+            calls: for each `Delta` of the event, the calls that replace its own; None if they stay.
+
+        Returns:
+            None if the event goes out unchanged.
         """
 
     def passes(self, event: Body, piece: Piece) -> bool:
-        """Whether an event with a single piece goes out as it came, if its piece stays as it is.
+        """Whether an event with a single, unchanged piece can go out unchanged, and record it.
 
-        It is taken note of then. Only asked where events are numbered.
+        Called only if `is_numbered`.
         """
 
     def continued(self, event: Body, calls: Sequence[Fragment]) -> list[Body]:
-        """The events for one that held a single piece of a call's arguments."""
+        """The events that replace an event with a single piece of a call's arguments."""
 
     def left(
         self, event: Body | None, calls: Sequence[tuple[Any, Sequence[Fragment]]]
     ) -> list[Body]:
-        """The events at the end of a stream.
+        """The events for calls that remain at the end of a stream.
 
         Args:
-            event: any of the stream, whose other fields the new ones take over; None: none came.
-            calls: (choice, calls that are left) of choices that were not finished.
+            event: any event of the stream, to copy its other fields from; None if there was none.
+            calls: (choice, remaining calls) of the choices that were not finished.
         """
 
     def broken_off(self, error: ApiError) -> list[Body]:
-        """The events that report a stream whose answer is not complete; none where it is.
+        """The events that report an incomplete answer.
 
-        None for an API that `core.repair` knows, which reports it.
+        Returns:
+            An empty list if the answer is complete, or if `core.repair` reports it for this API.
         """
 
 
 class Salvage(Protocol):
-    """The rest of a stream whose translation was broken off: what the agent has not got yet."""
+    """Completes a stream after an error in batchwrap's translation (`exchange/guard`).
+
+    It records what the provider has sent and what the agent has received, and so knows the rest.
+    """
 
     def see(self, came: Body, made: list[Body] | None) -> None:
-        """An event came, and these went out for it; None: the event itself."""
+        """Record an event and the events that went out for it; None for the event itself."""
 
     def held(self, piece: Piece) -> bool:
-        """A piece came of which nothing went out; False: it was not taken in, `see` needs more."""
+        """Record a piece for which nothing went out.
+
+        Returns:
+            False if the piece alone is not enough, and `see` must be called with the event.
+        """
 
     def chunk(self, event: Body) -> list[Body] | None:
-        """The events for one that is not translated, behind what is owed; None: as it came."""
+        """The events for a later, untranslated event, after everything that is still missing.
+
+        Returns:
+            None if the event goes out unchanged.
+        """
 
     def end(self) -> list[Body]:
-        """What is owed at the end of the stream."""
+        """The events that are still missing at the end of the stream."""
 
 
-# What a derived id keeps of the provider's own, and whether it is a derived one.
+# Returns the part of the provider's id that a derived id holds, and whether the id is derived.
 OriginOf = Callable[[str], tuple[str, bool]]
 
 
 class Format(Protocol):
-    """One API.
+    """Reads and writes the requests and answers of one API.
 
     Attributes:
-        is_repaired: whether `core.repair` knows its requests and answers.
-        leaves: what it leaves as it is, for a warning; empty where that is nothing.
+        is_repaired: whether `core.repair` repairs its requests and answers.
+        leaves: the requests that are never translated, as the end of a warning; empty if there are
+            none.
         items_key: the field of a request that lists its conversation.
-        end_mark: the payload of the event that ends a stream; None: it ends without one.
+        end_mark: the payload of the event that ends a stream; None if there is no such event.
         carries_scripts: whether fields that the API does not know may stand at a call in the
             agent's history, so that a program can travel there.
-        binding: knows the parts of a conversation that are signed for what stands before them;
-            None: there are none.
+        binding: handles signed parts of a conversation; None if the API signs nothing.
     """
 
     is_repaired: bool
@@ -222,56 +242,70 @@ class Format(Protocol):
     # Requests.
 
     def may_rewrite(self, body: Body) -> bool:
-        """Whether a request may be written in other words at all."""
+        """Whether batchwrap may rewrite a request.
+
+        Not if the provider would then store the provider view of a conversation.
+        """
 
     def declined(self, body: Body, helper: str) -> Body | None:
-        """The error at which a helper of an SDK asks in a form that may be rewritten; else None.
+        """The error that makes a helper of an SDK use a form that batchwrap can translate.
 
         Args:
-            body: what it asks.
-            helper: how it names itself.
+            body: the helper's request.
+            helper: the name that the helper sends in a header.
+
+        Returns:
+            The body of the error; None if the request is sent.
         """
 
     def is_kept(self, body: Body) -> bool:
-        """Whether a request, or what follows from its answer, can be taken by one account only."""
+        """Whether only one account can send a request or continue its answer.
+
+        So it is if the provider stores something for that account, such as a file.
+        """
 
     def is_continued(self, body: Body) -> bool:
-        """Whether a request continues an answer by its id, and does not repeat its calls."""
+        """Whether a request continues a stored answer by its id and does not repeat its calls."""
 
     def understands(self, body: object, known: int = 0) -> bool:
-        """Whether a request has the shape that batchwrap translates; so many items are known to."""
+        """Whether a request has the shape that batchwrap translates.
+
+        Args:
+            body: the request.
+            known: how many of its first items are known to have that shape.
+        """
 
     def items(self, body: Body) -> list[Any]:
-        """The items of a conversation: messages, or what the API has in their place."""
+        """The items of a conversation: its messages, or what the API has in their place."""
 
     def with_items(self, body: Body, items: list[Any]) -> Body:
-        """A copy of the request with another conversation."""
+        """A copy of the request with other items."""
 
     def read(self, items: Sequence[Any]) -> list[Entry]:
-        """The entries of some items, from the beginning of one on."""
+        """The entries of a list of items, which begins where a request or an earlier list ended."""
 
     def write(self, entries: Sequence[Entry]) -> list[Any]:
-        """The items of some entries; those that nobody changed are the same objects."""
+        """The items of a list of entries; the items of unchanged entries are the same objects."""
 
     def key_of(self, item: object) -> str | None:
-        """The id of the last tool call in an item of the model's; None where it has none."""
+        """The id of the last tool call in an item; None if it holds no call of the model's."""
 
     def said(self, role: Role, text: str | None, calls: Sequence[Call] = ()) -> Entry:
-        """An entry that is made here."""
+        """A new entry with a text and calls."""
 
     def settings(self, body: Body) -> Settings:
-        """What a request asks for, besides its conversation."""
+        """The settings of a request."""
 
     # Tools.
 
     def tool_items(self, body: Body) -> object:
-        """The request's tools as they stand there."""
+        """The request's tools in the form of the API."""
 
     def tools(self, listed: object) -> list[ToolSpec]:
-        """The functions among them."""
+        """The functions in a list of tools that the agent runs itself."""
 
     def definition(self, tool: ToolSpec) -> object:
-        """A function as a request lists it."""
+        """A function in the form in which requests list it."""
 
     def with_tools(
         self,
@@ -284,71 +318,76 @@ class Format(Protocol):
 
         Args:
             body: the request.
-            added: definitions.
-            hides: whether one of the agent's tools, by its name, is left out; never one that the
-                request forces.
-            runs: the tools that each new one runs, by name: it is allowed where all of them are.
+            added: the definitions of the new tools.
+            hides: whether the agent's tool of this name is left out. None is left out if the
+                request's tool choice names tools.
+            runs: for each new tool, by name, the tools that it runs. If the tool choice is a list
+                of allowed tools, a new tool is allowed if all the tools that it runs are.
         """
 
     # Answers.
 
     def deltas(self, answer: Body) -> list[Delta]:
-        """What a whole answer says, choice by choice."""
+        """The content of a complete answer, choice by choice; empty if the answer is an error."""
 
     def piece_alone(self, event: Body) -> Piece | None:
-        """What an event adds that holds one piece of a text, or of arguments, and nothing else."""
+        """The single piece of a text or of arguments that an event holds.
+
+        Returns:
+            None if the event holds anything else, too.
+        """
 
     def with_calls(self, answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
-        """The answer with other calls in each choice; the same object where they are the same."""
+        """The answer with other calls in each choice; the same object if the calls are equal."""
 
     def stream(self) -> StreamWriter:
-        """Writes the events of one answer."""
+        """A new writer for the events of one answer."""
 
     def salvage(self, origin_of: OriginOf) -> Salvage:
-        """Keeps account of one stream."""
+        """A new record of one stream."""
 
     def event_name(self, event: Body) -> str | None:
-        """What stands in the `event:` line of an event; None: it has no such line."""
+        """The text of an event's `event:` line; None if it has no such line."""
 
     def is_silent(self, event: Body) -> bool:
-        """Whether an event says nothing to the agent but who speaks."""
+        """Whether an event holds nothing that the agent could act on or show."""
 
     def head(self, answer: Body) -> Mapping[str, Any]:
-        """What local answers repeat of an answer, or of an event."""
+        """The fields of an answer, or of an event, that local answers repeat."""
 
     def usage(self, answer: Body) -> Any:
-        """The usage that an answer or an event reports, as it came; None: none."""
+        """The usage that an answer or an event reports, in the API's form; None if it has none."""
 
     def cached(self, usage: Any) -> tuple[int, int] | None:
-        """(tokens out of the prompt cache, tokens of the prompt); None where one is not told."""
+        """(prompt tokens from the cache, all prompt tokens); None unless both are reported."""
 
     def timing(self, answer: Body) -> tuple[float | None, float | None]:
-        """(output tokens, seconds of generating them) that an answer or an event reports."""
+        """(output tokens, seconds of generation) that an answer or an event reports."""
 
     def local(self, answer: Local) -> Body:
-        """A local answer as a whole."""
+        """A local answer as a complete answer of the API."""
 
     def local_events(self, answer: Local, *, with_usage: bool) -> list[Body]:
-        """A local answer as a stream; usage only where it was asked for."""
+        """A local answer as a stream; with its usage if the request asks for it."""
 
-    # Streams whose usage only batchwrap has asked for.
+    # Streams whose usage batchwrap requests, and the agent does not.
 
     def wants_usage(self, body: Body) -> bool | None:
-        """Whether a stream is to tell its usage; None: the request does not say, but could."""
+        """Whether a request asks for the usage of its stream; None if it does not say."""
 
     def with_usage(self, body: Body) -> Body:
-        """The request that asks for the usage of its stream."""
+        """The request, with the setting that asks for the usage of its stream."""
 
     def is_empty(self, event: Body) -> bool:
-        """Whether an event holds nothing of an answer but, maybe, its usage."""
+        """Whether an event holds nothing of an answer, except perhaps its usage."""
 
 
 def is_signed(form: Format, entries: Sequence[Entry], *, thinks: bool) -> bool:
-    """Whether something in a conversation, or in its answer, is signed for all that is sent.
+    """Whether a conversation or its answer holds a signature over everything before it.
 
     Args:
-        form: its format.
-        entries: it.
+        form: the conversation's format.
+        entries: the conversation.
         thinks: whether the model thinks before it answers.
     """
     return form.binding is not None and (thinks or any(entry.is_bound for entry in entries))

@@ -1,4 +1,4 @@
-"""Which of the model's calls a call comes from that the agent has got."""
+"""Finds the model's call from which a call in the agent view was made."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Origins(Generic[T]):
-    """The model's calls, found by the ids that the agent knows them or their items by.
+    """The model's calls of one answer, by the ids that they have in the agent view.
 
     Args:
-        origin_of: tells what derived ids keep of an id.
+        origin_of: returns the part of a provider's id that derived ids hold.
     """
 
     __slots__ = ("_known", "_nameless", "_origin_of")
@@ -22,10 +22,11 @@ class Origins(Generic[T]):
     def __init__(self, origin_of: OriginOf) -> None:
         self._origin_of = origin_of
         self._known: dict[str, T] = {}
-        self._nameless: deque[T] = deque()  # without an id: the agent gets each under a new one
+        # Calls without an id of the provider's. The agent gets each under a new id, in this order.
+        self._nameless: deque[T] = deque()
 
     def came(self, call_id: object, call: T) -> None:
-        """The provider has begun a call."""
+        """Record a call that the provider has begun."""
         origin, _ = self._read(call_id)
         if origin:
             self._known[origin] = call
@@ -33,7 +34,10 @@ class Origins(Generic[T]):
             self._nameless.append(call)
 
     def of(self, call_id: object) -> tuple[T | None, bool]:
-        """Where a call comes from that goes out, and whether it is only an item of that."""
+        """The model's call for an id in the agent view, and whether the id is that of an item.
+
+        The call is None if it is unknown.
+        """
         origin, is_derived = self._read(call_id)
         call = self._known.get(origin)
         if call is None and self._nameless:

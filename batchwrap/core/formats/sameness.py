@@ -1,12 +1,12 @@
-"""What counts as the same conversation.
+"""Decides whether two requests contain the same conversation, by a digest of it.
 
-Agents send a conversation again in other words: a cache mark has moved on, a text has become
-a list of parts, arguments are spaced in another way, ids were cut. None of this makes it
-another conversation. What was said, by whom, and which calls were made does.
+Agents do not repeat a conversation byte for byte: a cache mark moves, a text becomes a list of
+parts, arguments are spaced in another way, ids are shortened. It is still the same conversation.
+The digest covers what was said, by whom, and which calls were made (`Entry.canonical`).
 
-A system prompt may hold a clock or a counter, so digits do not count in it. A system message
-further down is a note of the agent's own, which may stand elsewhere in the next request; so
-may an assistant message that says nothing. Neither counts.
+A system prompt may contain a clock or a counter, so its digits are ignored. A later system message
+is a note of the agent's own, which may be at another place in the next request, and so may an empty
+assistant message. Both are ignored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DIGITS = re.compile(rb"[0-9]+")
 
 
 class Conversation:
-    """A digest of what was said up to one place, which benign changes leave as it is."""
+    """The digest of a conversation up to one entry. Benign changes do not change it."""
 
     __slots__ = ("_has_begun", "_hasher")
 
@@ -31,13 +31,13 @@ class Conversation:
         self._has_begun = False
 
     def copy(self) -> Conversation:
-        """The same, to continue in another way."""
+        """A copy that can be continued independently."""
         new = Conversation.__new__(Conversation)
         new._hasher, new._has_begun = self._hasher.copy(), self._has_begun
         return new
 
     def take(self, entry: Entry) -> None:
-        """Take in the next entry."""
+        """Add the next entry."""
         if entry.role == "system":
             if not self._has_begun:
                 self._hasher.update(_DIGITS.sub(b"0", entry.canonical))
@@ -48,17 +48,17 @@ class Conversation:
 
     @property
     def digest(self) -> bytes:
-        """The digest of all that was taken in."""
+        """The digest of all added entries."""
         done: bytes = self._hasher.digest()
         return done
 
 
 class Prefixes:
-    """The digests of a conversation at each place of a request, worked out when asked for.
+    """The digests of a conversation before each entry of a request, computed on demand.
 
     Args:
-        entries: of the request.
-        start: how many of them `begun` has taken in.
+        entries: the entries of the request.
+        start: how many of them are in `begun`.
         begun: the conversation up to there.
     """
 
@@ -72,7 +72,8 @@ class Prefixes:
         return len(self._entries)
 
     def before(self, place: int) -> Conversation:
-        """The conversation before an entry; it must be copied before it takes in more."""
+        """The conversation before an entry. Copy it before adding to it."""
+        # `begun` holds only the digest at `start`: an earlier one is computed from the beginning.
         if place < self._start:
             self._earlier = self._earlier or Prefixes(self._entries, 0, Conversation())
             return self._earlier.before(place)

@@ -1,43 +1,46 @@
-"""Server-sent events as bytes: split at any byte, and put together again unchanged."""
+"""Splits a byte stream into server-sent events, reads their payload, and writes events.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
 
 from __future__ import annotations
 
 import re
 
 DONE = b"[DONE]"
-# No provider sends a hundredth of it; what is longer would only fill the memory.
+# Events of providers have less than a hundredth of this. A longer one would only fill the memory.
 MOST_EVENT_BYTES = 64 * 1024 * 1024
 _BLANK = b"\n\n"
-_LF, _CR = b"\n\r"  # as numbers, since bytes are searched for those at once
-_TAIL = 2  # bytes: as much as a line end has
+_LF, _CR = b"\n\r"  # as numbers, which `in` finds faster in bytes
+_TAIL = 2  # bytes of the longest line end
 
-# Two line ends in a row close an event. The group is atomic: a lone "\r\n" must not be
+# Two line ends in a row end an event. The group is atomic, so that a single "\r\n" is not
 # read as "\r" and "\n".
 _END = re.compile(rb"(?>\r\n|\n|\r){2}")
 _DATA = re.compile(rb"^data:[ ]?([^\r\n]*)", re.MULTILINE)
 
 
 class Splitter:
-    """Cuts a byte stream into events; the pieces joined are the input to the byte.
+    """Splits a byte stream into events. Joined, the events are the input to the byte.
 
-    Each byte is looked at once, and copied once. An event that is longer than the limit is
-    not collected: `is_full` says so, and nothing more is taken in.
+    Each byte is searched once and copied once. If an event exceeds the limit, `is_full` becomes
+    True and all further bytes are ignored.
 
     Args:
-        most: bytes of an event.
+        most: the largest number of bytes of an event.
     """
 
     def __init__(self, most: int = MOST_EVENT_BYTES) -> None:
         self.is_full = False
         self._most = most
-        self._pieces: list[bytes] = []  # of the event that is not complete
+        self._pieces: list[bytes] = []  # of the incomplete event
         self._size = 0
-        self._tail = b""  # its last bytes, where a line end may be cut in two
+        self._tail = b""  # its last bytes, in which a line end may be cut in two
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Add bytes; returns the events that are complete, each with its blank line."""
+        """Add bytes; returns the events that they complete, each with its blank line."""
         tail = self._tail
-        # A whole event at a time is what servers send almost always.
+        # Servers nearly always send exactly one event at a time.
         if not tail and _CR not in data and data.find(_BLANK) == len(data) - 2 >= 0:
             return [] if self.is_full else [data]
         if self.is_full:
@@ -54,12 +57,13 @@ class Splitter:
         return events
 
     def rest(self) -> bytes:
-        """What came after the last complete event; empties the splitter."""
+        """The bytes after the last complete event; empties the splitter."""
         rest = b"".join(self._pieces)
         self._pieces, self._size, self._tail = [], 0, b""
         return rest
 
     def _keep(self, piece: bytes, tail: bytes) -> None:
+        """Store a piece of the incomplete event, unless it becomes too long."""
         self._tail = tail
         if piece:
             self._pieces.append(piece)
@@ -68,8 +72,8 @@ class Splitter:
 
 
 def _cut(data: bytes) -> list[bytes]:
-    """The events in some bytes, each with its blank line, and at last what comes after them."""
-    if _CR not in data:  # almost always; the pattern takes ten times as long
+    """The events in these bytes, each with its blank line; the last element is the rest."""
+    if _CR not in data:  # nearly always; the pattern takes ten times as long
         *parts, rest = data.split(b"\n\n")
         return [*[part + b"\n\n" for part in parts], rest]
     events, start = [], 0
@@ -81,7 +85,7 @@ def _cut(data: bytes) -> list[bytes]:
 
 def data_of(event: bytes) -> bytes:
     """The payload of an event: its data lines, joined by newlines."""
-    # One line of data, alone or behind the event's name, is what servers send almost always.
+    # Servers nearly always send a single line of data, alone or after the event's name.
     line = event
     if event[:7] == b"event: " and _CR not in event:
         line = event[event.find(b"\n") + 1 :]
@@ -91,12 +95,12 @@ def data_of(event: bytes) -> bytes:
 
 
 def is_comment(event: bytes) -> bool:
-    """Whether an event has no fields, only comments and blank lines."""
+    """Whether an event has no fields, only comments and blank lines: servers send them as pings."""
     lines = event.replace(b"\r", b"\n").split(b"\n")
     return all(not line or line.startswith(b":") for line in lines)
 
 
 def render(data: bytes, name: str | None = None) -> bytes:
-    """One event with this payload, and a line with its name if it has one."""
+    """The bytes of an event with this payload, and with a line for its name if it has one."""
     line = b"" if name is None else b"event: " + name.encode(errors="replace") + b"\n"
     return line + b"data: " + data + b"\n\n"

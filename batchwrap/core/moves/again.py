@@ -1,8 +1,8 @@
-"""Asking again: the model is told what was wrong with its multi-call, inside of the same request.
+"""Asks the model again if its multi-call was not understood, within the same request of the agent.
 
-The agent never offered a multi-tool, so it should not have to refuse one. As long as nothing of
-an answer was handed out, the model can be told by us, and answers once more. The answer that was
-not understood leaves no trace with the agent.
+The agent never offered a multi-tool, so it should not have to refuse one. As long as nothing of an
+answer was handed out, batchwrap sends the answer back with an explanation, and the model answers
+once more. The agent's history never holds the answer that was not understood.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _NO_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 def asked_again(
     form: Format, said: str | None, calls: Sequence[Call], problems: Mapping[str, str]
 ) -> list[Entry] | None:
-    """The answer that was not understood, and what was wrong with it, as the model is shown them.
+    """The entries that are added to the request: the answer, and a result for each of its calls.
 
     Args:
-        form: of the request.
+        form: the format of the request.
         said: the text of the answer.
         calls: its calls.
-        problems: what is wrong with each, by its id.
+        problems: what is wrong with each call, by its id.
 
     Returns:
-        None where a call has no id of its own by which it could be answered.
+        None if a call has no id, or not one of its own, so that no result could name it.
     """
     if not all(problems) or len(problems) != len(calls):
         return None
@@ -40,7 +40,7 @@ def asked_again(
 
 
 def _valid(call: Call) -> Call:
-    """The call with a name and arguments that every provider takes back.
+    """The call with a name and arguments that every provider accepts in a history.
 
     OpenAI refuses the dot in `multi_tool_use.parallel`, although its own models write it
     (https://github.com/prefect-archive/ControlFlow/pull/107).

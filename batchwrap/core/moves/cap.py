@@ -1,8 +1,8 @@
-"""How many items a batch may have: less where edits fail in batches, less as the room shrinks.
+"""The cap: how many items a batch may have.
 
-The error rate of batched edits is held against that of single ones. A rate above halves the
-cap, a batch without an error lets it grow by one (additive increase, multiplicative
-decrease).
+It falls if a model's edits fail more often in batches, and as the room in the context shrinks. The
+error rate of batched edits is compared with that of single edits: a higher rate halves the cap, and
+each batch without an error raises it by one (additive increase, multiplicative decrease).
 """
 
 from __future__ import annotations
@@ -17,18 +17,23 @@ from batchwrap.core.tools.find import SingleTool
 from batchwrap.core.tools.multi import MultiTool
 
 LEAST = 2
-# Batched edits that must be seen before their rate says anything.
+# With fewer batched edits their error rate is too uncertain to halve the cap.
 _ENOUGH = 6
-# Tokens for each item of a batch that the room in the context must have: a long file, and
-# the answer to it.
+# The tokens of free context for each item of a batch: a long file, and the answer to it.
 _ROOM_PER_ITEM = 4_000
-# Good enough to tell how full a context is; the limits count with a real tokenizer.
+# Accurate enough to estimate how full a context is. The limits are counted with a tokenizer.
 _CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the edits of one call turned out; items is 1 for a single call."""
+    """The outcome of the edits of one call.
+
+    Attributes:
+        is_batch: whether it was a multi-call.
+        items: how many edits it had; 1 for a single call.
+        failed: how many of them failed.
+    """
 
     is_batch: bool
     items: int
@@ -40,32 +45,33 @@ class Cap:
     """The cap of one model, or of one conversation.
 
     Attributes:
-        ceiling: what the user allows.
-        most: items that a batch may have now.
+        ceiling: the number of items that the user allows.
+        most: the number of items that a batch may have now.
     """
 
     ceiling: int
     most: int
-    _batched: tuple[int, int] = (0, 0)  # edits, and how many of them failed
+    _batched: tuple[int, int] = (0, 0)  # the number of edits, and how many of them failed
     _single: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, ceiling: int) -> Cap:
-        """A cap of which nothing is known yet."""
+        """A new cap, before any outcome is known."""
         return cls(ceiling, ceiling)
 
     def copy(self) -> Cap:
-        """The same, for what may turn out otherwise."""
+        """A copy that can change independently."""
         return replace(self)
 
     def take(self, outcome: Outcome) -> None:
-        """Take note of how some edits turned out."""
+        """Record the outcome of the edits of one call."""
         if not outcome.is_batch:
             self._single = self._single[0] + 1, self._single[1] + outcome.failed
             return
         edits, failed = self._batched[0] + outcome.items, self._batched[1] + outcome.failed
         self._batched = edits, failed
-        # One more of each, one of them failed: nothing is known of no edits at all.
+        # As if one of ten more single edits had failed: without any, their rate is not known to
+        # be 0. Otherwise one failure in a batch would be enough to halve the cap.
         single = (self._single[1] + 1) / (self._single[0] + 10)
         if outcome.failed and edits >= _ENOUGH and failed / edits > single:
             self.most, self._batched = max(LEAST, self.most // 2), (0, 0)
@@ -80,14 +86,17 @@ def outcome(
     singles: Mapping[str, SingleTool],
     failed: Callable[[str], bool],
 ) -> Outcome | None:
-    """How the edits turned out that a result in the provider view answers; None: it answers none.
+    """The outcome of the edits that a result in the provider view answers.
 
     Args:
-        calls: of the turn, by id.
+        calls: the calls of the turn, by id.
         answer: the result.
         multis: the multi-tools, by name.
         singles: the tools that they run, by name.
-        failed: whether a result's text reads as failed.
+        failed: whether the text of a result reports a failure.
+
+    Returns:
+        None if the result answers no edits.
     """
     call = calls.get(answer.call_id or "")
     if call is None:
@@ -105,7 +114,7 @@ def outcome(
 
 
 def by_room(most: int, room: int | None) -> int:
-    """The cap where so many tokens are left in the context; None: nobody knows."""
+    """The cap for a context with this many free tokens; `room` is None if that is unknown."""
     return most if room is None else max(LEAST, min(most, room // _ROOM_PER_ITEM))
 
 
@@ -115,7 +124,7 @@ def tokens_of(text: str) -> int:
 
 
 def tokens_in(entry: Entry) -> int:
-    """A rough estimate of what an entry takes up, in tokens."""
+    """A rough estimate of the tokens of an entry's texts and arguments."""
     said = sum(map(tokens_of, entry.texts()))
     return said + sum(tokens_of(call.arguments) for call in entry.calls)
 

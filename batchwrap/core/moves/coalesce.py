@@ -1,12 +1,19 @@
-"""Coalesce: runs of single calls in the history become multi-calls.
+"""Coalesce: merges runs of consecutive single calls in the history into multi-calls.
 
-That shortens the history, and shows the model batches as its own habit. So a run is only what
-could have been one batch from its start, since an impossible batch would teach guessing: no
-call failed, every path was known before, and nothing was changed that had to be looked at
-first.
+    agent view                         provider view
+    model: read_file(a.py)             model: multi_read(files=[a.py, b.py])
+    result: text of a.py               result: [1/2] read_file a.py
+    model: read_file(b.py)                     text of a.py
+    result: text of b.py                       [2/2] read_file b.py
+                                               text of b.py
 
-A run is rewritten once, when something follows that cannot belong to it; what is finished
-never changes as the conversation grows. Turns are never torn apart: each belongs to one run.
+This shortens the history and shows the model batches as its own habit. It must not teach the model
+to guess, so a run holds only calls that the model could have made in one batch: no call failed,
+every path was known before the run, and no call changes what an earlier one had to look at first.
+
+A run is rewritten once, when something follows that cannot belong to it. A finished run never
+changes as the conversation grows, so the provider's prompt cache stays valid. All calls of a turn
+belong to the same run.
 """
 
 from __future__ import annotations
@@ -24,7 +31,8 @@ from batchwrap.core.moves.single_turns import SingleCall, SingleTurn, turn_at
 from batchwrap.core.tools.find import SingleTool
 from batchwrap.core.tools.multi import MultiTool, render
 
-_NEWEST = 8  # entries that are looked at first: mostly the last results name what is read next
+# This many recent entries are searched for a path first: mostly one of them names the next file.
+_NEWEST = 8
 
 
 def coalesce(
@@ -38,24 +46,24 @@ def coalesce(
 ) -> tuple[list[Segment], int]:
     """The conversation with each finished run of single calls as one segment.
 
-    A run is at least two calls, in one turn or over several in a row. Of several turns it
-    becomes one multi-call and one result. A turn by itself that is longer than `most`, or
-    whose calls no multi-tool can run together, becomes several calls in one entry.
+    A run has at least two calls, in one turn or in several consecutive turns. A run of several
+    turns becomes one multi-call and one result. A single turn with more than `most` calls, or with
+    calls that no multi-tool can run together, becomes one turn with several multi-calls.
 
-    The finished segments may be moved to `before`: what follows them comes out the same, as
-    long as the tools do.
+    The caller may move the finished segments to `before`: as long as the tools are the same, the
+    result for the following segments does not change.
 
     Args:
-        before: the provider view of what precedes, where paths may have been named.
-        segments: what follows, as folding made it.
+        before: the earlier part of the provider view, in which paths may have been named.
+        segments: the rest of the conversation, as folding made it.
         multis: the multi-tools on offer.
         singles: the agent's tools that can be batched, by name.
-        failed: whether a result's text reads as failed.
-        most: most items of a multi-call.
+        failed: whether the text of a result reports a failure.
+        most: the largest number of items of a multi-call.
 
     Returns:
-        The segments, and how many at the end belong to a run that may still go on. These,
-        and all others that are not in a run, are the same objects as in `segments`.
+        The segments, and how many at the end belong to a run that may still continue. These
+        segments, and all others outside of runs, are the same objects as in `segments`.
     """
     walk = _Walk(before, multis, most)
     place = 0
@@ -74,7 +82,7 @@ _Member = tuple[SingleCall, Entry]
 
 
 class _Walk:
-    """What has been seen up to one point of the conversation."""
+    """Walks through the conversation, turn by turn, and collects the current run."""
 
     def __init__(self, before: Sequence[Entry], multis: Sequence[MultiTool], most: int) -> None:
         self.done: list[Segment] = []
@@ -82,26 +90,26 @@ class _Walk:
         self._seen = [*before]
         self._mentions = Mentions(self._seen)
         self._most = max(most, 1)
-        self._multis = sorted(multis, key=lambda multi: multi.is_mixed)
+        self._multis = sorted(multis, key=lambda multi: multi.is_mixed)  # mixed ones come last
 
     @property
     def open(self) -> list[Segment]:
-        """The segments of the run that may still go on."""
+        """The segments of the run that may still continue."""
         return [segment for turn in self._run for segment in turn.segments]
 
     def other(self, segment: Segment) -> None:
-        """Takes in what cannot belong to a run."""
+        """Add a segment that cannot belong to a run."""
         self._finish()
         self._close([segment])
 
     def turn(self, turn: SingleTurn) -> None:
-        """Takes in one turn that may belong to a run."""
-        if not self._goes_on(turn):
+        """Add a turn that may belong to a run."""
+        if not self._continues(turn):
             self._finish()
         self._run.append(turn)
 
-    def _goes_on(self, turn: SingleTurn) -> bool:
-        """Whether a turn could have been in one batch with the run before it."""
+    def _continues(self, turn: SingleTurn) -> bool:
+        """Whether the model could have made a turn's calls in one batch with the current run."""
         earlier = [call for member in self._run for call in member.calls]
         calls = [*earlier, *turn.calls]
         return (
@@ -114,22 +122,26 @@ class _Walk:
         )
 
     def _is_named(self, name: str) -> bool:
-        """Whether a path's last component was known when the run began."""
+        """Whether the last component of a path was known when the run began."""
         newest = [*self._seen[-_NEWEST:], self._run[0].entry]
         if any(name in text for entry in newest for text in texts_of(entry)):
             return True
         return self._mentions.has(name)
 
     def _multi(self, calls: Sequence[SingleCall]) -> MultiTool | None:
-        """The multi-tool that can run all of these calls, one of their own before a mixed one."""
+        """The multi-tool that can run all of these calls; None if there is none.
+
+        A multi-tool of their kind is preferred to one that mixes tools.
+        """
         names = {call.tool.name for call in calls}
         return next((multi for multi in self._multis if names <= multi.tools.keys()), None)
 
     def _finish(self) -> None:
+        """Rewrite the current run, if that makes fewer calls of it, and begin a new one."""
         segments = self.open
         members = [(call, t.answers[call.call.call_id]) for t in self._run for call in t.calls]
         groups = list(self._groups(members))
-        if len(groups) < len(members):
+        if len(groups) < len(members):  # otherwise nothing would be merged
             first, *others = (turn.entry for turn in self._run)
             made = [_merged(first, multi, group) for multi, group in groups]
             entry = first.merged(others, [call for call, _ in made])
@@ -143,7 +155,10 @@ class _Walk:
         self._seen += [entry for segment in segments for entry in segment.entries]
 
     def _groups(self, members: list[_Member]) -> Iterator[tuple[MultiTool | None, list[_Member]]]:
-        """Neighbouring calls that one multi-tool can run; all together if that is possible."""
+        """Splits a run into groups of consecutive calls that one multi-tool can run.
+
+        If a multi-tool can run all of them, only the size of the groups is limited.
+        """
         stretches = [members]
         if self._multi([call for call, _ in members]) is None:
             stretches = [list(same) for _, same in groupby(members, lambda m: m[0].tool.name)]
@@ -155,7 +170,7 @@ class _Walk:
 
 
 def _builds_on(call: SingleCall, earlier: Sequence[SingleCall]) -> bool:
-    """Whether a call changes what an earlier one may have looked at for it."""
+    """Whether a call changes something that an earlier call may have read for that purpose."""
     effect = call.effect
     if not effect.changes:
         return False
@@ -163,7 +178,7 @@ def _builds_on(call: SingleCall, earlier: Sequence[SingleCall]) -> bool:
 
 
 def _merged(turn: Entry, multi: MultiTool | None, group: Sequence[_Member]) -> tuple[Call, Entry]:
-    """One multi-call for several calls, and its result; a call by itself stays as it is."""
+    """One multi-call for a group of calls, and its result; a single call stays unchanged."""
     first, answer = group[0]
     if multi is None or len(group) == 1:
         return first.call, answer

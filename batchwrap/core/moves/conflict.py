@@ -1,7 +1,10 @@
-"""Which calls may go out together. Two calls conflict if they touch one path and one writes.
+"""Decides which calls may go out together, and puts the calls of a turn into waves.
 
-Agents run parallel calls concurrently: two edits of one file would race. So whatever may be
-the same file counts as the same, and a search conflicts with every write.
+Agents run the calls of one answer concurrently, so two edits of one file would race. Two calls
+conflict if they touch the same path and one of them writes. Paths that may be the same file count
+as the same, and a search conflicts with every write, since it may cover any path.
+
+    edit a.py, edit a.py, edit b.py   ->   wave 0: edit a.py, edit b.py · wave 1: edit a.py
 """
 
 from __future__ import annotations
@@ -18,11 +21,11 @@ from batchwrap.core.tools.find import SingleTool
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a call touches.
+    """What a call may read or change.
 
     Attributes:
-        kind: the kind of its tool; ``"barrier"`` for one that nobody knows.
-        path: the parts of the path that it touches, folded to lower case; None for any path.
+        kind: the kind of its tool; ``"barrier"`` for an unknown tool.
+        path: the parts of the path that it touches, in lower case; None for any path.
     """
 
     kind: str
@@ -35,7 +38,7 @@ class Effect:
 
 
 def effect_of(tool: SingleTool | None, arguments: str) -> Effect:
-    """The effect of a call; of an unknown tool, a barrier."""
+    """The effect of a call. A call of an unknown tool is a barrier."""
     if tool is None:
         return Effect("barrier", None)
     path = None
@@ -49,14 +52,14 @@ def effect_of(tool: SingleTool | None, arguments: str) -> Effect:
 def _read(arguments: str) -> object:
     try:
         return parsed(arguments)
-    except ValueError:  # what it touches is then anything
+    except ValueError:  # the call may then touch any path
         return None
 
 
 def conflict(one: Effect, other: Effect) -> bool:
     """Whether two calls must keep their order."""
     kinds = {one.kind, other.kind}
-    if "bookkeeping" in kinds:
+    if "bookkeeping" in kinds:  # a to-do list may go out with anything but an unknown tool
         return kinds != {"bookkeeping"} and not kinds.isdisjoint({"barrier"})
     if not kinds.isdisjoint({"sequential", "barrier"}):
         return True
@@ -66,14 +69,14 @@ def conflict(one: Effect, other: Effect) -> bool:
 
 
 class Waves:
-    """Puts the calls of one turn into waves: what conflicts goes into a later one.
+    """Puts the calls of one turn into waves: a call goes after all that it conflicts with.
 
     Args:
-        most: most calls in one wave.
-        one_by_one: every call waits for the one before it.
-        changes_one_by_one: every call that changes something waits for the one before it.
-        at_once: nothing waits at all; there is one wave.
-        own_wait: whether the model's own single calls wait, too, where they conflict.
+        most: the largest number of calls in a wave.
+        one_by_one: every call waits for the call before it.
+        changes_one_by_one: every call that changes something waits for the previous such call.
+        at_once: no call waits, so there is only one wave.
+        own_wait: whether the model's own single calls wait as well if they conflict.
     """
 
     def __init__(
@@ -91,16 +94,17 @@ class Waves:
         self._changes_one_by_one = changes_one_by_one
         self._own_wait = own_wait
         self._touched = Touched()
-        self._open: dict[int, Effect] = {}  # of calls that went out before all is known of them
+        # Effects of the calls that went out while their arguments were still being written.
+        self._open: dict[int, Effect] = {}
         self._open_kinds: Counter[str] = Counter()
         self._passed_on = 0
         self._sizes: Counter[int] = Counter()
-        self._free = 0  # all waves before it are full
-        self._least = 0  # calls that stand behind a script wait for its end
+        self._free = 0  # all earlier waves are full
+        self._least = 0  # calls after a script wait for its end
         self.waiting = False
 
     def may_wait(self, effect: Effect) -> bool:
-        """Whether a call of the model's own would have to wait, for all that is known of it."""
+        """Whether a single call of the model may have to wait, judged by what is known of it."""
         if self._at_once:
             return bool(self._least)
         return (
@@ -110,9 +114,10 @@ class Waves:
         )
 
     def pass_on(self, effect: Effect) -> int:
-        """Take note of a call that goes out with the first wave, whatever it conflicts with.
+        """Record a call that goes out in the first wave while it is being written.
 
-        Returns the number under which `settle` knows it.
+        Returns:
+            A number for `settle`.
         """
         number, self._passed_on = self._passed_on, self._passed_on + 1
         self._open[number] = effect
@@ -121,13 +126,13 @@ class Waves:
         return number
 
     def settle(self, number: int, effect: Effect) -> None:
-        """Take note of what a call that was passed on turned out to touch."""
+        """Record the effect of a call that was passed on, once its arguments are complete."""
         before = self._open.pop(number)
         self._open_kinds[before.kind] -= 1
         self._touched.add(effect.kind, effect.path, 0)
 
     def place(self, effect: Effect) -> int:
-        """The wave, from 0, of the next call of the turn."""
+        """The wave, counted from 0, of the next item of a multi-call."""
         if self._at_once:
             return self._least
         while self._sizes[self._free] >= self._most:
@@ -138,7 +143,10 @@ class Waves:
         return self._take(effect, wave)
 
     def place_own(self, effect: Effect) -> int:
-        """The wave of the next call of the turn, where that is one of the model's own."""
+        """The wave, counted from 0, of the next single call of the model.
+
+        The size of a wave does not limit these: without batchwrap all of them would go out at once.
+        """
         wave = 0 if self._at_once else self._earliest(effect, own=True)
         return self._take(effect, max(wave, self._least))
 
@@ -156,32 +164,36 @@ class Waves:
         return before
 
     def _take(self, effect: Effect, wave: int) -> int:
+        """Record a call in a wave; returns the wave."""
         self._touched.add(effect.kind, effect.path, wave)
         self._sizes[wave] += 1
         self.waiting = self.waiting or wave > 0
         return wave
 
     def _earliest(self, effect: Effect, *, own: bool) -> int:
-        """The first wave behind all that a call must wait for."""
+        """The first wave after all calls that a call must wait for."""
         return max((wave + 1 for wave in self._before(effect, own=own)), default=0)
 
     def _before(self, effect: Effect, *, own: bool) -> Iterator[int]:
-        """The last waves of what a call must wait for."""
+        """For each kind of call that a call must wait for, the last wave with such a call."""
         lets_pass = own and not self._one_by_one
         for kind, last in (*self._conflicting(effect), *self._in_line(effect)):
             if not (lets_pass and last == 0 and _is_unknown(effect.kind, kind)):
                 yield last
 
     def _conflicting(self, effect: Effect) -> Iterator[tuple[str, int]]:
-        """(kind, last wave) of what a call conflicts with."""
+        """(kind, last wave) of the calls that a call conflicts with."""
         yield from self._touched.against(effect.kind, effect.path)
-        unknown = Touched()  # calls of which nobody knows yet what they touch
+        unknown = Touched()  # calls whose paths are not known yet
         for kind in +self._open_kinds:
             unknown.add(kind, None, 0)
         yield from unknown.against(effect.kind, effect.path)
 
     def _in_line(self, effect: Effect) -> Iterator[tuple[str, int]]:
-        """(kind, last wave) of what a call waits for although it does not conflict with it."""
+        """(kind, last wave) of the calls that a call waits for without a conflict.
+
+        An agent may take its calls, or its changes, one by one.
+        """
         if not (self._one_by_one or (self._changes_one_by_one and effect.changes)):
             return
         for kind, last in (*self._touched.kinds.items(), *((k, 0) for k in +self._open_kinds)):
@@ -190,22 +202,26 @@ class Waves:
 
 
 def _is_unknown(one: str, other: str) -> bool:
-    """Whether nothing but an unknown tool speaks for a conflict of two kinds of calls.
+    """Whether two kinds of calls conflict only because a tool is unknown.
 
-    Where a model calls such tools side by side by itself (subagents, say), an agent without
-    batchwrap would run them so. That is its own business, unless one of them changes a file.
+    If a model calls unknown tools together in one answer (subagents, for example), an agent without
+    batchwrap would run them together. batchwrap does so, too, unless one of them changes a file.
     """
     kinds = {one, other}
     return "barrier" in kinds and kinds.isdisjoint({*CHANGES, "sequential"})
 
 
 def parts_of(path: str) -> tuple[str, ...]:
-    """The parts of a path by which paths are compared."""
+    """The parts of a path in the form in which paths are compared."""
     parts = path.replace("\\", "/").casefold().split("/")
     return tuple(part for part in parts if part not in ("", "."))
 
 
 def _may_be_same(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Whether one path may be the other, seen from another folder; ``..`` may lead anywhere."""
+    """Whether two paths may be the same file.
+
+    One may be relative to another folder, so it is enough if one ends with the other. A path with
+    ``..`` may lead anywhere.
+    """
     shorter = min(len(one), len(other))
     return ".." in (*one, *other) or one[len(one) - shorter :] == other[len(other) - shorter :]

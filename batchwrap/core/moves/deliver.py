@@ -1,9 +1,16 @@
-"""Deliver: which of a turn's calls the agent gets next, without asking the provider.
+"""Deliver: hands out the calls of a turn that were held back, without asking the provider.
 
-Calls that conflict with others of their turn are held back until those have their results.
-The agent's next request is then answered locally with the next wave. Looking up is not
-consuming: what comes next follows from the results that stand in the request, so a retry
-gets the same wave, and a fork its own.
+Calls that conflict with others of their turn wait until those have their results. The agent's next
+request is then answered locally with the next wave. The model made one `multi_edit` here, with two
+edits of a.py and one of b.py:
+
+    answer 1 (from the provider):  edit_file(a.py, 1) · edit_file(b.py, 3)
+    request 2:                     the two results          not sent to the provider
+    answer 2 (local):              edit_file(a.py, 2)
+    request 3:                     all three results        sent: one multi_edit, one result
+
+A lookup changes no state. The next wave follows from the results in the request alone, so a retry
+gets the same wave, and a fork of the conversation gets its own.
 """
 
 from __future__ import annotations
@@ -28,33 +35,33 @@ _HARMLESS = ("read", "read_only", "bookkeeping")
 
 
 def request_of(model: object, settings: Settings, conversation: bytes) -> TurnRequest:
-    """What a later request must have in common with this one, to get what waits."""
+    """What a later request must have in common with this one to get the waiting calls."""
     return TurnRequest(conversation, model, settings.tools, settings.choice)
 
 
 def continues(model: object, settings: Settings, asked: TurnRequest) -> bool:
-    """Whether a request continues the work of an earlier one, its conversation apart.
+    """Whether a request continues an earlier one, judged by everything but its conversation.
 
-    Tools may have been added, and a choice of tools that was forced upon the first answer is
-    mostly taken back. Another model, a tool that is gone, or a choice that is new is another
-    matter.
+    Tools may have been added, and a tool choice that forced the first answer is usually reset.
+    Another model, a missing tool or a new tool choice means that the agent wants something else.
     """
     is_free = settings.choice is None or settings.choice == asked.choice
     return model == asked.model and asked.tools <= settings.tools and is_free
 
 
 def open_turn(entries: Sequence[Entry], last: PastTurn | None) -> Turn | None:
-    """The turn that a conversation stands in the middle of; None if it goes on otherwise.
+    """The turn that is still being delivered at the end of a conversation; None if there is none.
 
-    Its calls must stand there as they were handed out, and nothing else may have been said
-    since. An instruction there is a note of the agent's own.
+    All of its calls must be in the history as they were handed out, and nothing else may have been
+    said since. System messages do not count: they are notes of the agent's own.
     """
     if last is None or last.known is None or not last.is_same:
         return None
     since = [*last.others, *entries[last.end :]]
     if not all(entry.role == "system" or entry.says_nothing for entry in since):
         return None
-    is_clear = len({one.call_id for one in last.members}) == len(last.members)  # cut, ids may meet
+    # Ids that an agent has shortened may have become equal: results could not be assigned then.
+    is_clear = len({one.call_id for one in last.members}) == len(last.members)
     return last.known if is_clear and all(one.is_unchanged for one in last.members) else None
 
 
@@ -68,20 +75,21 @@ def next_calls(
     scripts: TurnScripts | None = None,
     waves: Callable[[], Waves] | None = None,
 ) -> list[Fragment] | None:
-    """The calls that come next; None if the request is the provider's.
-
-    That is: everything has its result; all that is left was cancelled by a failure; the
-    results so far take up the room in the context; or a call was repeated or left out in a
-    way that nobody meant.
+    """The calls of the next wave.
 
     Args:
-        turn: the turn.
-        spoken: the same as it stands in the history.
-        failed: whether a tool's result reads as failed.
-        go_on: whether commands go on after one that failed.
+        turn: the turn as it was remembered.
+        spoken: the same turn in the history.
+        failed: whether the text of a result reports a failure.
+        go_on: whether commands continue after a failed one.
         serial: whether the agent takes one call at a time.
-        scripts: those of the turn, as far as they have come.
+        scripts: the scripts of the turn, as far as they have come.
         waves: puts the calls of a script into waves.
+
+    Returns:
+        None if the request must go to the provider: every call has its result, a failure has
+        cancelled the rest, the results fill the room that the context had, or the history holds
+        no result of the turn.
     """
     results = _results(spoken)
     if _is_full(turn, results):
@@ -98,6 +106,7 @@ def next_calls(
         and placed.wave < reachable
         and not is_of_script(placed.call_id)
     ]
+    # Without any result nothing shows that the agent has run the calls that it got.
     if not answered or (scripts is not None and scripts.is_denied):
         return None
     if not waiting:
@@ -106,7 +115,7 @@ def next_calls(
         return _next_of_script(turn, spoken, scripts, waves())
     reached = max(placed.wave for placed in answered)
     if serial or any(placed.wave <= reached for placed in waiting):
-        # The agent takes one call at a time, says so or answered a part of a wave.
+        # The agent takes one call at a time: it says so, or it answered only a part of a wave.
         return _signed(turn, [waiting[0]])
     wave = min(placed.wave for placed in waiting)
     return _signed(turn, [placed for placed in waiting if placed.wave == wave])
@@ -125,10 +134,10 @@ def _next_of_script(
 
 
 def _signed(turn: Turn, calls: Sequence[Placed]) -> list[Fragment]:
-    """Calls that go out in an answer of their own, the first with the fields of the model's.
+    """The calls of a local answer. The first one has the extra fields of the model's call.
 
-    Gemini wants its signature in each message with calls, also where the agent's own history
-    is sent as it is.
+    Gemini requires its signature in each message with calls. If folding is not possible, the
+    agent's history is sent as it is, with this answer as a message of its own.
     """
     derived = ids.decode(calls[0].call_id)
     said = (it for it in turn.said if derived and ids.short(it.call_id) == derived.origin)
@@ -142,11 +151,11 @@ def _signed(turn: Turn, calls: Sequence[Placed]) -> list[Fragment]:
 def _due(
     turn: Turn, results: dict[str, str], failed: Callable[[str], bool], *, go_on: bool
 ) -> tuple[list[Placed], bool]:
-    """The calls that no failure has cancelled, and whether a person has denied one of them.
+    """The calls of a turn that no failure has cancelled, and whether a person denied a call.
 
-    What failed may have overtaken others: only what stands behind it is cancelled. Single calls
-    of the model's own go on behind one that failed, since they would have gone out with it
-    without us; not behind one that a person has denied.
+    A failure cancels only the calls after it in the model's order: a failed call may have overtaken
+    earlier ones. The model's own single calls are not cancelled, since without batchwrap they would
+    have gone out with the failed one. A denial cancels them as well, since a person said no.
     """
     due: list[Placed] = []
     has_failed = is_stopped = False
@@ -178,15 +187,16 @@ def is_of_script(call_id: str) -> bool:
 
 
 def _stops(kind: str, *, go_on: bool) -> bool:
-    """Whether a call of this kind, if it failed, cancels what is held back behind it."""
+    """Whether the failure of a call of this kind cancels the calls after it."""
     return kind not in _HARMLESS and not (go_on and kind == "sequential")
 
 
 def _cut_off(turn: Turn, results: dict[str, str]) -> set[str]:
-    """Ids of calls that were answered once: a window that moved on has dropped their messages.
+    """Ids of calls that have been answered, but whose messages the agent has dropped since.
 
-    These are the calls of earlier answers than the one that the history begins with. Of an answer
-    whose calls the agent takes one by one, only what stands before the first of them.
+    Agents cut long histories at the front. So the calls of all answers before the first one in the
+    history have been answered. If the agent takes the calls of an answer one by one, only those
+    before its first call with a result.
     """
     deliveries = [[placed.call_id for placed in one] for one in turn.deliveries]
     first = next(iter(results), None)
@@ -199,7 +209,7 @@ def _cut_off(turn: Turn, results: dict[str, str]) -> set[str]:
 
 
 def _is_full(turn: Turn, results: dict[str, str]) -> bool:
-    """Whether the results take up what was left of the context when the turn began.
+    """Whether the results fill the room that the context had when the turn began.
 
     The model never sees those of a script's calls.
     """
@@ -213,7 +223,7 @@ def _is_full(turn: Turn, results: dict[str, str]) -> bool:
 
 
 def _results(spoken: PastTurn) -> dict[str, str]:
-    """The text of each result, by the id under which its call was handed out."""
+    """The text of each result, by the id with which its call was handed out."""
     handed_out = {one.call_id: one.placed.call_id for one in spoken.members if one.placed}
     results: dict[str, str] = {}
     for entry in spoken.answers:
@@ -226,8 +236,8 @@ class LocalAnswer:
     """A complete, valid answer that hands out calls without a round trip.
 
     Attributes:
-        form: writes it.
-        answer: what it says.
+        form: the format in which it is written.
+        answer: its content.
     """
 
     form: Format
@@ -235,13 +245,13 @@ class LocalAnswer:
 
     @property
     def calls(self) -> Sequence[Fragment]:
-        """What it hands out."""
+        """The calls that it hands out."""
         return self.answer.calls
 
     def completion(self) -> Body:
-        """The answer as a whole."""
+        """The answer as one body."""
         return self.form.local(self.answer)
 
     def chunks(self, *, with_usage: bool) -> list[Body]:
-        """The answer as a stream; usage only where it was asked for."""
+        """The answer as a stream; with its usage if the request asks for it."""
         return self.form.local_events(self.answer, with_usage=with_usage)

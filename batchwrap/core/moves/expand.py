@@ -1,8 +1,14 @@
-"""Expand: the model's multi-call becomes the agent's own single calls, item by item.
+"""Expand: turns the model's multi-call into single calls of the agent's own tools, item by item.
 
-Plain and streamed answers take the same road: a plain message is a stream of one piece.
-Read-only items go out as each closes. From the first one that changes something, the rest
-of a multi-call is held until all of it is there and fits: an edit is never run in part.
+    the model writes                          the agent receives
+    multi_read(files=[{path: a.py},           read_file(path: a.py)    while b.py is being written
+                      {path: b.py}])          read_file(path: b.py)
+
+Read-only items go out as soon as each is complete. From the first item that changes something, the
+rest of a multi-call is held back until all of it is there and valid (`reading`): changes are made
+all together or not at all.
+
+A complete answer is handled as a stream of one piece, so the two cannot differ.
 """
 
 from __future__ import annotations
@@ -30,7 +36,18 @@ from batchwrap.core.tools.tool_set import ToolSet
 
 @dataclass(slots=True, repr=False)
 class _Open:
-    """One call of the model that is still being written, and is not handed out as it comes."""
+    """A call of the model that is still being written and does not go out piece by piece.
+
+    Attributes:
+        index: its index in the provider's stream.
+        written: the call as received so far.
+        multi: the multi-tool that it calls; None for a single call that may have to wait.
+        reading: reads the items of a multi-call.
+        nonce: the nonce of its derived ids; empty until the first one is needed.
+        seen: how many items were read.
+        out: how many calls were made of it.
+        first: the first of these calls, and its index in the agent view; None if it waits.
+    """
 
     index: Any
     written: Written
@@ -40,7 +57,7 @@ class _Open:
     nonce: str = ""
     seen: int = 0
     out: int = 0
-    first: tuple[Placed, int | None] | None = None  # its first call, and under which index
+    first: tuple[Placed, int | None] | None = None
 
     @property
     def origin(self) -> str:
@@ -53,7 +70,13 @@ class _Open:
 
 @dataclass(slots=True, repr=False)
 class _Passed:
-    """A call of the model that goes out as it comes; `number` is what the waves know it by."""
+    """A call of the model that goes out piece by piece.
+
+    Attributes:
+        place: its index in the agent view.
+        placed: the call.
+        number: its number in `Waves`.
+    """
 
     place: int
     placed: Placed
@@ -63,21 +86,24 @@ class _Passed:
 class Expander:
     """Expands the tool calls of one turn of the model.
 
-    Feed it the calls (or their streamed fragments) in the order in which they came. While
-    a call is open, fragments of later ones wait, so that the agent gets the calls in the
-    model's order.
+    It takes the calls, or their streamed fragments, in order of arrival. While one call is open,
+    fragments of later calls wait, so that the agent receives the calls in the model's order.
 
     Args:
-        tool_set: what follows from the agent's tools.
+        tool_set: the agent's tools and the multi-tools made from them.
         waves: puts the calls into waves.
-        random_text: makes the nonces.
+        random_text: returns that many random characters, for nonces.
         metrics: where counts and events go.
-        is_offered: whether the model was offered multi-tools, by an API that signs.
-        is_bound: whether something is signed for the conversation as the model sees it. Then one
-            of the turn's calls has an id of ours, so that the history shows in every process
-            what the model was offered; and a multi-call of which nothing runs goes to the agent
-            as it is, since a memory is needed to tell the model of it later.
-        asked: makes the digest of the request that travels with a script; None: nothing may.
+        is_offered: whether multi-tools were offered through an API that signs thinking.
+        is_bound: whether something is signed for the provider view of the conversation. Then one
+            call of the turn gets a derived id, so that every process can see in the history that
+            multi-tools were offered. A multi-call of which nothing runs goes to the agent as raw
+            arguments, since explaining it in a later request would depend on memory.
+        asked: makes the digest of the request that travels with a script; None: none may travel.
+
+    Attributes:
+        turn: the turn as expanded so far.
+        problems: what is wrong with each multi-call, by its id, if nothing of the turn runs.
     """
 
     def __init__(
@@ -103,24 +129,24 @@ class Expander:
         self.turn = Turn()
         self._next_index = 0
         self._groups = 0
-        # By the provider's index, in the order in which they came.
+        # Calls that go out piece by piece, by the provider's index, in order of arrival.
         self._passed: dict[Any, _Passed] = {}
-        self._unsettled: list[_Passed] = []  # of these, those that were still being written
-        self._later: dict[Any, list[Fragment]] = {}
+        self._unsettled: list[_Passed] = []  # those of them whose arguments are incomplete
+        self._later: dict[Any, list[Fragment]] = {}  # fragments that wait for the open call
         self._ended: set[Any] = set()
         self._open: _Open | None = None
-        self._unread: list[tuple[_Open, str]] = []  # multi-calls of which nothing ran, and why
+        self._unread: list[tuple[_Open, str]] = []  # multi-calls of which nothing runs, and why
         self.problems: dict[str, str] = {}
         if is_bound:
             self.bind()
 
     def bind(self) -> None:
-        """From here on, something in the turn is signed for what the model was sent."""
+        """Record that something in the turn is signed for the provider view (`is_bound`)."""
         if self._is_offered and not self._is_bound:
             self._is_bound = self._marks = True
 
     def fragment(self, part: Fragment) -> list[Fragment]:
-        """The agent's fragments for one streamed fragment; the same object if unchanged."""
+        """The fragments for the agent that replace one; the same object if it is unchanged."""
         index, opened = part.index, self._open
         if index in self._ended:
             return []
@@ -130,6 +156,7 @@ class Expander:
             return self._begin(index, part)
         if index == opened.index:
             return self._feed(opened, opened.written.take(part), part.extras)
+        # Another call begins. Not all APIs mark the end of a call, but complete JSON shows it.
         self._later.setdefault(index, []).append(part)
         calls: list[Fragment] = []
         while self._later and self._open is not None and self._open.written.is_complete:
@@ -137,11 +164,14 @@ class Expander:
         return calls
 
     def take_of(self, index: int, handed_out: Callable[[], None]) -> Take | None:
-        """What takes in the next piece of a call's arguments; None where more is to be read.
+        """The function that processes the next piece of a call's arguments.
 
         Args:
-            index: of the call.
-            handed_out: is called when calls come to light in it.
+            index: the index of the call.
+            handed_out: called when a piece completes items, so that calls go out.
+
+        Returns:
+            None if pieces of this call must go through `fragment`.
         """
         passed, opened = self._passed.get(index), self._open
         if index in self._ended:
@@ -162,14 +192,14 @@ class Expander:
         return take
 
     def end(self, index: Any) -> list[Fragment]:
-        """What is left of a call that the provider has ended; those before it are ended, too."""
+        """The calls that become complete when the provider ends a call, which ends earlier ones."""
         calls: list[Fragment] = []
         while self._open is not None and (index == self._open.index or index in self._later):
             calls += self._close()
         return calls
 
     def finish(self) -> list[Fragment]:
-        """What is left when the message is complete."""
+        """The remaining calls when the message is complete."""
         calls: list[Fragment] = []
         while self._open is not None:
             calls += self._close()
@@ -198,7 +228,10 @@ class Expander:
         return [*calls, *self._end_unread()]
 
     def add_reads(self, reads: Sequence[tuple[SingleTool, str]]) -> list[Fragment]:
-        """The calls of reads that are added to the turn's only call; their ids tell."""
+        """The calls for reads that are added to the only call of the turn.
+
+        Their derived ids hold the id of that call, so that folding can attach their results to it.
+        """
         origin = self.turn.said[0].call_id if reads else ""
         if not origin:
             return []
@@ -210,12 +243,14 @@ class Expander:
         return calls
 
     def _begin(self, index: Any, part: Fragment) -> list[Fragment]:
-        """The first fragment of a call: it goes out as it comes, or the call is opened."""
+        """Handle the first fragment of a call: it goes out at once, or the call is opened."""
         self._settle_passed()
         name = part.function
         multi, script = self._tool_set.multi(name), self._tool_set.script
         is_script = script is not None and name == script.name
         may_wait = self._waves.may_wait(self._effect(name or "", ""))
+        # Only a single call that cannot conflict goes out piece by piece: what it touches is known
+        # when its arguments are complete, and then it is too late to hold it back.
         if multi is None and not is_script and not may_wait and not (self._marks and name):
             return [self._pass_on(index, part)]
         written = Written(part)
@@ -224,7 +259,7 @@ class Expander:
         return self._feed(opened, written.text, {})
 
     def _feed(self, opened: _Open, text: str, extras: Mapping[str, Any]) -> list[Fragment]:
-        """Takes in more of the open call; late fields of it follow its first call."""
+        """Add to the open call. Its late extra fields are sent after the first call made of it."""
         calls: list[Fragment] = []
         if extras and opened.first is not None:
             placed, index = opened.first
@@ -235,17 +270,18 @@ class Expander:
         return calls + self._placed(opened, opened.reading.feed(text))
 
     def _placed(self, opened: _Open, found: Sequence[Meant]) -> list[Fragment]:
-        """The next items of the open call, as calls of the agent's."""
+        """The single calls for the next items of the open call."""
         calls: list[Fragment] = []
         for place, meant in enumerate(found, start=1):
             is_last = opened.is_closed and place == len(found)
-            count = opened.seen + 1 if is_last else 0  # the last one tells their number
+            # Only the id of the last item holds the number of items, which is not known before.
+            count = opened.seen + 1 if is_last else 0
             calls += self._place(opened, opened.seen, count, meant)
             opened.seen += 1
         return calls
 
     def _close(self) -> list[Fragment]:
-        """Ends the open call and lets those through that waited for it."""
+        """Ends the open call, and handles the fragments that waited for it."""
         assert self._open is not None
         opened, self._open = self._open, None
         self._ended.add(opened.index)
@@ -258,6 +294,7 @@ class Expander:
         return calls
 
     def _end(self, opened: _Open) -> list[Fragment]:
+        """The remaining calls of a call that is complete; records how well it was understood."""
         multi, reading = opened.multi, opened.reading
         self.turn.said.append(opened.written)
         if opened.is_script:
@@ -276,6 +313,7 @@ class Expander:
         self.turn.counts[ids.short(opened.origin)] = count
         self.turn.readings.append((multi.name, reading.understood))
         if opened.out:
+            # If the arguments broke off, the history holds them closed, as providers require.
             opened.written.correct(reading.arguments)
             self._metrics.add("multi_calls")
             self._metrics.add("items", opened.out)
@@ -289,10 +327,10 @@ class Expander:
         return calls
 
     def _end_unread(self) -> list[Fragment]:
-        """What becomes of multi-calls of which nothing ran, when the message is complete.
+        """The calls for multi-calls of which nothing runs, when the message is complete.
 
-        Beside calls that run, the model is told at the next request. Where there are none, the
-        agent gets something to answer: the raw arguments.
+        Empty if other calls of the turn run: the next request then explains to the model what was
+        wrong. Otherwise the agent needs a call to answer, and gets the raw arguments.
         """
         unread, self._unread = self._unread, []
         if self.turn.calls:
@@ -321,11 +359,14 @@ class Expander:
         return []
 
     def _end_own(self, opened: _Open) -> list[Fragment]:
-        """A call of the model's own that may have to wait for others of its turn, or is marked."""
+        """A single call of the model: it goes out, or waits for other calls of the turn.
+
+        A call that waits, or that has to mark the turn (`is_bound`), gets a derived id.
+        """
         written = opened.written
         effect = self._effect(written.call.function, written.text)
         wave = self._waves.place_own(effect)
-        # What is no call is left to the agent, as it came.
+        # Something without a name is not a call. It is left to the agent, unchanged.
         if not written.is_call or not (wave or self._marks):
             self.turn.calls.append(Placed(written, 0, effect.kind))
             return [written.handed_out(self._take_index(opened.index))]
@@ -339,6 +380,7 @@ class Expander:
         return [replace(held.handed_out(self._take_index()), origin=opened.origin)]
 
     def _place(self, opened: _Open, index: int, count: int, meant: Meant) -> list[Fragment]:
+        """The call for one item of a multi-call, if it goes out now."""
         assert opened.multi is not None
         opened.out += 1
         tool, arguments = meant.tool, meant.arguments
@@ -349,8 +391,8 @@ class Expander:
     def _raw(self, opened: _Open) -> list[Fragment]:
         """The raw arguments as one call, which the agent's own error handling answers.
 
-        They go to the tool of that kind only if it is sure to refuse them. Else they keep the
-        name that the model called: the agent has no such tool, as without batchwrap.
+        The call names the single tool only if that tool must refuse the arguments. Otherwise it
+        keeps the name of the multi-tool, which is unknown to the agent.
         """
         multi, text = opened.multi, opened.written.text
         kind = SCRIPT if multi is None else multi.kind
@@ -368,7 +410,11 @@ class Expander:
         effect: Effect,
         opened: _Open | None = None,
     ) -> list[Fragment]:
-        """Places a derived call; the first one of a call carries the fields that it has beside."""
+        """Put a derived call into a wave; returns it if it goes out now.
+
+        The first call made of a model's call carries the extra fields of that call, such as
+        signatures, and folding takes them back from there.
+        """
         is_first = opened is not None and opened.first is None
         self._marks = False
         written = Written(Fragment(None, ids.encode(derived), name, arguments))
@@ -389,7 +435,7 @@ class Expander:
         return call if derived is None else replace(call, origin=derived.origin)
 
     def _pass_on(self, index: Any, part: Fragment) -> Fragment:
-        """A call, or a part of one, that goes out as it is."""
+        """The fragment of a call that goes out piece by piece, with its index in the agent view."""
         passed = self._passed.get(index)
         if passed is not None:
             passed.placed.written.take(part)
@@ -405,7 +451,7 @@ class Expander:
         return part if index in (None, passed.place) else replace(part, index=passed.place)
 
     def _settle_passed(self) -> None:
-        """Tells the waves what calls touch that went out before their arguments were there."""
+        """Tell the waves the effects of calls that went out before their arguments were known."""
         still = []
         for passed in self._unsettled:
             written = passed.placed.written
@@ -417,27 +463,27 @@ class Expander:
         self._unsettled = still
 
     def _effect(self, name: str, arguments: str) -> Effect:
-        """The effect of a single call; on any path while its arguments are not all there."""
+        """The effect of a single call. Until its arguments are complete, it may touch any path."""
         tool = self._tool_set.singles.get(name)
         if tool is None or is_json(arguments):
             return effect_of(tool, arguments)
         return Effect(tool.kind, None)
 
     def _nonce(self, opened: _Open) -> str:
-        """What names the group of a call; made when the first derived id needs it."""
+        """The nonce of a call's derived ids, which is made when the first id needs it."""
         if not opened.nonce:
             opened.nonce = self._new_nonce()
             opened.written.name(f"call_{self._random_text(24)}")
         return opened.nonce
 
     def _new_nonce(self) -> str:
-        """What names the next group of this turn."""
+        """The nonce for the next call of this turn that gets derived ids."""
         self.turn.nonce = self.turn.nonce or self._random_text(ids.NONCE_LENGTH)
         self._groups += 1
         return ids.group_nonce(self.turn.nonce, self._groups - 1)
 
     def _take_index(self, own: Any = None) -> int:
-        """The next free index; the provider's own while nothing was taken apart."""
+        """The next index in the agent view: the provider's own, until a call was expanded."""
         kept = isinstance(own, int) and own > self._next_index and not self.turn.nonce
         place = own if kept else self._next_index
         self._next_index = place + 1
@@ -445,7 +491,7 @@ class Expander:
 
 
 def _is_refused(multi: MultiTool, arguments: str) -> bool:
-    """Whether some arguments of a multi-call lack what a single call of its tool must have."""
+    """Whether the single tool must refuse a multi-call's arguments: a required one is missing."""
     if multi.is_mixed or multi.single.kind == "barrier":
         return False
     value, required = decoded(arguments), multi.single.required

@@ -1,8 +1,32 @@
-"""Fold: single calls that came from one turn of the model become that turn again.
+"""Fold: turns single calls in the history back into the turn that the model made.
 
-The model sees what it did, and one result for each of its own calls. The waves of a turn,
-which the agent knows as turns of their own, become one. A group that cannot be rebuilt
-stays as the agent wrote it.
+The history of the agent, with the derived ids that `ids` explains:
+
+    model   bwq7ZAeJLA5call_81  edit_file(a.py, one, two)
+            bwq7ZAeLLAHcall_81  edit_file(b.py, one, two)
+    result  bwq7ZAeJLA5call_81  Edited.
+    result  bwq7ZAeLLAHcall_81  Edited.
+    model   bwq7ZAeKLABcall_81  edit_file(a.py, two, three)      the second wave
+    result  bwq7ZAeKLABcall_81  Edited.
+
+What the provider receives in its place:
+
+    model   call_81  multi_edit(files=[a.py: one, two · a.py: two, three · b.py: one, two])
+    result  call_81  [1/3] edit_file a.py
+                     Edited.
+                     [2/3] edit_file a.py
+                     Edited.
+                     [3/3] edit_file b.py
+                     Edited.
+
+So the model sees what it did, with one result for each of its own calls, and a second wave, which
+is a turn of its own for the agent, belongs to the same turn. An item without a result gets a line
+that says why (`results`): "not run" is said only of items that are known not to have been handed
+out.
+
+If the turn is remembered and unchanged, the model sees its own call again to the byte. Otherwise
+the call is rewritten from the items in the history. A turn that cannot be rebuilt stays as the
+agent wrote it.
 """
 
 from __future__ import annotations
@@ -32,7 +56,7 @@ from batchwrap.core.parse import is_json
 from batchwrap.core.tools.multi import AHEAD, MIXED, SCRIPT, SINGLE, name_of, render
 from batchwrap.core.tools.script_tool import arguments_of
 
-# Tells for the contents of added reads, in order, which of them are shown.
+# Returns for the contents of added reads, in order, which of them the model is shown.
 Kept = Callable[[Sequence[Parts]], Sequence[bool]]
 # Tells how far the scripts of a turn have come; None where that cannot be known.
 ScriptsOf = Callable[[PastTurn], TurnScripts | None]
@@ -42,12 +66,12 @@ _UNCHANGED = (SINGLE, SCRIPT.upper())
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Segment:
-    """Entries of the agent view that belong together, and what they become.
+    """Consecutive entries of the agent view that belong together, in the provider view.
 
     Attributes:
-        taken: how many entries of the agent view it stands for.
-        entries: the same in the provider view.
-        is_folded: whether they are a turn that was taken apart.
+        taken: how many entries of the agent view it replaces.
+        entries: the entries of the provider view.
+        is_folded: whether it is a folded turn.
     """
 
     taken: int
@@ -62,9 +86,15 @@ def no_scripts(spoken: PastTurn) -> None:
 def fold(
     start: int, reader: HistoryReader, kept: Kept, scripts: ScriptsOf = no_scripts
 ) -> list[Segment]:
-    """The conversation from a place on, in the provider view.
+    """The provider view of a conversation, from an entry on.
 
-    Entries that do not take part are the same objects.
+    Args:
+        start: the first entry.
+        reader: the conversation and its expanded turns.
+        kept: which added reads the model is shown.
+
+    Returns:
+        The segments. Entries outside of folded turns are the same objects.
     """
     entries = reader.entries
     segments: list[Segment] = []
@@ -89,20 +119,26 @@ def _plain(entry: Entry) -> Entry:
 
 @dataclass(slots=True, repr=False)
 class _Group:
-    """The calls that came from one call of the model, by their index in it."""
+    """The calls that were made from one call of the model.
+
+    Attributes:
+        first: the derived id of the first of them that was found.
+        members: the calls by the index of their item.
+        count: the number of items, as far as it is known.
+    """
 
     first: ids.DerivedId
     members: dict[int, Member] = field(default_factory=dict)
     count: int = 0
 
     def add(self, derived: ids.DerivedId, member: Member) -> bool:
-        """Take in one of its calls; False if it has that item already."""
+        """Add one of its calls; False if it has a call for that item already."""
         self.count = max(self.count, derived.count, derived.index + 1)
         return self.members.setdefault(derived.index, member) is member
 
     @property
     def is_one_piece(self) -> bool:
-        """Whether it is a call that went out in one piece."""
+        """Whether the model's call went out as a single call: it waited, or as raw arguments."""
         return self.first.kind == SINGLE or self.first.kind.isupper()
 
     @property
@@ -112,12 +148,21 @@ class _Group:
 
     @property
     def is_open(self) -> bool:
-        """Whether its last item, which tells how many there are, is not among its calls."""
+        """Whether the number of items is unknown: only the id of the last item holds it."""
         last = self.members.get(self.count - 1)
         return last is not None and last.derived is not None and not last.derived.count
 
     def rewritten(self, call_id: str, waiting: dict[int, Call]) -> Call | None:
-        """The model's call, written from its items; None for a form that is not known."""
+        """The model's call, rewritten from its items.
+
+        Args:
+            call_id: its id.
+            waiting: the calls of items that were not handed out, by index.
+
+        Returns:
+            None if the items do not fit the multi-tool that the ids name, as an edited history
+            may have them.
+        """
         calls = {**waiting, **{index: it.call for index, it in self.members.items()}}
         listed = [calls[index] for index in sorted(calls)]
         kind = self.first.kind
@@ -138,12 +183,13 @@ class _Group:
 
 @dataclass(slots=True, repr=False)
 class _Parts:
-    """The agent's calls of one turn, by what they came from.
+    """The agent's calls of one turn, assigned to the model's calls that they were made from.
 
     Attributes:
-        groups: those that came from multi-calls.
-        own: a group, or a call that went out as it was, by the model's id, in order.
-        ahead: reads that were added, by the id of the model's read.
+        groups: the groups of calls with derived ids.
+        own: for each of the model's calls, by its id and in order, its group, or the call itself if
+            it went out unchanged.
+        ahead: reads that batchwrap added, by the id of the model's read.
     """
 
     groups: dict[tuple[str, str, str], _Group] = field(default_factory=dict)
@@ -151,7 +197,7 @@ class _Parts:
     ahead: dict[str, list[Member]] = field(default_factory=dict)
 
     def take(self, member: Member) -> bool:
-        """Take in a call; False if the model's id stands for two: nobody could tell which."""
+        """Add a call; False if two of the model's calls have the same id, so that it is unclear."""
         derived = member.derived
         if derived is None:
             origin = member.placed.call_id if member.placed else member.call_id
@@ -165,7 +211,13 @@ class _Parts:
 
 
 class _Folding:
-    """One turn of the history on its way into the provider view."""
+    """Folds one turn of the history.
+
+    Args:
+        entry: the entry that the turn begins with.
+        spoken: the turn.
+        kept: which added reads the model is shown.
+    """
 
     def __init__(
         self, entry: Entry, spoken: PastTurn, kept: Kept, scripts: TurnScripts | None
@@ -185,7 +237,8 @@ class _Folding:
     def entries(self) -> list[Entry] | None:
         """The turn as the model made it, with a result for each of its calls.
 
-        None where it cannot be rebuilt, or nothing of it was answered.
+        Returns:
+            None if it cannot be rebuilt, or if it has no results yet.
         """
         parts = self._parts
         if not self._results or not all(map(parts.take, self._spoken.members)):
@@ -193,6 +246,7 @@ class _Folding:
         if not parts.ahead.keys() <= parts.own.keys():
             return None
         said = self._said()
+        # A call of which nothing was handed out is not in the history, but the model has made it.
         waiting = [key for key in said if key not in parts.own and self._never_came(key)]
         order = [key for key in said if key in parts.own or key in waiting] or list(parts.own)
         calls = [self._call(key, said.get(key)) for key in order]
@@ -208,7 +262,10 @@ class _Folding:
         return [self._entry.with_calls(made, places), *results, *self._spoken.others]
 
     def _place(self, key: str) -> str | None:
-        """The agent's call at whose place one of the model's stands, by id; None: none is here."""
+        """The id of the agent's call whose place in the entry a call of the model takes.
+
+        None if none of the agent's calls for it is in this entry.
+        """
         part = self._parts.own.get(key)
         if part is None:
             return None
@@ -217,7 +274,7 @@ class _Folding:
         return next((one.call_id for one in members if one.call_id in ids_here), None)
 
     def _said(self) -> dict[str, Written]:
-        """The model's own calls, if they are known, by what derived ids keep of their ids."""
+        """The model's own calls, if they are remembered, by their ids as `ids.short` gives them."""
         known = self._known
         if known is None:
             return {}
@@ -226,7 +283,7 @@ class _Folding:
         return said if is_clear else {}
 
     def _never_came(self, key: str) -> bool:
-        """Whether a call of the model waits as a whole, in this conversation."""
+        """Whether nothing of a call of the model has been handed out in this conversation."""
         known = self._known
         if known is None or not self._spoken.is_same:
             return False
@@ -235,10 +292,14 @@ class _Folding:
         return not any(came)
 
     def _call(self, key: str, said: Written | None) -> Call | None:
-        """One of the model's own calls: to the byte where that is known, else written anew.
+        """One of the model's own calls: unchanged if it is remembered, otherwise rewritten.
 
-        What stands in the history counts, where somebody has edited it. What does not stand
-        there is told only to the conversation that it came from.
+        If an item was edited in the history, the edited item counts. Items that are not in the
+        history are added only to the conversation that they came from (`is_same`), so that a
+        request gets nothing out of the memory that it could not have known.
+
+        Returns:
+            None if the call cannot be rebuilt.
         """
         part, spoken = self._parts.own.get(key), self._spoken
         if part is None:
@@ -250,6 +311,7 @@ class _Folding:
         placed = _placed(self._known, key)
         is_unchanged = all(member.is_unchanged for member in part.members.values())
         count = self._known.counts.get(key) if self._known is not None else None
+        # With all items in the history, the original call holds nothing that they do not show.
         is_whole = part.is_one_piece or len(part.members) == len(placed) == count
         if said is not None and is_unchanged and (spoken.is_same or is_whole):
             return said.call
@@ -288,7 +350,7 @@ class _Folding:
             yield self._listed(key, part, call_id)
 
     def _listed(self, key: str, group: _Group | None, call_id: str) -> Entry:
-        """The results of all items of a multi-call; of one that never came, that it was not run."""
+        """One result with a line and the result of each item, and the reasons for missing ones."""
         known = self._known
         members = group.members if group is not None else {}
         count = max(known.counts.get(key, 0) if known else 0, group.count if group else 0)
@@ -311,11 +373,11 @@ class _Folding:
         return self._entry.result(call_id, parts, given)
 
     def _why(self, key: str, members: Mapping[int, Member]) -> Callable[[int], str]:
-        """Says of an item that is not in the history why that is so.
+        """A function that returns why an item is not in the history.
 
-        It was not run only if it is known not to have been handed out. Where nobody knows, a
-        history that has the first item was not cut off before the turn, so what is missing
-        came later, if at all.
+        "Not run" is said only of an item that is known not to have been handed out. If the turn is
+        not remembered, the first item counts: if it is there, the history was not cut off before
+        the turn, so the missing items were not run, as far as the conversation shows.
         """
         known = self._known
         if known is None:
@@ -333,14 +395,14 @@ class _Folding:
         return why
 
     def _own_results(self, key: str, member: Member) -> list[Entry]:
-        """The results of a call that went out as it was, and of the reads that were added."""
+        """The results of a call that went out unchanged, with those of the added reads."""
         given, added = self._results.get(member.call_id, []), self._added(key)
         if not given or not added:
             return given
         return [given[0].with_parts([contents(given), *added], given)]
 
     def _added(self, key: str) -> list[Parts]:
-        """What was read ahead beside one of the model's own calls, as far as it is shown."""
+        """The results of reads that were added to one of the model's calls, if they are shown."""
         read = [
             (one.call, contents(self._results.get(one.call_id, [])))
             for one in self._parts.ahead.get(key, ())
@@ -354,7 +416,12 @@ class _Folding:
 
 
 def _placed(turn: Turn | None, key: str) -> dict[int, Placed]:
-    """The calls that a turn made of one call of the model, by their index in it."""
+    """The calls that were made from one call of the model, by the index of their item.
+
+    Args:
+        turn: the turn; None if it is not remembered.
+        key: the id of the model's call as `ids.short` gives it.
+    """
     found: dict[int, Placed] = {}
     for placed in turn.calls if turn is not None else ():
         call_id = placed.call_id

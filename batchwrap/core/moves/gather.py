@@ -1,7 +1,8 @@
-"""Gather: neighbouring single calls of one turn become a call of the agent's own multi-tool.
+"""Gather: merges consecutive single calls of one answer into a call of the agent's own multi-tool.
 
-Nothing is remembered: a merged call keeps the id of the first call that it stands for, the
-other ids vanish, and the provider sees one call and its result from then on.
+This is for agents that have a tool for several files themselves, where the model calls the single
+tool several times. Nothing has to be remembered: the merged call keeps the id of the first call,
+the other ids disappear, and from then on the provider sees one call and its result.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ _BARRIER = Effect("barrier", None)
 
 
 class Gatherer:
-    """Gathers the tool calls of one turn of the model into native multi-calls.
+    """Merges the tool calls of one turn of the model into calls of native multi-tools.
 
-    Feed it the fragments of the calls in the order in which they came; a plain call is one
-    fragment. From the first call of a tool that has a native multi-tool on, calls wait until
-    the turn is complete. Then neighbouring calls of one single tool become one native
-    call, unless they conflict. Every other call that waited goes out as it is, in one piece.
-    Calls with the same arguments are never merged: an agent may take a repeated item for one.
+    It takes the fragments of the calls in order of arrival. From the first call that a native
+    multi-tool could run, calls wait until the turn is complete. Then consecutive calls of one
+    single tool become one native call, unless they conflict. All other calls that waited go out
+    unchanged, each in one piece. Calls with equal arguments are never merged, since an agent may
+    drop a repeated item.
 
     Args:
         natives: the native multi-tools, by the name of the single tool.
@@ -39,12 +40,13 @@ class Gatherer:
         self._natives = natives
         self._metrics = metrics
         self._held: list[Fragment] = []
-        self._moved: dict[int | None, int] = {}  # by how much calls that went out moved down
-        self._merged: set[int | None] = set()  # indexes of calls that are in native calls
+        # For the index of each call that went out: by how much its index became smaller.
+        self._moved: dict[int | None, int] = {}
+        self._merged: set[int | None] = set()  # indices of calls that are part of a native call
         self._vanished = 0
 
     def fragment(self, part: Fragment) -> list[Fragment]:
-        """The fragments to hand on for one streamed fragment; the same object if unchanged."""
+        """The fragments that replace one; the same object if it is unchanged, none if it waits."""
         index = part.index
         known = index is not None and (index in self._moved or index in self._merged)
         if not known and (self._held or self._native_of(part) is not None):
@@ -53,27 +55,28 @@ class Gatherer:
         return self._pass_on(part)
 
     def passes(self, index: int) -> bool:
-        """Whether fragments of a call go out as they come."""
+        """Whether fragments of a call go out unchanged."""
         return self._moved.get(index) == 0
 
     def finish(self) -> list[Fragment]:
-        """What was held, when the turn is complete."""
+        """The calls that were held back, merged, when the turn is complete."""
         held, self._held = self._held, []
         parts: dict[int | None, list[Fragment]] = {}
         for part in held:
             parts.setdefault(part.index, []).append(part)
+        # Indices that are missing or not in order could not be moved down reliably.
         if not _in_order([*self._moved, *parts]):
             return [out for part in held for out in self._pass_on(part)]
         calls = [self._read(fragments) for fragments in parts.values()]
         return [out for run in _runs(calls) for out in self._hand_on(run)]
 
     def release(self) -> list[Fragment]:
-        """What was held, as it came; nothing is merged from now on."""
+        """The fragments that were held back, unchanged. Nothing is merged from now on."""
         held, self._held, self._natives = self._held, [], {}
         return [out for part in held for out in self._pass_on(part)]
 
     def _read(self, parts: list[Fragment]) -> _Call:
-        """A call that has come in these parts, and the item that it can become."""
+        """The call in these fragments, with the item that it can become."""
         whole = _whole(parts)
         native = self._native_of(whole) if whole else None
         if whole is None or native is None:
@@ -85,6 +88,7 @@ class Gatherer:
         return _Call([whole], native, item, effect_of(native.single, arguments))
 
     def _hand_on(self, run: list[_Call]) -> list[Fragment]:
+        """The fragments for calls that become one native call, or for a single other call."""
         first, native = run[0].parts[0], run[0].native
         if native is None or len(run) == 1:
             return [out for part in run[0].parts for out in self._pass_on(part)]
@@ -97,10 +101,10 @@ class Gatherer:
         return out
 
     def _pass_on(self, part: Fragment) -> list[Fragment]:
-        """The fragment, moved down by the calls before it that vanished."""
+        """The fragment, with its index less the number of earlier calls that disappeared."""
         index = part.index
         if index in self._merged:
-            return []  # the call was complete without it
+            return []  # a late fragment of a call that was complete and merged
         moved = self._moved.setdefault(index, self._vanished)
         return [part if index is None or not moved else replace(part, index=index - moved)]
 
@@ -110,7 +114,14 @@ class Gatherer:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Call:
-    """One call: in one part, or, where its parts are odd, as it came."""
+    """One call that was held back.
+
+    Attributes:
+        parts: the complete call as one fragment; its own fragments if they are unusual.
+        native: the multi-tool that can run it; None if there is none.
+        item: the call as the JSON text of an item.
+        effect: what it may read or change.
+    """
 
     parts: list[Fragment]
     native: Native | None = None
@@ -118,7 +129,7 @@ class _Call:
     effect: Effect = _BARRIER
 
     def may_join(self, run: Sequence[_Call]) -> bool:
-        """Whether it can be an item of the same native call."""
+        """Whether it can become an item of the same native call as these calls."""
         if self.native is None or run[0].native is not self.native or len(run) >= self.native.most:
             return False
         return not any(self._clashes(other) for other in run)
@@ -129,7 +140,7 @@ class _Call:
 
 
 def _runs(calls: Sequence[_Call]) -> list[list[_Call]]:
-    """The calls in their order, those together that become one."""
+    """The calls in order, grouped by the native call that they become."""
     runs: list[list[_Call]] = []
     for call in calls:
         if runs and call.may_join(runs[-1]):
@@ -140,9 +151,9 @@ def _runs(calls: Sequence[_Call]) -> list[list[_Call]]:
 
 
 def _whole(parts: Sequence[Fragment]) -> Fragment | None:
-    """The call that its fragments make up; None if anything about them is odd.
+    """The complete call as one fragment; None if its fragments hold anything unusual.
 
-    A call in one part is that same object.
+    A single fragment is returned as the same object.
     """
     first = parts[0]
     if not first.call_id or first.function is None:
@@ -155,7 +166,7 @@ def _whole(parts: Sequence[Fragment]) -> Fragment | None:
 
 
 def _is_plain(part: Fragment, first: Fragment) -> bool:
-    """Whether a fragment holds nothing but a part of the call that `first` opened."""
+    """Whether a fragment holds only a part of the call that `first` begins, and no extra fields."""
     return (
         part.form == FUNCTION
         and not part.extras
@@ -166,6 +177,6 @@ def _is_plain(part: Fragment, first: Fragment) -> bool:
 
 
 def _in_order(indexes: Sequence[int | None]) -> bool:
-    """Whether calls came in the order of their indexes, each with one of its own."""
+    """Whether each call has its own index, and they arrived in the order of these."""
     known = [index for index in indexes if index is not None]
     return len(known) == len(indexes) and all(one < other for one, other in pairwise(known))

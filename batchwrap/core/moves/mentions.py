@@ -1,7 +1,8 @@
-"""What a conversation has mentioned: whether a name stood in its texts before a place.
+"""Finds out whether a conversation has mentioned a name before a certain entry.
 
-A name that nobody mentioned is looked for in all of them, once for each turn that is new. So the
-texts are put together into few large ones as they are needed, and each is searched at once.
+Coalescing needs this: a path that was not mentioned before cannot have been read in one batch with
+an earlier call. A name that was never mentioned is searched for in all texts, once for each new
+turn. So the texts are joined into few large blocks, on demand, and each block is searched at once.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from collections.abc import Iterator, Sequence
 
 from batchwrap.core.formats.entries import Entry
 
-_AT_ONCE = 64  # entries that are taken in before the next look
+_AT_ONCE = 64  # entries that are added to the blocks before the next search
 
 
 class Mentions:
-    """The texts of entries, the arguments of their calls among them.
+    """Searches the texts of entries, including the arguments of their calls.
 
     Args:
         entries: the conversation, which may grow at its end.
@@ -22,11 +23,11 @@ class Mentions:
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = entries
-        self._ends: list[int] = []  # of the entries that were taken in, in characters
-        self._blocks: list[tuple[int, str]] = []  # where each begins, and its text
+        self._ends: list[int] = []  # where each added entry ends, in characters
+        self._blocks: list[tuple[int, str]] = []  # where each block begins, and its text
 
     def has(self, name: str, upto: int | None = None) -> bool:
-        """Whether a name stands in the first entries; None: in any."""
+        """Whether a name occurs in the entries before the index `upto`; None for all entries."""
         upto = len(self.entries) if upto is None else min(upto, len(self.entries))
         searched = 0
         while True:
@@ -42,13 +43,14 @@ class Mentions:
 
     @staticmethod
     def _found(name: str, block: tuple[int, str], after: int, end: int) -> bool:
+        """Whether a block contains a name between two positions of the conversation."""
         start, text = block
         if start + len(text) <= after or start >= end:
             return False
         return text.find(name, max(0, after - start), end - start) >= 0
 
     def _take(self, entry: Entry) -> None:
-        """Take in one more entry; blocks of like size become one, so that they stay few."""
+        """Add an entry. Blocks of similar size are merged, so that there are only few of them."""
         text = "\n".join([*texts_of(entry), ""])
         start = self._ends[-1] if self._ends else 0
         self._ends.append(start + len(text))

@@ -1,13 +1,14 @@
-"""Reading a history: which of its entries are one turn of the model that was taken apart.
+"""Finds the expanded turns in a history: which entries belong to one turn of the model.
 
-A turn is an entry of the model with calls of ours, the entries with its later waves, and the
-results of all these calls. Results belong to calls by id, up to the next turn of the model,
-whatever stands between them: a picture, a message that somebody typed meanwhile, a note of
-the agent's own.
+A turn consists of an entry of the model with derived calls, the entries with its later waves, and
+the results of all these calls. Results belong to calls by id, up to the next turn of the model.
+Other entries may stand between them: a picture, a message that was typed meanwhile, a note of the
+agent's own.
 
-Derived ids tell by themselves what they belong to. Where an agent has cut them, the turn is
-looked up by what is left of its nonce, or by the place in the conversation, and its calls.
-A remembered turn counts only if a call of it stands in the history as it was handed out.
+A derived id shows by itself what it belongs to. If an agent has shortened the ids, the turn is
+looked up in memory by what is left of the nonce, or by the conversation before the turn and its
+first call. A remembered turn counts only if one of its calls is in the history as it was handed
+out, so that a forged or repeated id cannot open a turn of another conversation.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from batchwrap.core.moves.turn_memory import Placed, Turn, TurnRequest, Turns, W
 from batchwrap.core.tools.multi import AHEAD, SCRIPT
 from batchwrap.core.tools.script_tool import arguments_of
 
-# What is left of an id where an agent keeps least: Mistral takes nine letters and digits.
+# The shortest form of an id that agents keep: Mistral accepts nine letters and digits.
 _LEFT = 9
 _UNSAFE = re.compile(r"[^A-Za-z0-9]")
 _NONCE = slice(2, 2 + ids.NONCE_LENGTH)
@@ -34,12 +35,12 @@ _NONCE = slice(2, 2 + ids.NONCE_LENGTH)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Member:
-    """One of the agent's calls, as it stands in the history.
+    """One of the agent's calls in the history.
 
     Attributes:
         call: the call.
-        derived: where it comes from; None for a call that went out as the model made it.
-        placed: the same call as it was handed out, if that is known.
+        derived: the parts of its derived id; None if the call went out as the model made it.
+        placed: the call as it was handed out; None if the turn is not remembered.
     """
 
     call: Call
@@ -53,22 +54,22 @@ class Member:
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether it stands there as it was handed out."""
+        """Whether the history holds it as it was handed out."""
         return self.placed is not None and self.call.is_same(self.placed.call)
 
 
 @dataclass(slots=True, repr=False)
 class PastTurn:
-    """A turn of the model in the history.
+    """An expanded turn of the model in the history.
 
     Attributes:
-        start: place of the entry that it begins with.
-        end: place behind its last entry.
+        start: the index of its first entry.
+        end: the index after its last entry.
         members: its calls.
-        answers: the results up to its end.
-        others: what else stands there, the entries with its waves apart.
-        known: the turn, if it is remembered.
-        is_same: whether the conversation before it is the one that the turn came from.
+        answers: the results in it.
+        others: the other entries in it, apart from those with its waves.
+        known: the remembered turn; None if it is not remembered.
+        is_same: whether the conversation before it is the one that the remembered turn answered.
     """
 
     start: int
@@ -81,18 +82,18 @@ class PastTurn:
 
 
 class HistoryReader:
-    """Reads the turns of one request's history.
+    """Reads the expanded turns in the history of one request.
 
     Args:
-        entries: of the request.
-        prefixes: the digests of the conversation at each place.
-        turns: turns that are remembered.
+        entries: the entries of the request.
+        prefixes: the digests of the conversation before each entry.
+        turns: the remembered turns.
         now_s: the time.
         model: the model that is asked.
 
     Attributes:
-        entries: the same.
-        prefixes: the same.
+        entries: as passed in.
+        prefixes: as passed in.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class HistoryReader:
         self._read: dict[int, list[PastTurn]] = {}
 
     def spoken(self, start: int) -> list[PastTurn]:
-        """The turns from a place on that were taken apart; read once."""
+        """The expanded turns from an entry on. They are read once."""
         if start not in self._read:
             self._read[start] = list(self._read_from(start))
         return self._read[start]
@@ -125,12 +126,14 @@ class HistoryReader:
             place = place + 1 if found is None else found.end
 
     def _turn_at(self, place: int) -> PastTurn | None:
+        """The expanded turn that begins with an entry; None if none begins there."""
         calls = self.entries[place].calls
         if not calls:
             return None
         known, found = self._known(place, calls)
         if known is None:
             known, found = self._restored(place, calls)
+        # The turn's later entries are searched only if something shows that it was expanded.
         if not found and not self._has_derived(place, calls):
             return None
         turn = PastTurn(place, place + 1, [], known=known)
@@ -143,9 +146,10 @@ class HistoryReader:
         return turn if is_ours else None
 
     def _has_derived(self, place: int, calls: Sequence[Call]) -> bool:
-        """Whether calls, or those of the next turn, have ids of ours.
+        """Whether these calls, or those of the next entry of the model, have derived ids.
 
-        Reads that were added to a call of the model's may all stand in later entries.
+        Reads that were added to a call of the model may all be in the next entry, if the agent
+        takes one call at a time.
         """
         if any(ids.decode(call.call_id) for call in calls):
             return True
@@ -156,7 +160,7 @@ class HistoryReader:
         return False
 
     def _read_on(self, turn: PastTurn) -> None:
-        """Take in results and waves, up to the next turn of the model."""
+        """Add the results and later waves of a turn, up to the next turn of the model."""
         mine = _Mine(turn)
         others: list[Entry] = []
         for place in range(turn.start + 1, len(self.entries)):
@@ -171,12 +175,17 @@ class HistoryReader:
             else:
                 others.append(entry)
                 continue
+            # Other entries belong to the turn only if a result or a wave follows them.
             turn.others += others
             turn.end = place + 1
             others.clear()
 
     def _known(self, place: int, calls: Sequence[Call]) -> tuple[Turn | None, list[Placed]]:
-        """The turn that the calls at a place belong to, and these calls as they were handed out."""
+        """The remembered turn that the calls of an entry belong to, and the calls it handed out.
+
+        Returns:
+            (None, []) if there is none, or if several fit.
+        """
         for nonce in dict.fromkeys(filter(None, map(_nonce_of, calls))):
             for turn in self._turns.named(nonce, self._now_s):
                 found = _HandedOut(turn).match(calls, is_same=self._is_same(turn, place))
@@ -193,8 +202,8 @@ class HistoryReader:
         ]
         ids_kept = [match for match in matches if all(map(_has_its_id, calls, match[1]))]
         matches = ids_kept or matches
-        # The same prompt may have been answered twice, by calls that begin alike: nobody could
-        # tell what waits behind these.
+        # One prompt may have been answered twice, with the same first calls and different later
+        # ones. Then it is not known which calls wait, so no turn is used.
         is_clear = len({_said(turn) for turn, _ in matches}) == 1
         if not is_clear or self._turns.has_plain(conversation, calls, self._now_s):
             return None, []
@@ -232,19 +241,23 @@ class HistoryReader:
 
 
 class _Mine:
-    """What belongs to one turn while its entries are read."""
+    """Decides which of the following entries belong to a turn, while its entries are read.
+
+    Attributes:
+        ids: the ids of the turn's calls in the history.
+    """
 
     def __init__(self, turn: PastTurn) -> None:
         self._turn = turn
         self._handed_out = _HandedOut(turn.known) if turn.known is not None else None
         self.ids: set[str] = set()
         self._nonces: set[str] = set()
-        self._taken: set[str] = set()  # as they were handed out
-        self._own: set[str] = set()  # as derived ids name the model's own calls
+        self._taken: set[str] = set()  # ids with which the calls found so far were handed out
+        self._own: set[str] = set()  # ids of the model's own calls, as `ids.short` gives them
         self._note(turn.members)
 
     def wave(self, entry: Entry) -> list[Member] | None:
-        """The calls of an entry that is a later wave of the turn; None if it is another turn."""
+        """The calls of an entry that holds a later wave of the turn; None if it is another turn."""
         calls, turn = entry.calls, self._turn
         if not calls or entry.has_content:
             return None
@@ -260,11 +273,12 @@ class _Mine:
         return members if found or all(map(self._has, members)) else None
 
     def take(self, members: Sequence[Member]) -> None:
-        """Take in the calls of a wave."""
+        """Add the calls of a wave to the turn."""
         self._turn.members += members
         self._note(members)
 
     def _has(self, member: Member) -> bool:
+        """Whether a call belongs to the turn, judged by its derived id."""
         derived = member.derived
         if derived is None:
             return False
@@ -273,6 +287,7 @@ class _Mine:
         )
 
     def _note(self, members: Sequence[Member]) -> None:
+        """Record the ids and nonces of calls that belong to the turn."""
         for member in members:
             self.ids.add(member.call_id)
             if member.placed is not None:
@@ -284,7 +299,7 @@ class _Mine:
 
 
 class _HandedOut:
-    """The calls of a remembered turn, to find those of a history among them."""
+    """Finds calls of a history among those that a remembered turn handed out."""
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
@@ -294,12 +309,19 @@ class _HandedOut:
     def match(
         self, calls: Sequence[Call], *, is_same: bool, taken: Set[str] = frozenset()
     ) -> list[Placed] | None:
-        """Calls of the history as they were handed out, in order; None if they are others.
+        """The calls of a history entry as the turn handed them out.
 
-        They are told by their ids, or by what an agent has left of these. Where the agent gave
-        some of them other ids (a provider's own may be longer than ours, so it is cut and ours is
-        not), they must be all that one answer handed out, in the turn's conversation.
-        What is taken, by the ids that were handed out, stands elsewhere already.
+        Calls are identified by their ids, complete or shortened. An agent may have replaced some
+        ids (one that shortens ids may cut a long id of the provider and not a derived one). Then
+        the calls must be equal to all calls of one answer, in the turn's own conversation.
+
+        Args:
+            calls: the calls of the history entry.
+            is_same: whether the conversation before the turn is the turn's own.
+            taken: ids with which calls were handed out that were found in other entries.
+
+        Returns:
+            The calls in order; None if they are not all from this turn.
         """
         found = [placed for call in calls if (placed := self._of(call)) is not None]
         came = {placed.call_id for placed in found}
@@ -307,7 +329,7 @@ class _HandedOut:
             return found if taken.isdisjoint(came) else None
         derived = {call.call_id for call in calls if ids.decode(call.call_id)}
         if not derived <= self._exact.keys():
-            return None  # another turn of ours
+            return None  # derived ids of another turn
         alike = (
             wave
             for wave in (self._turn.deliveries if is_same else ())
@@ -318,6 +340,7 @@ class _HandedOut:
         return next(alike, None)
 
     def _of(self, call: Call) -> Placed | None:
+        """The call with the same id, complete or shortened; None if there is none."""
         call_id = call.call_id
         derived = ids.decode(call_id)
         if derived is not None and derived.kind == SCRIPT and derived.turn == self._turn.nonce:
@@ -325,11 +348,12 @@ class _HandedOut:
         placed = self._exact.get(call_id)
         if placed is None:
             return self._left.get(_left(call_id))
-        # A provider that repeats its ids may have made another call with the same one.
+        # Some providers use the same ids in each turn, so the call must be the same, too.
         return placed if derived or _is_unchanged(call, placed) else None
 
 
 def _members(calls: Sequence[Call], found: Sequence[Placed]) -> list[Member]:
+    """The calls of an entry with their derived ids; `found` are the calls as handed out."""
     if not found:
         return [Member(call, ids.decode(call.call_id), None) for call in calls]
     return [
@@ -367,23 +391,23 @@ def _has_its_id(call: Call, placed: Placed) -> bool:
 
 
 def _nonce_of(call: Call) -> str | None:
-    """The nonce of a derived id, or of what is left of one."""
+    """The nonce of a derived id, complete or shortened; None for any other id."""
     left = _left(call.call_id)
     return left[_NONCE] if left.startswith("bw") and len(left) == _LEFT else None
 
 
 def _left(call_id: str) -> str:
-    """What the shortest ids keep of a longer one."""
+    """The shortest form of an id: its first nine letters and digits."""
     return _UNSAFE.sub("", call_id[: 2 * ids.MOST_LENGTH])[:_LEFT]
 
 
 def _said(turn: Turn) -> bytes:
-    """What the model called, apart from the ids."""
+    """A fingerprint of the model's calls, without their ids."""
     return fingerprint([call.canonical for call in turn.original])
 
 
 def by_id(entry: Entry) -> dict[str, Call]:
-    """The calls of an entry by their ids; of two with the same one, the first."""
+    """The calls of an entry by id. Of two calls with the same id, the first counts."""
     found: dict[str, Call] = {}
     for call in entry.calls:
         found.setdefault(call.call_id, call)

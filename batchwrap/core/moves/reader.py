@@ -1,6 +1,6 @@
-"""The way back, for one choice of an answer, whole or streamed.
+"""Translates one choice of an answer, complete or streamed, into the agent view.
 
-gather (native multi-tools) -> expand -> read ahead
+The calls run through these moves: gather (native multi-tools) -> expand -> read ahead.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class ChoiceReader:
     """Translates one choice into the agent view.
 
     Args:
-        gatherer: merges calls for the agent's own multi-tools; None switches it off.
-        expander: takes multi-calls apart.
-        ahead: the reads to add to a turn of a single read.
+        gatherer: merges calls for the agent's own multi-tools; None to switch this off.
+        expander: expands multi-calls.
+        ahead: returns the reads to add to a turn with a single read.
 
     Attributes:
-        is_over: whether its end has come.
+        is_over: whether the choice is complete.
     """
 
     def __init__(
@@ -40,40 +40,44 @@ class ChoiceReader:
         self._expander = expander
         self._ahead = ahead
         self.is_over = False
-        self._let_go: list[Fragment] = []
+        # Calls that the gatherer has released; they go out with the next event.
+        self._released: list[Fragment] = []
 
     @property
     def turn(self) -> Turn:
-        """The calls that have come so far."""
+        """The turn, as far as it has arrived."""
         return self._expander.turn
 
     @property
     def problems(self) -> Mapping[str, str]:
-        """What is wrong with its calls, by their ids, where none of them was understood."""
+        """What is wrong with each call, by its id, if none of them was understood."""
         return self._expander.problems
 
     @property
     def is_clear(self) -> bool:
-        """Whether no calls wait to be handed out with whatever comes next."""
-        return not self._let_go
+        """Whether no calls wait to go out with the next event."""
+        return not self._released
 
     def take_of(self, place: int, handed_out: Callable[[], None]) -> Take | None:
-        """What takes in the next piece of a call's arguments; None where more is to be read.
+        """The function that processes the next piece of a call's arguments.
 
         Args:
             place: the index of the call.
-            handed_out: is called when calls come to light in it.
+            handed_out: called when a piece completes items, so that calls go out.
+
+        Returns:
+            None if pieces of this call must go through `delta`.
         """
         is_gathered = self._gatherer is not None and not self._gatherer.passes(place)
         return None if is_gathered else self._expander.take_of(place, handed_out)
 
     def whole(self, said: Delta) -> list[Fragment]:
-        """The calls that a whole answer holds for the agent."""
+        """The calls of a complete answer in the agent view."""
         self._look_at(said)
         return [*self._fragments(said.fragments), *self.finish(), *self._reads()]
 
     def delta(self, delta: Delta) -> list[Fragment] | None:
-        """The calls that an event holds for the agent; None if they are the same as they came."""
+        """The calls of an event in the agent view; None if they are unchanged."""
         self._look_at(delta)
         calls = self._fragments(delta.fragments)
         if delta.ended is not None and self._gatherer is None:
@@ -86,7 +90,7 @@ class ChoiceReader:
         return None if is_same else calls
 
     def finish(self) -> list[Fragment]:
-        """What is left when the turn is complete."""
+        """The remaining calls when the turn is complete."""
         gathered = self._gatherer.finish() if self._gatherer is not None else []
         calls = [call for given in gathered for call in self._expander.fragment(given)]
         return calls + self._expander.finish()
@@ -96,21 +100,22 @@ class ChoiceReader:
         return self._expander.run_scripts(scripts)
 
     def _reads(self) -> list[Fragment]:
-        """The calls of the reads that are added, once."""
+        """The calls of the reads that are added; none when called again."""
         if self.is_over:
             return []
         self.is_over = True
         return self._expander.add_reads(self._ahead(self._expander.turn))
 
     def _fragments(self, given: Sequence[Fragment]) -> list[Fragment]:
+        """The fragments in the agent view that replace some of the provider's."""
         if self._gatherer is not None:
-            let_go, self._let_go = self._let_go, []
-            given = [*let_go, *(held for call in given for held in self._gatherer.fragment(call))]
+            released, self._released = self._released, []
+            given = [*released, *(held for call in given for held in self._gatherer.fragment(call))]
         return [made for call in given for made in self._expander.fragment(call)]
 
     def _look_at(self, said: Delta) -> None:
-        """Gather no calls beside something that belongs to them as they are."""
+        """Stop merging calls if something belongs to them as the model wrote them (`is_bound`)."""
         if said.is_bound:
             self._expander.bind()
             if self._gatherer is not None:
-                self._let_go += self._gatherer.release()
+                self._released += self._gatherer.release()

@@ -1,10 +1,12 @@
-"""Reading one multi-call of the model: what runs of it, what does not, and what is wrong.
+"""Reads one multi-call of the model: which items run, which do not, and what is wrong with them.
 
-While it is being written, items of the form that was asked for are handed out as each closes,
-as long as they change nothing. All else is read when the arguments are complete, by the search
-over meanings. What was handed out before is the beginning of what is meant in the end; where it
-is not, nothing more runs. An edit is never run in part: if anything of a call that changes
-something is not understood, nothing of it runs.
+While the call is being written, each complete item that has exactly the offered form and changes
+nothing is handed out. All other items are read when the arguments are complete, with the search
+over meanings (`tools/meaning`), which also accepts other forms. If its result does not begin with
+the items that were handed out, nothing more runs.
+
+Changes are made all together or not at all: if any item of a call that changes something is not
+understood, none of them runs.
 """
 
 from __future__ import annotations
@@ -32,11 +34,11 @@ Understood = Literal["exactly", "tolerantly", "in_part", "not_at_all"]
 
 _HARMLESS = ("read", "read_only", "bookkeeping")
 _CUT_OFF = "the arguments break off here"
-_NOT_JSON = "the arguments are no JSON"
+_NOT_JSON = "the arguments are not valid JSON"
 _BESIDE = "another item was not understood, and changes are made all together or not at all"
 _TOO_MANY = f"a call has at most {ids.MOST_ITEMS} items; send the rest in another one"
-_BEHIND = "what stands behind the list was not heeded: put it into each item"
-# The two fields of an item of a batch, as it was asked for.
+_BEHIND = "the fields after the list were ignored: put them into each item"
+# The fields of an item of `batch` in the offered form.
 _NAMED = {"tool", "arguments"}
 
 
@@ -44,8 +46,8 @@ class Reading:
     """Reads the arguments of one multi-call.
 
     Attributes:
-        arguments: what the model is shown of them; what broke off is closed.
-        understood: how well, once all is read.
+        arguments: the arguments as the model will see them again; if they broke off, closed.
+        understood: how well they were understood, set by `finish`.
 
     Args:
         multi: the multi-tool that is called.
@@ -64,16 +66,16 @@ class Reading:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the list of items has ended, and all of it was handed out."""
+        """Whether the list of items has ended and all items were handed out."""
         return self._scanner.closed and not self._holds
 
     @property
     def _is_full(self) -> bool:
-        """Whether no more can be handed out; the last item is kept to say so."""
+        """Whether no more items can be handed out. The last place is kept for the error message."""
         return len(self._out) >= ids.MOST_ITEMS - 1
 
     def feed(self, text: str) -> list[Meant]:
-        """The calls that can be handed out now."""
+        """Add a piece of the arguments; returns the calls that can be handed out now."""
         calls: list[Meant] = []
         for item in self._scanner.feed(text):
             self._items.append(item)
@@ -86,13 +88,18 @@ class Reading:
         return calls
 
     def finish(self) -> list[Part]:
-        """What follows what was handed out: calls, and in their places what does not run."""
+        """The remaining parts after those that were handed out.
+
+        Returns:
+            A call for each item that runs, and a `Misread` in the place of each that does not.
+        """
         self.arguments = text = self._scanner.text
         if self.is_closed and self._out and self._scanner.is_alone:
             return []
         parts, is_cut = self._parts(text)
         rest = self._behind(parts)
         broken = is_cut or any(isinstance(p, Misread) and p.unknown is None for p in rest)
+        # An unknown tool does not break a call: its item names no change that others depend on.
         if broken and any(map(_may_change, rest)):
             rest = [p if isinstance(p, Misread) else Misread(_BESIDE) for p in rest]
         room = ids.MOST_ITEMS - len(self._out)
@@ -101,11 +108,12 @@ class Reading:
         return rest
 
     def _parts(self, text: str) -> tuple[list[Part], bool]:
-        """All that the arguments mean, and whether they broke off."""
+        """All parts that the arguments contain, and whether the arguments broke off."""
         tool = None if self._multi.is_mixed else self._multi.single
         value = decoded(text)
         if value is not NOTHING:
-            if isinstance(value, list):  # every provider wants an object
+            # A bare list of items is understood, but providers accept only an object in a history.
+            if isinstance(value, list):
                 self.arguments = f'{{"{self._multi.key}":{text}}}'
             return self._with_bytes(read(value, self._toolbox, tool)), False
         rest = cut_back(text)
@@ -116,14 +124,14 @@ class Reading:
         return [*parts, *([Misread(_CUT_OFF)] if rest.lacks_item else [])], True
 
     def _with_bytes(self, parts: list[Part]) -> list[Part]:
-        """The same calls with their arguments as the model wrote them, where it wrote them so."""
+        """The same calls, with the arguments as the model wrote them if the form was exact."""
         if not self._scanner.is_alone or len(parts) != len(self._items):
             return parts
         exact = map(self._exactly, self._items)
         return [part if own is None else own for own, part in zip(exact, parts, strict=True)]
 
     def _behind(self, parts: Sequence[Part]) -> list[Part]:
-        """The parts that were not handed out yet."""
+        """The parts after those that were handed out; a single `Misread` if these differ."""
         done = len(self._out)
         if not done:
             return list(parts)
@@ -132,6 +140,7 @@ class Reading:
         return [Misread(_BEHIND)]
 
     def _judge(self, rest: Sequence[Part], *, is_cut: bool) -> Understood:
+        """How well the call was understood."""
         calls = sum(isinstance(part, Meant) for part in rest)
         if not calls and not self._out:
             return "not_at_all"
@@ -141,7 +150,7 @@ class Reading:
         return "exactly" if exact and all(map(self._exactly, self._items)) else "tolerantly"
 
     def _exactly(self, item: str) -> Meant | None:
-        """The call that an item is, in the form that was asked for."""
+        """The call for an item in exactly the offered form; None for any other item."""
         value = decoded(item)
         if not isinstance(value, dict):
             return None
@@ -161,12 +170,14 @@ def _is_harmless(meant: Meant) -> bool:
 
 
 def _may_change(part: Part) -> bool:
+    """Whether a part is, or was meant to be, a call that changes something."""
     if isinstance(part, Meant):
         return not _is_harmless(part)
     return part.form is not None and part.form.tool.kind not in _HARMLESS
 
 
 def _is_same(one: Meant, other: Part) -> bool:
+    """Whether two parts are the same call, compared as JSON."""
     if not isinstance(other, Meant) or one.tool is not other.tool:
         return False
     return bool(decoded(one.arguments) == decoded(other.arguments))

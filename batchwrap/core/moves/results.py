@@ -1,4 +1,11 @@
-"""The results of several calls in one tool message: each under a line that names it."""
+"""Writes the results of several calls as one result.
+
+Each follows a line that names its call, and a missing one is a line with the reason:
+
+    [1/2] read_file a.py
+    text of a.py
+    [2/2] not run
+"""
 
 from __future__ import annotations
 
@@ -13,45 +20,47 @@ from batchwrap.core.tools.find import path_in
 
 _LINE = re.compile(r"^\[\d+(?:-\d+)?/\d+\] (\S+).*$", re.MULTILINE)
 
-# Why an item has no result of its own.
+# The reasons why an item has no result, as the model reads them.
 NOT_RUN = "not run"
 NOT_SEEN = "not run, as far as this conversation shows"
-REST_NOT_SEEN = f"what was listed behind these, if anything, was {NOT_SEEN}"
+REST_NOT_SEEN = f"any items after these were {NOT_SEEN}"
 CUT_OFF = "cut off: it was handed out, but is no longer in this conversation"
 UNKNOWN = "cut off, or never handed out: it is not in this conversation"
-# As many neighbours get a line each; more of them share one.
+# Up to this number, consecutive missing items get a line each; more share one line. So a forged
+# number of items in an id costs nothing.
 _MOST_LINES = 16
 
 
 def item(place: int, count: int, call: Call, answers: Sequence[Entry]) -> Parts:
-    """One call's line, and its result as texts and content parts.
+    """The line of one call and its result, as texts and other parts.
 
     Args:
-        place: its position among `count` calls, from 0.
+        place: the call's position, from 0.
+        count: the number of calls.
         call: the agent's call.
-        answers: the results that answer it; the first counts, and what differs from it.
+        answers: its results: the first one counts, and later ones that differ are added.
     """
     line = f"[{place + 1}/{count}] {label(call)}"
     return [line, *(contents(answers) if answers else ["no result"])]
 
 
 def missing(places: Sequence[int], count: int, reason: str) -> list[Parts]:
-    """The lines of neighbouring calls, by position, that are not in the conversation."""
+    """The lines of consecutive calls, by position, that are not in the conversation."""
     if len(places) > _MOST_LINES:
         return [[f"[{places[0] + 1}-{places[-1] + 1}/{count}] {reason}"]]
     return [[f"[{place + 1}/{count}] {reason}"] for place in places]
 
 
 def split(text: str) -> list[tuple[str, str]]:
-    """(tool, result) of each call whose line stands in such a text, in order."""
+    """(tool, result) of each call in a text of this form, in order."""
     lines = list(_LINE.finditer(text))
     ends = [line.start() for line in lines[1:]] + [len(text)]
-    between = zip(lines, ends, strict=False)  # without a line there is an end all the same
+    between = zip(lines, ends, strict=False)  # `ends` has an element even if `lines` has none
     return [(line[1], text[line.end() : end].strip("\n")) for line, end in between]
 
 
 def contents(answers: Sequence[Entry]) -> Parts:
-    """Texts and content parts of a call's results: the first one, then what differs from it."""
+    """The texts and other parts of a call's results: the first, and later ones that differ."""
     found: list[object] = []
     for one in answers:
         if found != one.parts:
@@ -60,7 +69,7 @@ def contents(answers: Sequence[Entry]) -> Parts:
 
 
 def label(call: Call) -> str:
-    """Tool and path of a call, in one line."""
+    """The tool and the path of a call, in one line."""
     try:
         path = path_in(orjson.loads(call.arguments))
     except orjson.JSONDecodeError:

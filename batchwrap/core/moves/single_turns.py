@@ -1,8 +1,8 @@
-"""Turns of single calls: which turns of a history could be put together at all.
+"""Finds the turns of a history that consist of single calls, which coalescing may merge.
 
-Such a turn is an entry of the model with nothing but text and calls that can be batched, and
-the result of each. What carries more than that (reasoning, signatures) is none: nobody could
-say what would be lost.
+Such a turn is an entry of the model with only text and calls that can be batched, and the result of
+each call. A turn with anything else, such as reasoning or signatures, does not count, because
+rewriting it might lose something.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from batchwrap.core.tools.find import SingleTool, role_of
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SingleCall:
-    """A call of one of the agent's tools, and what its arguments say.
+    """A call of a tool that can be batched.
 
     Attributes:
-        call: it.
-        given: its arguments, parsed.
+        call: the call.
+        given: its parsed arguments.
         tool: the tool that it calls.
     """
 
@@ -36,7 +36,7 @@ class SingleCall:
 
     @property
     def effect(self) -> Effect:
-        """What it touches."""
+        """What the call may read or change."""
         return effect_of(self.tool, self.call.arguments)
 
     @property
@@ -52,13 +52,13 @@ class SingleCall:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SingleTurn:
-    """An entry of the model with nothing but text and such calls, and their results.
+    """A turn of single calls, with their results.
 
     Attributes:
-        segments: where it stands.
+        segments: the segments of the conversation that it consists of.
         entry: the entry of the model.
         calls: its calls, in order.
-        answers: the results by call id; those that have not come yet are missing.
+        answers: the results by call id, without those that have not arrived yet.
     """
 
     segments: Sequence[Segment]
@@ -73,17 +73,20 @@ def turn_at(
     singles: Mapping[str, SingleTool],
     failed: Callable[[str], bool],
 ) -> SingleTurn | None:
-    """The turn that begins at a segment; None if what stands there is none.
+    """The turn of single calls that begins at a segment.
 
-    At the end of the conversation results may be missing, since they may yet come. A turn
-    that misses one elsewhere, or of which a call failed, is none.
+    At the end of the conversation results may be missing, since they may still arrive.
 
     Args:
         segments: the conversation, as folding made it.
-        place: the segment that holds the entry of the model.
+        place: the index of the segment with the entry of the model.
         singles: the agent's tools that can be batched, by name.
-        failed: whether a result's text reads as failed.
+        failed: whether the text of a result reports a failure.
+
+    Returns:
+        None if there is no such turn, a call of it failed, or a result is missing elsewhere.
     """
+    # A turn that was folded is one segment; any other is an entry of the model and its results.
     end = place + 1
     while end < len(segments) and all(e.role == "result" for e in segments[end].entries):
         end += 1
@@ -96,7 +99,7 @@ def turn_at(
 
 
 def _calls(entry: Entry, singles: Mapping[str, SingleTool]) -> list[SingleCall]:
-    """The calls of an entry that holds only text and calls that can be batched."""
+    """The calls of an entry of only text and calls that can be batched; empty for any other."""
     if entry.role != "model" or not entry.is_plain:
         return []
     calls = [made for call in entry.calls if (made := _call(call, singles))]
@@ -104,6 +107,7 @@ def _calls(entry: Entry, singles: Mapping[str, SingleTool]) -> list[SingleCall]:
 
 
 def _call(call: Call, singles: Mapping[str, SingleTool]) -> SingleCall | None:
+    """A call of a tool that can be batched, with valid arguments; None for any other call."""
     tool = singles.get(call.function)
     if tool is None:
         return None
@@ -118,7 +122,7 @@ def _call(call: Call, singles: Mapping[str, SingleTool]) -> SingleCall | None:
 def _answers(
     entries: Sequence[Entry], wanted: set[str], failed: Callable[[str], bool]
 ) -> dict[str, Entry] | None:
-    """The results by call id; None if one failed, is odd, or is not the only one of its call."""
+    """The results by call id; None if one failed, is not plain, or is a second one for a call."""
     answers: dict[str, Entry] = {}
     for entry in entries:
         call_id = entry.call_id

@@ -1,7 +1,7 @@
-"""What the calls of a turn touch, so that the next one finds what it conflicts with.
+"""An index of what the calls of a turn touch, to find the calls that the next one conflicts with.
 
-The answer is that of comparing it with each call before it (`conflict`), at a cost that does not
-grow with their number: a turn may have hundreds of calls.
+The result is the same as if the call was compared with each call before it (`conflict`), but the
+cost does not grow with their number: a turn may have hundreds of calls.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ Path = tuple[str, ...]
 
 CHANGES = ("edit", "write")
 _BY_PATH = frozenset({"read", "read_only", *CHANGES})
-# Longer paths count as any path, since each of their endings has a place in the index.
+# A longer path counts as any path, since the index has an entry for each ending of a path.
 _MOST_PARTS = 40
 
 
 class Touched:
-    """The last wave of calls, by their kind and by the path that they touch.
+    """The last wave of the calls, by their kind and by the path that they touch.
 
     Attributes:
         kinds: the last wave of each kind.
@@ -27,12 +27,12 @@ class Touched:
 
     def __init__(self) -> None:
         self.kinds: dict[str, int] = {}
-        self._anywhere: dict[str, int] = {}  # calls that may touch any path
-        self._paths: dict[tuple[str, Path], int] = {}
-        self._endings: dict[tuple[str, Path], int] = {}  # by each ending of the path
+        self._anywhere: dict[str, int] = {}  # by kind, for calls that may touch any path
+        self._paths: dict[tuple[str, Path], int] = {}  # by kind and path
+        self._endings: dict[tuple[str, Path], int] = {}  # by kind and each ending of the path
 
     def add(self, kind: str, path: Path | None, wave: int) -> None:
-        """Take note of a call in a wave; without a path it may touch any."""
+        """Record a call in a wave. Without a path it may touch any path."""
         path = _definite(path)
         _raise(self.kinds, kind, wave)
         if path is None:
@@ -43,7 +43,7 @@ class Touched:
             _raise(self._endings, (kind, path[start:]), wave)
 
     def against(self, own: str, path: Path | None) -> Iterator[tuple[str, int]]:
-        """(kind, last wave) of the calls that one of the kind `own` conflicts with."""
+        """(kind, last wave) of the calls that conflict with a call of the kind `own`."""
         path = _definite(path)
         for kind, last in self.kinds.items():
             both = {own, kind}
@@ -59,14 +59,17 @@ class Touched:
                 yield kind, found
 
     def _on(self, path: Path, kind: str) -> int | None:
-        """The last wave of a kind that may touch a path: one ends like the other."""
+        """The last wave with a call of a kind that may touch a path; None if there is none.
+
+        Two paths may be the same file if one ends with the other.
+        """
         found = [self._anywhere.get(kind), self._endings.get((kind, path))]
         found += [self._paths.get((kind, path[start:])) for start in range(1, len(path))]
         return max((wave for wave in found if wave is not None), default=None)
 
 
 def _definite(path: Path | None) -> Path | None:
-    """A path, if it can be no other one than those that end alike; ``..`` may lead anywhere."""
+    """The path; None if it may be any path, as with ``..``, or is too long for the index."""
     return path if path and ".." not in path and len(path) <= _MOST_PARTS else None
 
 

@@ -1,8 +1,9 @@
-"""Turns of the model that were taken apart: what the agent got for them, and where they belong.
+"""The memory of expanded turns: the calls that the agent got for them, and where they belong.
 
-Bounded, safe for threads. Folding works without it (arguments are then written anew from the
-items); with it the model sees its own message again to the byte. Calls that are held back live
-only here: if they are forgotten, the model is told that they were not run, and asks again.
+It is bounded in number and age, and safe for threads with the lock that is passed in. Folding also
+works without it, and then rewrites arguments from the items; with it the model sees its own calls
+again to the byte. Calls that are held back are stored only here: if they are lost, the model is
+told that they were not run, and can make them again.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ MOST_AGE_S = 24 * 3_600.0
 # The numbers of the waves that stand behind the first script of a turn, behind the second, …
 SCRIPT_WAVES = 1_000_000
 _MOST_TURNS = 4_096
-# Turns at one place of one conversation, with the same first call.
+# Turns with the same nonce, or with the same conversation and first call.
 _MOST_ALIKE = 16
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Placed:
-    """One of the agent's calls.
+    """One of the agent's calls in a turn.
 
     Attributes:
-        written: the tool call, which may still be being written.
-        wave: calls of wave 0 go out with the answer, the others when those before them
-            have their results.
-        kind: the kind of its tool; ``"barrier"`` for one that nobody knows.
+        written: the call, which may still be incomplete.
+        wave: its wave. Wave 0 goes out with the answer, each later one when the calls of the
+            earlier waves have their results.
+        kind: the kind of its tool; ``"barrier"`` for an unknown tool.
     """
 
     written: Written
@@ -44,7 +45,7 @@ class Placed:
 
     @property
     def call(self) -> Call:
-        """The tool call as far as it is written."""
+        """The call as received so far."""
         return self.written.call
 
     @property
@@ -55,13 +56,13 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """What a request must have in common with the one that a turn answers, to get what waits.
+    """The request that a turn answers: what a later one must share to get the waiting calls.
 
     Attributes:
-        conversation: the digest of its messages.
+        conversation: the digest of its conversation.
         model: the model.
-        tools: names of its tools.
-        choice: its choice of tools; None where the model was free.
+        tools: the names of its tools.
+        choice: its tool choice; None if the model could choose freely.
     """
 
     conversation: bytes
@@ -99,23 +100,25 @@ class WrittenScript:
 
 @dataclass(slots=True, repr=False)
 class Turn:
-    """All calls of one assistant message, in the order of the model.
+    """All calls of one turn of the model, in the model's order.
 
     Attributes:
         said: the model's own calls.
-        calls: the agent's calls for them; those of scripts as far as they were handed out.
+        calls: the agent's calls that were made from them; those of scripts once they are handed
+            out.
         scripts: the scripts among the model's calls.
         later: ids of the calls that were handed out after the answer, wave by wave.
-        counts: how many items each multi-call has, by the model's id.
-        nonce: what names it in the derived ids; empty if nothing was expanded.
-        notes: why items of a multi-call did not run, by the model's id and their place.
-        refused: what the model is told of multi-calls of which nothing ran, by its id.
-        readings: how well each multi-call was understood, with the name of its multi-tool.
-        asked: the request that it answers, as far as a local answer depends on it.
-        head: id, model and the like of the answer that it came with.
-        usage: what that answer reported.
-        room: tokens that were left in the context; None: nobody knew.
-        is_over: whether the message has come to its end; else it is cut off, as far as is known.
+        counts: the number of items of each multi-call, by the model's id.
+        nonce: its nonce in the derived ids; empty if nothing was expanded.
+        notes: why items of a multi-call did not run, by the model's id and the item's index.
+        refused: the result for each multi-call of which nothing ran, by the model's id.
+        readings: (multi-tool, how well it was understood) of each multi-call.
+        asked: what a later request must have in common with the one that it answers; None if
+            nothing was expanded.
+        head: the fields of its answer that local answers repeat.
+        usage: the usage that its answer reported.
+        room: the free tokens of the context when it began; None if that was unknown.
+        is_over: whether the model's message is complete; otherwise it may be cut off.
         is_restored: whether it was not remembered, and holds no more than a history shows.
     """
 
@@ -137,7 +140,7 @@ class Turn:
 
     @property
     def malformed(self) -> bool:
-        """Whether a multi-call was not understood, or not all of it."""
+        """Whether a multi-call was not understood, or only in part."""
         return any(understood in ("in_part", "not_at_all") for _, understood in self.readings)
 
     @property
@@ -153,13 +156,13 @@ class Turn:
         self.calls[at:at] = [placed for placed in calls if placed.call_id not in known]
 
     def hand_out(self, wave: tuple[str, ...]) -> None:
-        """Take note of calls, by their ids, that were handed out after the answer."""
+        """Record calls, by their ids, that were handed out after the answer."""
         if wave not in self.later:
             self.later.append(wave)
 
     @property
     def deliveries(self) -> list[list[Placed]]:
-        """What was handed out so far, answer by answer."""
+        """The calls that were handed out so far, answer by answer."""
         by_id = {placed.call_id: placed for placed in self.calls}
         first = [placed for placed in self.calls if not placed.wave]
         return [first, *([by_id[one] for one in wave] for wave in self.later)]
@@ -171,13 +174,13 @@ class Turn:
 
 
 class Turns:
-    """Turns that were taken apart, by their nonces, and by the place where they belong.
+    """Remembered turns, by their nonces, and by their conversation and first call.
 
-    Providers repeat their ids, and prompts are sent twice, so several turns may have the same
-    place. Whoever looks one up compares its calls.
+    Nonces are short and a prompt may be sent twice, so several turns may have the same key, and
+    callers must compare the calls.
 
     Args:
-        lock: held during each change; without one it is for a single thread.
+        lock: held during each change. Without a lock the memory is for a single thread.
     """
 
     def __init__(self, lock: AbstractContextManager[Any] | None = None) -> None:
@@ -186,13 +189,14 @@ class Turns:
         self._plain: Recent[tuple[bytes, ...], bool] = Recent(_MOST_TURNS, MOST_AGE_S, lock)
 
     def of(self, owner: str) -> Turns:
-        """The turns of one account."""
+        """The part of the memory that belongs to one account."""
         own = copy(self)
         own._kept, own._plain = self._kept.of(owner), self._plain.of(owner)
         return own
 
     def keep(self, turn: Turn, now_s: float) -> None:
-        """Remember a turn, as far as it has come."""
+        """Remember a turn, which may still be incomplete."""
+        # The second key finds the turn if the agent has replaced its ids.
         keys: list[Hashable] = [turn.nonce]
         if turn.asked is not None and turn.calls:
             keys.append(_place(turn.asked.conversation, turn.calls[0].call))
@@ -200,19 +204,19 @@ class Turns:
             self._kept.change(key, partial(_with, turn), now_s)
 
     def named(self, nonce: str, now_s: float) -> tuple[Turn, ...]:
-        """The turns whose derived ids have a nonce, the newest first."""
+        """The turns with this nonce, the newest first."""
         return self._kept.get(nonce, now_s) or ()
 
     def at(self, conversation: bytes, first: Call, now_s: float) -> tuple[Turn, ...]:
-        """The turns that began with a call at a place of a conversation, the newest first."""
+        """The turns after a conversation that begin with this call, the newest first."""
         return self._kept.get(_place(conversation, first), now_s) or ()
 
     def keep_plain(self, conversation: bytes, calls: Sequence[Call], now_s: float) -> None:
-        """Remember an answer whose calls went out as they were, with none behind them."""
+        """Remember an answer whose calls went out unchanged, and none of which waits."""
         self._plain.put(_plain(conversation, calls), True, now_s)
 
     def has_plain(self, conversation: bytes, calls: Sequence[Call], now_s: float) -> bool:
-        """Whether these calls were a whole answer at a place of a conversation."""
+        """Whether such an answer with exactly these calls followed a conversation."""
         return self._plain.get(_plain(conversation, calls), now_s) is not None
 
     def __len__(self) -> int:
@@ -229,6 +233,6 @@ def _with(turn: Turn, known: tuple[Turn, ...] | None) -> tuple[Turn, ...]:
 
 
 def _place(conversation: bytes, first: Call) -> bytes:
-    """Where a turn stands, and what it begins with."""
+    """The key of a turn: a digest of its conversation and its first call."""
     written = fingerprint(first.canonical)
     return blake2b(written, key=conversation, digest_size=16).digest()

@@ -1,4 +1,8 @@
-"""The words of the reminders. Each names tools that the request really has."""
+"""Writes the texts of reminders, with the names of the request's own tools.
+
+A directive is a template with placeholders for tools (`batchwrap.directives`). It is given only if
+the request has a tool for each of its placeholders.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +18,18 @@ from batchwrap.core.tools.multi import MultiTool
 from batchwrap.directives import Directive
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
-# Lists that are written: TodoWrite, todowrite, update_todo_list, write_todos.
+# Tools that write a to-do list: TodoWrite, todowrite, update_todo_list, write_todos.
 _TODO = re.compile(r"(?i)^(?!.*(?:read|get)).*todo")
 _OF_A_LAPSE = ("tool", "multi", "call")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Ready:
-    """A directive in the words of one conversation's tools.
+    """A directive with the names of one conversation's tools.
 
     Attributes:
-        directive: it.
-        text: what the model is told; of a lapse, but for the calls.
+        directive: the directive.
+        text: its text; for a lapse, still with placeholders for the calls.
         is_opposed: whether the system prompt contradicts it.
     """
 
@@ -41,17 +45,17 @@ def names_of(
     *,
     parallel: bool = True,
 ) -> dict[str, str]:
-    """What the placeholders of directives stand for.
+    """The values of the placeholders in directives.
 
     Args:
         tools: the tools of the request, as the agent sent them.
         multis: the multi-tools on offer.
-        hidden: tools that the model is not shown.
-        parallel: whether the model may make several calls in one answer; else only a to-do
-            list that a multi-tool runs can be called along with others.
+        hidden: the names of tools that the model is not shown.
+        parallel: whether the model may make several calls in one answer. If not, a to-do list can
+            be called along with other tools only if a multi-tool runs it.
     """
-    # By name, not in the request's order: an agent that sends its tools in another order must not
-    # change the words of earlier reminders, which stand in the prompt's cached prefix.
+    # In order of the names, not of the request: if an agent sends its tools in another order, that
+    # must not change the text of earlier reminders, which are in the cached prefix of the prompt.
     multis = sorted(multis, key=lambda multi: (multi.is_mixed, multi.name))
     own = sorted(tool.name for tool in tools)
     names = {name: name for name in own if name not in hidden}
@@ -70,6 +74,7 @@ def names_of(
 
 
 def _use(multi: MultiTool, hidden: Collection[str]) -> str:
+    """How a reminder names a multi-tool, with the single tool that the model sees."""
     if multi.is_mixed:
         return f"{multi.name} for calls of different tools"
     name = multi.single.name
@@ -84,14 +89,14 @@ def prepare(
     off: Collection[str] = (),
     system: Sequence[str] = (),
 ) -> tuple[Ready, ...]:
-    """The directives that a conversation may be given.
+    """The directives that may be given in a conversation.
 
     Args:
-        directives: the user's.
-        names: what their placeholders stand for; one without a tool is left out.
+        directives: the user's directives.
+        names: the values of placeholders; a directive with any other placeholder is left out.
         model: the model's name.
-        off: ids of those that have switched themselves off.
-        system: the system prompt.
+        off: ids of directives that have switched themselves off, because models ignored them.
+        system: the texts of the system prompt.
     """
     ready = []
     for one in directives:
@@ -103,12 +108,12 @@ def prepare(
 
 
 def written(ready: Ready, lapse: Sequence[Single], most: int | None = None) -> str:
-    """The reminder as it stands in the conversation.
+    """The text of a reminder.
 
     Args:
         ready: the directive.
-        lapse: the single calls that could have been one; only one of a lapse speaks of them.
-        most: items that a batch should have at most, where it is less than the schema says.
+        lapse: the single calls that could have been one batch, for a directive about a lapse.
+        most: the number of items that a batch should have; None if the schema's limit holds.
     """
     text = ready.text
     if ready.directive.kind == "lapse":
@@ -120,7 +125,8 @@ def written(ready: Ready, lapse: Sequence[Single], most: int | None = None) -> s
 
 
 def _filled(directive: Directive, names: Mapping[str, str]) -> str | None:
-    """The text with the names of tools; None if one of them is missing."""
+    """The text with the names of tools; None if the request lacks one of them."""
+    # The calls of a lapse are known only when the reminder is given, so their placeholders stay.
     later = _OF_A_LAPSE if directive.kind == "lapse" else ()
     known = {**names, **{name: f"{{{name}}}" for name in later}}
     if not known.keys() >= set(_PLACEHOLDER.findall(directive.text)):
@@ -133,6 +139,6 @@ def _is_for(directive: Directive, model: str) -> bool:
     return not patterns or any(fnmatchcase(model.lower(), pattern) for pattern in patterns)
 
 
-@functools.lru_cache(maxsize=128)  # a long prompt, and the same one in every request
+@functools.lru_cache(maxsize=128)  # prompts are long, and each request repeats the same one
 def _says(pattern: str, text: str) -> bool:
     return re.search(pattern, text) is not None

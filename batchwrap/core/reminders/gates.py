@@ -1,4 +1,9 @@
-"""What a reminder may rest on besides the conversation, and when that holds one back."""
+"""Remembers the facts outside of a conversation that decided about its reminders.
+
+Such a fact (a mode that was set in code, a measured speed) may change between two requests. An
+earlier reminder must not change with it, since the prompt prefix has to stay the same. So the facts
+at each place are recorded, and used again in every later request.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +18,9 @@ class Facts:
     """What was known when the model was asked at one place of a conversation.
 
     Attributes:
-        mode: the mode that was told from outside; None: none was.
+        mode: the mode that the user's code has set; None if it has set none.
         thinks: whether the model thinks before it answers.
-        slow: whether it was measured to generate below `Reminders.min_tokens_per_s`.
+        slow: whether its measured speed is below `Reminders.min_tokens_per_s`.
     """
 
     mode: Mode | None = None
@@ -27,17 +32,16 @@ class Facts:
 class Places:
     """The facts at each place of a conversation where the model was asked.
 
-    A place is told by the digest of what was said before it. What was decided there with
-    facts that no message shows is decided in the same way in every later request.
+    A place is identified by the digest of the conversation before it.
 
     Args:
         now: the facts of this request.
-        kept: the facts of earlier ones, by place; one that is not there had none that
-            count, but for thinking, which rarely changes within a conversation.
+        kept: the facts of earlier requests, by place. If a place is not there, no facts are
+            assumed except for thinking, which rarely changes within a conversation.
         is_fixed: whether the facts of this request hold at every place.
 
     Attributes:
-        is_new: whether nothing was asked before at the end of this request's messages.
+        is_new: whether this is the first request that ends at its place.
     """
 
     now: Facts = field(default_factory=Facts)
@@ -46,9 +50,9 @@ class Places:
     is_new: bool = False
 
     def at(self, place: bytes, *, is_last: bool) -> Facts:
-        """The facts at a place; those at the last one are this request's."""
+        """The facts at a place. At the last place they are those of this request."""
         known = self.kept.get(place)
-        if not is_last and self.is_fixed:
+        if not is_last and self.is_fixed:  # signed thinking: the view must not depend on memory
             return self.now
         if not is_last:
             return known or Facts(thinks=self.now.thinks)

@@ -1,4 +1,8 @@
-"""How an agent's mode shows in a conversation. What a file says must not be able to switch it."""
+"""Reads an agent's mode (planning or building) from the markers in a conversation.
+
+A marker counts only in messages of the user or the system, or in the result of the marker's own
+tool. So the contents of a file, in the result of any other tool, cannot switch the mode.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,8 @@ def marker_in(entry: Entry, markers: Sequence[Marker], tool: str | None = None) 
 
     Args:
         entry: any entry.
-        markers: what to look for.
-        tool: the tool whose result it is, if it is one and that is known.
+        markers: the markers to search for.
+        tool: for a result, the name of its tool; None if that is unknown.
     """
     if entry.role == "result":
         fitting = [marker for marker in markers if marker.tool is not None and marker.tool == tool]

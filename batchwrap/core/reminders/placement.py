@@ -1,4 +1,4 @@
-"""Where a reminder stands: in the entry before it, or as one of its own."""
+"""Places a reminder: at the end of the preceding entry, or in a new entry after it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from batchwrap.options import Placement
 
 
 def place(entry: Entry, text: str, placement: Placement, refused: Set[Refused]) -> list[Entry]:
-    """The entry with a text at its end, or followed by one that says it.
+    """The entry with a text at its end, or followed by a new entry with the text.
 
     Args:
-        entry: the user's, or a result, that the model answers next.
+        entry: the entry that the model answers next.
         text: the reminder.
-        placement: what the user wants.
-        refused: orders of messages that the model does not take; there it is appended.
+        placement: the user's choice.
+        refused: orders of messages that the model refuses; the text is then appended.
     """
     orders: dict[Placement, Refused] = {
         "user": "user_after_tool" if entry.role == "result" else "user_after_user",

@@ -1,7 +1,15 @@
-"""When a reminder is due: a function of the conversation, and of the facts at each place of it.
+"""Decides when a reminder is due, by the conversation and the facts at each place of it (`gates`).
 
-A reminder that was put in once stands at the same place, with the same words, in every
-later request: the prompt prefix stays stable. Nothing is saved by the agent.
+    user    Fix the tests.
+    model   read_file(a.py)                   single call 1
+    result  text of a.py, which names b.py
+    model   read_file(b.py)                   single call 2: a lapse, both could have been one batch
+    result  text of b.py
+            [Reminder: …]                     added here, and again in every later request
+
+The agent's history never contains reminders. So each request walks through the conversation again
+and comes to the same decisions: a reminder stands at the same place, with the same text, in every
+later request, and the prompt prefix stays stable.
 """
 
 from __future__ import annotations
@@ -28,26 +36,26 @@ from batchwrap.core.tools.multi import MultiTool
 from batchwrap.directives import DirectiveKind, Marker, Mode
 from batchwrap.options import Reminders
 
-# Turns for the to-do list alone that are one too many.
+# A reminder is due after this number of turns that only update the to-do list.
 _ALONE = 2
 _CHANGES = ("edit", "write")
-# Calls that could have been one are remembered for a reminder; it names the last two.
+# At most this many single calls of a lapse are remembered; a reminder shows the last two.
 _MOST_LAPSES = 32
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: it keeps what follows from its fields
 class Offered:
-    """What the model is offered, as far as reminders speak of it.
+    """What reminders need to know of the request besides its conversation.
 
     Attributes:
-        multis: the multi-tools, by name.
-        cap: items that their schemas allow.
-        failed: whether a tool's result reads as failed.
-        context_tokens: size of the model's context window; None: nobody knows.
+        multis: the multi-tools on offer, by name.
+        cap: the number of items that their schemas allow.
+        failed: whether the text of a result reports a failure.
+        context_tokens: the size of the model's context window; None if it is unknown.
         ready: the directives that may be given.
-        todo: the agent's to-do list, if it has one.
+        todo: the name of the agent's tool for a to-do list; None if it has none.
         batches: names of other tools whose calls are batches.
-        refused: orders of messages that the model does not take.
+        refused: orders of messages that the model refuses.
     """
 
     multis: Mapping[str, MultiTool]
@@ -61,29 +69,31 @@ class Offered:
 
     @cached_property
     def own(self) -> dict[str, MultiTool]:
-        """The multi-tools that are for one tool alone, by the name of that tool."""
+        """The multi-tools for a single tool, by the name of that tool."""
         return {multi.single.name: multi for multi in self.multis.values() if not multi.is_mixed}
 
     @cached_property
     def singles(self) -> dict[str, SingleTool]:
-        """The tools that they run, by name."""
+        """The tools that the multi-tools run, by name."""
         return {name: tool for multi in self.multis.values() for name, tool in multi.tools.items()}
 
 
 @dataclass(slots=True, repr=False)
 class Walk:
-    """What has been seen up to one point of the conversation, in the provider view.
+    """The state of a walk through a conversation, in the provider view, up to one entry.
 
     Attributes:
-        cap: items that a batch may have, by the errors seen so far.
-        tokens: a rough estimate of what the entries take up, where the context has a known size.
-        turns: assistant turns since the last batch or reminder.
-        lapse: single calls in a row that could have been one.
-        reminded: reminders given so far.
-        given: the same, by directive.
-        costs: a rough estimate of what they take up in a request, in tokens.
-        latest: what was given at the last place, if anything.
-        withheld: (directive, reason) of what was due there and held back.
+        offered: what is offered to the model.
+        options: the user's options; None if reminders are switched off.
+        cap: the number of items that a batch may have, by the failures so far.
+        tokens: a rough estimate of the entries' tokens; 0 if the context's size is unknown.
+        turns: the turns of the model since the last batch or reminder.
+        lapse: consecutive single calls that could have been one batch.
+        reminded: the number of reminders so far.
+        given: the number of reminders by directive.
+        costs: a rough estimate of the reminders' tokens in a request, by directive.
+        latest: the directive that was given at the last place; None if none was.
+        withheld: (directive, reason) of the directives that were due there and held back.
         judged: (directive, whether it was followed) if the last turn decided that.
     """
 
@@ -101,9 +111,9 @@ class Walk:
     judged: tuple[str, bool] | None = None
     _marked: Mode | None = None
     _is_planning: bool = False
-    _alone: int = 0  # turns for the to-do list alone
+    _alone: int = 0  # turns that only updated the to-do list
     _since_reminder: int | None = None
-    _waiting: Ready | None = None  # given, and not judged yet
+    _waiting: Ready | None = None  # the last directive, while it is not known if it was followed
     _calls: Mapping[str, Call] = field(default_factory=dict)  # by id
     _open: set[str] = field(default_factory=set)  # ids of calls without a result
     _said: Conversation = field(default_factory=Conversation)
@@ -114,7 +124,7 @@ class Walk:
         return cls(offered, options, cap.Cap.of(offered.cap))
 
     def copy(self) -> Walk:
-        """The same, to go on in another way."""
+        """A copy that can be continued independently."""
         return replace(
             self,
             cap=self.cap.copy(),
@@ -127,13 +137,13 @@ class Walk:
 
     @property
     def room(self) -> int | None:
-        """Tokens that are left in the context; None: nobody knows."""
+        """The free tokens of the context; None if its size is unknown."""
         window = self.offered.context_tokens
         return None if window is None else max(0, window - self.tokens)
 
     @property
     def most(self) -> int:
-        """Items that a batch may have here."""
+        """The number of items that a batch may have at this point."""
         return cap.by_room(self.cap.most, self.room)
 
     def go(
@@ -144,21 +154,23 @@ class Walk:
         before: Sequence[Entry] = (),
         places: Places | None = None,
     ) -> list[Entry]:
-        """The entries that come next, with their reminders.
+        """Walk through the next entries, and add their reminders.
 
-        A reminder stands at the end of the user's entry, or the result, that the model answers
-        next, or right behind it. Entries without one are the same objects.
+        A reminder is put at the end of the entry that the model answers next, or directly after it.
 
         Args:
-            entries: what comes next.
-            following: who speaks after them; None if they are the last.
-            before: what was made of the entries before them.
+            entries: the next entries.
+            following: the role of the entry after them; None if they are the last.
+            before: the earlier entries, with their reminders.
             places: the facts at each place.
+
+        Returns:
+            The next entries with their reminders. Entries without one are the same objects.
         """
         made, places = list(before), places or Places()
         roles = [*(entry.role for entry in entries[1:]), following]
         mentions = Mentions(made)
-        for entry, role in zip(entries, roles, strict=False):  # no entries: none follows
+        for entry, role in zip(entries, roles, strict=False):  # `roles` has one even for no entries
             self._see(entry, mentions)
             if self.options and entry.role != "model" and role in (None, "model"):
                 made += self._at(entry, role is None, places)
@@ -167,7 +179,7 @@ class Walk:
         return made[len(before) :]
 
     def _see(self, entry: Entry, before: Mentions) -> None:
-        """Take in an entry."""
+        """Record an entry."""
         if self.offered.context_tokens is not None:
             self.tokens += cap.tokens_in(entry)
         if entry.role == "model":
@@ -181,10 +193,11 @@ class Walk:
 
     @property
     def _is_over(self) -> bool:
-        """Whether all reminders were given; then nothing that leads to one matters any more."""
+        """Whether the maximum number of reminders was given, so that none will be due again."""
         return self.options is not None and self.reminded >= self.options.max_per_conversation
 
     def _turn(self, entry: Entry, before: Mentions) -> None:
+        """Record a turn of the model: a batch ends a lapse, and a single call may continue it."""
         offered = self.offered
         self._calls, self.judged = by_id(entry), None
         is_over = self._is_over
@@ -206,18 +219,20 @@ class Walk:
             self._note(made.single(offered.own, len(before.entries)), before)
 
     def _note(self, single: Single | None, before: Mentions) -> None:
-        """Take in a turn that was no batch."""
+        """Record a turn that was not a batch; `single` is its single call, if it is just one."""
         if single is None:
             self.lapse.clear()
         elif any(single.arguments == other.arguments for other in self.lapse):
-            return  # a call that is repeated is not a batch that was missed
+            return  # a repeated call is not a missed batch
         else:
             if self.lapse and not could_be_one(self.lapse[0], single, before):
                 self.lapse.clear()
             self.lapse.append(single)
-            del self.lapse[1:-_MOST_LAPSES]  # the first one tells what was known then
+            # The first call stays: what could be batched depends on what was known before it.
+            del self.lapse[1:-_MOST_LAPSES]
 
     def _result(self, entry: Entry) -> None:
+        """Record a result: the outcome of edits, and a failure, which ends a lapse."""
         offered = self.offered
         self._open.discard(entry.call_id or "")
         multis, singles = offered.multis, offered.singles
@@ -225,31 +240,33 @@ class Walk:
         if outcome is not None:
             self.cap.take(outcome)
         if self.lapse and offered.failed(entry.text):
-            self.lapse.clear()  # what comes next may rest on the failure
+            self.lapse.clear()  # the next call may be a reaction to the failure
 
     def _mark(self, marker: Marker | None) -> None:
+        """Record a marker of the agent's mode."""
         if marker is not None:
             self._marked = marker.mode
-            if marker.switch:  # the other mode was before, seen or not
+            if marker.switch:  # it marks a change, so the other mode held before
                 self._is_planning = marker.mode == "build"
 
     def _tool_of(self, entry: Entry) -> str | None:
-        """The tool whose result an entry is."""
+        """The name of the tool whose result an entry is; None if that is unknown."""
         call = None if entry.call_id is None else self._calls.get(entry.call_id)
         return None if call is None else call.name
 
     def _judge(self, made: Made) -> None:
-        """Whether the last reminder was followed, at the first chance to do so."""
+        """Decide whether the last reminder was followed, at the first turn that could follow it."""
         waiting = self._waiting
         followed = made.follows(waiting.directive.kind, self.offered.todo) if waiting else None
         if waiting is not None and followed is not None:
             self.judged, self._waiting = (waiting.directive.id, followed), None
 
     def _at(self, entry: Entry, is_last: bool, places: Places) -> Sequence[Entry]:
-        """The entry, which the model answers next, and the reminder that belongs here, if one."""
+        """An entry that the model answers next, with a reminder if one is due."""
         options = self.options
         assert options is not None
         self.latest, self.withheld = None, ()
+        # At the last place the facts are recorded all the same.
         if self._is_over and not is_last:
             return [entry]
         facts = places.at(self._said.digest, is_last=is_last)
@@ -262,11 +279,12 @@ class Walk:
         return placement.place(entry, text, options.placement, self.offered.refused)
 
     def _due(self, facts: Facts) -> Ready | None:
-        """The directive that is due here, if one is."""
+        """The directive that is due here; None if none is, or all that are due are held back."""
         assert self.options is not None
         kinds = list(self._kinds(self._switch(facts)))
-        if self._open:
+        if self._open:  # the model's calls are not all answered yet
             return None
+        # A directive that is held back makes room for the next kind.
         for kind in kinds:
             ready = self._next(kind)
             reason = self._reason(ready, facts) if ready else None
@@ -278,7 +296,10 @@ class Walk:
         return None
 
     def _switch(self, facts: Facts) -> DirectiveKind | None:
-        """What a change of mode asks for; all that is not known to be planning is building."""
+        """The kind of directive for a change of mode; None without a change.
+
+        Everything that is not known to be planning counts as building.
+        """
         was, self._is_planning = self._is_planning, (facts.mode or self._marked) == "plan"
         if was == self._is_planning:
             return None
@@ -299,7 +320,7 @@ class Walk:
             yield "general"
 
     def _next(self, kind: DirectiveKind) -> Ready | None:
-        """Of the directives of a kind, the first of those that were given least."""
+        """The first of the directives of a kind that were given least; None if none fits."""
         modes = ("always", "plan" if self._is_planning else "build")
         fitting = [
             ready
@@ -309,7 +330,7 @@ class Walk:
         return min(fitting, key=lambda ready: self.given[ready.directive.id], default=None)
 
     def _reason(self, ready: Ready, facts: Facts) -> str | None:
-        """Why a directive that is due is held back; None if it is not."""
+        """Why a due directive is held back; None if it is given."""
         assert self.options is not None
         kind = ready.directive.kind
         edits = kind == "lapse" and self.lapse[-1].multi.single.kind in _CHANGES
@@ -320,7 +341,7 @@ class Walk:
         return "speed" if facts.slow and (edits or kind == "group_edits") else None
 
     def _settle(self, kind: DirectiveKind) -> None:
-        """What made a kind due is over."""
+        """Reset what made a kind of directive due, after it was held back."""
         if kind == "lapse":
             self.lapse.clear()
         elif kind == "bookkeeping":
@@ -329,6 +350,7 @@ class Walk:
             self.turns = 0
 
     def _give(self, ready: Ready, text: str) -> None:
+        """Record that a directive is given here."""
         self.latest = ready
         self.reminded += 1
         self.given[ready.directive.id] += 1

@@ -1,4 +1,4 @@
-"""What one turn of the model was: a batch, a single call, or neither."""
+"""Classifies a turn of the model: it is a batch, a single call, or neither."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from batchwrap.core.tools.find import SingleTool, path_in
 from batchwrap.core.tools.multi import MultiTool
 from batchwrap.directives import DirectiveKind
 
-# Texts longer than that stand as "…" in a call that is spelled out.
+# Longer texts are written as "…" in the call that a reminder shows.
 _LONG = 40
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Single:
-    """A turn that was one call of one tool.
+    """A turn with one call of a tool that has a multi-tool.
 
     Attributes:
-        multi: the multi-tool for it.
-        path: what it touched.
-        arguments: what it was called with.
-        at: entries before its turn, in the provider view.
+        multi: the multi-tool.
+        path: the path in its arguments.
+        arguments: its arguments.
+        at: the number of entries before the turn, in the provider view.
     """
 
     multi: MultiTool
@@ -37,12 +37,12 @@ class Single:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The calls of one turn. Repeats count once.
+    """The calls of one turn. Repeated calls count once.
 
     Attributes:
-        calls: (tool, arguments as JSON text).
-        is_batch: whether several calls were made at once.
-        kinds: what the tools do that it may have run.
+        calls: (tool, arguments as JSON text) of each call.
+        is_batch: whether it is a multi-call, or several calls that could be one.
+        kinds: the kinds of the tools that it may have run.
     """
 
     calls: tuple[tuple[str, str], ...] = ()
@@ -51,7 +51,7 @@ class Made:
 
     @property
     def names(self) -> set[str]:
-        """The tools that were called."""
+        """The names of the tools that were called."""
         return {name for name, _ in self.calls}
 
     @classmethod
@@ -62,10 +62,10 @@ class Made:
         singles: Mapping[str, SingleTool],
         batches: Set[str] = frozenset(),
     ) -> Made:
-        """What an entry of the model was.
+        """The calls of an entry of the model.
 
         Args:
-            entry: it.
+            entry: the entry.
             multis: the multi-tools on offer, by name.
             singles: the tools that they run, by name.
             batches: names of other tools whose calls are batches.
@@ -78,7 +78,12 @@ class Made:
         return cls(calls, is_batch, frozenset(tool.kind for tool in run))
 
     def single(self, own: Mapping[str, MultiTool], at: int) -> Single | None:
-        """The one call that it was, of a tool that has a multi-tool; None if it was no such."""
+        """Its only call, if that is of a tool with a multi-tool and names a path; otherwise None.
+
+        Args:
+            own: the multi-tools, by the name of their single tool.
+            at: the number of entries before the turn.
+        """
         if len(self.calls) != 1 or self.calls[0][0] not in own:
             return None
         try:
@@ -89,7 +94,7 @@ class Made:
         return Single(own[self.calls[0][0]], path, arguments, at) if path else None
 
     def follows(self, kind: DirectiveKind, todo: str | None) -> bool | None:
-        """Whether the turn does what a directive of a kind wants; None: it was no chance to."""
+        """Whether the turn follows a directive of this kind; None if it had no occasion to."""
         if kind == "bookkeeping":
             return len(self.calls) > 1 if todo in self.names else None
         wanted = {"prefetch": {"read"}, "group_edits": {"edit", "write"}}.get(kind)
@@ -98,9 +103,9 @@ class Made:
 
 
 def could_be_one(first: Single, then: Single, before: Mentions) -> bool:
-    """Whether two single calls could have been one, as far as the conversation shows.
+    """Whether the model could have made two single calls as one batch.
 
-    That is: they are of one tool, and what the second touched was named before the first.
+    That is so if they are of the same tool, and the path of the second was named before the first.
     """
     name = then.path.rsplit("/", 1)[-1]
     if first.multi.name != then.multi.name or not name:
@@ -109,7 +114,7 @@ def could_be_one(first: Single, then: Single, before: Mentions) -> bool:
 
 
 def spelled_out(singles: Sequence[Single]) -> str:
-    """The arguments of the multi-call that they should have been, as JSON."""
+    """The arguments of the multi-call that could have replaced these calls, as JSON."""
     items = [{key: _short(value, one) for key, value in one.arguments.items()} for one in singles]
     return orjson.dumps({singles[0].multi.key: items}).decode()
 

@@ -1,9 +1,9 @@
-"""Finding the agent's tools that can be batched: right or not at all.
+"""Finds the agent's tools that can be batched, by their names and parameters.
 
-A tool wrongly taken for a read is a defect, a missed one is not. So a tool counts only if
-its name says what it does, and its parameters, each with a role, bear that out. Tools that
-choose what they do by a command, that work on a file opened before, or that address lines
-by number (which shift under an edit) are left alone unless the user declares them.
+A tool that is wrongly taken for a read is a defect, and a missed one is not. So a tool counts only
+if its name says what it does and the roles of its parameters confirm it. Tools that choose their
+operation by a command, that work on a file opened before, or that address lines by number (which an
+edit shifts) are not batched unless the user declares them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ _ROLES: dict[str, frozenset[str]] = {
         "state": "cell_id cell_idx cell_type is_new_cell last_modified notebook_path",
     }.items()
 }
+# A parameter with one of these words selects a part of a file or of the results.
 _RANGE = frozenset({"offset", "limit", "line", "lines", "start", "end", "head", "tail", "range"})
+# Parameters that are for the user to read, and do not change what the tool does.
 _NOTES = frozenset({"explanation", "instruction", "instructions", "summary"})
 _OBJECTS = frozenset(
     [
@@ -56,7 +58,7 @@ _OBJECTS = frozenset(
     ]
 )
 _NAMES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
-    # kind: (verbs that the name begins or ends with, what else may stand in it)
+    # kind: (verbs with which the name begins or ends, other words that it may contain)
     "read": (frozenset({"read", "view", "cat"}), _OBJECTS - {"files"}),
     "edit": (
         frozenset({"edit", "replace", "multiedit", "delete", "search", "apply"}),
@@ -77,11 +79,11 @@ class SingleTool:
 
     Attributes:
         name: its name in the request.
-        kind: what it does; ``"barrier"`` for one of which nobody knows.
-        path: the parameter that names what it touches; None where nothing does.
+        kind: what it does; ``"barrier"`` if that is unknown.
+        path: the parameter that names what it reads or changes; None if there is none.
         parameters: its JSON schema, as the agent sent it.
-        required: names of its required parameters.
-        description: what the agent says that it does.
+        required: the names of its required parameters.
+        description: the agent's description of it.
     """
 
     name: str
@@ -93,9 +95,9 @@ class SingleTool:
 
 
 def find(tools: Sequence[ToolSpec], batching: Batching) -> list[SingleTool]:
-    """The batchable tools of a request, in its order.
+    """The tools of a request that can be batched, in order.
 
-    A name that occurs twice is left alone: nobody could tell which one an item means.
+    Tools with the same name are left out: it would be unclear which one an item means.
     """
     names = Counter(tool.name for tool in tools)
     found = (
@@ -107,11 +109,11 @@ def find(tools: Sequence[ToolSpec], batching: Batching) -> list[SingleTool]:
 
 
 def barriers(tools: Sequence[ToolSpec], singles: Mapping[str, SingleTool]) -> dict[str, SingleTool]:
-    """The tools of a request that cannot be batched, by name: each is a barrier.
+    """The tools of a request that cannot be batched, by name. Each is a barrier.
 
     Args:
         tools: the request's tools.
-        singles: those that can be batched, by name.
+        singles: the tools that can be batched, by name.
     """
     names = Counter(tool.name for tool in tools)
     return {
@@ -122,7 +124,7 @@ def barriers(tools: Sequence[ToolSpec], singles: Mapping[str, SingleTool]) -> di
 
 
 def path_in(arguments: object) -> str | None:
-    """The path that a call's arguments name, by the names of its parameters."""
+    """The path in a call's arguments, found by parameter names; None if there is none."""
     for name, value in arguments.items() if isinstance(arguments, dict) else ():
         if isinstance(value, str) and role_of(name) in ("path", "folder"):
             return value
@@ -130,9 +132,11 @@ def path_in(arguments: object) -> str | None:
 
 
 def _single(spec: ToolSpec, declared: Tool | ToolKind | None) -> SingleTool | None:
+    """The tool as a single tool, if the user declares it or its shape is known; else None."""
     parameters = spec.parameters
     if declared is not None and isinstance(parameters, dict | None):
-        parameters = {"type": "object", "properties": {}, **(parameters or {})}  # it takes none
+        # A declared tool may have no parameters, and then may have no schema.
+        parameters = {"type": "object", "properties": {}, **(parameters or {})}
     properties = parameters.get("properties") if isinstance(parameters, dict) else None
     if not isinstance(parameters, dict) or not isinstance(properties, dict):
         return None
@@ -156,7 +160,7 @@ def _required(parameters: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _takes(spec: ToolSpec) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The schema of a tool's parameters, whatever it sent as one, and the required ones."""
+    """The schema of a tool's parameters, made valid if it is not, and the required ones."""
     parameters = spec.parameters if isinstance(spec.parameters, dict) else {}
     if not isinstance(parameters.get("properties"), dict):
         parameters = {**parameters, "type": "object", "properties": {}}
@@ -173,11 +177,11 @@ class _Shape:
 
     @property
     def path(self) -> str | None:
-        """The parameter that names what the tool touches."""
+        """The parameter that names what the tool reads or changes; None if there is none."""
         return next((n for n, role in self.roles.items() if role in ("path", "folder")), None)
 
     def takes(self, role: str, kind: str = "string") -> bool:
-        """Whether exactly one parameter has the role, is required, and has the type."""
+        """Whether exactly one parameter has the role, and it is required and has the type."""
         [*named] = (name for name, its in self.roles.items() if its == role)
         if len(named) != 1 or named[0] not in self.required:
             return False
@@ -189,7 +193,7 @@ class _Shape:
         return not set(roles).isdisjoint(self.roles.values())
 
     def else_harmless(self, *roles: str) -> bool:
-        """Whether every other required parameter is a range, a flag or an explanation."""
+        """Whether all other required parameters are ranges, flags or explanations."""
         return all(
             self.roles[name] in (*roles, "range", "note") or _is_flag(self.properties[name])
             for name in self.required
@@ -229,6 +233,7 @@ def _is_search(shape: _Shape) -> bool:
 
 
 _CHANGES = ("old", "new", "content", "edits", "patch", "position", "state")
+# The test for the parameters of each kind; the first kind whose name and parameters fit counts.
 _KINDS: dict[str, tuple[Callable[[_Shape], bool], ToolKind]] = {
     "read": (_is_read, "read"),
     "edit": (_is_edit, "edit"),
@@ -239,7 +244,7 @@ _KINDS: dict[str, tuple[Callable[[_Shape], bool], ToolKind]] = {
 
 
 def _is_named(name: str, kind: str) -> bool:
-    """Whether a tool's name says that it is of a kind, and nothing else."""
+    """Whether a tool's name means a kind of tool and contains no other words."""
     verbs, others = _NAMES[kind]
     words = words_of(name)
     named = bool(words) and (words[0] in verbs or words[-1] in verbs)
@@ -248,7 +253,7 @@ def _is_named(name: str, kind: str) -> bool:
 
 @functools.lru_cache(maxsize=4_096)
 def role_of(name: str) -> str:
-    """What a parameter's name says that it is."""
+    """The role of a parameter, by its name: ``"path"``, ``"old"``, …, ``"other"`` if unknown."""
     words = words_of(name)
     joined = "_".join(words)
     role = next((role for role, names in _ROLES.items() if joined in names), None)
@@ -264,5 +269,5 @@ def _is_flag(schema: object) -> bool:
 
 
 def words_of(name: str) -> list[str]:
-    """The words of a name in any spelling (snake, camel, dashes), in lower case."""
+    """The words of a name in snake case, camel case or with dashes, in lower case."""
     return [word.lower() for word in _WORD.findall(name)]

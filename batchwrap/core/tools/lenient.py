@@ -1,9 +1,9 @@
-"""Reading arguments that are almost JSON, without ever touching what a string says.
+"""Rewrites arguments that are almost JSON as JSON, without changing the content of any string.
 
-A rewriter: healthy text is copied to the byte, and only what is broken around the strings
-is written anew. So a healthy object comes back as it is, and what was handed out of a
-stream before the defect stays true. Where the meaning cannot be known it refuses: half a
-file, or a file with a guessed quote in it, is worse than an error.
+Valid text is copied to the byte, and only defects around the strings are corrected. So a valid
+object stays unchanged, and the part of a stream that was handed out before a defect stays valid. If
+the meaning is not certain, the text is refused: half a file, or a file with a guessed quote in it,
+is worse than an error.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.+-])")
 _WORD = re.compile(r"(?:true|false|null|True|False|None)\b")
 _WORDS = {"True": "true", "False": "false", "None": "null"}
 _ESCAPE = r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})'
-# As much of a string as stays as it is, by its quote: all escapes in one go.
+# The part of a string that is copied unchanged, with its escapes, by the kind of its quotes.
 _RUN = {
     '"': re.compile(rf'(?:[^"\\\x00-\x1f]++|{_ESCAPE})*+'),
     "'": re.compile(rf"(?:[^\"'\\\x00-\x1f]++|{_ESCAPE})*+"),
 }
 _FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\r?\n")
 _THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
-# What servers leave behind the object: closers that are too many, and their own end marks.
+# What servers leave after the object: superfluous brackets, and their own end marks.
 _AFTER = re.compile(
     r"(?:[\s}\]]|```|</?tool_calls?>|</function>|</parameter>|</s>|\[/TOOL_CALLS\]|<\|[a-z_]{2,30}\|>"
     r"|<｜[a-zA-Z▁]{2,30}｜>)*+"
 )
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d*)")
 DEEPEST = 60
-# Half a second for the worst of texts; what is longer is handed on as it came.
+# The worst text of this length takes half a second. A longer one is handed on unchanged.
 MOST_CHARACTERS = 1_000_000
 _MOST_ENCODINGS = 3
 
 
 class NotUnderstood(Exception):
-    """The text has no meaning that is certain; the reason is one word."""
+    """The text has no certain meaning. `reason` is an identifier such as ``"truncated"``."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -50,22 +50,23 @@ class NotUnderstood(Exception):
 
 
 def rewrite(text: str, parameters: object, *, bold: bool = False) -> str:
-    """The JSON object that a text means, as close to the text as can be.
+    """The JSON object that a text represents, as close to the text as possible.
 
     Args:
         text: the arguments of a tool call.
-        parameters: the tool's JSON schema; tells where a text is a list, or a number.
-        bold: also drop a closed ``<think>`` block in front, and keep the backslash of
+        parameters: the tool's JSON schema, which shows where a text should be a list or a number.
+        bold: also drop a closed ``<think>`` block before the object, and keep the backslash of
             escapes that JSON does not have (``\\d``). For read-only tools.
 
     Raises:
-        Refused: it is cut off, or has no meaning or more than one.
+        NotUnderstood: the text is cut off, or has no meaning or more than one.
     """
     if len(text) > MOST_CHARACTERS:
         raise NotUnderstood("too_long" if text.rstrip().endswith("}") else "truncated")
     schema = parameters if isinstance(parameters, dict) else {}
     for _ in range(_MOST_ENCODINGS):
         inner = _unwrapped(text, bold=bold)
+        # Some models encode the arguments as a JSON string, sometimes more than once.
         if not inner.startswith('"'):
             return _Rewriter(inner, schema, bold=bold).document()
         text = _decoded(inner)
@@ -73,7 +74,7 @@ def rewrite(text: str, parameters: object, *, bold: bool = False) -> str:
 
 
 def _unwrapped(text: str, *, bold: bool) -> str:
-    """The text without what may stand around an object."""
+    """The text without a byte order mark, a code fence, or reasoning around the object."""
     plain = text.removeprefix("\ufeff")
     thought = _THOUGHT.match(plain) if bold else None
     stripped = (plain[thought.end() :] if thought else plain).lstrip()
@@ -84,7 +85,7 @@ def _unwrapped(text: str, *, bold: bool) -> str:
 
 
 def _decoded(text: str) -> str:
-    """The text that a JSON string holds; raw control characters in it are kept."""
+    """The content of a JSON string. Raw control characters in it are kept."""
     try:
         value = json.loads(text, strict=False)
     except ValueError:
@@ -93,6 +94,8 @@ def _decoded(text: str) -> str:
 
 
 class _Rewriter:
+    """A recursive-descent parser that writes each part of the text as it reads it."""
+
     def __init__(self, text: str, schema: dict[str, Any], *, bold: bool) -> None:
         self._text = text
         self._root = schema
@@ -101,6 +104,7 @@ class _Rewriter:
         self._out: list[str] = []
 
     def document(self) -> str:
+        """The rewritten text of one object, which may be followed by end marks only."""
         self._skip()
         if self._peek() != "{":
             raise NotUnderstood(self._no_object())
@@ -114,19 +118,21 @@ class _Rewriter:
         return "".join([*self._out, rest if rest.isspace() else ""])
 
     def _no_object(self) -> str:
+        """The reason why the text does not begin with an object."""
         rest = self._text[self._at :]
         if not rest:
             return "empty"
         return "text_before_object" if "{" in rest and rest[0] != "[" else "not_an_object"
 
     def _object(self, schema: Any, depth: int) -> None:
+        """Rewrite an object, whose schema shows the types of its values."""
         properties = schema.get("properties") if isinstance(schema, dict) else None
         known: dict[str, Any] = properties if isinstance(properties, dict) else {}
         seen: set[str] = set()
         self._take("{")
         while self._more("}", first=not seen):
             key = self._key()
-            if key in seen:
+            if key in seen:  # parsers differ in which of the two values they use
                 raise NotUnderstood("duplicate_key")
             seen.add(key)
             self._skip()
@@ -135,6 +141,7 @@ class _Rewriter:
         self._take("}")
 
     def _array(self, schema: Any, depth: int) -> None:
+        """Rewrite a list, whose schema shows the type of its items."""
         items = resolved(schema.get("items"), self._root) if isinstance(schema, dict) else {}
         first = True
         self._take("[")
@@ -144,7 +151,7 @@ class _Rewriter:
         self._take("]")
 
     def _more(self, closer: str, *, first: bool) -> bool:
-        """Whether another member follows; a comma before the closer is dropped."""
+        """Whether another member follows. A comma before the closing bracket is dropped."""
         self._skip()
         if self._peek() == closer:
             return False
@@ -153,6 +160,7 @@ class _Rewriter:
         if self._peek() != ",":
             raise NotUnderstood(self._no_comma())
         self._at += 1
+        # White space and comments may follow a superfluous comma, so it is removed afterwards.
         comma = len(self._out)
         self._out.append(",")
         self._skip()
@@ -162,13 +170,14 @@ class _Rewriter:
         return True
 
     def _no_comma(self) -> str:
-        """Why there is no comma where one must be."""
+        """The reason why a required comma is missing."""
         before = "".join(self._out[-3:]).rstrip()[-1:]
         if before == '"' and self._peek() not in "\"'{[}]":
             return "unescaped_quote"
         return "missing_comma"
 
     def _key(self) -> str:
+        """Rewrite the name of a field; returns the name."""
         if self._peek() not in "\"'":
             raise NotUnderstood(self._no_key())
         token = self._string()
@@ -176,11 +185,13 @@ class _Rewriter:
         return str(_loaded(token))
 
     def _no_key(self) -> str:
+        """The reason why a field has no quoted name."""
         value = self._text[self._at :].partition(":")[2].lstrip()
         quoted = value[:1] in ('"', "'", "{", "[") or _NUMBER.match(value) or _WORD.match(value)
         return "unquoted_key" if quoted else "unquoted_value"
 
     def _value(self, schema: dict[str, Any], depth: int) -> None:
+        """Rewrite any value."""
         if depth > DEEPEST:
             raise NotUnderstood("too_deep")
         self._skip()
@@ -195,6 +206,7 @@ class _Rewriter:
             self._literal()
 
     def _literal(self) -> None:
+        """Rewrite a number or a word. Python's words become those of JSON."""
         found = _NUMBER.match(self._text, self._at) or _WORD.match(self._text, self._at)
         if found is None:
             rest = self._text[self._at :]
@@ -204,7 +216,7 @@ class _Rewriter:
         self._out.append(_WORDS.get(found[0], found[0]))
 
     def _string(self) -> str:
-        """The string that begins here, as a JSON string."""
+        """The string that begins here, as JSON."""
         quote = self._peek()
         pieces, at = ['"'], self._at + 1
         while True:
@@ -221,7 +233,7 @@ class _Rewriter:
             pieces.append(piece)
 
     def _inside(self, mark: str, at: int, quote: str) -> tuple[str, int]:
-        """What stands in a JSON string for a mark in this one, and where to go on."""
+        """The JSON for a special character in a string, and the position after it."""
         if mark != "\\":  # a raw control character, or the other kind of quote
             return (json.dumps(mark)[1:-1], at + 1)
         following = self._text[at + 1 : at + 2]
@@ -234,7 +246,7 @@ class _Rewriter:
         raise NotUnderstood("invalid_escape")
 
     def _skip(self) -> None:
-        """Copy white space, drop comments."""
+        """Copy white space and drop comments."""
         while True:
             space = _SPACE.match(self._text, self._at)
             assert space is not None
@@ -247,34 +259,39 @@ class _Rewriter:
             self._at = comment.end()
 
     def _take(self, mark: str) -> None:
+        """Copy a character that must be here."""
         if self._peek() != mark:
             raise NotUnderstood("missing_colon" if mark == ":" else "unexpected_character")
         self._at += 1
         self._out.append(mark)
 
     def _peek(self) -> str:
+        """The next character. At the end of the text the arguments are cut off, or empty."""
         if self._at >= len(self._text):
             raise NotUnderstood("truncated" if self._out and self._text.strip() else "empty")
         return self._text[self._at]
 
 
 def _typed(token: str, types: set[str]) -> str:
-    """The string as the schema wants it, where that is exactly what it says."""
+    """The string as a value of a type that the schema requires, if it is exactly such a value."""
     text = None if not types or "string" in types else typed_text(_loaded(token), types)
     return token if text is None else text
 
 
 def _loaded(token: str) -> str:
-    """What a JSON string says; half a surrogate is kept."""
+    """The content of a JSON string; lone surrogates are kept."""
     return str(json.loads(token))
 
 
 def typed_text(said: str, types: set[str]) -> str | None:
-    """The JSON that a text is exactly, where a schema wants no text; None: nothing of these.
+    """The JSON value that a text exactly represents, if the schema does not allow texts.
 
     Args:
         said: the text.
         types: the JSON types that the schema names.
+
+    Returns:
+        The value as JSON text; None if it has none of these types, or texts are allowed.
     """
     if "string" in types:
         return None
@@ -290,7 +307,7 @@ def typed_text(said: str, types: set[str]) -> str | None:
 
 
 def _holds(text: str, types: set[str]) -> bool:
-    """Whether a text is JSON of a list or an object, as wanted."""
+    """Whether a text is the JSON of a list or an object, if the types allow it."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -1,7 +1,7 @@
-"""Multi-tools: their names, and how their items stand for calls of the agent's own tools.
+"""Multi-tools: their names, their parameters, and how items represent calls of the agent's tools.
 
-Each has a letter, which stands in the derived ids. So folding knows the name and the form
-of a multi-call from the ids alone, even where the request offers no tools any more.
+Each kind has a letter, which derived ids hold (`moves/ids`). So folding knows the name and the form
+of a multi-call from the ids alone, even if a later request offers no tools.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from batchwrap.core.tools.find import SingleTool
 from batchwrap.core.tools.items import as_text
 
-# Letter: (name, key of the list). A name with a gap is derived from the single tool's.
+# Letter: (name, parameter that lists the items). `{}` in a name stands for the single tool's name.
 _FORMS = {
     "r": ("multi_read", "files"),
     "e": ("multi_edit", "files"),
@@ -20,14 +20,14 @@ _FORMS = {
     "n": ("multi_{}", "files"),
     "c": ("multi_{}", "calls"),
     "b": ("batch", "calls"),
-    "d": ("batch_calls", "calls"),  # where the agent has a `batch` of its own
-    "p": ("multi_tool_use.parallel", "tool_uses"),  # OpenAI models make it up
+    "d": ("batch_calls", "calls"),  # if the agent has a tool named `batch`
+    "p": ("multi_tool_use.parallel", "tool_uses"),  # OpenAI's models call it without an offer
 }
 _SHARED = {"read": "r", "edit": "e", "write": "w"}
 MIXED = ("b", "d", "p")
-# A call of its own that had to wait for others of its turn.
+# Letters for calls that are not items: a single call of the model that had to wait,
 SINGLE = "s"
-# A read that was added to the model's own.
+# and a read that read-ahead added.
 AHEAD = "a"
 # A call that a script of the model's has made.
 SCRIPT = "x"
@@ -35,7 +35,7 @@ SCRIPT = "x"
 
 @dataclass(frozen=True, slots=True)
 class MultiTool:
-    """A multi-tool on offer, or one that a model makes up.
+    """A multi-tool that is offered, or that models call without an offer.
 
     Attributes:
         kind: its letter.
@@ -62,18 +62,23 @@ class MultiTool:
 
     @property
     def single(self) -> SingleTool:
-        """The tool of the items; of a mixed one, the first of its tools."""
+        """The tool that runs the items; of a mixed multi-tool, the first one."""
         return next(iter(self.tools.values()))
 
 
 def name_of(kind: str, single_name: str) -> str | None:
-    """The name of the multi-tool that a derived id speaks of; None for an unknown letter."""
+    """The name of a multi-tool by the letter in a derived id; None for an unknown letter."""
     form = _FORMS.get(kind.lower())
     return form[0].format(single_name) if form else None
 
 
 def render(kind: str, calls: Sequence[tuple[str, str]]) -> str:
-    """The arguments of a multi-call for the (tool, arguments) of its items."""
+    """The arguments of a multi-call as JSON text.
+
+    Args:
+        kind: the letter of the multi-tool.
+        calls: (tool, arguments as JSON text) of each item.
+    """
     if kind in ("b", "d"):
         items = [f'{{"tool":{as_text(name)},"arguments":{given}}}' for name, given in calls]
     elif kind == "p":
@@ -87,10 +92,17 @@ def render(kind: str, calls: Sequence[tuple[str, str]]) -> str:
 
 
 def multi_tools(singles: Sequence[SingleTool], taken: set[str], *, mixed: bool) -> list[MultiTool]:
-    """The multi-tools for an agent's tools; a name that the agent uses itself is never taken."""
+    """The multi-tools that are offered for an agent's tools.
+
+    Args:
+        singles: the tools that can be batched.
+        taken: the names of the agent's tools, which no multi-tool gets.
+        mixed: whether to offer `batch`.
+    """
     multis = []
     for single in singles:
         same_kind = [other for other in singles if other.kind == single.kind]
+        # With several tools of one kind each gets a multi-tool of its own name (`multi_view_file`).
         shared = _SHARED.get(single.kind)
         if shared and len(same_kind) == 1 and _FORMS[shared][0] not in taken:
             multis.append(MultiTool(shared, {single.name: single}))
@@ -107,12 +119,12 @@ def multi_tools(singles: Sequence[SingleTool], taken: set[str], *, mixed: bool) 
 def made_up(
     singles: Mapping[str, SingleTool], barriers: Mapping[str, SingleTool], taken: set[str]
 ) -> list[MultiTool]:
-    """Multi-tools that models call although nobody offers them.
+    """Multi-tools that models call although they are not offered.
 
     Args:
         singles: the tools that can be batched, by name.
         barriers: the agent's other tools, by name. Each of their calls runs alone.
-        taken: names that the agent uses itself.
+        taken: the names of the agent's tools.
     """
     tools = {**singles, **barriers}
     made = [MultiTool("n", {name: tool}) for name, tool in tools.items()]

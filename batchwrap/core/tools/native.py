@@ -1,8 +1,9 @@
-"""Native multi-tools: the agent's own tools that do for several files what another does for one.
+"""Finds native multi-tools: tools of the agent that do for several files what another does for one.
 
-They are never wrapped: they are what the model's parallel single calls become. Right or not
-at all: a tool counts only if its name says the same as the single tool's but for words for
-several, a list is all that it needs, and the list's items take the single call's arguments.
+They are not offered again as multi-tools. Instead, parallel single calls of the model are merged
+into a call of them (`moves/gather`). A tool counts only if its name is that of the single tool
+apart from words such as "many" or "files", it requires nothing but one list, and the items of that
+list take the single call's arguments.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from batchwrap.options import Batching
 
 _SEVERAL = frozenset({"batch", "bulk", "files", "many", "multi", "multiple"})
 _ONE = frozenset({"file", "text"})
-_HARMLESS = ("note", "other", "range")  # roles of optional parameters beside the list
+_HARMLESS = ("note", "other", "range")  # roles that optional parameters besides the list may have
 _GLOBS = re.compile(r"\b(globs?|patterns?|wildcards?)\b", re.IGNORECASE)
 _NESTED = frozenset({"array", "object"})
 
 
 @dataclass(frozen=True, slots=True)
 class Native:
-    """The agent's own multi-tool that does for several what a single tool does for one.
+    """A native multi-tool of the agent.
 
     Attributes:
         name: its name in the request.
-        key: its parameter that lists the items.
-        single: the single tool.
-        most: most items in one call.
-        properties: JSON schemas of the arguments that an item can have, by name; None where
-            an item is the path itself.
-        required: names of the arguments that a single call must have to become an item.
+        key: the parameter that lists the items.
+        single: the single tool that it corresponds to.
+        most: the largest number of items in one call.
+        properties: the JSON schemas of the arguments that an item may have, by name; None if an
+            item is only the path.
+        required: the names of the arguments that a single call must have to become an item.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Native:
     required: frozenset[str]
 
     def item(self, arguments: str) -> str | None:
-        """The item, as JSON, for the arguments of a single call; None if they do not fit."""
+        """The item for a single call's arguments, as JSON text; None if they do not fit."""
         try:
             given = orjson.loads(arguments)
         except orjson.JSONDecodeError:
@@ -70,16 +71,15 @@ class Native:
 def natives(
     tools: Sequence[ToolSpec], singles: Mapping[str, SingleTool], batching: Batching
 ) -> dict[str, Native]:
-    """The native multi-tool of each single tool that has one, by the single tool's name.
+    """The native multi-tools of a request, by the name of their single tool.
 
-    Right or not at all: the names must say the same but for words like "many" or "files",
-    and the items must take the single call's own arguments. Of several, the first counts.
+    If several fit one single tool, the first counts.
 
     Args:
         tools: the request's tools.
         singles: its single tools, by name.
-        batching: what the user excludes or declares. With `approvals` only reads are
-            merged: a person is asked about each edit.
+        batching: the tools that the user excludes or declares. With `approvals` only reads are
+            merged, since a person is asked about each edit.
     """
     names = Counter(tool.name for tool in tools)
     left_alone = {*batching.exclude, *batching.tools}
@@ -96,7 +96,7 @@ def natives(
 
 
 def _pair(tool: ToolSpec, single: SingleTool, batching: Batching) -> Native | None:
-    """The native multi-tool of a single tool, if another one is that."""
+    """The native multi-tool, if a tool is the one for a single tool; otherwise None."""
     listed = _list_of(tool) if _says_several(tool.name, single.name) else None
     if listed is None:
         return None
@@ -107,6 +107,7 @@ def _pair(tool: ToolSpec, single: SingleTool, batching: Batching) -> Native | No
     items = resolved(schema.get("items"), tool.parameters)
     properties, required = None, frozenset(single.required)
     if types_of(items) == {"string"}:
+        # The texts must be paths: a list of patterns or of fixed values is something else.
         told = f"{tool.description} {schema}"
         if _GLOBS.search(told) or "enum" in items or not _lists_paths(key, single):
             return None
@@ -118,20 +119,21 @@ def _pair(tool: ToolSpec, single: SingleTool, batching: Batching) -> Native | No
 
 
 def _says_several(name: str, single_name: str) -> bool:
-    """Whether a name says the same as a single tool's, and that it is for several."""
+    """Whether a name is that of a single tool with a word for several."""
     stem = _stem(name)
     return bool(stem) and stem == _stem(single_name) and not _SEVERAL.isdisjoint(words_of(name))
 
 
 def _stem(name: str) -> list[str]:
-    """What a tool's name says, but for one or several."""
+    """The words of a tool's name without those for one or several."""
     return [word for word in words_of(name) if word not in _SEVERAL | _ONE]
 
 
 def _list_of(tool: ToolSpec) -> tuple[str, dict[str, Any]] | None:
-    """Name and schema of the list, where it is all that a tool needs, and its only list.
+    """The name and schema of the list, if it is a tool's only list and only required parameter.
 
-    A parameter of its own for the path would mean that the list holds parts of one file.
+    None otherwise, and None if another parameter is the path: the list then holds parts of one
+    file.
     """
     parameters = tool.parameters
     properties = parameters.get("properties") if isinstance(parameters, dict) else None
@@ -147,14 +149,14 @@ def _list_of(tool: ToolSpec) -> tuple[str, dict[str, Any]] | None:
 
 
 def _lists_paths(key: str, single: SingleTool) -> bool:
-    """Whether a list of texts holds the paths that are all the single tool needs."""
+    """Whether a list of texts holds paths, and a path is all that the single tool requires."""
     plural = key.endswith("s") and role_of(key[:-1]) == "path"
     path = single.path
     return plural and path is not None and role_of(path) == "path" and single.required == (path,)
 
 
 def _most(schema: dict[str, Any], batching: Batching) -> int:
-    """Most items in a list, no more than a batch of ours would have; 0 where two do not fit."""
+    """The largest number of items of a list, within the user's limit; 0 if two items do not fit."""
     least, most = schema.get("minItems", 0), schema.get("maxItems", batching.max_items)
     if not isinstance(least, int) or not isinstance(most, int) or least > 2:
         return 0
@@ -162,7 +164,7 @@ def _most(schema: dict[str, Any], batching: Batching) -> int:
 
 
 def _covered(items: dict[str, Any], single: SingleTool) -> dict[str, Any]:
-    """The arguments that items and single calls have in common."""
+    """The schemas of the arguments that items and single calls have in common, by name."""
     own, theirs = single.parameters.get("properties"), items.get("properties")
     if not isinstance(own, dict) or not isinstance(theirs, dict):
         return {}

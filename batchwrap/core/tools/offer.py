@@ -1,8 +1,8 @@
 """Offer: adds multi-tools to a request, as a pure function of the agent's own tools.
 
-The same tools give the same bytes, so a prompt cache keeps its prefix. The schema is paid
-for in every request: items carry names and types only, since the descriptions stand at
-the single tool beside it.
+The same tools always give the same bytes, so the provider's prompt cache stays valid. Schemas cost
+tokens in every request, so items have only names and types: the descriptions stand at the single
+tool, which is in the request as well.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _ONE_TOOL = re.compile(
     r"response))\b|\bone tool (at a time )?per (message|turn)\b",
     re.IGNORECASE,
 )
-# How each description ends: a layer of ours behind another one knows by it what that offers.
+# The end of each description. If two layers of batchwrap handle a request, the second one
+# recognises by it what the first has offered.
 _LIMITS = ". Not for dependent calls. E.g. {"
 _NOTES = ("description", "title", "examples", "default", "$comment", "$schema")
 _NESTED = ("items", "additionalProperties", "not", "if", "then", "else", "contains")
@@ -49,11 +50,10 @@ def offer(
     Args:
         body: the request.
         api: its format.
-        multis: what to offer.
+        multis: the multi-tools to offer.
         made: their definitions.
-        instead: leave out the tools that they run, unless the request forces one; the items
-            then carry the full descriptions.
-        script: runs programs over the tools, and is offered, too; None: no scripts.
+        instead: leave out the single tools that they run, unless the request forces one.
+        script: runs programs over the tools, and is offered as well; None if scripts are off.
     """
     hidden = {name for multi in multis if not multi.is_mixed for name in multi.tools}
     runs: dict[str, Iterable[str]] = {multi.name: multi.tools for multi in multis}
@@ -63,7 +63,7 @@ def offer(
 
 
 def is_offered(body: Body, api: Format) -> bool:
-    """Whether a request has multi-tools of ours already: another layer translates it."""
+    """Whether a request already has batchwrap's tools, because another layer added them."""
     told = (tool.description for tool in api.tools(api.tool_items(body)))
     return any(_LIMITS in one or one.startswith(OFFERED) for one in told)
 
@@ -74,19 +74,19 @@ def wants_one_tool(entries: Sequence[Entry]) -> bool:
     return any(_asks_for_one_tool(text) for entry in system for text in entry.texts())
 
 
-@functools.lru_cache(maxsize=32)  # a long prompt, and the same one in every request
+@functools.lru_cache(maxsize=32)  # prompts are long, and each request repeats the same one
 def _asks_for_one_tool(text: str) -> bool:
     return _ONE_TOOL.search(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """In which of several ways multi-tools are defined.
+    """How multi-tools are defined.
 
     Attributes:
-        instead: with the full descriptions, since the tools that they run are left out.
-        most: items that a batch may have.
-        stops: whether a sequence ends with the first failure.
+        instead: whether the single tools are left out, so that items need the full descriptions.
+        most: the number of items that a batch may have.
+        stops: whether a sequence of commands ends at the first failure.
     """
 
     instead: bool
@@ -100,6 +100,7 @@ def definitions(multis: Sequence[MultiTool], form: Form) -> list[ToolSpec]:
 
 
 def _definition(multi: MultiTool, form: Form, *, is_first: bool) -> ToolSpec:
+    """The definition of one multi-tool; definitions for references move to its top level."""
     full, own = form.instead, multi.single.parameters
     items = _mixed_item(multi) if multi.is_mixed else dict(own) if full else _slim(own)
     shared = {key: items.pop(key) for key in ("$defs", "definitions") if key in items}
@@ -117,7 +118,10 @@ def _definition(multi: MultiTool, form: Form, *, is_first: bool) -> ToolSpec:
 
 
 def _description(multi: MultiTool, *, with_cost: bool, stops: bool) -> str:
-    """What it does, why, when not, and an example; the reason stands in the first one only."""
+    """What a multi-tool does, why and when to use it, and an example.
+
+    Only the first multi-tool of a request gives the reason, which is the same for all.
+    """
     paths = ("a.py", "b.py") if multi.is_mixed or len(multi.single.required) < 2 else ("a.py",)
     of = "Calls of several tools" if multi.is_mixed else f"Several {multi.single.name} calls"
     ordered = "" if multi.single.kind == "read" and not multi.is_mixed else ", in order"
@@ -130,10 +134,11 @@ def _description(multi: MultiTool, *, with_cost: bool, stops: bool) -> str:
 
 
 def example(multi: MultiTool, paths: Sequence[str]) -> str:
-    """The multi-call's arguments for some paths, as JSON; other texts are left out."""
+    """Sample arguments of a multi-call for these paths, as JSON; other texts are "…"."""
     first, *others = multi.tools.values()
     short = [min(others, key=lambda tool: len(tool.required))] if others else []
     items: list[Any] = []
+    # The tool with the fewest required parameters keeps the example short.
     for path, tool in zip(paths, cycle([first, *short])):
         names = tool.required or tuple(tool.parameters["properties"])[:1]
         named = tool.path or next(iter(names), None)
@@ -147,6 +152,8 @@ def example(multi: MultiTool, paths: Sequence[str]) -> str:
 
 
 def _mixed_item(multi: MultiTool) -> dict[str, Any]:
+    # The parameters are in the definitions of the single tools: repeating them would cost tokens in
+    # every request.
     return {
         "type": "object",
         "properties": {
@@ -157,13 +164,13 @@ def _mixed_item(multi: MultiTool) -> dict[str, Any]:
 
 
 def _slim(schema: Any) -> Any:
-    """A JSON schema without its notes; names of properties are not notes."""
+    """A JSON schema without descriptions and other notes. Properties with such names stay."""
     if not isinstance(schema, dict):
         return schema
     slim: dict[str, Any] = {}
     for key, value in schema.items():
         if key == "additionalProperties" and value is False:
-            continue  # the agent's own tool says so already
+            continue  # the single tool's own schema says so
         if key in _NESTED:
             slim[key] = _slim(value)
         elif key in _NESTED_LISTS and isinstance(value, list):

@@ -1,6 +1,6 @@
-"""Reading JSON schemas of the agent's tools without trusting them: they may hold anything.
+"""Reads the JSON schemas of the agent's tools, which may hold anything.
 
-No validation: only what tells whether an argument can be moved from one tool to another.
+This is no validation. It reads only what shows whether an argument of one tool fits another.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ _PYTHON: dict[str, tuple[type, ...]] = {
 
 
 def resolved(schema: object, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The schema, looked up in the tool's own definitions where it is a reference."""
+    """The schema; if it is a reference, the schema that the tool's own definitions hold for it.
+
+    Empty if it is not an object, or the reference leads nowhere.
+    """
     if not isinstance(schema, dict):
         return {}
     reference = schema.get("$ref")
@@ -42,7 +45,7 @@ def required_in(schema: object) -> frozenset[str]:
 
 
 def types_of(schema: object) -> set[str]:
-    """The JSON types that a schema names, also among alternatives."""
+    """The JSON types that a schema names, including those of its alternatives."""
     if not isinstance(schema, dict):
         return set()
     forms: list[Any] = [schema]
@@ -58,12 +61,12 @@ def types_of(schema: object) -> set[str]:
 
 
 def sample(schema: object, parameters: dict[str, Any], depth: int = 3) -> Any:
-    """A short value of the form that a schema asks for; texts are left out.
+    """A short value that fits a schema. Texts are "…".
 
     Args:
         schema: the schema of one parameter.
-        parameters: the tool's own, where references lead to.
-        depth: how many levels of it are shown.
+        parameters: the schema of all parameters, which holds the definitions for references.
+        depth: how many nested levels to show.
     """
     form = resolved(schema, parameters)
     types, allowed = types_of(form), form.get("enum")
@@ -82,7 +85,7 @@ def sample(schema: object, parameters: dict[str, Any], depth: int = 3) -> Any:
 
 
 def fits(value: object, schema: object) -> bool:
-    """Whether a value has a type, and is one of the values, that a schema allows."""
+    """Whether a value has one of the types, and is one of the values, that a schema allows."""
     allowed = schema.get("enum") if isinstance(schema, dict) else None
     listed = value in allowed if isinstance(allowed, list) else True
     return listed and any(type(value) in _PYTHON.get(name, ()) for name in types_of(schema))

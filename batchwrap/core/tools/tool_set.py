@@ -1,4 +1,7 @@
-"""What follows from a request's list of tools. A pure function of it, worked out once."""
+"""The tool set: everything that depends on a request's list of tools alone.
+
+It is a pure function of that list, so it is made once per list and not per request.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,15 @@ _SEVERAL = frozenset({"batch", "bulk", "multi", "multiple", "parallel"})
 
 @dataclass(frozen=True, slots=True)
 class ToolSet:
-    """The tools of a request, as batching sees them.
+    """The tools of a request and the multi-tools for them.
 
     Attributes:
         singles: the agent's tools that can be batched, by name.
         multis: the multi-tools that can be offered for them.
-        known: these and those that models make up, by name: models go by habit.
-        natives: the agent's own multi-tools, by the name of the tool that they stand for.
-        toolbox: all of the agent's tools, as calls in a batch may mean them.
-        script: runs programs over them; None: no scripts.
+        known: these, and the multi-tools that models call without an offer, by name.
+        natives: the agent's own multi-tools, by the name of their single tool.
+        toolbox: finds the agent's tool for a name in a batch.
+        script: runs programs over them; None if scripts are off.
     """
 
     singles: Mapping[str, SingleTool] = field(default_factory=dict)
@@ -45,8 +48,8 @@ class ToolSet:
     def definitions(self, form: Form, api: Format) -> list[Any]:
         """The definitions of what is offered, in the form of an API.
 
-        They are worked out once for each form, and new objects each time: whoever gets the
-        request may change it, as litellm does.
+        They are computed once for each form and returned as new objects each time, because the
+        receiver of a request may change it, as litellm does.
         """
         made = self._definitions.get((form, api))
         if made is None:
@@ -58,13 +61,14 @@ class ToolSet:
         return again
 
     def multi(self, name: object) -> MultiTool | None:
-        """The multi-tool that a call names, offered or not; None for any other tool."""
+        """The multi-tool that a call names, even if it was not offered; None for any other tool."""
         if not isinstance(name, str):
             return None
         return self.known.get(name) or self._made_up(name)
 
     def _made_up(self, name: str) -> MultiTool | None:
-        """A multi-tool under a name that models make up for it."""
+        """The multi-tool for a name that a model has invented; None if its meaning is unclear."""
+        # A name without a word for several calls is a single tool's, right or wrong.
         if self.toolbox.has(name) or _SEVERAL.isdisjoint(words_of(name)):
             return None
         target = self.toolbox.resolve(name)
@@ -74,7 +78,7 @@ class ToolSet:
 
 
 def tool_set_of(tools: Sequence[ToolSpec], batching: Batching) -> ToolSet:
-    """What follows from some tools."""
+    """The tool set for a list of tools."""
     names = {tool.name for tool in tools}
     found = find(tools, batching)
     singles = {single.name: single for single in found}

@@ -223,7 +223,7 @@ def test_items_that_nobody_remembers() -> None:
     agent.take(agent.bench.ask(agent.body(), completion(whole))["choices"][0]["message"])
     assert len(ran(agent.messages)) < len(reads["files"])
     agent.bench = Bench(PLAIN)
-    assert told(agent.sent()).endswith("was not run, as far as this conversation shows")
+    assert told(agent.sent()).endswith("were not run, as far as this conversation shows")
 
 
 def test_cut_off_behind() -> None:

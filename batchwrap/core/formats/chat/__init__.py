@@ -1,7 +1,7 @@
-"""The chat completions format of the OpenAI API: the one place that knows its shape.
+"""The chat completions format of the OpenAI API: helpers that read its JSON.
 
-Bodies stay plain dicts, so that fields we do not know pass through untouched. The
-helpers here read them without trusting them: a provider or an agent may send anything.
+Bodies stay plain dicts, so unknown fields pass through unchanged. The helpers check every type
+before they use a value, since a provider or an agent may send anything.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Message = dict[str, Any]
 ToolCall = dict[str, Any]
 
 _TEXT_OR_NONE = (str, type(None))
-# The fields of a call's fragment, and of its function.
+# The fields of a fragment of a call, and of the function in it.
 _FRAGMENT = {"index", "id", "type", "function"}
 _FUNCTION = {"name", "arguments"}
 
@@ -24,7 +24,9 @@ _FUNCTION = {"name", "arguments"}
 def is_understood(body: object, known: int = 0) -> bool:
     """Whether a request body has the shape that batchwrap translates.
 
-    `known` is how many of its messages are known to have it.
+    Args:
+        body: the request.
+        known: how many of its first messages are known to have that shape.
     """
     if not isinstance(body, dict):
         return False
@@ -38,6 +40,7 @@ def is_understood(body: object, known: int = 0) -> bool:
 
 
 def _is_message(message: object) -> bool:
+    """Whether a message can be read: unusual content passes, unusual ids and calls do not."""
     if not isinstance(message, dict):
         return False
     calls = message.get("tool_calls")
@@ -53,13 +56,13 @@ def _is_call(call: object) -> bool:
 
 
 def tool_calls(message: Message) -> list[ToolCall]:
-    """The tool calls of an assistant message or delta; anything that is not one is left out."""
+    """The tool calls of an assistant message or delta, without anything that is not an object."""
     calls = message.get("tool_calls")
     return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
 
 
 def by_id(message: Message) -> dict[object, ToolCall]:
-    """The tool calls of a message by their ids; of two with the same one, the first."""
+    """The tool calls of a message by id. Of two calls with the same id, the first counts."""
     found: dict[object, ToolCall] = {}
     for call in tool_calls(message):
         found.setdefault(call.get("id"), call)
@@ -67,32 +70,32 @@ def by_id(message: Message) -> dict[object, ToolCall]:
 
 
 def index_of(call: ToolCall) -> int | None:
-    """The index of a streamed tool call, or None if it has none that could be one."""
+    """The index of a streamed tool call; None if it has none, or not a number."""
     index = call.get("index")
     return index if isinstance(index, int) else None
 
 
 def function_of(call: ToolCall) -> dict[str, Any]:
-    """The `function` part of a tool call, or an empty dict."""
+    """The `function` object of a tool call; an empty dict if it has none."""
     function = call.get("function")
     return function if isinstance(function, dict) else {}
 
 
 def name_of(call: ToolCall) -> str:
-    """The name of the function that a call calls."""
+    """The name of a call's function."""
     return str(function_of(call).get("name"))
 
 
 def arguments_of(call: ToolCall) -> str:
-    """The arguments of a call as JSON text, also where they came as an object."""
+    """The arguments of a call as JSON text. Some servers send them as an object."""
     arguments = function_of(call).get("arguments")
     return arguments if isinstance(arguments, str) else rendered(arguments).decode()
 
 
 def choices(body: Body) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(index, choice) for each well-formed choice of a completion or chunk.
+    """(index, choice) for each choice of a completion or chunk that is an object.
 
-    A choice without an index of its own has its position.
+    If a choice has no index, its position counts.
     """
     listed = body.get("choices")
     for position, choice in enumerate(listed if isinstance(listed, list) else ()):
@@ -102,7 +105,7 @@ def choices(body: Body) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def part_of(choice: dict[str, Any]) -> Message:
-    """The `message` of a plain choice or the `delta` of a streamed one, or an empty dict."""
+    """The `delta` or the `message` of a choice; an empty dict if it has neither."""
     for key in ("delta", "message"):
         if isinstance(choice.get(key), dict):
             part: Message = choice[key]
@@ -111,9 +114,10 @@ def part_of(choice: dict[str, Any]) -> Message:
 
 
 def one_call_each(delta: Message) -> list[Message]:
-    """A delta in parts of at most one call each, the first with all other fields.
+    """Splits a delta into deltas with at most one call each; the first keeps all other fields.
 
-    OpenAI sends calls one by one, and some clients read only the first of a delta.
+    OpenAI sends the calls of a message one by one, and some clients read only the first call of a
+    delta.
     """
     given = delta.get("tool_calls")
     if not isinstance(given, list) or len(given) < 2:
@@ -123,7 +127,7 @@ def one_call_each(delta: Message) -> list[Message]:
 
 
 def function_tools(tools: object) -> Iterator[dict[str, Any]]:
-    """The `function` objects of a request's tools that have a name."""
+    """The `function` objects among a request's tools, if they have a name."""
     for tool in tools if isinstance(tools, list) else ():
         function = tool.get("function") if isinstance(tool, dict) else None
         if isinstance(function, dict) and isinstance(function.get("name"), str):
@@ -131,7 +135,7 @@ def function_tools(tools: object) -> Iterator[dict[str, Any]]:
 
 
 def tool_names(tools: object) -> Iterator[str]:
-    """The names of a request's tools, of whatever form they are."""
+    """The names of a request's tools of any type."""
     for tool in tools if isinstance(tools, list) else ():
         form = tool.get(str(tool.get("type"))) if isinstance(tool, dict) else None
         name = form.get("name") if isinstance(form, dict) else None
@@ -140,7 +144,7 @@ def tool_names(tools: object) -> Iterator[str]:
 
 
 def texts(content: object) -> Iterator[str]:
-    """The texts of a message's content, which is a string or a list of parts."""
+    """The texts of a message's content, which may be a string or a list of parts."""
     if isinstance(content, str):
         yield content
     elif isinstance(content, list):
@@ -150,14 +154,14 @@ def texts(content: object) -> Iterator[str]:
 
 
 def text_of(content: object) -> str:
-    """The texts of a message's content as one, part under part."""
+    """The texts of a message's content, joined by newlines."""
     return "\n".join(texts(content))
 
 
 def with_text(message: Message, text: str) -> Message:
     """A copy of the message with a text added at the end of its content.
 
-    The text is the same whether the content is a text or a list of parts.
+    The model reads the same text whether the content is a string or a list of parts.
     """
     content = message.get("content")
     if isinstance(content, list):
@@ -171,14 +175,18 @@ def with_text(message: Message, text: str) -> Message:
     return {**message, "content": added}
 
 
-# The choice's index, the index of the call (None: it is the choice's text), and what is new.
+# The index of the choice, the index of the call (None: the choice's text), and the new text.
 Piece = tuple[int, int | None, str]
 
 
 def piece_alone(chunk: Body) -> Piece | None:
-    """What a chunk adds that holds one piece of text, or of a call's arguments, and nothing else.
+    """The single piece of text, or of a call's arguments, that a chunk holds.
 
-    Nearly all chunks of a stream are such. A call's first fragment, with its id and name, is none.
+    Nearly all chunks of a stream hold just that. The check compares types with `type(…) is`, which
+    is the fastest way, since it runs for every chunk.
+
+    Returns:
+        None if the chunk holds anything else, such as the id and name in a call's first fragment.
     """
     listed = chunk.get("choices")
     if type(listed) is not list or len(listed) != 1 or "error" in chunk or chunk.get("usage"):
@@ -199,14 +207,14 @@ def piece_alone(chunk: Body) -> Piece | None:
 
 
 def _arguments_alone(index: int, call: ToolCall) -> Piece | None:
-    """A fragment that holds a piece of arguments; other fields may be there, but are null."""
+    """The piece of arguments in a fragment; None if another field of it is not null."""
     function, place = call.get("function"), call.get("index")
     if type(place) is not int or type(function) is not dict:
         return None
     text = function.get("arguments")
     if type(text) is not str:
         return None
-    if len(call) == 2 and len(function) == 1:  # the index and the arguments, as nearly always
+    if len(call) == 2 and len(function) == 1:  # nearly always: only the index and the arguments
         return index, place, text
     if call.get("id") is not None or function.get("name") is not None:
         return None

@@ -1,4 +1,8 @@
-"""Answers of chat completions, whole and streamed, read and written."""
+"""Reads and writes answers of chat completions: complete ones, streams, and local answers.
+
+A stream of this format needs little state: each chunk holds the index of its call, and a call that
+batchwrap makes is one chunk with its id, name and all arguments.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +15,23 @@ from batchwrap.core.formats.calls import Fragment
 from batchwrap.core.formats.chat.calls import read_fragment, write_fragment
 from batchwrap.core.formats.format import Delta, Local
 
-# Fields of a message that may stand beside a tool call that is changed. Anything else (signed
-# thinking, say) belongs to the calls as the model wrote them.
+# Fields of a message that do not depend on its calls. Any other field (signed thinking, for
+# example) belongs to the calls as the model wrote them, so these are not merged with others.
 _FREE = frozenset({"role", "content", "tool_calls", "function_call", "refusal", "annotations"})
 _FREE |= {"audio", "reasoning", "reasoning_content"}
-# Fields of an answer that say nothing to the agent.
+# Fields of a delta that hold nothing of the answer.
 _SILENT = frozenset({"role", "index", "name"})
 _REPEATED = ("model", "created", "system_fingerprint")
 _NO_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
 
 def deltas(completion: chat.Body) -> list[Delta]:
-    """What a whole completion says."""
+    """The content of a complete answer, choice by choice."""
     return [_whole(index, choice) for index, choice in chat.choices(completion)]
 
 
 def _whole(index: int, choice: dict[str, Any]) -> Delta:
+    """What a choice of a complete answer holds."""
     message = chat.part_of(choice)
     text = message.get("content")
     calls = [read_fragment(call, place) for place, call in enumerate(chat.tool_calls(message))]
@@ -35,7 +40,7 @@ def _whole(index: int, choice: dict[str, Any]) -> Delta:
 
 
 def event_deltas(chunk: chat.Body) -> list[Delta]:
-    """What a chunk adds."""
+    """What a chunk adds to each choice."""
     made = []
     for index, choice in chat.choices(chunk):
         delta = _delta_of(choice)
@@ -51,13 +56,14 @@ def _delta(
     calls: list[Fragment],
     text: str | None,
 ) -> Delta:
+    """What a choice adds, given the calls and the text in it."""
     finish = choice.get("finish_reason")
     is_bound = any(value and key not in _FREE for key, value in part.items())
     return Delta(index, calls, text, bool(finish), finish == "length", is_bound)
 
 
 def with_calls(completion: chat.Body, calls: Sequence[Sequence[Fragment]]) -> chat.Body:
-    """The completion with other calls; the same object where they are the same."""
+    """The completion with other calls; the same object if the calls are equal."""
     listed, changed = completion.get("choices"), False
     new = list(listed) if isinstance(listed, list) else []
     places = (place for place, choice in enumerate(new) if isinstance(choice, dict))
@@ -77,13 +83,17 @@ class ChatStream:
     is_numbered = False
 
     def deltas(self, event: chat.Body) -> list[Delta]:
-        """What a chunk adds."""
+        """What a chunk adds to each choice."""
         return event_deltas(event)
 
     def rewritten(
         self, event: chat.Body, calls: Sequence[Sequence[Fragment] | None]
     ) -> list[chat.Body] | None:
-        """The chunks for one that came. Calls that came to light with a finish stand before it."""
+        """The chunks that replace a chunk; None if it goes out unchanged.
+
+        If the chunk finishes a choice, its calls go out in chunks before it: clients stop reading
+        at `finish_reason`.
+        """
         if all(made is None for made in calls):
             return None
         before: list[chat.Body] = []
@@ -100,16 +110,17 @@ class ChatStream:
             elif made:
                 listed = [write_fragment(fragment) for fragment in made]
                 new.append({**choice, "delta": {**rest, "tool_calls": listed}})
+            # All calls of the delta are held back: it goes out only if something else is in it.
             elif event.get("usage") or delta.get("role") or any(rest.values()):
                 new.append({**choice, "delta": rest})
         return [*before, *_one_call_each({**event, "choices": new})] if new else before
 
     def passes(self, event: chat.Body, piece: chat.Piece) -> bool:
-        """Always: a chunk has no number of its own."""
+        """Always True: chunks are not numbered."""
         return True
 
     def continued(self, event: chat.Body, calls: Sequence[Fragment]) -> list[chat.Body]:
-        """The chunks for one that held a single piece of a call's arguments."""
+        """The chunks that replace one with a single piece of a call's arguments."""
         listed = [write_fragment(fragment) for fragment in calls]
         choice = {**event["choices"][0], "delta": {"tool_calls": listed}}
         return _one_call_each({**event, "choices": [choice]})
@@ -117,17 +128,17 @@ class ChatStream:
     def left(
         self, event: chat.Body | None, calls: Sequence[tuple[Any, Sequence[Fragment]]]
     ) -> list[chat.Body]:
-        """A chunk for each call that is left."""
+        """A chunk for each remaining call."""
         like = event or {"object": "chat.completion.chunk"}
         return [part for index, made in calls for part in _calls_chunks(like, index, made)]
 
     def broken_off(self, error: ApiError) -> list[chat.Body]:
-        """`core.repair` reports it."""
+        """Always empty: `core.repair` reports incomplete answers of this API."""
         return []
 
 
 def is_silent(chunk: chat.Body) -> bool:
-    """Whether no choice of a chunk holds more than its role."""
+    """Whether no choice of a chunk holds more than a role."""
     listed = chunk.get("choices")
     return not any(
         choice.get("finish_reason")
@@ -138,12 +149,12 @@ def is_silent(chunk: chat.Body) -> bool:
 
 
 def head(answer: chat.Body) -> Mapping[str, Any]:
-    """What local answers repeat of an answer."""
+    """The fields of an answer that local answers repeat."""
     return {name: answer[name] for name in _REPEATED if name in answer}
 
 
 def cached(usage: Any) -> tuple[int, int] | None:
-    """(cached tokens, tokens of the prompt) that a usage reports."""
+    """(prompt tokens from the cache, all prompt tokens); None unless both are reported."""
     details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
     found = details.get("cached_tokens") if isinstance(details, dict) else None
     prompt = usage.get("prompt_tokens") if isinstance(usage, dict) else None
@@ -151,7 +162,7 @@ def cached(usage: Any) -> tuple[int, int] | None:
 
 
 def timing(answer: chat.Body) -> tuple[float | None, float | None]:
-    """(output tokens, seconds): Groq tells the seconds in `usage`, Cerebras in `time_info`."""
+    """(output tokens, seconds). Groq reports the seconds in `usage`, Cerebras in `time_info`."""
     usage = answer.get("usage")
     seconds = _number(usage, "completion_time") or _number(
         answer.get("time_info"), "completion_time"
@@ -160,7 +171,7 @@ def timing(answer: chat.Body) -> tuple[float | None, float | None]:
 
 
 def local(answer: Local) -> chat.Body:
-    """A local answer as a plain completion."""
+    """A local answer as a complete answer."""
     calls = [write_fragment(call, numbered=False) for call in answer.calls]
     message = {"role": "assistant", "content": None, "tool_calls": calls}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls"}
@@ -199,11 +210,12 @@ def _unnumbered(call: chat.ToolCall) -> chat.ToolCall:
 
 
 def _calls_chunks(like: chat.Body, index: Any, calls: Sequence[Fragment]) -> list[chat.Body]:
-    """A chunk of its own for each call."""
+    """One chunk for each call, with the other fields of `like`."""
     return _chunks(like, index, [write_fragment(call) for call in calls])
 
 
 def _chunks(like: chat.Body, index: Any, calls: Sequence[chat.ToolCall]) -> list[chat.Body]:
+    """One chunk for each call, with the other fields of `like` but its usage."""
     top = {key: value for key, value in like.items() if key not in ("choices", "usage")}
     deltas = ({"tool_calls": [call]} for call in calls)
     return [
@@ -213,7 +225,10 @@ def _chunks(like: chat.Body, index: Any, calls: Sequence[chat.ToolCall]) -> list
 
 
 def _one_call_each(chunk: chat.Body) -> list[chat.Body]:
-    """A chunk of one choice in chunks of one call each; the first keeps the other fields."""
+    """Splits a chunk of one choice into chunks with one call each.
+
+    The first keeps the other fields, such as the usage.
+    """
     [choice, *others] = chunk["choices"]
     first, *more = chat.one_call_each(chat.part_of(choice))
     if others or not more:

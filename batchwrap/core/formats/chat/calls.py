@@ -1,4 +1,4 @@
-"""Calls of chat completions, read and written."""
+"""Reads and writes the calls of chat completions."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from batchwrap.core.formats import chat
 from batchwrap.core.formats.calls import FUNCTION, Call, Fragment
 from batchwrap.core.parse import rendered
 
-# The forms of a call, and the field of each that is written piece by piece.
+# The types of a call, and the field in each that arrives in pieces.
 _FORMS = {FUNCTION: "arguments", "custom": "input"}
 _OWN = frozenset({"index", "id", "type", *_FORMS})
 _INNER = frozenset({"name", *_FORMS.values()})
 _NOTHING: Mapping[str, Any] = {}
-# All that a call holds which could be written anew.
+# The fields of a call that can be rebuilt from a `Call`.
 _PLAIN = frozenset({"id", "type", "index", FUNCTION})
 
 
 def read_calls(message: chat.Message) -> list[Call]:
-    """The calls of an assistant message; anything that is not one is left out."""
+    """The calls of an assistant message, without anything that is not an object."""
     return [read_call(call) for call in chat.tool_calls(message)]
 
 
 def read_call(raw: chat.ToolCall) -> Call:
-    """One call of a message."""
+    """Reads one call of a message."""
     given, form = _held(raw)
     call_id, name, text = raw.get("id"), given.get("name"), _text(given.get(_FORMS[form]))
     return Call(
@@ -40,7 +40,12 @@ def read_call(raw: chat.ToolCall) -> Call:
 
 
 def read_fragment(raw: chat.ToolCall, index: int | None = None) -> Fragment:
-    """One fragment of a streamed message, or a whole call of a plain one, which has a place."""
+    """Reads a fragment of a streamed message, or a call of a complete message.
+
+    Args:
+        raw: the fragment or call.
+        index: the position of a call in a complete message, where calls have no index.
+    """
     given, form = _held(raw)
     call_id, name = raw.get("id"), given.get("name")
     return Fragment(
@@ -57,7 +62,7 @@ def read_fragment(raw: chat.ToolCall, index: int | None = None) -> Fragment:
 
 
 def write_call(call: Call) -> chat.ToolCall:
-    """The call as it stands in a message; as it came, where it did."""
+    """The call as a message holds it. A call that came from the API is the same object."""
     if call.source is not None:
         raw: chat.ToolCall = call.source
         return raw
@@ -67,7 +72,12 @@ def write_call(call: Call) -> chat.ToolCall:
 
 
 def write_fragment(part: Fragment, *, numbered: bool = True) -> chat.ToolCall:
-    """The fragment as it stands in a chunk, or, without a number, in a message."""
+    """The fragment as a chunk holds it.
+
+    Args:
+        part: the fragment.
+        numbered: whether to write its index; calls in complete messages have none.
+    """
     raw: chat.ToolCall | None = part.source
     if raw is not None:
         index = raw.get("index") if numbered else None
@@ -89,7 +99,7 @@ def write_fragment(part: Fragment, *, numbered: bool = True) -> chat.ToolCall:
 
 
 def is_plain(call: chat.ToolCall) -> bool:
-    """Whether nothing is lost if a call is written anew: it is a function's and holds no more."""
+    """Whether a call is a function call without other fields, so that it can be rebuilt."""
     function = call.get(FUNCTION)
     return (
         call.get("type") in (None, FUNCTION)
@@ -103,12 +113,12 @@ def is_plain(call: chat.ToolCall) -> bool:
 
 
 def holds_only(value: Mapping[str, Any], names: Iterable[str]) -> bool:
-    """Whether all other fields are empty, as SDKs send them."""
+    """Whether all other fields are empty; SDKs send unset fields as null."""
     return not any(held for name, held in value.items() if name not in names)
 
 
 def _held(raw: chat.ToolCall) -> tuple[Mapping[str, Any], str]:
-    """The object that holds name and arguments, and the form of the call."""
+    """The object in a call that holds the name and the arguments, and the type of the call."""
     for form in _FORMS:
         given = raw.get(form)
         if isinstance(given, dict):
@@ -117,12 +127,16 @@ def _held(raw: chat.ToolCall) -> tuple[Mapping[str, Any], str]:
 
 
 def _text(value: object) -> str | None:
-    """Arguments as text, also where they came as an object."""
+    """Arguments as text. Some servers send them as an object."""
     return value if value is None or isinstance(value, str) else rendered(value).decode()
 
 
 def _extras(raw: chat.ToolCall, form: str) -> Mapping[str, Any]:
-    """What of a call has no place of its own; an id or a type that is odd goes through as it is."""
+    """The fields of a call that `Call` has no attribute for.
+
+    An id that is not a text, and a type that does not match the call, are among them, so that they
+    go through unchanged.
+    """
     call_id, kind = raw.get("id"), raw.get("type")
     is_odd = call_id is not None and not isinstance(call_id, str)
     is_usual = not is_odd and kind in (None, "", form)
@@ -137,10 +151,13 @@ def _extras(raw: chat.ToolCall, form: str) -> Mapping[str, Any]:
 
 
 def _inner(given: Mapping[str, Any], form: str) -> Mapping[str, Any]:
-    """The same of the object with name and arguments; an object in their place is kept as one."""
+    """The same for the object with the name and the arguments.
+
+    A name or arguments that are not a text are among them, so that they go through unchanged.
+    """
     key = _FORMS[form]
     if len(given) == 2 and type(given.get("name")) is str and type(given.get(key)) is str:
-        return _NOTHING  # as nearly all
+        return _NOTHING  # nearly all calls
     return {
         name: value
         for name, value in given.items()

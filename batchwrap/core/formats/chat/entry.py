@@ -1,4 +1,4 @@
-"""Entries of chat completions: each message is one."""
+"""The entries of chat completions: each message is one entry."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ROLES: dict[str, Role] = {
     "tool": "result",
 }
 _NAMES = {"system": "system", "user": "user", "model": "assistant", "result": "tool"}
-# The fields of messages that can be written anew.
+# The fields of a message that can be rebuilt from an entry.
 _PLAIN = {
     "model": frozenset({"role", "content", "tool_calls"}),
     "result": frozenset({"role", "tool_call_id", "content", "name"}),
@@ -37,7 +37,7 @@ class ChatEntry(Entry):
     """One message.
 
     Attributes:
-        message: it, as it came or as it was made here.
+        message: the message as it was received, or as batchwrap made it.
     """
 
     __slots__ = ("_parts", "message")
@@ -56,10 +56,10 @@ class ChatEntry(Entry):
 
     @property
     def parts(self) -> Parts:
-        """Its content, without cache marks; neighbouring texts are one."""
+        """Its content without cache marks; adjacent texts are joined."""
         if self._parts is None:
             content = self.message.get("content")
-            if isinstance(content, str):  # as nearly all
+            if isinstance(content, str):  # nearly all messages
                 self._parts = [content]
             else:
                 given = content if isinstance(content, list) else [content or ""]
@@ -76,7 +76,7 @@ class ChatEntry(Entry):
 
     @property
     def says_nothing(self) -> bool:
-        """Whether it is an assistant's that holds neither a text nor a call."""
+        """Whether it is an assistant message with neither content nor calls."""
         said = self.message
         return self.role == "model" and not (
             said.get("content") or said.get("tool_calls") or said.get("function_call")
@@ -84,7 +84,7 @@ class ChatEntry(Entry):
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing is lost if it is written anew."""
+        """Whether it can be rebuilt from its texts and calls without losing anything."""
         message, content = self.message, self.message.get("content")
         fields = _PLAIN.get(self.role)
         if fields is None or not holds_only(message, fields):
@@ -99,7 +99,7 @@ class ChatEntry(Entry):
 
     @property
     def takes_text(self) -> bool:
-        """Whether it is the user's or a tool's, and its content is text or parts."""
+        """Whether it is a user or tool message whose content is a text or a list of parts."""
         content = self.message.get("content")
         return self.role in ("user", "result") and (
             content is None or isinstance(content, (str, list))
@@ -107,15 +107,15 @@ class ChatEntry(Entry):
 
     @property
     def speaker(self) -> object:
-        """The `name` of its speaker."""
+        """The message's `name`."""
         return self.message.get("name")
 
     def with_calls(self, calls: Sequence[Call], places: Sequence[str | None] = ()) -> ChatEntry:
-        """The same message with these calls."""
+        """The same message with other calls."""
         return ChatEntry({**self.message, "tool_calls": [write_call(call) for call in calls]})
 
     def merged(self, others: Sequence[Entry], calls: Sequence[Call]) -> ChatEntry:
-        """The first message with the contents of all."""
+        """This message with the contents of all, and these calls."""
         messages = [self.message, *(cast(ChatEntry, other).message for other in others)]
         content = _joined([message.get("content") for message in messages])
         made = ChatEntry({**self.message, "content": content})
@@ -126,18 +126,19 @@ class ChatEntry(Entry):
         return ChatEntry(chat.with_text(self.message, text))
 
     def with_parts(self, parts: Sequence[Parts], like: Sequence[Entry]) -> ChatEntry:
-        """The same message with another content."""
+        """The same message with other content."""
         made = self.result(str(self.message.get("tool_call_id")), parts, like)
         return ChatEntry({**self.message, **made.message})
 
     def beside(self, role: Role, text: str) -> ChatEntry:
-        """A message that says a text."""
+        """A new message with a text."""
         return said(role, text)
 
     def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> ChatEntry:
-        """A tool message, with the cache mark that its sources have."""
+        """A new tool message, with the cache mark of its sources."""
         made: chat.Message = {"role": "tool", "tool_call_id": call_id}
         made["content"] = joined(parts, _text_part)
+        # Agents mark the message itself or one of its parts; the last mark counts.
         for source in like:
             message = cast(ChatEntry, source).message
             if _MARK in message:
@@ -150,7 +151,7 @@ class ChatEntry(Entry):
 
 
 def said(role: Role, text: str | None, calls: Sequence[Call] = ()) -> ChatEntry:
-    """A message that is made here."""
+    """A new message with a text and calls."""
     message: chat.Message = {"role": _NAMES[role], "content": text}
     return ChatEntry(message).with_calls(calls) if calls else ChatEntry(message)
 
@@ -160,13 +161,13 @@ def _text_part(text: object) -> dict[str, Any]:
 
 
 def _marked(content: object, mark: object) -> list[object]:
-    """The content as parts, the last of them with a cache mark."""
+    """The content as a list of parts, with a cache mark on the last one."""
     parts = content if isinstance(content, list) else [_text_part(content)]
     return [*parts[:-1], {**parts[-1], _MARK: mark}]
 
 
 def _joined(contents: Sequence[object]) -> object:
-    """The contents of several messages as one: texts with a blank line between, or parts."""
+    """Joins the contents of messages: texts with a blank line between them, otherwise parts."""
     given = [content for content in contents if content]
     texts = [content for content in given if isinstance(content, str)]
     if len(texts) == len(given):
@@ -178,7 +179,7 @@ def _joined(contents: Sequence[object]) -> object:
 
 
 def _is_content(content: object, is_part: Callable[[Any], bool]) -> bool:
-    """Whether this is a text, none, or a list of such parts."""
+    """Whether a content is null, a text, or a list of parts that all satisfy a condition."""
     if isinstance(content, list):
         return all(map(is_part, content))
     return content is None or isinstance(content, str)

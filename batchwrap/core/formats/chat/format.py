@@ -1,4 +1,4 @@
-"""Chat completions, for the moves."""
+"""The `Format` of chat completions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from batchwrap.core.formats.format import (
 
 
 class ChatFormat:
-    """Chat completions of the OpenAI API, and of all who copied it."""
+    """Chat completions of the OpenAI API and of compatible servers."""
 
     is_repaired = True
     leaves = ""
@@ -32,18 +32,18 @@ class ChatFormat:
     binding: Binding | None = None
 
     def may_rewrite(self, body: Body) -> bool:
-        """Always: nothing in a request is signed."""
+        """Always True: providers store nothing of a request."""
         return True
 
     def declined(self, body: Body, helper: str) -> None:
-        """No helper has to be told anything."""
+        """Always None: all helpers of SDKs send the whole conversation."""
 
     def is_kept(self, body: Body) -> bool:
-        """Never: each request has the whole conversation."""
+        """Always False: each request holds the whole conversation."""
         return False
 
     def is_continued(self, body: Body) -> bool:
-        """Never: each request has the whole conversation."""
+        """Always False: each request holds the whole conversation."""
         return False
 
     understands = staticmethod(chat.is_understood)
@@ -58,15 +58,15 @@ class ChatFormat:
         return {**body, "messages": items}
 
     def read(self, items: Sequence[Any]) -> list[Entry]:
-        """An entry for each message."""
+        """One entry for each message."""
         return [ChatEntry(message) for message in items]
 
     def write(self, entries: Sequence[Entry]) -> list[Any]:
-        """A message for each entry."""
+        """One message for each entry."""
         return [entry.message for entry in cast(Sequence[ChatEntry], entries)]
 
     def key_of(self, item: object) -> str | None:
-        """The id of a message's last tool call."""
+        """The id of a message's last tool call; None if it has no call."""
         calls = chat.tool_calls(item) if isinstance(item, dict) else []
         found = calls[-1].get("id") if calls else None
         return found if isinstance(found, str) else None
@@ -74,7 +74,7 @@ class ChatFormat:
     said = staticmethod(said)
 
     def settings(self, body: Body) -> Settings:
-        """What a request asks for, besides its messages."""
+        """The settings of a request."""
         choice, parallel = body.get("tool_choice"), body.get("parallel_tool_calls")
         return Settings(
             tools=frozenset(chat.tool_names(body.get("tools"))),
@@ -86,7 +86,7 @@ class ChatFormat:
         )
 
     def tool_items(self, body: Body) -> object:
-        """The tools as they stand in a request."""
+        """The request's `tools`."""
         return body.get("tools")
 
     tools = staticmethod(chat_tools.read_tools)
@@ -98,17 +98,17 @@ class ChatFormat:
     stream = staticmethod(answers.ChatStream)
 
     def salvage(self, origin_of: OriginOf) -> ChatSalvage:
-        """Keeps account of one stream."""
+        """A new record of one stream."""
         return ChatSalvage(origin_of)
 
     def event_name(self, event: Body) -> None:
-        """Chunks have no names."""
+        """Always None: chunks have no `event:` line."""
 
     is_silent = staticmethod(answers.is_silent)
     head = staticmethod(answers.head)
 
     def usage(self, answer: Body) -> Any:
-        """The usage that an answer reports."""
+        """The usage that an answer or a chunk reports."""
         return answer.get("usage")
 
     cached = staticmethod(answers.cached)
@@ -120,7 +120,7 @@ class ChatFormat:
         return answers.local_events(answer, with_usage=with_usage)
 
     def wants_usage(self, body: Body) -> bool | None:
-        """What `stream_options.include_usage` says; False where nothing can be added to it."""
+        """The value of `stream_options.include_usage`; False if it cannot be added."""
         options = body.get("stream_options")
         if options is None:
             return None
@@ -129,7 +129,7 @@ class ChatFormat:
         return bool(options["include_usage"]) if "include_usage" in options else None
 
     def with_usage(self, body: Body) -> Body:
-        """The request that asks for the usage of its stream."""
+        """The request with `stream_options.include_usage`."""
         options = {**(body.get("stream_options") or {}), "include_usage": True}
         return {**body, "stream_options": options}
 

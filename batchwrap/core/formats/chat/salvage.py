@@ -1,9 +1,17 @@
-"""The rest of a stream whose translation was broken off: what the agent has not got yet.
+"""Completes a stream after an error in its translation: hands out what the agent has not received.
 
-Text that was held back is handed out. A call of the model of which the agent has got nothing is
-handed out whole, as the model wrote it; one that the agent got as it was goes on; one that went
-out in part, as calls of its items, ends with the items that are there, and folding tells the model
-that the others were not run. Nothing is handed out behind a choice's finish.
+    the provider has sent                 the agent has received        what it receives then
+    text "Let me look."                   "Let me"                      " look."
+    multi_read of a, b and c, in part     read a                        nothing more of it
+    edit of d, of which nothing went out  –                             the whole call
+
+- Text that was held back goes out.
+- A call that the agent received as the model wrote it continues.
+- A call of which nothing went out is handed out as the model wrote it.
+- A multi-call of which some items went out ends with these items. Folding reports the others to the
+  model as not run.
+
+Nothing goes out after a choice's finish.
 """
 
 from __future__ import annotations
@@ -18,32 +26,38 @@ _TEXTS = ("content", "reasoning_content", "reasoning")
 
 
 class _Owed:
-    """Text that came from the provider and did not go out to the agent yet."""
+    """Text that the provider has sent and the agent has not received."""
 
     __slots__ = ("_at", "_parts")
 
     def __init__(self) -> None:
         self._parts: list[str] = []
-        self._at = 0  # how much of the first part went out: what waited goes out piece by piece
+        # How much of the first part went out: text that was held back goes out piece by piece.
+        self._at = 0
 
     def came(self, text: object) -> None:
-        """The provider has sent a text."""
+        """Record a text that the provider has sent."""
         if isinstance(text, str) and text:
             self._parts.append(text)
 
     def gave(self, text: object) -> None:
-        """The agent has got a text. Whatever stood before it was dropped on purpose."""
+        """Record a text that the agent has received. Missing text before it was dropped on purpose.
+
+        The repair drops text, such as the markup of a leaked call.
+        """
         if not self._parts or not isinstance(text, str) or not text:
             return
         if len(self._parts) > 1:
             self._parts, self._at = [self.take()], 0
+        # Text may go out in other pieces than it came. If it is not found, the repair has replaced
+        # what came, so nothing of that is missing.
         found = self._parts[0].find(text, self._at)
         self._at = found + len(text)
         if found < 0 or self._at == len(self._parts[0]):
             self._parts, self._at = [], 0
 
     def take(self) -> str:
-        """What is owed; from now on it is not any more."""
+        """The missing text, which counts as sent from now on."""
         text = "".join(self._parts)[self._at :]
         self._parts, self._at = [], 0
         return text
@@ -55,9 +69,9 @@ class _Call:
 
     Attributes:
         head: its first fragment.
-        owed: the part of its arguments that the agent has not got.
-        place: its index in the agent's view; None: the agent has not got it as it is.
-        is_apart: whether it was taken apart, and calls of its items went out.
+        owed: the part of its arguments that the agent has not received.
+        place: its index in the agent view; None if the agent has not received the call itself.
+        is_apart: whether it was expanded: calls of its items went out in its place.
     """
 
     head: chat.ToolCall
@@ -72,16 +86,15 @@ class _Choice:
 
     origin_of: OriginOf
     text: _Owed = field(default_factory=_Owed)
-    calls: dict[object, _Call] = field(default_factory=dict)  # in the order in which they came
-    by_id: dict[str, _Call] = field(
-        default_factory=dict
-    )  # by what derived ids keep of the model's own
-    placed: dict[int, _Call] = field(default_factory=dict)  # by the index in the agent's view
+    calls: dict[object, _Call] = field(default_factory=dict)  # in order of arrival
+    # By the part of the provider's id that derived ids hold.
+    by_id: dict[str, _Call] = field(default_factory=dict)
+    placed: dict[int, _Call] = field(default_factory=dict)  # by the index in the agent view
     next_place: int = 0
     is_finished: bool = False
 
     def came(self, delta: chat.Message) -> None:
-        """The provider has sent a delta."""
+        """Record a delta that the provider has sent."""
         for name in _TEXTS:
             self.text.came(delta.get(name))
         for fragment in chat.tool_calls(delta):
@@ -90,18 +103,19 @@ class _Choice:
                 call.owed.came(chat.function_of(fragment).get("arguments"))
 
     def _key_of(self, fragment: chat.ToolCall) -> object:
-        """What tells the provider's calls apart: the index, else the id, else their order."""
+        """What identifies a call of the provider's: its index, else its id, else the order."""
         index, own = chat.index_of(fragment), fragment.get("id")
         if index is not None:
             return index
         return str(own) if own else next(reversed(self.calls), None)
 
     def _origin(self, fragment: chat.ToolCall) -> tuple[str, bool]:
-        """What derived ids keep of the id of a call; empty where it has none."""
+        """What `origin_of` returns for a call's id; an empty text if it has no id."""
         call_id = fragment.get("id")
         return self.origin_of(call_id) if isinstance(call_id, str) else ("", False)
 
     def _call_of(self, fragment: chat.ToolCall) -> _Call:
+        """The call that a fragment of the provider's belongs to; a new one if it is the first."""
         key = self._key_of(fragment)
         call = self.calls.get(key)
         if call is None:
@@ -111,13 +125,14 @@ class _Choice:
         return call
 
     def gave(self, delta: chat.Message) -> None:
-        """The agent has got a delta."""
+        """Record a delta that the agent has received."""
         for name in _TEXTS:
             self.text.gave(delta.get(name))
         for fragment in chat.tool_calls(delta):
             self._gave_call(fragment)
 
     def _gave_call(self, fragment: chat.ToolCall) -> None:
+        """Record a fragment of a call that the agent has received."""
         place = chat.index_of(fragment)
         place = self.next_place if place is None else place
         self.next_place = max(self.next_place, place + 1)
@@ -128,7 +143,7 @@ class _Choice:
             call.owed.gave(chat.function_of(fragment).get("arguments"))
 
     def _known(self, fragment: chat.ToolCall, place: int) -> _Call | None:
-        """The model's call that goes out in a fragment; None where it is one made of it."""
+        """The model's call that a fragment belongs to; None if it belongs to a call of an item."""
         origin, is_derived = self._origin(fragment)
         if not origin:
             return self.placed.get(place)
@@ -140,7 +155,7 @@ class _Choice:
         return None
 
     def _nameless(self, origin: str) -> _Call | None:
-        """The call without an id that was given this one: the first that nothing is known of."""
+        """The call that got this id from batchwrap: the first without an id that was not sent."""
         new = (
             call
             for call in self.calls.values()
@@ -152,7 +167,7 @@ class _Choice:
         return call
 
     def rest(self) -> list[chat.Message]:
-        """What is owed, as deltas of at most one call each."""
+        """What is missing, as deltas with at most one call each."""
         if self.is_finished:
             return []
         text = self.text.take()
@@ -163,6 +178,7 @@ class _Choice:
         return deltas
 
     def _rest_of(self, call: _Call) -> chat.ToolCall | None:
+        """What is missing of a call: the rest of its arguments, or all of it; None if nothing."""
         owed = call.owed.take()
         if call.place is not None:
             return {"index": call.place, "function": {"arguments": owed}} if owed else None
@@ -171,7 +187,11 @@ class _Choice:
         return {**call.head, "index": call.place, "function": function}
 
     def plain(self, delta: chat.Message) -> chat.Message:
-        """A delta of the provider's as the agent can take it; the same object if it is right."""
+        """A delta of the provider's with the indices of the agent view, without expanded calls.
+
+        Returns:
+            The same object if nothing changes.
+        """
         given = chat.tool_calls(delta)
         if self.is_finished or not given:
             return delta
@@ -183,6 +203,7 @@ class _Choice:
         return {**rest, "tool_calls": left} if left else rest
 
     def _plain_call(self, fragment: chat.ToolCall) -> chat.ToolCall | None:
+        """A provider's fragment with its index in the agent view; None if its call was expanded."""
         call = self._call_of(fragment)
         if call.is_apart:
             return None
@@ -193,10 +214,10 @@ class _Choice:
 
 
 class ChatSalvage:
-    """Keeps account of one stream: what came, and what of it the agent has got.
+    """Records one stream: what the provider has sent, and what the agent has received.
 
     Args:
-        origin_of: tells what derived ids keep of an id.
+        origin_of: returns the part of a provider's id that derived ids hold.
     """
 
     def __init__(self, origin_of: OriginOf) -> None:
@@ -205,9 +226,9 @@ class ChatSalvage:
         self._like: chat.Body = {"object": "chat.completion.chunk"}
 
     def see(self, came: chat.Body, made: list[chat.Body] | None) -> None:
-        """A chunk came, and these went out for it; None: the chunk itself."""
+        """Record a chunk and the chunks that went out for it; None for the chunk itself."""
         if made is None:
-            if _has_only_text(came):  # as almost every chunk
+            if _has_only_text(came):  # nearly every chunk
                 return
             made = [came]
         self._like = came
@@ -220,7 +241,7 @@ class ChatSalvage:
                 account.is_finished |= bool(choice.get("finish_reason"))
 
     def held(self, piece: chat.Piece) -> bool:
-        """A piece of a call's arguments came, and nothing went out; False: no such call came."""
+        """Record a piece of arguments for which nothing went out; False if its call is unknown."""
         index, place, text = piece
         choice = self._choices.get(index)
         call = None if choice is None else choice.calls.get(place)
@@ -237,7 +258,7 @@ class ChatSalvage:
         return choice
 
     def chunk(self, chunk: chat.Body) -> list[chat.Body] | None:
-        """The chunks for one that is not translated, behind what is owed; None: as it came."""
+        """What is missing, and then this untranslated chunk; None if it goes out unchanged."""
         owed = self._owed([index for index, _ in chat.choices(chunk)])
         listed = chunk.get("choices")
         new, changed = [], False
@@ -253,7 +274,7 @@ class ChatSalvage:
         return [*owed, {**chunk, "choices": new} if changed and listed else chunk]
 
     def end(self) -> list[chat.Body]:
-        """What is owed at the end of the stream."""
+        """The chunks that are missing at the end of the stream."""
         return self._owed(list(self._choices))
 
     def _owed(self, indexes: list[Any]) -> list[chat.Body]:
@@ -266,6 +287,7 @@ class ChatSalvage:
 
 
 def _has_only_text(chunk: chat.Body) -> bool:
+    """Whether a chunk holds neither calls nor a finish: text that goes out is not missing."""
     return not any(
         choice.get("finish_reason") or chat.part_of(choice).get("tool_calls")
         for _, choice in chat.choices(chunk)

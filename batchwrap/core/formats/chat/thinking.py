@@ -1,4 +1,8 @@
-"""Whether a request turns thinking on or off, in the ways of many providers."""
+"""Reads whether a request turns thinking on or off, in the forms of several providers.
+
+OpenAI and Groq have `reasoning_effort`, OpenRouter a `reasoning` object, DeepSeek and GLM a
+`thinking` object, Qwen `enable_thinking`; vLLM and SGLang pass such settings to the chat template.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ _TEMPLATE = ("enable_thinking", "thinking", "reasoning_effort")
 
 
 def asks_to_think(body: chat.Body) -> bool | None:
-    """Whether a request turns thinking on or off; None if it says nothing of it."""
+    """Whether a request turns thinking on or off; None if it has no such setting."""
     extra = body.get("extra_body")
     for fields in (body, extra if isinstance(extra, dict) else {}):
         template = fields.get("chat_template_kwargs")
@@ -29,14 +33,14 @@ def asks_to_think(body: chat.Body) -> bool | None:
 
 
 def _level(value: Any) -> bool | None:
-    """What an effort, a budget or a flag says."""
+    """Whether an effort, a budget or a flag turns thinking on; None if it is none of these."""
     if value is None or not isinstance(value, (str, int, float)):
         return None
     return value not in _OFF
 
 
 def _switch(value: Any) -> bool | None:
-    """What an object such as ``{"type": "enabled"}`` or ``{"effort": "high"}`` says."""
+    """The same for an object such as ``{"type": "enabled"}`` or ``{"effort": "high"}``."""
     if not isinstance(value, dict):
         return _level(value)
     keys = ("enabled", "type", "effort", "max_tokens", "budget_tokens")

@@ -1,4 +1,4 @@
-"""Tools of chat completions."""
+"""Reads the tools of a chat completions request, and adds tools to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batchwrap.core.formats.format import ToolSpec
 
 
 def read_tools(listed: object) -> list[ToolSpec]:
-    """The functions of a request's tools."""
+    """The functions among a request's tools."""
     return [
         ToolSpec(
             function["name"], function.get("parameters"), str(function.get("description") or "")
@@ -20,7 +20,7 @@ def read_tools(listed: object) -> list[ToolSpec]:
 
 
 def definition(tool: ToolSpec) -> chat.Body:
-    """A function as a request lists it."""
+    """A function in the form in which requests list it."""
     function = {
         "name": tool.name,
         "description": tool.description,
@@ -35,9 +35,10 @@ def with_tools(
     hides: Callable[[str], bool],
     runs: Mapping[str, Iterable[str]],
 ) -> chat.Body:
-    """A copy of the request with more tools behind the agent's own."""
+    """A copy of the request with more tools after the agent's own (`Format.with_tools`)."""
     choice = body.get("tool_choice")
     kind = choice.get("type") if isinstance(choice, dict) else None
+    # A tool choice that names tools is refused if one of them is missing, so all of them stay.
     forced = kind in ("function", "allowed_tools")
     own = [tool for tool in body["tools"] if forced or not any(map(hides, _names(tool)))]
     offered = {**body, "tools": [*own, *added]}
@@ -51,7 +52,7 @@ def _names(tool: object) -> list[str]:
 
 
 def _allow(choice: chat.Body, runs: Mapping[str, Iterable[str]]) -> chat.Body:
-    """An `allowed_tools` choice that also allows the tools that run nothing but these."""
+    """An `allowed_tools` choice that also allows the new tools that run only allowed tools."""
     allowed = choice.get("allowed_tools")
     if not isinstance(allowed, dict) or not isinstance(allowed.get("tools"), list):
         return choice

@@ -1,4 +1,4 @@
-"""What completions and chunks report of their tokens."""
+"""Reads the usage of completions and chunks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from batchwrap.core.limits.cost import Usage, is_count
 
 
 def usage_of(body: Mapping[str, Any]) -> Usage | None:
-    """The usage that a completion or a chunk reports, if it does.
+    """The usage that a completion or a chunk reports; None if it reports none.
 
-    Moonshot reports it in the choice of a stream's last chunk, too; it is the same.
+    Moonshot reports it in the choice of a stream's last chunk, too, with the same values.
     """
     usage = body.get("usage")
     if not isinstance(usage, dict):
@@ -27,6 +27,7 @@ def usage_of(body: Mapping[str, Any]) -> Usage | None:
 
 
 def _cached(usage: Mapping[str, Any]) -> int:
+    """The tokens from the prompt cache, by OpenAI's or by DeepSeek's name; 0 if not reported."""
     details = usage.get("prompt_tokens_details")
     given = details.get("cached_tokens") if isinstance(details, dict) else None
     found = usage.get("prompt_cache_hit_tokens") if given is None else given  # DeepSeek's name

@@ -1,7 +1,7 @@
-"""Anthropic's Messages API: what its JSON looks like.
+"""Anthropic's Messages API: helpers that read its JSON.
 
-The helpers here read it without trusting it: an agent or a provider may send anything. Fields and
-blocks that we do not know pass through untouched.
+They check every type before they use a value, since an agent or a provider may send anything.
+Unknown fields and blocks pass through unchanged.
 """
 
 from __future__ import annotations
@@ -15,14 +15,19 @@ Block = dict[str, Any]
 Body = dict[str, Any]
 
 _OWN_BLOCKS = frozenset({"thinking", "redacted_thinking", "tool_use", "tool_result"})
-# What binds a request to a state that the provider keeps.
+# The fields that refer to something that the provider stores.
 _STATE = ("thread", "container")
 _FILES = frozenset({"file_id"})
 _RUNS_CODE = "code_execution"
 
 
 def is_understood(body: object, known: int = 0) -> bool:
-    """Whether a request has the shape that batchwrap translates; so many messages are known to."""
+    """Whether a request has the shape that batchwrap translates.
+
+    Args:
+        body: the request.
+        known: how many of its first messages are known to have that shape.
+    """
     messages = body.get("messages") if isinstance(body, dict) else None
     if not isinstance(messages, list) or not messages or not isinstance(body, dict):
         return False
@@ -32,6 +37,7 @@ def is_understood(body: object, known: int = 0) -> bool:
 
 
 def _is_message(message: object) -> bool:
+    """Whether a message can be read: its role, and a text or valid blocks."""
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
         return False
     content = message.get("content")
@@ -41,6 +47,7 @@ def _is_message(message: object) -> bool:
 
 
 def _is_block(block: object) -> bool:
+    """Whether a block can be read. Calls and results need ids; any other type passes."""
     if not isinstance(block, dict) or not isinstance(block.get("type"), str):
         return False
     if block["type"] == "tool_use":
@@ -49,7 +56,7 @@ def _is_block(block: object) -> bool:
 
 
 def is_spoken(body: Mapping[str, Any]) -> bool:
-    """Whether a request with messages is one of this API, and not of chat completions."""
+    """Whether a request with `messages` belongs to this API, and not to chat completions."""
     if body.get("system") is not None:
         return True
     if any(isinstance(tool.get("input_schema"), dict) for tool in blocks_of(body.get("tools"))):
@@ -62,9 +69,9 @@ def is_spoken(body: Mapping[str, Any]) -> bool:
 
 
 def is_kept(body: Mapping[str, Any]) -> bool:
-    """Whether a request or its answer is tied to what the provider keeps for one account.
+    """Whether a request or its answer refers to something that the provider stores for one account.
 
-    That is a thread, a container, which code execution makes, too, or a file.
+    That is a thread, a file, or a container, which code execution creates as well.
     """
     if is_state(body):
         return True
@@ -79,7 +86,12 @@ def is_state(body: Mapping[str, Any]) -> bool:
 
 
 def begins_thread(body: Mapping[str, Any], helper: str) -> bool:
-    """Whether the SDK's tool runner begins a thread, without which it goes on as well."""
+    """Whether the SDK's tool runner begins a thread. It also works without one (`no_threads`).
+
+    Args:
+        body: the request.
+        helper: the value of the header `x-stainless-helper`.
+    """
     thread = body.get("thread")
     return (
         "BetaToolRunner" in helper and isinstance(thread, dict) and thread.get("type") == "create"
@@ -87,9 +99,10 @@ def begins_thread(body: Mapping[str, Any], helper: str) -> bool:
 
 
 def no_threads() -> Body:
-    """The error that Anthropic's server has for requests that it cannot keep in a thread.
+    """The error of Anthropic's server for requests that threads do not support.
 
-    Its SDK continues without threads then (`lib/threads` of anthropic 2.14).
+    The SDK's tool runner then continues without threads and sends the whole history in each request
+    (`lib/threads` of anthropic 2.14), which batchwrap can translate.
     """
     details = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
     told = "batchwrap rewrites the conversation, so it must be sent whole."
@@ -98,18 +111,18 @@ def no_threads() -> Body:
 
 
 def index_of(event: Mapping[str, Any]) -> int | None:
-    """The index of an event's block; None where it is missing, or is no number."""
+    """The index of an event's block; None if it is missing or not a number."""
     index = event.get("index")
     return index if isinstance(index, int) else None
 
 
 def blocks_of(content: object) -> Iterator[Block]:
-    """The blocks of a message's content."""
+    """The blocks of a content; none if it is a text."""
     for block in content if isinstance(content, list) else ():
         if isinstance(block, dict):
             yield block
 
 
 def text_block(text: str) -> Block:
-    """A block with a text."""
+    """A block that holds a text."""
     return {"type": "text", "text": text}

@@ -1,9 +1,14 @@
-"""Answers of the Messages API, whole and streamed, read and written.
+"""Reads and writes answers of the Messages API: complete ones, streams, and local answers.
 
-A streamed answer is a row of blocks with indices 0, 1, 2 …: readers use them as positions in a
-list, so there may be no gaps. Once a call is taken apart, all blocks behind it are numbered anew.
-A block has a start with an empty input, its pieces, and a stop; some clients run a call when
-its block stops, others when the message does.
+A streamed answer is a series of blocks with the indices 0, 1, 2 … The SDK uses an index as a
+position in a list, so gaps raise an `IndexError` there: once a call was expanded, all later blocks
+get new indices. Each block has a start, deltas and a stop. For readers of streams
+
+- a call's start holds an empty input, and its input follows in a delta: Claude Code ignores an
+  input in the start (https://github.com/inflaborg/ccrelay/pull/119);
+- every block is stopped: Claude Code runs a call when its block stops;
+- an answer with calls ends with the stop reason `tool_use`: the SDK's tool runner runs nothing
+  otherwise.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ _NO_USAGE = {"input_tokens": 0, "output_tokens": 0}
 
 
 def deltas(answer: Body) -> list[Delta]:
-    """What a whole answer says; an error says nothing."""
+    """The content of a complete answer; empty if it is an error."""
     if not isinstance(answer.get("content"), list):
         return []
     blocks = list(blocks_of(answer["content"]))
@@ -40,7 +45,7 @@ def deltas(answer: Body) -> list[Delta]:
 
 
 def with_calls(answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
-    """The answer with other calls, each where the one stood that it came from."""
+    """The answer with other calls, each at the place of the call that it was made from."""
     if not calls:
         return answer
     content, made = answer["content"], [(write_fragment(part), part.origin) for part in calls[0]]
@@ -59,13 +64,16 @@ def head(answer: Body) -> Mapping[str, Any]:
 
 
 def usage(answer: Body) -> Any:
-    """The usage of a whole answer, or of the event that tells all of the prompt's."""
+    """The usage of a complete answer, or of the first event, which reports all prompt tokens."""
     found = _message_of(answer).get("usage")
     return found if isinstance(found, dict) and "input_tokens" in found else None
 
 
 def cached(found: Any) -> tuple[int, int] | None:
-    """(tokens out of the cache, tokens of the prompt), which are counted apart."""
+    """(prompt tokens from the cache, all prompt tokens); None unless both are reported.
+
+    `input_tokens` excludes tokens that were read from the cache or written to it.
+    """
     if not isinstance(found, dict):
         return None
     read, written = found.get("cache_read_input_tokens"), found.get("cache_creation_input_tokens")
@@ -83,7 +91,7 @@ def output_tokens(answer: Body) -> float | None:
 
 
 def piece_alone(event: Body) -> Piece | None:
-    """What an event adds that holds one piece of a text, or of a call's input."""
+    """The piece of a text or of a call's input that an event holds; None for any other event."""
     delta, index = event.get("delta"), event.get("index")
     if event.get("type") != _DELTA or type(delta) is not dict or type(index) is not int:
         return None
@@ -95,9 +103,9 @@ def piece_alone(event: Body) -> Piece | None:
 
 
 def is_silent(event: Body) -> bool:
-    """Whether an event tells the agent nothing but that an answer has begun."""
+    """Whether an event shows no more than that an answer has begun."""
     kind = event.get("type")
-    if kind == _START:
+    if kind == _START:  # a text block begins empty
         block = event.get("content_block")
         return isinstance(block, dict) and block.get("type") == "text" and not block.get("text")
     if kind == _DELTA:
@@ -107,12 +115,12 @@ def is_silent(event: Body) -> bool:
 
 
 def is_empty(event: Body) -> bool:
-    """Whether an event is none of an answer's content."""
+    """Whether an event holds nothing of an answer's content."""
     return event.get("type") not in (None, "message", _BEGIN, _START, _DELTA)
 
 
 def local(answer: Local) -> Body:
-    """A local answer as a whole."""
+    """A local answer as a complete answer."""
     return {
         **_local_head(answer),
         "content": [write_fragment(call) for call in answer.calls],
@@ -142,13 +150,14 @@ def local_events(answer: Local) -> list[Body]:
 
 @dataclass(slots=True, repr=False)
 class _Block:
-    """A block of the provider's.
+    """A block that the provider has begun.
 
     Attributes:
-        has_text: whether any of a call's input has come.
-        place: its index in the agent's view; None: the agent has got nothing of it.
-        has_stopped: whether the provider has ended it.
-        is_open: whether the agent's has begun, and was not ended.
+        is_call: whether it is a call that the client runs.
+        has_text: whether a piece of the call's input has arrived.
+        place: its index in the agent view; None if the agent has received nothing of it.
+        has_stopped: whether the provider has stopped it.
+        is_open: whether it has begun in the agent view and was not stopped there.
     """
 
     is_call: bool
@@ -164,11 +173,13 @@ class MessagesStream:
     is_numbered = True
 
     def __init__(self) -> None:
-        self._blocks: dict[int, _Block] = {}  # in the order in which they began
-        self._newest: dict[object, int] = {}  # the newest block under each index of the provider
-        self._next = 0  # index of the agent's next block
-        self._late: _Block | None = None  # began for the agent when it was over for the provider
-        self._calls = 0  # that the agent has got
+        self._blocks: dict[int, _Block] = {}  # by number, in the order in which they began
+        self._newest: dict[object, int] = {}  # the newest block with each index of the provider
+        self._next = 0  # the index of the next block in the agent view
+        # The block that began in the agent view after the provider had stopped it: a call that was
+        # held back until it was complete. Its stop is sent before the next block begins.
+        self._late: _Block | None = None
+        self._calls = 0  # how many calls the agent has received
         self._has_begun = self._is_over = False
 
     def deltas(self, event: Body) -> list[Delta]:
@@ -182,9 +193,11 @@ class MessagesStream:
         if kind == _DELTA and block is not None and block.is_call:
             return [Delta(0, self._piece(event, index, block))]
         if kind == _STOP and block is not None and block.is_call:
+            # A call without arguments has no delta, but the moves read its input as JSON.
             part = Fragment(index, text="{}", source=(index, None))
             return [Delta(0, [] if block.has_text else [part], ended=index)]
-        if kind in _ENDS and not self._is_over:  # some servers leave the first of them out
+        # Some servers leave out `message_delta`, which holds the stop reason.
+        if kind in _ENDS and not self._is_over:
             self._is_over = True
             delta = event.get("delta")
             reason = delta.get("stop_reason") if isinstance(delta, dict) else None
@@ -194,10 +207,14 @@ class MessagesStream:
         return [Delta(0)]
 
     def _number(self, event: Body) -> int:
-        """Which block an event belongs to; -1: none. An index may be missing, or come twice."""
+        """The number of the block that an event belongs to; -1 if there is none.
+
+        A server may leave out an index, or use one again for a later block.
+        """
         return self._newest.get(index_of(event), -1)
 
     def _begun(self, event: Body) -> list[Fragment]:
+        """Record a block that begins; returns the first fragment if it is a call."""
         content = event.get("content_block")
         index = len(self._blocks)
         self._newest[index_of(event)] = index
@@ -210,6 +227,7 @@ class MessagesStream:
         return [replace(part, source=(index, event))]
 
     def _piece(self, event: Body, index: Any, block: _Block) -> list[Fragment]:
+        """The fragment for a delta of a call."""
         delta = event.get("delta")
         text = delta.get("partial_json") if isinstance(delta, dict) else None
         if not isinstance(text, str):
@@ -220,9 +238,10 @@ class MessagesStream:
     def rewritten(
         self, event: Body, calls: Sequence[Sequence[Fragment] | None]
     ) -> list[Body] | None:
-        """The events for one that came, with the agent's own indices."""
+        """The events that replace an event, with the indices of the agent view."""
         kind = event.get("type")
         out: list[Body] = []
+        # Changed calls go out before the event, which may be the end of a block or of the message.
         made = next((some for some in calls if some is not None), None)
         if made is not None:
             for part in made:
@@ -240,7 +259,7 @@ class MessagesStream:
         return None if len(out) == 1 and out[0] is event else out
 
     def _call_event(self, event: Body, block: _Block, *, is_same: bool) -> list[Body]:
-        """An event of a call of the model's; what became of its parts is handed out already."""
+        """The events for an event of a call, after its changed parts have gone out."""
         kind = event.get("type")
         if kind == _STOP:
             block.has_stopped = True
@@ -250,7 +269,7 @@ class MessagesStream:
         return self._begin(event, block) if kind == _START else self._moved(event, block)
 
     def _other(self, event: Body, block: _Block) -> list[Body]:
-        """An event of a block that is no call."""
+        """The events for an event of a block that is not a call."""
         if event.get("type") == _START:
             return self._begin(event, block)
         if event.get("type") == _STOP:
@@ -259,7 +278,7 @@ class MessagesStream:
         return self._moved(event, block)
 
     def _part(self, part: Fragment) -> list[Body]:
-        """A part of a call that goes out: one of the model's own, or a call that was made of it."""
+        """The events for a fragment of the model's call, or for a call that was made from it."""
         if part.source is None:
             if part.name is None:
                 return []
@@ -274,6 +293,7 @@ class MessagesStream:
         return self._begin(event, block) if block.place is None else self._moved(event, block)
 
     def _begin(self, event: Body, block: _Block) -> list[Body]:
+        """The events that begin a block in the agent view, with the next free index."""
         out = self._close()
         block.place, self._next = self._next, self._next + 1
         block.is_open = True
@@ -282,31 +302,35 @@ class MessagesStream:
         return [*out, *self._moved(event, block)]
 
     def _moved(self, event: Body, block: _Block) -> list[Body]:
+        """An event with its block's index in the agent view; none if the block is not there."""
         if block.place is None:
             return []
         return [event if event.get("index") == block.place else {**event, "index": block.place}]
 
     def _stopped(self, block: _Block, event: Body | None = None) -> list[Body]:
+        """The event that stops a block in the agent view; none if it is not open there."""
         if not block.is_open:
             return []
         block.is_open = False
         return self._moved(event or {"type": _STOP}, block)
 
     def _close(self) -> list[Body]:
-        """Ends the block that the provider had ended before the agent got anything of it."""
+        """Stops the block that began in the agent view after the provider had stopped it."""
         late, self._late = self._late, None
         return [] if late is None else self._stopped(late)
 
     def _over(self, event: Body, before: list[Body]) -> list[Body] | None:
+        """The events at the end, with the stop reason of an answer with calls if it has any."""
         out = [*before, *self._close()]
         delta = event.get("delta")
         reason = delta.get("stop_reason") if isinstance(delta, dict) else None
+        # Calls that become complete only at the end may not match the provider's stop reason.
         if out and self._calls and isinstance(delta, dict) and reason not in (None, "tool_use"):
             event = {**event, "delta": {**delta, "stop_reason": "tool_use"}}
         return [*out, event] if out else None
 
     def passes(self, event: Body, piece: Piece) -> bool:
-        """Whether its block has the same index in the agent's view, or is taken apart."""
+        """Whether the block has the same index in both views, or nothing of the call goes out."""
         number = self._number(event)
         block = self._blocks.get(number)
         if block is None or number != event["index"]:
@@ -315,22 +339,22 @@ class MessagesStream:
         return block.place == event["index"] or (block.is_call and block.place is None)
 
     def continued(self, event: Body, calls: Sequence[Fragment]) -> list[Body]:
-        """The events for a piece of a call that is taken apart."""
+        """The events that replace a piece of a call that is expanded."""
         return self.rewritten(event, [calls]) or []
 
     def left(
         self, event: Body | None, calls: Sequence[tuple[Any, Sequence[Fragment]]]
     ) -> list[Body]:
-        """The calls that are left where a stream broke off; it is not ended for the provider."""
+        """The events for calls that remain when a stream breaks off; the message stays open."""
         return [one for _, some in calls for part in some for one in self._part(part)]
 
     def broken_off(self, error: ApiError) -> list[Body]:
-        """An error, where a message has begun, and the provider has told of no end."""
+        """An `error` event, if a message has begun and has not ended."""
         return [] if self._is_over or not self._has_begun else [anthropic_error(error)[1]]
 
 
 def _block(index: int, call: Fragment) -> list[Body]:
-    """A whole call as a block."""
+    """The events of a complete call."""
     block: Block = {**write_fragment(call), "input": {}}
     piece = {"type": "input_json_delta", "partial_json": call.text or "{}"}
     return [
@@ -346,6 +370,6 @@ def _local_head(answer: Local) -> Body:
 
 
 def _message_of(answer: Body) -> Mapping[str, Any]:
-    """The message that an event begins, or the answer itself."""
+    """The message in an event that begins an answer; otherwise the answer or event itself."""
     message = answer.get("message")
     return message if isinstance(message, dict) else answer

@@ -1,4 +1,7 @@
-"""Calls of the Messages API, read and written: blocks of the type `tool_use`."""
+"""Reads and writes the calls of the Messages API: blocks of the type `tool_use`.
+
+Their `input` is an object, not a text. So its spacing is lost, and calls are compared as JSON.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def is_call(block: Mapping[str, Any]) -> bool:
 
 
 def read_call(block: Block) -> Call:
-    """One call of a message. The tools of a toolset are none of the agent's functions."""
+    """Reads one call of a message. Tools of a toolset are not functions of the agent."""
     name = block.get("name")
     return Call(
         str(block.get("id") or ""),
@@ -34,7 +37,7 @@ def read_call(block: Block) -> Call:
 
 
 def read_fragment(block: Block, index: int) -> Fragment:
-    """A whole call of an answer, or the beginning of a streamed one, whose input is empty."""
+    """Reads a complete call of an answer, or the start of a streamed one, whose input is empty."""
     given = block.get("input")
     name = block.get("name")
     return Fragment(
@@ -49,7 +52,7 @@ def read_fragment(block: Block, index: int) -> Fragment:
 
 
 def write_call(call: Call) -> Block:
-    """The call as it stands in a message; as it came, where it did."""
+    """The call as a message holds it. A call that came from the API is the same object."""
     if call.source is not None:
         block: Block = call.source
         return block
@@ -58,7 +61,7 @@ def write_call(call: Call) -> Block:
 
 
 def write_fragment(part: Fragment) -> Block:
-    """A whole call as it stands in an answer; as it came, where it did."""
+    """The complete call as an answer holds it. One that came from the API is the same object."""
     if part.source is not None:
         block: Block = part.source
         return block
@@ -67,7 +70,7 @@ def write_fragment(part: Fragment) -> Block:
 
 
 def _input(text: str) -> object:
-    """Arguments as the object that they must be."""
+    """Arguments as an object; ``{}`` if they are not the JSON text of one."""
     try:
         value = parsed_exactly(text)
     except (ValueError, orjson.JSONDecodeError):

@@ -1,7 +1,11 @@
-"""Entries of the Messages API: an instruction, a turn of the model, a result, or what a user says.
+"""The entries of the Messages API.
 
-A user's message may hold several results and texts. Each result is an entry, and so is the rest;
-`write` puts them together again.
+A user's message may hold several results and other blocks. Each result is an entry of its own, and
+the other blocks together are one; `write` joins them again:
+
+    user: [result a, result b, text]   <->   result a · result b · user: [text]
+
+The API requires that all results of a turn stand in the next message, before anything else.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ _PLAIN = {
     "tool_use": frozenset({"type", "id", "name", "input"}),
 }
 _PLAIN_RESULT = frozenset({"type", "tool_use_id", "content", "is_error"})
-# How results tell of an error that do not need to be told apart from others.
+# A result that begins with one of these already shows the model that it is an error.
 _TELLS_ERROR = ("error", "<tool_use_error", "exit code")
 
 Message = dict[str, Any]
@@ -36,10 +40,10 @@ class MessagesEntry(Entry):
     """A message, or a part of one.
 
     Attributes:
-        content: a text, or blocks.
-        message: the message that holds it, as it came; None: it was made here.
-        of: how many entries that message has.
-        is_error: whether it is a result that is marked as an error.
+        content: a text or a list of blocks; of a result, its block.
+        message: the message that it was read from; None if batchwrap made the entry.
+        of: how many entries were read from that message.
+        is_error: whether it is a result with `is_error`.
     """
 
     __slots__ = ("_parts", "content", "is_error", "message", "of")
@@ -68,16 +72,19 @@ class MessagesEntry(Entry):
 
     @property
     def said(self) -> Any:
-        """Its content; of a result that of its block."""
+        """Its content; for a result, the content of its block."""
         return self.content.get("content") if self.role == "result" else self.content
 
     def texts(self) -> Iterator[str]:
-        """The texts of its content; an error says that it is one."""
+        """The texts of its content. The text of an error begins with a word that says so.
+
+        A folded result has only one `is_error` for all of its parts, so each part must show it.
+        """
         return (part for part in self.parts if isinstance(part, str))
 
     @property
     def parts(self) -> Parts:
-        """Its content, without cache marks; neighbouring texts are one. Calls are none of it."""
+        """Its content without calls and cache marks; adjacent texts are joined."""
         if self._parts is None:
             self._parts = self._read_parts()
         return self._parts
@@ -89,6 +96,7 @@ class MessagesEntry(Entry):
             given = [part for part in given if not (isinstance(part, dict) and is_call(part))]
         found = plain_parts(given, _TEXT, _MARK) or [""]
         first = found[0]
+        # The mark of a folded result is lost for its parts, so the text must show the error.
         if self.is_error and not (
             isinstance(first, str) and first.lstrip().lower().startswith(_TELLS_ERROR)
         ):
@@ -97,7 +105,7 @@ class MessagesEntry(Entry):
 
     @property
     def has_content(self) -> bool:
-        """Whether it holds anything but calls."""
+        """Whether there is any content besides calls."""
         return any(part != "" for part in self.parts)
 
     @property
@@ -107,7 +115,7 @@ class MessagesEntry(Entry):
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing is lost if it is written anew."""
+        """Whether it can be rebuilt from its texts and calls without losing anything."""
         if self.role == "result":
             block = self.content
             return not self.is_error and not (block.keys() - _PLAIN_RESULT)
@@ -117,25 +125,25 @@ class MessagesEntry(Entry):
 
     @property
     def takes_text(self) -> bool:
-        """Whether it is the user's, or a result."""
+        """Whether it is a user's message or a result."""
         return self.role in ("user", "result")
 
     @property
     def is_bound(self) -> bool:
-        """Whether it is a turn that begins with, or holds, thinking."""
+        """Whether it is a turn that contains thinking."""
         return self.role == "model" and any(map(is_thinking, blocks_of(self.content)))
 
     def takes_beside(self, role: Role) -> bool:
-        """Never: behind results a text of its own makes the model end its turn.
+        """Always False: a text block after results makes the model end its turn with no answer.
 
         https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons
         """
         return False
 
     def with_calls(self, calls: Sequence[Call], places: Sequence[str | None] = ()) -> MessagesEntry:
-        """The same turn with these calls, each where those stand that it was taken apart into.
+        """The same turn with other calls, each at the place of the calls that it replaces.
 
-        What stands between them, thinking above all, stays between them.
+        Other blocks stay in their places among the calls: moved thinking is refused.
         """
         listed = self.content
         blocks = [text_block(listed)] if isinstance(listed, str) and listed else list(listed or ())
@@ -150,7 +158,7 @@ class MessagesEntry(Entry):
         return MessagesEntry("model", [*made, *(write_call(call) for call, _ in waiting)])
 
     def merged(self, others: Sequence[Entry], calls: Sequence[Call]) -> MessagesEntry:
-        """The first turn with what all of them say."""
+        """One turn with the content of all turns, and these calls."""
         said = [
             part if isinstance(part, dict) else text_block(str(part))
             for entry in (self, *others)
@@ -160,7 +168,7 @@ class MessagesEntry(Entry):
         return MessagesEntry("model", [*said, *map(write_call, calls)])
 
     def with_text(self, text: str) -> MessagesEntry:
-        """The same with a text at its end: of a result, inside of it."""
+        """The same entry with a text at its end; for a result, inside its block."""
         said = self.said
         added: object
         if isinstance(said, list) and said:
@@ -171,18 +179,18 @@ class MessagesEntry(Entry):
         return MessagesEntry(self.role, content, items=self.items)
 
     def with_parts(self, parts: Sequence[Parts], like: Sequence[Entry]) -> MessagesEntry:
-        """The same result with another content."""
+        """The same result with other content."""
         made = self.result(self.call_id or "", parts, like)
         return MessagesEntry("result", {**self.content, **made.content}, items=self.items)
 
     def beside(self, role: Role, text: str) -> MessagesEntry:
-        """A message that says a text."""
+        """A new message with a text."""
         return MessagesEntry(role, text)
 
     def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> MessagesEntry:
-        """A result, with the cache mark of those that it comes from; an error if all are.
+        """A new result with the cache mark of its sources; an error if all of them are errors.
 
-        What is nothing but one result stays as it came, apart from its id.
+        If it has the content of a single result, that block is kept, with another id.
         """
         if len(like) == 1 and len(parts) == 1 and list(parts[0]) == like[0].parts:
             return MessagesEntry(
@@ -201,7 +209,7 @@ _MESSAGE = frozenset({"role", "content"})
 
 
 def read(messages: Sequence[Message]) -> Iterator[Entry]:
-    """The entries of some messages."""
+    """The entries of a list of messages."""
     for message in messages:
         content, role = message.get("content"), _ROLES.get(str(message.get("role")), "other")
         results = [block for block in blocks_of(content) if role == "user" and _is_result(block)]
@@ -217,10 +225,11 @@ def read(messages: Sequence[Message]) -> Iterator[Entry]:
 
 
 def write(entries: Sequence[Entry]) -> Iterator[Message]:
-    """The messages of some entries: results and what is said behind them are one of them.
+    """The messages of a list of entries. Results and the user's blocks after them are one message.
 
-    Results that the agent sent in several messages stay in them, unless one was made here: then
-    its turn was folded, and all results of a turn have to stand in a single message.
+    Results that the agent sent in several messages stay in several, unless batchwrap made one of
+    them. Then the turn was folded, and all results of a turn have to be in one message: "`tool_use`
+    ids were found without `tool_result` blocks immediately after".
     """
     listed = [cast(MessagesEntry, entry) for entry in entries]
     together: list[MessagesEntry] = []
@@ -238,18 +247,19 @@ def write(entries: Sequence[Entry]) -> Iterator[Message]:
 
 
 def _belongs(entry: MessagesEntry, first: MessagesEntry, *, is_next: bool) -> bool:
-    """Whether an entry stands in the message that begins with the first one."""
+    """Whether an entry belongs to the message that begins with the entry `first`."""
     if first.role != "result":
         return False
     return is_next if entry.role == "result" else entry.role == "user" and entry.items == 0
 
 
 def _begins(entry: MessagesEntry) -> bool:
-    """Whether an entry begins a message of the agent's own."""
+    """Whether an entry was the beginning of one of the agent's messages."""
     return entry.message is not None and entry.items > 0
 
 
 def _message(entries: Sequence[MessagesEntry]) -> Message:
+    """One message with these entries; the agent's own object if they are exactly that message."""
     first = entries[0]
     message = first.message
     is_whole = first.items > 0 and first.of == len(entries)
@@ -273,13 +283,13 @@ def _is_result(block: Block) -> bool:
 
 
 def _is_plain(block: Block) -> bool:
-    """Whether a block of a turn holds nothing but a text or a call."""
+    """Whether a block of a turn holds only a text or a call."""
     fields = _PLAIN.get(str(block.get("type")))
     return fields is not None and not any(v for k, v in block.items() if k not in fields)
 
 
 def _marks(block: Any) -> list[Any]:
-    """The cache marks of a result, its own and those inside of it."""
+    """The cache marks in a result: those of the blocks inside it, and then its own."""
     if not isinstance(block, dict):
         return []
     inside = [one[_MARK] for one in blocks_of(block.get("content")) if one.get(_MARK)]

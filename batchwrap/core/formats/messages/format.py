@@ -1,4 +1,4 @@
-"""The Messages API, for the moves."""
+"""The `Format` of Anthropic's Messages API."""
 
 from __future__ import annotations
 
@@ -26,31 +26,34 @@ _MARK = "cache_control"
 
 
 class _System(dict[str, Any]):
-    """The system prompt, which stands beside the messages, as the first of them."""
+    """The system prompt as the first item. In the request it is a field of its own."""
 
 
 class MessagesFormat:
     """Anthropic's Messages API."""
 
     is_repaired = False
-    leaves = "with a thread or a container, which the provider keeps"
+    leaves = "with a thread or a container, which the provider stores"
     items_key: str = "messages"
     end_mark: bytes | None = None
     carries_scripts = False
     binding: Binding | None = ThinkingBinding()
 
     def may_rewrite(self, body: Body) -> bool:
-        """Whether the provider keeps nothing of a request, which then holds our view of it."""
+        """Whether a request names no thread and no container.
+
+        The provider would store the provider view in them, and later requests do not repeat it.
+        """
         return not messages.is_state(body)
 
     def declined(self, body: Body, helper: str) -> Body | None:
-        """That threads are not supported: the tool runner then sends the whole history."""
+        """The error for a tool runner's thread: the runner then sends the whole history instead."""
         return messages.no_threads() if messages.begins_thread(body, helper) else None
 
     is_kept = staticmethod(messages.is_kept)
 
     def is_continued(self, body: Body) -> bool:
-        """Never in a way that we have a part in: threads are left alone from their beginning."""
+        """Always False: threads are never translated, so they hold no calls of batchwrap's."""
         return False
 
     def understands(self, body: object, known: int = 0) -> bool:
@@ -59,7 +62,7 @@ class MessagesFormat:
         return messages.is_understood(body, max(0, known - has_system))
 
     def items(self, body: Body) -> list[Any]:
-        """The system prompt and the messages."""
+        """The system prompt, if there is one, and the messages."""
         listed = body.get("messages")
         given = listed if isinstance(listed, list) else []
         if "system" not in body:
@@ -67,34 +70,34 @@ class MessagesFormat:
         return [_System(role="system", content=body["system"]), *given]
 
     def with_items(self, body: Body, items: list[Any]) -> Body:
-        """A copy of the request with another conversation."""
+        """A copy of the request with other items."""
         if not items or not isinstance(items[0], _System):
             return {**body, "messages": items}
         return {**body, "system": items[0]["content"], "messages": items[1:]}
 
     def read(self, items: Sequence[Any]) -> list[Entry]:
-        """The entries of some messages."""
+        """The entries of a list of messages."""
         return list(read(items))
 
     def write(self, entries: Sequence[Entry]) -> list[Any]:
-        """The messages of some entries."""
+        """The messages of a list of entries."""
         return list(write(entries))
 
     def key_of(self, item: object) -> str | None:
-        """The id of the last call in a turn of the model."""
+        """The id of the last call in a message; None if it has no call."""
         content = item.get("content") if isinstance(item, dict) else None
         ids = [block.get("id") for block in messages.blocks_of(content) if is_call(block)]
         return ids[-1] if ids and isinstance(ids[-1], str) else None
 
     def said(self, role: Role, text: str | None, calls: Sequence[Call] = ()) -> Entry:
-        """A message that is made here."""
+        """A new message with a text and calls."""
         if not calls:
             return MessagesEntry(role, text or "")
         said = [messages.text_block(text)] if text else []
         return MessagesEntry(role, [*said, *map(write_call, calls)])
 
     def settings(self, body: Body) -> Settings:
-        """What a request asks for, besides its conversation."""
+        """The settings of a request."""
         choice = body.get("tool_choice")
         kind = choice.get("type") if isinstance(choice, dict) else None
         one = isinstance(choice, dict) and choice.get("disable_parallel_tool_use") is True
@@ -111,11 +114,11 @@ class MessagesFormat:
         )
 
     def tool_items(self, body: Body) -> object:
-        """The tools as they stand in a request."""
+        """The request's `tools`."""
         return body.get("tools")
 
     def tools(self, listed: object) -> list[ToolSpec]:
-        """The client's own functions among them, which the model is shown from the beginning."""
+        """The client's own functions that the model sees from the beginning."""
         return [
             ToolSpec(tool["name"], tool["input_schema"], str(tool.get("description") or ""))
             for tool in messages.blocks_of(listed)
@@ -123,7 +126,7 @@ class MessagesFormat:
         ]
 
     def definition(self, tool: ToolSpec) -> object:
-        """A function as a request lists it."""
+        """A function in the form in which requests list it."""
         named = {"name": tool.name, "description": tool.description}
         return {**named, "input_schema": tool.parameters}
 
@@ -134,7 +137,11 @@ class MessagesFormat:
         hides: Callable[[str], bool],
         runs: Mapping[str, Iterable[str]],
     ) -> Body:
-        """A copy of the request with more tools, before a last one that ends what is cached."""
+        """A copy of the request with more tools.
+
+        They stand before a last tool with a cache mark: the mark caches everything up to it, and a
+        request may have only four marks.
+        """
         forced = self.settings(body).is_forced
         own = [
             tool
@@ -150,11 +157,11 @@ class MessagesFormat:
     stream = staticmethod(answers.MessagesStream)
 
     def salvage(self, origin_of: OriginOf) -> MessagesSalvage:
-        """Keeps account of one stream."""
+        """A new record of one stream."""
         return MessagesSalvage(origin_of)
 
     def event_name(self, event: Body) -> str | None:
-        """The event's type; anthropic's SDK sees no event without its name."""
+        """The event's type. The anthropic SDK ignores events without an `event:` line."""
         kind = event.get("type")
         return kind if isinstance(kind, str) else None
 
@@ -164,28 +171,28 @@ class MessagesFormat:
     cached = staticmethod(answers.cached)
 
     def timing(self, answer: Body) -> tuple[float | None, float | None]:
-        """Output tokens; nobody tells the seconds."""
+        """The output tokens. No provider of this API reports the seconds."""
         return answers.output_tokens(answer), None
 
     local = staticmethod(answers.local)
 
     def local_events(self, answer: Local, *, with_usage: bool) -> list[Body]:
-        """A local answer as events; usage always stands in them."""
+        """A local answer as events, always with its usage."""
         return answers.local_events(answer)
 
     def wants_usage(self, body: Body) -> bool:
-        """Every stream tells its usage."""
+        """Always True: every stream reports its usage."""
         return True
 
     def with_usage(self, body: Body) -> Body:
-        """Nothing has to be asked for."""
+        """The unchanged request: every stream reports its usage."""
         return body
 
     is_empty = staticmethod(answers.is_empty)
 
 
 def _is_function(tool: object) -> bool:
-    """Whether a tool is one of the client's that a model may call directly, and is shown."""
+    """Whether a tool is the client's own, may be called directly by the model, and is shown."""
     if not isinstance(tool, dict) or tool.get("type") not in (None, "custom"):
         return False
     callers = tool.get("allowed_callers")

@@ -1,7 +1,8 @@
-"""The rest of a stream whose translation was broken off, in blocks.
+"""Completes a stream of the Messages API after an error in its translation.
 
-A call of the model of which the agent has got nothing is handed out whole; one that the agent got
-as it was goes on; of one that was taken apart nothing more comes. All indices stay without gaps.
+The rules are those of `chat/salvage`: a call of which the agent has received nothing goes out when
+it is complete, one that the agent received as the model wrote it continues, and nothing more of an
+expanded call goes out. The indices of blocks have no gaps.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ _START, _DELTA, _STOP = "content_block_start", "content_block_delta", "content_b
 
 @dataclass(slots=True, repr=False)
 class _Block:
-    """A block of the provider's, and what the agent has got of it.
+    """A block of the provider's, and what the agent has received of it.
 
     Attributes:
         start: its first event.
-        pieces: of a call's input, while nothing of the call went out.
-        place: its index in the agent's view; None: the agent has not got it as it is.
-        is_apart: whether it was taken apart.
+        pieces: pieces of a call's input, while nothing of the call went out.
+        place: its index in the agent view; None if the agent has not received the block itself.
+        is_apart: whether it is a call that was expanded.
     """
 
     start: Body
@@ -40,19 +41,19 @@ class _Block:
 
 
 class MessagesSalvage:
-    """Keeps account of one stream: what came, and what of it the agent has got.
+    """Records one stream: what the provider has sent, and what the agent has received.
 
     Args:
-        origin_of: tells what derived ids keep of an id.
+        origin_of: returns the part of a provider's id that derived ids hold.
     """
 
     def __init__(self, origin_of: OriginOf) -> None:
-        self._blocks: dict[Any, _Block] = {}  # the newest under each index of the provider
+        self._blocks: dict[Any, _Block] = {}  # the newest block with each index of the provider
         self._calls = Origins[_Block](origin_of)
         self._next = 0
 
     def held(self, piece: Piece) -> bool:
-        """A piece of a call's input came, and nothing went out; False: no such block came."""
+        """Record a piece of an input for which nothing went out; False if its block is unknown."""
         block = self._blocks.get(piece[1])
         if block is None:
             return False
@@ -61,13 +62,15 @@ class MessagesSalvage:
         return True
 
     def see(self, came: Body, made: list[Body] | None) -> None:
-        """An event came, and these went out for it; None: the event itself."""
+        """Record an event and the events that went out for it; None for the event itself."""
         block = self._came(came)
+        # Only starts count: a block that the agent has begun continues with the provider's events.
         for event in [came] if made is None else made:
             if event.get("type") == _START:
                 self._gave(event, block)
 
     def _came(self, event: Body) -> _Block | None:
+        """Record an event of the provider's; returns its block."""
         kind, index = event.get("type"), index_of(event)
         if kind == _START:
             begun = self._blocks[index] = _Block(event)
@@ -82,7 +85,7 @@ class MessagesSalvage:
         return block
 
     def _gave(self, event: Body, newest: _Block | None) -> None:
-        """The agent has got the beginning of a block; of others than calls, of the newest."""
+        """Record the start of a block in the agent view: a call by its id, or the newest block."""
         place, self._next = self._next, self._next + 1
         content, is_derived = _content_of(event), False
         block = newest
@@ -94,7 +97,7 @@ class MessagesSalvage:
             block.place = place
 
     def chunk(self, event: Body) -> list[Body] | None:
-        """The events for one that is not translated; None: as it came."""
+        """The events for an untranslated event; None if it goes out unchanged."""
         kind, index = event.get("type"), index_of(event)
         self._came(event)
         if kind not in (_START, _DELTA, _STOP):
@@ -104,16 +107,18 @@ class MessagesSalvage:
             return []
         if block.place is not None:
             return None if block.place == index else [{**event, "index": block.place}]
-        if block.is_call:  # nothing of it went out: it does when it is complete
+        if block.is_call:  # nothing of it went out yet; it goes out when it is complete
             return self._whole(block) if kind == _STOP else []
         return self._begun(block, event)
 
     def _begun(self, block: _Block, event: Body) -> list[Body]:
+        """The events that begin a block in the agent view, with this one."""
         block.place, self._next = self._next, self._next + 1
         begun = [] if event is block.start else [{**block.start, "index": block.place}]
         return [*begun, {**event, "index": block.place}]
 
     def _whole(self, block: _Block) -> list[Body]:
+        """All events of a complete call, with the next free index."""
         block.place, self._next = self._next, self._next + 1
         place, text = block.place, "".join(block.pieces) or "{}"
         piece = {"type": "input_json_delta", "partial_json": text}
@@ -124,7 +129,7 @@ class MessagesSalvage:
         ]
 
     def end(self) -> list[Body]:
-        """Nothing: half a call is no call, and the provider's end is the provider's."""
+        """Always empty: an incomplete call is not handed out, and the stream does not end here."""
         return []
 
 

@@ -1,7 +1,7 @@
-"""OpenAI's Responses API: what its JSON looks like.
+"""OpenAI's Responses API: helpers that read its JSON.
 
-A turn of the model is a run of items: reasoning, messages, calls. The helpers here read them
-without trusting them; items and fields that we do not know pass through untouched.
+A turn of the model is a run of items: reasoning, messages, calls. The helpers check every type
+before they use a value. Unknown items and fields pass through unchanged.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from batchwrap.core.formats.account_state import names_any
 Item = dict[str, Any]
 Body = dict[str, Any]
 
-# What makes a request continue something that the provider keeps.
+# The fields that refer to something that the provider stores.
 _STATE = ("previous_response_id", "conversation", "prompt", "background")
-_EMBEDDED = (str, int, list, type(None))  # texts, and tokens
+_EMBEDDED = (str, int, list, type(None))  # the input of an embeddings request: texts, or tokens
 _OWN = ("tools", "instructions", "max_output_tokens", "store", "reasoning", *_STATE)
 _REFERENCE = "item_reference"
 _ENCRYPTED = "reasoning.encrypted_content"
@@ -26,12 +26,17 @@ _KEPT = frozenset(
 CALL, OUTPUT = "function_call", "function_call_output"
 CUSTOM, CUSTOM_OUTPUT = "custom_tool_call", "custom_tool_call_output"
 OUTPUTS = (OUTPUT, CUSTOM_OUTPUT)
-# An event of a stream that belongs to one item has one of these.
+# An event that belongs to one item of an answer has one of these fields.
 _OF_ITEM = frozenset({"output_index", "item_id", "item"})
 
 
 def is_understood(body: object, known: int = 0) -> bool:
-    """Whether a request has the shape that batchwrap translates; so many items are known to."""
+    """Whether a request has the shape that batchwrap translates.
+
+    Args:
+        body: the request.
+        known: how many of its first items are known to have that shape.
+    """
     if not isinstance(body, dict):
         return False
     given, tools = body.get("input"), body.get("tools")
@@ -47,6 +52,7 @@ def _is_dict(value: object) -> bool:
 
 
 def _is_item(item: object) -> bool:
+    """Whether an item can be read. Calls and outputs need ids; any other type passes."""
     if not isinstance(item, dict):
         return False
     kind = item.get("type")
@@ -59,7 +65,7 @@ def _is_item(item: object) -> bool:
 
 
 def is_of_model(item: Mapping[str, Any]) -> bool:
-    """Whether an item is a part of a turn of the model."""
+    """Whether an item is part of a turn of the model: a message, reasoning, or any kind of call."""
     kind = item.get("type")
     if kind in (None, "message"):
         return item.get("role") == "assistant"
@@ -67,7 +73,7 @@ def is_of_model(item: Mapping[str, Any]) -> bool:
 
 
 def is_spoken(body: Mapping[str, Any]) -> bool:
-    """Whether a request is one of this API: embeddings have an input, too."""
+    """Whether a request belongs to this API. Embeddings have an `input`, too, but no messages."""
     given = body.get("input")
     if isinstance(given, list):
         return bool(given) and not any(isinstance(one, _EMBEDDED) for one in given)
@@ -75,10 +81,10 @@ def is_spoken(body: Mapping[str, Any]) -> bool:
 
 
 def is_kept(body: Mapping[str, Any]) -> bool:
-    """Whether a request or its answer is tied to what the provider keeps for one account.
+    """Whether a request or its answer refers to something that the provider stores for one account.
 
-    By default it keeps every response, which a later request may name. Reasoning that is encrypted
-    is read only by the organization that it was made for
+    By default the provider stores every response, which a later request may name. Encrypted
+    reasoning can be read only in the organization that it was made for
     (https://github.com/openai/codex/issues/13724).
     """
     if is_state(body) or body.get("store") is not False:
@@ -93,15 +99,16 @@ def is_kept(body: Mapping[str, Any]) -> bool:
 
 
 def is_state(body: Mapping[str, Any]) -> bool:
-    """Whether a request continues what the provider keeps."""
+    """Whether a request refers to something that the provider stores."""
     return any(body.get(name) for name in _STATE)
 
 
 def is_whole(body: Mapping[str, Any]) -> bool:
     """Whether it is certain that the agent sends the whole conversation with each request.
 
-    A first request does not tell whether the next one will only name its answer
-    (`previous_response_id`), which would then hold calls that the provider never saw.
+    After a first request the next one may only name its answer (`previous_response_id`). If that
+    answer was translated, the results would name calls that the provider never made. So a
+    conversation is translated only if the request turns storing off, or repeats earlier turns.
     """
     if is_state(body):
         return False
@@ -114,13 +121,13 @@ def is_of_item(event: Mapping[str, Any]) -> bool:
 
 
 def index_of(event: Mapping[str, Any]) -> int | None:
-    """The index of an event's item; None where it is missing, or is no number."""
+    """The index of an event's item; None if it is missing or not a number."""
     index = event.get("output_index")
     return index if isinstance(index, int) else None
 
 
 def items_of(listed: object) -> Iterator[Item]:
-    """The items of a list."""
+    """The objects in a list; none if it is not a list."""
     for item in listed if isinstance(listed, list) else ():
         if isinstance(item, dict):
             yield item

@@ -1,8 +1,12 @@
-"""Answers of the Responses API, whole and streamed, read and written.
+"""Reads and writes answers of the Responses API: complete ones, streams, and local answers.
 
-The readers of a stream need different parts of it, so a call that is made here has the whole
-series: the item is added, a delta, the arguments are done, the item is done; and the last event
-repeats every item. Each item has an `output_index` of its own; all later ones move.
+The readers of a stream need different events of it: LangChain needs the deltas, Codex runs a call
+at `output_item.done`, and the SDK's final response is the `output` in the last event. So a call
+that batchwrap makes has the complete series of events: the item is added, a delta, the arguments
+are done, the item is done; and the last event repeats all items of the agent view.
+
+Each item has its own `output_index`, since the SDK raises an error if one is used twice. Once a
+call was expanded, all later items get new indices.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ _NO_USAGE = {
 
 
 def deltas(answer: Body) -> list[Delta]:
-    """What a whole answer says; an error says nothing."""
+    """The content of a complete answer; empty if it is an error."""
     output = answer.get("output")
     if not isinstance(output, list):
         return []
@@ -56,7 +60,7 @@ def _is_cut(response: Mapping[str, Any]) -> bool:
 
 
 def with_calls(answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
-    """The answer with other calls, each where the one stood that it came from."""
+    """The answer with other calls, each at the place of the call that it was made from."""
     if not calls:
         return answer
     output = answer["output"]
@@ -67,13 +71,13 @@ def with_calls(answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
 
 
 def response_of(answer: Body) -> Mapping[str, Any]:
-    """The response that an event holds, or the answer itself."""
+    """The response in an event; otherwise the answer or event itself."""
     response = answer.get("response")
     return response if isinstance(response, dict) else answer
 
 
 def head(answer: Body) -> Mapping[str, Any]:
-    """What local answers repeat of a response."""
+    """The fields of a response that local answers repeat."""
     response = response_of(answer)
     return {name: response[name] for name in _REPEATED if name in response}
 
@@ -85,7 +89,7 @@ def usage(answer: Body) -> Any:
 
 
 def cached(found: Any) -> tuple[int, int] | None:
-    """(tokens out of the cache, tokens of the prompt)."""
+    """(prompt tokens from the cache, all prompt tokens); None unless both are reported."""
     details = found.get("input_tokens_details") if isinstance(found, dict) else None
     read = details.get("cached_tokens") if isinstance(details, dict) else None
     prompt = found.get("input_tokens") if isinstance(found, dict) else None
@@ -99,7 +103,7 @@ def output_tokens(answer: Body) -> float | None:
 
 
 def piece_alone(event: Body) -> Piece | None:
-    """What an event adds that holds one piece of a text, or of a call's arguments."""
+    """The piece of a text or of arguments that an event holds; None for any other event."""
     kind, text = event.get("type"), event.get("delta")
     if type(text) is not str:
         return None
@@ -110,12 +114,12 @@ def piece_alone(event: Body) -> Piece | None:
 
 
 def is_silent(event: Body) -> bool:
-    """Whether an event tells the agent nothing but that an answer has begun."""
+    """Whether an event shows no more than that an answer has begun."""
     return event.get("type") in _SILENT
 
 
 def local(answer: Local) -> Body:
-    """A local answer as a whole."""
+    """A local answer as a complete answer."""
     return {
         **_begun(answer),
         "status": "completed",
@@ -140,6 +144,7 @@ def local_events(answer: Local) -> list[Body]:
 
 
 def _begun(answer: Local) -> Body:
+    """The response of a local answer before its first item."""
     told: Body = {"error": None, "incomplete_details": None, "instructions": None, "metadata": {}}
     asked = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
     free: Body = {"temperature": None, "top_p": None, "usage": None, "output": []}
@@ -149,20 +154,20 @@ def _begun(answer: Local) -> Body:
 
 
 def _local_items(answer: Local) -> list[Item]:
-    """Its calls, each under an item id of its own: the model's was handed out before."""
+    """The calls as items, each with a new item id: the model's own id was handed out before."""
     return [{**write_fragment(call), "id": item_id(call.call_id)} for call in answer.calls]
 
 
 @dataclass(slots=True, repr=False)
 class _Item:
-    """An item of the provider's.
+    """An item that the provider has begun.
 
     Attributes:
-        begun: as it was added.
-        done: as it ended; None while it has not.
-        place: its index in the agent's view; None: the agent has got nothing of it.
-        has_text: whether any of a call's arguments has come.
-        held: events of it that ended it while the agent had nothing of it.
+        begun: the item in its first event.
+        done: the item in its last event; None before that.
+        place: its index in the agent view; None if the agent has received nothing of it.
+        has_text: whether a piece of the call's arguments has arrived.
+        held: its last events, if they arrived before the item began in the agent view.
     """
 
     begun: Item
@@ -178,22 +183,24 @@ class ResponsesStream:
     is_numbered = True
 
     def __init__(self) -> None:
-        self._items: dict[int, _Item] = {}  # in the order in which they began
-        self._newest: dict[object, int] = {}  # the newest item under each index of the provider
-        # What the agent has got: items that were made here, and the provider's by their number.
+        self._items: dict[int, _Item] = {}  # by number, in the order in which they began
+        self._newest: dict[object, int] = {}  # the newest item with each index of the provider
+        # The items of the agent view: those that batchwrap made, and the numbers of the provider's.
         self._given: list[Item | int] = []
-        self._late: _Item | None = None  # began for the agent when it was over for the provider
-        self._number = 0  # of the agent's next event
+        # The item that began in the agent view after the provider had ended it: a call that was
+        # held back until it was complete. Its last events are sent before the next item begins.
+        self._late: _Item | None = None
+        self._number = 0  # the sequence number of the next event in the agent view
         self._is_changed = False
-        self._begun_as: Mapping[str, Any] = {}  # the response as its first event has it
+        self._begun_as: Mapping[str, Any] = {}  # the response in the first event
         self._is_over = False
 
     def deltas(self, event: Body) -> list[Delta]:
         """What an event adds: a part of a call, or the end of the answer.
 
-        Readers do without some events, so providers leave them out: where no piece of the
-        arguments came, they are read at the end of the item. They may be written in another way
-        there, so they are never the rest of the pieces.
+        Some servers send no deltas. If no piece of the arguments has arrived, they are read from
+        the events at the end of the item. These repeat all arguments, perhaps with other spacing,
+        so they never continue pieces.
         """
         kind = event.get("type")
         if kind in _SILENT:
@@ -203,6 +210,7 @@ class ResponsesStream:
             is_cut = _is_cut(response_of(event))
             return [Delta(0, is_over=kind != _FAILED, is_cut=is_cut)]
         number = self._item_of(event)
+        # Some servers send only the last event of an item, which then also begins it.
         if kind == _ADDED or (kind == _DONE and number not in self._items):
             return [Delta(0, self._begun(event))]
         item = self._items.get(number)
@@ -219,6 +227,7 @@ class ResponsesStream:
         return [Delta(0, [Fragment(number, text=whole, source=(number, None))])]
 
     def _begun(self, event: Body) -> list[Fragment]:
+        """Record an item that begins; returns the first fragment if it is a call."""
         given = event.get("item")
         if not isinstance(given, dict):
             return []
@@ -232,16 +241,16 @@ class ResponsesStream:
         return [part]
 
     def _item_of(self, event: Body) -> int:
-        """The number of the item that an event belongs to; -1: none.
+        """The number of the item that an event belongs to; -1 if there is none.
 
-        An index may be missing, or come twice.
+        A server may leave out an index, or use one again for a later item.
         """
         return self._newest.get(index_of(event), -1) if is_of_item(event) else -1
 
     def rewritten(
         self, event: Body, calls: Sequence[Sequence[Fragment] | None]
     ) -> list[Body] | None:
-        """The events for one that came, with the agent's own indices and numbers."""
+        """The events that replace an event, with the indices and numbers of the agent view."""
         made = next((some for some in calls if some is not None), None)
         out = [one for part in made or () for one in self._part(part)]
         kind, number = event.get("type"), self._item_of(event)
@@ -256,7 +265,7 @@ class ResponsesStream:
         return None if len(out) == 1 and out[0] is event else out
 
     def _of_item(self, event: Body, item: _Item, number: int) -> list[Body]:
-        """An event of an item that goes out as it came; of one that does not, it is kept."""
+        """The events for an unchanged event of an item; it is kept if the item has not begun."""
         if event.get("type") == _DONE and isinstance(event.get("item"), dict):
             item.done = event["item"]
         if _begins(event, item):
@@ -268,7 +277,7 @@ class ResponsesStream:
         return self._released(item)
 
     def _part(self, part: Fragment) -> Iterator[Body]:
-        """A part of a call that goes out: one of the model's own, or a call that was made of it."""
+        """The events for a fragment of the model's call, or for a call that was made from it."""
         if part.source is None:
             if part.name is None:
                 return
@@ -286,6 +295,7 @@ class ResponsesStream:
             yield self._moved(event, item)
 
     def _begin(self, event: Body, item: _Item, number: int) -> list[Body]:
+        """The events that begin an item in the agent view, with the next free index."""
         out = self._close()
         item.place = len(self._given)
         self._given.append(number)
@@ -293,25 +303,28 @@ class ResponsesStream:
         return [*out, self._moved(event, item)]
 
     def _close(self) -> list[Body]:
-        """Ends the item that the provider had ended before the agent got anything of it."""
+        """Ends the item that began in the agent view after the provider had ended it."""
         late, self._late = self._late, None
         return [] if late is None else self._released(late)
 
     def _released(self, item: _Item) -> list[Body]:
+        """The last events of an item, which were held until it began."""
         held, item.held = item.held, []
         return [self._moved(event, item) for event in held]
 
     def _moved(self, event: Body, item: _Item) -> Body:
+        """An event with its item's index in the agent view."""
         same = event.get("output_index") == item.place
         return event if same else {**event, "output_index": item.place}
 
     def _over(self, event: Body) -> Body:
-        """The last event, which repeats what the agent has got."""
+        """The last event, which repeats the items of the agent view."""
         response = event.get("response")
         output = response.get("output") if isinstance(response, dict) else None
         if not self._is_changed or not isinstance(response, dict) or not isinstance(output, list):
             return event
-        # Some servers leave items out: then none is known by its position.
+        # Some servers leave out items here. Then positions do not match, and the items are taken
+        # from their own last events.
         is_whole = len(self._items) == len(output)
         final = dict(zip(self._items, output, strict=True)) if is_whole else {}
         items = [
@@ -323,13 +336,17 @@ class ResponsesStream:
         return {**event, "response": {**response, "output": items}}
 
     def _numbered(self, event: Body, came: Body) -> Body:
+        """An event with the next sequence number, if the provider numbers its events."""
         number, self._number = self._number, self._number + 1
         if "sequence_number" not in came or event.get("sequence_number") == number:
             return event
         return {**event, "sequence_number": number}
 
     def passes(self, event: Body, piece: Piece) -> bool:
-        """Whether item and event have the same numbers for the agent, or it is taken apart."""
+        """Whether the item and the event have the same numbers in both views, or nothing goes out.
+
+        Nothing goes out for a call that is held back or expanded.
+        """
         number = self._item_of(event)
         item = self._items.get(number)
         if item is None or number != event.get("output_index"):
@@ -346,17 +363,20 @@ class ResponsesStream:
         return True
 
     def continued(self, event: Body, calls: Sequence[Fragment]) -> list[Body]:
-        """The events for a piece of a call that is taken apart."""
+        """The events that replace a piece of a call that is expanded."""
         return self.rewritten(event, [calls]) or []
 
     def left(
         self, event: Body | None, calls: Sequence[tuple[Any, Sequence[Fragment]]]
     ) -> list[Body]:
-        """The calls that are left where a stream broke off; it is not ended for the provider."""
+        """The events for calls that remain when a stream breaks off; the response stays open."""
         return [one for _, some in calls for part in some for one in self._part(part)]
 
     def broken_off(self, error: ApiError) -> list[Body]:
-        """The response has failed, with what the agent has got; an error if it has no head."""
+        """A `response.failed` event with the complete items of the agent view.
+
+        An `error` event if the response itself is unknown; nothing if the answer is complete.
+        """
         if self._is_over or not (self._begun_as or self._items):
             return []
         told: Body = {"code": error.code, "message": error.message}
@@ -367,6 +387,7 @@ class ResponsesStream:
         return [{**event, "sequence_number": self._number}]
 
     def _complete_items(self) -> list[Item]:
+        """The items of the agent view that are complete."""
         items = [
             given if isinstance(given, dict) else self._items[given].done for given in self._given
         ]
@@ -374,12 +395,12 @@ class ResponsesStream:
 
 
 def _begins(event: Body, item: _Item) -> bool:
-    """Whether it is the first event of an item: it was added, or came whole."""
+    """Whether it is an item's first event: it was added, or its only event holds all of it."""
     return event.get("type") == _ADDED or item.begun is event.get("item")
 
 
 def _series(place: int, item: Item) -> list[Body]:
-    """All events of a call that is made here."""
+    """All events of a call that batchwrap makes."""
     where = {"output_index": place, "item_id": item["id"]}
     text = item["arguments"]
     return [

@@ -1,4 +1,8 @@
-"""Calls of the Responses API, read and written: items that are joined by their `call_id`."""
+"""Reads and writes the calls of the Responses API: items that results name by `call_id`.
+
+An item has an `id` of its own besides, which clients keep, change or drop. So a call is identified
+by its `call_id` alone.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,8 @@ from batchwrap.core.formats.responses import CALL, CUSTOM, Item
 
 _TEXT = {CALL: "arguments", CUSTOM: "input"}
 _OWN = frozenset({"type", "call_id", "name", *_TEXT.values()})
-# An item's own id begins so; OpenAI refuses others.
+# OpenAI refuses the item of a function call if its id begins in any other way.
+# https://github.com/Wei-Shaw/sub2api/issues/3785
 _ITEM_ID = "fc_"
 _PLAIN = frozenset({"type", "id", "call_id", "name", "arguments", "status"})
 
@@ -22,7 +27,7 @@ def is_call(item: Mapping[str, Any]) -> bool:
 
 
 def read_call(item: Item) -> Call:
-    """One call of the input. A tool of a namespace is none of the agent's functions."""
+    """Reads one call of the input. A tool of a namespace is not a function of the agent."""
     kind = str(item.get("type"))
     name, text = item.get("name"), item.get(_TEXT[kind])
     return Call(
@@ -37,7 +42,7 @@ def read_call(item: Item) -> Call:
 
 
 def read_fragment(item: Item, index: int | None, source: Any = None) -> Fragment:
-    """A whole call of an answer, or the beginning of a streamed one, which has no arguments yet."""
+    """Reads a complete call of an answer, or the start of a streamed one, without arguments."""
     name, text = item.get("name"), item.get(_TEXT[str(item.get("type"))])
     return Fragment(
         index,
@@ -51,7 +56,7 @@ def read_fragment(item: Item, index: int | None, source: Any = None) -> Fragment
 
 
 def write_call(call: Call) -> Item:
-    """The call as it stands in the input; as it came, where it did."""
+    """The call as the input holds it. A call that came from the API is the same object."""
     if call.source is not None:
         item: Item = call.source
         return item
@@ -59,19 +64,19 @@ def write_call(call: Call) -> Item:
 
 
 def write_fragment(part: Fragment) -> Item:
-    """A whole call as it stands in an answer, with an item id of its own."""
+    """The complete call as an answer holds it, with an item id."""
     extras = {"id": item_id(part.call_id), "status": "completed", **part.extras}
     return {**extras, "type": CALL, **_named(part.call_id, part.name or "", part.text or "")}
 
 
 def item_id(call_id: str) -> str:
-    """The id of the item of a call that is made here."""
+    """The id of the item for a call that batchwrap makes."""
     digest = blake2b(call_id.encode(errors="surrogatepass"), digest_size=16)
     return f"{_ITEM_ID}{digest.hexdigest()}"
 
 
 def is_plain(item: Mapping[str, Any]) -> bool:
-    """Whether nothing is lost if a call is written anew: it is a function's and holds no more."""
+    """Whether a call is a function call without other fields, so that it can be rebuilt."""
     return item.get("type") == CALL and not any(v for k, v in item.items() if k not in _PLAIN)
 
 
@@ -80,6 +85,7 @@ def _named(call_id: str, name: str, text: str) -> Item:
 
 
 def _form(item: Mapping[str, Any]) -> str:
+    """The type of a call: a custom call, one of a namespace's tool, or a function call."""
     if item.get("type") == CUSTOM:
         return "custom"
     return "namespace" if item.get("namespace") else FUNCTION

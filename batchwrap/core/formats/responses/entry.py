@@ -1,4 +1,11 @@
-"""Entries of the Responses API: items, and the runs of items that are turns of the model."""
+"""The entries of the Responses API.
+
+All items of one turn of the model are a single entry; any other item is an entry of its own:
+
+    reasoning · message · function_call · function_call   ->  one turn of the model
+    function_call_output                                  ->  one result
+    message of the user                                   ->  one entry
+"""
 
 from __future__ import annotations
 
@@ -20,7 +27,7 @@ _PLAIN_MESSAGE = frozenset({"type", "role", "content", "id", "status"})
 
 
 class ResponsesEntry(Entry):
-    """One item, or the run of items that is a turn of the model.
+    """One item, or the run of items of one turn of the model.
 
     Attributes:
         content: the items.
@@ -45,16 +52,19 @@ class ResponsesEntry(Entry):
 
     @property
     def parts(self) -> Parts:
-        """Its content, without cache marks and reasoning; neighbouring texts are one."""
+        """Its content without calls, reasoning and cache marks; adjacent texts are joined."""
         if self._parts is None:
             self._parts = plain_parts(self._given(), _TEXT, _MARK) or [""]
         return self._parts
 
     def _given(self) -> Iterator[object]:
+        """The parts of all items that are neither calls nor reasoning, in the API's form."""
         for item in self.content:
             if is_call(item) or item.get("type") == "reasoning":
                 continue
             said = item.get("output") if self.role == "result" else item.get("content")
+            # An item of any other type (a hosted call, for example) is one part. Its id and status
+            # are left out, since clients change them.
             if self.role == "other" or (self.role == "model" and "content" not in item):
                 yield {key: value for key, value in item.items() if key not in ("id", "status")}
             elif isinstance(said, list):
@@ -64,20 +74,20 @@ class ResponsesEntry(Entry):
 
     @property
     def has_content(self) -> bool:
-        """Whether it holds anything but calls; reasoning begins another turn."""
+        """Whether there is anything besides calls. Reasoning counts: it begins a new turn."""
         if self.role == "model":
             return any(not is_call(item) for item in self.content)
         return any(part != "" for part in self.parts)
 
     @property
     def says_nothing(self) -> bool:
-        """Whether it is a turn of nothing but empty messages."""
+        """Whether it is a turn of the model that holds only empty messages."""
         said_only = all(item.get("type") in (None, "message") for item in self.content)
         return self.role == "model" and said_only and not any(self.parts)
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing is lost if it is written anew."""
+        """Whether it can be rebuilt from its texts and calls without losing anything."""
         if self.role == "result":
             item = self.content[0]
             return item.get("type") == OUTPUT and not (item.keys() - _PLAIN_OUTPUT)
@@ -85,13 +95,17 @@ class ResponsesEntry(Entry):
 
     @property
     def takes_text(self) -> bool:
-        """Whether it is the user's, or a result."""
+        """Whether it is a user's message or a result."""
         return self.role in ("user", "result")
 
     def with_calls(
         self, calls: Sequence[Call], places: Sequence[str | None] = ()
     ) -> ResponsesEntry:
-        """The same turn with these calls, each beside the reasoning that it came from."""
+        """The same turn with other calls, each at the place of the call that it replaces.
+
+        Reasoning keeps its place among the calls: OpenAI refuses reasoning without the item that
+        followed it. https://github.com/vercel/ai/issues/7099
+        """
         waiting = deque(zip(calls, places or [call.call_id for call in calls], strict=True))
         made: list[Item] = []
         for item in self.content:
@@ -103,7 +117,7 @@ class ResponsesEntry(Entry):
         return ResponsesEntry("model", [*made, *(write_call(call) for call, _ in waiting)])
 
     def merged(self, others: Sequence[Entry], calls: Sequence[Call]) -> ResponsesEntry:
-        """The messages of all turns, and these calls."""
+        """One turn with the messages of all turns, and these calls."""
         messages = [
             item
             for entry in (self, *others)
@@ -113,7 +127,10 @@ class ResponsesEntry(Entry):
         return ResponsesEntry("model", [*messages, *map(write_call, calls)])
 
     def with_text(self, text: str) -> ResponsesEntry:
-        """The same with a text at its end: of a text as text, since some servers take no list."""
+        """The same entry with a text at its end.
+
+        A text stays a text, since some servers accept no list of parts.
+        """
         [item] = self.content
         key = "output" if self.role == "result" else "content"
         said = item.get(key)
@@ -130,11 +147,11 @@ class ResponsesEntry(Entry):
         return ResponsesEntry("result", [{**self.content[0], "output": made["output"]}])
 
     def beside(self, role: Role, text: str) -> ResponsesEntry:
-        """A message that says a text."""
+        """A new message with a text."""
         return said(role, text)
 
     def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> ResponsesEntry:
-        """An output, with the cache mark of those that it comes from."""
+        """A new output with the cache mark of its sources."""
         output: Any = joined(parts, _text)
         marks = [found for entry in like for found in _marks(cast(ResponsesEntry, entry).content)]
         if marks:
@@ -144,7 +161,7 @@ class ResponsesEntry(Entry):
 
 
 def said(role: Role, text: str | None, calls: Sequence[Call] = ()) -> ResponsesEntry:
-    """An entry that is made here."""
+    """A new entry with a text and calls."""
     if role != "model":
         return ResponsesEntry(role, [{"role": _NAMES[role], "content": text or ""}])
     message = {"type": "message", "role": "assistant", "content": text}
@@ -152,7 +169,7 @@ def said(role: Role, text: str | None, calls: Sequence[Call] = ()) -> ResponsesE
 
 
 def read(items: Sequence[Item]) -> Iterator[Entry]:
-    """The entries of some items."""
+    """The entries of a list of items."""
     run: list[Item] = []
     for item in items:
         if is_of_model(item):
@@ -177,7 +194,7 @@ def _text(text: str) -> dict[str, Any]:
 
 
 def _marks(items: Sequence[Item]) -> list[Any]:
-    """The cache marks inside of an output."""
+    """The cache marks in the parts of outputs."""
     return [
         part[_MARK] for item in items for part in items_of(item.get("output")) if part.get(_MARK)
     ]

@@ -1,4 +1,4 @@
-"""The Responses API, for the moves."""
+"""The `Format` of OpenAI's Responses API."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _NO_THINKING = ("none", "minimal")
 
 
 class _Instructions(dict[str, Any]):
-    """The instructions, which stand beside the input, as the first item."""
+    """The instructions as the first item. In the request they are a field of their own."""
 
 
 class _Prompt(dict[str, Any]):
-    """An input that is a text, as an item."""
+    """An input that is a plain text, as an item."""
 
 
 class ResponsesFormat:
-    """OpenAI's Responses API, where the agent sends the whole conversation."""
+    """OpenAI's Responses API, for agents that send the whole conversation."""
 
     is_repaired = False
     leaves = (
-        "that continue what the provider keeps (previous_response_id, conversation), and for the "
-        "first one of a conversation, since the next may do so. With store=False, or from the "
-        "second one on, they are active where the agent sends the whole input"
+        "that continue what the provider stores (previous_response_id, conversation), and for the "
+        "first request of a conversation, since the next may do so. With store=False, or from the "
+        "second request on, they are active if the agent sends the whole input"
     )
     items_key: str = "input"
     end_mark: bytes | None = None
@@ -48,12 +48,12 @@ class ResponsesFormat:
     may_rewrite = staticmethod(responses.is_whole)
 
     def declined(self, body: Body, helper: str) -> None:
-        """No helper has to be told anything."""
+        """Always None: no helper of an SDK uses a form that cannot be translated."""
 
     is_kept = staticmethod(responses.is_kept)
 
     def is_continued(self, body: Body) -> bool:
-        """Whether it names an earlier response, or a conversation."""
+        """Whether a request names an earlier response or a stored conversation."""
         return bool(body.get("previous_response_id") or body.get("conversation"))
 
     def understands(self, body: object, known: int = 0) -> bool:
@@ -62,7 +62,7 @@ class ResponsesFormat:
         return responses.is_understood(body, max(0, known - has_more))
 
     def items(self, body: Body) -> list[Any]:
-        """The instructions and the input."""
+        """The instructions, if there are any, and the input."""
         given = body.get("input")
         items: list[Any] = given if isinstance(given, list) else []
         if isinstance(given, str):
@@ -72,7 +72,7 @@ class ResponsesFormat:
         return [_Instructions(role="system", content=body["instructions"]), *items]
 
     def with_items(self, body: Body, items: list[Any]) -> Body:
-        """A copy of the request with another conversation."""
+        """A copy of the request with other items."""
         new = dict(body)
         if items and isinstance(items[0], _Instructions):
             new["instructions"], items = items[0]["content"], items[1:]
@@ -81,24 +81,24 @@ class ResponsesFormat:
         return {**new, "input": items}
 
     def read(self, items: Sequence[Any]) -> list[Entry]:
-        """The entries of some items."""
+        """The entries of a list of items."""
         return list(read(items))
 
     def write(self, entries: Sequence[Entry]) -> list[Any]:
-        """The items of some entries."""
+        """The items of a list of entries."""
         return [
             item for entry in entries if isinstance(entry, ResponsesEntry) for item in entry.content
         ]
 
     def key_of(self, item: object) -> str | None:
-        """The id of a call."""
+        """The `call_id` of a call; None for any other item."""
         call_id = item.get("call_id") if isinstance(item, dict) and is_call(item) else None
         return call_id if isinstance(call_id, str) else None
 
     said = staticmethod(said)
 
     def settings(self, body: Body) -> Settings:
-        """What a request asks for, besides its conversation."""
+        """The settings of a request."""
         choice, parallel = body.get("tool_choice"), body.get("parallel_tool_calls")
         names = [tool.get("name") for tool in responses.items_of(body.get("tools"))]
         reasoning = body.get("reasoning")
@@ -112,11 +112,11 @@ class ResponsesFormat:
         )
 
     def tool_items(self, body: Body) -> object:
-        """The tools as they stand in a request."""
+        """The request's `tools`."""
         return body.get("tools")
 
     def tools(self, listed: object) -> list[ToolSpec]:
-        """The functions that a model may call directly, and is shown from the beginning."""
+        """The functions that the model may call directly and sees from the beginning."""
         return [
             ToolSpec(tool["name"], tool.get("parameters"), str(tool.get("description") or ""))
             for tool in responses.items_of(listed)
@@ -124,7 +124,11 @@ class ResponsesFormat:
         ]
 
     def definition(self, tool: ToolSpec) -> object:
-        """A function as a request lists it: not strict, since items leave out what is optional."""
+        """A function in the form in which requests list it.
+
+        It is not strict: strict mode requires every property, and items may leave out optional
+        ones.
+        """
         named = {"type": "function", "name": tool.name, "description": tool.description}
         return {**named, "parameters": tool.parameters, "strict": False}
 
@@ -135,9 +139,10 @@ class ResponsesFormat:
         hides: Callable[[str], bool],
         runs: Mapping[str, Iterable[str]],
     ) -> Body:
-        """A copy of the request with more tools."""
+        """A copy of the request with more tools (`Format.with_tools`)."""
         choice = body.get("tool_choice")
         kind = choice.get("type") if isinstance(choice, dict) else None
+        # A tool choice that names tools is refused if one of them is missing, so all of them stay.
         own = [
             tool
             for tool in body["tools"]
@@ -161,7 +166,7 @@ class ResponsesFormat:
     stream = staticmethod(answers.ResponsesStream)
 
     def salvage(self, origin_of: OriginOf) -> ResponsesSalvage:
-        """Keeps account of one stream."""
+        """A new record of one stream."""
         return ResponsesSalvage(origin_of)
 
     def event_name(self, event: Body) -> str | None:
@@ -175,29 +180,30 @@ class ResponsesFormat:
     cached = staticmethod(answers.cached)
 
     def timing(self, answer: Body) -> tuple[float | None, float | None]:
-        """Output tokens; nobody tells the seconds."""
+        """The output tokens. No provider of this API reports the seconds."""
         return answers.output_tokens(answer), None
 
     local = staticmethod(answers.local)
 
     def local_events(self, answer: Local, *, with_usage: bool) -> list[Body]:
-        """A local answer as events; usage always stands in the last one."""
+        """A local answer as events, always with its usage in the last one."""
         return answers.local_events(answer)
 
     def wants_usage(self, body: Body) -> bool:
-        """Every stream tells its usage."""
+        """Always True: every stream reports its usage."""
         return True
 
     def with_usage(self, body: Body) -> Body:
-        """Nothing has to be asked for."""
+        """The unchanged request: every stream reports its usage."""
         return body
 
     def is_empty(self, event: Body) -> bool:
-        """Whether an event is none of an answer's items."""
+        """Whether an event belongs to no item of an answer."""
         return "output" not in answers.response_of(event) and "output_index" not in event
 
 
 def _is_function(tool: object) -> bool:
+    """Whether a tool is a function that the model may call directly, and is shown."""
     if not isinstance(tool, dict) or tool.get("type") != "function":
         return False
     callers = tool.get("allowed_callers")

@@ -1,7 +1,8 @@
-"""The rest of a stream whose translation was broken off.
+"""Completes a stream of the Responses API after an error in its translation.
 
-What was taken apart is not handed out once more; all other items go on as they came, behind those
-that the agent has got. The last event repeats what came of the provider.
+The rules are those of `chat/salvage`: nothing more of an expanded call goes out, and all other
+items go out as the provider sent them, with indices after those that the agent has received. The
+last event repeats the items that the agent has received.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ _OVER = ("response.completed", "response.incomplete", "response.failed")
 
 @dataclass(slots=True, repr=False)
 class _Item:
-    """An item of the provider's, and what the agent has got of it.
+    """An item of the provider's, and what the agent has received of it.
 
     Attributes:
-        place: its index in the agent's view; None: the agent has got nothing of it as it is.
-        is_apart: whether it was taken apart.
+        place: its index in the agent view; None if the agent has not received the item itself.
+        is_apart: whether it is a call that was expanded.
         held: its events, while nothing of it went out.
     """
 
@@ -34,25 +35,26 @@ class _Item:
 
 
 class ResponsesSalvage:
-    """Keeps account of one stream: what came, and what of it the agent has got.
+    """Records one stream: what the provider has sent, and what the agent has received.
 
     Args:
-        origin_of: tells what derived ids keep of an id.
+        origin_of: returns the part of a provider's id that derived ids hold.
     """
 
     def __init__(self, origin_of: OriginOf) -> None:
-        self._items: dict[Any, _Item] = {}  # the newest under each index of the provider
+        self._items: dict[Any, _Item] = {}  # the newest item with each index of the provider
         self._calls = Origins[_Item](origin_of)
         self._given: list[Item] = []
 
     def held(self, piece: Piece) -> bool:
-        """Never enough: whole events are kept."""
+        """Always False: complete events are stored, and a piece is not enough."""
         return False
 
     def see(self, came: Body, made: list[Body] | None) -> None:
-        """An event came, and these went out for it; None: the event itself."""
+        """Record an event and the events that went out for it; None for the event itself."""
         item = self._came(came)
         for event in [came] if made is None else made:
+            # Some servers send only the last event of an item, which then also begins it.
             is_whole = event.get("output_index") == len(self._given)
             if event.get("type") == _ADDED or (event.get("type") == _DONE and is_whole):
                 self._gave(event, item)
@@ -60,6 +62,7 @@ class ResponsesSalvage:
                 self._ended(event)
 
     def _came(self, event: Body) -> _Item | None:
+        """Record an event of the provider's; returns its item, None if it belongs to none."""
         if not is_of_item(event):
             return None
         index = index_of(event)
@@ -73,7 +76,7 @@ class ResponsesSalvage:
         return item
 
     def _gave(self, event: Body, newest: _Item | None) -> None:
-        """The agent has got the beginning of an item; of others than calls, of the newest."""
+        """Record the start of an item in the agent view: a call by its id, or the newest item."""
         place, given, is_derived = len(self._given), _item_of(event), False
         self._given.append(given)
         item = newest
@@ -84,12 +87,13 @@ class ResponsesSalvage:
             item.place = None if is_derived else place
 
     def _ended(self, event: Body) -> None:
+        """Record the final form of an item that the agent has received."""
         place, item = event.get("output_index"), event.get("item")
         if isinstance(place, int) and place < len(self._given) and isinstance(item, dict):
             self._given[place] = item
 
     def chunk(self, event: Body) -> list[Body] | None:
-        """The events for one that is not translated; None: as it came."""
+        """The events for an untranslated event; None if it goes out unchanged."""
         if event.get("type") in _OVER:
             return self._over(event)
         item = self._came(event)
@@ -100,7 +104,7 @@ class ResponsesSalvage:
         return [] if item.place is None else [self._moved(event, item.place)]
 
     def _begun(self, item: _Item, event: Body) -> list[Body]:
-        """Nothing of an item went out; of a call, it does when it is complete."""
+        """The stored events of an item that begins in the agent view; a call only when complete."""
         first = _item_of(item.held[0])
         if is_call(first) and event.get("type") != _DONE:
             return []
@@ -116,13 +120,14 @@ class ResponsesSalvage:
         return moved
 
     def _over(self, event: Body) -> list[Body] | None:
+        """The last event with the items of the agent view; None if it lists no items."""
         response = event.get("response")
         if not isinstance(response, dict) or not isinstance(response.get("output"), list):
             return None
         return [{**event, "response": {**response, "output": list(self._given)}}]
 
     def end(self) -> list[Body]:
-        """Nothing: half a call is no call, and the provider's end is the provider's."""
+        """Always empty: an incomplete call is not handed out, and the stream does not end here."""
         return []
 
 

@@ -1,8 +1,8 @@
-"""Whether reads that were added turn out to be wanted, as the conversation tells.
+"""Measures how many of the added reads were wanted, by the turns that followed them.
 
-A read is wanted if the model names its file within the next turns: it works with what it
-was shown. The part of a file that is being read anyway is wanted if the model goes on there,
-or edits the file.
+A read is wanted if the model names its file within the next turns, since it then works with what it
+was shown. The next part of a file that the model is reading is wanted if the model continues to
+read there, or edits the file.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from batchwrap.core.moves.read_ahead.paths import FilePath, parse
 from batchwrap.core.moves.read_ahead.ranges import is_part, window_of
 from batchwrap.core.tools.find import path_in, role_of
 
-# Added reads that must be judged before their rate says anything.
+# With fewer judged reads the rate is too uncertain to be used.
 _ENOUGH = 4
-# Turns of the model within which a read must prove to be wanted.
+# A read counts as unwanted if the model does not use it within this many of its turns.
 _PATIENCE = 3
-# Names that are in many folders: only with the folder do they tell a file.
+# Names that occur in many folders: they identify a file only together with the folder.
 _COMMON = frozenset({"__init__", "index", "main", "mod", "lib", "readme", "makefile", "package"})
 _CHANGES = frozenset({"old", "new", "content", "edits", "patch"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Added:
-    """A read that was added.
+    """An added read.
 
     Attributes:
         turn: the number of its turn.
         path: its file.
-        start: where it begins, if it is the next part of a file; else None.
+        start: its first line, if it is the next part of a file; otherwise None.
     """
 
     turn: int
@@ -43,17 +43,17 @@ class _Added:
     start: int | None
 
     def is_wanted(self, entry: Entry, calls: Sequence[Call]) -> bool:
-        """Whether a later entry of the model makes use of it."""
+        """Whether a later entry of the model, or one of its calls, uses the read."""
         if self.start is not None:
-            return any(self._goes_on(arguments_in(call)) for call in calls)
+            return any(self._continues(arguments_in(call)) for call in calls)
         name = self.path.name
         is_common = name.casefold().partition(".")[0] in _COMMON
         needle = "/".join(self.path.parts[-2:]) if is_common else name
         said = (*entry.texts(), *(call.arguments for call in calls))
         return any(_names(text, needle) for text in said)
 
-    def _goes_on(self, given: dict[str, Any]) -> bool:
-        """Whether a call edits the file, or reads it from here on."""
+    def _continues(self, given: dict[str, Any]) -> bool:
+        """Whether a call with these arguments edits the file, or reads on from this part."""
         path = path_in(given)
         if path is None or not may_be_same(parse(path), self.path):
             return False
@@ -62,14 +62,14 @@ class _Added:
 
 
 def hit_rate(entries: Sequence[Entry]) -> float | None:
-    """The share of added reads that turned out to be wanted, from 0 to 1.
+    """The share of added reads that were wanted, from 0 to 1.
 
     Args:
         entries: the agent view of a conversation.
 
     Returns:
-        None while fewer than 4 are judged. A read is judged when the model names its file,
-        and at the latest three turns after it.
+        None while fewer than 4 reads are judged. A read is judged when the model uses it, and at
+        the latest three turns after it.
     """
     waiting: list[_Added] = []
     wanted = unwanted = turn = 0
@@ -80,6 +80,7 @@ def hit_rate(entries: Sequence[Entry]) -> float | None:
         calls = entry.calls
         if not _is_wave(calls, seen):
             turn += 1
+            # Added reads do not count as uses: only what the model itself does shows its interest.
             own = [call for call in calls if not is_added(call)] if waiting else []
             hits = [added for added in waiting if added.is_wanted(entry, own)]
             left = [added for added in waiting if added not in hits]
@@ -91,7 +92,7 @@ def hit_rate(entries: Sequence[Entry]) -> float | None:
 
 
 def _is_wave(calls: Sequence[Call], seen: set[str]) -> bool:
-    """Whether an entry with these calls is the rest of a turn that was handed out in parts."""
+    """Whether these calls are a later wave of a turn, or reads that were added to it."""
     derived = [ids.decode(call.call_id) for call in calls]
     nonces = {one.turn for one in derived if one is not None}
     is_rest = nonces <= seen or all(map(is_added, calls))
@@ -100,20 +101,20 @@ def _is_wave(calls: Sequence[Call], seen: set[str]) -> bool:
 
 
 def _added(call: Call, turn: int) -> _Added | None:
-    """What is to be judged, if read-ahead made the call."""
+    """The added read in a call; None if read-ahead did not make the call."""
     if not is_added(call):
         return None
     given = arguments_in(call)
-    # A tool that the user declared may have a name of its own for the path.
+    # A tool that the user has declared may have any name for its path parameter.
     named = path_in(given) or next((v for v in given.values() if isinstance(v, str)), "")
     path = parse(named)
-    # Only the next part of a file is ever read with a range.
+    # An added read has a range only if it is the next part of a file.
     start = window_of(given).start if is_part(given) else None
     return _Added(turn, path, start) if path else None
 
 
 def _names(text: str, needle: str) -> bool:
-    """Whether a text has a name in it that is not a part of a longer one."""
+    """Whether a text contains a name, and not only as a part of a longer one."""
     at = text.find(needle)
     while at >= 0:
         before, after = text[at - 1 : at], text[at + len(needle) :][:1]

@@ -1,4 +1,4 @@
-"""What a conversation tells about files: who read them, who changed them, what was found."""
+"""Collects from a conversation which files were read, changed and found."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class PastCall:
     """One of the agent's calls.
 
     Attributes:
-        place: where its entry stands in the conversation.
+        place: the index of its entry in the conversation.
         tool: its tool.
-        given: its arguments; empty where they make no sense.
-        path: the file that it names, if it plainly names one.
+        given: its arguments; empty if they are not an object.
+        path: the file that it names; None unless it clearly names one.
         is_added: whether read-ahead made it.
-        answer: its result, if it has one.
+        answer: its result; None if it has none yet.
     """
 
     place: int
@@ -39,25 +39,25 @@ class PastCall:
 
     @property
     def text(self) -> str:
-        """Its result as one text; empty if there is none."""
+        """The text of its result; empty if there is none."""
         return "" if self.answer is None else self.answer.text
 
     @property
     def went_well(self) -> bool:
-        """Whether it has a result, and that does not read as failed."""
+        """Whether it has a result that reports no failure."""
         texts = () if self.answer is None else self.answer.texts()
         return not looks_failed(next((text for text in texts if text), "error"))
 
 
 @dataclass(slots=True)
 class Past:
-    """A conversation, as far as read-ahead is concerned.
+    """What read-ahead needs to know of a conversation.
 
     Attributes:
-        calls: the calls of tools that are known, in order.
-        touches: those that read or change a file, by its name in lower case.
-        prompt: what the user said last.
-        asked: where it stands.
+        calls: the calls of known tools, in order.
+        touches: the calls that read or change a file, by its name in lower case.
+        prompt: the text of the user's latest message.
+        asked: the index of that message in the conversation; -1 if there is none.
     """
 
     calls: list[PastCall] = field(default_factory=list)
@@ -66,31 +66,35 @@ class Past:
     asked: int = -1
 
     def add(self, call: PastCall) -> None:
-        """Take in the next call."""
+        """Add the next call."""
         self.calls.append(call)
         if call.path is not None:
             self.touches.setdefault(call.path.name.casefold(), []).append(call)
 
     def newest(self, kind: str) -> PastCall | None:
-        """The model's newest call of a kind of tool that has a result."""
+        """The model's latest call, of a kind of tool, that has a result; None if there is none."""
         own = (c for c in reversed(self.calls) if c.tool.kind == kind and not c.is_added)
         return next((call for call in own if call.answer), None)
 
     def of(self, path: FilePath) -> list[PastCall]:
-        """The calls that read or change what may be this file, in order."""
+        """The calls that read or change this file, or one that may be the same, in order."""
         touches = self.touches.get(path.name.casefold(), ())
         return [call for call in touches if may_be_same(call.path, path)]
 
     def folders(self) -> set[FilePath]:
-        """The folders of which the model itself has read a file."""
+        """The folders in which the model itself has read a file."""
         own = (c for c in self.calls if c.tool.kind == "read" and not c.is_added and c.went_well)
         return {call.path.folder for call in own if call.path}
 
     def knows(self, path: FilePath, named: int) -> bool:
-        """Whether the model knows a file that is named at this place of the conversation.
+        """Whether the model already knows the contents of a file.
 
-        It does if it has read or changed it, unless it was changed since it was read last,
-        and named again after that.
+        It does if it has read or changed the file, unless the file was changed after it was last
+        read, and was named again after that change.
+
+        Args:
+            path: the file.
+            named: the index of the entry that names it.
         """
         known, changed = False, -1
         for call in self.of(path):
@@ -99,7 +103,7 @@ class Past:
 
 
 def past_of(entries: Sequence[Entry], singles: Mapping[str, SingleTool]) -> Past:
-    """What the agent view of a conversation tells, in one walk."""
+    """Collects the past from the agent view of a conversation, in one pass."""
     past, waiting = Past(), dict[object, PastCall]()
     for place, entry in enumerate(entries):
         if entry.role == "model":
@@ -107,7 +111,8 @@ def past_of(entries: Sequence[Entry], singles: Mapping[str, SingleTool]) -> Past
                 tool = singles.get(call.function)
                 if tool is not None and tool.kind in ("read", "edit", "write", "read_only"):
                     past.add(_call(place, tool, call))
-                    # Some providers repeat their ids each turn: a result is of the newest.
+                    # Some providers use the same ids in each turn. A result then belongs to the
+                    # latest call.
                     waiting[call.call_id] = past.calls[-1]
         elif entry.role == "result":
             answered = waiting.pop(entry.call_id, None)
@@ -119,7 +124,7 @@ def past_of(entries: Sequence[Entry], singles: Mapping[str, SingleTool]) -> Past
 
 
 def arguments_in(call: Call) -> dict[str, Any]:
-    """The arguments of a call; empty where they are no object."""
+    """The arguments of a call; empty if they are not a JSON object."""
     try:
         given = orjson.loads(call.arguments)
     except orjson.JSONDecodeError:
@@ -128,13 +133,13 @@ def arguments_in(call: Call) -> dict[str, Any]:
 
 
 def is_added(call: Call) -> bool:
-    """Whether read-ahead made a call, as its id tells."""
+    """Whether read-ahead made a call, judged by its id."""
     derived = ids.decode(call.call_id)
     return derived is not None and derived.kind == AHEAD
 
 
 def may_be_same(one: FilePath | None, other: FilePath) -> bool:
-    """Whether two paths may be one file: a relative one may begin anywhere."""
+    """Whether two paths may be the same file. A relative path may begin in any folder."""
     if one is None:
         return False
     if bool(one.root) == bool(other.root):
@@ -145,6 +150,7 @@ def may_be_same(one: FilePath | None, other: FilePath) -> bool:
 
 
 def _call(place: int, tool: SingleTool, call: Call) -> PastCall:
+    """A call with the file that it names. Searches are read for their results only."""
     given = {} if tool.kind == "read_only" else arguments_in(call)
     value = given.get(tool.path) if tool.path else None
     path = parse(value) if isinstance(value, str) else None

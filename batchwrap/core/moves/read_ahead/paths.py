@@ -1,8 +1,8 @@
-"""Paths that may be read without being asked for.
+"""Decides which files may be read without being asked for.
 
-Names of files come out of texts that anybody may have written: a text must not be able to
-lead read-ahead to a secret, to another machine, or out of the folders where the model works.
-What is not plainly an ordinary file of source or text is left to the model.
+The names come from texts that anybody may have written. Such a text must not be able to lead
+read-ahead to a secret, to another machine, or out of the folders in which the model works. So only
+ordinary source and text files count; all others are left to the model.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _SECRET = re.compile(
     r"|keystore|kubeconfig|^id_(?:rsa|dsa|ecdsa|ed25519)"
 )
 _SECRET_WORDS = frozenset({"token", "tokens", "key", "keys", "pwd"})
-# Extensions that are never read, anywhere behind a dot in a name ("key.pem.txt", "x.tar.gz"),
-# and those that are surely text.
+# Extensions that are never read, after any dot of a name ("key.pem.txt", "x.tar.gz"), and
+# extensions that are certainly text.
 _NEVER, _TEXT = (
     frozenset(extensions.split())
     for extensions in (
@@ -50,11 +50,11 @@ _NAMES = frozenset({"Dockerfile", "Gemfile", "Jenkinsfile", "Makefile", "Procfil
 
 @dataclass(frozen=True, slots=True)
 class FilePath:
-    """A path, taken apart.
+    """A path, split into its parts.
 
     Attributes:
-        root: ``"/"``, ``"C:/"``, or nothing for a relative path.
-        parts: folders and the file; never ``.`` or ``..``. Empty for the root itself.
+        root: ``"/"``, ``"C:/"``, or empty for a relative path.
+        parts: the folders and the file, never ``.`` or ``..``; empty for the root itself.
     """
 
     root: str
@@ -70,7 +70,7 @@ class FilePath:
 
     @property
     def extension(self) -> str:
-        """What stands behind the last dot of its name, in lower case; empty without a dot."""
+        """The part after the last dot of its name, in lower case; empty without a dot."""
         return self.name.casefold().rpartition(".")[2] if "." in self.name else ""
 
     @property
@@ -80,22 +80,22 @@ class FilePath:
 
     @property
     def key(self) -> tuple[str, tuple[str, ...]]:
-        """The same for all spellings that may be the same file."""
+        """A key that is equal for paths that may be the same file: they may differ in case."""
         return self.root.casefold(), tuple(part.casefold() for part in self.parts)
 
     def join(self, *parts: str) -> FilePath:
-        """The path of what is in this folder."""
+        """The path of a file or folder in this folder."""
         return FilePath(self.root, self.parts + parts)
 
 
-@functools.lru_cache(maxsize=8_192)  # each request brings the whole conversation's paths again
+@functools.lru_cache(maxsize=8_192)  # each request repeats all paths of the conversation
 def parse(text: str) -> FilePath | None:
-    """A path taken apart; None for a folder, a network path, ``..``, or what is no path."""
+    """The path in a text; None for a folder, a network path, ``..``, or anything else."""
     slashed = text.replace("\\", "/")
     if not 0 < len(text) <= _LONGEST or not text.isprintable() or slashed.startswith("//"):
         return None
     root = _ROOT.match(slashed)
-    assert root is not None  # it matches nothing, too
+    assert root is not None  # the pattern also matches an empty text
     parts = tuple(part for part in slashed[root.end() :].split("/") if part not in ("", "."))
     if not parts or slashed.endswith("/") or ".." in parts:
         return None
@@ -104,23 +104,23 @@ def parse(text: str) -> FilePath | None:
 
 @functools.lru_cache(maxsize=8_192)
 def is_harmless(path: FilePath) -> bool:
-    """Whether nothing in a path is hidden, looks like a secret, or is no text."""
+    """Whether no part of a path is hidden, may be a secret, or is certainly not text."""
     if len(str(path)) > _LONGEST or not _FOLDERS.isdisjoint(path.key[1]):
         return False
     if not all(map(_PLAIN.fullmatch, path.parts)) or any(map(_looks_secret, path.parts)):
         return False
-    # Prose around a name must not become a part of it.
+    # Words of prose around a name must not become part of a relative path.
     is_prose = not path.root and " " in str(path)
     return not is_prose and _NEVER.isdisjoint(path.name.casefold().split(".")[1:])
 
 
 def is_source(path: FilePath) -> bool:
-    """Whether a name that a text mentions is harmless, and surely that of a text file."""
+    """Whether a name in a text is certainly that of a text file, and harmless."""
     return (path.extension in _TEXT or path.name in _NAMES) and is_harmless(path)
 
 
 def is_near(path: FilePath, folders: Collection[FilePath]) -> bool:
-    """Whether a file is in or below one of the folders; in a root, only directly in it."""
+    """Whether a file is in or below one of the folders. A root counts only for files in itself."""
     least = 0 if len(path.parts) == 1 else 1
     return any(
         FilePath(path.root, path.parts[:length]) in folders
@@ -129,6 +129,7 @@ def is_near(path: FilePath, folders: Collection[FilePath]) -> bool:
 
 
 def _looks_secret(part: str) -> bool:
+    """Whether a part of a path may name a secret, judged by its words."""
     folded = part.casefold()
     words = {*words_of(part), *words_of(folded)}
     joined = folded.replace("-", "_").replace(" ", "_").replace(".", "_")

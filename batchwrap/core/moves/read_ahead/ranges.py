@@ -1,8 +1,8 @@
-"""Files that are read in parts: which lines a read asks for, and how it asks for the next.
+"""Reads which lines of a file a call asks for, and writes the arguments for the next part.
 
-Agents name the part by a first line and a number of lines, by first and last line, or by a
-list of the two; some count from 0. What is next follows from the part before, so none of
-that has to be known.
+Agents name a part by its first line and a number of lines, by its first and last line, or by a list
+of the two; some count from 0. The next part follows from the previous one, so none of this has to
+be known.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 from batchwrap.core.tools.find import role_of, words_of
 
-# Lines by which a part may reach back into the one before it, for context.
+# A part may overlap the previous one by this many lines, for context.
 _OVERLAP = 10
 _END = re.compile(r"\bend of (?:the )?file\b", re.IGNORECASE)
 _TOTAL = re.compile(r"\b(?:of|total:?) (\d{1,9}) lines\b|\b(\d{1,9}) (?:total lines|lines total)\b")
-# Where tools say it: before the lines, or behind them.
+# A tool's notice about the end stands in this many characters before the lines or after them.
 _NOTICE = 300
 
 
@@ -28,7 +28,7 @@ class Window:
 
     Attributes:
         start: the first line, as the tool counts.
-        end: the line after the last one; None where the tool's own limit decides.
+        end: the line after the last one; None if the tool's own limit decides.
     """
 
     start: int
@@ -36,14 +36,14 @@ class Window:
 
     @property
     def length(self) -> int | None:
-        """How many lines it has, if that is known; never 0."""
+        """The number of lines, at least 1; None if it is unknown."""
         return max(1, self.end - self.start) if self.end is not None else None
 
     def follows(self, other: Window) -> bool:
-        """Whether this read goes on where the other one ended."""
+        """Whether this read continues where the other one ended."""
         if other.end is None or self.start <= max(0, other.start):
             return False
-        # One line may be missing: a read without a start does not tell from where it counts.
+        # One line may be missing: a read without a start does not show whether lines count from 0.
         return -1 <= other.end - self.start <= _OVERLAP
 
 
@@ -73,10 +73,16 @@ def is_part(given: dict[str, Any]) -> bool:
 
 
 def move(given: dict[str, Any], start: int, lines: int) -> dict[str, Any]:
-    """The arguments that name the part from `start` on, in the form of those given.
+    """The arguments that name the part from `start` on, in the form of an earlier call.
 
-    Only those that name the part; where the call leaves the number of lines to the tool, so
-    does this.
+    Args:
+        given: the arguments of the earlier call.
+        start: the first line.
+        lines: the number of lines.
+
+    Returns:
+        Only the arguments that name the part. If the earlier call left the number of lines to the
+        tool, so do these.
     """
     value = {"start": start, "end": start + lines - 1, "count": lines}
     moved: dict[str, Any] = {}
@@ -95,8 +101,8 @@ def ended(text: str, window: Window, asked: int | None) -> bool:
 
     Args:
         text: the result.
-        window: the part that is asked for now, and that was to follow it.
-        asked: how many lines that result should have; None if nobody knows.
+        window: the next part, which the model asks for now.
+        asked: how many lines the result should have; None if that is unknown.
     """
     notice = text if len(text) < 2 * _NOTICE else f"{text[:_NOTICE]}\n{text[-_NOTICE:]}"
     totals = [int(one or other) for one, other in _TOTAL.findall(notice)]
@@ -112,7 +118,7 @@ def lines_in(text: str) -> int:
 
 
 def _roles(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(name, what it tells) for each argument that names the part: pair, start, end, count."""
+    """(name, role) of each argument that names the part. Roles: pair, start, end, count."""
     for name, value in given.items():
         if role_of(name) != "range":
             continue
@@ -131,7 +137,7 @@ def _roles(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _number(value: object) -> int | None:
-    """A whole number, also where the model wrote it as a text; None for anything else."""
+    """An integer, which the model may also have written as a text; None for anything else."""
     if isinstance(value, str) and len(value) < 10 and value.removeprefix("-").isdecimal():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -1,4 +1,4 @@
-"""Which reads go out along with a single read, and which of their results are shown."""
+"""Chooses the reads that are added to a single read, and which of their results are shown."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from batchwrap.core.tools.find import SingleTool, role_of
 from batchwrap.core.tools.items import as_text
 from batchwrap.options import AheadSource, ReadAhead
 
-# A text that names more files than this says little about which comes next.
+# A text that names more files than this does not show which is read next.
 _MOST_NAMES = 20
-# A context with less room than this many times the budget is short.
+# Nothing is added if the free context is less than this many times the token budget.
 _ROOM = 2
 _MOST_DOUBLINGS = 10
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Now:
-    """The model's read, and what came before it."""
+    """The model's read, and the conversation before it."""
 
     past: Past
     tool: SingleTool
@@ -37,7 +37,7 @@ class _Now:
     options: ReadAhead
 
 
-# The path of a read, the arguments for its range, and where in the conversation it is named.
+# The path of a read, the arguments for its range, and the index of the entry that names it.
 _Wanted = tuple[FilePath, dict[str, Any], int]
 
 
@@ -53,14 +53,14 @@ def next_reads(
 
     Args:
         entries: the agent view of the request.
-        call: the model's only call, whole.
+        call: the model's only call, complete.
         singles: the tools of the request, by name.
         options: what the user allows.
-        room: tokens left in the context; None if nobody knows.
+        room: the free tokens of the context; None if that is unknown.
 
     Returns:
-        At most `max_reads`; none for a call that is no read, if the context is short, or if
-        too few reads were wanted so far.
+        At most `max_reads`. None are added to a call that is not a read, if there is too little
+        free context, or if too few of the earlier ones were wanted.
     """
     tool = singles.get(call.function)
     if tool is None or tool.kind != "read" or tool.path is None:
@@ -83,12 +83,12 @@ def kept(
     """Which results of added reads the model is shown.
 
     Args:
-        results: texts and content parts of each, as `results.contents` gives them.
-        max_tokens: most tokens, by a rough estimate, that they have together.
-        failed: whether a text reads as failed.
+        results: the texts and other parts of each result, as `results.contents` returns them.
+        max_tokens: the most tokens of all together, by a rough estimate.
+        failed: whether a text reports a failure.
 
     Returns:
-        One for each result: whether it is text, did not fail, and fits behind those before.
+        For each result whether it is only text, reports no failure, and fits after those before it.
     """
     left = max_tokens
     shown: list[bool] = []
@@ -102,8 +102,10 @@ def kept(
 
 
 def _reads(now: _Now) -> list[tuple[SingleTool, str]]:
+    """The added reads for a read of the model: no known files, none twice."""
     found: list[tuple[FilePath, str]] = []
     for path, window, named in _candidates(now):
+        # Another part of a known file has a window, and may be read.
         known = may_be_same(path, now.path) or now.past.knows(path, named)
         if (known and not window) or any(may_be_same(other, path) for other, _ in found):
             continue
@@ -116,7 +118,7 @@ def _reads(now: _Now) -> list[tuple[SingleTool, str]]:
 
 
 def _candidates(now: _Now) -> Iterator[_Wanted]:
-    """What the sources name and nothing speaks against, in the order of trust."""
+    """The harmless files that the sources name near the model's folders, best source first."""
     folders = now.past.folders() | {now.path.folder}
     for source in get_args(AheadSource):
         for path, window, named in _SOURCES[source](now) if source in now.options.sources else ():
@@ -126,18 +128,18 @@ def _candidates(now: _Now) -> Iterator[_Wanted]:
 
 
 def _prompt(now: _Now) -> Iterator[_Wanted]:
-    """Files that the newest user message names."""
+    """The files that the user's latest message names."""
     names = mentioned(now.past.prompt)
     others = aligned(names, now.path)
-    if others is None:  # nothing tells from which folder relative names start
+    if others is None:  # it is not known in which folder relative names begin
         others = [name for name in names if name.root or not now.path.root]
     return _few(others, now.past.asked)
 
 
 def _chunk(now: _Now) -> Iterator[_Wanted]:
-    """The next part of a file, if this read goes on where the one before it ended.
+    """The next part of a file, if this read continues where the previous one ended.
 
-    The part is as long as this one, and twice that with each further part in a row.
+    The part is as long as this one, and twice as long with each further part in a row.
     """
     reads = [c for c in now.past.of(now.path) if c.tool.kind == "read" and c.went_well]
     if not reads or not is_part(now.given):
@@ -151,17 +153,18 @@ def _chunk(now: _Now) -> Iterator[_Wanted]:
     if before.end is None or not current.follows(before) or ended(text, current, asked):
         return
     length = current.length or before.end - before.start
-    # The model's own overlap is kept, so no line is missed whatever the tool counts from.
+    # The overlap of the model's own reads is kept, so no line is missed wherever counting begins.
     start = current.start + length - max(0, before.end - current.start)
     if any(window.start <= start < (window.end or 0) for window in windows):
         return
+    # As many lines as fit the token budget, if they are as long as those of the previous part.
     most = int(now.options.max_tokens * lines_in(text) / (tokens_of(text) or 1))
     lines = max(1, min(length << min(row, _MOST_DOUBLINGS), most))
     yield now.path, move(now.given, start, lines), -1
 
 
 def _search(now: _Now) -> Iterator[_Wanted]:
-    """The other files of the newest search result, if this one is among them."""
+    """The other files in the latest search result, if this one is among them."""
     search = now.past.newest("read_only")
     others = aligned(listed(search.text), now.path) if search and search.went_well else None
     return _few(others or [], search.place if search else -1)
@@ -192,16 +195,17 @@ def _few(paths: Sequence[FilePath], named: int) -> Iterator[_Wanted]:
 
 
 def _shown(read: PastCall) -> Window:
-    """The lines that a read has shown; counted, where it left their number to the tool."""
+    """The lines that a read has shown. They are counted if the tool decided their number."""
     window = window_of(read.given)
     return window if window.end else Window(window.start, window.start + lines_in(read.text))
 
 
 def _arguments(now: _Now, path: FilePath, window: dict[str, Any]) -> str | None:
-    """The arguments of an added read; None if the tool requires what nobody can know."""
+    """The arguments of an added read; None if the tool requires an argument that is unknown."""
     own = now.given[now.tool.path or ""]
     written = str(path).replace("/", "\\") if "\\" in own and "/" not in own else str(path)
     arguments = {now.tool.path: own if window else written}
+    # Flags and explanations are copied from the model's own call.
     for name in now.tool.required:
         value = now.given.get(name)
         if isinstance(value, bool) or (role_of(name) == "note" and name in now.given):

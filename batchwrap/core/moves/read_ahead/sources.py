@@ -1,8 +1,8 @@
-"""Names of files in texts: prompts, search results, and files that name others.
+"""Finds names of files in texts: in prompts, search results, and files that refer to others.
 
-Nothing here knows which files there are. A name is taken only where it says plainly which
-file it means; names that start from a folder which nobody named (``src/a.py`` where the agent
-reads ``/home/me/project/src/a.py``) are put in line by the file that the model reads now.
+It is not known which files exist, so a name counts only if it clearly means a file. A relative name
+may begin in an unknown folder (``src/a.py``, while the agent reads ``/home/me/project/src/a.py``).
+If the file that the model reads now is among the names, it shows which folder that is.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import orjson
 from batchwrap.core.moves.read_ahead.paths import FilePath, is_source, parse
 from batchwrap.core.tools.find import role_of
 
-# Texts may be long, and hostile: so much is searched, by patterns that never go back.
+# Texts may be long and hostile. Only this many characters are searched, without backtracking.
 _MOST_TEXT = 40_000
 _LONGEST_WORD = 400
 _TOKEN = re.compile(r"[^\s\"'`<>()\[\]{},;|]+")
 _LINE_NUMBER = re.compile(r":\d[\d:,-]*$|::.*$|#L\d.*$")
-# What agents add to the user's words: listings of open files and the like.
+# Sections that agents add to the user's words, such as lists of open files.
 _ADDED = re.compile(r"<(/?)(?:environment_\w+|system[-_]reminder)>")
-# Products that are spelled like files.
+# Products whose names look like files.
 _PRODUCT = re.compile(
     r"asp\.net|(?:backbone|chart|d3|ember|express|nest|next|node|nuxt|react|three|vue)\.js",
     re.IGNORECASE,
 )
-# A line of a search result: a file, or a file with a line number and some of its text.
+# A line of a search result: a file, or a file with a line number and text.
 _LISTED = re.compile(
     r"[ \t]*+(?:(?:[-*•]|\d++[.)]|#++|[Ff]ile:|\[FILE\])[ \t]++)?+[\"'`]?+"
     r"((?:[A-Za-z]:(?=[\\/]))?[^:\"'`,]++)[\"'`,]*+(?::\d.*+|:)?+$"
 )
 
 
-@functools.lru_cache(maxsize=32)  # the newest prompt comes again with every request
+@functools.lru_cache(maxsize=32)  # each request of a task repeats its prompt
 def mentioned(text: str) -> tuple[FilePath, ...]:
     """The files that a text mentions, each once, in order."""
     pieces = _ADDED.split(text[:_MOST_TEXT])
@@ -54,16 +54,21 @@ def listed(text: str) -> tuple[FilePath, ...]:
         try:
             return _distinct(parse(name) for name in _strings(orjson.loads(text)))
         except orjson.JSONDecodeError:
-            pass  # only looks like it: `[FILE] a.py`
+            pass  # it only looks like JSON: `[FILE] a.py`
     found = (_LISTED.match(line.rstrip()) for line in text[:_MOST_TEXT].splitlines())
     return _distinct(parse(match[1].strip()) for match in found if match)
 
 
 def aligned(names: Sequence[FilePath], current: FilePath) -> list[FilePath] | None:
-    """The names as the model would write them, told from how it writes one of them.
+    """The other names, in the form in which the model writes the current one.
+
+    Args:
+        names: the names in a text.
+        current: the file that the model reads now.
 
     Returns:
-        The other names, those after the current one first; None if it is not among them.
+        The names after the current one first, and then those before it; None if it is not among
+        them.
     """
     places = [place for place, name in enumerate(names) if _is_end(name, current)]
     if not places:
@@ -77,33 +82,33 @@ def aligned(names: Sequence[FilePath], current: FilePath) -> list[FilePath] | No
 
 
 def referred(text: str, current: FilePath) -> list[FilePath] | None:
-    """The files that a file names, with a folder.
+    """The files that a file refers to by names with a folder.
 
     Args:
-        text: what a tool showed of it.
-        current: the file that the model reads now, which settles from where the names start.
+        text: its contents, as a tool showed them.
+        current: the file that the model reads now.
 
     Returns:
-        The others; None if the current one is not among them.
+        The other files, as `aligned` returns them; None if the current one is not among them.
     """
     names = [path for path in mentioned(text[:_MOST_TEXT]) if len(path.parts) > 1]
     return aligned(names, current)
 
 
 def _distinct(paths: Iterable[FilePath | None]) -> tuple[FilePath, ...]:
-    """Those that are surely source files, each once, in order."""
+    """The paths that are certainly source files, each once, in order."""
     return tuple(dict.fromkeys(path for path in paths if path is not None and is_source(path)))
 
 
 def _is_end(one: FilePath, other: FilePath) -> bool:
-    """Whether one path is the other, or the end of it."""
+    """Whether two paths are equal, or one ends with the other."""
     shorter, longer = sorted((one, other), key=lambda path: (len(path.parts), bool(path.root)))
     end = longer.parts[len(longer.parts) - len(shorter.parts) :]
     return shorter.parts == end and (not shorter.root or shorter == longer)
 
 
 def _moved(name: FilePath, there: FilePath, here: FilePath) -> FilePath:
-    """A name under one folder, as it is written under the other; else as it is."""
+    """A name in the folder `there`, written with the folder `here`; any other name unchanged."""
     depth = len(there.parts)
     if name.root != there.root or name.parts[:depth] != there.parts:
         return name
@@ -111,7 +116,7 @@ def _moved(name: FilePath, there: FilePath, here: FilePath) -> FilePath:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Texts of JSON that stand in lists, or under a name that means a path."""
+    """The texts in a JSON value that are in lists, or in fields whose name means a path."""
     waiting = [value]
     while waiting:
         one = waiting.pop()

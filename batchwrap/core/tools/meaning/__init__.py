@@ -1,8 +1,11 @@
-"""What a model meant by the arguments of a multi-call: one search over meanings.
+"""Finds out which calls the arguments of a multi-call mean, whatever form the model has used.
 
-    text -> decode -> search (toolbox: which tool? forms: which arguments?) -> Meaning
+    text -> decode -> search (toolbox: which tool? forms: which arguments?) -> calls
 
-Whatever has exactly one meaning under the tools' schemas is understood; two meanings are none.
+Models do not keep to the offered schema: they send a list as a text, put calls into other wrappers,
+or use other names for parameters. A value is understood if it has exactly one meaning under the
+schemas of the agent's tools. With two meanings it is not, since a guess may change a wrong file.
+
 The search is pure and linear: each value is read once, for one tool.
 """
 

@@ -1,8 +1,8 @@
-"""What models call parameters and tools by, in place of the names that the schema has. Data.
+"""Data: names that models use for parameters and tools in place of those in the schema.
 
-`find.role_of` decides which tools can be batched and is strict; the words here only help to
-read a call of a tool that is known, so they may be many. A word that stands for two roles is
-in both lists: it counts only if the tool has a parameter for one of them.
+`find.role_of` decides which tools can be batched, and is strict. The words here only help to read a
+call of a known tool, so there may be many. A word with two roles is in both lists: it counts if the
+tool has a parameter for only one of them.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _ALIASES: dict[str, frozenset[str]] = {
     }.items()
 }
 _MEANINGFUL = frozenset({*_ALIASES, "patch"})
-# Roles of parameters whose texts are anything at all: JSON in them stays a text.
+# Roles of parameters that hold arbitrary texts: JSON in them stays a text.
 TEXT_ROLES = frozenset({"old", "new", "content", "patch"})
-# Where a call is described by fields, those with its name, in order of trust.
+# Fields that may hold the name of a call's tool, the most reliable first.
 NAME_KEYS = (
     "tool",
     "tool_name",
@@ -51,7 +51,7 @@ NAME_KEYS = (
     "method",
     "type",
 )
-# The same with its arguments.
+# Fields that may hold a call's arguments, the most reliable first.
 ARGUMENT_KEYS = (
     "arguments",
     "parameters",
@@ -66,23 +66,23 @@ ARGUMENT_KEYS = (
     "kwargs",
     "payload",
 )
-# Fields around a call that say nothing of what it does.
+# Fields around a call that say nothing about what it does.
 ENVELOPE = _words(
     """id type index call_id tool_call_id tool_use_id description explanation reason reasoning
     note notes title thought thoughts rationale purpose comment status object"""
 )
-# Words of a tool's name that tell nothing of what it does.
+# Words in a tool's name that say nothing about what it does.
 FILLERS = _words(
     """batch bulk call file files function functions many multi multiple parallel text tool
     tools"""
 )
-# Words for what the tools of a kind do, where the agent's own has another word.
+# Verbs for a kind of tools, for models that use another verb than the agent's own tool.
 VERBS: dict[str, frozenset[str]] = {
     "read": frozenset({"cat", "open", "read", "view"}),
     "edit": frozenset({"edit", "modify", "patch", "replace", "update"}),
     "write": frozenset({"create", "save", "write"}),
 }
-# Names of mixed batches, as models make them up.
+# Names that models invent for a batch of several tools.
 MIXED_NAMES = _words(
     """batch batch_calls batch_tool batch_tool_calls batch_tools functions_parallel multi_call
     multi_tool multi_tool_call multi_tool_use multi_tool_use_parallel parallel parallel_calls
@@ -92,13 +92,13 @@ MIXED_NAMES = _words(
 
 @functools.lru_cache(maxsize=4_096)
 def roles_of(key: str) -> frozenset[str]:
-    """What a key may say that it is, as `find.role_of` and the aliases tell."""
+    """The roles that a key may have, according to the aliases and `find.role_of`."""
     joined = "_".join(words_of(key))
     roles = {role for role, names in _ALIASES.items() if joined in names}
     return frozenset(roles | ({role_of(key)} & _MEANINGFUL))
 
 
 def same_role(one: frozenset[str], other: frozenset[str]) -> bool:
-    """Whether two keys may say the same; a folder is a path, too."""
+    """Whether two sets of roles have one in common. A folder is a path as well."""
     places = {"path", "folder"}
     return bool(one & other) or bool(one & places and other & places)

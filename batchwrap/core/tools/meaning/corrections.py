@@ -1,4 +1,4 @@
-"""What the model is told of a call that was not understood: what was wrong, and what is right."""
+"""Explains to the model why a call was not understood, with a correct example."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from batchwrap.core.tools.meaning.search import Misread, Part
 from batchwrap.core.tools.meaning.toolbox import Toolbox
 
-# Names that are listed of what a batch can run.
+# At most this many of the tools that a batch can run are listed.
 _MOST_NAMES = 12
-# Items of one call that are found fault with: the others have the same faults.
+# At most this many items are explained: the others usually have the same faults.
 _MOST_FAULTS = 3
 _MOST_NAME = 80
 
@@ -24,11 +24,11 @@ def why_not(part: Misread, toolbox: Toolbox) -> str:
 
 
 def problem(name: str, parts: Sequence[Part], toolbox: Toolbox, right: str) -> str:
-    """Why nothing of a multi-call was run, with a right example.
+    """Why nothing of a multi-call was run, with a correct example.
 
     Args:
-        name: of the multi-tool.
-        parts: what its arguments were read as.
+        name: the name of the multi-tool.
+        parts: the parts that were read from its arguments.
         toolbox: the agent's tools.
         right: arguments that would be understood.
     """
@@ -38,4 +38,4 @@ def problem(name: str, parts: Sequence[Part], toolbox: Toolbox, right: str) -> s
         if isinstance(part, Misread)
     ]
     said = "; ".join(faults[:_MOST_FAULTS]) or "it lists no calls"
-    return f"Nothing was run: `{name}` was not understood ({said}). Right is, for example: {right}"
+    return f"Nothing was run: `{name}` was not understood ({said}). A correct example: {right}"

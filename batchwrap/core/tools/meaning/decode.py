@@ -1,4 +1,4 @@
-"""JSON in texts: lists and objects that models send as strings, and what is left of a cut text."""
+"""Decodes JSON that models send as a text, and cuts back JSON that broke off."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any, Final
 from batchwrap.core.json_scanner import JsonScanner, closers
 from batchwrap.core.parse import parsed, parsed_exactly
 
-# A list in a text in a text: deeper than that nobody was seen to encode.
+# Models have been seen to encode a list as a text within a text, and no deeper.
 _MOST_ENCODINGS = 3
 
 
 class _Nothing:
-    """Stands for "no JSON", since None is one."""
+    """The type of `NOTHING`, which means "no JSON"; None is the value of the JSON `null`."""
 
 
 NOTHING: Final = _Nothing()
 
 
 def decoded(text: str) -> Any:
-    """The JSON value of a whole text; `NOTHING` if it is none.
+    """The JSON value of a complete text; `NOTHING` if the text is not JSON.
 
-    Control characters that stand raw in its strings are kept: models that send a list as a
-    text often forget to escape them twice.
+    Raw control characters in its strings are accepted, because models that send a list as a text
+    often forget to escape them twice.
     """
     for parse in (parsed_exactly, parsed, _loosely):
         try:
@@ -39,7 +39,7 @@ def _loosely(text: str) -> Any:
 
 
 def container_in(text: str) -> list[Any] | dict[str, Any] | None:
-    """The list or object that a text holds as JSON; None if it holds none."""
+    """The list or object that a text encodes as JSON; None if it encodes neither."""
     value: Any = text
     for _ in range(_MOST_ENCODINGS):
         if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{", '"'):
@@ -50,11 +50,11 @@ def container_in(text: str) -> list[Any] | dict[str, Any] | None:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Rest:
-    """What is left of JSON that broke off.
+    """The valid part of JSON that broke off.
 
     Attributes:
-        text: valid JSON: what came up to the last whole item of the outermost list.
-        lacks_item: whether an item was lost: the list was not closed.
+        text: valid JSON: the text up to the last complete item of the outermost list, closed.
+        lacks_item: whether an item was lost, because the list was not closed.
     """
 
     text: str
@@ -62,9 +62,9 @@ class Rest:
 
 
 def cut_back(text: str) -> Rest | None:
-    """What is left of JSON that broke off; None if no item of its outermost list is whole.
+    """The valid part of JSON that broke off; None if its outermost list has no complete item.
 
-    An item that is not whole is dropped with all that it holds: half a call is none.
+    An incomplete item is dropped with everything in it, since an incomplete call must not run.
     """
     scanner, outermost, end = JsonScanner(), 0, 0
     for at in scanner.marks(text):

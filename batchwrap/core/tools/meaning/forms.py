@@ -1,8 +1,8 @@
-"""Forms: what one tool's arguments must look like, and what an object means under that.
+"""Forms: the parameters of one tool, and how an object is read as arguments for them.
 
-An object that fits stays as it is. Else a key may be an alias, a number may stand in a text,
-fields of a nested object may stand beside it. Each of these is done only where the schema
-leaves exactly one meaning.
+An object that fits the schema stays unchanged. Otherwise a key may be an alias, a number may be
+written as a text, and the fields of a nested object may stand outside of it. Each of these is
+accepted only if the schema leaves exactly one meaning.
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ _TYPES: dict[type, tuple[str, ...]] = {
 }
 _HARMLESS = ("read", "read_only")
 _DEFINITIONS = ("$defs", "definitions")
-# Objects in parameters: schemas may refer to themselves.
+# Objects in parameters are read to this depth, since schemas may refer to themselves.
 _MOST_DEPTH = 2
 
 
 class Misfit(Exception):
-    """An object is no call of the tool; the words say why.
+    """An object is not a call of the tool.
 
-    It `contradicts` where it is one of which only the meaning is not certain.
+    Args:
+        words: the reason, for the model.
+        contradicts: whether it is a call, but with more than one meaning.
     """
 
     def __init__(self, words: str, *, contradicts: bool = False) -> None:
@@ -54,11 +56,10 @@ class ParameterForm:
 
     Attributes:
         tool: the tool.
-        types: JSON types of each parameter, by name; empty where anything goes.
-        roles: what each parameter is.
-        inner: the form of the objects that a parameter is, or lists, by the parameter's name.
-        nested: the parameter that holds objects with this field, by the field's name, where
-            only one does.
+        types: the JSON types of each parameter, by name; empty if it takes any type.
+        roles: the roles of each parameter, by name.
+        inner: the form of the objects that a parameter is or lists, by the parameter's name.
+        nested: by the name of a field, the only parameter whose objects have such a field.
     """
 
     tool: SingleTool
@@ -90,11 +91,10 @@ class ParameterForm:
         return self.tool.kind in _HARMLESS
 
     def is_whole(self, fields: Mapping[str, Any]) -> bool:
-        """Whether an object is a call as the schema has it, with nothing to be read into it.
+        """Whether an object is a call that fits the schema exactly.
 
-        Fields that the schema does not know pass, as they do without batchwrap, unless they
-        hold lists or objects, in which calls may stand, or may be parameters under another
-        name.
+        Unknown fields are accepted, as without batchwrap, unless they may mean something: a list
+        or an object may hold calls, and an alias may name a parameter.
         """
         return all(name in fields for name in self.tool.required) and all(
             self.accepts(name, value) if name in self.types else self._means_nothing(name, fields)
@@ -102,7 +102,7 @@ class ParameterForm:
         )
 
     def _means_nothing(self, key: str, fields: Mapping[str, Any]) -> bool:
-        """Whether nothing can be read into a field that the schema does not know."""
+        """Whether an unknown field has no meaning for the call."""
         value = fields[key]
         if type(value) in (list, dict) or key in NAME_KEYS or self._holder(key):
             return False
@@ -111,7 +111,7 @@ class ParameterForm:
         return self.alias(key, fields) is None
 
     def accepts(self, name: str, value: object) -> bool:
-        """Whether a value has one of the types that a parameter takes."""
+        """Whether a value has one of the types that a parameter accepts."""
         types = self.types[name]
         if not types or (value is None and name not in self.tool.required):
             return True
@@ -123,16 +123,21 @@ class ParameterForm:
         return not types.isdisjoint(_TYPES.get(type(value), ()))
 
     def missing(self, fields: Mapping[str, Any]) -> list[str]:
-        """The required parameters that are not among some fields, aliases heeded."""
+        """The required parameters that are missing in some fields, also under an alias."""
         named = {self.alias(key, fields) or key for key in fields}
         return [name for name in self.tool.required if name not in named and not self._nulls(name)]
 
     def _nulls(self, name: str) -> bool:
-        """Whether a parameter can be null: strict schemas require those, too."""
+        """Whether a parameter may be null. Strict schemas also require such parameters."""
         return "null" in self.types.get(name, ())
 
     def alias(self, key: str, fields: Mapping[str, Any]) -> str | None:
-        """The parameter that a key of some fields names in another way, if only one can be."""
+        """The parameter that a key means under another name; None unless exactly one is possible.
+
+        Args:
+            key: the key.
+            fields: all fields of the object. Their own names are taken.
+        """
         if key in self.types:
             return None
         free = [name for name in self.types if name not in fields]
@@ -140,6 +145,7 @@ class ParameterForm:
         same = [name for name in free if words and words == _words(name)]
         if not same and (roles := roles_of(key)):
             same = [name for name in free if same_role(roles, self.roles[name])]
+            # Of several parameters with this role, a required one is meant.
             needed = [name for name in same if name in self.tool.required]
             same = needed or same
         if not same and role_of(key) == "range":
@@ -148,7 +154,7 @@ class ParameterForm:
         return same[0] if len(same) == 1 else None
 
     def text_parameter(self, shared: Mapping[str, Any]) -> str | None:
-        """The parameter that a bare text stands for, beside fields that are given."""
+        """The parameter that a plain text fills, besides shared fields; None if that is unclear."""
         missing = self.missing(shared)
         if not self.tool.required and len(self.types) == 1:
             missing = [name for name in self.types if name not in shared]
@@ -158,11 +164,11 @@ class ParameterForm:
         return missing[0] if not types or "string" in types else None
 
     def read(self, fields: Fields, shared: Mapping[str, Any]) -> Fields:
-        """The arguments that some fields mean, beside fields that they share with others.
+        """The arguments that an object means.
 
         Args:
-            fields: of one object.
-            shared: what stands outside of the list that the object is in.
+            fields: the fields of the object.
+            shared: fields outside of the object's list, which hold for all objects in it.
 
         Raises:
             Misfit: they mean no call of the tool, or more than one.
@@ -170,7 +176,7 @@ class ParameterForm:
         own = self._named(fields)
         made = self._with_shared(own, shared)
         if shared and not any(name in self.types or self._holder(name) for name in own):
-            raise Misfit("an item says nothing of its own")
+            raise Misfit("an item has no fields of its own")
         self._nest(made)
         self._guess(made)
         for name in self.types:
@@ -183,7 +189,7 @@ class ParameterForm:
         return made | {name: None for name in self.tool.required if name not in made}
 
     def _named(self, fields: Mapping[str, Any]) -> Fields:
-        """The fields under the names that the schema has."""
+        """The fields under the names in the schema."""
         renamed = {key: self.alias(key, fields) for key in fields}
         wanted = Counter(renamed.values())
         return {
@@ -192,17 +198,18 @@ class ParameterForm:
         }
 
     def _with_shared(self, made: Fields, shared: Mapping[str, Any]) -> Fields:
+        """The fields with those shared by the list, which must not contradict them."""
         given = self._named(shared)
         known = {**{name: value for name, value in given.items() if name in self.types}, **made}
         for name, value in given.items():
-            # Another word for what is there already ("file_path" beside "path") says it twice.
+            # An alias of a field that is present ("file_path" besides "path") gives it twice.
             meant = name if name in self.types else self.alias(name, {})
             if meant in known and known[meant] != value:
                 raise Misfit(f"`{meant}` is given twice, with two values", contradicts=True)
         return known
 
     def _nest(self, made: Fields) -> None:
-        """Put fields of a nested object where they belong."""
+        """Move fields of a nested object into that object."""
         held = {key: holder for key in made if (holder := self._holder(key)) is not None}
         for holder in set(held.values()):
             fields = {key: made[key] for key in made if held.get(key) == holder}
@@ -213,25 +220,26 @@ class ParameterForm:
             made[holder] = fields if "object" in self.types[holder] else [fields]
 
     def _holder(self, key: str) -> str | None:
-        """The parameter that holds objects with a field of this name, or of one that means it."""
+        """The parameter whose objects have a field of this name or meaning; None if unclear."""
         if key in self.types or key in self.nested:
             return self.nested.get(key)
         holders = [name for name, form in self.inner.items() if form.alias(key, {}) is not None]
         return holders[0] if len(holders) == 1 else None
 
     def _guess(self, made: Fields) -> None:
-        """Of a tool that changes nothing, the one text that is left is the one that is missing."""
+        """Use the only remaining text for the only missing parameter of a harmless tool."""
         lacks = [name for name in self.tool.required if name not in made]
         left = [key for key in made if key not in self.types and isinstance(made[key], str)]
         if not self.is_harmless or len(lacks) != 1 or len(left) != 1:
             return
+        # A text whose name has a role of its own is not the missing parameter.
         known = roles_of(left[0]) or role_of(left[0]) != "other"
         types = self.types.get(lacks[0], frozenset())
         if not known and (not types or "string" in types):
             made[lacks[0]] = made.pop(left[0])
 
     def _with_inner(self, name: str, value: Any) -> Any:
-        """A value whose objects are as their own form has them."""
+        """A value whose objects are read in their own form."""
         form = self.inner.get(name)
         if form is None:
             return value
@@ -240,7 +248,11 @@ class ParameterForm:
         return [form.read(one, {}) if isinstance(one, dict) else one for one in value]
 
     def _converted(self, name: str, value: Any) -> Any:
-        """A value in a type that its parameter takes, where that loses nothing."""
+        """A value converted without loss to a type that its parameter accepts.
+
+        Raises:
+            Misfit: that is not possible.
+        """
         types = self.types[name]
         for one in _other_types(value, set(types)):
             if not types.isdisjoint(_TYPES.get(type(one), ())):
@@ -255,6 +267,7 @@ def _words(name: str) -> frozenset[str]:
 
 
 def _other_types(value: Any, types: set[str]) -> Iterator[Any]:
+    """The values that a value may become without loss, in the order of preference."""
     if isinstance(value, str) and (text := typed_text(value, types)) is not None:
         yield decoded(text)
     if isinstance(value, dict):
@@ -270,7 +283,7 @@ def _other_types(value: Any, types: set[str]) -> Iterator[Any]:
 
 
 def _inner(tool: SingleTool, schema: Mapping[str, Any], depth: int) -> ParameterForm | None:
-    """The form of the objects that a parameter of a tool is, or that it lists."""
+    """The form of the objects that a parameter is or lists; None if it holds no such objects."""
     types = types_of(schema)
     held = schema if types == {"object"} else resolved(schema.get("items"), tool.parameters)
     if depth == _MOST_DEPTH or types not in ({"object"}, {"array"}) or types_of(held) != {"object"}:
@@ -285,6 +298,6 @@ def _inner(tool: SingleTool, schema: Mapping[str, Any], depth: int) -> Parameter
 
 
 def _decoded_items(value: list[Any]) -> list[Any]:
-    """A list of objects in which some stand as JSON texts."""
+    """A list of objects, some of which were encoded as JSON texts."""
     made = [decoded(one) if isinstance(one, str) else one for one in value]
     return [old if new is NOTHING else new for old, new in zip(value, made, strict=True)]

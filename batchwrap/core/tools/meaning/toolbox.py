@@ -1,4 +1,4 @@
-"""Toolbox: which of a request's tools a name means, in the words that models use."""
+"""The toolbox: finds the tool of a request that a name means, also if a model varies the name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batchwrap.core.tools.meaning.forms import ParameterForm
 
 
 class Mixed(Enum):
-    """Stands for a batch of several tools."""
+    """The type of `MIXED`, which means a batch of several tools."""
 
     MIXED = "mixed"
 
@@ -22,7 +22,7 @@ Target = ParameterForm | Literal[Mixed.MIXED]
 
 
 class Toolbox:
-    """The tools that calls in a batch may mean.
+    """The tools that calls in a batch may name.
 
     Args:
         singles: the tools that can be batched, by name.
@@ -43,7 +43,7 @@ class Toolbox:
         return iter(self._forms.values())
 
     def has(self, name: str) -> bool:
-        """Whether the agent has a tool of this very name."""
+        """Whether the agent has a tool with exactly this name."""
         return name in self._forms
 
     def form(self, tool: SingleTool) -> ParameterForm:
@@ -51,10 +51,10 @@ class Toolbox:
         return self._forms[tool.name]
 
     def resolve(self, name: str) -> Target | None:
-        """What a name means; None where nothing has it, or more than one tool might.
+        """The tool that a name means; None if it means none, or may mean several.
 
-        The name of a multi-tool means its tool, as one that was not offered does
-        (`multi_grep`): lists are read wherever one call can stand.
+        The name of a multi-tool means its single tool, even if it was not offered (`multi_grep`),
+        since a list is accepted wherever a call is.
         """
         exact = self._forms.get(name) or self._forms.get(name.removeprefix("functions."))
         if exact is not None:
@@ -70,7 +70,7 @@ class Toolbox:
         return self._only(self._stems.get(stem, [])) or self._by_verb(stem)
 
     def _by_verb(self, stem: frozenset[str]) -> ParameterForm | None:
-        """The only tool that does what a verb says."""
+        """The only tool of the kind that a verb means; None if there are several."""
         kinds = [kind for kind, verbs in VERBS.items() if stem <= verbs]
         forms = [form for form in self._forms.values() if form.tool.kind in kinds]
         return self._only(forms)
@@ -81,5 +81,5 @@ class Toolbox:
 
 
 def _stem(name: str) -> frozenset[str]:
-    """What a name says, but for words that every tool's name may have."""
+    """The words of a name without those that any tool's name may have."""
     return frozenset(word for word in words_of(name) if word not in FILLERS)
