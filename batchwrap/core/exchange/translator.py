@@ -45,7 +45,7 @@ from batchwrap.core.moves.read_ahead import next_reads
 from batchwrap.core.moves.reader import ChoiceReader, Reads
 from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
 from batchwrap.core.moves.scripts import digest_of
-from batchwrap.core.moves.turn_memory import Turn, Turns
+from batchwrap.core.moves.turn_memory import Turn
 from batchwrap.core.repair.faults import INCOMPLETE
 from batchwrap.core.repair.repair_counts import RepairCounts
 from batchwrap.core.tools.script_tool import ScriptTool
@@ -136,7 +136,9 @@ class Translator:
         self._remembered = HistoryReader(entries, self._prefixes, turns, now_s, model)
         self._history = self._remembered
         if is_bound:
-            self._history = HistoryReader(entries, self._prefixes, Turns(), now_s, model)
+            # But for scripts: where the agent does not keep them, memory is all there is.
+            turns = turns.of_scripts()
+            self._history = HistoryReader(entries, self._prefixes, turns, now_s, model)
         self._has_guessed = False
         self._asks = 0
         self._scripts = ScriptRunning(context, self._script_tool)
@@ -652,11 +654,19 @@ class Translator:
                     context.metrics,
                     is_offered=self.repair.view.is_offered and self._form.binding is not None,
                     is_bound=self._asked.is_bound,
-                    asked=self._digest if self._form.carries_scripts else None,
+                    asked=self._digest if self._carries_scripts else None,
                 ),
                 self._ahead,
             )
         return self._readers[index]
+
+    @property
+    def _carries_scripts(self) -> bool:
+        """Whether programs may travel with the agent's calls, in a field that no API knows.
+
+        Without batchwrap a bound conversation is refused in any case, so the field does no harm.
+        """
+        return self._form.carries_scripts or self._asked.is_bound
 
     def _digest(self) -> str:
         """What travels with a program: which conversation it answers."""

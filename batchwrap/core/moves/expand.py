@@ -349,11 +349,18 @@ class Expander:
         code, nonce = code_of(written.text), self._nonce(opened)
         if not is_object(written.text):  # every provider wants an object
             written.correct(arguments_of(written.text))
-        asked = "" if self._asked is None or code is None else self._asked()
-        origin, name = ids.short(opened.origin), written.call.name
         self._marks = False
         self._scripts.append(opened)
-        scripts.append(WrittenScript(origin, nonce, len(scripts), code, name, asked))
+        script = WrittenScript(
+            ids.short(opened.origin),
+            nonce,
+            len(scripts),
+            written.call.name,
+            written.text,
+            code,
+            "" if self._asked is None or code is None else self._asked(),
+        )
+        scripts.append(script)
         before = self._waves.hold_back(SCRIPT_WAVES)
         self._before_scripts = self._before_scripts or before
         return []

@@ -54,7 +54,6 @@ from batchwrap.core.moves.scripts import TurnScripts, without_script
 from batchwrap.core.moves.turn_memory import Placed, Turn
 from batchwrap.core.parse import is_json
 from batchwrap.core.tools.multi import AHEAD, MIXED, SCRIPT, SINGLE, name_of, render
-from batchwrap.core.tools.script_tool import arguments_of
 
 # Returns for the contents of added reads, in order, which of them the model is shown.
 Kept = Callable[[Sequence[Parts]], Sequence[bool]]
@@ -321,9 +320,7 @@ class _Folding:
     def _program(self, key: str) -> Call | None:
         """The call of a script of which only the program is known; None where not even that is."""
         script = self._programs.get(key)
-        if script is None or script.code is None:
-            return None
-        return Call(script.origin, script.name, arguments_of(script.code))
+        return None if script is None else Call(script.origin, script.name, script.arguments)
 
     def _account(self, key: str) -> str | None:
         """What the model is told of a script; None: it is none, or nobody knows how it ended."""

@@ -25,7 +25,6 @@ from batchwrap.core.moves import ids
 from batchwrap.core.moves.scripts import digest_of, script_in
 from batchwrap.core.moves.turn_memory import Placed, Turn, TurnRequest, Turns, WrittenScript
 from batchwrap.core.tools.multi import AHEAD, SCRIPT
-from batchwrap.core.tools.script_tool import arguments_of
 
 # The shortest form of an id that agents keep: Mistral accepts nine letters and digits.
 _LEFT = 9
@@ -379,7 +378,7 @@ def _as_it_stands(call: Call) -> Placed:
 
 def _said_by(script: WrittenScript) -> Fragment:
     """The model's own call of a script."""
-    return Fragment(None, script.origin, script.name, arguments_of(script.code or ""))
+    return Fragment(None, script.origin, script.name, script.arguments)
 
 
 def _is_unchanged(call: Call, placed: Placed) -> bool:

@@ -34,7 +34,7 @@ from batchwrap.core.moves.script_run import (
 from batchwrap.core.moves.turn_memory import Placed, WrittenScript
 from batchwrap.core.recent import Recent
 from batchwrap.core.tools.multi import SCRIPT
-from batchwrap.core.tools.script_tool import ScriptTool
+from batchwrap.core.tools.script_tool import ScriptTool, code_of
 
 NO_PROGRAM = 'The call holds no program: its arguments are {"code": "<Python>"}. Nothing was run.'
 # A longer text that reads as an error is what a tool was to return, such as a log.
@@ -225,24 +225,27 @@ def result_of(call: Call, answers: Sequence[Entry], failed: Callable[[str], bool
 
 def carried(script: WrittenScript) -> dict[str, object]:
     """The field of a script's first call in which its program travels."""
-    own = {"code": script.code, "name": script.name, "for": script.asked}
+    own = {"name": script.name, "arguments": script.arguments, "for": script.asked}
     return {_FIELD: own}
 
 
 def script_in(call: Call, place: int) -> WrittenScript | None:
-    """The script that travels with a call; None: it carries none.
+    """The script that travels with a call, or that it is; None for any other call.
 
     Args:
         call: as it stands in the history.
         place: how many scripts stand before it in its turn.
     """
     derived, own = ids.decode(call.call_id), call.extras.get(_FIELD)
-    if derived is None or derived.kind != SCRIPT or not isinstance(own, dict):
+    if derived is not None and derived.kind == SCRIPT.upper():  # it made no call, so it is one
+        own = {"name": call.name, "arguments": call.arguments, "for": ""}
+    elif derived is None or derived.kind != SCRIPT or not isinstance(own, dict):
         return None
-    code, name, asked = own.get("code"), own.get("name"), own.get("for")
-    if not (isinstance(code, str) and isinstance(name, str) and isinstance(asked, str)):
+    name, given, asked = own.get("name"), own.get("arguments"), own.get("for")
+    if not (isinstance(name, str) and isinstance(given, str) and isinstance(asked, str)):
         return None
-    return WrittenScript(derived.origin, derived.nonce, place, code, name, asked)
+    code = code_of(given)
+    return WrittenScript(derived.origin, derived.nonce, place, name, given, code, asked)
 
 
 # The field of a call in which a program travels through the agent's history.

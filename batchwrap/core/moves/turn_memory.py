@@ -79,8 +79,9 @@ class WrittenScript:
         origin: the id of the model's call, as derived ids keep it.
         nonce: names it in the derived ids of its calls.
         place: how many scripts stand before it in its turn.
-        code: the program; None where the call held none.
         name: the tool that the model called to run it.
+        arguments: what it called it with, as JSON.
+        code: the program in these; None where they hold none.
         asked: a digest of the conversation that it answers, and of its model; it travels with the
             program. Empty where nothing may travel with the agent's calls.
     """
@@ -88,9 +89,10 @@ class WrittenScript:
     origin: str
     nonce: str
     place: int
-    code: str | None
     name: str
-    asked: str
+    arguments: str
+    code: str | None
+    asked: str = ""
 
     @property
     def first_wave(self) -> int:
@@ -185,6 +187,7 @@ class Turns:
 
     def __init__(self, lock: AbstractContextManager[Any] | None = None) -> None:
         lock = lock or nullcontext()
+        self._only_scripts = False
         self._kept: Recent[Hashable, tuple[Turn, ...]] = Recent(_MOST_TURNS, MOST_AGE_S, lock)
         self._plain: Recent[tuple[bytes, ...], bool] = Recent(_MOST_TURNS, MOST_AGE_S, lock)
 
@@ -192,6 +195,12 @@ class Turns:
         """The part of the memory that belongs to one account."""
         own = copy(self)
         own._kept, own._plain = self._kept.of(owner), self._plain.of(owner)
+        return own
+
+    def of_scripts(self) -> Turns:
+        """The part of the memory that holds turns with scripts, to look things up in."""
+        own = copy(self)
+        own._only_scripts = True
         return own
 
     def keep(self, turn: Turn, now_s: float) -> None:
@@ -205,11 +214,16 @@ class Turns:
 
     def named(self, nonce: str, now_s: float) -> tuple[Turn, ...]:
         """The turns with this nonce, the newest first."""
-        return self._kept.get(nonce, now_s) or ()
+        return self._of_interest(self._kept.get(nonce, now_s))
 
     def at(self, conversation: bytes, first: Call, now_s: float) -> tuple[Turn, ...]:
         """The turns after a conversation that begin with this call, the newest first."""
-        return self._kept.get(_place(conversation, first), now_s) or ()
+        return self._of_interest(self._kept.get(_place(conversation, first), now_s))
+
+    def _of_interest(self, found: tuple[Turn, ...] | None) -> tuple[Turn, ...]:
+        if not self._only_scripts:
+            return found or ()
+        return tuple(turn for turn in found or () if turn.scripts)
 
     def keep_plain(self, conversation: bytes, calls: Sequence[Call], now_s: float) -> None:
         """Remember an answer whose calls went out unchanged, and none of which waits."""
