@@ -10,7 +10,7 @@ from batchwrap.checks import one_of, pattern
 from batchwrap.errors import ConfigError
 
 Mode = Literal["plan", "build"]
-DirectiveKind = Literal["prefetch", "group_edits", "general", "bookkeeping", "lapse"]
+DirectiveKind = Literal["prefetch", "group_edits", "general", "bookkeeping", "lapse", "script"]
 When = Literal["plan", "build", "always"]
 
 
@@ -24,14 +24,16 @@ class Directive:
             the request: ``{read}``, ``{edit}``, ``{write}``, ``{todo}`` for the agent's own
             tools of that kind, ``{multi_read}``, ``{multi_edit}``, ``{multi_write}``,
             ``{batch}`` for what is offered beside them, ``{multi_tools}`` for all of that with
-            its uses, and any other name for a tool of that name. A directive is left out where
-            it names a tool that the request does not have.
+            its uses, ``{script}`` for the tool that runs programs, and any other name for a tool
+            of that name. A directive is left out where it names a tool that the request does not
+            have.
         kind: when it is due. ``"prefetch"`` when planning begins; ``"group_edits"`` when
             planning is over and building begins; ``"general"`` every N turns, in turn with
             others of the kind; ``"bookkeeping"`` when the model spends turns on its to-do list
             alone; ``"lapse"`` after two single calls that could have been one (``{tool}``,
             ``{multi}`` and ``{call}`` are then the tool, its multi-tool, and the call that
-            both should have been).
+            both should have been); ``"script"`` after several single calls that a program could
+            have made (``{program}`` is then that program).
         when: in which mode: ``"plan"``, ``"build"`` (whatever is not known to be planning), or
             ``"always"``.
         models: patterns of the names of the models that it is for (``"*qwen*"``); empty: all
@@ -121,6 +123,15 @@ DEFAULT_DIRECTIVES: tuple[Directive, ...] = (
         "whole conversation again: ask for all that you know you need in one {multi} call.",
         kind="lapse",
         unless=r"(?i)\b(?:do not|don't|never) (?:batch|combine|group)\b",
+    ),
+    Directive(
+        "script",
+        "your last calls came one by one, each after the result of the one before. Every call "
+        "sends this whole conversation again. Where results decide by a rule what is called next, "
+        "let one {script} call do all of it and print only what you need. It begins like this:\n"
+        "{program}",
+        kind="script",
+        unless=r"(?i)\b(?:do not|don't|never) (?:batch|combine|group|script)\b",
     ),
     Directive(
         "general",

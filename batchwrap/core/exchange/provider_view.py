@@ -339,7 +339,14 @@ def _offered(
     hidden = set(tool_set.singles) if choice.offer == "instead" else set[str]()
     # A bound conversation is written alike whatever a single request asks for.
     parallel = asked.is_bound or asked.settings.parallel is not False
-    names = names_of(asked.form.tools(asked.tools), tool_set.multis, hidden, parallel=parallel)
+    script = tool_set.script
+    names = names_of(
+        asked.form.tools(asked.tools),
+        tool_set.multis,
+        hidden,
+        parallel=parallel,
+        script=None if script is None else script.name,
+    )
     system = (
         text
         for entry in asked.entries[: start_of(asked.entries)]
@@ -362,8 +369,9 @@ def _offered(
         batches={
             *tool_set.known,
             *(native.name for native in tool_set.natives.values()),
-            *(() if tool_set.script is None else (tool_set.script.name,)),
+            *(() if script is None else (script.name,)),
         },
+        script=script,
         refused=context.model.refuses,
     )
 

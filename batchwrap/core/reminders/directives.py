@@ -20,7 +20,8 @@ from batchwrap.directives import Directive
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 # Tools that write a to-do list: TodoWrite, todowrite, update_todo_list, write_todos.
 _TODO = re.compile(r"(?i)^(?!.*(?:read|get)).*todo")
-_OF_A_LAPSE = ("tool", "multi", "call")
+# Placeholders whose values are known only when the reminder is given, by kind of directive.
+_LATER = {"lapse": ("tool", "multi", "call"), "script": ("program",)}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -44,6 +45,7 @@ def names_of(
     hidden: Collection[str] = (),
     *,
     parallel: bool = True,
+    script: str | None = None,
 ) -> dict[str, str]:
     """The values of the placeholders in directives.
 
@@ -53,6 +55,7 @@ def names_of(
         hidden: the names of tools that the model is not shown.
         parallel: whether the model may make several calls in one answer. If not, a to-do list can
             be called along with other tools only if a multi-tool runs it.
+        script: the name of the tool that runs programs; None if it is not offered.
     """
     # In order of the names, not of the request: if an agent sends its tools in another order, that
     # must not change the text of earlier reminders, which are in the cached prefix of the prompt.
@@ -68,6 +71,8 @@ def names_of(
     for name in names if parallel else ():
         if _TODO.search(name):
             roles.setdefault("todo", name)
+    if script is not None:
+        roles["script"] = script
     if multis:
         roles["multi_tools"] = ", ".join(_use(multi, hidden) for multi in multis)
     return {**names, **roles}
@@ -107,27 +112,32 @@ def prepare(
     return tuple(ready)
 
 
-def written(ready: Ready, lapse: Sequence[Single], most: int | None = None) -> str:
+def written(
+    ready: Ready, lapse: Sequence[Single], most: int | None = None, program: str = ""
+) -> str:
     """The text of a reminder.
 
     Args:
         ready: the directive.
         lapse: the single calls that could have been one batch, for a directive about a lapse.
         most: the number of items that a batch should have; None if the schema's limit holds.
+        program: the beginning of a program, for a directive about a script.
     """
     text = ready.text
+    if ready.directive.kind == "script":
+        text = text.replace("{program}", program)
     if ready.directive.kind == "lapse":
         multi = lapse[0].multi
         told = {"tool": multi.single.name, "multi": multi.name, "call": spelled_out(lapse)}
         text = _PLACEHOLDER.sub(lambda found: told.get(found[1], found[0]), text)
-    capped = most is not None and ready.directive.kind != "bookkeeping"
+    capped = most is not None and ready.directive.kind not in ("bookkeeping", "script")
     return f"[Reminder: {text}{f' At most {most} at a time.' if capped else ''}]"
 
 
 def _filled(directive: Directive, names: Mapping[str, str]) -> str | None:
     """The text with the names of tools; None if the request lacks one of them."""
-    # The calls of a lapse are known only when the reminder is given, so their placeholders stay.
-    later = _OF_A_LAPSE if directive.kind == "lapse" else ()
+    # What is known only when the reminder is given stays a placeholder until then.
+    later = _LATER.get(directive.kind, ())
     known = {**names, **{name: f"{{{name}}}" for name in later}}
     if not known.keys() >= set(_PLACEHOLDER.findall(directive.text)):
         return None

@@ -30,15 +30,18 @@ from batchwrap.core.reminders import directives, placement
 from batchwrap.core.reminders.directives import Ready
 from batchwrap.core.reminders.gates import Facts, Places
 from batchwrap.core.reminders.modes import marker_in
-from batchwrap.core.reminders.turns import Made, Single, could_be_one
+from batchwrap.core.reminders.turns import Made, Single, could_be_one, could_be_scripted
 from batchwrap.core.tools.find import SingleTool
 from batchwrap.core.tools.multi import MultiTool
+from batchwrap.core.tools.script_tool import ScriptTool
 from batchwrap.directives import DirectiveKind, Marker, Mode
 from batchwrap.options import Reminders
 
 # A reminder is due after this number of turns that only update the to-do list.
 _ALONE = 2
 _CHANGES = ("edit", "write")
+# A reminder is due after this number of single calls that a program could have made.
+_CHAINED = 3
 # At most this many single calls of a lapse are remembered; a reminder shows the last two.
 _MOST_LAPSES = 32
 
@@ -56,6 +59,7 @@ class Offered:
         todo: the name of the agent's tool for a to-do list; None if it has none.
         batches: names of other tools whose calls are batches.
         refused: orders of messages that the model refuses.
+        script: runs programs over the tools; None if it is not offered.
     """
 
     multis: Mapping[str, MultiTool]
@@ -66,6 +70,7 @@ class Offered:
     todo: str | None = None
     batches: Set[str] = frozenset()
     refused: Set[Refused] = frozenset()
+    script: ScriptTool | None = None
 
     @cached_property
     def own(self) -> dict[str, MultiTool]:
@@ -89,6 +94,7 @@ class Walk:
         tokens: a rough estimate of the entries' tokens; 0 if the context's size is unknown.
         turns: the turns of the model since the last batch or reminder.
         lapse: consecutive single calls that could have been one batch.
+        chain: consecutive single calls that a program could have made.
         reminded: the number of reminders so far.
         given: the number of reminders by directive.
         costs: a rough estimate of the reminders' tokens in a request, by directive.
@@ -103,6 +109,7 @@ class Walk:
     tokens: int = 0
     turns: int = 0
     lapse: list[Single] = field(default_factory=list)
+    chain: list[Call] = field(default_factory=list)
     reminded: int = 0
     given: Counter[str] = field(default_factory=Counter)
     costs: Counter[str] = field(default_factory=Counter)
@@ -129,6 +136,7 @@ class Walk:
             self,
             cap=self.cap.copy(),
             lapse=list(self.lapse),
+            chain=list(self.chain),
             given=self.given.copy(),
             costs=self.costs.copy(),
             _open=self._open.copy(),
@@ -212,11 +220,23 @@ class Walk:
         if self._since_reminder is not None:
             self._since_reminder += 1
         self._alone += made.names == {offered.todo}
+        self._link(entry.calls, is_batch=made.is_batch)
         if made.is_batch:
             self.turns = 0
             self.lapse.clear()
         else:
             self._note(made.single(offered.own, len(before.entries)), before)
+
+    def _link(self, calls: Sequence[Call], *, is_batch: bool) -> None:
+        """Record whether a turn goes on with single calls that a program could have made."""
+        offered = self.offered
+        if offered.script is None:
+            return
+        is_single = not is_batch and len(calls) == 1 and calls[0].name in offered.singles
+        if not is_single or not could_be_scripted([*self.chain[-1:], *calls], offered.singles):
+            self.chain.clear()
+        if is_single:
+            self.chain = [*self.chain[1 - _CHAINED :], *calls]
 
     def _note(self, single: Single | None, before: Mentions) -> None:
         """Record a turn that was not a batch; `single` is its single call, if it is just one."""
@@ -239,8 +259,9 @@ class Walk:
         outcome = cap.outcome(self._calls, entry, multis, singles, offered.failed)
         if outcome is not None:
             self.cap.take(outcome)
-        if self.lapse and offered.failed(entry.text):
+        if (self.lapse or self.chain) and offered.failed(entry.text):
             self.lapse.clear()  # the next call may be a reaction to the failure
+            self.chain.clear()
 
     def _mark(self, marker: Marker | None) -> None:
         """Record a marker of the agent's mode."""
@@ -274,7 +295,9 @@ class Walk:
         if due is None:
             return [entry]
         most = self.most if self.most < self.offered.cap else None
-        text = directives.written(due, self.lapse[-2:], most)
+        script = self.offered.script
+        program = "" if script is None else script.program(self.chain)
+        text = directives.written(due, self.lapse[-2:], most, program)
         self._give(due, text)
         return placement.place(entry, text, options.placement, self.offered.refused)
 
@@ -314,6 +337,8 @@ class Walk:
         rested = self._since_reminder is None or self._since_reminder >= options.cooldown
         if options.on_lapse and rested and len(self.lapse) > 1:
             yield "lapse"
+        if options.on_lapse and rested and len(self.chain) >= _CHAINED:
+            yield "script"
         if options.on_lapse and rested and self._alone >= _ALONE:
             yield "bookkeeping"
         if options.every is not None and self.turns >= options.every:
@@ -344,6 +369,8 @@ class Walk:
         """Reset what made a kind of directive due, after it was held back."""
         if kind == "lapse":
             self.lapse.clear()
+        elif kind == "script":
+            self.chain.clear()
         elif kind == "bookkeeping":
             self._alone = 0
         elif kind == "general":
@@ -358,3 +385,4 @@ class Walk:
         self._waiting = ready if ready.directive.judged else None
         self.turns = self._since_reminder = self._alone = 0
         self.lapse.clear()
+        self.chain.clear()

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from batchwrap.core.formats.calls import Call
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.moves.mentions import Mentions
 from batchwrap.core.tools.find import SingleTool, path_in
@@ -100,6 +101,34 @@ class Made:
         wanted = {"prefetch": {"read"}, "group_edits": {"edit", "write"}}.get(kind)
         had_chance = bool(self.kinds & wanted if wanted else self.kinds) or self.is_batch
         return self.is_batch if had_chance else None
+
+
+def could_be_scripted(calls: Sequence[Call], singles: Mapping[str, SingleTool]) -> bool:
+    """Whether a program could have made these single calls, one after the other.
+
+    That is so if they only look (a search, what it found, what that leads to), or if they change
+    the same in several files: their arguments differ in the path alone.
+
+    Args:
+        calls: the calls, of tools that can be batched.
+        singles: these tools, by name.
+    """
+    if all(singles[call.name].kind in ("read", "read_only") for call in calls):
+        return True
+    names = {call.name for call in calls}
+    path = singles[calls[0].name].path
+    given = [_without(call.arguments, path) for call in calls]
+    return len(names) == 1 and path is not None and all(one == given[0] for one in given)
+
+
+def _without(arguments: str, name: str | None) -> object:
+    """The arguments of a call without one of them."""
+    try:
+        value = orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        return arguments
+    is_object = isinstance(value, dict)
+    return {key: value[key] for key in value if key != name} if is_object else value
 
 
 def could_be_one(first: Single, then: Single, before: Mentions) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from batchwrap.core.formats.calls import Call
 from batchwrap.core.formats.format import ToolSpec
 from batchwrap.core.parse import parsed
 from batchwrap.core.tools.find import SingleTool
@@ -20,6 +21,7 @@ from batchwrap.options import Scripts
 
 _NAMES = ("run_script", "run_tool_script", "batchwrap_run_script")
 _KEY = "code"
+_MOST_SHOWN = 60  # characters of a value in a program of a reminder
 # Where models put a program that is asked for as `code`.
 _ALIASES = (_KEY, "script", "program", "python", "source", "input")
 # A layer of ours in front of another one knows by it that scripts are offered already.
@@ -57,6 +59,16 @@ class ScriptTool:
         }
         told = f"{OFFERED}{_TOLD}{signatures}\nE.g.\n{_example(list(self.functions.values()))}"
         return ToolSpec(self.name, parameters, told)
+
+    def program(self, calls: Sequence[Call]) -> str:
+        """The beginning of a program that makes some calls; long texts in it are left out."""
+        by_tool = {one.tool.name: one for one in self.functions.values()}
+        lines = [
+            f"r{place} = await {function.name}({_named(function, call.arguments)})"
+            for place, call in enumerate(calls, start=1)
+            if (function := by_tool.get(call.name)) is not None
+        ]
+        return "\n".join(lines)
 
 
 def script_tool(
@@ -129,6 +141,23 @@ def _call(function: ScriptFunction, path: str | None) -> str:
         if one.is_required or (path and one.name == tool.path)
     ]
     return f"{function.name}({', '.join(given)})"
+
+
+def _named(function: ScriptFunction, arguments: str) -> str:
+    """The arguments of a call as a program writes them."""
+    try:
+        given = parsed(arguments)
+    except ValueError:
+        return "…"
+    names = {one.name: one.python for one in function.parameters}
+    pairs = given.items() if isinstance(given, dict) else ()
+    return ", ".join(f"{names[key]}={_shown(value)}" for key, value in pairs if key in names)
+
+
+def _shown(value: Any) -> str:
+    """A value of a call; a long one is left out."""
+    text = _literal(value)
+    return text if len(text) <= _MOST_SHOWN else '"…"'
 
 
 def _literal(value: Any) -> str:

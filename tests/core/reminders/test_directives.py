@@ -16,13 +16,16 @@ TODO: dict[str, Any] = {"type": "function", "function": {"name": "TodoWrite"}}
 
 
 def ready_for(
-    tools: list[dict[str, Any]], directives: Any = DEFAULT_DIRECTIVES, **more: Any
+    tools: list[dict[str, Any]],
+    directives: Any = DEFAULT_DIRECTIVES,
+    script: str | None = None,
+    **more: Any,
 ) -> dict[str, Ready]:
     """What may be given to an agent with these tools, by id."""
     multis = multi_tools(find(specs(*tools), Batching()), set(), mixed=True)
     return {
         one.directive.id: one
-        for one in prepare(directives, names_of(specs(*tools), multis), **more)
+        for one in prepare(directives, names_of(specs(*tools), multis, script=script), **more)
     }
 
 
@@ -34,7 +37,7 @@ def text_for(tools: list[dict[str, Any]], text: str) -> str | None:
 
 def test_an_agent_with_everything() -> None:
     """All defaults are there, each with the cost as its reason and its tools by name."""
-    ready = ready_for([READ_FILE, EDIT_FILE, WRITE_FILE, GREP, TODO])
+    ready = ready_for([READ_FILE, EDIT_FILE, WRITE_FILE, GREP, TODO], script="run_script")
     assert list(ready) == [directive.id for directive in DEFAULT_DIRECTIVES]
     assert all("this whole conversation again" in one.text for one in ready.values())
     assert "one multi_read call" in ready["prefetch"].text
