@@ -1,7 +1,8 @@
-"""What batchwrap adds to a request, in tokens: the multi-tools' schemas, and each reminder.
+"""What batchwrap adds to a request, in tokens: the multi-tools, the script tool, each reminder.
 
-For an agent with the tools of `batchwrap.tools.Workspace`, and what the offer costs real agents,
-whose lists of tools are in `data/tool_lists.jsonl`. Run it with `make benchmark-offer`.
+For an agent with the tools of `batchwrap.tools.Workspace` and a search, and what the offer costs
+real agents, whose lists of tools are in `data/tool_lists.jsonl`. Run it with
+`make benchmark-offer`.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from batchwrap.core.tools.offer import Form
 from batchwrap.core.tools.tool_set import tool_set_of
 from batchwrap.directives import DEFAULT_DIRECTIVES
 from batchwrap.encodings import load
-from batchwrap.options import Batching
+from batchwrap.options import Batching, Scripts
 from batchwrap.tools import Workspace
+from benchmarks import toolbox
 
 FORMATS: Mapping[str, Format] = {
     "chat": CHAT_FORMAT,
@@ -40,21 +42,31 @@ def main() -> None:
         tools = Workspace(folder).schemas()
     for name, text in added(tools).items():
         print(f"{name:<30} {tokens(text):>4} tokens")
-    print(f"\n{'agent':<38} {'API':<10} {'its tools':>9} {'offer':>6}  offered")
+    print(f"\n{'agent':<38} {'API':<10} {'its tools':>9} {'offer':>6} {'script':>6}  offered")
     for line in LISTS.read_text("utf-8").splitlines():
         row = orjson.loads(line)
-        made = offer(row["tools"], FORMATS[row["api"]], Batching(tools=row.get("declared", {})))
-        cost = tokens(orjson.dumps(list(made.values())).decode()) if made else 0
+        api, declared = FORMATS[row["api"]], row.get("declared", {})
+        made = offer(row["tools"], api, Batching(tools=declared))
         names = ", ".join(made) or "nothing"
-        print(f"{row['agent']:<38} {row['api']:<10} {row['tokens']:>9,} {cost:>6}  {names}")
+        script = tokens_of(script_offer(row["tools"], api, declared))
+        costs = f"{row['tokens']:>9,} {tokens_of(made):>6} {script:>6}"
+        print(f"{row['agent']:<38} {row['api']:<10} {costs}  {names}")
 
 
 def offer(tools: list[Any], api: Format, batching: Batching) -> dict[str, Any]:
-    """The definitions of the multi-tools that are offered beside some tools, by name."""
+    """The definitions of what is offered beside some tools, by name."""
     made = tool_set_of(api.tools(tools), batching)
     form = Form(instead=False, most=batching.max_items, stops=batching.on_failure == "stop")
     names = [multi.name for multi in made.multis]
+    names += [made.script.name] if made.script is not None else []
     return dict(zip(names, made.definitions(form, api), strict=True))
+
+
+def script_offer(tools: list[Any], api: Format, declared: Mapping[str, Any]) -> dict[str, Any]:
+    """The definition of the tool that runs scripts, by its name."""
+    made = offer(tools, api, Batching(tools=declared, scripts=Scripts()))
+    multis = offer(tools, api, Batching(tools=declared))
+    return {name: definition for name, definition in made.items() if name not in multis}
 
 
 def added(tools: list[Any]) -> dict[str, str]:
@@ -64,10 +76,24 @@ def added(tools: list[Any]) -> dict[str, str]:
     multis = tool_set_of(CHAT_FORMAT.tools(tools), Batching()).multis
     paths = ("src/app.py", "src/util.py")
     lapse = [Single(multis[0], path, {"path": path}, 0) for path in paths]
-    texts = {"the offer, in every request": orjson.dumps(list(made.values())).decode()}
+    searching = [*tools, next(one for one in toolbox.TOOLS if one["function"]["name"] == "grep")]
+    script = script_offer(searching, CHAT_FORMAT, {})
+    texts = {
+        "the offer, in every request": _text(made),
+        "scripts, with a search tool": _text(script),
+    }
     for ready in prepare(DEFAULT_DIRECTIVES, names_of(CHAT_FORMAT.tools([*tools, todo]), multis)):
         texts[f"the reminder {ready.directive.id!r}"] = written(ready, lapse)
     return texts
+
+
+def tokens_of(offered: Mapping[str, Any]) -> int:
+    """Tokens of some definitions; 0 where nothing is offered."""
+    return tokens(_text(offered)) if offered else 0
+
+
+def _text(offered: Mapping[str, Any]) -> str:
+    return orjson.dumps(list(offered.values())).decode()
 
 
 def tokens(text: str) -> int:

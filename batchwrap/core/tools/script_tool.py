@@ -27,10 +27,10 @@ _ALIASES = (_KEY, "script", "program", "python", "source", "input")
 # A layer of ours in front of another one knows by it that scripts are offered already.
 OFFERED = "Runs a short Python program that calls your tools; only what it prints comes back."
 _TOLD = (
-    " Use it for calls that depend on each other (search, read the hits, edit them): one round trip"
-    " in place of many. Tools are async functions; await each, or several at once with"
-    " asyncio.gather. They return the result as text (str); a call that fails raises ToolError."
-    " There are no files, no network, and no imports but the standard ones.\n"
+    " For calls that depend on each other (search, read the hits, edit them): one round trip in"
+    " place of many. Tools are async functions that return their result as text (str), or raise"
+    " ToolError; asyncio.gather runs several at once. There are re, json, math, collections,"
+    " itertools, datetime; no files, no network.\n"
 )
 
 
