@@ -21,6 +21,7 @@ from opentelemetry import context, metrics, trace
 from opentelemetry.util.types import AttributeValue
 
 from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.exchange_metrics import ScriptTrace
 from batchwrap.core.formats import chat
 from batchwrap.core.provider import Provider
 from batchwrap.stats import Stats
@@ -128,6 +129,8 @@ class Operation:
             _log.debug("OpenTelemetry failed", exc_info=True)
 
     def _end(self, exchange: Exchange, facts: Mapping[str, Any]) -> None:
+        for course in exchange.metrics.scripts if self._span.is_recording() else ():
+            _show_script(course, trace.set_span_in_context(self._span))
         if self._span.is_recording():
             self._describe(exchange, facts)
         self._measure(exchange, facts)
@@ -165,6 +168,29 @@ class Operation:
             _first.record(facts["first_s"], common)
         failed = {"error.type": facts["error"]} if "error" in facts else {}
         _duration.record(facts["duration_s"], {**common, **failed})
+
+
+def _show_script(course: ScriptTrace, around: context.Context) -> None:
+    """The span of a script, and one for each wave of its calls.
+
+    It began with an earlier request, whose span has ended, so it is made when the script is over.
+    """
+    starts = [int(at_unix_s * 1e9) for at_unix_s, _ in course.waves]
+    end_ns = int(course.ended_at_unix_s * 1e9)
+    told: Attributes = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": course.tool,
+        "batchwrap.script.ended": course.ended,
+    }
+    start_ns = min([*starts, end_ns])
+    name = f"execute_tool {course.tool}"
+    span = _tracer.start_span(name, around, attributes=told, start_time=start_ns)
+    inside = trace.set_span_in_context(span, around)
+    for start, until, (_, calls) in zip(starts, [*starts[1:], end_ns], course.waves, strict=True):
+        wave = _tracer.start_span("wave", inside, start_time=start)
+        wave.set_attribute("batchwrap.script.calls", calls)
+        wave.end(until)
+    span.end(end_ns)
 
 
 def _start(body: chat.Body, common: Attributes) -> trace.Span:

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import batchwrap
-from batchwrap.lab import Lab, Raw, Reply
+from batchwrap import Batching, Scripts
+from batchwrap.lab import Call, Lab, Raw, Reply
 from tests.adapters.callers import Caller, Web
 from tests.adapters.conversation import END, MULTI_CALL, TOOLS, USER, answered
 from tests.telemetry import Telemetry
@@ -170,6 +171,39 @@ def test_local_answers(caller: Caller, serve: Any, telemetry: Telemetry) -> None
     assert sums["batchwrap.round_trips"] == sums["batchwrap.local_answers"] == 1
     stats = batchwrap.stats(client)
     assert sums["batchwrap.multi_calls"] == stats.multi_calls == 1
+
+
+def test_a_script(caller: Caller, serve: Any, telemetry: Telemetry) -> None:
+    """A script has a span of its own when it is over, and each wave of its calls one inside."""
+    code = 'for path in ("a.py", "b.py"):\n    await read_file(path=path)'
+    lab = serve(Reply(calls=[Call("run_script", json.dumps({"code": code}))]), Reply("done"))
+    client = batchwrap.wrap(caller.open(lab), batching=Batching(scripts=Scripts()))
+    messages: list[Any] = [USER]
+    while True:
+        answer = caller.ask(client, messages=messages, tools=TOOLS)
+        said = answer.choices[0].message
+        if not said.tool_calls:
+            break
+        results = [
+            {"role": "tool", "tool_call_id": one.id, "content": "x = 1"} for one in said.tool_calls
+        ]
+        messages = [*messages, said.to_dict(), *results]
+    spans = {span.context.span_id: span for span in telemetry.spans}
+    [script] = [span for span in spans.values() if span.name == "execute_tool run_script"]
+    assert dict(script.attributes) == {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "run_script",
+        "batchwrap.script.ended": "over",
+    }
+    assert spans[script.parent.span_id].name == "chat m"
+    waves = [span for span in spans.values() if span.name == "wave"]
+    assert all(span.parent.span_id == script.context.span_id for span in waves)
+    assert [span.attributes["batchwrap.script.calls"] for span in waves] == [1, 1]
+    first, second = waves
+    assert script.start_time == first.start_time <= first.end_time == second.start_time
+    assert second.end_time == script.end_time
+    told = batchwrap.stats(client)
+    assert (told.scripts, told.script_calls, told.script_round_trips) == (1, 2, 1)
 
 
 def test_attempts_are_children(serve: Any, telemetry: Telemetry) -> None:

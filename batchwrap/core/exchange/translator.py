@@ -8,6 +8,7 @@ What changes nothing returns None, so that the caller can hand on the original b
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,17 +24,18 @@ from batchwrap.core.exchange.passthrough import NoRepair
 from batchwrap.core.exchange.provider_view import Asked, ProviderView, rewrite, tool_set_for
 from batchwrap.core.exchange.response_repair import ResponseRepair
 from batchwrap.core.exchange.script_running import ScriptRunning
+from batchwrap.core.exchange_metrics import ScriptTrace
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.formats.calls import Fragment
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import Body, Delta, Format, Local, Piece, Take, is_signed
 from batchwrap.core.formats.sameness import Prefixes
+from batchwrap.core.moves import ids
 from batchwrap.core.moves.again import asked_again
 from batchwrap.core.moves.conflict import Waves
 from batchwrap.core.moves.deliver import (
     LocalAnswer,
     continues,
-    is_of_script,
     next_calls,
     open_turn,
     request_of,
@@ -48,6 +50,7 @@ from batchwrap.core.moves.scripts import digest_of
 from batchwrap.core.moves.turn_memory import Turn
 from batchwrap.core.repair.faults import INCOMPLETE
 from batchwrap.core.repair.repair_counts import RepairCounts
+from batchwrap.core.tools.multi import SCRIPT
 from batchwrap.core.tools.script_tool import ScriptTool
 from batchwrap.options import Batching
 from batchwrap.stats import malformed_counter
@@ -189,8 +192,8 @@ class Translator:
         )
         if calls is None:
             return None
-        if scripts is not None:
-            self._count_wave(calls)
+        if scripts is not None and self._count_wave(turn, calls):
+            self._context.metrics.add("script_round_trips")
         turn.hand_out(tuple(call.call_id for call in calls))
         self._context.metrics.add("local_answers")
         usage = turn.usage if batching.local_usage == "last_prompt" else None
@@ -411,7 +414,7 @@ class Translator:
             return []
         calls = reader.run_scripts(scripts)
         self._context.metrics.add("scripts", len(reader.turn.scripts))
-        self._context.metrics.add("script_calls", len(calls))
+        self._count_wave(reader.turn, calls)
         return calls
 
     @property
@@ -419,11 +422,15 @@ class Translator:
         """Whether the answer holds a script."""
         return any(reader.turn.scripts for reader in self._readers.values())
 
-    def _count_wave(self, calls: Sequence[Fragment]) -> None:
-        """Count the calls of scripts among those of a local answer."""
-        made = sum(is_of_script(call.call_id) for call in calls)
-        self._context.metrics.add("script_calls", made)
-        self._context.metrics.add("script_round_trips", 1 if made else 0)
+    def _count_wave(self, turn: Turn, calls: Sequence[Fragment]) -> int:
+        """Count the calls of scripts among those that are handed out; returns their number."""
+        derived = [one for call in calls if (one := ids.decode(call.call_id)) is not None]
+        made = Counter(one.nonce for one in derived if one.kind == SCRIPT)
+        for nonce, count in made.items():
+            waves = turn.waves.setdefault(nonce, [])
+            waves.append((self._context.metrics.now_unix_s, count))
+        self._context.metrics.add("script_calls", made.total())
+        return made.total()
 
     def _count_scripts(self) -> None:
         """Count what the scripts of the last turn have kept from the model, which is told of them.
@@ -439,6 +446,10 @@ class Translator:
             if facts is not None:
                 metrics.add("script_tokens", max(facts.tokens, 0))
                 metrics.note("script", calls=facts.calls, failed=facts.failed, ended=facts.ended)
+                waves = () if last.known is None else last.known.waves.get(script.nonce, ())
+                now_unix_s = metrics.now_unix_s
+                course = ScriptTrace(script.name, facts.ended, tuple(waves), now_unix_s)
+                metrics.scripts.append(course)
 
     @property
     def mends(self) -> bool:

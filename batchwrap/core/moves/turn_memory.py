@@ -121,6 +121,8 @@ class Turn:
         usage: the usage that its answer reported.
         room: the free tokens of the context when it began; None if that was unknown.
         is_over: whether the model's message is complete; otherwise it may be cut off.
+        waves: when calls of its scripts were handed out, in seconds since 1970, and how many they
+            were, by the nonce of the script.
         is_restored: whether it was not remembered, and holds no more than a history shows.
     """
 
@@ -138,6 +140,7 @@ class Turn:
     usage: Any = None
     room: int | None = None
     is_over: bool = False
+    waves: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     is_restored: bool = False
 
     @property
