@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from batchwrap.cli.app import app
-from batchwrap.lab import Call, FileReader, Lab
+from batchwrap.lab import Call, FileReader, Lab, Reply
 from batchwrap.throttle.stores import open_store
 from tests.throttle.redis_server import BINARY, REQUIRED, RedisServer
 
@@ -70,6 +70,28 @@ def test_example(name: str, tmp_path: Path) -> None:
         assert lab.round_trips == 4
         sent = lab.journal[-1].body.decode()
         assert all(f"NAME = '{file}'" in sent for file in files)
+
+
+@pytest.mark.thorough
+def test_scripts(tmp_path: Path) -> None:
+    """A program of the model's edits what it has read, in two round trips."""
+    make_files(tmp_path, 3)
+    code = (
+        'paths = [f"part_{number}.py" for number in range(3)]\n'
+        "texts = await asyncio.gather(*[read_file(path=path) for path in paths])\n"
+        "for path, text in zip(paths, texts):\n"
+        '    if "NAME" in text:\n'
+        '        await edit_file(path=path, old_string="NAME", new_string="NAMED")\n'
+    )
+    answers = [Reply(calls=[Call("run_script", {"code": code})]), Reply("All named.")]
+    with Lab(lambda request: answers.pop(0), tokens_per_s=math.inf, ttft_s=0) as lab:
+        printed = run("scripts.py", lab, tmp_path, "Name them all.")
+    assert printed.splitlines() == [
+        "1 script(s) made 6 calls",
+        "3 round trips saved, 2 made",
+        "All named.",
+    ]
+    assert (tmp_path / "part_2.py").read_text() == "NAMED = 'part_2.py'\n"
 
 
 @pytest.mark.thorough
