@@ -163,6 +163,6 @@ def _give_up(incoming: Incoming | None, attempt: Attempt) -> None:
 
 
 def _drop(incoming: Incoming) -> None:
-    """Close an answer that is not used. It is read first, so the connection can be reused."""
+    """Close an answer that is not used. A whole body is read first, to reuse the connection."""
     incoming.read()
     incoming.close()
