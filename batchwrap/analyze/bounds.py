@@ -55,7 +55,7 @@ def runs_of(session: Session, class_of: ClassOf, rule: Rule, most: int = 8) -> l
         if not isinstance(part, RecordedTurn) or its_class is None:
             found.append([])
         elif run and (its_class != class_of(run[-1]) or not _goes_on(part, run, rule)):
-            found.append([part])
+            found.append([part])  # the turn that ends a run may begin the next one
         else:
             run.append(part)
     pieces = found if rule != "safe" else [p for run in found for p in _safe_pieces(run, most)]
@@ -81,6 +81,7 @@ def _goes_on(turn: RecordedTurn, run: Run, rule: Rule) -> bool:
 def _foreseen(turn: RecordedTurn, run: Sequence[RecordedTurn]) -> bool:
     """Whether the model could have made this turn's call when the run began."""
     call = turn.calls[0]
+    # A file that the model creates has no name before, but the model knows it.
     is_new_file = call.kind in WRITES | SHELL_WRITES
     known = call.known_from is not None and call.known_from <= run[0].index
     return (known or call.path is None or is_new_file) and not run[-1].calls[0].failed
@@ -91,6 +92,7 @@ def _safe_pieces(run: Run, most: int) -> Iterator[Run]:
     looked: list[Effect] = []
     for turn in run:
         effect = _effect(turn.calls[0])
+        # What was read in this batch may be the reason for the change.
         rests = effect.changes and any(conflict(seen, effect) for seen in looked)
         if rests or len(piece) >= most:
             yield piece

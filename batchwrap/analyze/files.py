@@ -103,6 +103,7 @@ class LogFile:
         text, tries, found = bytearray(), 0, False
         for line in lines:
             text += line
+            # A document's last line begins with its closing bracket, however it is indented.
             if (
                 line.startswith((b"}", b"]"))
                 and text.startswith((b"{", b"["))

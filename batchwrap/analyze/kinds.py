@@ -96,6 +96,7 @@ def _declared(name: str, given: dict[str, Any], raw: object) -> Deed:
     if isinstance(command, str) and command in _COMMANDS:
         return Deed(_COMMANDS[command], path_in(given), False)
     if not _SHELLS.isdisjoint(words) and isinstance(command, (str, list)):
+        # A list is an argument vector such as `bash -lc COMMAND`, whose last part is the command.
         text = command if isinstance(command, str) else " ".join(map(str, command[-1:]))
         return Deed(*shell.kind_of(text), False)
     if "patch" in words:

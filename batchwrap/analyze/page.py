@@ -25,6 +25,7 @@ def page(report: Report) -> str:
     return template.substitute(title=_(headline(report)), facts=facts, body=body)
 
 
+# Every text passes through this: a log may contain names with markup in them.
 def _(text: str) -> str:
     return escape(visible(text))
 

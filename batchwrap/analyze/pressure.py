@@ -96,7 +96,7 @@ def play(turns: Sequence[RecordedTurn], plan: Plan, tokens_per_s: float) -> Play
             state, limits, amounts, str(turn.index), now=now
         )).status == "waiting":  # fmt: skip
             now += got.wait_s
-        if got.status != "admitted":
+        if got.status != "admitted":  # it would wait for ever
             done.too_large += 1
             continue
         account.arrived(state, limits, str(turn.index), now=now)

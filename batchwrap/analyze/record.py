@@ -162,6 +162,7 @@ class _Recorder:
             self._take_copy(said)
             return
         last = self._last
+        # Lines with the same answer id are pieces of one answer, and one round trip.
         if last is None or said.answer is None or said.answer != last.key:
             estimated = Usage(self._context, 0, min(self._cached, self._context))
             last = _Answer(said.answer, said.usage or estimated, said.usage is None, said.model)
@@ -202,7 +203,7 @@ class _Recorder:
     def _made(self, raw: chat.ToolCall, said: Said) -> _Made:
         name, arguments = chat.name_of(raw), chat.arguments_of(raw)
         deed = deed_of(name, chat.function_of(raw).get("arguments"), self._tools)
-        as_text = said.as_text or raw.get("type") == "custom"
+        as_text = said.as_text or raw.get("type") == "custom"  # a custom call's input is a text
         return _Made(
             call_id=raw.get("id"),
             name=name,
@@ -219,6 +220,7 @@ class _Recorder:
         tokens = self._tokens(said)
         self._context += tokens
         self._note(chat.texts(content), self._turns)
+        # Several results of one call are added up.
         made = next((call for call in self._calls() if call.call_id == key), None)
         if made is not None:
             made.result_tokens += tokens
@@ -240,6 +242,7 @@ class _Recorder:
             for found in _NAME.finditer(text):
                 if len(self._names) >= _MOST_NAMES:
                     return
+                # A hash, since no text may be kept; trailing marks belong to the sentence.
                 self._names.setdefault(hash(found[0].rstrip(".-+@")), turn)
 
     def _known_from(self, path: str | None) -> int | None:

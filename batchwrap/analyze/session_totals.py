@@ -256,6 +256,7 @@ def without(session: Session, runs: Sequence[Run]) -> list[RecordedTurn]:
 
 
 def _merged(run: Run) -> RecordedTurn:
+    # The one answer still has to contain the output of all of them.
     output = sum(turn.usage.completion_tokens for turn in run)
     return replace(run[0], usage=replace(run[0].usage, completion_tokens=output))
 
@@ -277,7 +278,7 @@ def _saving(turns: Sequence[RecordedTurn], runs: Sequence[Run], scope: SavingSco
 def _uncached(before: RecordedTurn, turn: RecordedTurn, after: RecordedTurn | None) -> int:
     """The uncached tokens of a saved request that no other request has to pay instead."""
     uncached = turn.usage.prompt_tokens - turn.usage.cached_tokens
-    if after is not None and not after.usage.cached_tokens:
+    if after is not None and not after.usage.cached_tokens:  # the provider caches nothing
         return uncached
     new = max(0, turn.usage.prompt_tokens - before.usage.prompt_tokens)
     return max(0, uncached - new)
@@ -287,4 +288,5 @@ def _charge(saving: Saving, turns: Sequence[RecordedTurn], left: int) -> None:
     """Subtract the tokens of the offer, which is in every remaining request."""
     is_cached = any(turn.usage.cached_tokens for turn in turns)
     saving.prompt_tokens -= OFFER_TOKENS * left
+    # With a cache, the offer is charged in full only once.
     saving.uncached_tokens -= OFFER_TOKENS * (min(1, left) if is_cached else left)

@@ -37,6 +37,7 @@ def kind_of(command: str) -> tuple[str, str | None]:
     ('shell_search', 'shell_other')
     """
     text = _HEREDOC.sub(lambda found: found["rest"], _SILENT.sub("", command[:_LONGEST]))
+    # Changing the folder neither reads nor writes, and agents begin most commands with it.
     steps = [step for step in _steps(text.strip()) if step[0][0] != "cd"]
     written = _REDIRECT.search(text)
     if written is not None and len(steps) == 1 and steps[0][0][0] in ("cat", "echo", "printf"):
@@ -80,6 +81,7 @@ def _steps(text: str) -> list[_Pipeline]:
 
 def _step(commands: _Pipeline) -> tuple[str, list[str]]:
     """The kind of one pipeline, and the paths that it names."""
+    # Behind a pipe, only commands that read their input and print are harmless.
     if any(words[0] not in _FILTERS for words in commands[1:]):
         return "shell_other", []
     name, *rest = commands[0]

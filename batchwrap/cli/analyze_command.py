@@ -113,9 +113,11 @@ def _print(report: Report) -> None:
     for table in tables(report):
         shown = Table(title=table.title, title_justify="left")
         for place, title in enumerate(table.columns):
+            # All other columns are numbers, which are aligned to the right.
             text = place == 0 or title in table.wide or title in ("rule", "found")
             shown.add_column(title, justify="left" if text else "right", overflow="fold")
         for row in table.rows:
+            # As `Text`, or rich would read markup in the names of tools and files.
             shown.add_row(*(Text(visible(cell)) for cell in row))
         typer.echo()
         print_table(console(), shown)

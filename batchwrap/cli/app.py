@@ -56,6 +56,7 @@ class Commands(TyperGroup):
         """The error's message, with the option's name as it was typed."""
         if not isinstance(error, ConfigError) or error.option not in _TYPED:
             return str(error)
+        # The same error may come from a command that does not have the option.
         typed = _TYPED[error.option]
         there = {name for it in self.commands[ctx.invoked_subcommand].params for name in it.opts}
         return str(error).replace(error.option, typed, 1) if typed in there else str(error)

@@ -107,6 +107,7 @@ def _since(
     known = [line for line in minutes if cut_s <= line.start_unix_s < cut_s + DAY_S]
     inside = [line.spent for line in known if line.start_unix_s >= start_s]
     unclear = TokenTotals()
+    # The minutes before the last hour are gone, and the day's record does not tell them apart.
     if start_s < now_s - MINUTES_KEPT_S:
         cut = _sum(line.spent for line in days if line.start_unix_s == cut_s)
         unclear = _less(cut, _sum(line.spent for line in known))

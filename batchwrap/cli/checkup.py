@@ -139,6 +139,7 @@ def store(url: str) -> Iterator[Finding]:
     from batchwrap.throttle.stores.sqlite import path_of
 
     def read() -> str:
+        # Opening a SQLite store would create its file.
         if url.startswith("sqlite:") and not path_of(url).exists():
             return _not_yet(path_of(url))
         started_s = time.perf_counter()

@@ -20,6 +20,7 @@ def console(*, least_width: int | None = None, stderr: bool = False) -> Console:
 
     if (sys.stderr if stderr else sys.stdout).isatty():
         return Console(stderr=stderr)
+    # Variables such as FORCE_COLOR would put control codes into files and pipes.
     made = Console(stderr=stderr, force_terminal=False)
     made.width = max(made.width, least_width or 0)
     return made

@@ -78,6 +78,7 @@ def demo(
     if time_scale is not None:
         _check_time_scale(time_scale, base_url)
     endpoint = _endpoint(base_url, model, api_key_env, limits)
+    # Whatever may fail is checked before the demo runs, which takes a while.
     if plot is not None:
         _check_plot(plot)
     with nullcontext(keep) if keep else tempfile.TemporaryDirectory() as folder:

@@ -60,7 +60,7 @@ class Rows(Watcher):
     def __rich__(self) -> Table:
         """The current rows. rich calls this in another thread, several times a second."""
         rows = Table.grid(padding=(0, 2))
-        for arm, clock in list(self._clocks.items()):
+        for arm, clock in list(self._clocks.items()):  # a copy: another arm may begin meanwhile
             number, called = self._turns[arm]
             if arm in self._endings:
                 rows.add_row(arm, self._endings[arm])

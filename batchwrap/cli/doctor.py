@@ -123,7 +123,7 @@ def _print(found: Iterable[Finding]) -> None:
             *map(Text, ("" if one.part == last else one.part, one.name, one.state, one.found))
         )
         last = one.part
-        if one.hint:
+        if one.hint:  # the same hint of several checks is printed once
             hints.setdefault(one.hint, []).append(one.name)
     print_table(console(), table)
     for hint, names in hints.items():

@@ -47,7 +47,7 @@ def carry_out(order: Order) -> None:
         raise ConfigError("--limits", "needs --parallel 1, since each run counts them for itself")
     if order.report is not None:
         option_checks.check_file("--report", order.report)
-    if order.dry_run:
+    if order.dry_run:  # before the key: an estimate needs none
         _show_estimate(order, plan, setting, prices)
         return
     key = _key(order)
@@ -182,8 +182,10 @@ def _endpoint(order: Order, key: str, setting: dict[str, Any]) -> Iterator[Model
 def _show_estimate(
     order: Order, plan: EvaluationPlan, setting: dict[str, Any], prices: Prices | None
 ) -> None:
+    # A dry run must not create the file.
     file = _file(order.out if order.out is not None and order.out.exists() else None, setting)
     cells = plan.missing(file.runs, again=order.retry_errors)
+    # The lab has no limits that runs would share, so the estimate always runs two at a time.
     shares = estimate(
         plan, cells, system_tokens=order.system_tokens, parallel=max(2, order.parallel)
     )

@@ -53,6 +53,7 @@ def watch(look: Callable[[], View], *, as_json: bool) -> None:
     if as_json:
         _again_and_again(look, lambda view: typer.echo(json.dumps(as_dict(view))))
     elif screen.is_terminal and not screen.is_dumb_terminal:
+        # Refreshed only with new data: a store is read once a second.
         with Live(console=screen, auto_refresh=False) as live:
             _again_and_again(look, lambda view: live.update(Group(*_parts(view)), refresh=True))
     else:
@@ -123,6 +124,7 @@ def _lines(view: View) -> Iterator[str]:
     if not view.pages:
         yield f"{clock}  {_NOTHING}"
     for page in view.pages:
+        # Lines of a log repeat every second, so each has only the current minute and today.
         short = replace(page, minutes=page.minutes[:1], days=())
         for period, requests, prompt, cached, output in _periods(short):
             counts = f"{requests} requests, {prompt} prompt, {cached} cached, {output} output"

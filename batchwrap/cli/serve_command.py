@@ -132,6 +132,7 @@ def serve(
         "batching": _batching(preset, offer, tool or ()),
         "throttle": opts.Throttle() if store is None else opts.Throttle(store=store),
     }
+    # In this order: the port is open, and Ctrl-C ends the server, before the address is printed.
     _allow_files()
     server = _server(settings, given)
     _end_by_signals(server)

@@ -19,6 +19,7 @@ _UNBOUNDED = 10_000
 def print_table(screen: Console, table: Table) -> None:
     """Print a table, wrapped to a terminal's width, but with whole lines to a file or a pipe."""
     if not screen.is_terminal:
+        # rich measures against the console's width, so that must be unbounded first.
         screen.width = _UNBOUNDED
         screen.width = screen.measure(table).maximum
     screen.print(table)

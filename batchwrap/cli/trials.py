@@ -81,6 +81,7 @@ def trials() -> Mapping[str, Trial]:
 
 
 def _run(opened: Callable[[str, ExitStack], Ask]) -> None:
+    # Without delays, since a trial checks the translation and no times.
     with Lab(_model, tokens_per_s=math.inf, ttft_s=0) as lab, ExitStack() as closing:
         ask = opened(lab.base_url, closing)
         body = {"model": "m", "tools": [_TOOL], "messages": [_PROMPT]}
@@ -176,6 +177,7 @@ def _opened(module: str, kind: str, base_url: str) -> Any:
     sdk = import_module(module)
     http_client = sdk.DefaultHttpxClient(trust_env=False)
     where = {"base_url": base_url.removesuffix("/v1"), "api_key": "key", "http_client": http_client}
+    # Cerebras' SDK would send a request of its own when it is made.
     quiet = {"warm_tcp_connection": False} if kind == "Cerebras" else {}
     return getattr(sdk, kind)(**where, **quiet)
 

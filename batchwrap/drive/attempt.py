@@ -31,7 +31,7 @@ class Attempt:
     ) -> None:
         self.exchange = exchange
         self._admission = admission
-        self._on_end = [on_end]
+        self._on_end = [on_end]  # a list, since `pop` is atomic
 
     @property
     def api_key(self) -> str | None:

@@ -120,7 +120,7 @@ def _value(name: str, text: str) -> Any:
         return ReadAhead()
     if text == "none":
         return None
-    try:
+    try:  # numbers, true and false; anything else is a text, which the option itself checks
         return json.loads(text)
     except ValueError:
         return text

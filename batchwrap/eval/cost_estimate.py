@@ -44,6 +44,7 @@ def estimate(
     Returns:
         The estimates by the name of the arm, without arms that have nothing to run.
     """
+    # One run of a task is like another in the lab, so each is run only once.
     once = sorted({Cell(cell.task, cell.arm, 1) for cell in cells})
     file = RunFile(None, {}, {})
     with simulated(MODEL, system_tokens=system_tokens, seed=plan.seed) as endpoint:

@@ -105,9 +105,11 @@ def work_off(
         ConfigError: the options of an arm, or the limits, are wrong.
         MissingExtraError: openai is not installed.
     """
+    # Stopped runs count, too: their tokens were spent.
     for at, run in enumerate(file.runs):
         budget.settle(("file", at), _used(run))
     pool = _Pool(plan, cells, endpoint, budget, file)
+    # Daemons, so that a second Ctrl-C ends the program although requests are running.
     workers = [Thread(target=pool.work, daemon=True) for _ in range(min(parallel, len(cells)))]
     for worker in workers:
         worker.start()
@@ -139,10 +141,10 @@ def _take(pool: _Pool, outcome: SessionOutcome, told: Told) -> SessionOutcome:
         raise said
     if said is None:
         return outcome
-    if said.reached_nobody:
+    if said.reached_nobody:  # the other runs would fail in the same way
         pool.stop.set()
         return replace(outcome, failed=outcome.failed or said.problem)
-    if said.turns:
+    if said.turns:  # a run that was stopped before its first answer has nothing to record
         pool.file.add(said)
         told(said)
     return outcome

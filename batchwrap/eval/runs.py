@@ -131,6 +131,7 @@ class RunFile:
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+                # A run has cost money, so it must survive a crash of the machine.
                 file.flush()
                 os.fsync(file.fileno())
         self.runs.append(run)
@@ -141,6 +142,7 @@ class RunFile:
             file.seek(0)
             whole, end, rest = file.read().rpartition(b"\n")
             lines = whole.split(b"\n") if end else []
+            # The last line may lack only its line end, may be cut off, or may be no run at all.
             if rest and _read(rest) is not None:
                 lines.append(rest)
                 file.write(b"\n")

@@ -87,6 +87,7 @@ def summarise(plan: EvaluationPlan, runs: Sequence[Run], prices: Prices | None) 
     missing = plan.missing(runs)
     results = latest(runs)
     there = [cell for cell in plan.cells() if cell not in set(missing)]
+    # Arms are compared on the same work only: a task and number that any arm lacks is left out.
     gaps = {(cell.task, cell.number) for cell in missing}
     compared = [results[cell] for cell in there if (cell.task, cell.number) not in gaps]
     by_arm = {arm.name: _by_task(compared, arm.name, plan.tasks) for arm in plan.arms}

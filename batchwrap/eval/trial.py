@@ -117,7 +117,7 @@ class _Trial:
             text, ended, problem = self._work(task, tools)
             wall_s = endpoint.clock() - started_s
             self._budget.settle(self._cell, self._used())
-            if ended == "itself":
+            if ended == "itself":  # any other end is the problem already
                 problem = _checked(task, folder, text)
             return Run(
                 **self._cell._asdict(),
@@ -162,6 +162,7 @@ class _Trial:
         """
         if self._stop.is_set():
             raise Stopped("the evaluation was ended")
+        # A tokenizer would be exact for few models, and slow for each request.
         said = {name: request[name] for name in ("messages", "tools")}
         prompt = len(json.dumps(said)) // _CHARACTERS_PER_TOKEN + _ADDED_TOKENS
         coming = TokensUsed(prompt, _ANSWER_TOKENS)

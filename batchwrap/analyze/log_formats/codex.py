@@ -37,6 +37,7 @@ def read(records: Iterator[Record], file: str) -> Iterator[Said]:
         if message is None:
             continue
         if usage is None and message["role"] == "assistant":
+            # The first item of the model after a result or a prompt begins a new answer.
             answers, is_open = answers + (not is_open), True
         elif usage is None:
             is_open = False

@@ -54,6 +54,7 @@ def _said(info: _Part, parts: list[_Part], session: str) -> Iterator[Said]:
             call(part.get("callID"), part.get("tool"), dict_of(part, "state", "input"))
             for part in tools
         ]
+        # The tokens of the whole message are those of its step only if there is just one.
         only = dict_of(info, "tokens") if len(steps) == 1 else {}
         yield Said(
             session=session,

@@ -65,6 +65,7 @@ class Stitcher:
         """The new messages of a request, then its answer; nothing for a repeated request."""
         before, continued = self._answered.get(request.continues, (b"", ""))
         digests = list(_digests(request.messages, before))
+        # The longest known beginning: agents also compact and fork conversations.
         known = next((n for n in range(len(digests), 0, -1) if digests[n - 1] in self._open), 0)
         if known and known == len(digests):
             return

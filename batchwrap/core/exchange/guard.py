@@ -57,6 +57,7 @@ class Guard:
     def caught(self, step: str, error: BaseException) -> None:
         """Report an error that a step has raised."""
         place, raised_at = place_of(error)
+        # An error may occur in every chunk of a stream; one report for each place is enough.
         if place in self._seen:
             return
         self._seen.add(place)

@@ -75,6 +75,7 @@ class Memory:
         return own
 
     def _part_of(self, owner: str) -> Memory:
+        # What holds contents of conversations must never be found by another account.
         own = copy(self)
         own.turns = self.turns.of(owner)
         own.choices = self.choices.of(owner)

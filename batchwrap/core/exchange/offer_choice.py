@@ -63,6 +63,7 @@ def choose(
     if wants_one_tool(entries[:start]):
         return replace(by_options, offer="never")
     key = _digest(entries[:start], model)
+    # Only the first request of a conversation, which has no answer yet, makes the choice.
     if start == len(entries):
         adapted = _adapted(by_options, observations, model)
         ignored = observations.ignored(model, directives)
@@ -109,6 +110,8 @@ def choose_bound(
     by_options = OfferChoice(batching.offer, batching.max_items)
     key = _digest(entries[:start], model)
     known = None if otherwise else kept.get(key)
+    # In the order of certainty: the system prompt, the first request, ids in the history, the
+    # memory; otherwise it is a guess, if anything is signed yet.
     shown, is_guess = _shows_offer(entries), False
     if wants_one_tool(entries[:start]):
         shown = False

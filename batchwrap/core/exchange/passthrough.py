@@ -103,7 +103,7 @@ class Passthrough:
     reads_errors = False
     may_ask_again = False
     again = None
-    repair = NoRepair()
+    repair = NoRepair()  # one for all requests: it keeps no state where nothing is translated
     is_guess = False
 
     def local_answer(self) -> None:

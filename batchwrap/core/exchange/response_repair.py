@@ -116,6 +116,7 @@ class ResponseRepair:
             return
         for body in bodies:
             self._thoughts.see(body)
+            # Readers may stop at the finish reason, so the end of the stream comes too late.
             if self._thoughts.is_over(body):
                 whole = self._sent.before(len(self._sent))
                 for call, thoughts in self._thoughts.by_call():
@@ -191,6 +192,7 @@ class ResponseRepair:
 
     def end(self, *, marked: bool | None) -> list[Body]:
         """The chunks to hand on at the end of a stream."""
+        # A stream without any chunk has no repair yet, and must still become an error.
         if self._repair is None and self._context.options.repair is not None and marked is False:
             self._of()
         return [] if self._repair is None else self._repair.end(marked=marked)
@@ -229,6 +231,7 @@ class ResponseRepair:
         return WholeBody(made, value, is_rebuilt=made is not None)
 
     def _put_together(self, value: object, content: bytes) -> Body | None:
+        # An answer that is not one object may be a list of chunks, or the text of a whole stream.
         parts = parts_in(value)
         if not parts and isinstance(value, str):
             chunks, repair = chunks_in(content), self._of()

@@ -65,6 +65,7 @@ class Translator:
         self._stream = form.stream()
         self._repairs = context.options.repair if form.is_repaired else None
         self._batching = context.options.batching
+        # What is switched off if the provider refuses the request and accepts the agent's own.
         self._rewrite: Rewrite = "offer"
         self._readers: dict[Any, ChoiceReader] = {}
         self._judged: set[Any] = set()  # choices that the observations have counted
@@ -191,6 +192,7 @@ class Translator:
         if self._batching is None or not self._understood or off:
             self.withdraw()
             return None
+        # `Batching.failed` is the user's function, and may be what has raised.
         options = replace(self._context.options, batching=replace(self._batching, failed=None))
         context = replace(self._context, options=options)
         self._rewrite = "fold"
@@ -212,6 +214,7 @@ class Translator:
         The agent's answer is made in any case, since the exchange decides whether to ask again. A
         model that ran out of output tokens is not asked, since it would run out again.
         """
+        # With several choices nothing is asked again (`_answers_locally`), so there is one reader.
         reader = next(iter(self._readers.values()))
         if not self.may_ask_again or not reader.problems or said.is_cut:
             return
@@ -432,12 +435,14 @@ class Translator:
         if not turn.nonce and not (is_over and turn.calls):
             return
         whole = self._prefixes.before(len(self._asked.entries))
+        # None of its calls has an id of ours: it is remembered as one that went out unchanged.
         if not turn.nonce:
             calls = [placed.call for placed in turn.calls]
             memory.turns.keep_plain(whole.digest, calls, self._context.now_s)
             return
         if turn.asked is None:
             turn.asked = request_of(self._asked.model, self._asked.settings, whole.digest)
+        # For local answers, which repeat the head and the usage of the provider's answer.
         turn.head, turn.usage, turn.room = self._head, self._usage, self.repair.view.room
         memory.turns.keep(turn, self._context.now_s)
         if is_over and turn.counts and index not in self._judged:
