@@ -63,6 +63,7 @@ def hook(**options: Any) -> CustomLogger:
     from litellm.integrations.custom_logger import CustomLogger
 
     try:
+        # `batched` checks the options and makes an engine; the function itself is not used.
         engine = engine_of(batched(**options)(hook))
     except TypeError as error:
         raise ConfigError("callback_settings.batchwrap", str(error)) from error

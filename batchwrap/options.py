@@ -279,6 +279,7 @@ class Batching(_Part):
             _whole("Batching.context_tokens", self.context_tokens, least=1)
         _one_of("Batching.mixed", self.mixed, (True, False))
         _one_of("Batching.approvals", self.approvals, (True, False))
+        # A person approves edits one by one, so a later one has to wait for the answer.
         if self.approvals and self.delivery == "at_once":
             raise ConfigError("Batching.delivery", "'at_once' leaves no time for approvals")
         if self.failed is not None and not callable(self.failed):
@@ -635,8 +636,10 @@ def combine(**given: Unpack[OptionArguments]) -> Options:
     if preset is not None:
         _one_of("preset", preset, tuple(PRESETS))
         changed = PRESETS[preset]
+        # A part with default values cannot be told apart from one that was not passed.
         batching = changed.get("batching", batching) if batching == Batching() else batching
         reminders = changed.get("reminders", reminders) if reminders == Reminders() else reminders
+    # Before the short forms below, which would fail less clearly on a part of the wrong type.
     parts = {"batching": batching, "reminders": reminders, "throttle": throttle, "repair": repair}
     for (name, part), kind in zip(
         parts.items(), (Batching, Reminders, Throttle, Repair), strict=True

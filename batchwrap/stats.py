@@ -164,7 +164,7 @@ class Counters:
         self._lock = ForkSafeLock()  # a dropped stream may be counted by the garbage collector
         self._above = above
         self._waiting = waiting
-        self._below: WeakSet[Counters] = WeakSet()
+        self._below: WeakSet[Counters] = WeakSet()  # so that clients can be garbage collected
         if above is not None:
             above._below.add(self)
 

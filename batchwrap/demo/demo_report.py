@@ -1,4 +1,4 @@
-"""The result of the demo: a table for people, a dict for programs, and what it rests on."""
+"""The result of the demo: a table, a dict for JSON, and notes on what was simulated."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class DemoResult:
 
     @property
     def reports_tokens(self) -> bool:
-        """Whether the provider said how many tokens it used."""
+        """Whether the provider reported tokens."""
         return None not in (self.bare.book.prompt_tokens, self.wrapped.book.prompt_tokens)
 
     @property
     def done(self) -> bool:
-        """Whether both arms did the whole job."""
+        """Whether both arms finished the job."""
         return self.bare.done and self.wrapped.done
 
 
-# Name in JSON, label in the table, where it stands in an arm.
+# The name in JSON, the label in the table, and the value of an arm.
 _MEASURES: tuple[tuple[str, str, Callable[[DemoArm], float | None]], ...] = (
     ("round_trips", "round trips", lambda arm: arm.book.round_trips),
     ("prompt_tokens", "prompt tokens", lambda arm: arm.book.prompt_tokens),
@@ -57,7 +57,7 @@ _MEASURES: tuple[tuple[str, str, Callable[[DemoArm], float | None]], ...] = (
 
 
 def table(result: DemoResult) -> Table:
-    """The table: a row for each number, a column for each arm, and their ratio."""
+    """A table with a row for each number, and columns for the arms and their ratio."""
     made = Table(title=f"One job: rename {OLD_NAME} to {NEW_NAME} in a small project")
     made.add_column("")
     for heading in ("bare client", "wrapped", "wrapped/bare"):
@@ -93,7 +93,7 @@ def as_dict(result: DemoResult) -> dict[str, Any]:
 
 
 def notes(result: DemoResult) -> list[str]:
-    """What is simulated and what is real, a sentence or two a line; failures first."""
+    """Notes: failures first, then what is simulated and what is real."""
     failures = [
         f"The {arm.name} arm failed: {arm.error or 'it ended, but the job is not done'}"
         for arm in (result.bare, result.wrapped)

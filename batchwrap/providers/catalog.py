@@ -56,7 +56,7 @@ def provider_of(host: str | None = None, model: object = None) -> Provider:
     """
     if host is not None:
         domain = host.lower().partition(":")[0].rstrip(".")
-        while domain and domain not in _by_host():
+        while domain and domain not in _by_host():  # a subdomain belongs to the same provider
             domain = domain.partition(".")[2]
         return _by_host().get(domain, UNKNOWN)
     prefix, slash, _ = model.partition("/") if isinstance(model, str) else ("", "", "")
@@ -147,7 +147,7 @@ def _files() -> dict[str, Traversable]:
 @cache
 def _shipped(name: str) -> ProviderFile:
     file = _files()[name]
-    with LOADING:
+    with LOADING:  # a fork waits until the read is done
         return parse(_text(file), file.name, prefix=f"{name}/")
 
 

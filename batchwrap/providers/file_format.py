@@ -217,6 +217,7 @@ class _File:
             rule=replace(base.rule, **self._facts("counting", annotations_of(Rule))),
             signals=LimitSignals(
                 headers=made(lambda: replace(before.headers, **headers), f"{self._at}headers"),
+                # The file's own matchers come first, so they win over those that it extends.
                 refusals=(*map(self._refusal, range(len(refusals))), *before.refusals),
                 utc_offset_s=clock.get("utc_offset_s", before.utc_offset_s),
             ),
@@ -233,7 +234,7 @@ class _File:
         facts = self._sourced(
             name, self._table["refusals"][index], annotations_of(Matcher), ("kind",)
         )
-        if not any(facts.get(name) for name in ("status", "code", "text")):
+        if not any(facts.get(name) for name in ("status", "code", "text")):  # it would match all
             refuse(at, "has neither a status nor a code nor a text")
         return made(lambda: Matcher(**facts), at)
 

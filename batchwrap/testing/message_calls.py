@@ -25,7 +25,7 @@ def calls_in(messages: object) -> list[tuple[str, Any]]:
     >>> calls_in({"tool_calls": [{"function": {"name": "ls", "arguments": "{}"}}]})
     [('ls', {})]
     """
-    one = as_dict(messages)
+    one = as_dict(messages)  # None for a list
     several: Iterable[Any] = messages if isinstance(messages, (list, tuple)) else ()
     found = [one] if one is not None else [as_dict(message) for message in several]
     return [
