@@ -107,7 +107,7 @@ def serve(
     Messages are translated and throttled as by batchwrap.wrap; all other requests pass through
     unchanged. /healthz and /metrics (Prometheus) show its state. Ctrl-C ends it.
 
-    Without --token the agent's own API key goes on to the provider. No key is ever logged.
+    Without --token the agent's own API key is sent to the provider. No key is ever logged.
 
     \b
     Examples:

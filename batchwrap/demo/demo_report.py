@@ -107,10 +107,10 @@ def _simulated_notes(result: DemoResult) -> list[str]:
     return [
         f"Simulated: the provider, with limits like {run.PLAN} ({limits}; {run.TOKENS_PER_S:,.0f}"
         f" tokens/s, {run.TTFT_S:g} s to the first token; Retry-After 60 s).",
-        "Simulated: the model. That it reads and edits one file at a time unless lately reminded,"
-        " and then batches, is an assumption and not a measurement.",
-        f"Simulated: the clock. Seconds are the provider's, and {result.time_scale:g} of them pass"
-        " in a real one, which blows up the program's own time by as much.",
+        "Simulated: the model. It is an assumption, not a measurement, that it reads and edits one"
+        " file at a time, and batches only when it was recently reminded.",
+        f"Simulated: the clock. Times are provider time, of which {result.time_scale:g} s pass in a"
+        " real second, so the program's own time counts that many times as much.",
         "Real: HTTP, the OpenAI SDK with its own retries, the agent's loop, the files and their"
         f" tests, and a system prompt of {run.SYSTEM_PROMPT_TOKENS:,} tokens.",
         "The numbers are the provider's own. Waiting is wall time less the time in which a request"

@@ -120,7 +120,7 @@ def simulated(
         project: a new one; the agent works in its folder.
         stream: whether the agent asks for streams.
         time_scale: provider seconds in one real second.
-        watcher: is told how it goes.
+        watcher: follows the run.
 
     Raises:
         ConfigError: `time_scale` is not above 0.
@@ -162,7 +162,7 @@ def real(
         project: a new one; the agent works in its folder.
         endpoint: the provider.
         stream: whether the agent asks for streams.
-        watcher: is told how it goes.
+        watcher: follows the run.
 
     Raises:
         ConfigError: `endpoint.limits` is no plan.
