@@ -30,15 +30,15 @@ def wrap(
             ``"cerebras/code-max"``, or a list of `Limit`.
         batching: how calls are batched; None switches it off.
         reminders: when the model is reminded; None switches it off.
-        throttle: how requests are held back and retried; None switches it off.
+        throttle: how requests wait for limits and are retried; None switches it off.
         repair: which defects of the provider are repaired; None switches it off.
         preset: ``"fast"`` (the single tools are hidden, reads are added ahead, more reminders) or
-            ``"careful"`` (small batches, the history is left alone). A part that is given
-            here with other than its default values takes the place of the preset's part.
+            ``"careful"`` (small batches, the history is not rewritten). A part that is passed
+            here with other than its default values replaces the preset's part.
         remind_every: short for `Reminders.every`.
         on_event: called with each `Event`, in the thread or task that made the request.
-        in_place: change the client itself instead of a copy; the module is always changed
-            itself (``openai.http_client = None`` undoes it).
+        in_place: change the client itself instead of a copy. The module is always changed
+            itself; ``openai.http_client = None`` undoes it.
 
     Returns:
         The wrapped client. Unless `in_place`, the original stays as it was; both share
@@ -78,8 +78,8 @@ def batched(
         options: those of `wrap`.
 
     Returns:
-        A function of the same signature, whose results keep their type and hidden fields;
-        without `fn`, a decorator that makes one.
+        A function of the same signature, whose results keep their type and hidden fields.
+        Without `fn`, a decorator that returns such a function.
 
     Raises:
         ConfigError: an option is wrong.
@@ -104,13 +104,13 @@ def install(
 ) -> None:
     """Wrap every client that is made from now on in this process, with the options of `wrap`.
 
-    For clients that a framework makes for itself and does not hand out. Call it before the
-    framework is imported. It wraps the clients of openai (including Azure's), groq, cerebras
-    and anthropic, and `litellm.completion` and `acompletion`; all of them share one budget.
-    Clients that were made before stay as they are. A second call replaces the first.
+    Use it for clients that a framework creates for itself and does not expose. Call it before the
+    framework is imported. It wraps the clients of openai (including Azure's), groq, cerebras and
+    anthropic, and `litellm.completion` and `acompletion`; all of them share one budget. Clients
+    that were made before stay as they are. A second call replaces the first.
 
     Args:
-        options: those of `wrap`.
+        options: the options of `wrap`.
 
     Raises:
         ConfigError: an option is wrong.
@@ -126,9 +126,9 @@ def install(
 
 
 def uninstall() -> None:
-    """Undo `install`: new clients are not wrapped, and those that were act as if they were not.
+    """Undo `install`: new clients are not wrapped, and wrapped ones act as if they were not.
 
-    It does nothing where nothing was installed.
+    Without an `install` it does nothing.
     """
     from batchwrap.adapters import process
 
@@ -139,10 +139,10 @@ def stats(target: object = None) -> Stats:
     """Counters since wrapping.
 
     Args:
-        target: a wrapped client or decorated function; None: the whole process.
+        target: a wrapped client or a decorated function; None for the whole process.
 
     Returns:
-        A copy of the counters as they are now; it does not change any more.
+        A snapshot of the counters, which does not change any more.
 
     Raises:
         ConfigError: the target was not wrapped.
@@ -158,7 +158,7 @@ def stats(target: object = None) -> Stats:
 
 
 def _show_options(function: Any) -> None:
-    """Show each option in a function's signature, where `help` and documentation read it."""
+    """Add each option to a function's signature, where `help` and documentation tools read it."""
     shown = signature(function)
     kinds = {name: kind.__forward_arg__ for name, kind in OptionArguments.__annotations__.items()}
     options = [

@@ -1,10 +1,9 @@
-"""What a forked child makes anew: locks that other threads held, threads, connections.
+"""Renews locks, threads and connections in a forked child process.
 
-A fork copies the locks of a process as they are, but of its threads only the one that forks:
-what another thread held is never released in the child. So whoever has a lock, or a thread of
-its own, enters itself here, and begins anew in the child. The locks of Python's own imports
-cannot be renewed: what is imported or read at its first use holds `LOADING`, and a fork waits
-until it is done.
+A fork copies all locks of a process, but only the thread that forks. A lock that another thread
+held is never released in the child. So an object that has a lock or a thread registers itself here,
+and is renewed in the child. The locks of Python's own imports cannot be renewed. So code that
+imports or reads something at its first use holds `LOADING`, and a fork waits until it is done.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from weakref import WeakSet
 
 
 class Forked(Protocol):
-    """Something that must not be used in a child as it was in the parent."""
+    """An object that must be renewed in a child process before it is used."""
 
     def after_fork(self) -> None:
-        """Begin anew; called in the child, where only this thread exists."""
+        """Renew the state; called in the child, where only this thread exists."""
         ...
 
 
@@ -28,7 +27,7 @@ _known: WeakSet[Forked] = WeakSet()
 
 
 def renew_in_child(one: Forked) -> None:
-    """Call `after_fork` of this object in every child process, as long as it lives."""
+    """Call `after_fork` of this object in every child process, as long as the object lives."""
     _known.add(one)
 
 
@@ -36,9 +35,9 @@ _NOT_HELD = suppress(RuntimeError)
 
 
 class ForkSafeLock:
-    """A lock that a thread may take twice, and that is free in a child process.
+    """A reentrant lock that is free in a child process.
 
-    Twice, since the garbage collector may settle a stream in a thread that holds it.
+    It is reentrant because the garbage collector may settle a stream in a thread that holds it.
     """
 
     __slots__ = ("__weakref__", "_lock")
@@ -48,16 +47,16 @@ class ForkSafeLock:
         renew_in_child(self)
 
     def after_fork(self) -> None:
-        """The thread that held the lock does not exist in a child."""
+        """Replace the lock: the thread that held it does not exist in a child."""
         self._lock = RLock()
 
     def acquire(self, timeout_s: float = -1) -> bool:
-        """Whether it could be had in this time; without one, wait as long as it takes."""
+        """Take the lock; False if that took longer than the timeout. -1 waits without a limit."""
         return self._lock.acquire(timeout=timeout_s)
 
     def release(self) -> None:
-        """Let others have it; nothing happens in a thread that does not hold it."""
-        with _NOT_HELD:  # forked inside of the block: in the child it is another lock
+        """Release the lock; does nothing in a thread that does not hold it."""
+        with _NOT_HELD:  # after a fork inside the block, the child has another lock
             self._lock.release()
 
     def __enter__(self) -> None:
@@ -67,9 +66,9 @@ class ForkSafeLock:
         self.release()
 
 
-# Held while something is imported or read at its first use.
+# Held while something is imported, or read at its first use.
 LOADING = ForkSafeLock()
-_LONGEST_LOAD_S = 10.0  # a thread that forks while it imports could wait for itself
+_LONGEST_LOAD_S = 10.0  # bounded, since a thread that forks during an import waits for itself
 
 
 def _before() -> None:

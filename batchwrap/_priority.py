@@ -1,4 +1,4 @@
-"""Which requests go first where several wait."""
+"""The priority of requests that wait for limits, set by the program for a block of code."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _level: ContextVar[int] = ContextVar("batchwrap_priority", default=0)
 
 @contextmanager
 def priority(level: int) -> Iterator[None]:
-    """Let the requests made inside go before those of a lower level; 0 is the default.
+    """Let the requests made inside the block go before those of a lower level; 0 is the default.
 
-    First come, first served within a level. A request that is under way is never stopped.
+    Within a level, the order is first come, first served. A running request is never stopped.
 
     Args:
-        level: a whole number; higher ones go first.
+        level: a whole number; higher levels go first.
 
     Raises:
-        ConfigError: the level is no whole number.
+        ConfigError: the level is not a whole number.
 
     Example:
         >>> import batchwrap

@@ -1,4 +1,4 @@
-"""Checks of options: a wrong one fails when it is given, and is named."""
+"""Checks of options. A wrong option raises an error that names it, when it is passed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from batchwrap.errors import ConfigError
 
 
 def one_of(option: str, value: object, allowed: tuple[object, ...]) -> None:
-    """The value must be one of those that are allowed.
+    """Check that a value is one of those that are allowed.
 
     Raises:
         ConfigError: it is not.
@@ -19,7 +19,7 @@ def one_of(option: str, value: object, allowed: tuple[object, ...]) -> None:
 
 
 def pattern(option: str, value: object) -> None:
-    """The value must be a regular expression.
+    """Check that a value is a regular expression.
 
     Raises:
         ConfigError: it is not.

@@ -1,4 +1,4 @@
-"""What the model may be reminded of, and the texts that show a change of mode: data, no code."""
+"""The directives that reminders give, and the markers by which agents show their mode, as data."""
 
 from __future__ import annotations
 
@@ -16,32 +16,31 @@ When = Literal["plan", "build", "always"]
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """Something that the model may be reminded of.
+    """A short text that reminds the model of something.
 
     Args:
         id: its name in `stats` and events.
-        text: the words of the reminder, the same each time. ``{name}`` stands for a tool of
-            the request: ``{read}``, ``{edit}``, ``{write}``, ``{todo}`` for the agent's own
-            tools of that kind, ``{multi_read}``, ``{multi_edit}``, ``{multi_write}``,
-            ``{batch}`` for what is offered beside them, ``{multi_tools}`` for all of that with
-            its uses, ``{script}`` for the tool that runs programs, and any other name for a tool
-            of that name. A directive is left out where it names a tool that the request does not
-            have.
-        kind: when it is due. ``"prefetch"`` when planning begins; ``"group_edits"`` when
-            planning is over and building begins; ``"general"`` every N turns, in turn with
-            others of the kind; ``"bookkeeping"`` when the model spends turns on its to-do list
-            alone; ``"lapse"`` after two single calls that could have been one (``{tool}``,
-            ``{multi}`` and ``{call}`` are then the tool, its multi-tool, and the call that
-            both should have been); ``"script"`` after several single calls that a program could
-            have made (``{program}`` is then that program).
-        when: in which mode: ``"plan"``, ``"build"`` (whatever is not known to be planning), or
-            ``"always"``.
-        models: patterns of the names of the models that it is for (``"*qwen*"``); empty: all
+        text: the text of the reminder, always the same. ``{name}`` stands for a tool of the
+            request: ``{read}``, ``{edit}``, ``{write}``, ``{todo}`` for the agent's own tools
+            of that kind; ``{multi_read}``, ``{multi_edit}``, ``{multi_write}``, ``{batch}`` for
+            the offered multi-tools; ``{multi_tools}`` for all of these with their uses;
+            ``{script}`` for the tool that runs programs; and any other name for the tool of that
+            name. A directive is not given if it names a tool that the request does not have.
+        kind: when it is due. ``"prefetch"``: when planning begins. ``"group_edits"``: when
+            planning ends and building begins. ``"general"``: every N turns, alternating with
+            others of the kind. ``"bookkeeping"``: when the model spends whole turns on its to-do
+            list. ``"lapse"``: after two single calls that could have been one; then ``{tool}``,
+            ``{multi}`` and ``{call}`` are the tool, its multi-tool, and the one call that would
+            have replaced both. ``"script"``: after several single calls that a program could
+            have made; then ``{program}`` is the beginning of that program.
+        when: the mode in which it is given: ``"plan"``, ``"build"`` (whenever the agent is not
+            known to be planning), or ``"always"``.
+        models: patterns for the names of the models that get it (``"*qwen*"``); empty for all
             models.
-        unless: a regular expression. Where it matches, the system prompt contradicts the
-            directive, and the directive is withheld.
-        judged: whether it should be followed by a batch. One that is followed too rarely
-            switches itself off. Set it to False for a directive about something else.
+        unless: a regular expression. If it matches the system prompt, that contradicts the
+            directive, which is then withheld.
+        judged: whether the model follows it by making a batch. A directive that is followed too
+            rarely is switched off. Set it to False for a directive about something else.
 
     Raises:
         ConfigError: a value is wrong; the error names it.
@@ -71,14 +70,14 @@ class Directive:
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """How a mode shows in a conversation.
+    """A text in a conversation that shows the agent's mode.
 
     Args:
-        mode: the mode from there on.
-        pattern: a regular expression that is found in a message of the user or the system.
-        tool: the name of a tool whose results are searched in place of these messages.
-        switch: whether the text says that the mode changes there. The other mode then holds
-            before it, even where the conversation does not show that any more.
+        mode: the mode from this text on.
+        pattern: a regular expression that is searched in messages of the user and the system.
+        tool: the name of a tool whose results are searched instead of these messages.
+        switch: whether the text says that the mode changes. Then the other mode held before it,
+            even if the conversation does not show that any more.
 
     Raises:
         ConfigError: a value is wrong, or `pattern` is not a regular expression.
@@ -148,10 +147,10 @@ DEFAULT_DIRECTIVES: tuple[Directive, ...] = (
     ),
 )
 
-# What agents are known to write when they switch, as of November 2026. Aider has modes, too,
-# but uses no tools.
+# What agents write when they change their mode, as of November 2026. Aider has modes, too, but
+# uses no tools.
 DEFAULT_MARKERS: tuple[Marker, ...] = (
-    # Claude Code, OpenCode and what is modelled on them
+    # Claude Code, OpenCode, and agents modelled on them
     Marker("plan", r"Plan mode (?:is|still) active\b"),
     Marker("plan", r"# Plan Mode - System Reminder"),
     Marker("build", r"operational mode has changed from plan to build\b", switch=True),

@@ -1,4 +1,7 @@
-"""What one wrapped client or function has of its own: options, budget, memory, counters."""
+"""The engine of one wrapped client or function: its options, budget, memory and counters.
+
+An adapter asks the engine for a `Call` for each request, and gives its exchange to a driver.
+"""
 
 from __future__ import annotations
 
@@ -47,14 +50,14 @@ _ALPHANUMERIC = string.ascii_letters + string.digits
 
 _SWITCHED_OFF = (
     "batching and reminders are inactive for requests to the model %s, and to others that "
-    "stats().switched_off counts: the endpoint refuses requests with what batchwrap adds, and "
-    "takes them without. Wrap with batching=None and reminders=None for such a model, or with "
+    "stats().switched_off counts: the endpoint refuses requests with batchwrap's additions and "
+    "accepts them without. Wrap with batching=None and reminders=None for such a model, or with "
     "another `Batching.offer`."
 )
 
 _LEFT = (
     "batching and reminders are inactive for requests to %s %s. Those are throttled, and otherwise "
-    "left as they are. Wrap with batching=None and reminders=None if this is what you want."
+    "not changed. Wrap with batching=None and reminders=None if this is what you want."
 )
 
 
@@ -63,10 +66,10 @@ class Call:
     """One request.
 
     Attributes:
-        exchange: its machine.
-        admission: asks the limits for each of its attempts.
+        exchange: its state machine.
+        admission: reserves the cost of each of its attempts.
         is_known: whether it goes to a provider that batchwrap knows.
-        ended: whom to tell of its end.
+        ended: called when the exchange has ended.
         interpreter: runs its scripts.
     """
 
@@ -78,7 +81,7 @@ class Call:
 
 
 class Engine:
-    """Makes the exchanges of one wrapped target and counts what they did.
+    """Makes the exchanges of one wrapped target, and adds up their counts.
 
     Args:
         options: the user's options.
@@ -101,12 +104,12 @@ class Engine:
         self._bodies = Bodies()
         self._warned: set[str] = set()
         self._estimator = Estimator()
-        # Not secret, only unlikely to meet: a generator of its own keeps a user's
-        # `random.seed` from making two processes derive the same ids.
+        # Ids need not be secret, only unlikely to collide. With its own generator, a user's
+        # `random.seed` cannot make two processes derive the same ids.
         self._random = random.Random(secrets.randbits(128))
 
     def read(self, content: bytes, endpoint: Endpoint) -> chat.Body | None:
-        """The JSON object that a request to an endpoint is; None where it is none."""
+        """Parse the body of a request to an endpoint; None if it is not a JSON object."""
         form = endpoint.format
         return (
             parsed_object(content) if form is None else self._bodies.read(content, form.items_key)
@@ -123,17 +126,17 @@ class Engine:
         mode: Mode | None = None,
         waits: Waits = UNCLOSED,
     ) -> Call:
-        """One request, ready to be driven.
+        """Make the exchange of one request, ready for a driver.
 
         Args:
             body: the request.
-            origin: where it goes, and on whose account.
+            origin: the host and the account that it goes to.
             endpoint: its endpoint.
             may_answer: whether the adapter can hand out local answers.
-            retries: whether refusals are retried here; a client with ``max_retries=0`` wants
-                the 429 at once.
-            mode: what the request itself says.
-            waits: those of the client that it comes from.
+            retries: whether refusals are retried here. A client with ``max_retries=0`` wants the
+                429 at once.
+            mode: the mode that the request itself names.
+            waits: the waiting requests of the client that sends it.
         """
         endpoint = self._of_request(endpoint, body)
         admission = self.budget.request(body, origin, pooled=endpoint.pooled, waits=waits)
@@ -159,7 +162,7 @@ class Engine:
     def counted(
         self, body: chat.Body, origin: Origin, *, endpoint: Endpoint, mode: Mode | None = None
     ) -> chat.Body | None:
-        """What would be sent for a request that is only counted; None: the request itself.
+        """The provider view of a request whose tokens are only counted; None if unchanged.
 
         Nothing of it is counted or remembered here. The arguments are those of `call`.
         """
@@ -193,22 +196,22 @@ class Engine:
         return self.options if can_run else self._unscripted
 
     def _of_request(self, endpoint: Endpoint, body: chat.Body) -> Endpoint:
-        """The endpoint, without its format where a request must not be rewritten."""
+        """The endpoint, changed for a request that must not be rewritten, pooled or offered."""
         form = endpoint.format
         if form is None:
             return endpoint
-        # A look at the whole request, which nobody needs where there is one account.
+        # The check reads the whole request, and matters only with several accounts.
         if self._pools and form.is_kept(body):
             endpoint = endpoint.unpooled
         if not form.may_rewrite(body):
             if self.translates:
                 self.warn_once(endpoint.name, _LEFT, endpoint.suffix, form.leaves)
             return endpoint.continuing if form.is_continued(body) else endpoint.untranslated
-        # A layer of ours in front that could send no mark has translated it.
+        # A decorated function above this client has translated it, and could send no marker header.
         return endpoint.translated if is_offered(body, form) else endpoint
 
     def _ended(self, observer: RequestObserver, exchange: Exchange) -> None:
-        """Take over what an exchange counted, and what it showed."""
+        """Add an exchange's counts, and calibrate the estimates by its usage."""
         with exchange.guard.step("calibrate"):
             if exchange.estimated and exchange.usage is not None:
                 self._estimator.calibrate(
@@ -221,28 +224,28 @@ class Engine:
             self.warn_once("switched_off", _SWITCHED_OFF, exchange.model)
 
     def guard(self) -> Guard:
-        """A guard for what happens to a request outside of its exchange; it reports at once."""
+        """A guard for the steps of a request outside its exchange, which reports at once."""
         return Guard(_Reports(self))
 
     @property
     def translates(self) -> bool:
-        """Whether the model is offered or reminded of anything."""
+        """Whether requests may be translated: batching or reminders are switched on."""
         return self.options.batching is not None or self.options.reminders is not None
 
     def warn_once(self, topic: str, message: str, *args: object) -> None:
-        """Warn of something that holds for the whole target, the first time it is met."""
+        """Log a warning that concerns the whole target, once for each topic."""
         if topic not in self._warned:
             self._warned.add(topic)
             _log.warning(message, *args)
 
     def serves(self, endpoint: Endpoint) -> bool:
-        """Whether anything is done for requests to an endpoint."""
+        """Whether batchwrap does anything for requests to an endpoint."""
         return not self.is_off and (
             endpoint.format is not None or self.options.throttle is not None
         )
 
     def passed_through(self) -> None:
-        """Count a request that is none of our business."""
+        """Count a request that is passed through."""
         self.counters.add({"passed_through": 1})
 
     def _random_text(self, length: int) -> str:
@@ -261,7 +264,7 @@ class _Reports:
     """Counts and events that belong to no exchange.
 
     Args:
-        engine: whose they are.
+        engine: the engine that they belong to.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -272,13 +275,13 @@ class _Reports:
         self._engine.counters.add({counter: amount})
 
     def note(self, name: EventName, **data: Any) -> None:
-        """Tell an event."""
+        """Report an event."""
         event = Event(name=name, data=data, at_unix_s=time.time())
         report(event, self._engine.options.on_event, Guard(_Nowhere()))
 
 
 class _Nowhere:
-    """Where the mistakes of an `on_event` are reported that was told of a mistake."""
+    """Drops the report of an error that `on_event` has raised while it got such a report."""
 
     def add(self, counter: str, amount: float = 1) -> None:
         """Nothing."""

@@ -1,4 +1,7 @@
-"""What batchwrap raises. A user's mistake and a provider's limit are different classes."""
+"""The errors that batchwrap raises. Mistakes of the user and limits of providers differ in class.
+
+Through a wrapped client, all but `ConfigError` reach the caller as the SDK's own errors.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ class BatchwrapError(Exception):
 
 
 class ConfigError(BatchwrapError, ValueError):
-    """An option is wrong. Raised where the option is given, never during a request.
+    """An option is wrong. It is raised when the option is passed, never during a request.
 
     Attributes:
         option: the name of the option, for example ``"Reminders.every"``.
@@ -26,7 +29,7 @@ class MissingExtraError(BatchwrapError, ImportError):
     """An optional dependency is not installed.
 
     Attributes:
-        extra: the extra of batchwrap that brings it, for example ``"httpx"``.
+        extra: the extra of batchwrap that installs it, for example ``"httpx"``.
     """
 
     def __init__(self, package: str, extra: str) -> None:
@@ -44,7 +47,7 @@ class LimitExceeded(BatchwrapError):
 
     Attributes:
         limit: the limit that the request exceeds, as text.
-        requested: how much of it the request needs, in the limit's own unit.
+        requested: the amount that the request needs, in the limit's own unit.
         retry_after_s: seconds until it could be admitted; None if it never can.
     """
 
@@ -65,7 +68,7 @@ class RequestTooLarge(LimitExceeded):
 
 
 class QuotaExhausted(LimitExceeded):
-    """A limit of an hour, a day or longer is used up, and refills too late to wait for it.
+    """A limit of an hour, a day or longer is used up, and its refill is too far away to wait for.
 
     Through a wrapped client it is a `RateLimitError` with the code
     ``batchwrap_quota_exhausted``.
@@ -73,7 +76,7 @@ class QuotaExhausted(LimitExceeded):
 
 
 class ClientClosed(BatchwrapError):
-    """The client was closed while one of its requests waited.
+    """The client was closed while its request waited.
 
     Through a wrapped client it is the SDK's own connection error.
     """
@@ -86,7 +89,7 @@ class StoreUnavailable(BatchwrapError):
     """The store of a shared budget cannot be read or written now.
 
     Attributes:
-        store: which one: ``"sqlite:///limits.db"``, or the URL of a server without its password.
+        store: the store: ``"sqlite:///limits.db"``, or the URL of a server without its password.
     """
 
     def __init__(self, store: str, message: str) -> None:
@@ -97,9 +100,9 @@ class StoreUnavailable(BatchwrapError):
 class StoreRefused(StoreUnavailable):
     """The store of a shared budget refuses permanently, so waiting does not help.
 
-    The password is wrong, the user may not run a command, a cluster's single node was named, a
-    file may not be written, or an account is damaged. It is raised whatever
-    `Throttle.store_down` says: a budget of its own for each process would hide the mistake.
+    For example, the password is wrong, the user may not run a command, the URL names a single node
+    of a cluster, a file may not be written, or an account is damaged. It is raised whatever
+    `Throttle.store_down` says, since separate budgets for each process would hide the mistake.
     Through a wrapped client it has the code ``batchwrap_store_refused``.
     """
 
@@ -111,8 +114,8 @@ class BrokenAnswer(BatchwrapError):
     own error, with a code that begins with ``batchwrap_`` or is the provider's.
 
     Attributes:
-        kind: what is wrong: ``"incomplete_stream"``, ``"empty_response"``, …
-        body: the error as a body: ``{"error": {"message": …, "type": …, "code": …}}``.
+        kind: the kind of the fault: ``"incomplete_stream"``, ``"empty_response"``, …
+        body: the error as a response body: ``{"error": {"message": …, "type": …, "code": …}}``.
     """
 
     def __init__(self, body: Mapping[str, Any]) -> None:
@@ -131,8 +134,8 @@ class ContextLimitExceeded(BatchwrapError):
     does a refusal of the provider for this reason, in whatever words.
 
     Attributes:
-        requested: estimated tokens of the request.
-        limit: tokens that fit into the window.
+        requested: the estimated tokens of the request.
+        limit: the size of the window in tokens.
     """
 
     def __init__(self, *, requested: int, limit: int) -> None:

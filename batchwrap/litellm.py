@@ -1,4 +1,4 @@
-"""The hook for the litellm proxy: what its router sends for its clients is translated.
+"""The hook for the litellm proxy, which translates what its router sends.
 
     # config.yaml
     litellm_settings:
@@ -6,10 +6,10 @@
     callback_settings:
       batchwrap: {limits: cerebras/code-max, remind_every: 6}   # options of `batched`, if any
 
-The proxy's hooks before and after a call cannot answer in place of the provider, send a request
-again or wait for limits, and those for streams see chunks only. So naming the hook puts the
-engine around the methods of `Router` that all of the proxy's chat completions, responses and
-messages go through. Importing this module changes nothing.
+The proxy's own hooks before and after a call cannot answer instead of the provider, send a request
+again or wait for limits, and those for streams see only chunks. So naming this hook puts the engine
+around the methods of `Router` through which all chat completions, responses and messages of the
+proxy go. Importing this module changes nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["hook"]
 
-# The routers' methods that the proxy calls, and which API each of them speaks.
+# The methods of the router that the proxy calls, and the API of each.
 _METHODS = {
     "acompletion": CHAT,
     "aresponses": RESPONSES,
@@ -45,15 +45,15 @@ _ENGINE = "__batchwrap__"
 def hook(**options: Any) -> CustomLogger:
     """Put the engine around every router of this process.
 
-    For options that a YAML file cannot express: make the hook in a module of your own beside
+    Use it for options that a YAML file cannot express: make the hook in a module of your own beside
     ``config.yaml`` (``translate = batchwrap.litellm.hook(…)``) and name it under `callbacks`. A
     later hook replaces an earlier one.
 
     Args:
-        options: those of `batchwrap.batched`.
+        options: the options of `batchwrap.batched`.
 
     Returns:
-        An object that `callbacks` may name, and that `batchwrap.stats` takes.
+        An object that `callbacks` may name, and that `batchwrap.stats` accepts.
 
     Raises:
         ConfigError: an option is wrong.
@@ -63,6 +63,7 @@ def hook(**options: Any) -> CustomLogger:
     from litellm.integrations.custom_logger import CustomLogger
 
     try:
+        # `batched` checks the options and makes an engine; the function itself is not used.
         engine = engine_of(batched(**options)(hook))
     except TypeError as error:
         raise ConfigError("callback_settings.batchwrap", str(error)) from error
@@ -93,7 +94,7 @@ def _litellm() -> Any:
 
 
 def _install(router_type: Any, engine: Engine) -> None:
-    """Let the routers' methods go through the engine, each router's as one function."""
+    """Put the engine around the methods of the router class."""
     for name, endpoint in _METHODS.items():
         there = inspect.getattr_static(router_type, name, None)
         is_ours = isinstance(there, _Served)
@@ -102,16 +103,17 @@ def _install(router_type: Any, engine: Engine) -> None:
 
 
 class _Served:
-    """A router's method behind the engine.
+    """A descriptor for a router's method, which puts the engine around it.
 
-    Some of a router's methods are its class's, others are set by its constructor, and which are
-    differs between litellm's versions: so it stands in the class, and keeps what is set.
+    Some methods belong to the router's class, others are set on the object by its constructor, and
+    that differs between versions of litellm. A descriptor in the class handles both: it also gets
+    what the constructor sets.
 
     Args:
-        name: the method's.
-        plain: the class's own; None where it has none.
-        endpoint: of the API that it speaks.
-        engine: whose requests they are.
+        name: the name of the method.
+        plain: the class's own method; None if it has none.
+        endpoint: the endpoint of the method's API.
+        engine: the engine that serves its requests.
     """
 
     def __init__(self, name: str, plain: Any, endpoint: Endpoint, engine: Engine) -> None:
@@ -154,7 +156,7 @@ class _Served:
 
 
 def _bound(method: Any, router: Any) -> Any:
-    """A function as a method, which tells whose it is."""
+    """A function as a bound method, so that `__self__` names the router."""
     if getattr(method, "__self__", None) is not None:
         return method
 
@@ -165,7 +167,7 @@ def _bound(method: Any, router: Any) -> Any:
 
 
 def _as_litellms(error: errors.BatchwrapError, model: object) -> Exception:
-    """An error of ours as one that the proxy answers with the right status."""
+    """An error of ours as litellm's error, which the proxy answers with the right status."""
     litellm = _litellm()
     kinds: dict[type[errors.BatchwrapError], Callable[..., Exception]] = {
         errors.RequestTooLarge: litellm.BadRequestError,

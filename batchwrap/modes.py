@@ -26,7 +26,7 @@ def mode(name: Mode) -> Iterator[None]:
         name: ``"plan"`` or ``"build"``.
 
     Raises:
-        ConfigError: it is neither.
+        ConfigError: the name is neither.
 
     Example:
         >>> import batchwrap
@@ -43,7 +43,7 @@ def mode(name: Mode) -> Iterator[None]:
 
 
 def current_mode() -> Mode | None:
-    """The mode of the block that this runs in; None outside of any."""
+    """The mode of the current block; None outside of any."""
     return _mode.get()
 
 

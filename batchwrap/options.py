@@ -1,4 +1,7 @@
-"""Every option of batchwrap: frozen, keyword-only, checked when it is made."""
+"""The options of batchwrap: frozen, keyword-only dataclasses that are checked when they are made.
+
+`combine` turns the keyword arguments of `wrap`, `batched` and `install` into one `Options`.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ _MOST_SCRIPT_CALLS = 500
 
 
 class _Part:
-    """A part of the options. Only what is not as by default is shown."""
+    """A part of the options, whose repr shows only the values that differ from the defaults."""
 
     __slots__ = ()
 
@@ -67,7 +70,7 @@ def _default(one: Field[Any]) -> object:
 
 
 def _grouped(**groups: Sequence[str]) -> Callable[[type[_P]], type[_P]]:
-    """Options of a part that are no more, by the one that they belong to: the error says so."""
+    """A class decorator for options that became part of a group: an error names the group."""
     now = {old: group for group, switches in groups.items() for old in switches}
 
     def decorated(part: type[_P]) -> type[_P]:
@@ -108,12 +111,12 @@ class Limit:
             ``"uncached_tokens"`` (the same without the cached part of the prompt);
             ``"input_tokens"``; ``"output_tokens"``; ``"concurrency"`` (requests that run at
             the same time; it has no period).
-        amount: how many of them in `per_s` seconds.
+        amount: the amount that is allowed in `per_s` seconds.
         per_s: the period in seconds: 60 for "per minute".
-        mode: ``"continuous"`` refills all the time up to the full bucket; ``"fixed"`` fills it
-            at once when a period begins (periods begin at midnight of `zone`); ``"rolling"``
-            looks back over the last `per_s` seconds.
-        burst: how many fit into a full bucket; `amount` unless given.
+        mode: ``"continuous"`` refills the bucket evenly; ``"fixed"`` fills it at once when a
+            period begins (the first at midnight of `zone`); ``"rolling"`` counts the last
+            `per_s` seconds.
+        burst: the capacity of the full bucket; None for `amount`.
         zone: the time zone of fixed periods: ``"America/Los_Angeles"``.
 
     Raises:
@@ -143,12 +146,12 @@ class Limit:
 
     @property
     def capacity(self) -> float:
-        """What fits into the full bucket."""
+        """The amount in a full bucket."""
         return self.amount if self.burst is None else self.burst
 
     @property
     def rate(self) -> float:
-        """What is refilled in one second."""
+        """The amount that is refilled per second."""
         return self.amount / self.per_s
 
     def __str__(self) -> str:
@@ -159,17 +162,18 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """What one of the agent's tools does, where its name and parameters do not show it.
+    """Declares what one of the agent's tools does, if its name and parameters do not show it.
 
     Args:
-        kind: ``"read"`` and ``"read_only"`` (a search, a listing: no single-kind multi-tool)
-            may go out together; ``"edit"`` and ``"write"`` wait for what they conflict with;
-            ``"sequential"`` (a shell) goes one at a time, in order; ``"bookkeeping"`` (a to-do
-            list) may be batched with anything.
-        path: the parameter that names the file; found by its name unless given.
+        kind: calls of ``"read"`` and ``"read_only"`` tools (a search, a listing; these have no
+            multi-tool of their own) may run together; calls of ``"edit"`` and ``"write"`` tools
+            wait for calls that they conflict with; calls of a ``"sequential"`` tool (a shell)
+            run one at a time, in order; calls of a ``"bookkeeping"`` tool (a to-do list) may be
+            batched with any others.
+        path: the parameter that names the file; None to find it by its name.
 
     Raises:
-        ConfigError: `kind` is none of these.
+        ConfigError: `kind` is not one of these.
     """
 
     kind: ToolKind
@@ -184,18 +188,18 @@ AheadSource = Literal["prompt", "chunk", "search", "reference"]
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class ReadAhead(_Part):
-    """Reads that are added to a single read, so that the next round trip is saved.
+    """Reads that are added to a single read, which may save the next round trip.
 
     Args:
-        max_reads: the most reads that are added to one call.
-        max_tokens: the most tokens (estimated) that the added results bring into the
-            conversation.
-        min_hit_rate: the share of added reads that must turn out to be wanted; below it,
-            nothing is added any more in that conversation.
-        sources: where to look for what will be read next: ``"prompt"`` (files that the
-            newest user message names), ``"chunk"`` (the next part of a file that is read in
-            parts), ``"search"`` (other files of the newest search result), ``"reference"``
-            (files that the file just read names, with a folder).
+        max_reads: the largest number of reads that are added to one call.
+        max_tokens: the largest number of tokens (estimated) that the added results may have in
+            the conversation.
+        min_hit_rate: the share of added reads that the model must turn out to want; below it,
+            no more reads are added in that conversation.
+        sources: what predicts the next reads: ``"prompt"`` (files that the newest user message
+            names), ``"chunk"`` (the next part of a file that is read in parts), ``"search"``
+            (other files of the newest search result), ``"reference"`` (files that the file just
+            read names, with a folder).
 
     Raises:
         ConfigError: an option is wrong; the error names it.
@@ -260,32 +264,33 @@ class Batching(_Part):
     """How single tool calls become multi-calls.
 
     Args:
-        offer: ``"alongside"`` adds multi-tools beside the agent's own tools, ``"instead"``
-            shows them in the place of the tools that they run, ``"never"`` adds nothing.
-        tools: tools that are batchable whatever their shape: name to kind (``"read"``).
-        exclude: names of tools that are never batched.
-        mixed: offer `batch`, whose items name their tools, beside the multi-tools of one kind.
-        delivery: how the agent gets the calls: ``"parallel"``, ``"serial"`` (one in each
-            answer), or ``"auto"``: parallel unless the request says
-            ``parallel_tool_calls: false``. Conflicting calls wait in all of these.
-            ``"at_once"``: nothing waits; for an agent that runs the calls of an answer one
-            after the other itself, or writes them as text into its next request.
-        approvals: whether the agent asks a person before it edits; edits then go out one by
+        offer: ``"alongside"`` adds multi-tools beside the agent's own tools; ``"instead"``
+            replaces the tools that they run; ``"never"`` adds nothing.
+        tools: the kinds of tools that are not recognised by themselves, by name:
+            ``{"get_weather": "read_only"}``.
+        exclude: the names of tools that are never batched.
+        mixed: also offer `batch`, whose items name their tools.
+        delivery: how the agent gets the calls: ``"parallel"``; ``"serial"``, one per answer; or
+            ``"auto"``, which is parallel unless the request says ``parallel_tool_calls: false``.
+            In all of these, conflicting calls wait. With ``"at_once"`` no call waits; use it
+            for an agent that runs the calls of an answer one by one itself, or that writes
+            their results as text into its next request.
+        approvals: whether the agent asks a person before it edits; if so, it gets edits one by
             one.
-        local_usage: the usage that answers without a round trip report: ``"zero"``, or
+        local_usage: the usage that is reported by answers without a round trip: ``"zero"``, or
             ``"last_prompt"`` for agents that show how full the context is.
-        on_failure: after a failed command of a ``"sequential"`` tool: ``"stop"`` cancels the
-            rest, and the model is told; ``"go_on"`` runs the rest all the same.
-        failed: decides whether a tool's result reads as failed; calls that wait behind a
-            failed edit are not run. None: texts that begin with "Error" and the like.
-        max_items: the most items that the schema of a multi-tool asks for. A longer batch
-            is run all the same.
-        coalesce: whether runs of single calls in the history become multi-calls: ``"auto"``
-            where the provider is known not to cache prompts, ``"always"``, ``"never"``.
+        on_failure: what happens after a failed command of a ``"sequential"`` tool: ``"stop"``
+            cancels the rest of the batch and tells the model; ``"go_on"`` runs the rest.
+        failed: a function that decides whether a tool's result means a failure, after which
+            waiting edits are not run. None recognises texts that begin with "Error" and others.
+        max_items: the largest number of items that the schema of a multi-tool allows. A longer
+            batch is run nevertheless.
+        coalesce: whether runs of single calls in the history become multi-calls: ``"auto"`` if
+            the provider is known not to cache prompts, ``"always"``, or ``"never"``.
         read_ahead: reads that are added to a single read; None adds none.
         scripts: programs of the model's over the agent's tools; None offers none.
-        context_tokens: size of the model's context window, in tokens; batches get smaller as
-            it fills up. None: the size that the data file of the provider names, if it does.
+        context_tokens: the size of the model's context window in tokens; batches get smaller as
+            it fills. None for the size in the provider's data file, if it is there.
 
     Raises:
         ConfigError: an option is wrong, or `approvals` is combined with ``"at_once"``.
@@ -321,6 +326,7 @@ class Batching(_Part):
             _whole("Batching.context_tokens", self.context_tokens, least=1)
         _one_of("Batching.mixed", self.mixed, (True, False))
         _one_of("Batching.approvals", self.approvals, (True, False))
+        # A person approves edits one by one, so a later one has to wait for the answer.
         if self.approvals and self.delivery == "at_once":
             raise ConfigError("Batching.delivery", "'at_once' leaves no time for approvals")
         if self.failed is not None and not callable(self.failed):
@@ -340,23 +346,25 @@ Placement = Literal["append", "user", "system"]
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Reminders(_Part):
-    """When the model is reminded to batch, and in which words.
+    """When the model is reminded to batch, and by which texts.
 
     Args:
-        every: assistant turns without a batch until the next reminder; None: never by count.
-        on_lapse: remind at once when two turns in a row were single calls that could have
-            been one multi-call, or when turns are spent on the to-do list alone.
-        cooldown: assistant turns after a reminder in which a lapse causes no further one.
-        max_per_conversation: the most reminders in one conversation.
+        every: the number of assistant turns without a batch after which it is reminded; None
+            for no reminders by count.
+        on_lapse: remind at once after two turns with single calls that could have been one
+            multi-call, or after whole turns for the to-do list.
+        cooldown: the number of assistant turns after a reminder in which a lapse causes no
+            other one.
+        max_per_conversation: the largest number of reminders in one conversation.
         placement: ``"append"`` puts them at the end of the newest user or tool message;
-            ``"user"`` and ``"system"`` make messages of their own, where the model is not
-            known to refuse one at that place.
-        directives: what the model may be reminded of.
-        modes: how plan and build mode show in the conversation.
-        prefetch_when_thinking: remind of reading ahead also where the model thinks, which
-            makes it think about all of it.
-        min_tokens_per_s: below this measured speed of generation the model is not asked to
-            group edits, since generating takes longer than the round trip; 0 always asks.
+            ``"user"`` and ``"system"`` make separate messages, unless the model is known to
+            refuse one at that place.
+        directives: the texts of the reminders, and when they are due.
+        modes: the texts that show plan and build mode in a conversation.
+        prefetch_when_thinking: give prefetch directives also to models that think, although
+            they then think about all of the files.
+        min_tokens_per_s: below this measured speed the model is not asked to group edits, since
+            generating them takes longer than a round trip; 0 always asks.
 
     Raises:
         ConfigError: an option is wrong, or two directives have the same id.
@@ -397,38 +405,40 @@ def _all_are(option: str, values: object, kind: type) -> None:
 
 
 class Clock(Protocol):
-    """Time for the limits of one client, in place of the system's; see `Throttle.clock`."""
+    """A clock that replaces the system's for the limits of one client; see `Throttle.clock`."""
 
     def now(self) -> float:
         """Seconds since 1970."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Let this many seconds pass. It must not block, since tasks call it, too."""
+        """Let this many seconds pass. It must not block, since async tasks call it, too."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Throttle(_Part):
-    """How requests are held back, and what happens after a refusal.
+    """How requests wait for limits, and what happens after a refusal.
 
     Args:
-        limits: ``"auto"`` takes amounts from the provider's headers, and holds nothing back
-            until it has named them (no guesses); ``"cerebras/code-max"`` names a plan,
-            ``"own.toml#plan"`` one of your own; or a list of `Limit`.
-        store: where the budget is kept: ``"memory"`` of this process; ``"sqlite:///path"`` for
-            several processes, and over restarts; ``"redis://host"``,
+        limits: ``"auto"`` reads the amounts from the provider's headers, and lets all requests
+            pass until these have come; ``"cerebras/code-max"`` names a plan,
+            ``"own.toml#plan"`` a plan of your own; or a list of `Limit`.
+        store: where the budget is kept: ``"memory"`` for one process; ``"sqlite:///path"`` for
+            several processes, and across restarts; ``"redis://host"``,
             ``"redis+cluster://host:7000,host:7001"`` or ``"redis+sentinel://host:26379/name"``
             for several hosts.
-        store_down: while the store cannot be reached: ``"local"`` keeps the limits in each
-            process by itself, ``"fail"`` fails requests with `StoreUnavailable`.
-        keys: API keys of several accounts, whose limits are pooled: a request goes to the key
-            that can admit it first; a conversation stays with its key while that costs little.
-        max_wait_s: the longest wait, in seconds; a request that would wait longer fails.
-        retry: a tenacity retrying object (`stop`, `wait` and `retry` of it are used) in
-            place of the default of 6 attempts with exponential backoff and jitter.
-            No wait is shorter than the `Retry-After` of the provider.
-        clock: the clock that waits use, for tests: `batchwrap.testing.ManualClock`. None: the
+        store_down: what happens while the store cannot be reached: ``"local"`` lets each
+            process keep the limits by itself; ``"fail"`` fails requests with
+            `StoreUnavailable`.
+        keys: the API keys of several accounts, whose limits are pooled. A request goes to the
+            key that can admit it first; a conversation stays with its key while that costs
+            little.
+        max_wait_s: the longest wait in seconds; a request that would wait longer fails.
+        retry: a tenacity retrying object, of which `stop`, `wait` and `retry` are used, instead
+            of the default of 6 attempts with exponential backoff and jitter. No wait is shorter
+            than the provider's `Retry-After`.
+        clock: the clock for waits in tests: `batchwrap.testing.ManualClock`. None for the
             system's. Only with ``store="memory"``.
 
     Raises:
@@ -464,7 +474,7 @@ class Throttle(_Part):
             raise ConfigError("Throttle.retry", f"{self.retry!r} is not a tenacity retrying object")
         if self.clock is not None and self.store != "memory":
             raise ConfigError(
-                "Throttle.clock", 'needs store="memory": others share a store\'s time'
+                "Throttle.clock", 'needs store="memory", since other stores have their own time'
             )
 
 
@@ -480,48 +490,50 @@ class Throttle(_Part):
 class Repair(_Part):
     """Which defects of a provider are repaired, and which become errors.
 
-    What is healthy keeps its bytes in any case. The five groups `stream`, `calls`, `arguments`,
-    `errors` and `request` are on: each of their defects has one meaning only. Repairs that are
-    right for most endpoints but not for all are switched on one by one, or with `Repair.all()`.
-    `docs/repair.md` lists what belongs to a group.
+    A healthy answer keeps its bytes in any case. The five groups `stream`, `calls`, `arguments`,
+    `errors` and `request` are on by default, since each of their defects has only one meaning.
+    Repairs that are right for most endpoints but not for all are switched on one by one, or with
+    `Repair.all()`. `docs/repair.md` lists the repairs of each group.
 
     Args:
-        stream: answers have the form of the API: chunks and choices in its shape, one of its
-            finish reasons, usage where clients look for it, a stream only where one was asked for.
-        calls: each call has an index, an id and a name of its own, each sent once, and no
-            remains of call markup around it.
-        arguments: ``"lossless"`` repairs the arguments of calls where their content does not
-            change; ``"bold"`` also drops reasoning in front of them, and keeps the backslash
-            of unknown escapes for read-only tools; ``"off"`` leaves them alone.
-        errors: a failure that would pass as success becomes an error: one inside of a stream,
-            an error body of any shape, an empty answer (once for each request), a stream that
+        stream: bring answers into the form of the API: the shape of chunks and choices, a valid
+            finish reason, usage where clients expect it, and a stream only if one was asked
+            for.
+        calls: give each call its own index, id and name, each sent once, and remove remains of
+            call markup around it.
+        arguments: ``"lossless"`` repairs the arguments of calls if their content does not
+            change; ``"bold"`` also drops reasoning in front of them, and keeps the backslash of
+            unknown escapes for read-only tools; ``"off"`` does not repair them.
+        errors: turn failures that look like success into errors: an error inside a stream or
+            in any shape of body, an empty answer (once for each request), and a stream that
             ends before its answer is complete.
-        request: calls and results of a request are paired, in order, with ids, arguments and
-            fields that its provider takes.
-        snapshots: fragments of arguments, and deltas of texts, that repeat all that came before
-            are understood.
-        leaked_calls: ``"gated"``: calls that the server left in the text, or that the provider
-            wrote and then refused to hand out (Groq's `failed_generation`), become proper calls
-            if they pass all checks; ``"off"``: they stay a text, or an error.
-        think_tags: ``"tags"``: reasoning in tags that begins the text moves to
-            `reasoning_content`; ``"prefilled"``: also where the model's template opened it,
-            which holds the text back until its end.
-        rearrange: messages are moved, merged or split where the provider's template wants it.
-        keep_reasoning: where the provider wants a turn's reasoning content back (DeepSeek) and
-            the agent has dropped it, it is sent as it came; off, an empty text is.
-        fold_failures: of calls that failed in a row in the same way, only the last one is
-            sent, with their number.
-        max_output: limit of the output tokens that a request asks for, where the provider
-            charges them in advance (Cerebras); None: as the request says.
-        preflight: ``"refuse"``: a request that is larger than the model's context, where
-            that is known, is not sent; ``"note"``: it is sent, and an event says so; ``"off"``:
-            nothing is checked.
-        provider: whose rules requests have to obey: a provider (``"cerebras"``, ``"mistral"``, …)
-            or a kind of server (``"strict-template"``, …; the page on repair lists them). None:
-            the provider's that the request goes to, as far as it is known.
+        request: pair and order the calls and results of a request, with ids, arguments and
+            fields that its provider accepts.
+        snapshots: accept fragments of arguments, and deltas of texts, that repeat everything
+            before them.
+        leaked_calls: ``"gated"`` turns calls that the server left in the text, or that the
+            provider wrote and then refused to hand out (Groq's `failed_generation`), into
+            proper calls if they pass all checks; ``"off"`` leaves them a text, or an error.
+        think_tags: ``"tags"`` moves reasoning in tags at the beginning of the text to
+            `reasoning_content`; ``"prefilled"`` also does so if the model's template opened the
+            tag, for which the text is held back until its end.
+        rearrange: move, merge or split messages as the provider's template requires.
+        keep_reasoning: if the provider requires the reasoning content of a turn to be sent back
+            (DeepSeek) and the agent has dropped it, send it again; otherwise an empty text is
+            sent.
+        fold_failures: of calls that failed in a row in the same way, send only the last one,
+            with their number.
+        max_output: a limit for the output tokens that a request asks for, if the provider
+            charges them in advance (Cerebras); None for no limit.
+        preflight: what happens to a request that is larger than the model's known context:
+            ``"refuse"`` does not send it; ``"note"`` sends it and reports an event; ``"off"``
+            checks nothing.
+        provider: the rules that requests must obey: those of a provider (``"cerebras"``,
+            ``"mistral"``, …) or of a kind of server (``"strict-template"``, …; the page on
+            repair lists them). None for the provider that the request goes to, if it is known.
 
     Raises:
-        ConfigError: an option is wrong, or has the name of a switch that is part of a group.
+        ConfigError: an option is wrong, or is the name of a switch that is now part of a group.
     """
 
     stream: bool = True
@@ -556,7 +568,7 @@ class Repair(_Part):
         """Every repair, including those that are right for most endpoints but not for all.
 
         Args:
-            provider: name of the provider's rules for requests, as in `Repair`.
+            provider: the name of the rules for requests, as in `Repair`.
 
         Returns:
             The options with every repair switched on.
@@ -577,7 +589,7 @@ class Repair(_Part):
         )
 
 
-# What agents that meet the charge in advance cap their output at.
+# Agents for providers that charge the output in advance cap it at this many tokens.
 _LARGE_OUTPUT = 16_384
 _SWITCHES = (
     *("stream", "calls", "errors", "request"),
@@ -587,14 +599,14 @@ _SWITCHES = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """Something that batchwrap did. Holds counts and names, never contents or keys.
+    """Something that batchwrap did. It contains counts and names, never contents or keys.
 
     Args:
-        name: what: ``"expanded"``, ``"waited"``, ``"refused"``, …; ``"ended"`` is the last one
-            of each request. `docs/observability.md` lists all of them with their fields.
-        data: numbers and names that belong to it; seconds end in ``_s``.
-        at_unix_s: when it happened, in seconds since 1970. The events of a request are told
-            when a wait begins and when one is over, and the rest when it is over itself.
+        name: the kind of event: ``"expanded"``, ``"waited"``, ``"refused"``, …; ``"ended"`` is
+            the last one of each request. `docs/observability.md` lists all with their fields.
+        data: the numbers and names of the event; those in seconds end with ``_s``.
+        at_unix_s: when it happened, in seconds since 1970. The events of a request are reported
+            when a wait begins or ends, and otherwise when the request has ended.
     """
 
     name: EventName
@@ -613,7 +625,7 @@ class Options:
     on_event: EventHook | None = None
 
 
-# What a preset changes of the defaults.
+# The parts that differ from the defaults in each preset.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {
         "batching": Batching(
@@ -631,7 +643,7 @@ Preset = Literal["fast", "careful"]
 
 
 class OptionArguments(TypedDict, total=False):
-    """The keyword arguments of `wrap`, `batched` and `install`; `wrap` says what they mean."""
+    """The keyword arguments of `wrap`, `batched` and `install`, documented at `wrap`."""
 
     limits: str | Sequence[Limit]
     batching: Batching | None
@@ -656,14 +668,14 @@ DEFAULT_ARGUMENTS: OptionArguments = {
 
 
 def combine(**given: Unpack[OptionArguments]) -> Options:
-    """The options that the keyword arguments of `wrap` and `batched` mean together.
+    """Combine the keyword arguments of `wrap`, `batched` or `install` into one `Options`.
 
-    `limits` and `remind_every` are short for fields of `Throttle` and `Reminders`. A part
-    that is not as by default counts before the preset's.
+    `limits` and `remind_every` are short for fields of `Throttle` and `Reminders`. A part that
+    differs from its defaults takes precedence over the preset's.
 
     Raises:
-        ConfigError: one of them is wrong, or two of them contradict each other.
-        TypeError: there is no such option.
+        ConfigError: an option is wrong, or two of them contradict each other.
+        TypeError: an option does not exist.
     """
     for name in given.keys() - DEFAULT_ARGUMENTS.keys():
         raise TypeError(f"there is no option {name!r}{_nearest(name, DEFAULT_ARGUMENTS)}")
@@ -675,8 +687,10 @@ def combine(**given: Unpack[OptionArguments]) -> Options:
     if preset is not None:
         _one_of("preset", preset, tuple(PRESETS))
         changed = PRESETS[preset]
+        # A part with default values cannot be told apart from one that was not passed.
         batching = changed.get("batching", batching) if batching == Batching() else batching
         reminders = changed.get("reminders", reminders) if reminders == Reminders() else reminders
+    # Before the short forms below, which would fail less clearly on a part of the wrong type.
     parts = {"batching": batching, "reminders": reminders, "throttle": throttle, "repair": repair}
     for (name, part), kind in zip(
         parts.items(), (Batching, Reminders, Throttle, Repair), strict=True
@@ -703,5 +717,5 @@ def combine(**given: Unpack[OptionArguments]) -> Options:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """A question that names the option that was probably meant; empty where none is near."""
+    """A question that names the option that was probably meant; empty if none is similar."""
     return "".join(f"; did you mean {near!r}?" for near in get_close_matches(name, known, n=1))

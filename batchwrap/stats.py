@@ -1,4 +1,8 @@
-"""Counters since wrapping, for people (a table) and programs (a dict)."""
+"""The counters of a wrapped target, as a table and as a dict.
+
+An exchange counts for itself; when it ends, its counts are added to the counters of its target, and
+these pass them on to the counters of the process.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,9 @@ from weakref import WeakSet
 from batchwrap._forks import ForkSafeLock
 
 _ONLY_THROTTLED, _REPAIRS, _DEFECTS = "only_throttled.", "repairs.", "defects."
-# Callers of `serve` name models, one for each request if they like.
+# Callers of `serve` choose the names of models, possibly a new one in each request.
 MOST_MODELS, OTHER_MODELS = 256, "(other models)"
-# Names of models have all other separators in them.
+# A newline separates the parts of these names, since names of models contain all other separators.
 _DIRECTIVES, _MALFORMED = "directives\n", "malformed\n"
 
 
@@ -22,11 +26,11 @@ class Waiting:
     """A request that waits now.
 
     Attributes:
-        limits: whose limits it waits for: a plan, or a provider and a model.
-        limit: the limit that holds it back; empty if the provider has said to wait.
-        waited_s: for how long it has waited, in seconds.
-        expected_s: how long it would wait in all, in seconds, if no other request ended before;
-            None where only the end of another request can admit it.
+        limits: the plan whose limits it waits for, or the provider and the model.
+        limit: the limit that it waits for; empty if the provider asked for the wait.
+        waited_s: the seconds that it has waited.
+        expected_s: the seconds that it will wait altogether if no other request ends before;
+            None if only the end of another request can admit it.
     """
 
     limits: str
@@ -40,16 +44,16 @@ class Stats:
     """What batchwrap did.
 
     Attributes:
-        requests: requests of the agent to a model, those that were only throttled included.
-        round_trips: requests that reached the provider, refused ones included.
+        requests: requests of the agent to a model, including those that were only throttled.
+        round_trips: requests that reached the provider, including refused ones.
         multi_calls: multi-calls of the model that were expanded.
-        items: single calls that they became.
+        items: single calls that the multi-calls became.
         folds: turns that were folded back; the frozen prefix is not folded again.
         coalesced: single calls of the model that were merged into a multi-call.
         read_ahead: reads that were added to the model's own.
         local_answers: requests answered without a round trip, with calls that had waited.
         offers: requests that carried multi-tools.
-        reminders: reminders that stood in requests, counted in each request again.
+        reminders: reminders in all requests; one that stays in a conversation counts each time.
         refusals: answers that were refusals: limits, overload, money.
         retries: attempts after a refusal.
         waited_s: seconds spent waiting for limits and after refusals.
@@ -60,9 +64,9 @@ class Stats:
             sent again without them.
         switched_off: requests that were only folded, since the model's endpoint had refused
             batchwrap's additions and accepted the same request without them.
-        internal_errors: exceptions in batchwrap's own code, or in a function of yours, that cost
-            no answer: what was not translated was handed on as it was. The log says where.
-        asked_again: multi-calls that could not be understood. The model was asked again inside of
+        internal_errors: exceptions in batchwrap's own code, or in a function of yours. They lost
+            no answer: what could not be translated was handed on unchanged. The log has the place.
+        asked_again: multi-calls that could not be understood. The model was asked again within
             the same request, so the agent never saw them; each costs one more round trip.
         scripts: programs of the model's that were run.
         script_calls: single calls that they made.
@@ -70,19 +74,19 @@ class Stats:
             locally, each of which rests on results of the one before it.
         script_tokens: about how many tokens of results went to scripts and not to the model, less
             those that the model was told of them.
-        malformed: by model, how many of its multi-calls were not in the form that was asked for:
-            understood `tolerantly` all the same, `in_part`, or `not_at_all`.
-        not_understood: request bodies of a shape that was passed on untouched.
-        passed_through: requests to other paths, which are passed on untouched.
-        only_throttled: requests that are not translated, by endpoint: held back, retried and
-            settled, but without batches and reminders.
+        malformed: by model, the number of its malformed multi-calls, by how they were understood:
+            `tolerantly`, `in_part`, or `not_at_all`.
+        not_understood: request bodies of an unknown shape, which were passed on unchanged.
+        passed_through: requests to other paths, which are passed on unchanged.
+        only_throttled: requests that are not translated, by endpoint: they wait for limits, are
+            retried and settled, but have no batches and reminders.
         repairs: how often each repair was needed, by name.
-        directives: by model and directive, how often it was `given`, how many of these were
-            `judged` since by what the model did at its next chance, and `followed` by a
-            batch; the `tokens` that it took up (a rough estimate, in each request again);
-            and how often it was `withheld_…` and why.
+        directives: by model and directive: how often it was `given`; how many of these could be
+            `judged` by the model's next calls, and how many were `followed` by a batch; the
+            `tokens` that it took in all requests (a rough estimate); and how often it was
+            `withheld_…`, by reason.
         defects: defects of answers that could not be repaired, by kind.
-        waiting: the requests that wait for a limit now. All other numbers only ever grow.
+        waiting: the requests that wait for a limit now. All other numbers never decrease.
     """
 
     requests: int = 0
@@ -120,11 +124,11 @@ class Stats:
 
     @property
     def round_trips_saved(self) -> int:
-        """Calls that came without a round trip of their own: items less multi-calls."""
+        """Calls that needed no round trip of their own: items minus multi-calls."""
         return max(0, self.items - self.multi_calls)
 
     def as_dict(self) -> dict[str, Any]:
-        """All counters by name, ready for JSON."""
+        """All counters by name, as JSON values."""
         return {**asdict(self), "round_trips_saved": self.round_trips_saved}
 
     def __str__(self) -> str:
@@ -155,7 +159,7 @@ class Stats:
 
 
 class Counters:
-    """Thread-safe counters of one target; what is counted here is counted in `above`, too.
+    """Thread-safe counters of one target, which also count into those `above` them.
 
     Args:
         above: the counters of the whole process; None for these themselves.
@@ -170,7 +174,7 @@ class Counters:
         self._lock = ForkSafeLock()  # a dropped stream may be counted by the garbage collector
         self._above = above
         self._waiting = waiting
-        self._below: WeakSet[Counters] = WeakSet()
+        self._below: WeakSet[Counters] = WeakSet()  # so that clients can be garbage collected
         if above is not None:
             above._below.add(self)
 
@@ -183,7 +187,7 @@ class Counters:
             self._above.add(counts)
 
     def _bounded(self, name: str) -> str:
-        """The name to count under: models beyond the limit are counted together."""
+        """The name to count under; models beyond the limit are counted together."""
         if name in self._counts or not name.startswith((_DIRECTIVES, _MALFORMED)):
             return name
         group, _, rest = name.partition("\n")
@@ -194,13 +198,13 @@ class Counters:
         return "\n".join([group, model, *what])
 
     def waiting(self) -> Iterator[Waiting]:
-        """The requests that wait now, of this target and of those that count into it."""
+        """The waiting requests of this target, and of the targets that count into it."""
         yield from self._waiting()
         for one in list(self._below):
             yield from one.waiting()
 
     def stats(self) -> Stats:
-        """The counters as they are now."""
+        """A snapshot of the counters."""
         with self._lock:
             counts: dict[str, Any] = dict(self._counts)
         known = {item.name: counts[item.name] for item in fields(Stats) if item.name in counts}
@@ -221,7 +225,7 @@ def directive_counter(model: object, directive: str, what: str) -> str:
 
 
 def malformed_counter(model: object, understood: str) -> str:
-    """The name of a counter for multi-calls that were not in the form that was asked for."""
+    """The name of a counter for malformed multi-calls."""
     return f"{_MALFORMED}{model}\n{understood}"
 
 
@@ -244,7 +248,7 @@ def _by_directive(counts: Mapping[str, int]) -> dict[str, dict[str, dict[str, in
 
 
 def _under(prefix: str, counts: Mapping[str, Any]) -> dict[str, Any]:
-    """The counters whose names begin so, by the rest of their names."""
+    """The counters with a prefix, by the rest of their names."""
     return {
         name.removeprefix(prefix): count
         for name, count in counts.items()

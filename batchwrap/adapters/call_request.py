@@ -119,6 +119,7 @@ class CallRequest:
         """The keyword arguments for a body of the exchange."""
         given = dict(self._given)
         if body is not None:
+            # A field that the exchange removed must not come back from the call's own arguments.
             for name in self.body.keys() - body.keys():
                 given.pop(name, None)
             given |= {name: value for name, value in body.items() if self._is_new(name, value)}

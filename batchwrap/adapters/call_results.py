@@ -35,6 +35,7 @@ def is_stream(result: object, *, wanted: bool) -> bool:
     """
     if hasattr(result, "model_dump") or isinstance(result, dict | list | str | bytes):
         return False
+    # If no stream was asked for, only an iterator is one, since completions can be iterated, too.
     names = ("__iter__", "__aiter__") if wanted else ("__next__", "__anext__")
     return any(hasattr(result, name) for name in names)
 
@@ -87,6 +88,7 @@ class _Result:
         """
         if (error := self._error or self._failed) is not None:
             raise error
+        # Another status than the function's success means that the exchange made an error of it.
         if respond.status is not None and respond.body is not None:
             raise BrokenAnswer(respond.body)
         if respond.body is None:

@@ -37,6 +37,7 @@ def wrap_client(target: Target, options: Options, *, in_place: bool) -> Target:
         ConfigError: the target is not a client that can be wrapped.
     """
     if _is_openai_module(target):
+        # Without an `http_client` the module would make one at its first request, unwrapped.
         target.http_client = target.http_client or target.DefaultHttpxClient()
         in_place = True
     http_client = http_client_of(target)
@@ -152,6 +153,7 @@ def _install(http_client: Any, engine: Engine, client: object) -> None:
         inner = transport.inner if isinstance(transport, (SyncWire, AsyncWire)) else transport
         return around(inner, engine, retries=retries, connection_error=error)
 
+    # Mounts are the transports for single hosts and for proxies; None there means "no proxy".
     http_client._transport = wrapped(_part(http_client, "_transport"))
     mounts = _part(http_client, "_mounts")
     http_client._mounts = {pattern: wrapped(mount) for pattern, mount in mounts.items()}
@@ -161,6 +163,7 @@ def _connection_error_of(client: object) -> Callable[..., Exception] | None:
     """`APIConnectionError` of the SDK that defines the client's class or a base class."""
     for kind in type(client).__mro__:
         path = kind.__module__.split(".")
+        # From the module of the class outwards, since `groq._client` has no errors but `groq` has.
         for length in range(len(path), 0, -1):
             module = sys.modules.get(".".join(path[:length]))
             error = getattr_static(module, "APIConnectionError", None)

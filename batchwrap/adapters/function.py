@@ -65,6 +65,7 @@ def engine_of(function: object) -> Engine | None:
 
 def _bare(function: Any) -> Any:
     """The innermost function, without partials, decorators and callable objects around it."""
+    # Only the innermost function shows whether it is async or a generator.
     while isinstance(function, functools.partial):
         function = function.func
     function = inspect.unwrap(function)
@@ -186,7 +187,7 @@ class _Target:
             self.hints.learn(request.body, result)
             headers = self.hints.headers(request.body, result)
         streams = is_stream(result, wanted=request.wants_stream)
-        if not request.says_stream:
+        if not request.says_stream:  # the next local answer has the same kind as this result
             self.streams = streams
         if streams:
             request.streams()
@@ -261,7 +262,7 @@ def _call(
                 target.refuse_awaitable(result)
                 head = target.head(request, call, result)
                 incoming = SyncResult(result, target.templates(request), head, call.exchange.guard)
-                if inspect.isgenerator(result):
+                if inspect.isgenerator(result):  # its errors must be raised inside this block
                     incoming.start()
         except Exception as error:
             head, guard = target.refused(request, error), call.exchange.guard
@@ -297,7 +298,7 @@ async def _call_async(
                 result = await _awaited(target.function(**given))
                 head = target.head(request, call, result)
                 incoming = AsyncResult(result, target.templates(request), head, call.exchange.guard)
-                if inspect.isasyncgen(result):
+                if inspect.isasyncgen(result):  # its errors must be raised inside this block
                     await incoming.start()
         except Exception as error:
             head, guard = target.refused(request, error), call.exchange.guard

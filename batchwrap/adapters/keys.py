@@ -32,6 +32,7 @@ def with_key(headers: Headers, api_key: str | None) -> list[tuple[bytes, bytes]]
     if api_key is None:
         return list(headers)
     return [
+        # Each header keeps its own form: with the scheme, or the key alone.
         (name, _in_form(value, api_key) if name.lower().decode() in _HEADERS else value)
         for name, value in headers
     ]

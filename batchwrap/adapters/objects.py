@@ -40,7 +40,7 @@ class Rebuilder:
 
     def see(self, original: Any, body: Body) -> None:
         """Remember an object and the dict that the exchange gets for it."""
-        if body.get("choices"):
+        if body.get("choices"):  # a chunk with usage only would be a poor template
             self._last, self._seen = original, body
 
     def build(self, body: Body) -> Any:

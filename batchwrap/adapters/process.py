@@ -66,6 +66,7 @@ class Installation:
         self._patched: list[tuple[Any, str]] = []
         names = (*_CLIENTS, *_FUNCTIONS)
         self._finder = _AfterImport(names, self._patch)
+        # The finder comes first: a package that another thread imports meanwhile is not missed.
         sys.meta_path.insert(0, self._finder)
         for name in names:
             if sys.modules.get(name) is not None:
@@ -129,6 +130,7 @@ class Installation:
         self._patched.append((owner, name))
 
         def undo() -> None:
+            # If others have patched it since, restoring the old one would undo their patch.
             if getattr(owner, name, None) is new:
                 setattr(owner, name, old)
 

@@ -140,6 +140,7 @@ class _Wire:
         if endpoint is None or body is None:
             self.engine.passed_through()
             return None
+        # Another layer of ours in front has translated the request; it is still throttled here.
         told = {name: request.headers.get(name) for name in _OURS}
         if told[TRANSLATED_HEADER] is not None:
             endpoint = endpoint.translated
@@ -187,6 +188,7 @@ class _Wire:
         return asked.request
 
     def _changed(self, request: Any, call: Call, body: Body | None, api_key: str | None) -> Any:
+        # Only another `serve` reads the mark, and known providers are none.
         marked = body is not None and self.engine.translates and not call.is_known
         content = b"".join(request.stream) if body is None else rendered(body)
         return self._with_content(request, content, api_key=api_key, marked=marked)
@@ -222,7 +224,7 @@ class _Wire:
     ) -> Any:
         response, content = incoming.response, self._content(respond)
         headers, status = response.headers.copy(), response.status_code
-        if content is None:
+        if content is None:  # the provider's own bytes, so its headers still fit them
             content = incoming.raw or b""
         else:
             for name in (*_ENCODING, *_FRAMING):
@@ -231,6 +233,7 @@ class _Wire:
             headers["content-type"] = kind
             headers["content-length"] = str(len(content))
             status = respond.status or status
+        # Stainless SDKs obey this header, whatever the status is.
         if respond.gave_up and self._retries:
             headers["x-should-retry"] = "false"
         elif respond.retry and request.headers.get(_ATTEMPT) == "0":
@@ -301,6 +304,7 @@ class SyncWire(_Wire):
         if isinstance(answer.outcome, AnswerLocally):
             with self.engine.guard().step("local_answer"):
                 return replies.local(self.library, answer.outcome.answer, asked.body)
+            # The answer could not be written, so the provider is asked after all.
             return self._handled(request, may_answer=False)
         if isinstance(answer.outcome, Respond):
             return self._response(sent(answer.incoming), answer.outcome, request)
@@ -312,7 +316,7 @@ class SyncWire(_Wire):
             response = self.inner.handle_request(counted)
             if response.status_code not in NOT_UNDERSTOOD:
                 return response
-            response.close()
+            response.close()  # our view was refused: count the agent's own request
         return self.inner.handle_request(self._bare(request))
 
     def __enter__(self) -> Self:

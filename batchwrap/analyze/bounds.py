@@ -1,16 +1,16 @@
-"""What batching could save at most in a recorded session: runs of turns as one turn.
+"""Bounds for what batching could save in a recorded session: each run as one turn.
 
-A run is a row of turns of one call each, all of one class of kinds, with no word of the
-user between them; as one request it would save all of its round trips but one. Three rules
-say what a run is, each stricter than the one before:
+A run is a sequence of turns with one call each, all of one class of kinds, without a message of the
+user between them. As one request it would save all of its round trips but one. Three rules define
+a run, each stricter than the one before:
 
-- *upper* takes every run;
-- *careful* takes only what a model could have known when the run began: nothing after a
-  failed call, and no file that is first named inside the run, except one that the model makes
-  itself. A careful run is what the scripted model of the replay sends as one batch;
-- *safe* also changes nothing that was looked at inside the same batch, since what was seen
-  may be why it is changed, and has so many calls at most. So batchwrap judges, too, where it
-  rewrites a history.
+- *upper*: every run;
+- *careful*: only calls that the model could have made when the run began. The run ends at a failed
+  call, and at a file that is first named inside the run, unless the model creates that file. The
+  scripted model of the replay sends a careful run as one batch;
+- *safe*: moreover, nothing is changed that was read in the same batch, since its content may be
+  the reason for the change; and the number of calls is limited. batchwrap uses the same rule where
+  it rewrites a history.
 """
 
 from __future__ import annotations
@@ -34,18 +34,19 @@ RULES: tuple[Rule, ...] = ("upper", "careful", "safe")
 Run = list[RecordedTurn]
 ClassOf = Callable[[RecordedTurn], Hashable | None]
 Classes = tuple[frozenset[str], ...]
-# Kinds that may all be merged with each other.
+# All kinds whose calls may be in one batch of mixed calls.
 IN_ORDER: Classes = (READS | SEARCHES | SHELL_READS | CHANGES,)
 
 
 def runs_of(session: Session, class_of: ClassOf, rule: Rule, most: int = 8) -> list[Run]:
-    """The runs of two turns and more.
+    """The runs of two or more turns in a session.
 
     Args:
-        session: where to look.
-        class_of: what tells turns apart that cannot be in one run; None: it can be in none.
-        rule: how strict to be.
-        most: calls in one run, by the safe rule.
+        session: the session.
+        class_of: returns the class of a turn, since a run has turns of one class only; None for
+            a turn that belongs to no run.
+        rule: the rule that defines a run.
+        most: the largest number of calls in a run, by the safe rule.
     """
     found: list[Run] = [[]]
     for part in session.script:
@@ -54,7 +55,7 @@ def runs_of(session: Session, class_of: ClassOf, rule: Rule, most: int = 8) -> l
         if not isinstance(part, RecordedTurn) or its_class is None:
             found.append([])
         elif run and (its_class != class_of(run[-1]) or not _goes_on(part, run, rule)):
-            found.append([part])
+            found.append([part])  # the turn that ends a run may begin the next one
         else:
             run.append(part)
     pieces = found if rule != "safe" else [p for run in found for p in _safe_pieces(run, most)]
@@ -62,7 +63,7 @@ def runs_of(session: Session, class_of: ClassOf, rule: Rule, most: int = 8) -> l
 
 
 def by_kind(classes: Classes, among: Callable[[RecordedCall], bool] = lambda _: True) -> ClassOf:
-    """Turns of one of these calls, told apart by their kinds."""
+    """A `class_of` for `runs_of`: the class of a turn's one call; None for other turns."""
 
     def class_of(turn: RecordedTurn) -> int | None:
         if len(turn.calls) != 1 or not among(turn.calls[0]):
@@ -80,6 +81,7 @@ def _goes_on(turn: RecordedTurn, run: Run, rule: Rule) -> bool:
 def _foreseen(turn: RecordedTurn, run: Sequence[RecordedTurn]) -> bool:
     """Whether the model could have made this turn's call when the run began."""
     call = turn.calls[0]
+    # A file that the model creates has no name before, but the model knows it.
     is_new_file = call.kind in WRITES | SHELL_WRITES
     known = call.known_from is not None and call.known_from <= run[0].index
     return (known or call.path is None or is_new_file) and not run[-1].calls[0].failed
@@ -90,6 +92,7 @@ def _safe_pieces(run: Run, most: int) -> Iterator[Run]:
     looked: list[Effect] = []
     for turn in run:
         effect = _effect(turn.calls[0])
+        # What was read in this batch may be the reason for the change.
         rests = effect.changes and any(conflict(seen, effect) for seen in looked)
         if rests or len(piece) >= most:
             yield piece

@@ -1,6 +1,6 @@
-"""Charts as plain inline SVG: bars and columns. Colours come from the page's style sheet.
+"""Charts as plain inline SVG: bars and columns. Their colours come from the page's style sheet.
 
-They are drawn 360 units wide, as wide as a phone, so that the texts stay readable there.
+They are 360 units wide, like a phone, so their texts stay readable there.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Bar:
     """A row of a bar chart.
 
     Attributes:
-        label: what it is about.
-        parts: (class of the style sheet, amount), side by side.
-        said: the amount in words, at the right.
+        label: the text on the left.
+        parts: pairs of a class in the style sheet and an amount, drawn side by side.
+        said: the text on the right, which is the amount in words.
     """
 
     label: str
@@ -33,7 +33,7 @@ class Bar:
 
 
 def bars(title: str, rows: Sequence[Bar]) -> str:
-    """Horizontal bars, one under the other, on one scale; nothing where there are no rows."""
+    """Horizontal bars below each other, on one scale; empty if there are no rows."""
     if not rows:
         return ""
     most = max(sum(amount for _, amount in row.parts) for row in rows) or 1
@@ -42,7 +42,7 @@ def bars(title: str, rows: Sequence[Bar]) -> str:
 
 
 def columns(title: str, amounts: Sequence[tuple[str, float]]) -> str:
-    """Upright columns beside each other; nothing where all of them are empty."""
+    """Vertical columns beside each other; empty if all amounts are 0."""
     most = max((amount for _, amount in amounts), default=0)
     if not most:
         return ""

@@ -1,7 +1,7 @@
-"""Files to records: JSON lines one by one, JSON documents as a whole, either one gzipped.
+"""Reads files into records: JSON lines one by one, JSON documents as a whole, gzipped or not.
 
-What is in a file is told by its content. A file that cannot be read, or a line that is no
-JSON, is a problem that is reported; it never stops the rest.
+The content of a file decides which it is. A file that cannot be read, or a line that is not JSON,
+is reported as a problem and skipped.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ STDIN = "-"
 Record = dict[str, Any]
 _GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
-# A line is held in memory; the longest of real logs are pictures of some 10 MB.
+# A line is held in memory. The longest lines of real logs contain images, of about 10 MB.
 _LONGEST_LINE = 256 * 2**20
-# So often a line that may end a document is tried; then the file's end decides.
+# How many lines are tried as the end of a document. Each try parses all of it again, so after these
+# only the end of the file counts.
 _MOST_TRIES = 20
 
 
 class Unreadable(Exception):
-    """A file that is skipped, and why."""
+    """A file is skipped; the message says why."""
 
 
 @dataclass(slots=True)
@@ -38,11 +39,11 @@ class LogFile:
 
     Args:
         path: the file; None for the standard input.
-        read: told the bytes that were read, as they are in the file.
+        read: called with the number of bytes that were read, before decompression.
 
     Attributes:
-        broken: lines that were no JSON, or documents that break off; they are left out.
-        first_broken: number of the first such line, from 1; 0 where it is a document.
+        broken: the number of lines that were not JSON, or of incomplete documents, all skipped.
+        first_broken: the number of the first such line, from 1; 0 for a document.
     """
 
     path: Path | None
@@ -52,17 +53,17 @@ class LogFile:
 
     @property
     def name(self) -> str:
-        """How the file is called in reports."""
+        """The name of the file in reports."""
         return STDIN if self.path is None else str(self.path)
 
     def records(self) -> Iterator[Record]:
         """The JSON objects of the file, one by one.
 
-        A list of messages is one object with ``messages``; of any other list each item that is
-        an object counts.
+        A list of messages becomes one object with ``messages``. Of any other list, each item that
+        is an object becomes a record.
 
         Raises:
-            Unreadable: the file cannot be read, or is no JSON at all.
+            Unreadable: the file cannot be read, or is not JSON.
         """
         try:
             with _opened(self.path, self.read) as lines:
@@ -79,6 +80,8 @@ class LogFile:
             raise Unreadable("is empty")
         second = _next_line(lines)
         rest = iter(lambda: _next_line(lines), b"")
+        # If neither of the first two lines is JSON, the lines belong to a document. Two are read,
+        # since the first line of JSON lines may be broken.
         if _loads(first) is None and not isinstance(_loads(second), dict):
             yield from self._documents(chain((first, second), rest))
             return
@@ -96,10 +99,11 @@ class LogFile:
             yield value
 
     def _documents(self, lines: Iterable[bytes]) -> Iterator[Any]:
-        """Documents of several lines each, one behind the other, as some exporters print them."""
+        """The values of documents that follow each other and have several lines each."""
         text, tries, found = bytearray(), 0, False
         for line in lines:
             text += line
+            # A document's last line begins with its closing bracket, however it is indented.
             if (
                 line.startswith((b"}", b"]"))
                 and text.startswith((b"{", b"["))
@@ -122,7 +126,7 @@ class LogFile:
 
 
 def sources(paths: Sequence[str], read: Callable[[int], object] = lambda _: None) -> list[LogFile]:
-    """The files that the user means: a folder is walked, ``-`` is the standard input."""
+    """The files at some paths, including those in folders; ``-`` is the standard input."""
     found: dict[str, LogFile] = {}
     for given in paths:
         path = Path(given)
@@ -134,13 +138,13 @@ def sources(paths: Sequence[str], read: Callable[[int], object] = lambda _: None
 
 
 class _Counted(io.RawIOBase):
-    """A file that tells how far it was read."""
+    """A file that reports how many bytes were read."""
 
     def __init__(self, file: IO[bytes], read: Callable[[int], object]) -> None:
         self._file, self._read = file, read
 
     def readable(self) -> bool:
-        """It is."""
+        """True: `io.BufferedReader` requires it."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -151,7 +155,7 @@ class _Counted(io.RawIOBase):
         return len(some)
 
     def close(self) -> None:
-        """Close the file below, unless it is not ours."""
+        """Close the file below, unless it is the standard input, which is not ours."""
         if self._file is not sys.stdin.buffer:
             self._file.close()
         super().close()
@@ -171,7 +175,7 @@ def _next_line(lines: IO[bytes]) -> bytes:
 
 
 def _loads(text: bytes | bytearray) -> Any:
-    """The value of a line; None if it has none that matters."""
+    """The object or list in a text; None for anything else."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -1,9 +1,9 @@
-"""What a recorded call does, and whether batchwrap finds its tool by itself.
+"""What a recorded call does, and whether batchwrap recognises its tool by itself.
 
-Logs rarely hold the tools' schemas, so a tool is told by its name and the shape of its
-arguments, with the rules that batchwrap has for real requests (`core.tools.find`). What
-those leave alone is looked at once more: shells, editors that choose by a command, patches.
-Such a tool has to be declared before anything of it is batched.
+Logs rarely contain the tools' schemas. So a tool is recognised by its name and the shape of its
+arguments, with the rules that batchwrap uses for real requests (`core.tools.find`). Other tools are
+classified here: shells, editors with a `command`, patches. The user has to declare such a tool
+before batchwrap batches it.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Deed:
     """What a call does.
 
     Attributes:
-        kind: as in `Call.kind`.
-        path: what it touches, if it names one.
-        own: whether batchwrap finds the tool by itself.
+        kind: as in `RecordedCall.kind`.
+        path: the path that it names; None if it names none.
+        own: whether batchwrap recognises the tool by itself.
     """
 
     kind: str
@@ -66,10 +66,10 @@ def deed_of(name: str, arguments: object, tools: Mapping[str, SingleTool] | None
     """What a call of a tool does.
 
     Args:
-        name: the tool.
-        arguments: parsed, or as JSON text.
-        tools: the tools that batchwrap finds among those of the request, by name; None where
-            the log does not hold them.
+        name: the name of the tool.
+        arguments: its arguments, parsed or as JSON text.
+        tools: the recognised tools of the request, by name; None if the log does not contain
+            the tools.
     """
     given = _parsed(arguments)
     single = _by_shape(name, _shape_of(given)) if tools is None else tools.get(name)
@@ -81,12 +81,12 @@ def deed_of(name: str, arguments: object, tools: Mapping[str, SingleTool] | None
 
 @lru_cache(maxsize=1_024)
 def is_own(name: str, kind: str) -> bool:
-    """Whether batchwrap finds a tool of this name by itself, if it does what the kind says."""
+    """Whether batchwrap recognises a tool of this name and kind by itself."""
     return kind in _SHAPES and _by_shape(name, _SHAPES[kind]) is not None
 
 
 def is_batch(name: str) -> bool:
-    """Whether a tool's name says that it does several things at once."""
+    """Whether a tool's name suggests that one call does several things."""
     return not _SEVERAL.isdisjoint(words_of(name))
 
 
@@ -96,6 +96,7 @@ def _declared(name: str, given: dict[str, Any], raw: object) -> Deed:
     if isinstance(command, str) and command in _COMMANDS:
         return Deed(_COMMANDS[command], path_in(given), False)
     if not _SHELLS.isdisjoint(words) and isinstance(command, (str, list)):
+        # A list is an argument vector such as `bash -lc COMMAND`, whose last part is the command.
         text = command if isinstance(command, str) else " ".join(map(str, command[-1:]))
         return Deed(*shell.kind_of(text), False)
     if "patch" in words:
@@ -122,9 +123,12 @@ def _shape_of(given: dict[str, Any]) -> tuple[tuple[str, str], ...]:
 
 @lru_cache(maxsize=4_096)
 def _by_shape(name: str, shape: tuple[tuple[str, str], ...]) -> SingleTool | None:
-    """The tool as batchwrap would find it if its parameters were what this call has given."""
+    """The tool that batchwrap would recognise if its parameters were those of this call.
+
+    None if it would recognise none.
+    """
     properties = {parameter: {"type": kind} for parameter, kind in shape}
-    # What has no role was an option: what is required has one in the tools that we know.
+    # A call does not show which parameters are required. In known tools, those with a role are.
     required = [parameter for parameter, _ in shape if role_of(parameter) != "other"]
     schema = {"type": "object", "properties": properties, "required": required}
     found = find([ToolSpec(name, schema)], Batching())

@@ -1,4 +1,4 @@
-"""Lapses: single calls in a row that could have been one, as the reminders see them."""
+"""Lapses: single calls in a row that could have been one batch, by the rule of the reminders."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _MOST_PATHS = 6
 
 @dataclass(frozen=True, slots=True, order=True)
 class Lapse:
-    """Single calls of one tool in a row that could have been one.
+    """Single calls of one tool in a row that could have been one batch.
 
     Attributes:
-        prompt_tokens: what their requests cost beyond the first.
-        file, session, turn: where it begins.
+        prompt_tokens: the prompt tokens of their requests, without the first one.
+        file, session, turn: the place where it begins.
         tool: the tool.
-        calls: how many.
-        paths: what they touched; the first few.
+        calls: the number of calls.
+        paths: the first few paths of the calls.
     """
 
     prompt_tokens: int
@@ -33,11 +33,11 @@ class Lapse:
 
 
 def lapses(session: Session) -> list[Lapse]:
-    """The lapses of a session: what reminders would have named (`core.reminders`).
+    """The lapses of a session, which reminders would have named (`core.reminders`).
 
-    A lapse is a row of turns with one call each, all of one tool that takes a path; none
-    failed but the last, and each path was named before the first of them. A call that is
-    repeated is none that was missed.
+    A lapse is a sequence of turns with one call each, all of one tool that takes a path. None but
+    the last call failed, and each path was named before the first call. A repetition of the same
+    call is not a lapse.
     """
     found = []
     for run in runs_of(session, _tool_of, "careful"):

@@ -1,7 +1,6 @@
-"""What every reader of a format makes of a log: messages, in the form of chat completions.
+"""The common form into which the readers of all log formats convert: chat messages.
 
-A reader only converts. Which messages are turns, what their calls do, and how large all of it
-is, is worked out in one place (`record`).
+A reader only converts. `record` then finds the turns, what their calls do, and all sizes.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ class Said:
     """One message of a recorded conversation.
 
     Attributes:
-        session: tells conversations of one file apart.
-        message: in the form of chat completions.
+        session: the conversation; one file may contain several.
+        message: the message, in the form of chat completions.
         source: the agent or program that wrote the log.
-        model: the model that said it.
-        usage: of an assistant message: the tokens of its request, if the log says so.
-        answer: of an assistant message: an id that all pieces of one answer share.
-        everywhere: no other answer in the world has this id.
-        failed: of a tool message: the log says that the call failed.
-        tools: the request's tools, where the log holds them.
-        as_text: calls are text that the agent reads, and no tool calls of the API.
+        model: the model of an assistant message.
+        usage: the tokens of an assistant message's request; None if the log does not say.
+        answer: an id that all pieces of one assistant message share.
+        everywhere: whether that id is unique among all logs, not only in this file.
+        failed: whether the log says that the call of a tool message failed.
+        tools: the request's tools, if the log contains them.
+        as_text: whether calls are text that the agent reads, and not tool calls of the API.
     """
 
     session: str
@@ -50,7 +49,7 @@ class LogFormat(Protocol):
     NAME: str
 
     def recognises(self, record: Record) -> bool:
-        """Whether a record can only be of this format."""
+        """Whether a record can belong to no other format."""
         ...
 
 
@@ -58,14 +57,14 @@ Reader = Callable[[Iterator[Record], str], Iterator[Said]]
 
 
 def dict_of(value: object, *keys: str) -> dict[str, Any]:
-    """The object under these keys, one inside the other; an empty one if there is none."""
+    """The object under nested keys; an empty one if there is none."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
 
 
 def dicts_in(value: object) -> list[dict[str, Any]]:
-    """The objects of a list; none if it is no list."""
+    """The objects in a list; empty if the value is not a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
@@ -75,7 +74,7 @@ def text_of(value: object) -> str:
 
 
 def count_of(value: object) -> int:
-    """A number of tokens; 0 for anything that is none."""
+    """A number of tokens; 0 for anything else, and for NaN and negative numbers."""
     return max(0, int(value)) if isinstance(value, (int, float)) and value == value else 0
 
 

@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: no script, no network."""
+"""The report as one self-contained HTML page, without scripts and without network access."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_ROWS = 8
 
 
 def page(report: Report) -> str:
-    """The page."""
+    """The report as an HTML page."""
     template = Template(resources.files(__package__).joinpath("page.html").read_text("utf-8"))
     facts = "".join(
         f"<li><b>{_(said)}</b><span>{_(what)}</span></li>" for said, what in _facts(report)
@@ -25,6 +25,7 @@ def page(report: Report) -> str:
     return template.substitute(title=_(headline(report)), facts=facts, body=body)
 
 
+# Every text passes through this: a log may contain names with markup in them.
 def _(text: str) -> str:
     return escape(visible(text))
 

@@ -1,8 +1,8 @@
-"""Rate-limit pressure: a session's requests against a plan's buckets, on a clock that is not real.
+"""Rate-limit pressure: replays a session's requests against a plan's buckets, on a simulated clock.
 
-The same arithmetic that holds real requests back says how long each would have waited. One
-agent at a time, tools that take no time, and a provider of the given speed: so it is the most
-that this plan slows such an agent down.
+The arithmetic that throttles real requests computes how long each request would have waited. The
+replay assumes one agent at a time, tools that take no time, and a provider of the given speed. With
+slower tools the agent would wait less, so the result is an upper bound.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from batchwrap.core.limits.state import empty
 from batchwrap.core.limits.windows import meters
 from batchwrap.providers import Plan, plan
 
-# From a request to the first token of its answer.
+# The assumed time from a request to the first token of its answer.
 _FIRST_TOKEN_S = 0.3
 
 
 @dataclass(slots=True)
 class Play:
-    """How requests went.
+    """The outcome of a replay.
 
     Attributes:
-        requests: how many.
+        requests: the number of requests.
         working_s: seconds in which the model answered.
-        waiting_s: seconds in which a limit was in the way.
-        held: requests that had to wait.
-        too_large: requests that no full bucket has room for; they are left out.
+        waiting_s: seconds in which requests waited for a limit.
+        held: the number of requests that waited.
+        too_large: the number of requests that exceed a full bucket; they are left out.
     """
 
     requests: int = 0
@@ -44,11 +44,11 @@ class Play:
 
     @property
     def waiting_percent(self) -> float:
-        """The share of the time in which a limit was in the way."""
+        """The share of the time that was spent waiting, in percent."""
         return 100 * self.waiting_s / max(1e-9, self.waiting_s + self.working_s)
 
     def add(self, other: Play) -> None:
-        """Take in another one."""
+        """Add another outcome to this one."""
         self.requests += other.requests
         self.working_s += other.working_s
         self.waiting_s += other.waiting_s
@@ -57,18 +57,18 @@ class Play:
 
 
 class Pressure:
-    """What a plan does to sessions as they were, and with batches.
+    """How long a plan makes sessions wait, as they were recorded and with batches.
 
     Args:
         name: the plan, as in ``limits="cerebras/code-max"``.
-        tokens_per_s: the speed at which answers are written.
-        most: items that a batch has at most.
+        tokens_per_s: the speed at which the model generates.
+        most: the largest number of items in a batch.
 
     Attributes:
-        plays: by what is batched: ``"as recorded"``, or a scope (by the safe rule).
+        plays: the outcomes: ``"as recorded"``, and by scope, batched by the safe rule.
 
     Raises:
-        ConfigError: there is no such plan.
+        ConfigError: the plan does not exist.
     """
 
     def __init__(self, name: str, tokens_per_s: float, most: int) -> None:
@@ -76,7 +76,7 @@ class Pressure:
         self.plays = {what: Play() for what in ("as recorded", *SCOPES)}
 
     def add(self, session: Session) -> None:
-        """Play a session."""
+        """Replay a session, as recorded and in each scope."""
         rule: Rule = "safe"
         self.plays["as recorded"].add(play(session.turns, self.plan, self.tokens_per_s))
         for name, scope in SCOPES.items():
@@ -85,7 +85,7 @@ class Pressure:
 
 
 def play(turns: Sequence[RecordedTurn], plan: Plan, tokens_per_s: float) -> Play:
-    """Make the requests of these turns one after the other, each as soon as the plan lets it."""
+    """Replay the requests of these turns one by one, each as soon as the plan admits it."""
     done, now, limits = Play(), 0.0, meters(plan.limits)
     state = empty(now)
     for turn in turns:
@@ -96,7 +96,7 @@ def play(turns: Sequence[RecordedTurn], plan: Plan, tokens_per_s: float) -> Play
             state, limits, amounts, str(turn.index), now=now
         )).status == "waiting":  # fmt: skip
             now += got.wait_s
-        if got.status != "admitted":
+        if got.status != "admitted":  # it would wait for ever
             done.too_large += 1
             continue
         account.arrived(state, limits, str(turn.index), now=now)
@@ -113,13 +113,13 @@ def play(turns: Sequence[RecordedTurn], plan: Plan, tokens_per_s: float) -> Play
 
 
 def _billed(usage: Usage, plan: Plan) -> Usage:
-    """The usage as this plan's provider would count it; a log may be of one that caches."""
+    """The usage as this plan's provider would count it, which may not cache prompts."""
     cached = 0 if plan.provider.caches_prompts is False else usage.cached_tokens
     return Usage(usage.prompt_tokens, usage.completion_tokens, cached)
 
 
 def _amounts(usage: Usage, plan: Plan) -> list[float]:
-    """What is reserved of each limit. What is only guessed of the output is never a wall."""
+    """The amount to reserve of each limit. An estimated output alone rejects no request."""
     rule = plan.provider.rule
     sure = cost_of(usage.prompt_tokens, 0, usage.cached_tokens, rule)
     guess = _guessed(usage, rule)

@@ -1,8 +1,8 @@
-"""From messages to sessions: turns, what their calls do, what they knew, and how large all is.
+"""Converts messages to sessions: turns, what their calls do, which names were known, and sizes.
 
-Nothing of a text is kept but its size and which names stood in it. Sizes come from the log
-where it says what a request used. Elsewhere they are counted (`throttle.estimate`), without
-what a log does not hold, which is often the system prompt and the tools.
+Of a text only its size and hashes of the names in it are kept. If the log reports the usage of a
+request, sizes come from there. Otherwise they are estimated (`throttle.estimate`), without what the
+log does not contain, often the system prompt and the tools.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from batchwrap.core.tools.find import SingleTool, find
 from batchwrap.options import Batching
 from batchwrap.throttle.estimate import Estimator
 
-# Conversations of one log may be mixed; of so many at once each is kept apart.
+# The conversations of one log may be interleaved. This many can be open at once.
 _MOST_OPEN = 64
-# Names that are remembered of one conversation; one beyond counts as never named.
+# How many names of one conversation are remembered; further ones count as never named.
 _MOST_NAMES = 200_000
-# Answers that are remembered over all files, to tell copies of sessions.
+# How many answers of all files are remembered, to recognise copies of sessions.
 _MOST_ANSWERS = 1_000_000
 _NAME = re.compile(r"\w[\w.+@-]{0,80}")
 
 
 @dataclass(slots=True)
 class LogReading:
-    """What the files of one reading have in common.
+    """The state that all files of one reading share.
 
     Attributes:
-        estimate: counts what a log does not.
-        answers: hash of an answer's id, and the session that had it first. A session that was
-            resumed in a new file brings its old lines along.
+        estimate: estimates the tokens that a log does not report.
+        answers: the session that had an answer first, by the hash of the answer's id. A session
+            that is resumed in a new file repeats its old lines there.
     """
 
     estimate: Estimator = field(default_factory=Estimator)
@@ -56,15 +56,15 @@ class LogReading:
 
 
 def sessions(said: Iterable[Said], file: str, reading: LogReading) -> Iterator[Session]:
-    """The sessions of a file, each as soon as it is over.
+    """The sessions of a file, each as soon as it has ended.
 
     Args:
-        said: its messages.
+        said: the messages of the file.
         file: its name.
-        reading: what it has in common with other files.
+        reading: the state that all files share.
 
     Raises:
-        Unreadable: the file breaks off; what was read of it comes first.
+        Unreadable: the rest of the file cannot be read; the sessions before that come first.
     """
     under_way: OrderedDict[str, _Recorder] = OrderedDict()
     try:
@@ -112,7 +112,7 @@ class _Answer:
 
 
 class _Recorder:
-    """Makes one session of its messages, one after the other."""
+    """Builds one session from its messages, one by one."""
 
     def __init__(self, session: str, source: str, file: str, reading: LogReading) -> None:
         self._id, self._source, self._file = session, source, file
@@ -120,7 +120,7 @@ class _Recorder:
         self._parts: list[Prompt | _Answer] = []
         self._last: _Answer | None = None
         self._turns = 0
-        self._context = 0  # tokens of a request that would be made now
+        self._context = 0  # tokens that the next request would have
         self._cached = 0  # tokens of the last request
         self._measured = False
         self._names: dict[int, int] = {}
@@ -128,7 +128,7 @@ class _Recorder:
         self._given_tools: object = None
 
     def take(self, said: Said) -> None:
-        """Take in one message."""
+        """Add one message."""
         if said.tools is not self._given_tools and any(chat.function_tools(said.tools)):
             self._take_tools(said)
         if said.message.get("role") == "assistant":
@@ -139,7 +139,7 @@ class _Recorder:
             self._take_prompt(said)
 
     def ended(self) -> Iterator[Session]:
-        """The session, if it has a turn."""
+        """Yield the session, if it has a turn."""
         if self._turns:
             yield Session(self._id, self._source, tuple(self._script()), self._file)
 
@@ -162,6 +162,7 @@ class _Recorder:
             self._take_copy(said)
             return
         last = self._last
+        # Lines with the same answer id are pieces of one answer, and one round trip.
         if last is None or said.answer is None or said.answer != last.key:
             estimated = Usage(self._context, 0, min(self._cached, self._context))
             last = _Answer(said.answer, said.usage or estimated, said.usage is None, said.model)
@@ -171,7 +172,7 @@ class _Recorder:
         self._extend(last, said)
 
     def _take_copy(self, said: Said) -> None:
-        """Take in an answer of another session: it is in the prompt, and no round trip."""
+        """Add an answer of another session: it is in the prompt, but was no round trip here."""
         self._last = None
         texts = chat.texts(said.message.get("content"))
         given = map(chat.arguments_of, chat.tool_calls(said.message))
@@ -192,7 +193,7 @@ class _Recorder:
         self._follow(said, tokens)
 
     def _follow(self, said: Said, tokens: int | None = None) -> None:
-        """Put an answer into the context."""
+        """Add an answer to the context of the next request."""
         if said.usage is None:
             self._context += self._tokens(said) if tokens is None else tokens
         else:
@@ -202,7 +203,7 @@ class _Recorder:
     def _made(self, raw: chat.ToolCall, said: Said) -> _Made:
         name, arguments = chat.name_of(raw), chat.arguments_of(raw)
         deed = deed_of(name, chat.function_of(raw).get("arguments"), self._tools)
-        as_text = said.as_text or raw.get("type") == "custom"
+        as_text = said.as_text or raw.get("type") == "custom"  # a custom call's input is a text
         return _Made(
             call_id=raw.get("id"),
             name=name,
@@ -219,31 +220,33 @@ class _Recorder:
         tokens = self._tokens(said)
         self._context += tokens
         self._note(chat.texts(content), self._turns)
+        # Several results of one call are added up.
         made = next((call for call in self._calls() if call.call_id == key), None)
         if made is not None:
             made.result_tokens += tokens
             made.failed |= said.failed or looks_failed(chat.text_of(content))
 
     def _calls(self) -> Iterator[_Made]:
-        """The calls of the last answer; a result of an earlier one changes nothing any more."""
+        """The calls of the last answer, to which results may belong."""
         yield from self._last.calls if self._last else ()
 
     def _tokens(self, said: Said) -> int:
-        """The size of a message; roughly where the log says what requests use."""
+        """The size of a message. A rough one is enough if the log reports the requests' usage."""
         if self._measured or said.usage is not None:
             return tokens_in(ChatEntry(said.message))
         return self._estimate.raw({"model": said.model, "messages": [said.message]})
 
     def _note(self, texts: Iterable[str], turn: int) -> None:
-        """Take note of the names that turns from this one on can know."""
+        """Remember the names in some texts, which are known from this turn on."""
         for text in texts:
             for found in _NAME.finditer(text):
                 if len(self._names) >= _MOST_NAMES:
                     return
+                # A hash, since no text may be kept; trailing marks belong to the sentence.
                 self._names.setdefault(hash(found[0].rstrip(".-+@")), turn)
 
     def _known_from(self, path: str | None) -> int | None:
-        """The first turn that could know all words of the path's last component."""
+        """The first turn at which all words of the path's last component were known; or None."""
         last = (path or "").replace("\\", "/").rstrip("/").rpartition("/")[2]
         words = [found[0].rstrip(".-+@") for found in _NAME.finditer(last)]
         known = [self._names.get(hash(word)) for word in words]

@@ -1,6 +1,6 @@
-"""The common form of a recorded session: its shape, without a word of what was said.
+"""The common form of a recorded session, without any text.
 
-Every format is read into this, so memory grows with the number of calls, never with texts.
+Every log format is converted to it, so memory grows with the number of calls, not with the texts.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ class RecordedCall:
     """One recorded tool call.
 
     Attributes:
-        number: its place among all calls of the session, from 0.
-        group: index of the recorded turn that made it.
+        number: its number among all calls of the session, from 0.
+        group: the index of the turn that made it.
         kind: what it did: ``"read"``, ``"shell_search"``, …
-        path: a label; the same one is the same file. None where none was named.
-        argument_tokens: size of its arguments.
-        result_tokens: size of its result.
-        failed: its result reads like an error.
-        known_from: index of the first turn that could know the path's name from what stood in
-            the conversation before; None if it stood nowhere.
-        name: the tool's name.
-        own: whether batchwrap finds the tool by itself; others have to be declared.
-        as_text: it is text that the agent reads, or its input is: no function, so nothing for
-            batchwrap.
+        path: a label for the file, equal for the same file; None if it named none.
+        argument_tokens: the size of its arguments.
+        result_tokens: the size of its result.
+        failed: whether its result looks like an error.
+        known_from: the index of the first turn before which the path's name stood in the
+            conversation; None if it stood nowhere.
+        name: the name of the tool.
+        own: whether batchwrap recognises the tool by itself; others have to be declared.
+        as_text: whether the call, or its input, is text that the agent reads. batchwrap cannot
+            batch such calls.
     """
 
     number: int
@@ -52,16 +52,16 @@ class RecordedCall:
 
 @dataclass(frozen=True, slots=True)
 class RecordedTurn:
-    """One recorded answer of the model: a round trip.
+    """One recorded answer of the model, which is one round trip.
 
     Attributes:
-        index: its place among the turns of its session, from 0.
-        text_tokens: size of what it said.
-        calls: what it called.
-        usage: its request's tokens.
-        estimated: whether they are an estimate (then as if a cache kept the whole last prompt),
-            and not what the log says.
-        model: which model answered; empty where nobody knows.
+        index: its number among the turns of its session, from 0.
+        text_tokens: the size of its text.
+        calls: its calls.
+        usage: the tokens of its request.
+        estimated: whether the usage is an estimate, not the log's. An estimate assumes that the
+            whole last prompt was cached.
+        model: the model; empty if the log does not say.
     """
 
     index: int
@@ -74,7 +74,7 @@ class RecordedTurn:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A message that is not the model's and no result.
+    """A message that is neither the model's nor a result.
 
     Attributes:
         role: ``"user"``, ``"system"`` or ``"developer"``.
@@ -90,10 +90,10 @@ class Session:
     """One recorded conversation.
 
     Attributes:
-        id: its name, in its file.
-        source: where it comes from: a collection or an agent.
-        script: prompts and turns, in order.
-        file: the file that it was read from.
+        id: its name within its file.
+        source: the agent that wrote it, or the collection that it belongs to.
+        script: its prompts and turns, in order.
+        file: the file that contains it.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Reading all files, and the report of what was found: one object, for people and machines."""
+"""`analyze`: reads all files and returns one `Report`, which is shown in several forms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Watch = Callable[[str, int], object]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file that was skipped, or a part of one, and why.
+    """A file, or a part of one, that was skipped.
 
     Attributes:
         file: its path, or ``-`` for the standard input.
@@ -34,15 +34,15 @@ class Problem:
 
 @dataclass(slots=True)
 class Report:
-    """What was found.
+    """The result of an analysis.
 
     Attributes:
         totals: the counts.
-        pressure: the plan, and how long its limits would hold the requests back; None where no
-            plan was named.
-        formats: files by their format.
-        problems: what was skipped; the first hundred.
-        skipped: files that were skipped, all of them.
+        pressure: how long the requests would wait for a plan's limits; None if no plan was
+            named.
+        formats: the number of files by format.
+        problems: the first hundred problems.
+        skipped: the number of files that were skipped.
     """
 
     totals: Totals

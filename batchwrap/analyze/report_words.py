@@ -1,4 +1,4 @@
-"""The words of a report: what the model would have to do, and what the figures rest on."""
+"""The sentences of a report: what the savings require, and what the figures assume."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ def ranked(counts: dict[str, Any], by: str) -> list[tuple[str, Any]]:
 
 
 def asked_of_the_model(report: Report) -> list[str]:
-    """What the model and the user would have to do for the safe figures, in sentences."""
+    """Sentences: what the model and the user must do to get the safe savings."""
     return list(_asked(report.totals))
 
 
 def assumptions(report: Report) -> list[str]:
-    """What the figures rest on, in sentences."""
+    """Sentences: what the figures assume."""
     return list(_assumptions(report))
 
 
 def percent(part: float, whole: float) -> float:
-    """A share in percent; 0 of nothing."""
+    """A share in percent; 0 if the whole is 0."""
     return 100 * part / whole if whole else 0.0
 
 
 def visible(text: str) -> str:
-    r"""A text out of a log, made safe to show: escape sequences and the like are spelt out.
+    r"""A text from a log, safe to print: control codes are replaced by their escapes.
 
     Example:
         >>> visible("read\x1b[2J")
@@ -53,9 +53,9 @@ def _asked(totals: Totals) -> Iterator[str]:
     )
     if own.batches:
         yield (
-            f"By itself, batchwrap offers what is needed for {own.batches:,} batches in place of"
-            f" {own.calls:,} single calls ({own.calls / own.batches:.1f} in one). The model has to"
-            " take the offer: reminders ask for it, and nothing can make it."
+            f"By itself, batchwrap offers the tools for {own.batches:,} batches instead of"
+            f" {own.calls:,} single calls ({own.calls / own.batches:.1f} in one). The model decides"
+            " whether to use them; reminders ask for it."
         )
     tools = [name for name, tool in ranked(totals.tools, "safe") if tool.safe and not tool.own]
     more = declared.round_trips - own.round_trips
@@ -68,8 +68,8 @@ def _asked(totals: Totals) -> Iterator[str]:
     texts = sum(tool.as_text for tool in totals.tools.values())
     if texts:
         yield (
-            f"{texts:,} calls are text that the agent reads, or custom calls whose input is text,"
-            " and no calls of functions: nothing can be batched there."
+            f"{texts:,} calls are text that the agent reads, or custom calls whose input is text."
+            " They are no function calls, so they cannot be batched."
         )
 
 
@@ -78,22 +78,22 @@ def _assumptions(report: Report) -> Iterator[str]:
     if totals.estimated:
         share = 100 * totals.estimated / max(1, totals.requests)
         yield (
-            f"The logs do not say what {share:.0f} % of the requests used. Their tokens are"
-            " estimated from the texts that they hold (system prompt and tools are often missing),"
-            " and as if a cache kept all of the last prompt."
+            f"The logs do not report the usage of {share:.0f} % of the requests. Their tokens are"
+            " estimated from the texts in the logs (system prompt and tools are often missing), as"
+            " if the whole last prompt was cached."
         )
     yield (
         "'upper' takes every run of single calls; 'careful' stops at a failed call and at a file"
-        " that is first named inside the run; 'safe' also changes nothing that was looked at in"
-        f" the same batch, and has at most {totals.most} calls. What a search looks for may rest"
-        " on what was just read; no rule sees that."
+        " that is first named inside the run; 'safe' also changes nothing that was read in the same"
+        f" batch, and has at most {totals.most} calls. A search may depend on what was just read;"
+        " no rule recognises that."
     )
     yield (
-        f"Saved tokens are net of {OFFER_TOKENS} tokens that the multi-tools add to each request"
-        " that stays, not of reminders."
+        f"Saved tokens are net of the {OFFER_TOKENS} tokens that the multi-tools add to each"
+        " remaining request, but not net of reminders."
     )
     if report.pressure is not None:
         yield (
-            "Rate limits: one agent at a time, tools that take no time, and answers at"
-            f" {report.pressure.tokens_per_s:,.0f} tokens a second; batches by the safe rule."
+            "Rate limits assume one agent at a time, tools that take no time, and answers at"
+            f" {report.pressure.tokens_per_s:,.0f} tokens a second; batches are by the safe rule."
         )

@@ -1,8 +1,8 @@
-"""The counting: what batching would save in recorded sessions, by scope, rule, tool and model.
+"""Counts what batching would save in recorded sessions, by scope, rule, tool and model.
 
-Saved tokens are those of the requests that vanish, less what batchwrap adds to those that
-stay. With a cache only what was already paid for comes back cheap: the results of a run are
-new to the model all the same, so they are read at full price by the request behind it.
+Saved tokens are those of the requests that are not needed any more, less what batchwrap adds to the
+remaining ones. The results of a run are new to the model in any case, so they are not saved: the
+next request pays the full price for them, even with a cache.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from batchwrap.analyze.kinds import is_batch
 from batchwrap.analyze.lapses import Lapse, lapses
 from batchwrap.analyze.recorded_session import RecordedCall, RecordedTurn, Session
 
-# What the offer of multi-tools adds to each request, in tokens (`make benchmark-offer`).
+# The tokens that the offer of multi-tools adds to each request (`make benchmark-offer`).
 OFFER_TOKENS = 500
-# Items that a batch has at most, unless told otherwise.
+# The default for the largest number of items in a batch.
 MOST_ITEMS = 8
 _FILES = (READS | SEARCHES | EDITS | WRITES,)
 ITSELF, DECLARED = "by itself", "with declared tools"
@@ -45,8 +45,8 @@ class SavingScope:
     """Which calls are batched.
 
     Attributes:
-        classes: kinds that may be in one batch.
-        among: tells which calls count at all.
+        classes: sets of kinds that may be in one batch.
+        among: whether a call counts at all.
     """
 
     classes: Classes
@@ -54,11 +54,11 @@ class SavingScope:
 
     @property
     def class_of(self) -> ClassOf:
-        """Tells turns apart that cannot be in one run."""
+        """The function that returns the class of a turn, for `runs_of`."""
         return by_kind(self.classes, self.among)
 
     def has(self, call: RecordedCall) -> bool:
-        """Whether a call is of a tool that is offered in batches."""
+        """Whether a call's tool is offered in batches."""
         return self.among(call) and any(call.kind in kinds for kinds in self.classes)
 
 
@@ -73,12 +73,12 @@ class Saving:
     """What one rule would save in one scope.
 
     Attributes:
-        round_trips: requests that vanish.
-        batches: multi-calls that the model would have to make for that.
+        round_trips: the saved requests.
+        batches: the multi-calls that the model would have to make.
         calls: the calls in them.
-        largest: most calls in one of them.
-        prompt_tokens: of the requests that vanish, less the offer in those that stay.
-        uncached_tokens: of these, what is not read out of a cache.
+        largest: the number of calls in the largest one.
+        prompt_tokens: those of the saved requests, less the offer in the remaining ones.
+        uncached_tokens: the part of them that is not read from a cache.
     """
 
     round_trips: int = 0
@@ -89,7 +89,7 @@ class Saving:
     uncached_tokens: int = 0
 
     def add(self, other: Saving) -> None:
-        """Take in another one."""
+        """Add another saving to this one."""
         self.round_trips += other.round_trips
         self.batches += other.batches
         self.calls += other.calls
@@ -103,13 +103,13 @@ class ToolCount:
     """The calls of one tool.
 
     Attributes:
-        calls: how often it was called.
-        alone: in a turn of that call only.
-        failed: how many results read as failed.
-        result_tokens: size of its results.
-        own: calls in which batchwrap would find the tool by itself.
-        as_text: calls that are text, and no tool calls of the API.
-        upper, safe: of its calls, those whose request would vanish, tools declared.
+        calls: the number of its calls.
+        alone: the calls that were the only one of their turn.
+        failed: the calls whose results look like errors.
+        result_tokens: the size of its results.
+        own: the calls in which batchwrap would recognise the tool by itself.
+        as_text: the calls that are text, and not tool calls of the API.
+        upper, safe: the calls whose request would be saved if the tools were declared.
     """
 
     calls: int = 0
@@ -127,12 +127,12 @@ class ModelCount:
     """What one model did.
 
     Attributes:
-        requests: its answers.
-        acting: those of them with a call, and
-        batching: those that did several things at once.
-        prompt_tokens, cached_tokens, output_tokens: their sums.
-        lapses: single calls in a row that could have been one batch of their own tool.
-        upper, safe: requests that would vanish, tools declared.
+        requests: the number of its answers.
+        acting: the answers with a call.
+        batching: the answers that did several things at once.
+        prompt_tokens, cached_tokens, output_tokens: the sums of their usage.
+        lapses: how often single calls in a row could have been one batch of their tool.
+        upper, safe: the requests that would be saved if the tools were declared.
     """
 
     requests: int = 0
@@ -148,22 +148,23 @@ class ModelCount:
 
 @dataclass(slots=True)
 class Totals:
-    """Everything counted so far; its size does not grow with the sessions.
+    """The counts over all sessions so far. Their size does not grow with the sessions.
 
     Args:
-        most: items that a batch has at most, by the safe rule.
+        most: the largest number of items in a batch, by the safe rule.
 
     Attributes:
-        sessions: how many.
-        requests: round trips.
-        estimated: of these, those whose tokens are an estimate.
-        savings: by scope and rule.
-        tools, models: by name.
-        sources: sessions by the agent or program that wrote them.
-        lapses: how many.
-        worst: those that cost most.
-        batch_sizes: how many safe batches have so many calls, tools declared.
-        shares: how many sessions save so many tenths of their round trips, likewise.
+        sessions: the number of sessions.
+        requests: the number of round trips.
+        estimated: the round trips whose tokens are estimated.
+        savings: the savings by scope and rule.
+        tools, models: the counts by name.
+        sources: the number of sessions by the agent or program that wrote them.
+        lapses: the number of lapses.
+        worst: the lapses that cost most.
+        batch_sizes: the number of safe batches by their number of calls, with tools declared.
+        shares: the number of sessions by the tenths of their round trips that are saved, by the
+            safe rule with tools declared.
     """
 
     most: int = MOST_ITEMS
@@ -246,7 +247,7 @@ class Totals:
 
 
 def without(session: Session, runs: Sequence[Run]) -> list[RecordedTurn]:
-    """The turns that are left if each run is one: its first, which then says it all."""
+    """The turns that remain if each run is merged into its first turn."""
     gone = {turn.index for run in runs for turn in run[1:]}
     firsts = {run[0].index: run for run in runs}
     return [
@@ -255,6 +256,7 @@ def without(session: Session, runs: Sequence[Run]) -> list[RecordedTurn]:
 
 
 def _merged(run: Run) -> RecordedTurn:
+    # The one answer still has to contain the output of all of them.
     output = sum(turn.usage.completion_tokens for turn in run)
     return replace(run[0], usage=replace(run[0].usage, completion_tokens=output))
 
@@ -274,16 +276,17 @@ def _saving(turns: Sequence[RecordedTurn], runs: Sequence[Run], scope: SavingSco
 
 
 def _uncached(before: RecordedTurn, turn: RecordedTurn, after: RecordedTurn | None) -> int:
-    """What a request that vanishes was charged in full, and nobody has to pay instead."""
+    """The uncached tokens of a saved request that no other request has to pay instead."""
     uncached = turn.usage.prompt_tokens - turn.usage.cached_tokens
-    if after is not None and not after.usage.cached_tokens:
+    if after is not None and not after.usage.cached_tokens:  # the provider caches nothing
         return uncached
     new = max(0, turn.usage.prompt_tokens - before.usage.prompt_tokens)
     return max(0, uncached - new)
 
 
 def _charge(saving: Saving, turns: Sequence[RecordedTurn], left: int) -> None:
-    """Take off the offer, which is in every request."""
+    """Subtract the tokens of the offer, which is in every remaining request."""
     is_cached = any(turn.usage.cached_tokens for turn in turns)
     saving.prompt_tokens -= OFFER_TOKENS * left
+    # With a cache, the offer is charged in full only once.
     saving.uncached_tokens -= OFFER_TOKENS * (min(1, left) if is_cached else left)

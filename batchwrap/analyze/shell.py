@@ -1,6 +1,6 @@
-"""What a shell command does: reads files, searches, writes a file, or anything else.
+"""The kind of a shell command: a read of files, a search, a write of a file, or anything else.
 
-Only what is known for sure is called a read, a search or a write; all else is other.
+A command counts as a read, a search or a write only if that is certain.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _SILENT = re.compile(r"\d?>(&\d|\s*/dev/null)")
 _REDIRECT = re.compile(r">>?\s*(?P<path>[^\s>&|;]+)")
 _HEREDOC = re.compile(r"<<-?\s*['\"]?(\w+)['\"]?(?P<rest>[^\n]*)\n.*?\n\s*\1\s*$", re.DOTALL)
 _BETWEEN = frozenset(["&&", "||", ";", "&", ";;"])
-# Nobody needs all of a script to tell that it is one.
+# The beginning of a long script suffices to recognise it.
 _LONGEST = 20_000
 
 _Pipeline = list[list[str]]
 
 
 def kind_of(command: str) -> tuple[str, str | None]:
-    """The kind of a command, and the one path that it touches; None for several, or none.
+    """The kind of a command, and its path; the path is None if it has several, or none.
 
     >>> kind_of("cd src && cat app.py")
     ('shell_read', 'app.py')
@@ -37,6 +37,7 @@ def kind_of(command: str) -> tuple[str, str | None]:
     ('shell_search', 'shell_other')
     """
     text = _HEREDOC.sub(lambda found: found["rest"], _SILENT.sub("", command[:_LONGEST]))
+    # Changing the folder neither reads nor writes, and agents begin most commands with it.
     steps = [step for step in _steps(text.strip()) if step[0][0] != "cd"]
     written = _REDIRECT.search(text)
     if written is not None and len(steps) == 1 and steps[0][0][0] in ("cat", "echo", "printf"):
@@ -60,7 +61,7 @@ def _together(kinds: Sequence[str], paths: Sequence[str]) -> tuple[str, str | No
 
 
 def _steps(text: str) -> list[_Pipeline]:
-    """The pipelines of a line, each with the words of its commands; none if it is not clear."""
+    """The pipelines of a line, each as the words of its commands; empty if it cannot be parsed."""
     lexer = shlex.shlex(text.replace("\n", " ; "), posix=True, punctuation_chars="|&;")
     lexer.whitespace_split, lexer.commenters = True, ""
     steps: list[_Pipeline] = [[[]]]
@@ -80,6 +81,7 @@ def _steps(text: str) -> list[_Pipeline]:
 
 def _step(commands: _Pipeline) -> tuple[str, list[str]]:
     """The kind of one pipeline, and the paths that it names."""
+    # Behind a pipe, only commands that read their input and print are harmless.
     if any(words[0] not in _FILTERS for words in commands[1:]):
         return "shell_other", []
     name, *rest = commands[0]
@@ -96,11 +98,11 @@ def _step(commands: _Pipeline) -> tuple[str, list[str]]:
 
 
 def _changes(words: Sequence[str]) -> bool:
-    """Whether a command that looks changes something all the same."""
+    """Whether a command that usually only reads changes something with these options."""
     in_place = words[0] == "sed" and any(word.startswith(("-i", "--in-place")) for word in words)
     return in_place or (words[0] == "find" and bool({"-delete", "-exec"} & set(words)))
 
 
 def _files(words: Sequence[str]) -> Iterator[str]:
-    """Which words can be files: no number, no line range, no script of sed."""
+    """The words that can be files: no numbers, no line ranges, no scripts of sed."""
     return (word for word in words if re.search(r"[A-Za-z_]", word) and not word.endswith("p"))

@@ -1,4 +1,4 @@
-"""The report as tables of texts: the terminal and the page show the same ones."""
+"""The report as tables of texts, which both the terminal and the HTML page show."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Table:
     """A table.
 
     Attributes:
-        title: what it shows.
-        columns: their titles.
-        rows: the texts of their cells.
-        wide: columns whose texts are long.
+        title: its title.
+        columns: the titles of its columns.
+        rows: the texts of its cells.
+        wide: the titles of columns with long texts.
     """
 
     title: str
@@ -39,7 +39,7 @@ class Table:
 
 
 def headline(report: Report) -> str:
-    """The answer in a sentence."""
+    """The result in one sentence."""
     requests = report.totals.requests
     if not requests:
         return "No round trip was found."
@@ -49,7 +49,7 @@ def headline(report: Report) -> str:
 
 
 def _range(report: Report, scope: str) -> str:
-    """From the safe figure to the upper one, in percent."""
+    """The range from the safe share to the upper one, in percent."""
     totals = report.totals
     safe, upper = (
         f"{percent(saving.round_trips, totals.requests):.1f}"
@@ -59,7 +59,7 @@ def _range(report: Report, scope: str) -> str:
 
 
 def tables(report: Report) -> Iterator[Table]:
-    """All tables that have something to show."""
+    """All tables that have rows."""
     made = (_savings(report), _pressure(report), _models(report), _tools(report), _lapses(report))
     return (table for table in made if table.rows)
 
@@ -95,7 +95,7 @@ def _savings(report: Report) -> Table:
 
 
 def _less(saved: int) -> str:
-    """What is saved, as a change."""
+    """A saved amount as a change: a saving has a minus sign."""
     return f"{'−' if saved >= 0 else '+'}{abs(saved):,}"
 
 

@@ -1,4 +1,4 @@
-"""The command `batchwrap`. `main` is the one door to typer and rich."""
+"""The command `batchwrap`. Only `main` imports typer and rich, which are an optional extra."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _NEEDED = ("typer", "rich")
 
 
 def main() -> None:
-    """Run the command line. Exits with the command's code; with 2 if the extra is missing."""
+    """Run the command line. Exit with the command's code, or with 2 if the extra is missing."""
     try:
-        for name in _NEEDED:  # typer alone would start, and fail in the middle of a command
+        for name in _NEEDED:  # without rich, typer would start and fail in the middle of a command
             import_module(name)
         from batchwrap.cli.app import app
     except ModuleNotFoundError as missing:

@@ -37,8 +37,8 @@ def analyze(
         str | None,
         typer.Option(
             metavar="PLAN",
-            help="Play the requests against this plan's limits, as in limits="
-            '"cerebras/code-max" (see batchwrap limits).',
+            help="Replay the requests against the limits of this plan, such as cerebras/code-max"
+            " (see batchwrap limits).",
             show_default=False,
         ),
     ] = None,
@@ -46,25 +46,25 @@ def analyze(
         float, typer.Option("--tokens-per-s", min=1, help="With --plan: the model's speed.")
     ] = 1_000,
     max_items: Annotated[
-        int, typer.Option("--max-items", min=2, help="Calls in one batch, by the safe rule.")
+        int, typer.Option("--max-items", min=2, help="Most calls in one batch, by the safe rule.")
     ] = 8,
     html: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write the report as one HTML page, too.", show_default=False
+            metavar="FILE", help="Also write the report as one HTML page.", show_default=False
         ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object and nothing else.")
     ] = False,
 ) -> None:
-    """Tell from recorded sessions what batching would have saved.
+    """Show what batching would have saved in recorded sessions.
 
     Reads chat completions as JSON or JSON lines (conversations, or requests with their answers),
     requests to the Responses API with their responses, the logs of Claude Code, Codex and litellm,
-    exports of OpenCode, trajectories of SWE-agent, and OpenTelemetry's GenAI spans; any of them
-    gzipped. What a file holds is told by its content. Nothing leaves this machine, and no text of a
-    session is kept but names of files.
+    exports of OpenCode, trajectories of SWE-agent, and OpenTelemetry's GenAI spans; any of them may
+    be gzipped. The format of a file is recognised by its content. Nothing leaves this machine, and
+    of a session's text only file names are kept.
 
     \b
     Examples:
@@ -113,9 +113,11 @@ def _print(report: Report) -> None:
     for table in tables(report):
         shown = Table(title=table.title, title_justify="left")
         for place, title in enumerate(table.columns):
+            # All other columns are numbers, which are aligned to the right.
             text = place == 0 or title in table.wide or title in ("rule", "found")
             shown.add_column(title, justify="left" if text else "right", overflow="fold")
         for row in table.rows:
+            # As `Text`, or rich would read markup in the names of tools and files.
             shown.add_row(*(Text(visible(cell)) for cell in row))
         typer.echo()
         print_table(console(), shown)
@@ -135,7 +137,7 @@ def _print_problems(report: Report) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Watch]:
-    """Shows which file is read, on a terminal's stderr."""
+    """Show on stderr which file is being read, if it is a terminal."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
     from batchwrap.analyze.report_words import visible

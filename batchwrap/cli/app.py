@@ -1,4 +1,8 @@
-"""All commands together, and how their errors reach the user: one line, exit code 1 or 2."""
+"""The command line with all its commands, and the one place where errors become messages.
+
+What batchwrap raises and what the system refuses is one line on stderr, named after the option that
+was typed, with exit code 1 or 2. Anything else is a bug and keeps its traceback.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ from batchwrap.errors import BatchwrapError, ConfigError, StoreUnavailable
 
 FAILED, USAGE_ERROR = 1, 2
 
-# The library's names of options, and what they are called here.
+# The names of options in the library, and on the command line.
 _TYPED = {
     "Batching.offer": "--offer",
     "Reminders.every": "--remind-every",
@@ -32,7 +36,7 @@ _TYPED = {
 
 
 class Commands(TyperGroup):
-    """Turns what batchwrap raises into a line on stderr."""
+    """The group of commands, which turns errors into a line on stderr."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
@@ -43,21 +47,22 @@ class Commands(TyperGroup):
             failed = isinstance(error, StoreUnavailable)
             raise typer.Exit(FAILED if failed else USAGE_ERROR) from error
         except OSError as error:
-            if error.errno == errno.EPIPE:  # a reader that has seen enough; typer ends quietly
+            if error.errno == errno.EPIPE:  # the reader of a pipe has ended; typer exits silently
                 raise
             typer.echo(f"batchwrap: {option_checks.reason(error)}", err=True)
             raise typer.Exit(FAILED) from error
 
     def _said(self, ctx: Any, error: BatchwrapError) -> str:
-        """The error, by the option that was typed where the library has another name for it."""
+        """The error's message, with the option's name as it was typed."""
         if not isinstance(error, ConfigError) or error.option not in _TYPED:
             return str(error)
+        # The same error may come from a command that does not have the option.
         typed = _TYPED[error.option]
         there = {name for it in self.commands[ctx.invoked_subcommand].params for name in it.opts}
         return str(error).replace(error.option, typed, 1) if typed in there else str(error)
 
 
-# Plain help and errors: no boxes, so that they can be searched, copied and wrapped.
+# Help and errors have no boxes, so that they can be searched, copied and wrapped.
 app = typer.Typer(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -74,8 +79,8 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback(
-    epilog="Exit codes: 0 it went well; 1 it was tried and failed; 2 wrong usage, or an extra is"
-    " not installed; 130 interrupted. A command's own help says what that means there."
+    epilog="Exit codes: 0 success; 1 it was tried and failed; 2 wrong usage, or an extra is not"
+    " installed; 130 interrupted. The help of each command says what they mean there."
 )
 def batchwrap(
     version: Annotated[
@@ -92,16 +97,17 @@ app.command("analyze", epilog=ANALYZE_EXIT_CODES)(analyze)
 app.command("eval", epilog=EXIT_CODES)(evaluate)
 app.command(
     "demo",
-    epilog="Exit codes: 0 both arms did the job; 1 one did not; 2 wrong usage; 130 interrupted.",
+    epilog="Exit codes: 0 both arms finished the job; 1 one did not; 2 wrong usage; 130"
+    " interrupted.",
 )(demo)
 app.command(
     "limits",
-    epilog="Exit codes: 0 shown, also if Ctrl-C ends --watch; 1 the store cannot be read now; 2 no"
-    " such provider or store, or a file is wrong; 130 interrupted.",
+    epilog="Exit codes: 0 shown, also if Ctrl-C ends --watch; 1 the store cannot be read now; 2"
+    " the provider or the store does not exist, or a file is wrong; 130 interrupted.",
 )(limits)
 app.command("serve", epilog="Exit codes: 0 ended by Ctrl-C or SIGTERM; 2 wrong usage.")(serve)
 app.command(
     "doctor",
-    epilog="Exit codes: 0 all that is there works; 1 something does not; 2 wrong usage; 130"
-    " interrupted.",
+    epilog="Exit codes: 0 everything that is installed works; 1 something does not; 2 wrong usage;"
+    " 130 interrupted.",
 )(doctor)

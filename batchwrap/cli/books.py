@@ -1,8 +1,9 @@
-"""What the books of a store say of the last minutes, of today, and of the last days.
+"""Reads the books of a store: what was spent in the last minutes, today, and in the last days.
 
-The books keep minutes for an hour, and days in UTC. A day that began at another time is
-therefore known from its minutes in its first hour. After that a part of it is unclear: what
-was spent in the UTC day in which it began, at minutes that are not kept any more.
+The books are the usage records of a store. They keep single minutes for an hour, and days in UTC.
+A day that begins at another time is therefore known exactly only in its first hour, from its
+minutes. After that a part of it is unclear: what was spent in the UTC day in which it began, in
+minutes that are not kept any more.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from zoneinfo import ZoneInfo
 from batchwrap.throttle.stores import BookLine, TokenTotals
 from batchwrap.throttle.stores.contract import DAY_S, MINUTE_S, MINUTES_KEPT_S
 
-# How many are shown: this minute and those before it, and the days before this one.
+# How many are shown: minutes including the current one, and days before the current one.
 _MINUTES, _DAYS = 5, 7
 
 
 @dataclass(frozen=True, slots=True)
 class Today:
-    """The running day, as one time zone has it.
+    """The current day in one time zone.
 
     Attributes:
         zone: the name of the time zone.
-        start_unix_s: its midnight.
-        spent: what was spent since, as far as it is certain.
-        unclear: what may have been spent since as well, or before.
+        start_unix_s: the midnight at which it began.
+        spent: what was certainly spent since then.
+        unclear: what was spent either since then or before.
     """
 
     zone: str
@@ -38,7 +39,7 @@ class Today:
 
     @property
     def most(self) -> TokenTotals:
-        """All that may have been spent in it."""
+        """The most that may have been spent in it."""
         return _sum([self.spent, self.unclear])
 
 
@@ -47,11 +48,11 @@ class Page:
     """What one account has spent on one model.
 
     Attributes:
-        account: the account's name.
-        model: the model's.
-        minutes: the lines of the last five minutes, newest first; none where nothing was spent.
-        today: the running day: here, where the provider counts it, and in UTC.
-        days: the lines of the seven UTC days before this one, newest first.
+        account: the name of the account.
+        model: the name of the model.
+        minutes: the records of the last five minutes, newest first, without empty minutes.
+        today: the current day in the local zone, in the provider's zones, and in UTC.
+        days: the records of the seven UTC days before this one, newest first.
     """
 
     account: str
@@ -65,9 +66,9 @@ def pages(lines: Iterable[BookLine], now_unix_s: float, zones: Iterable[str] = (
     """The books by account and model, sorted.
 
     Args:
-        lines: the books.
-        now_unix_s: the time of day.
-        zones: time zones in which providers begin their days.
+        lines: the records.
+        now_unix_s: the current time.
+        zones: the time zones in which providers begin their days.
     """
     midnights = _midnights(now_unix_s, zones)
     by_page = sorted(lines, key=lambda line: (line.key, line.model, -line.start_unix_s))
@@ -99,12 +100,14 @@ def _since(
     start_s: float, minutes: Sequence[BookLine], days: Sequence[BookLine], zone: str, now_s: float
 ) -> Today:
     whole = [line.spent for line in days if line.start_unix_s >= start_s]
+    # The UTC day in which the zone's day began: only a part of it belongs to that day.
     cut_s = start_s // DAY_S * DAY_S
     if cut_s == start_s:
         return Today(zone, start_s, _sum(whole), TokenTotals())
     known = [line for line in minutes if cut_s <= line.start_unix_s < cut_s + DAY_S]
     inside = [line.spent for line in known if line.start_unix_s >= start_s]
     unclear = TokenTotals()
+    # The minutes before the last hour are gone, and the day's record does not tell them apart.
     if start_s < now_s - MINUTES_KEPT_S:
         cut = _sum(line.spent for line in days if line.start_unix_s == cut_s)
         unclear = _less(cut, _sum(line.spent for line in known))
@@ -112,7 +115,7 @@ def _since(
 
 
 def _midnights(now_s: float, zones: Iterable[str]) -> dict[float, str]:
-    """When the running day began: here, in each zone, in UTC. Of equal ones the last is named."""
+    """The beginnings of the current day: local, in each zone, in UTC; equal ones are merged."""
     here = datetime.fromtimestamp(now_s).astimezone().tzname() or "here"
     there = {_midnight(now_s, ZoneInfo(zone)): zone for zone in zones}
     return {_midnight(now_s, None): here, **there, now_s // DAY_S * DAY_S: "UTC"}

@@ -1,4 +1,4 @@
-"""What `batchwrap doctor` finds out: what is installed, what works, what is known."""
+"""The checks of `batchwrap doctor`: what is installed, what works, what is known."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import batchwrap
 from batchwrap.errors import ConfigError, MissingExtraError, StoreUnavailable
 
-# The packages that each extra brings.
+# The packages that each extra installs.
 EXTRAS = {
     "openai": ("openai",),
     "httpx": ("httpx",),
@@ -35,15 +35,15 @@ _ALWAYS = ("anyio", "orjson", "tenacity", "tiktoken")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        part: what it belongs to: ``"versions"``, ``"adapters"``, ``"model"``, ``"store"`` or
-            ``"host"``.
-        name: what it is.
-        state: ``"ok"``; ``"missing"``: an optional package that is not installed; ``"failed"``.
+        part: the group: ``"versions"``, ``"adapters"``, ``"model"``, ``"store"`` or ``"host"``.
+        name: what was checked.
+        state: ``"ok"``; ``"missing"`` for an optional package that is not installed; or
+            ``"failed"``.
         found: what was found, in words.
-        hint: what to do about it; empty where nothing is to be done.
+        hint: what to do about it; empty if there is nothing to do.
     """
 
     part: str
@@ -76,7 +76,7 @@ def _install(extra: str) -> str:
 
 
 def adapters() -> Iterator[Finding]:
-    """Each adapter, tried against the simulated provider with the libraries that are there."""
+    """Each adapter whose library is installed, tried against the simulated provider."""
     try:
         from batchwrap.cli.trials import trials
     except MissingExtraError as missing:
@@ -95,16 +95,16 @@ def adapters() -> Iterator[Finding]:
 def _is_there(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # its package is not there
+    except ModuleNotFoundError:  # `find_spec` raises if the parent package is missing
         return False
 
 
 def _tried(part: str, name: str, trial: Callable[[], str | None], hint: str = "") -> Finding:
-    """The outcome of a trial; libraries may raise anything."""
+    """The result of a trial. Libraries may raise anything, so every exception is a finding."""
     started_s = time.perf_counter()
     try:
         said = trial()
-    except ConfigError:  # wrong usage, not a finding
+    except ConfigError:  # wrong usage of the command is not a finding
         raise
     except Exception as error:
         hint = _install(error.extra) if isinstance(error, MissingExtraError) else hint
@@ -115,30 +115,31 @@ def _tried(part: str, name: str, trial: Callable[[], str | None], hint: str = ""
 
 
 def model(name: str) -> Iterator[Finding]:
-    """The encoding that counts a model's tokens, and what else is known of it."""
+    """The encoding that counts a model's tokens, and other facts about the model."""
     from batchwrap.encodings import load
     from batchwrap.models import model_facts
     from batchwrap.throttle.estimate import encoding_of
 
     def counted() -> str:
         encoding = encoding_of(name)
-        load(encoding)  # checks the table
+        load(encoding)  # raises if its file is damaged
         return f"{encoding}, which comes with the package"
 
     yield _tried("model", "encoding", counted)
     facts = model_facts(name)
-    thinks = "thinks: it is not told to read ahead" if facts.thinks else "not known to think"
+    thinks = "thinks, so it is not reminded to prefetch" if facts.thinks else "not known to think"
     yield Finding(part="model", name="thinking", found=thinks)
     refused = ", ".join(sorted(facts.refuses)) or "nothing known"
     yield Finding(part="model", name="refuses", found=refused)
 
 
 def store(url: str) -> Iterator[Finding]:
-    """Whether a store can be read now. Nothing is written."""
+    """Whether a store can be read now; the check writes nothing."""
     from batchwrap.throttle.stores import open_store
     from batchwrap.throttle.stores.sqlite import path_of
 
     def read() -> str:
+        # Opening a SQLite store would create its file.
         if url.startswith("sqlite:") and not path_of(url).exists():
             return _not_yet(path_of(url))
         started_s = time.perf_counter()
@@ -147,36 +148,36 @@ def store(url: str) -> Iterator[Finding]:
         took_ms = (time.perf_counter() - started_s) * 1_000
         return f"answers in {took_ms:,.1f} ms, {lines:,} lines in its books"
 
-    hint = 'until it is back, Throttle(store_down="local") goes on without it, "fail" does not'
+    hint = 'Throttle(store_down="local") continues without the store until it is back, "fail" stops'
     yield _tried("store", url.partition(":")[0], read, hint)
 
 
 def _not_yet(path: Path) -> str:
     if not path.absolute().parent.is_dir():
         raise StoreUnavailable(str(path), "its folder does not exist")
-    return f"{path} does not exist yet; the first request makes it"
+    return f"{path} does not exist yet; the first request creates it"
 
 
 def host(base_url: str) -> Iterator[Finding]:
-    """What is known of the host of an endpoint; it is not called."""
+    """What is known of an endpoint's host; no request is sent."""
     from batchwrap.providers import provider_file, provider_of
 
     provider = provider_of(urlsplit(base_url).hostname or "")
     if not provider.name:
-        found = "no provider that is known: limits only from headers, costs by the usual rule"
-        hint = "give limits=[Limit(…)], or a file of your own: batchwrap limits --help"
+        found = "unknown provider: limits only from headers, costs by the usual rule"
+        hint = "pass limits=[Limit(…)], or a file of your own (see batchwrap limits --help)"
         yield Finding(part="host", name="provider", found=found, hint=hint)
         return
     yield Finding(part="host", name="provider", found=provider.name)
     plans = [plan.name for plan in provider_file(provider.name).plans.values()]
-    hint = 'limits="auto" knows no amounts before the first answer: name your plan, limits="…"'
+    hint = 'limits="auto" knows no amounts before the first answer; name your plan: limits="…"'
     yield Finding(
         part="host", name="plans", found=", ".join(plans) or "none", hint=hint if plans else ""
     )
 
 
 def call(base_url: str, model_name: str, api_key: str) -> Iterator[Finding]:
-    """One tiny request to a real endpoint: whether it answers, and which limits it names."""
+    """Send a tiny request to a real endpoint: whether it answers, and which limits it names."""
     from batchwrap.core.limits.headers import read_headers
     from batchwrap.demo.sdk import client
     from batchwrap.providers import provider_of

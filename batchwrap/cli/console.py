@@ -1,4 +1,4 @@
-"""Where the commands print to."""
+"""The consoles to which the commands print."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ if TYPE_CHECKING:
 
 
 def console(*, least_width: int | None = None, stderr: bool = False) -> Console:
-    """A console that sends control codes to a terminal only, whatever the environment says.
+    """Make a console that sends control codes only to a terminal, whatever the environment says.
 
     Args:
-        least_width: characters that a line may have where the output is no terminal.
-        stderr: whether it prints there, as progress does.
+        least_width: the smallest line width, in characters, if the output is not a terminal.
+        stderr: whether it prints to stderr, as progress does.
     """
     from rich.console import Console
 
     if (sys.stderr if stderr else sys.stdout).isatty():
         return Console(stderr=stderr)
+    # Variables such as FORCE_COLOR would put control codes into files and pipes.
     made = Console(stderr=stderr, force_terminal=False)
     made.width = max(made.width, least_width or 0)
     return made

@@ -1,4 +1,4 @@
-"""`batchwrap demo`: one job, with the bare client and with the wrapped one."""
+"""`batchwrap demo`: the same job with the bare client and with the wrapped one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from batchwrap.demo.run import ArmName, DemoArm, RealEndpoint
 
 _FAILED = 1
-_FOR_ENDPOINTS = "with --base-url: "
+_FOR_ENDPOINTS = "With --base-url: "
 
 
 def demo(
@@ -34,15 +34,15 @@ def demo(
     stream: Annotated[bool, typer.Option("--stream", help="Ask for streamed answers.")] = False,
     keep: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Leave both project folders in DIR, to look at."),
+        typer.Option(metavar="DIR", help="Keep both project folders in DIR."),
     ] = None,
     time_scale: Annotated[
         float | None,
-        typer.Option(metavar="N", help="Simulated seconds in a real one; 1 is real speed."),
+        typer.Option(metavar="N", help="Simulated seconds per real second; 1 is real speed."),
     ] = None,
     base_url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Run at a real OpenAI-compatible endpoint. Costs tokens!"),
+        typer.Option(metavar="URL", help="Use a real OpenAI-compatible endpoint. Costs tokens!"),
     ] = None,
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help=f"{_FOR_ENDPOINTS}the model.")
@@ -64,8 +64,8 @@ def demo(
     """Watch an agent do one job twice: with the bare OpenAI client, and with the wrapped one.
 
     The agent renames a function in a small project, in a temporary folder, until the project's
-    own tests pass. Needs no key and no network: the provider and its model are simulated, on
-    a clock that runs faster; HTTP, SDK, agent, files and tests are real. Takes about 15 s.
+    own tests pass. It needs no key and no network: the provider and its model are simulated, on a
+    clock that runs faster. HTTP, SDK, agent, files and tests are real. It takes about 15 s.
 
     \b
     Examples:
@@ -78,6 +78,7 @@ def demo(
     if time_scale is not None:
         _check_time_scale(time_scale, base_url)
     endpoint = _endpoint(base_url, model, api_key_env, limits)
+    # Whatever may fail is checked before the demo runs, which takes a while.
     if plot is not None:
         _check_plot(plot)
     with nullcontext(keep) if keep else tempfile.TemporaryDirectory() as folder:
@@ -102,7 +103,7 @@ def _endpoint(
             ("--limits", limits),
         ):
             if value is not None:
-                raise ConfigError(option, "is for a real endpoint: give --base-url, too")
+                raise ConfigError(option, "is only for a real endpoint; give --base-url, too")
         return None
     key = option_checks.api_key(base_url, model, api_key_env)
     assert model is not None
@@ -115,7 +116,7 @@ def _endpoint(
 
 def _check_time_scale(time_scale: float, base_url: str | None) -> None:
     if base_url is not None:
-        raise ConfigError("--time-scale", "only the simulated provider has a clock to be scaled")
+        raise ConfigError("--time-scale", "is only for the simulated provider; omit --base-url")
     if not 0 < time_scale < math.inf:
         raise ConfigError("--time-scale", f"{time_scale:g} is not a number above 0")
 
@@ -123,8 +124,8 @@ def _check_time_scale(time_scale: float, base_url: str | None) -> None:
 def _warn_of_costs(endpoint: RealEndpoint) -> None:
     typer.echo(
         f"This spends real tokens of {endpoint.model} at {endpoint.base_url}: about 1.6 million if"
-        " it works as the simulated model does. It also runs the tests of a project that the"
-        " model has edited.",
+        " the model works like the simulated one. It also runs tests that the model has edited on"
+        " this machine.",
         err=True,
     )
 
@@ -180,7 +181,7 @@ def _show(result: DemoResult, *, as_json: bool) -> None:
 
 
 def _check_plot(path: Path) -> None:
-    """Fail before the demo has run, not after it."""
+    """Check that a plot can be drawn and written, before the demo runs and not after it."""
     from batchwrap.demo.plot import new_figure
 
     new_figure()
@@ -191,7 +192,7 @@ def _save_plot(result: DemoResult, path: Path) -> None:
     from batchwrap.demo import plot
 
     if not result.reports_tokens:
-        typer.echo(f"{path} was not written: the provider reported no tokens to plot", err=True)
+        typer.echo(f"{path} was not written, since the provider reported no tokens", err=True)
         return
     with option_checks.writing("--plot"):
         plot.save(result, path)

@@ -1,4 +1,4 @@
-"""How a running demo shows on a terminal, and in a pipe."""
+"""The progress of a running demo, on a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batchwrap.demo.run import ArmName, DemoArm, Watcher
 
 
 class Lines(Watcher):
-    """A plain line for each turn, for output that is no terminal."""
+    """Prints a plain line for each turn, for output that is not a terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -37,7 +37,7 @@ class Lines(Watcher):
 
 
 class Rows(Watcher):
-    """A live row for each arm, for a terminal; the seconds run on while the agent waits."""
+    """Shows a live row for each arm on a terminal; its clock runs while the agent waits."""
 
     def __init__(self) -> None:
         self._clocks: dict[str, Clock] = {}
@@ -50,17 +50,17 @@ class Rows(Watcher):
         self._clocks[arm] = clock
 
     def turn(self, arm: ArmName, number: int, called: str) -> None:
-        """Change the arm's row."""
+        """Update the arm's row."""
         self._turns[arm] = (number, called)
 
     def ended(self, arm: DemoArm) -> None:
-        """Let the row stand as it is from now on."""
+        """Replace the arm's row by its outcome."""
         self._endings[arm.name] = _ending(arm)
 
     def __rich__(self) -> Table:
-        """The rows as they are now. Called by another thread, several times a second."""
+        """The current rows. rich calls this in another thread, several times a second."""
         rows = Table.grid(padding=(0, 2))
-        for arm, clock in list(self._clocks.items()):
+        for arm, clock in list(self._clocks.items()):  # a copy: another arm may begin meanwhile
             number, called = self._turns[arm]
             if arm in self._endings:
                 rows.add_row(arm, self._endings[arm])
@@ -71,7 +71,7 @@ class Rows(Watcher):
 
 @contextmanager
 def showing(console: Console) -> Iterator[Watcher]:
-    """Whom to tell of the arms: live rows on a terminal, else a line for each turn."""
+    """Show the progress of the arms: live rows on a terminal, otherwise a line for each turn."""
     if not console.is_terminal or console.is_dumb_terminal:
         yield Lines(console)
         return

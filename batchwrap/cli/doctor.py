@@ -1,4 +1,4 @@
-"""`batchwrap doctor`: what is installed, what works, and what to do about what does not."""
+"""`batchwrap doctor`: what is installed, which adapters work, and how to fix those that do not."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def doctor(
     ] = False,
     model: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Also: how this model's tokens are counted."),
+        typer.Option(metavar="NAME", help="Also check how this model's tokens are counted."),
     ] = None,
     store: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Also: whether this store can be read."),
+        typer.Option(metavar="URL", help="Also check whether this store can be read."),
     ] = None,
     base_url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Also: what is known of this endpoint's host."),
+        typer.Option(metavar="URL", help="Also show what is known of this endpoint's host."),
     ] = None,
     call: Annotated[
         bool,
@@ -47,10 +47,10 @@ def doctor(
         typer.Option(metavar="VARIABLE", help="With --call: environment variable with the key."),
     ] = None,
 ) -> None:
-    """Tell what is installed, which adapters work, and what to do about what does not.
+    """Show what is installed, which adapters work, and how to fix those that do not.
 
-    Each adapter is tried with the libraries that are there, against a simulated provider on
-    the loopback. Nothing else is called unless asked.
+    Each adapter is tried with the installed libraries against a simulated provider on the
+    loopback. No other host is called unless an option asks for it.
 
     \b
     Examples:
@@ -76,7 +76,11 @@ def doctor(
 def _key(
     call: bool, base_url: str | None, model: str | None, api_key_env: str | None
 ) -> str | None:
-    """The key for a call; None if none is asked for."""
+    """The key for `--call`; None without it.
+
+    Raises:
+        ConfigError: an option is missing or wrong.
+    """
     if base_url is not None:
         option_checks.check_base_url(base_url)
     if call:
@@ -84,7 +88,7 @@ def _key(
             raise ConfigError("--call", "needs --base-url, too")
         return option_checks.api_key(base_url, model, api_key_env)
     if api_key_env is not None:
-        raise ConfigError("--api-key-env", "is for a call: give --call, too")
+        raise ConfigError("--api-key-env", "is only for a call; give --call, too")
     return None
 
 
@@ -119,7 +123,7 @@ def _print(found: Iterable[Finding]) -> None:
             *map(Text, ("" if one.part == last else one.part, one.name, one.state, one.found))
         )
         last = one.part
-        if one.hint:
+        if one.hint:  # the same hint of several checks is printed once
             hints.setdefault(one.hint, []).append(one.name)
     print_table(console(), table)
     for hint, names in hints.items():

@@ -1,4 +1,4 @@
-"""What the user of `batchwrap eval` asks for: every option, before any of it is looked at."""
+"""The options of `batchwrap eval`, as they were typed and not checked yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`batchwrap eval`: the same tasks with and without batchwrap, at an endpoint of the user's."""
+"""`batchwrap eval`: the same tasks with and without batchwrap, at the user's endpoint.
+
+This module declares the options; `evaluation` carries the command out.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import typer
 from batchwrap.cli.eval_options import Order
 
 EXIT_CODES = (
-    "Exit codes: 0 every run of the plan has its result, whether its task was done or not; 1 the"
+    "Exit codes: 0 every run of the plan has a result, whether its task was done or not; 1 the"
     " endpoint failed; 2 wrong usage; 3 stopped at a limit; 130 interrupted."
 )
 
@@ -31,11 +34,11 @@ def evaluate(
         typer.Option(metavar="VARIABLE", help="Environment variable with the API key."),
     ] = None,
     lab: Annotated[
-        bool, typer.Option("--lab", help="Ask a simulated provider and model instead; free.")
+        bool, typer.Option("--lab", help="Use a simulated provider and model instead; free.")
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where each run's line goes; what it has is not rerun."),
+        typer.Option(metavar="FILE", help="Add a line per run to FILE; runs in it are skipped."),
     ] = None,
     arms: Annotated[
         list[str] | None,
@@ -56,9 +59,9 @@ def evaluate(
         ),
     ] = None,
     runs: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Runs of each task by each arm.")
+        int, typer.Option(metavar="N", min=1, help="Runs of each task in each arm.")
     ] = 3,
-    seed: Annotated[int, typer.Option(metavar="N", help="Another one makes other files.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="The seed of the tasks' files.")] = 0,
     parallel: Annotated[int, typer.Option(metavar="N", min=1, help="Runs at the same time.")] = 1,
     limits: Annotated[
         str | None,
@@ -70,10 +73,10 @@ def evaluate(
         int, typer.Option(metavar="N", min=1, help="Length of the agent's system prompt.")
     ] = 2_000,
     max_tokens: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Stop before FILE's runs have used more.")
+        int | None, typer.Option(metavar="N", min=1, help="Stop before all runs exceed N tokens.")
     ] = None,
     max_cost: Annotated[
-        float | None, typer.Option(metavar="COST", help="The same in money; needs the prices.")
+        float | None, typer.Option(metavar="COST", help="Stop before this cost; needs prices.")
     ] = None,
     price_in: Annotated[
         float | None, typer.Option(metavar="PRICE", help="Price of a million prompt tokens.")
@@ -85,11 +88,11 @@ def evaluate(
         float | None, typer.Option(metavar="PRICE", help="Price of a million cached prompt tokens.")
     ] = None,
     retry_errors: Annotated[
-        bool, typer.Option("--retry-errors", help="Run again what ended in an endpoint's error.")
+        bool, typer.Option("--retry-errors", help="Repeat runs that the endpoint's errors ended.")
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Say what would be run, with an estimate; run nothing."),
+        typer.Option("--dry-run", help="Show what would be run, with an estimate; run nothing."),
     ] = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the result as Markdown.")
@@ -100,11 +103,11 @@ def evaluate(
 ) -> None:
     """Measure what batchwrap changes with your model: the same tasks, with and without it.
 
-    An agent works on small file tasks in temporary folders, and a checker looks at what it left
-    behind. Arms differ in batchwrap's options alone: bare (none of it), offer (multi-tools, no
-    reminders), reminders (the defaults), instead (single tools hidden), fast (that preset). Every
-    run is written to FILE as it ends, so the same command goes on where it was stopped. Tests
-    that the model has edited are run on this machine.
+    An agent works on small file tasks in temporary folders, and a checker looks at the result. Arms
+    differ only in batchwrap's options: bare (without batchwrap), offer (multi-tools, no reminders),
+    reminders (the defaults), instead (single tools hidden), fast (that preset). Every run is
+    written to FILE when it ends, so the same command continues where it was stopped. Tests that the
+    model has edited are run on this machine.
 
     \b
     Examples:
@@ -136,7 +139,7 @@ def evaluate(
         arms=arms or (),
         tasks=tasks or (),
     )
-    # The tasks, the tables and the lab are loaded for this command only.
+    # Imported here, since other commands must not wait for the tasks, the tables and the lab.
     from batchwrap.cli.evaluation import carry_out
 
     carry_out(order)

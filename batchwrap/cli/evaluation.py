@@ -1,4 +1,4 @@
-"""Carrying out `batchwrap eval`: check the options, run what is missing, show the result."""
+"""Carries out `batchwrap eval`: checks the options, runs what is missing, shows the result."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ _TABLE_WIDTH = 120
 
 
 def carry_out(order: Order) -> None:
-    """Run what is missing of the plan, and show what there is then.
+    """Run what is missing of the plan, and show the result.
 
     Raises:
         ConfigError: an option is wrong; nothing was run.
         MissingExtraError: a package is not installed.
-        typer.Exit: it ended before its time.
+        typer.Exit: it ended early, at a limit or by an error.
     """
     plan, prices, setting = _plan(order), _prices(order), _setting(order)
     if order.limits is not None and order.parallel > 1:
-        raise ConfigError("--limits", "each run would keep them for itself: needs --parallel 1")
+        raise ConfigError("--limits", "needs --parallel 1, since each run counts them for itself")
     if order.report is not None:
         option_checks.check_file("--report", order.report)
-    if order.dry_run:
+    if order.dry_run:  # before the key: an estimate needs none
         _show_estimate(order, plan, setting, prices)
         return
     key = _key(order)
@@ -86,7 +86,7 @@ def _plan(order: Order) -> EvaluationPlan:
     arms = [arm(text) for text in order.arms] if order.arms else standard_arms()
     names = [it.name for it in arms]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ConfigError("--arm", f"{twice[0]!r} is there twice")
+        raise ConfigError("--arm", f"{twice[0]!r} is given twice")
     for task in order.tasks:
         if task not in TASKS:
             raise ConfigError("--task", f"{task!r} is not one of {', '.join(TASKS)}")
@@ -105,16 +105,16 @@ def _prices(order: Order) -> Prices | None:
         if value is not None and not 0 <= value < math.inf:
             raise ConfigError(option, f"{value:g} is not a number of 0 or more")
         if value is not None and (order.price_in is None or order.price_out is None):
-            raise ConfigError(option, "needs --price-in and --price-out, both")
+            raise ConfigError(option, "needs both --price-in and --price-out")
     if order.price_in is None or order.price_out is None:
         return None
     return Prices(prompt=order.price_in, completion=order.price_out, cached=order.price_cached)
 
 
 def _setting(order: Order) -> dict[str, Any]:
-    """What runs must have in common to be compared."""
+    """The options that must be equal in all runs of a file, or they could not be compared."""
     if order.lab == (order.base_url is not None):
-        raise ConfigError("--base-url", "give either this or --lab")
+        raise ConfigError("--base-url", "give either --base-url or --lab")
     if order.base_url is None:
         if order.model not in (None, *MODELS):
             raise ConfigError("--model", f"{order.model!r} is not one of {', '.join(MODELS)}")
@@ -137,7 +137,7 @@ def _key(order: Order) -> str:
     if order.base_url is None:
         return ""
     if order.out is None:
-        raise ConfigError("--out", "is needed, so that nothing that was paid for is lost")
+        raise ConfigError("--out", "is needed with --base-url, so that no paid run is lost")
     return option_checks.api_key(order.base_url, order.model, order.api_key_env)
 
 
@@ -165,8 +165,8 @@ def _endpoint(order: Order, key: str, setting: dict[str, Any]) -> Iterator[Model
             yield endpoint
         return
     typer.echo(
-        f"This spends real tokens of {model} at {setting['base_url']}; --dry-run says about how"
-        " many. It also runs tests of projects that the model has edited.",
+        f"This spends real tokens of {model} at {setting['base_url']}; --dry-run shows about how"
+        " many. It also runs tests that the model has edited on this machine.",
         err=True,
     )
     yield ModelEndpoint(
@@ -182,8 +182,10 @@ def _endpoint(order: Order, key: str, setting: dict[str, Any]) -> Iterator[Model
 def _show_estimate(
     order: Order, plan: EvaluationPlan, setting: dict[str, Any], prices: Prices | None
 ) -> None:
+    # A dry run must not create the file.
     file = _file(order.out if order.out is not None and order.out.exists() else None, setting)
     cells = plan.missing(file.runs, again=order.retry_errors)
+    # The lab has no limits that runs would share, so the estimate always runs two at a time.
     shares = estimate(
         plan, cells, system_tokens=order.system_tokens, parallel=max(2, order.parallel)
     )
@@ -211,16 +213,20 @@ def _show(result: EvaluationResult, order: Order) -> None:
 
 
 def _end(outcome: SessionOutcome, budget: TokenBudget) -> None:
-    """Say why it ended before its time, if it did, and exit with the code for it."""
+    """Exit with the code and the reason of an early end; return if there was none.
+
+    Raises:
+        typer.Exit: the endpoint failed, the user interrupted, or a limit was reached.
+    """
     if outcome.failed is not None:
         typer.echo(f"batchwrap: the endpoint failed: {outcome.failed}", err=True)
         raise typer.Exit(_ENDPOINT_FAILED)
     if outcome.interrupted:
-        typer.echo("batchwrap: interrupted; the same command goes on", err=True)
+        typer.echo("batchwrap: interrupted; run the same command again to continue", err=True)
         raise typer.Exit(_INTERRUPTED)
     if outcome.limit is not None:
         typer.echo(
-            f"batchwrap: stopped before {outcome.limit} is passed;"
+            f"batchwrap: stopped before {outcome.limit} would be exceeded;"
             f" {budget.used.tokens:,} tokens were used",
             err=True,
         )

@@ -1,4 +1,4 @@
-"""`batchwrap limits`: what is known of providers and their plans."""
+"""`batchwrap limits`: the limits of providers and plans, and the budgets in a shared store."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def limits(
         str | None,
         typer.Argument(
             metavar="NAME",
-            help="Only this provider, plan or file, with all that is known of it; with --store:"
-            " the plan whose buckets are shown.",
+            help="Show only this provider, plan or file, with all facts. With --store: the plan"
+            " whose buckets are shown.",
             show_default=False,
         ),
     ] = None,
@@ -35,7 +35,7 @@ def limits(
         str | None,
         typer.Option(
             metavar="URL",
-            help="Show the budgets in this store in place of what comes with batchwrap; as in"
+            help="Show the budgets in this store instead of the known limits; as in"
             " Throttle(store=…).",
             show_default=False,
         ),
@@ -44,17 +44,17 @@ def limits(
         bool,
         typer.Option(
             "--watch",
-            help="With --store: go on until Ctrl-C, once a second; with --json, an object a line.",
+            help="With --store: repeat once a second until Ctrl-C; with --json, one object a line.",
         ),
     ] = False,
 ) -> None:
-    """Show the limits that come with batchwrap: providers, plans, and where the amounts stand.
+    """Show the limits that come with batchwrap: providers, plans, and the sources of the amounts.
 
-    A plan is used by its name, as in limits="cerebras/code-max". A file of your own is used as
+    A plan is used by its name: limits="cerebras/code-max". A file of your own is used as
     limits="own.toml#plan"; this command checks it.
 
-    With --store it shows instead what was spent by each account (named by a digest of its key) on
-    each model, and, for a plan, how full its buckets are.
+    With --store it shows instead what each account (named by a digest of its key) has spent on each
+    model, and, for a plan, how full its buckets are.
 
     \b
     Examples:
@@ -70,7 +70,7 @@ def limits(
         _show_store(store, name, as_json=as_json, watched=watch)
         return
     if watch:
-        raise ConfigError("--watch", "is for a store: give --store, too")
+        raise ConfigError("--watch", "is only for a store; give --store, too")
     from batchwrap.providers import provider_files
 
     chosen = provider_files() if name is None else [_one(name)]
@@ -93,7 +93,11 @@ def _show_store(url: str, name: str | None, *, as_json: bool, watched: bool) -> 
 
 
 def _one(name: str) -> ProviderFile:
-    """A provider's file, or the user's own; with one plan only if the name has one."""
+    """A provider's file, or the user's own; with only one plan if the name contains one.
+
+    Raises:
+        ConfigError: it does not exist, or is wrong.
+    """
     from batchwrap.providers import plan, provider_file, split_plan_name
 
     where, short = split_plan_name(name)
@@ -125,7 +129,7 @@ def _rows(file: ProviderFile) -> Iterator[tuple[str, ...]]:
 
 
 def _facts(file: ProviderFile) -> list[str]:
-    """What the table has no room for, in lines."""
+    """The facts that are not in the table, as lines."""
     lines = [
         f"hosts: {', '.join(file.hosts) or '–'}",
         f"models: {', '.join(f'{prefix}/…' for prefix in file.prefixes) or '–'}",
@@ -141,13 +145,13 @@ def _facts(file: ProviderFile) -> list[str]:
 def _counted(provider: Provider) -> list[str]:
     rule = provider.rule
     held = (
-        f"the prompt and the most that the answer may have ({rule.default_output:,} if not said)"
+        f"the prompt and the most that the answer may have ({rule.default_output:,} by default)"
         if rule.reserves_output
         else "the prompt"
     )
     return [
         f"at admission: {held}",
-        f"afterwards: {'what was really used' if rule.refunds else 'never corrected'}",
+        f"afterwards: {'corrected to the usage' if rule.refunds else 'never corrected'}",
         f"cached tokens: {'count' if rule.counts_cached else 'do not count'}",
         f"caches prompts: {_known(provider.caches_prompts)}",
         f"usage in streams: {_known(provider.usage_in_streams)}",

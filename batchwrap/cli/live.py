@@ -1,4 +1,4 @@
-"""How a view of a shared store shows: as tables, as lines in a pipe, or as JSON."""
+"""Prints a view of a shared store: as tables, as lines in a pipe, or as JSON."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from batchwrap.throttle.stores import TokenTotals
 _REFRESH_S = 1.0
 _NOTHING = "nothing was spent yet"
 _UNCLEAR = (
-    '"1 to 9" is all that is known of a day that began at another time than the one in UTC: the'
-    " books keep single minutes for an hour only."
+    '"1 to 9" means that the exact number is not known: the store keeps single minutes only for an'
+    " hour, and days in UTC, and this day began at another time."
 )
 
 Row = tuple[str, ...]
@@ -53,6 +53,7 @@ def watch(look: Callable[[], View], *, as_json: bool) -> None:
     if as_json:
         _again_and_again(look, lambda view: typer.echo(json.dumps(as_dict(view))))
     elif screen.is_terminal and not screen.is_dumb_terminal:
+        # Refreshed only with new data: a store is read once a second.
         with Live(console=screen, auto_refresh=False) as live:
             _again_and_again(look, lambda view: live.update(Group(*_parts(view)), refresh=True))
     else:
@@ -111,7 +112,7 @@ def _table(*texts: str, numbers: Row) -> Table:
 
 
 def _add(table: Table, named: Row, rows: Iterable[Row]) -> None:
-    """A section of the table; its name stands in its first row only."""
+    """Add a section to the table; only its first row has the name."""
     for row in rows:
         table.add_row(*(Text(_clean(cell)) for cell in (*named, *row)))
         named = ("",) * len(named)
@@ -123,6 +124,7 @@ def _lines(view: View) -> Iterator[str]:
     if not view.pages:
         yield f"{clock}  {_NOTHING}"
     for page in view.pages:
+        # Lines of a log repeat every second, so each has only the current minute and today.
         short = replace(page, minutes=page.minutes[:1], days=())
         for period, requests, prompt, cached, output in _periods(short):
             counts = f"{requests} requests, {prompt} prompt, {cached} cached, {output} output"
@@ -172,5 +174,5 @@ def _clock(view: View) -> str:
 
 
 def _clean(text: str) -> str:
-    """Without control codes: whoever shares the store chooses the names in it."""
+    """Replace control codes: other users of the store choose the names in it."""
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)

@@ -1,4 +1,4 @@
-"""The checks of options that several commands have in common."""
+"""Checks of options that several commands share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def api_key(base_url: str, model: str | None, api_key_env: str | None) -> str:
     """The key for a real endpoint.
 
     Raises:
-        ConfigError: the address is none, or another option is missing or wrong.
+        ConfigError: the address is wrong, or another option is missing or wrong.
     """
     check_base_url(base_url)
     if model is None or api_key_env is None:
@@ -28,10 +28,10 @@ def api_key(base_url: str, model: str | None, api_key_env: str | None) -> str:
 
 
 def check_base_url(base_url: str) -> None:
-    """Refuse what is no address of a web server.
+    """Check that a URL is the address of a web server.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is not.
     """
     try:
         url = urlsplit(base_url)
@@ -43,10 +43,10 @@ def check_base_url(base_url: str) -> None:
 
 
 def check_limits(limits: str | None) -> str:
-    """The limits that a wrapped client keeps: ``"auto"``, or a plan that exists.
+    """The limits of a wrapped client: ``"auto"``, or the name of an existing plan.
 
     Raises:
-        ConfigError: there is no such plan.
+        ConfigError: the plan does not exist.
     """
     from batchwrap.providers import plan
 
@@ -56,24 +56,24 @@ def check_limits(limits: str | None) -> str:
 
 
 def check_file(option: str, path: Path) -> None:
-    """Fail before anything is run, not after it, where a file cannot be written.
+    """Check that a file can be written, before anything is run and not after it.
 
     Raises:
         ConfigError: it is a folder, its folder does not exist, or writing is not allowed.
     """
     folder = path.absolute().parent
     if path.is_dir() or not folder.is_dir():
-        raise ConfigError(option, f"{path} cannot be a file: its folder has to exist")
+        raise ConfigError(option, f"{path} cannot be written: it is a folder, or has no folder")
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise ConfigError(option, f"{path} cannot be written: {os.strerror(errno.EACCES)}")
 
 
 @contextmanager
 def writing(option: str) -> Iterator[None]:
-    """Names the option where something cannot be written all the same.
+    """Name the option whose file cannot be written, although `check_file` accepted it.
 
     Raises:
-        ConfigError: in place of an OSError.
+        ConfigError: the block has raised an OSError.
     """
     try:
         yield
@@ -82,6 +82,6 @@ def writing(option: str) -> Iterator[None]:
 
 
 def reason(error: OSError) -> str:
-    """What went wrong and with which file, without the error's number."""
+    """The message of an error and its file, without the error's number."""
     said = error.strerror or str(error) or type(error).__name__
     return said if error.filename is None else f"{error.filename}: {said}"

@@ -18,22 +18,22 @@ from batchwrap.errors import ConfigError
 if TYPE_CHECKING:
     from batchwrap.serve import Server, Settings
 
-_FILES = 65_536  # open at once, at most
+_FILES = 65_536  # the number of open files that is asked for
 
 
 def serve(
     upstream: Annotated[
         str,
-        typer.Option(metavar="URL", help="The base URL of the provider, as the agent had it."),
+        typer.Option(metavar="URL", help="The provider's base URL that the agent used before."),
     ],
     port: Annotated[
-        int, typer.Option(metavar="N", help="The port to listen at; 0 takes one that is free.")
+        int, typer.Option(metavar="N", help="The port to listen at; 0 chooses a free one.")
     ] = 4141,
     host: Annotated[
         str,
         typer.Option(
             metavar="ADDRESS",
-            help="The address to listen at; one that others can reach needs --token.",
+            help="The address to listen at; one that other machines can reach needs --token.",
         ),
     ] = "127.0.0.1",
     token: Annotated[
@@ -41,8 +41,8 @@ def serve(
         typer.Option(
             metavar="TEXT",
             envvar="BATCHWRAP_TOKEN",
-            help="What agents have to send as their API key. In the environment, other users of"
-            " the machine do not see it.",
+            help="The text that agents must send as their API key. Set it in the environment,"
+            " where other users of the machine cannot see it.",
             show_default=False,
         ),
     ] = None,
@@ -50,15 +50,15 @@ def serve(
         str | None,
         typer.Option(
             metavar="VARIABLE",
-            help="With --token: environment variable with the key that the provider gets.",
+            help="With --token: environment variable with the provider's API key.",
         ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A host name by which others than this machine's programs may reach it without a"
-            ' token, e.g. "host.docker.internal". May be given again.',
+            help="A further host name by which it may be reached without a token, such as"
+            " host.docker.internal. May be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -87,8 +87,8 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="NAME=KIND",
-            help='What a tool of the agent does, if its shape does not tell: "read", "edit",'
-            ' "write", "read_only", "sequential" or "bookkeeping". May be given again.',
+            help='The kind of a tool that is not recognised: "read", "edit", "write", "read_only",'
+            ' "sequential" or "bookkeeping". May be repeated.',
             show_default=False,
         ),
     ] = None,
@@ -106,16 +106,16 @@ def serve(
     ] = None,
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="Print where it serves as one JSON object and nothing else."),
+        typer.Option("--json", help="Print its addresses as one JSON object and nothing else."),
     ] = False,
 ) -> None:
     """Serve an OpenAI-compatible endpoint in front of another, for agents in any language.
 
-    Point the agent's base URL to the address that is printed. Chat completions are batched,
-    held back and repaired as by batchwrap.wrap; everything else goes through untouched.
-    /healthz and /metrics (Prometheus) tell how it goes. Ctrl-C ends it.
+    Set the agent's base URL to the address that is printed. Chat completions, Responses and
+    Messages are translated and throttled as by batchwrap.wrap; all other requests pass through
+    unchanged. /healthz and /metrics (Prometheus) show its state. Ctrl-C ends it.
 
-    Without --token the agent's own API key goes on to the provider. No key is ever logged.
+    Without --token the agent's own API key is sent to the provider. No key is ever logged.
 
     \b
     Examples:
@@ -140,6 +140,7 @@ def serve(
         "batching": _batching(preset, offer, tool or (), scripts=scripts),
         "throttle": opts.Throttle() if store is None else opts.Throttle(store=store),
     }
+    # In this order: the port is open, and Ctrl-C ends the server, before the address is printed.
     _allow_files()
     server = _server(settings, given)
     _end_by_signals(server)
@@ -183,7 +184,7 @@ def _server(settings: Settings, options: dict[str, Any]) -> Server:
 
 
 def _allow_files() -> None:
-    """As many open files as the system lets this process have: a client needs two of them."""
+    """Raise this process's limit of open files, since each client needs two of them."""
     try:
         import resource
     except ImportError:  # Windows
@@ -196,7 +197,7 @@ def _allow_files() -> None:
 
 
 def _tell(server: Server, settings: Settings, *, as_json: bool) -> None:
-    """Say where it serves, also into a pipe: whoever started it may wait for the address."""
+    """Print the addresses, also into a pipe: the program that started it may wait for them."""
     health, metrics = f"{server.url}/healthz", f"{server.url}/metrics"
     if as_json:
         told = {"upstream": settings.upstream, "base_url": server.base_url}
@@ -208,9 +209,9 @@ def _tell(server: Server, settings: Settings, *, as_json: bool) -> None:
 
 
 def _end_by_signals(server: Server) -> None:
-    """End well by Ctrl-C or SIGTERM, from before anybody knows that it serves until it has ended.
+    """End with exit code 0 after Ctrl-C or SIGTERM, at any time after the address was printed.
 
-    While it runs, the signals are uvicorn's, which raises them again when it has shut down.
+    While the server runs, uvicorn handles the signals, and raises them again after its shutdown.
     """
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: server.stop())

@@ -1,4 +1,4 @@
-"""Tables and words that several commands use."""
+"""Tables and texts that several commands share."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ _UNBOUNDED = 10_000
 
 
 def print_table(screen: Console, table: Table) -> None:
-    """Print a table: as wide as the terminal, but in whole lines to a file or a pipe."""
+    """Print a table, wrapped to a terminal's width, but with whole lines to a file or a pipe."""
     if not screen.is_terminal:
+        # rich measures against the console's width, so that must be unbounded first.
         screen.width = _UNBOUNDED
         screen.width = screen.measure(table).maximum
     screen.print(table)
 
 
 def said(limit: Limit) -> str:
-    """A limit as people say it: ``20 requests a minute, rolling``."""
+    """A limit in words: ``20 requests a minute, rolling``."""
     if limit.kind == "concurrency":
         return str(limit)
     period = _PERIODS.get(limit.per_s, f"in {limit.per_s:g} s")

@@ -1,7 +1,7 @@
-"""Each adapter tried for real: a short conversation with the simulated provider on the loopback.
+"""The trials of `batchwrap doctor`: each adapter has a short conversation on the loopback.
 
-The model makes a multi-call; the agent must get single calls, and the provider its multi-call
-back. A trial fails with whatever goes wrong, in any library.
+The simulated model makes a multi-call. The agent must get single calls, and the provider must get
+the multi-call back in the next request. A trial raises whatever goes wrong, in any library.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ _CHAT = "/chat/completions"
 
 
 class TrialFailed(Exception):
-    """An adapter gives something else than it should."""
+    """An adapter has not translated the conversation as it should."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What can be tried.
+    """The trial of one adapter.
 
     Attributes:
-        module: what has to be installed for it.
-        extra: the extra of ours that brings it; None: whoever uses it has it anyway.
-        run: tries it.
+        module: the module that has to be installed for it.
+        extra: batchwrap's extra that installs it; None if only its users have it.
+        run: runs the trial, and raises if it fails.
     """
 
     module: str
@@ -59,7 +59,7 @@ class Trial:
 
 
 def trials() -> Mapping[str, Trial]:
-    """What can be tried, by name."""
+    """All trials by the names that `doctor` shows."""
     tried: dict[str, tuple[str, str | None, Callable[[str, ExitStack], Ask]]] = {
         "OpenAI": ("openai", "openai", _openai),
         "AsyncOpenAI": ("openai", "openai", _async_openai),
@@ -81,6 +81,7 @@ def trials() -> Mapping[str, Trial]:
 
 
 def _run(opened: Callable[[str, ExitStack], Ask]) -> None:
+    # Without delays, since a trial checks the translation and no times.
     with Lab(_model, tokens_per_s=math.inf, ttft_s=0) as lab, ExitStack() as closing:
         ask = opened(lab.base_url, closing)
         body = {"model": "m", "tools": [_TOOL], "messages": [_PROMPT]}
@@ -140,14 +141,15 @@ def _litellm(base_url: str, closing: ExitStack) -> Ask:
 def _async_litellm(base_url: str, closing: ExitStack) -> Ask:
     call = closing.enter_context(_event_loop())
     litellm = _litellm_itself()
-    closing.callback(call, litellm.close_litellm_async_clients)  # before their event loop
+    # Run before the event loop of these clients is closed.
+    closing.callback(call, litellm.close_litellm_async_clients)
     complete = batchwrap.batched(litellm.acompletion)
     there = {"model": "openai/m", "api_base": base_url, "api_key": "key"}
     return lambda body: _message(call(partial(complete, **{**body, **there})))
 
 
 def _litellm_itself() -> Any:
-    # It would ask the network for prices when it is imported.
+    # Without this, litellm fetches a list of prices from the network when it is imported.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     return import_module("litellm")
 
@@ -165,7 +167,7 @@ def _serve(base_url: str, closing: ExitStack) -> Ask:
 
 
 def _sdk(module: str, kind: str, base_url: str, closing: ExitStack) -> Ask:
-    """An SDK that is built as openai's is; its paths begin at the host."""
+    """Open an SDK that is built like openai's, but whose base URL has no `/v1`."""
     client = closing.enter_context(_opened(module, kind, base_url))
     wrapped = batchwrap.wrap(client)
     return lambda body: _message(wrapped.chat.completions.create(**body))
@@ -175,12 +177,13 @@ def _opened(module: str, kind: str, base_url: str) -> Any:
     sdk = import_module(module)
     http_client = sdk.DefaultHttpxClient(trust_env=False)
     where = {"base_url": base_url.removesuffix("/v1"), "api_key": "key", "http_client": http_client}
+    # Cerebras' SDK would send a request of its own when it is made.
     quiet = {"warm_tcp_connection": False} if kind == "Cerebras" else {}
     return getattr(sdk, kind)(**where, **quiet)
 
 
 def _anthropic() -> None:
-    """Without batching and reminders its messages come as they are, and are counted."""
+    """Anthropic's client: without batching, its messages must be unchanged and be counted."""
     with Lab(_model, tokens_per_s=math.inf, ttft_s=0) as lab, ExitStack() as closing:
         client = closing.enter_context(_opened("anthropic", "Anthropic", lab.base_url))
         wrapped = batchwrap.wrap(client, batching=None, reminders=None)
@@ -193,7 +196,7 @@ def _anthropic() -> None:
 
 @contextmanager
 def _event_loop() -> Iterator[Callable[..., Any]]:
-    """Calls async functions in a loop of their own."""
+    """A function that calls async functions in an event loop of its own."""
     from anyio.from_thread import start_blocking_portal
 
     with start_blocking_portal() as portal:

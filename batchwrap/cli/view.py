@@ -1,4 +1,4 @@
-"""What a shared store holds at one moment: its books, and the buckets of one plan."""
+"""A shared store at one moment: its books (usage records), and the buckets of one plan."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from batchwrap.throttle.stores import BookLine
 from batchwrap.throttle.stores.contract import DAY_S
 
 _SHARED = ("sqlite:", "redis:", "rediss:", "redis+", "rediss+", "unix:")
-_SHARED_ARE = 'there are "sqlite:///path", "redis://…", "redis+cluster://…", "redis+sentinel://…"'
+_SHARED_ARE = 'use "sqlite:///path", "redis://…", "redis+cluster://…" or "redis+sentinel://…"'
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How full one account's buckets are.
+    """The state of one account's buckets.
 
     Attributes:
-        account: the account's name.
-        scope: the limits, and whose they are: the plan's, or one model's.
-        now: their levels, and who runs and waits.
+        account: the name of the account.
+        scope: the limits, which belong to the plan or to one of its models.
+        now: their levels, and the running and waiting requests.
     """
 
     account: str
@@ -40,19 +40,19 @@ class Standing:
 
     @property
     def levels(self) -> Iterator[tuple[Limit, Level, float | None]]:
-        """Each limit, its level, and seconds until it is full; None where nobody knows."""
+        """Each limit, its level, and the seconds until it is full; None if that is unknown."""
         for limit, level in zip(self.scope.limits, self.now.levels, strict=True):
-            ends = limit.kind != "concurrency"  # a request that runs
+            ends = limit.kind != "concurrency"  # nobody knows when a running request ends
             yield limit, level, level.full_s if ends else None
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What is known of an account whose limits are not.
+    """An account whose limits are not known.
 
     Attributes:
-        key: the account, and whose limits they are.
-        now: who runs and waits.
+        key: its key in the store: the account, and the scope of its limits.
+        now: the running and waiting requests.
     """
 
     key: str
@@ -61,14 +61,14 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A store at one moment. Accounts have names, from which no key can be read.
+    """A store at one moment. No API key can be inferred from the accounts' names.
 
     Attributes:
         store: its URL, without a password.
-        at_unix_s: the moment.
-        pages: what was spent.
-        standings: how full the plan's buckets are; none if no plan was named.
-        others: the accounts whose limits are not those of the plan.
+        at_unix_s: the time.
+        pages: the usage, by account and model.
+        standings: the buckets of the plan; empty if no plan was named.
+        others: the accounts that do not have the limits of the plan.
     """
 
     store: str
@@ -79,15 +79,15 @@ class View:
 
 
 class Viewer:
-    """Looks into a store, again and again.
+    """Reads a store, as often as it is asked.
 
     Args:
         url: the store, as in `Throttle.store`.
-        name: the plan whose buckets are shown, as in `Throttle.limits`; if it is a file of
-            the user's own, written in the same way, since the buckets are named after it.
+        name: the plan whose buckets are shown, written exactly as in `Throttle.limits`, since
+            the buckets are named after it.
 
     Raises:
-        ConfigError: no such store or plan, or a store that another process cannot see.
+        ConfigError: the store or the plan does not exist, or no other process can see the store.
         StoreUnavailable: it cannot be opened now.
     """
 
@@ -95,12 +95,12 @@ class Viewer:
         _check(url)
         limits = plan(name).limits if name is not None else ()
         self._zones = [limit.zone for limit in limits if _is_a_day(limit)]
-        # That of a client with these options: it knows how its buckets are called.
+        # A client's own `Budget` with these options, so that its buckets have the same names.
         self._budget = Budget(Throttle(limits=name or "auto", store=url))
         self._store = self._budget.limiter.store
 
     def look(self) -> View:
-        """What the store holds now.
+        """The current content of the store.
 
         Raises:
             StoreUnavailable: it cannot be read.
@@ -117,7 +117,7 @@ class Viewer:
         return View(self._store.name, now_s, found, standings, others)
 
     def _planned(self, found: Iterable[Page]) -> dict[str, tuple[str, LimitScope]]:
-        """Each account with limits of the plan, by its key in the store."""
+        """Each account that has limits of the plan, by its key in the store."""
         scopes = [(page.account, self._scope(page.model)) for page in found]
         return {scope.key(Account(who)): (who, scope) for who, scope in scopes if scope.limits}
 
@@ -126,7 +126,7 @@ class Viewer:
 
 
 def as_dict(view: View) -> dict[str, Any]:
-    """A view ready for JSON; times are in UTC."""
+    """A view as a dict for JSON, with times in UTC."""
     return {
         "store": view.store,
         "at": _iso(view.at_unix_s),
@@ -193,14 +193,18 @@ def _is_a_day(limit: Limit) -> bool:
 
 
 def _check(url: str) -> None:
-    """Refuse what cannot be looked into. The URL is not quoted: it may hold a password."""
+    """Refuse a store that cannot be read. Errors do not quote the URL: it may hold a password.
+
+    Raises:
+        ConfigError: it is no shared store, or does not exist.
+    """
     if url == "memory":
-        problem = '"memory" is inside of each process: another one cannot look into it'
+        problem = '"memory" is inside each process, so no other process can read it'
         raise ConfigError("--store", f"{problem}; {_SHARED_ARE}")
     if not url.startswith(_SHARED):
-        raise ConfigError("--store", f"no such store; {_SHARED_ARE}")
+        raise ConfigError("--store", f"is no known kind of store; {_SHARED_ARE}")
     if url.startswith("sqlite:"):
         from batchwrap.throttle.stores.sqlite import path_of
 
         if not (path := path_of(url)).exists():
-            raise ConfigError("--store", f"{path} does not exist; the first request makes it")
+            raise ConfigError("--store", f"{path} does not exist; the first request creates it")

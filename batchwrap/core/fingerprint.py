@@ -1,4 +1,4 @@
-"""The same bytes for equal values, whatever they hold: what digests are made of."""
+"""Makes the bytes from which digests are computed: equal values give equal bytes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import orjson
 
 
 def fingerprint(value: object) -> bytes:
-    """JSON where that is possible; else what Python shows; empty for what is nested without end.
+    """The JSON of a value, or its repr if it has no JSON; empty if it is nested too deeply.
 
-    JSON has no integers beyond 64 bits and no half surrogates; arguments of a decorated
-    function may have both.
+    orjson writes no integers beyond 64 bits and no half surrogates, but the arguments of a
+    decorated function may contain both.
     """
     try:
         return orjson.dumps(value, default=repr)

@@ -1,12 +1,12 @@
 """A text that arrives in pieces.
 
-``text += piece`` on an attribute copies all that came before, so a long answer in small pieces
-costs the square of its length. Here each piece costs its own length.
+``text += piece`` on an attribute copies everything that came before, so the cost of a long answer
+in small pieces grows with the square of its length. Here each piece costs only its own length.
 """
 
 from __future__ import annotations
 
-# So many pieces become one: a small string takes up fifty bytes more than its characters.
+# Pieces are joined in groups of this size: a small string needs fifty bytes beyond its characters.
 _PIECES_AT_ONCE = 1_024
 
 
@@ -14,7 +14,7 @@ class Growing:
     """A text that grows at its end.
 
     Args:
-        text: how it begins.
+        text: the first piece.
     """
 
     __slots__ = ("_joined", "_length", "_pieces")
@@ -37,7 +37,7 @@ class Growing:
 
     @property
     def text(self) -> str:
-        """All of it. Reading it after each piece would be what this class is there to avoid."""
+        """The whole text. Reading it after each piece would cost the copies that this avoids."""
         if not self._joined and len(self._pieces) == 1:
             return self._pieces[0]
         whole = "".join([*self._joined, *self._pieces])

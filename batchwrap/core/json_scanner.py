@@ -1,9 +1,9 @@
-"""A look at JSON while it is being written: where its marks are, and what is open.
+"""Scans JSON while it is being written: where its marks are, and which brackets are open.
 
-The one scanner for JSON that comes in pieces, or breaks off. It parses nothing, so it reads
-what is broken as well; whoever needs values uses a parser. Each character is looked at once,
-wherever the text is cut: patterns jump from one mark to the next, and over all escapes of a
-string at once. They are possessive, so they never go back.
+This is the only scanner for JSON that arrives in pieces or is cut off. It does not parse values, so
+it also reads broken JSON. Each character is read once, wherever the text is cut: the patterns jump
+from one mark to the next, and over all escapes of a string at once. They are possessive, so they
+never backtrack.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ _CLOSERS = {"{": "}", "[": "]"}
 _ESCAPES = '"\\/bfnrtu'
 # The six structural characters of RFC 8259, section 2, and the quotes of strings are marks.
 _TO_MARK = re.compile(r'[^"{}\[\],:]*+')
-# As much of a string as is sound, and as much as is not its end. Of "\u" the digits are not read.
+# The longest valid part of a string, and the longest part without its end. The digits after "\u"
+# are not checked.
 _SOUND = re.compile(r'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrtu])*+')
 _ANYTHING = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
@@ -28,12 +29,12 @@ class JsonScanner:
         scanner.open  # ["{", "["]
 
     Attributes:
-        open: the brackets that are open, the outermost first.
-        in_string: whether a string is.
-        has_value: whether a list, an object or a string has come to its end.
-        is_sound: whether all strings so far are as JSON wants them: without control characters,
-            and without escapes that it does not have.
-        is_matched: whether each bracket so far closes the one that was opened last.
+        open: the open brackets, the outermost first.
+        in_string: whether a string is open.
+        has_value: whether a list, an object or a string has ended.
+        is_sound: whether all strings so far are valid JSON, without control characters and
+            unknown escapes.
+        is_matched: whether each closing bracket so far matches the one that was opened last.
     """
 
     __slots__ = ("_is_escaped", "has_value", "in_string", "is_matched", "is_sound", "open")
@@ -45,13 +46,13 @@ class JsonScanner:
 
     @property
     def is_closed(self) -> bool:
-        """Whether a list, an object or a string has come to its end, and nothing is open."""
+        """Whether a list, an object or a string has ended, and nothing is open."""
         return self.has_value and not self.open and not self.in_string
 
     def passes(self, text: str) -> bool:
-        """Whether a piece changes nothing: a part of a sound string, or space between marks.
+        """Whether a piece changes no state: a part of a valid string, or space between marks.
 
-        It tells at a glance what `marks` would find out; if it says so, the piece is added.
+        It is a quick check for what `marks` would find. If it is True, the piece counts as added.
         """
         if not self.in_string:
             return text.isspace()
@@ -63,10 +64,10 @@ class JsonScanner:
             pass
 
     def marks(self, text: str) -> Iterator[int]:
-        """Add a piece; yields the place of each mark in it.
+        """Add a piece, and yield the place of each mark in it.
 
-        At each place the attributes say how things stand behind it: a quote that opens a string
-        is yielded with `in_string`, one that closes it without.
+        At each place the attributes have the state after the mark: `in_string` is True at a quote
+        that opens a string, and False at one that closes it.
         """
         at, end = 0, len(text)
         while at < end:
@@ -97,7 +98,7 @@ class JsonScanner:
         if at == len(text) or text[at] == '"':
             return at
         if text[at] == "\\" and at + 1 == len(text):
-            self._is_escaped = True  # what it escapes has not come yet
+            self._is_escaped = True  # the escaped character is in the next piece
             return at + 1
         self.is_sound = False
         return self._string_end(text, at)
@@ -114,5 +115,5 @@ class JsonScanner:
 
 
 def closers(opened: list[str]) -> str:
-    """What closes brackets that are open, the outermost first."""
+    """The text that closes open brackets, which are given with the outermost first."""
     return "".join(_CLOSERS[one] for one in reversed(opened))

@@ -1,12 +1,12 @@
-"""What is known of a model by its name, before it has said anything."""
+"""The facts about a model that are known by its name, before its first answer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-# Messages of our own that a chat template or an API does not take: a user message right
-# after a tool's result or another user message, a system message that is not the first.
+# Messages of ours that a chat template or an API refuses: a user message directly after a tool's
+# result or another user message, and a system message that is not the first one.
 Refused = Literal["user_after_tool", "user_after_user", "late_system"]
 
 
@@ -15,8 +15,8 @@ class Model:
     """Facts about one model.
 
     Attributes:
-        thinks: whether it reasons before it answers unless a request says otherwise.
-        refuses: orders of messages that it does not take.
+        thinks: whether it reasons before it answers, unless a request says otherwise.
+        refuses: the orders of messages that it refuses.
     """
 
     thinks: bool = False

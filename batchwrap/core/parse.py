@@ -1,4 +1,8 @@
-"""JSON as providers and agents write it, exactly: what orjson refuses or rounds is read, too."""
+"""Reads JSON exactly: orjson is used first, and Python's parser for what orjson refuses or rounds.
+
+orjson refuses half surrogates and NaN, which providers and agents write, and reads integers beyond
+64 bits as rounded floats.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +15,21 @@ import orjson
 _DECODER = json.JSONDecoder()
 _END_MARK = "[DONE]"
 _GLUE = re.compile(r"[\s,]*(?:data:[\s,]*)*")
-# From here on orjson reads integers as floats, which are rounded.
+# From this number on, orjson reads integers as floats, which are rounded.
 _FIRST_ROUNDED = 2.0**63
-# So many digits in a row has the shortest of them.
+# The shortest of these integers has this many digits.
 _MANY_DIGITS = b"0" * 19
 _TO_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
-# Bytes of a text whose digits are cheaper to look at than its values. A longer one is a
-# conversation: nearly all of it are strings, which the walk over the values passes.
+# In a text below this size it is cheaper to search the bytes for many digits than to walk over the
+# values. A longer text is a conversation, which is nearly all strings, and the walk skips these.
 _SHORT = 4_096
 
 
 def parsed(text: str | bytes) -> Any:
-    """What a JSON text says; half a surrogate, and NaN, which orjson refuses, included.
+    """The value of a JSON text, which may contain half surrogates and NaN.
 
     Raises:
-        ValueError: it is no JSON, or deeper than anybody reads.
+        ValueError: it is not JSON, or nested too deeply.
     """
     try:
         return orjson.loads(text)
@@ -37,10 +41,10 @@ def parsed(text: str | bytes) -> Any:
 
 
 def glued(data: bytes) -> list[bytes]:
-    """The JSON objects that stand one behind the other in a payload, each as it came.
+    """The JSON objects that follow each other in a payload, each as its own bytes.
 
-    Gateways lose the line breaks between events, or write their field name twice. Empty if
-    anything else stands there, or half an object.
+    Some gateways lose the line breaks between events, or write the field name twice. The result is
+    empty if the payload contains anything else, or an incomplete object.
     """
     parts: list[bytes] = []
     try:
@@ -56,7 +60,7 @@ def glued(data: bytes) -> list[bytes]:
 
 
 def _part_end(text: str, at: int) -> int:
-    """Where the object or the end mark ends that begins at a place."""
+    """The end of the object, or of the end mark, that begins at a place."""
     if text.startswith(_END_MARK, at):
         return at + len(_END_MARK)
     if text[at] != "{":
@@ -71,23 +75,23 @@ def _past_glue(text: str, at: int) -> int:
 
 
 def parsed_exactly(text: str | bytes, *, strict: bool = False) -> Any:
-    """The same, with integers of any length.
+    """The value of a JSON text, with integers of any length.
 
     Args:
         text: the JSON.
         strict: refuse what orjson refuses.
 
     Raises:
-        ValueError: it is no JSON, or deeper than anybody reads.
+        ValueError: it is not JSON, or nested too deeply.
     """
     return exactly(text, orjson.loads(text) if strict else parsed(text))
 
 
 def exactly(text: str | bytes, value: Any) -> Any:
-    """What a JSON text says, by what orjson has read there.
+    """The exact value of a JSON text, given the value that orjson has read.
 
     Raises:
-        ValueError: it is deeper than anybody reads.
+        ValueError: it is nested too deeply.
     """
     if _is_exact(text, value):
         return value
@@ -98,7 +102,7 @@ def exactly(text: str | bytes, value: Any) -> Any:
 
 
 def parsed_object(content: bytes) -> dict[str, Any] | None:
-    """The JSON object that these bytes are, to the letter; None where they are anything else."""
+    """The JSON object in some bytes, read exactly; None if they are anything else."""
     try:
         value = parsed_exactly(content, strict=True)
     except ValueError:
@@ -110,7 +114,7 @@ def rendered(value: object) -> bytes:
     """The JSON of a value that was parsed here.
 
     Raises:
-        RecursionError: it is nested deeper than Python can walk.
+        RecursionError: it is nested too deeply for Python.
     """
     try:
         return orjson.dumps(value)
@@ -119,11 +123,11 @@ def rendered(value: object) -> bytes:
 
 
 class _Constant(float):
-    """NaN or an infinity as it was written; orjson would write a plain one as null."""
+    """NaN or an infinity, in a class of its own: orjson would write a plain float as null."""
 
 
 def _is_exact(text: str | bytes, value: object) -> bool:
-    """Whether orjson has rounded no integer of a text."""
+    """Whether orjson has read all integers of a text exactly."""
     is_short = isinstance(text, bytes) and len(text) < _SHORT
     if is_short and _MANY_DIGITS not in text.translate(_TO_ZEROS):
         return True
@@ -131,13 +135,13 @@ def _is_exact(text: str | bytes, value: object) -> bool:
 
 
 def _has_rounded(value: object) -> bool:
-    """Whether a value of orjson's holds a float that may have been an integer beyond 64 bits."""
+    """Whether a value from orjson contains a float that may be an integer beyond 64 bits."""
     waiting: list[Any] = [[value]]
     while waiting:
         one = waiting.pop()
         for item in one.values() if type(one) is dict else one:
             kind = type(item)
-            if kind is str:  # as nearly all are
+            if kind is str:  # first, since nearly all values are strings
                 continue
             if kind is float:
                 if abs(item) >= _FIRST_ROUNDED:
@@ -148,7 +152,7 @@ def _has_rounded(value: object) -> bool:
 
 
 def is_json(text: str) -> bool:
-    """Whether a text is JSON of any kind that can go into other JSON as it is."""
+    """Whether a text is any JSON value that can be put into other JSON unchanged."""
     try:
         orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -157,7 +161,7 @@ def is_json(text: str) -> bool:
 
 
 def is_object(text: str) -> bool:
-    """Whether a text is the JSON of exactly one object, as every provider reads it."""
+    """Whether a text is exactly one JSON object that every provider can read."""
     try:
         return isinstance(orjson.loads(text), dict)
     except orjson.JSONDecodeError:

@@ -1,6 +1,6 @@
-"""What is known of the provider that a request goes to, before it has said anything.
+"""The facts about a provider that are known before its first answer.
 
-Values alone: the data files that they come from, one for each provider, are read outside of the
+These are values only. They come from data files, one for each provider, which are read outside the
 core (`batchwrap.providers`).
 """
 
@@ -19,25 +19,25 @@ OutputField = Literal["max_tokens"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRules:
-    """What a server takes in a request; the defaults are what all of them take.
+    """What a server accepts in a request. The defaults are accepted by every server.
 
     Attributes:
-        developer: takes the role "developer".
-        null_content: takes null as the content beside calls.
-        empty_content: takes an empty text there.
+        developer: accepts the role "developer".
+        null_content: accepts null as the content beside calls.
+        empty_content: accepts an empty text as the content beside calls.
         refused: fields of a request that it refuses, and that do not change the answer.
-        refused_of_messages: the same for fields of messages.
-        reasoning: what becomes of `reasoning_content` in the history: ``"keep"``, ``"drop"``,
-            ``"want"`` (it must be there beside calls).
-        max_field: the name of the field for the most output tokens; None: either.
-        strict_mixed: takes tools of which only some are strict.
-        ids: the form of call ids: ``"mistral"`` (nine alphanumerics), ``"any"``.
-        alternates: users and assistants take turns, in its template.
-        system_first: its template takes a system message at the beginning only.
-        single_calls: takes one call in each assistant message.
-        stream_options: takes `stream_options`.
-        reserves_output: a request that asks for much output is slowed down by it, since it is
-            charged in advance: such a request is reported, and may be capped.
+        refused_of_messages: fields of messages that it refuses, likewise.
+        reasoning: what is done with `reasoning_content` in the history: ``"keep"``, ``"drop"``,
+            or ``"want"`` (it is required beside calls).
+        max_field: the name of the field that limits the output; None if it accepts both.
+        strict_mixed: accepts tools of which only some are strict.
+        ids: the form of call ids: ``"mistral"`` (nine alphanumerics), or ``"any"``.
+        alternates: its template requires user and assistant messages to alternate.
+        system_first: its template accepts a system message only at the beginning.
+        single_calls: accepts only one call in each assistant message.
+        stream_options: accepts `stream_options`.
+        reserves_output: charges the output in advance, so a request that asks for much output
+            waits longer. Such a request is reported, and may be capped.
     """
 
     developer: bool = True
@@ -58,17 +58,17 @@ class RequestRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """Facts about one provider; None where nobody knows.
+    """The facts about one provider; unknown ones are None.
 
     Attributes:
-        name: as its data file is named; empty for one that is not known.
+        name: the name of its data file; empty for an unknown provider.
         rule: how it counts.
-        caches_prompts: whether a repeated prompt is cheaper there.
-        context_tokens: size of its models' context window.
-        usage_in_streams: whether streams report usage if ``stream_options`` ask for it.
-        signals: how it tells of its limits: in headers and in refusals.
-        requests: what it takes in a request.
-        telemetry_name: its name in the conventions of OpenTelemetry, where that is another.
+        caches_prompts: whether it caches prompts.
+        context_tokens: the size of its models' context window.
+        usage_in_streams: whether streams report usage if ``stream_options`` asks for it.
+        signals: how to read what its headers and refusals say about limits.
+        requests: what it accepts in a request.
+        telemetry_name: its name in OpenTelemetry's conventions, if that differs.
     """
 
     name: str = ""

@@ -1,4 +1,4 @@
-"""A mapping bounded in number and age: what was not asked for the longest goes first."""
+"""A mapping that is bounded in number and age: the least recently used entry is dropped first."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _UNLOCKED = nullcontext()
 
 
 class Recent(Generic[Key, Value]):
-    """Keeps what was used recently.
+    """Keeps the recently used entries.
 
     Args:
         most: the largest number of entries.
-        most_age_s: seconds for which an entry is kept without being asked for.
-        lock: held during each operation; without one it is for a single thread.
+        most_age_s: the seconds for which an entry is kept after its last use.
+        lock: held during each operation; needed if several threads use the mapping.
     """
 
     def __init__(
@@ -35,13 +35,13 @@ class Recent(Generic[Key, Value]):
         return len(self._kept.entries)
 
     def of(self, owner: str) -> Recent[Key, Value]:
-        """The entries of one owner: nobody else finds them. All share the same bounds."""
+        """A view with the entries of one owner only. All owners share the bounds."""
         own = copy(self)
         own._owner = owner
         return own
 
     def aside(self) -> Recent[Key, Value]:
-        """A copy: what is put into it nobody else sees."""
+        """A copy whose changes do not reach the original."""
         own = copy(self)
         with self._kept.lock:
             own._kept = copy(self._kept)
@@ -49,26 +49,26 @@ class Recent(Generic[Key, Value]):
         return own
 
     def put(self, key: Key, value: Value, now_s: float = 0.0) -> None:
-        """Keep a value, and let go of those that are too many or too old."""
+        """Keep a value, and drop entries that are too many or too old."""
         with self._kept.lock:
             self._kept.put((self._owner, key), value, now_s)
 
     def get(self, key: Key, now_s: float = 0.0) -> Value | None:
-        """The value, or None if it is forgotten; being asked for keeps it longer."""
+        """The value, or None if it was dropped. This counts as a use."""
         if not self._kept.entries:
             return None
         with self._kept.lock:
             return self._kept.get((self._owner, key), now_s)
 
     def change(self, key: Key, change: Callable[[Value | None], Value], now_s: float = 0.0) -> None:
-        """Put in place of a value what a function makes of it; nobody comes in between."""
+        """Replace a value by what a function makes of it, atomically; it gets None if missing."""
         own = self._owner, key
         with self._kept.lock:
             self._kept.put(own, change(self._kept.get(own, now_s)), now_s)
 
 
 class _Kept(Generic[Key, Value]):
-    """The entries of all owners. Whoever calls holds the lock."""
+    """The entries of all owners. The caller holds the lock."""
 
     def __init__(self, most: int, most_age_s: float, lock: AbstractContextManager[Any]) -> None:
         self.entries: OrderedDict[tuple[str, Key], tuple[float, Value]] = OrderedDict()
@@ -77,14 +77,14 @@ class _Kept(Generic[Key, Value]):
         self._most_age_s = most_age_s
 
     def put(self, key: tuple[str, Key], value: Value, now_s: float) -> None:
-        """Keep a value, and let go of those that are too many or too old."""
+        """Keep a value, and drop entries that are too many or too old."""
         self.entries[key] = now_s, value
         self.entries.move_to_end(key)
         while len(self.entries) > self._most or self._is_old(next(iter(self.entries)), now_s):
             self.entries.popitem(last=False)
 
     def get(self, key: tuple[str, Key], now_s: float) -> Value | None:
-        """The value, or None if it is forgotten."""
+        """The value, or None if it was dropped."""
         if key not in self.entries or self._is_old(key, now_s):
             return None
         value = self.entries[key][1]

@@ -1,7 +1,7 @@
-"""A plain tool-calling agent, of the kind that people write; it knows nothing of batchwrap.
+"""A plain tool-calling agent, as people write it, without any knowledge of batchwrap.
 
-It asks the model, runs every tool call of the answer in order, sends the results back, and
-ends with the first answer that has no calls. `run` and `arun` differ in the awaiting only.
+It asks the model, runs every tool call of the answer in order, sends the results back, and ends
+with the first answer without calls. `run` and `arun` differ only in awaiting.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ OnRequest = Callable[[dict[str, Any]], None]
 
 
 class Tools(Protocol):
-    """Where the tools of the agent come from, for example a `batchwrap.tools.Workspace`."""
+    """The tools of the agent, for example a `batchwrap.tools.Workspace`."""
 
     def schemas(self) -> list[dict[str, Any]]:
-        """The tools, as the request names them."""
+        """The tools as the request declares them."""
 
     def call(self, name: str, arguments: str) -> str:
         """Run a tool on the model's JSON arguments."""
@@ -34,15 +34,15 @@ class Tools(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AgentResult:
-    """What came out of a run.
+    """The result of a run.
 
     Attributes:
         text: the model's last answer.
-        turns: how many answers there were.
-        tool_calls: how many calls were run.
+        turns: the number of answers.
+        tool_calls: the number of calls that were run.
         messages: the whole conversation.
-        seconds: from the first request to the last answer.
-        finished: False if `max_turns` ended it.
+        seconds: the time from the first request to the last answer.
+        finished: False if `max_turns` ended the run.
     """
 
     text: str
@@ -77,9 +77,13 @@ def run(
         stream: ask for streamed answers.
         extra_tools: more tools, by name: the schema, and a function that is called with the
             decoded arguments and returns the result.
-        max_turns: stop after that many answers.
-        on_turn: told the number of a turn, from 1, and the model's message, before its calls run.
-        on_request: told what is about to be asked. What it raises ends the run.
+        max_turns: the largest number of answers.
+        on_turn: called with the number of a turn, from 1, and the model's message, before its
+            calls are run.
+        on_request: called with each request before it is sent. What it raises ends the run.
+
+    Returns:
+        The result of the run.
     """
     loop = _Loop(prompt, system, model, workspace, extra_tools or {})
     while loop.goes_on(max_turns):
@@ -110,7 +114,7 @@ async def arun(
     on_turn: OnTurn | None = None,
     on_request: OnRequest | None = None,
 ) -> AgentResult:
-    """The same as `run`, awaited. Tools run in place, one after the other, as they do there."""
+    """`run` for async clients. Tools block, and run one after the other, as in `run`."""
     loop = _Loop(prompt, system, model, workspace, extra_tools or {})
     while loop.goes_on(max_turns):
         if on_request is not None:
@@ -129,7 +133,7 @@ async def arun(
 
 
 class _Loop:
-    """All of the loop but the asking."""
+    """The loop without the requests, which differ between `run` and `arun`."""
 
     def __init__(
         self, prompt: str, system: str, model: str, workspace: Tools, extra: ExtraTools
@@ -182,13 +186,13 @@ class _Loop:
 
 @dataclass(slots=True)
 class _Answer:
-    """A streamed answer, put together."""
+    """Joins the chunks of a streamed answer to a message."""
 
     text: str = ""
     calls: dict[int, Message] = field(default_factory=dict)
 
     def add(self, chunk: ChatCompletionChunk) -> None:
-        for choice in chunk.choices:  # none in the chunk that reports usage
+        for choice in chunk.choices:  # the chunk with the usage has none
             self.text += choice.delta.content or ""
             for part in choice.delta.tool_calls or []:
                 empty = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}

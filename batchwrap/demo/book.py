@@ -1,4 +1,4 @@
-"""What the provider did in one arm: from its own journal, or from batchwrap's counters."""
+"""The figures of one arm (its `Book`), from the provider's journal or from batchwrap's counters."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from batchwrap.options import Event
 
 Clock = Callable[[], float]
 
-# Options of `wrap` with which it counts, and does nothing else.
+# The options of `wrap` with every part switched off, so that it only counts.
 ONLY_COUNTS: Mapping[str, Any] = dict.fromkeys(("batching", "reminders", "throttle", "repair"))
 
 
 @dataclass(frozen=True, slots=True)
 class TokensSpent:
-    """Tokens, prompt and output, of one answer.
+    """The tokens of prompt and output of one answer.
 
     Attributes:
-        at_s: when it was complete, in seconds from the arm's start.
-        tokens: how many.
+        at_s: when the answer was complete, in seconds from the arm's start.
+        tokens: the number of tokens.
     """
 
     at_s: float
@@ -32,16 +32,16 @@ class TokensSpent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Book:
-    """What the provider did in one arm. Seconds are the provider's.
+    """What the provider did in one arm. Times are provider time.
 
     Attributes:
-        round_trips: requests that were answered with status 200.
-        prompt_tokens: as the provider counted them; None if it did not say.
-        completion_tokens: the same of the output.
-        refusals: requests that were answered with status 429.
-        served_s: the durations of the requests that were answered, added up.
+        round_trips: the requests that were answered with status 200.
+        prompt_tokens: the prompt tokens; None if the provider reports none.
+        completion_tokens: the output tokens; None if the provider reports none.
+        refusals: the requests that were answered with status 429.
+        served_s: the total duration of the requests that were answered.
         spent: the tokens over time.
-        refused_at_s: when the refusals came, from the arm's start.
+        refused_at_s: the times of the refusals, from the arm's start.
     """
 
     round_trips: int
@@ -57,8 +57,8 @@ def read_journal(journal: Sequence[Entry], started_s: float) -> Book:
     """The book of a simulated provider.
 
     Args:
-        journal: what the lab wrote down.
-        started_s: when the arm started, by the lab's clock.
+        journal: the entries of the lab's journal.
+        started_s: the start of the arm, by the lab's clock.
     """
     chats = [entry for entry in journal if entry.is_chat]
     served = [entry for entry in chats if entry.status == 200]
@@ -78,12 +78,12 @@ def read_journal(journal: Sequence[Entry], started_s: float) -> Book:
 
 
 class UsageBook:
-    """Keeps the book of a real provider, by `batchwrap.stats` after each turn of the agent.
+    """Keeps the book of a real provider, with `batchwrap.stats` after each turn of the agent.
 
     `asked` is for the http client's request hook, `event` for `wrap(on_event=…)`.
 
     Args:
-        clock: gives seconds; those of a simulated provider, where there is one.
+        clock: returns seconds: the simulated provider's, or real ones.
     """
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
@@ -99,16 +99,16 @@ class UsageBook:
         self._client = client
 
     def asked(self, _: object) -> None:
-        """The SDK sends a request, or sends one again."""
+        """Record that the SDK sends a request, or sends one again."""
         self._asked_s = self._clock()
 
     def event(self, event: Event) -> None:
-        """batchwrap did something. What it retried itself it tells when the request is over."""
+        """Record a refusal. Refusals that batchwrap retried come when the request has ended."""
         if event.name == "refused":
             self._refused_at_s.append(self._clock())
 
     def turn(self) -> None:
-        """An answer is complete. One that came without a round trip is not in the book."""
+        """Record that an answer is complete. One without a round trip is not in the book."""
         stats, now_s = batchwrap.stats(self._client), self._clock()
         if stats.local_answers > self._local:
             self._local = stats.local_answers
@@ -119,10 +119,10 @@ class UsageBook:
         self._served_s += now_s - self._asked_s
 
     def book(self, started_s: float) -> Book:
-        """The book as it is now.
+        """The current book.
 
         Args:
-            started_s: when the arm started, by the same clock.
+            started_s: the start of the arm, by the same clock.
         """
         stats = batchwrap.stats(self._client)
         is_reported = stats.prompt_tokens > 0
@@ -131,7 +131,7 @@ class UsageBook:
             prompt_tokens=stats.prompt_tokens if is_reported else None,
             completion_tokens=stats.completion_tokens if is_reported else None,
             refusals=stats.refusals,
-            # What batchwrap itself waits lies between the hook and the answer.
+            # The time that batchwrap itself waited is between the hook and the answer.
             served_s=max(0.0, self._served_s - stats.waited_s),
             spent=tuple(TokensSpent(one.at_s - started_s, one.tokens) for one in self._spent),
             refused_at_s=tuple(at_s - started_s for at_s in self._refused_at_s),

@@ -1,4 +1,4 @@
-"""The result of the demo: a table for people, a dict for programs, and what it rests on."""
+"""The result of the demo: a table, a dict for JSON, and notes on what was simulated."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class DemoResult:
 
     @property
     def reports_tokens(self) -> bool:
-        """Whether the provider said how many tokens it used."""
+        """Whether the provider reported tokens."""
         return None not in (self.bare.book.prompt_tokens, self.wrapped.book.prompt_tokens)
 
     @property
     def done(self) -> bool:
-        """Whether both arms did the whole job."""
+        """Whether both arms finished the job."""
         return self.bare.done and self.wrapped.done
 
 
-# Name in JSON, label in the table, where it stands in an arm.
+# The name in JSON, the label in the table, and the value of an arm.
 _MEASURES: tuple[tuple[str, str, Callable[[DemoArm], float | None]], ...] = (
     ("round_trips", "round trips", lambda arm: arm.book.round_trips),
     ("prompt_tokens", "prompt tokens", lambda arm: arm.book.prompt_tokens),
@@ -57,7 +57,7 @@ _MEASURES: tuple[tuple[str, str, Callable[[DemoArm], float | None]], ...] = (
 
 
 def table(result: DemoResult) -> Table:
-    """The table: a row for each number, a column for each arm, and their ratio."""
+    """A table with a row for each number, and columns for the arms and their ratio."""
     made = Table(title=f"One job: rename {OLD_NAME} to {NEW_NAME} in a small project")
     made.add_column("")
     for heading in ("bare client", "wrapped", "wrapped/bare"):
@@ -93,7 +93,7 @@ def as_dict(result: DemoResult) -> dict[str, Any]:
 
 
 def notes(result: DemoResult) -> list[str]:
-    """What is simulated and what is real, a sentence or two a line; failures first."""
+    """Notes: failures first, then what is simulated and what is real."""
     failures = [
         f"The {arm.name} arm failed: {arm.error or 'it ended, but the job is not done'}"
         for arm in (result.bare, result.wrapped)
@@ -107,10 +107,10 @@ def _simulated_notes(result: DemoResult) -> list[str]:
     return [
         f"Simulated: the provider, with limits like {run.PLAN} ({limits}; {run.TOKENS_PER_S:,.0f}"
         f" tokens/s, {run.TTFT_S:g} s to the first token; Retry-After 60 s).",
-        "Simulated: the model. That it reads and edits one file at a time unless lately reminded,"
-        " and then batches, is an assumption and not a measurement.",
-        f"Simulated: the clock. Seconds are the provider's, and {result.time_scale:g} of them pass"
-        " in a real one, which blows up the program's own time by as much.",
+        "Simulated: the model. It is an assumption, not a measurement, that it reads and edits one"
+        " file at a time, and batches only when it was recently reminded.",
+        f"Simulated: the clock. Times are provider time, of which {result.time_scale:g} s pass in a"
+        " real second, so the program's own time counts that many times as much.",
         "Real: HTTP, the OpenAI SDK with its own retries, the agent's loop, the files and their"
         f" tests, and a system prompt of {run.SYSTEM_PROMPT_TOKENS:,} tokens.",
         "The numbers are the provider's own. Waiting is wall time less the time in which a request"

@@ -1,4 +1,4 @@
-"""An agent's run, whatever the endpoint does: its result, or in one line why it has none."""
+"""Runs an agent and turns the endpoint's errors into one line of text."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from batchwrap.demo.agent import AgentResult
 
 
 def attempt(work: Callable[[], AgentResult]) -> tuple[AgentResult | None, str | None]:
-    """Let an agent work.
+    """Run an agent.
 
     Args:
         work: runs the agent to its end.
 
     Returns:
-        What came out of it, None where the endpoint failed; and why the agent did not come to
-        its end, in one line, None where it did.
+        The result, None if the endpoint failed; and in one line why the agent did not reach its
+        end, None if it did.
 
     Raises:
         MissingExtraError: openai is not installed.
@@ -26,7 +26,7 @@ def attempt(work: Callable[[], AgentResult]) -> tuple[AgentResult | None, str | 
     except sdk.failures() as error:
         return None, _in_one_line(error)
     except (AttributeError, IndexError, TypeError) as error:
-        # The SDK passes on what any server says, and the agent looks for choices in it.
+        # The SDK returns whatever a server sends, and the agent looks for choices in it.
         return None, f"the answer is no chat completion ({_in_one_line(error)})"
     if result.finished:
         return result, None

@@ -1,8 +1,8 @@
-"""A small Python project with one tedious job in it: a function to be renamed everywhere.
+"""A small Python project with one tedious job: a function has to be renamed everywhere.
 
-The sources stand under ``template/`` as text files, so that no linter takes them for a part
-of batchwrap. ``create`` writes them into a folder; an agent then does the job with its tools,
-and the project's own tests tell whether it was done.
+The sources are text files in ``template/``, so that no linter takes them for a part of batchwrap.
+``create`` writes them into a folder. An agent then does the job with its tools, and the project's
+own tests check the result.
 """
 
 from __future__ import annotations
@@ -110,11 +110,11 @@ def template() -> Iterator[tuple[str, str]]:
 def rename_calls(
     files: dict[str, str], old_name: str, new_name: str
 ) -> list[tuple[str, dict[str, Any]]]:
-    """The edits that rename a function; what a scripted model "thinks".
+    """The edits that rename a function, as a scripted model makes them.
 
-    An edit replaces exact text, and `old_name` may be a part of longer names. So where a bare
-    replacement would damage one, each edit takes in as many neighbouring characters as make it
-    hit the right places only.
+    An edit replaces exact text, and `old_name` may be a part of longer names. If a plain
+    replacement would damage one, the edit includes as many neighbouring characters as are needed
+    to match only the right places.
 
     Args:
         files: path to content, as read.
@@ -140,7 +140,7 @@ def _edits(text: str, word: re.Pattern[str], new_name: str) -> Iterator[tuple[st
             old = text[max(match.start() - width, 0) : match.end() + width]
             new = word.sub(new_name, old)
             after = text.replace(old, new)
-            # Whatever the edit leaves to be done, it must not have spoilt the goal.
+            # The edit may leave something to be done, but the goal must still be reachable.
             if word.sub(new_name, after) == goal:
                 break
             width += 1

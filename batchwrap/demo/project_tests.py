@@ -1,4 +1,4 @@
-"""Running the tests of a project that an agent works in; also as a tool for that agent."""
+"""Runs the tests of a project that an agent works in; also as a tool for that agent."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 _TIMEOUT_S = 60
-# The tests are the model's as much as the project's: of this process's environment they get
-# what a Python needs to run. Keys stay here.
+# The model may have edited the tests. So they get only the part of this process's environment that
+# Python needs to run, without any keys.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR")
 
 SCHEMA: dict[str, Any] = {

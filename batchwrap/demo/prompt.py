@@ -1,7 +1,7 @@
-"""A system prompt as long as those of real agents.
+"""Makes a system prompt as long as those of real agents.
 
-Coding agents carry 10,000 to 25,000 tokens of rules and notes on their tools in every request.
-The demo's job needs a few lines of that; the rest stands in for the weight.
+Coding agents send 10,000 to 25,000 tokens of rules and notes on their tools in every request. The
+demo's job needs a few lines; the rest is filler of the same length.
 """
 
 from __future__ import annotations

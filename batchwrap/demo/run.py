@@ -1,8 +1,8 @@
-"""One arm of the demo: an agent does the job once, and the provider's book says what it took.
+"""Runs one arm of the demo: an agent does the job once, and a `Book` has the figures.
 
-Both arms have the same agent and the same project; they differ in the client alone. `simulated`
-runs one against a lab and counts by the lab's journal; `real` runs one against an endpoint of
-the user's and counts by `batchwrap.stats`.
+Both arms have the same agent and the same project; only the client differs. `simulated` runs an arm
+against a lab and counts by the lab's journal; `real` runs it against the user's endpoint and counts
+with `batchwrap.stats`.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ TTFT_S = 0.2
 # itself needs for a request would weigh too much: the bare arm takes 130 provider seconds at a
 # scale of 5, 135 at 15, 146 at 30.
 TIME_SCALE = 15.0
-# Real coding agents carry 10,000 to 25,000 tokens of instructions.
+# Real coding agents have 10,000 to 25,000 tokens of instructions.
 SYSTEM_PROMPT_TOKENS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoArm:
-    """One run of the agent. Seconds are the provider's.
+    """One run of the agent. Times are provider time.
 
     Attributes:
-        name: which client it had.
+        name: the client that it had.
         book: what the provider did.
-        wall_s: from the first request to the last answer.
-        turns: answers that the agent got.
-        tool_calls: calls that they asked for.
-        files_changed: files of the project that are not what they were.
+        wall_s: seconds from the first request to the last answer.
+        turns: the number of answers.
+        tool_calls: the number of calls in them.
+        files_changed: the number of the project's files that have changed.
         tests_pass: whether the project's own tests pass now.
-        done: whether the whole job is done, and the agent came to its end.
-        error: why it did not come to its end, in one line; None if it did.
+        done: whether the job is done, and the agent reached its end.
+        error: why it did not reach its end, in one line; None if it did.
     """
 
     name: ArmName
@@ -71,21 +71,21 @@ class DemoArm:
 
     @property
     def waiting_s(self) -> float:
-        """Seconds in which no request was being served: waits for limits, mostly."""
+        """Seconds in which no request was being served, mostly waits for limits."""
         return max(0.0, self.wall_s - self.book.served_s)
 
 
 class Watcher:
-    """Told what happens while an arm runs. This one does nothing with it."""
+    """Follows a running arm. This base class does nothing."""
 
     def started(self, arm: ArmName, clock: Clock) -> None:
-        """The first request is about to be sent; `clock` gives seconds from here on."""
+        """The first request is about to be sent; `clock` returns the seconds since then."""
 
     def turn(self, arm: ArmName, number: int, called: str) -> None:
-        """The model has answered, and `called` says what it asked for."""
+        """The model has answered; `called` describes its calls."""
 
     def ended(self, arm: DemoArm) -> None:
-        """The arm is over."""
+        """The arm has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class RealEndpoint:
     """A real OpenAI-compatible endpoint.
 
     Attributes:
-        base_url: where it is, up to ``/v1``.
+        base_url: its base URL, up to ``/v1``.
         model: the model's name.
         api_key: sent as bearer token.
         limits: the limits that the wrapped client keeps: a plan, or ``"auto"``.
@@ -120,7 +120,7 @@ def simulated(
         project: a new one; the agent works in its folder.
         stream: whether the agent asks for streams.
         time_scale: provider seconds in one real second.
-        watcher: is told how it goes.
+        watcher: follows the run.
 
     Raises:
         ConfigError: `time_scale` is not above 0.
@@ -162,7 +162,7 @@ def real(
         project: a new one; the agent works in its folder.
         endpoint: the provider.
         stream: whether the agent asks for streams.
-        watcher: is told how it goes.
+        watcher: follows the run.
 
     Raises:
         ConfigError: `endpoint.limits` is no plan.
@@ -182,7 +182,7 @@ def real(
 
 
 class _Work:
-    """The agent at its job in one project."""
+    """The agent's work in one project."""
 
     def __init__(
         self,
@@ -243,7 +243,7 @@ class _Work:
 
 
 def _job(files: dict[str, str], _: dict[str, Any]) -> list[Call]:
-    """What the simulated model wants: all edits, one a turn, and then the tests."""
+    """The calls of the simulated model: all edits, one per turn, and then the tests."""
     edits = rename_calls(files, OLD_NAME, NEW_NAME)
     return [*(Call(name, arguments) for name, arguments in edits), Call("run_tests", {})]
 

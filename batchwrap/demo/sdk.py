@@ -1,4 +1,4 @@
-"""The one door of the demo to the OpenAI SDK, 2.x on httpx or 3.x on httpx2."""
+"""The demo's only import of the OpenAI SDK, 2.x on httpx or 3.x on httpx2."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def version() -> str:
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """How a provider's failures reach the caller of a client.
+    """The exceptions by which a provider's failures reach the caller of a client.
 
-    As errors of the SDK, or, where a stream breaks off under openai 2.x, of the HTTP library
+    They are errors of the SDK or, if a stream breaks off under openai 2.x, of the HTTP library
     below it.
     """
     openai = _openai()

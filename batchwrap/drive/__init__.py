@@ -1,1 +1,1 @@
-"""The drivers: they obey the exchange, one with threads, one with tasks; nothing else."""
+"""The drivers, which carry out the actions of an exchange: one for threads, one for tasks."""

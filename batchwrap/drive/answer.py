@@ -1,4 +1,4 @@
-"""What passes between a driver and its adapter, whatever library sends the request."""
+"""The interface between a driver and its adapter, for any library that sends the request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
 
 
 class Incoming(Protocol):
-    """An answer of the provider that is just arriving."""
+    """An answer of the provider whose head has arrived."""
 
     @property
     def head(self) -> Head:
@@ -50,11 +50,11 @@ class AsyncPiecesSource(Protocol):
         """The next piece, once the script that came in its place has this outcome."""
 
     def aclose(self) -> Awaitable[Any]:
-        """Let go of the rest."""
+        """Close it, and drop the rest."""
 
 
 class AsyncIncoming(Protocol):
-    """The same for tasks."""
+    """An answer of the provider whose head has arrived, for tasks."""
 
     @property
     def head(self) -> Head:
@@ -90,17 +90,18 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-# Pieces without a word in them (comments that keep a connection open) that may wait.
+# The largest number of pieces that may wait. They hold no text yet: comments and empty events that
+# keep a connection open.
 MOST_HELD = 1_000
 
 
 @dataclass(slots=True)
 class Held:
-    """The beginning of a stream, which waited until it was sure that it is handed out.
+    """The beginning of a stream, held until it is certain that the stream is handed out.
 
     Attributes:
-        pieces: what came.
-        error: what came behind them; it is raised where the reader of the stream comes to it.
+        pieces: the pieces that came.
+        error: the error that came after them; it is raised when the reader gets there.
     """
 
     pieces: deque[Any] = field(default_factory=deque)
@@ -112,10 +113,10 @@ class Held:
         return is_open and exchange.may_ask_again
 
     def take(self) -> Any:
-        """The next piece; bytes that have waited go out together.
+        """The next piece; if all are bytes, they go out as one piece.
 
         Raises:
-            Exception: what came behind them.
+            Exception: the error that came after the pieces.
         """
         if not self.pieces and self.error is not None:
             raise self.error
@@ -131,8 +132,8 @@ class Answer(Generic[In, Out]):
     """What the adapter hands out.
 
     Attributes:
-        incoming: the provider's answer that it is made of; None for a local answer.
-        outcome: how to answer at once, or the stream.
+        incoming: the provider's answer behind it; None for a local answer.
+        outcome: a whole answer, or the stream.
     """
 
     incoming: In | None

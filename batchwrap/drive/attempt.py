@@ -1,4 +1,8 @@
-"""What an exchange holds while it runs, and letting go of it on every way out."""
+"""One running attempt of an exchange: its reservation, and its end on every path.
+
+Both drivers use it. An error in the limiter or in a store fails no request, so each call of the
+admission runs inside the exchange's guard.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,8 @@ class Attempt:
 
     Args:
         exchange: the machine.
-        admission: has the reservation; nothing in it may fail a request that has its answer.
-        on_end: called once, when everything is over.
+        admission: holds the reservation.
+        on_end: called once, when the exchange is over.
     """
 
     def __init__(
@@ -27,34 +31,34 @@ class Attempt:
     ) -> None:
         self.exchange = exchange
         self._admission = admission
-        self._on_end = [on_end]
+        self._on_end = [on_end]  # a list, since `pop` is atomic
 
     @property
     def api_key(self) -> str | None:
-        """The key to send with; None for the agent's own."""
+        """The API key to send with; None for the agent's own."""
         with self.exchange.guard.step("admit"):
             return self._admission.api_key
         return None
 
     def streams(self) -> AbstractContextManager[None] | None:
-        """The answer is handed out in pieces; each is awaited inside of what is returned."""
+        """The context manager in which each piece of a stream is awaited; None if not needed."""
         with self.exchange.guard.step("settle"):
             return self._admission.streams()
         return None
 
     def arrived(self) -> None:
-        """The provider has the request."""
+        """Record that the provider has the request."""
         with self.exchange.guard.step("settle"):
             self._admission.arrived()
 
     def learn(self) -> None:
-        """Take over what the answer's headers say about limits."""
+        """Correct the ledger by what the answer's headers say about limits."""
         with self.exchange.guard.step("settle"):
             if self.exchange.observations:
                 self._admission.learn(self.exchange.observations)
 
     def refused(self, refusal: Refusal, seconds: float) -> float:
-        """The provider refused the attempt. How long to sleep before it asks again."""
+        """Record that the provider refused the attempt; the seconds to sleep before the next."""
         sleep_s = seconds
         with self.exchange.guard.step("settle"):
             sleep_s = self._admission.refused(refusal, seconds)
@@ -62,25 +66,26 @@ class Attempt:
         return sleep_s
 
     def settle(self) -> None:
-        """Replace the reservation by what was spent; the first call counts."""
+        """Replace the reservation by what was spent; only the first call counts."""
         with self.exchange.guard.step("settle"):
+            # A stream that ended in a refusal teaches the limiter the same as a refused request.
             if (refusal := self.exchange.broken_off) is not None:
                 self.exchange.broken_off = None
                 self._admission.refused(refusal, refusal.retry_after_s or 0.0)
             self._admission.settle(self.exchange.spent, self.exchange.usage)
 
     def stopped(self, error: BaseException) -> None:
-        """The answer was read to its end, or to this error."""
+        """Record that the answer was read to its end, or to this error."""
         if not isinstance(error, (StopIteration, StopAsyncIteration)):
             self.exchange.observer.failed(error)
 
     def end(self) -> None:
-        """Settle and report, once."""
+        """Settle and report; later calls do nothing."""
         if not self._on_end:
             return
         self.settle()
         try:
-            on_end = self._on_end.pop()  # one of several threads that end it gets it
+            on_end = self._on_end.pop()  # if several threads end it, only one gets the function
         except IndexError:
             return
         self.exchange.finish()

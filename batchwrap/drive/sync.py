@@ -1,4 +1,4 @@
-"""The driver for threads. Its twin for tasks is `batchwrap.drive.tasks`."""
+"""The driver for threads. `batchwrap.drive.tasks` is the same for tasks; a test compares them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ In = TypeVar("In", bound=Incoming)
 
 
 class Pieces:
-    """The stream of an answer. Iterating again goes on where the last one stopped.
+    """The stream of an answer. A second iteration continues where the first one stopped.
 
     However it ends (exhausted, closed, failed, dropped), the connection is let go and
     the reservation settled.
@@ -59,7 +59,7 @@ class Pieces:
     def close(self) -> None:
         """End the stream, early or not; later calls do nothing."""
         try:
-            with suppress(ValueError):  # another thread is waiting in it
+            with suppress(ValueError):  # another thread is waiting in the generator
                 self._source.close()
             self._incoming.close()
         finally:
@@ -77,15 +77,18 @@ def run(  # noqa: C901  # one case for each action
     on_end: Callable[[Exchange], None],
     interpreter: Interprets,
 ) -> Answer[In, Pieces]:
-    """Obey the exchange until there is an answer to hand out.
+    """Carry out the actions of an exchange until there is an answer to hand out.
 
     Args:
-        exchange: the machine.
-        send: sends a body (None: the agent's own, as it is) with an API key (None: the
+        exchange: the exchange, in its first state.
+        send: sends a body (None for the agent's own bytes) with an API key (None for the
             agent's own) and returns the answer.
-        admission: asks for the admission of each attempt.
+        admission: reserves the cost of each attempt.
         on_end: called once, when everything was handed out or given up.
         interpreter: runs the model's scripts.
+
+    Returns:
+        The answer: whole, local, or a stream.
 
     Raises:
         LimitExceeded: the limits do not admit the request.
@@ -164,13 +167,13 @@ def _beginning(source: Generator[Any, Any], exchange: Exchange, interpreter: Int
             held.pieces.append(_next(source, interpreter))
         except StopIteration:
             break
-        except Exception as error:
+        except Exception as error:  # raised later, where the agent reads to this place
             held.error = error
     return held
 
 
 def _give_up(incoming: Incoming | None, attempt: Attempt) -> None:
-    """Let go of everything."""
+    """Close the answer, if there is one, and end the attempt."""
     try:
         if incoming is not None:
             incoming.close()
@@ -179,6 +182,6 @@ def _give_up(incoming: Incoming | None, attempt: Attempt) -> None:
 
 
 def _drop(incoming: Incoming) -> None:
-    """Let go of an answer that nobody wants; read to its end its connection can be used again."""
+    """Close an answer that is not used. A whole body is read first, to reuse the connection."""
     incoming.read()
     incoming.close()

@@ -1,4 +1,4 @@
-"""The driver for asyncio and trio tasks. Its twin for threads is `batchwrap.drive.sync`."""
+"""The driver for asyncio and trio tasks. `batchwrap.drive.sync` is the same for threads."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ from batchwrap.throttle.admission import AdmissionRequest
 
 In = TypeVar("In", bound=AsyncIncoming)
 
+# How long an unused answer is read before its connection is closed.
 _ENDS_SOON_S = 0.1
 
-# The streams that nobody has closed. An agent that leaves its loop with `break` drops a stream;
-# if ours were collected together with the SDK's, the event loop would close each of the async
-# generators that both are made of in a task of its own, and one in the middle of the other.
-# Held here, ours are closed from the outside, as a connection is.
+# The streams that nobody has closed yet. An agent that leaves its loop with `break` drops a stream.
+# If ours were collected together with the SDK's, the event loop would close the async generators of
+# both, each in a task of its own, and one while the other runs. Since they are held here, ours are
+# closed from the outside, like a connection.
 _OPEN: set[AsyncPiecesSource] = set()
 
 
 class AsyncPieces:
-    """The stream of an answer. Iterating again goes on where the last one stopped.
+    """The stream of an answer. A second iteration continues where the first one stopped.
 
     However it ends (exhausted, closed, failed, dropped), the connection is let go and
     the reservation settled.
@@ -81,7 +82,7 @@ class AsyncPieces:
         """End the stream, early or not; later calls do nothing."""
         try:
             with anyio.CancelScope(shield=True):
-                with suppress(RuntimeError):  # another task is waiting in it
+                with suppress(RuntimeError):  # another task is waiting in the iterator
                     await self._source.aclose()
                 await self._incoming.close()
         finally:
@@ -101,15 +102,18 @@ async def run(  # noqa: C901  # one case for each action
     on_end: Callable[[Exchange], None],
     interpreter: Interprets,
 ) -> Answer[In, AsyncPieces]:
-    """Obey the exchange until there is an answer to hand out.
+    """Carry out the actions of an exchange until there is an answer to hand out.
 
     Args:
-        exchange: the machine.
-        send: sends a body (None: the agent's own, as it is) with an API key (None: the
+        exchange: the exchange, in its first state.
+        send: sends a body (None for the agent's own bytes) with an API key (None for the
             agent's own) and returns the answer.
-        admission: asks for the admission of each attempt.
+        admission: reserves the cost of each attempt.
         on_end: called once, when everything was handed out or given up.
         interpreter: runs the model's scripts.
+
+    Returns:
+        The answer: whole, local, or a stream.
 
     Raises:
         LimitExceeded: the limits do not admit the request.
@@ -190,13 +194,13 @@ async def _beginning(
             held.pieces.append(await _next(source, interpreter))
         except StopAsyncIteration:
             break
-        except Exception as error:
+        except Exception as error:  # raised later, where the agent reads to this place
             held.error = error
     return held
 
 
 async def _give_up(incoming: AsyncIncoming | None, attempt: Attempt, error: BaseException) -> None:
-    """Let go of everything, even where the task is being cancelled."""
+    """Close the answer, if there is one, and end the attempt, even while being cancelled."""
     try:
         # A task that is destroyed, since its event loop is gone, cannot await anything.
         if incoming is not None and not isinstance(error, GeneratorExit):
@@ -207,9 +211,9 @@ async def _give_up(incoming: AsyncIncoming | None, attempt: Attempt, error: Base
 
 
 async def _drop(incoming: AsyncIncoming) -> None:
-    """Let go of an answer that nobody wants; read to its end its connection can be used again.
+    """Close an answer that is not used. It is read first, so the connection can be reused.
 
-    A stream that stays open is not waited for.
+    A stream that does not end soon is closed without being read to its end.
     """
     with anyio.move_on_after(_ENDS_SOON_S):
         await incoming.read()

@@ -1,9 +1,8 @@
-"""Tokenizer tables that come with the package, so that counting never downloads.
+"""Tokenizer tables that are part of the package, so that counting never downloads anything.
 
-`tiktoken` fetches its tables on first use; a request must not wait for that (or fail in
-a sandbox). The two files beside this module are OpenAI's published tables, unchanged;
-their SHA-256 sums are those that tiktoken itself checks. Which table serves which model
-is said in `docs/tokens.md`.
+`tiktoken` fetches its tables on first use. A request must not wait for that, or fail in a sandbox.
+The two files beside this module are OpenAI's published tables, unchanged; their SHA-256 sums are
+those that tiktoken checks. `docs/tokens.md` says which table is used for which model.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _LOWER = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _UPPER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
 _LEAD = r"[^\r\n\p{L}\p{N}]?"
 
-# name: (SHA-256 of the table, the pattern that splits text into words); both from
+# The SHA-256 of each table, and the pattern that splits a text into words; both are from
 # tiktoken's openai_public module.
 _TABLES: dict[str, tuple[str, str]] = {
     "o200k_base": (

@@ -1,1 +1,4 @@
-"""A comparison at an endpoint of the user's: what batchwrap changes there, with intervals."""
+"""`batchwrap eval`: compares arms at the user's endpoint, with confidence intervals.
+
+arms x task_kinds -> eval_session (a trial for each cell) -> runs -> summary -> eval_report
+"""

@@ -1,4 +1,4 @@
-"""The tools of the agent: files, a list, a search, and tests where there are some; counted."""
+"""The agent's tools, which count their calls: files, a list, a search, and the task's tests."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ _SEARCH = _tool(
 
 
 class AgentToolbox:
-    """What the agent calls. The tools for files are those of `batchwrap.tools.Workspace`.
+    """The agent's tools. Those for files are from `batchwrap.tools.Workspace`.
 
     Args:
         workspace: the folder.
         has_tests: whether there is a tool that runs the tests in the folder.
 
     Attributes:
-        calls: how many calls were run.
-        errors: how many of them failed, through a mistake of the model's.
+        calls: the number of calls.
+        errors: the number of calls that failed because of a mistake of the model.
     """
 
     def __init__(self, workspace: Workspace, *, has_tests: bool) -> None:
@@ -57,12 +57,12 @@ class AgentToolbox:
         self.calls = self.errors = 0
 
     def schemas(self) -> list[dict[str, Any]]:
-        """The tools, as the request names them."""
+        """The tools as the request declares them."""
         tests = [RUN_TESTS] if self._has_tests else []
         return [*self._workspace.schemas(), _LIST, _SEARCH, *tests]
 
     def call(self, name: str, arguments: str) -> str:
-        """Run a tool on the model's JSON arguments. A mistake begins with ``Error: ``."""
+        """Run a tool on JSON arguments; the result of a mistake begins with ``Error: ``."""
         text = self._run(name, arguments)
         self.calls += 1
         self.errors += text.startswith("Error: ")

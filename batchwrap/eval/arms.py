@@ -1,8 +1,8 @@
-"""The arms: clients that differ in batchwrap's options alone, each written as a short text.
+"""The arms: clients that differ only in batchwrap's options, which are written as a short text.
 
 ``offer=instead,every=3`` names fields of `Batching` and `Reminders`; ``preset=fast`` names a
-preset; ``reminders=none`` and the like switch a part off; ``bare`` stands for a wrapper with
-every part off, which only counts.
+preset; ``reminders=none`` and the like switch a part off. ``bare`` is a wrapper with every part
+switched off, which only counts, so that all arms are measured in the same way.
 """
 
 from __future__ import annotations
@@ -34,20 +34,23 @@ class Arm:
     """One way of wrapping the client.
 
     Attributes:
-        name: what it is called in the results.
-        options: the text that says how the client is wrapped.
+        name: its name in the results.
+        options: the text with its options.
     """
 
     name: str
     options: str
 
     def wrap(self, client: Any, *, limits: str, on_event: EventHook) -> Any:
-        """A client of this arm.
+        """Wrap a client for this arm.
 
         Args:
-            client: the client as the user has it.
-            limits: the limits that batchwrap keeps, if the arm has batchwrap do anything.
-            on_event: told what batchwrap does.
+            client: the bare client.
+            limits: the limits that batchwrap keeps, in every arm but ``bare``.
+            on_event: called with batchwrap's events.
+
+        Returns:
+            The wrapped client.
 
         Raises:
             ConfigError: the options, or the limits, are wrong.
@@ -58,7 +61,7 @@ class Arm:
 
 
 def arm(text: str) -> Arm:
-    """The arm that a text names: one of the five, or one's own as ``name=options``.
+    """The arm for a text: the name of a standard arm, or ``name=options``.
 
     Example:
         >>> arm("instead")
@@ -67,13 +70,13 @@ def arm(text: str) -> Arm:
         Arm(name='often', options='every=2,max_items=16')
 
     Raises:
-        ConfigError: there is no such arm, or an option is wrong.
+        ConfigError: the arm does not exist, or an option is wrong.
     """
     name, own, options = text.partition("=")
     if not own:
         if name not in _ARMS:
             known = ", ".join(_ARMS)
-            raise ConfigError("--arm", f"{name!r} is not one of {known}, and no name=options")
+            raise ConfigError("--arm", f"{name!r} is neither one of {known}, nor NAME=OPTIONS")
         return Arm(name, _ARMS[name])
     if not name or name in _ARMS:
         raise ConfigError("--arm", f"{text!r}: an arm with options needs a name of its own")
@@ -83,12 +86,16 @@ def arm(text: str) -> Arm:
 
 
 def standard_arms() -> list[Arm]:
-    """The five arms that are run unless others are named."""
+    """The five arms that are run by default."""
     return [Arm(name, options) for name, options in _ARMS.items()]
 
 
 def _parsed(options: str) -> dict[str, Any]:
-    """The keyword arguments of `wrap` that a text means."""
+    """The keyword arguments of `wrap` for a text of options.
+
+    Raises:
+        ConfigError: an option does not exist, or its value is wrong.
+    """
     wrapping: dict[str, Any] = {}
     given: dict[str, dict[str, Any]] = {part: {} for part in _PARTS}
     for word in options.split(",") if options else ():
@@ -101,7 +108,7 @@ def _parsed(options: str) -> dict[str, Any]:
         elif name in _PARTS and value is None:
             wrapping[name] = None
         else:
-            raise ConfigError("--arm", f"{word!r} is no option that an arm can have")
+            raise ConfigError("--arm", f"{word!r} is no option of an arm")
     for part, values in given.items():
         if values:
             wrapping[part] = _PARTS[part](**values)
@@ -113,7 +120,7 @@ def _value(name: str, text: str) -> Any:
         return ReadAhead()
     if text == "none":
         return None
-    try:
+    try:  # numbers, true and false; anything else is a text, which the option itself checks
         return json.loads(text)
     except ValueError:
         return text

@@ -1,4 +1,4 @@
-"""What a plan may take at a real endpoint, before it is run: an estimate from the lab."""
+"""Estimates the round trips and tokens of a plan before it is run, by running it in the lab."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODEL = "forgets"
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What some runs may take: how many they are, their round trips and tokens."""
+    """The number of some runs, with their estimated round trips and tokens."""
 
     runs: int = 0
     round_trips: int = 0
@@ -32,18 +32,19 @@ def estimate(
 ) -> Mapping[str, Share]:
     """Run each task once for each arm in the lab, and add up what the cells would take.
 
-    The scripted model makes no mistakes and does not think: a real one may well take several
-    times as much.
+    The scripted model makes no mistakes and does not think. A real one may take several times as
+    much.
 
     Args:
-        plan: for the arms.
-        cells: what is to be run.
-        system_tokens: length of the agent's system prompt.
-        parallel: how many runs go on at the same time in the lab.
+        plan: the plan, with its arms.
+        cells: the cells that are to be run.
+        system_tokens: the length of the agent's system prompt.
+        parallel: how many runs the lab has at the same time.
 
     Returns:
-        By the name of the arm; arms that have nothing to run are left out.
+        The estimates by the name of the arm, without arms that have nothing to run.
     """
+    # One run of a task is like another in the lab, so each is run only once.
     once = sorted({Cell(cell.task, cell.arm, 1) for cell in cells})
     file = RunFile(None, {}, {})
     with simulated(MODEL, system_tokens=system_tokens, seed=plan.seed) as endpoint:

@@ -1,4 +1,4 @@
-"""What an evaluation says: tables for people, Markdown for a page, a dict for programs."""
+"""The report of an evaluation: tables for the terminal, a Markdown page, a dict for JSON."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _MOST_FAILURES = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationResult:
-    """An evaluation, as far as it has come.
+    """An evaluation, complete or not.
 
     Attributes:
         plan: what was to be run.
         runs: what was run.
-        setting: what all runs have in common.
-        prices: of the tokens; None leaves the cost out.
+        setting: the options that all runs have in common.
+        prices: the prices of tokens; None leaves the cost out.
         outcome: how the session ended.
     """
 
@@ -42,24 +42,24 @@ class EvaluationResult:
 
     @property
     def summary(self) -> Summary:
-        """The numbers. They are worked out anew each time, which takes a second or two."""
+        """The numbers. Each call computes them again, which takes a second or two."""
         return summarise(self.plan, self.runs, self.prices)
 
     @property
     def is_simulated(self) -> bool:
-        """Whether provider and model are the lab's."""
+        """Whether the lab simulated provider and model."""
         return bool(self.setting["simulated"])
 
     @property
     def title(self) -> str:
-        """What was asked, and whether it was real."""
+        """The model and its endpoint, or that both were simulated."""
         if self.is_simulated:
             return f"SIMULATED provider, scripted model that {_habit(self.setting['model'])}"
         return f"{self.setting['model']} at {self.setting['base_url']}"
 
 
 def tables(result: EvaluationResult, summary: Summary) -> list[Table]:
-    """The arms' numbers, and their round trips task by task."""
+    """The tables: the numbers of each arm, and the round trips by task."""
     numbers = Table(title=result.title)
     for at, heading in enumerate(_HEADINGS):
         numbers.add_column(heading, justify="right" if at > 1 else "left", no_wrap=True)
@@ -76,7 +76,7 @@ def tables(result: EvaluationResult, summary: Summary) -> list[Table]:
 
 
 def markdown(result: EvaluationResult, summary: Summary) -> str:
-    """The same as a page of Markdown."""
+    """The report as a page of Markdown."""
     numbers = [row for rows in _rows(summary) for row in rows]
     tasks = [f"- `{name}`: {TASKS[name].about}" for name in result.plan.tasks]
     arms = [f"- `{arm.name}`: `{arm.options or 'defaults'}`" for arm in result.plan.arms]
@@ -94,7 +94,7 @@ def markdown(result: EvaluationResult, summary: Summary) -> str:
 
 
 def as_dict(result: EvaluationResult, summary: Summary) -> dict[str, Any]:
-    """All numbers, ready for JSON. Differences are to the bare arm, seconds the provider's."""
+    """All numbers as a dict for JSON. Differences are to the bare arm; times are provider time."""
     arms = {
         arm.name: {"options": arm.options, **asdict(summary.arms[arm.name])}
         for arm in result.plan.arms
@@ -121,20 +121,20 @@ def as_dict(result: EvaluationResult, summary: Summary) -> dict[str, Any]:
 
 
 def notes(result: EvaluationResult, summary: Summary) -> list[str]:
-    """What the numbers rest on, a sentence or two a line; what is missing first."""
+    """The notes below the tables: what is missing, what failed, and how it was measured."""
     return [*_gaps(summary), *_failures(result), *_basis(result), *_method(summary)]
 
 
 ESTIMATED = (
-    "ESTIMATE, from one run of each task in the lab with a scripted model. It makes no mistakes and"
-    " does not think: a real one may take several times as much."
+    "ESTIMATE from one run of each task in the lab with a scripted model, which makes no mistakes"
+    " and does not think. A real model may take several times as much."
 )
 
 
 def estimate_table(
     shares: Mapping[str, Share], setting: Mapping[str, Any], prices: Prices | None
 ) -> Table:
-    """What is still to be run, arm by arm, and an estimate of what it takes."""
+    """The table of the runs that are missing, by arm, with their estimated tokens and cost."""
     table = Table(title=f"To be run: {setting['model']}", caption_justify="left")
     headings = ["arm", "runs", "round trips", "prompt tokens", "output tokens"]
     for at, heading in enumerate([*headings, "cost"] if prices else headings):
@@ -149,7 +149,7 @@ def estimate_table(
 def estimate_dict(
     shares: Mapping[str, Share], setting: Mapping[str, Any], prices: Prices | None
 ) -> dict[str, Any]:
-    """The same, ready for JSON."""
+    """The estimate as a dict for JSON."""
     arms = {
         name: {
             "runs": share.runs,
@@ -169,18 +169,18 @@ def _tokens(share: Share) -> tuple[int, int]:
 
 def _gaps(summary: Summary) -> Iterator[str]:
     if summary.missing:
-        yield f"{summary.missing} runs of the plan are missing. The same command goes on with them."
+        yield f"{summary.missing} runs of the plan are missing. The same command continues them."
     if summary.left_out:
         yield (
-            f"{summary.left_out} results are left out: another arm has none for the same task"
+            f"{summary.left_out} results are left out, since another arm has none for the same task"
             " and number yet."
         )
     for name, arm in summary.arms.items():
         if arm.errors:
             yield (
                 f"{arm.errors} of the {arm.runs} runs of {name} were ended by an error of the"
-                " endpoint. They count as not done, and what more they would have used is in no"
-                " mean. --retry-errors runs them again."
+                " endpoint. They count as not done, and the means miss what they would have used"
+                " after it. --retry-errors runs them again."
             )
 
 
@@ -196,12 +196,12 @@ def _basis(result: EvaluationResult) -> Iterator[str]:
     if result.is_simulated:
         yield (
             "SIMULATED: the provider, its clock, and the model, a script that knows how the tasks"
-            f" are solved and {_habit(result.setting['model'])}. This is an assumption; what a"
-            " real model does only a real endpoint shows. Real: HTTP, SDK, agent, files, checkers."
+            f" are solved and {_habit(result.setting['model'])}. This is an assumption; only a real"
+            " endpoint shows what a real model does. Real: HTTP, SDK, agent, files, checkers."
         )
     yield (
-        "Counted by batchwrap; in the bare arm it does nothing else. Waiting is wall time less the"
-        " time in which a request was served, so it holds what the tools took, too."
+        "batchwrap counts in all arms; in the bare arm it does nothing else. Waiting is wall time"
+        " less the time in which a request was served, so it includes the time of the tools."
     )
 
 
@@ -217,7 +217,7 @@ def _method(summary: Summary) -> Iterator[str]:
     )
     zero = [_LABELS[name] for name in _names(summary, zero=True)]
     if zero:
-        yield f"0 in every run, and not shown: {', '.join(zero)}."
+        yield f"Not shown, since 0 in every run: {', '.join(zero)}."
     shown = {name for arm in summary.arms.values() for name in arm.measures}
     silent = [label for name, label, _ in MEASURES if name not in shown]
     if silent:
@@ -288,7 +288,7 @@ def _pipes(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _habit(model: str) -> str:
     return {
-        "forgets": "batches only when lately reminded",
+        "forgets": "batches only when recently reminded",
         "cooperates": "batches whenever it can",
         "never": "never batches",
     }[model]

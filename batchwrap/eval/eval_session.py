@@ -1,4 +1,4 @@
-"""Runs what is missing of a plan, several runs at a time, and writes each down."""
+"""Runs the missing cells of a plan in worker threads, and writes each run to the file."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from batchwrap.eval.runs import Cell, Run, RunFile, latest
 from batchwrap.eval.token_budget import BudgetSpent, TokenBudget, TokensUsed
 from batchwrap.eval.trial import ModelEndpoint, run_cell
 
-# How long it may take to see that a worker has gone without a word.
+# How often the main thread wakes up, so that Ctrl-C and the end of all workers are noticed.
 _PATIENCE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationPlan:
-    """Which runs an evaluation has.
+    """The runs of an evaluation.
 
     Attributes:
-        tasks: names of the tasks.
+        tasks: the names of the tasks.
         arms: the arms.
-        runs: how many runs of each task each arm makes.
-        seed: for the order of the arms, and for the tasks themselves.
+        runs: the number of runs of each task in each arm.
+        seed: the seed for the order of the arms, and for the files of the tasks.
     """
 
     tasks: Sequence[str]
@@ -34,10 +34,9 @@ class EvaluationPlan:
     seed: int = 0
 
     def cells(self) -> list[Cell]:
-        """All runs in their order: wherever it ends, the arms have had nearly the same.
+        """All runs in their order, so that the arms have nearly equal runs wherever it ends.
 
-        The arms take turns at being first, since the later one may find the provider's cache
-        warm.
+        The order of the arms is random, since a later arm may find the provider's cache warm.
         """
         random, cells = Random(self.seed), []
         for number in range(1, self.runs + 1):
@@ -47,7 +46,7 @@ class EvaluationPlan:
         return cells
 
     def missing(self, runs: Sequence[Run], *, again: bool = False) -> list[Cell]:
-        """The cells that have no result yet; with `again`, also those that ended in an error."""
+        """The cells without a result; with `again`, also those that ended in an error."""
         options = {arm.name: arm.options for arm in self.arms}
         there = {
             cell
@@ -62,8 +61,8 @@ class SessionOutcome:
     """How a session ended.
 
     Attributes:
-        failed: what the endpoint said, if it answered nothing at all in some run.
-        limit: which limit would have been passed; None if none.
+        failed: the error of an endpoint that answered no request of some run; otherwise None.
+        limit: the limit that would have been exceeded; None if none was reached.
         interrupted: whether the user ended it.
     """
 
@@ -85,27 +84,32 @@ def work_off(
     parallel: int = 1,
     told: Told = lambda _: None,
 ) -> SessionOutcome:
-    """Run cells of a plan and write each run down as it ends.
+    """Run cells of a plan, and write each run to the file when it ends.
 
-    An interrupt (Ctrl-C) lets the requests that are under way end, and no further one begin; a
-    second one waits for nothing. What the file holds already counts towards the budget.
+    After an interrupt (Ctrl-C) running requests end and no further one begins; after a second one
+    nothing is waited for. Earlier runs in the file count towards the budget.
 
     Args:
-        plan: for the arms.
-        cells: what to run, in this order.
+        plan: the plan, with its arms.
+        cells: the cells to run, in this order.
         endpoint: the provider.
-        file: where results go.
-        budget: the most that may be used up.
-        parallel: how many runs go on at the same time.
-        told: called with each run that ends, in this thread.
+        file: the file of results.
+        budget: the limits of tokens and cost.
+        parallel: how many runs there are at the same time.
+        told: called in this thread with each run that ends.
+
+    Returns:
+        How the session ended.
 
     Raises:
         ConfigError: the options of an arm, or the limits, are wrong.
         MissingExtraError: openai is not installed.
     """
+    # Stopped runs count, too: their tokens were spent.
     for at, run in enumerate(file.runs):
         budget.settle(("file", at), _used(run))
     pool = _Pool(plan, cells, endpoint, budget, file)
+    # Daemons, so that a second Ctrl-C ends the program although requests are running.
     workers = [Thread(target=pool.work, daemon=True) for _ in range(min(parallel, len(cells)))]
     for worker in workers:
         worker.start()
@@ -123,7 +127,11 @@ def work_off(
 
 
 def _take(pool: _Pool, outcome: SessionOutcome, told: Told) -> SessionOutcome:
-    """What has become of the session with the next thing that a worker has to say."""
+    """The outcome after the next message of a worker, or unchanged if none comes soon.
+
+    Raises:
+        Exception: whatever a worker has raised.
+    """
     try:
         said = pool.ended.get(timeout=_PATIENCE_S)
     except Empty:
@@ -133,17 +141,20 @@ def _take(pool: _Pool, outcome: SessionOutcome, told: Told) -> SessionOutcome:
         raise said
     if said is None:
         return outcome
-    if said.reached_nobody:
+    if said.reached_nobody:  # the other runs would fail in the same way
         pool.stop.set()
         return replace(outcome, failed=outcome.failed or said.problem)
-    if said.turns:
+    if said.turns:  # a run that was stopped before its first answer has nothing to record
         pool.file.add(said)
         told(said)
     return outcome
 
 
 class _Pool:
-    """What the worker threads share. `ended` gets runs, errors, and None for a worker's end."""
+    """The state that the worker threads share.
+
+    `ended` gets each run, each error, and None when a worker ends.
+    """
 
     def __init__(
         self,
@@ -162,11 +173,11 @@ class _Pool:
         self.limit: str | None = None
 
     def work(self) -> None:
-        """Run cells until there are none, or `stop` is set."""
+        """Run cells until none is left, or `stop` is set."""
         try:
             while (cell := self._next()) is not None:
                 self._run(cell)
-        except Exception as error:  # whatever it is, the main thread must not wait for ever
+        except Exception as error:  # raised again in the main thread, which would wait for ever
             self.ended.put(error)
         finally:
             self.ended.put(None)
@@ -189,7 +200,10 @@ class _Pool:
             return None if self.stop.is_set() else next(self._cells, None)
 
     def _expected(self, task: str) -> TokensUsed:
-        """The most that a run of the task has used so far: it is not begun for nothing."""
+        """The most that a run of the task has used so far.
+
+        A run is not begun if the budget would end it in the middle.
+        """
         used = [_used(run) for run in list(self.file.runs) if run.task == task]
         return max(used, key=lambda it: it.tokens, default=TokensUsed())
 

@@ -1,4 +1,4 @@
-"""What one run came to, and the file of runs that an evaluation goes on from."""
+"""The result of one run, and the file of runs, from which an evaluation can be continued."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, Literal, NamedTuple
 
 from batchwrap.errors import ConfigError
 
-# How a line of the file begins.
+# The beginning of each line of the file, by which a line that was cut off is recognised.
 _START = b'{"setting": '
 
 Ending = Literal["itself", "turns", "error", "stopped"]
 
 
 class Cell(NamedTuple):
-    """A place in the plan: one arm at one task, for the so-manieth time, from 1."""
+    """A place in the plan: a task, an arm, and the number of the run, from 1."""
 
     task: str
     arm: str
@@ -27,32 +27,32 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run of the agent. Tokens are the provider's own numbers, seconds its seconds.
+    """One run of the agent. Tokens are those that the provider reports, times are provider time.
 
     Attributes:
         task: the task's name.
         arm: the arm's name.
-        number: which of the runs of that task and arm, from 1.
+        number: the number of the run of this task and arm, from 1.
         options: the arm's options.
-        ended: how: the agent by ``"itself"``, after the most ``"turns"`` it may take, by an
+        ended: how it ended: the agent by ``"itself"``, after the maximum of ``"turns"``, by an
             ``"error"`` of the endpoint, or ``"stopped"`` by a limit or the user.
-        done: whether the checker found nothing wrong with the result.
-        problem: what was wrong, or the error; None if nothing was.
-        turns: answers that the agent got.
-        round_trips: requests that the provider answered.
-        prompt_tokens: tokens of the prompts; None if the provider did not say.
-        completion_tokens: tokens of the output, the same.
-        cached_tokens: prompt tokens from the provider's cache, the same.
-        tool_calls: calls that the agent ran.
-        tool_errors: how many of them failed.
-        refusals: requests that were answered with status 429.
-        failed_open: requests that were refused with what batchwrap added.
-        multi_calls: multi-calls of the model.
-        malformed: multi-calls that were not in the form that was asked for.
-        items: single calls that they became.
-        reminders: reminders that stood in requests, counted in each request again.
-        wall_s: from the first request to the last answer.
-        waiting_s: seconds of these in which no request was being served.
+        done: whether the checker accepted the result.
+        problem: what was wrong with the result, or the error; None if nothing was.
+        turns: the answers that the agent got.
+        round_trips: the requests that the provider answered.
+        prompt_tokens: the tokens of the prompts; None if the provider reports none.
+        completion_tokens: the tokens of the output; None if the provider reports none.
+        cached_tokens: the prompt tokens from the provider's cache; None if it reports none.
+        tool_calls: the calls that the agent ran.
+        tool_errors: the calls that failed.
+        refusals: the requests that were answered with status 429.
+        failed_open: the requests that were refused because of what batchwrap had changed.
+        multi_calls: the model's multi-calls.
+        malformed: the multi-calls that were malformed.
+        items: the single calls that the multi-calls became.
+        reminders: the reminders in all requests.
+        wall_s: seconds from the first request to the last answer.
+        waiting_s: the seconds of these in which no request was being served.
     """
 
     task: str
@@ -80,37 +80,37 @@ class Run:
 
     @property
     def cell(self) -> Cell:
-        """Its place in the plan."""
+        """The place of the run in the plan."""
         return Cell(self.task, self.arm, self.number)
 
     @property
     def counts(self) -> bool:
-        """Whether it is a result; a run that was stopped only cost tokens."""
+        """Whether it is a result. A run that was stopped is none, but its tokens were spent."""
         return self.ended != "stopped"
 
     @property
     def reached_nobody(self) -> bool:
-        """Whether it failed before there was any answer: that says nothing about its arm."""
+        """Whether it failed before any answer, which says nothing about its arm."""
         return self.ended == "error" and self.turns == 0
 
 
 class RunFile:
     """A file with a line of JSON for each run: its setting, versions and numbers.
 
-    Runs of other settings may stand in it; they are left alone. A last line that was cut off in
-    the middle is taken out; any other line that cannot be read is left where it is.
+    The file may also contain runs of other settings, which are not changed. A last line that was
+    cut off in the middle is removed; any other line that cannot be read is left in place.
 
     Args:
-        path: the file, made if need be; None keeps the runs in memory only.
-        setting: what all runs of this evaluation have in common; ready for JSON.
-        versions: of the programs; written down, not compared.
+        path: the file, created if it does not exist; None keeps the runs only in memory.
+        setting: the options that all runs of this evaluation have in common, as JSON values.
+        versions: the versions of the programs, which are recorded but not compared.
 
     Attributes:
-        runs: the runs of this setting, those that were stopped included, in their order.
-        notices: what was found to be odd, a sentence each.
+        runs: the runs of this setting in their order, including those that were stopped.
+        notices: a sentence for each thing that was odd in the file.
 
     Raises:
-        ConfigError: the file cannot be read or written, or is a file of something else.
+        ConfigError: the file cannot be read or written, or contains something else.
     """
 
     def __init__(
@@ -126,30 +126,33 @@ class RunFile:
             raise ConfigError("--out", str(error)) from error
 
     def add(self, run: Run) -> None:
-        """Write a run down, so that it is on the disk when this returns."""
+        """Add a run to the file. When this returns, it is on the disk."""
         line = {"setting": self._setting, "versions": self._versions, **asdict(run)}
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+                # A run has cost money, so it must survive a crash of the machine.
                 file.flush()
                 os.fsync(file.fileno())
         self.runs.append(run)
 
     def _load(self, path: Path) -> None:
-        with path.open("ab+") as file:  # an impossible path is known before anything is spent
+        # Opened for writing, so that a wrong path is found before any token is spent.
+        with path.open("ab+") as file:
             file.seek(0)
             whole, end, rest = file.read().rpartition(b"\n")
             lines = whole.split(b"\n") if end else []
+            # The last line may lack only its line end, may be cut off, or may be no run at all.
             if rest and _read(rest) is not None:
                 lines.append(rest)
                 file.write(b"\n")
             elif _START.startswith(rest[: len(_START)]) and rest:
-                self.notices.append("The last line was cut off in the middle: taken out.")
+                self.notices.append("The last line was cut off in the middle and was removed.")
                 file.truncate(len(whole + end))
             elif rest:
                 lines.append(rest)
         if lines and all(_read(line) is None for line in lines):
-            raise ConfigError("--out", f"{path} is a file of something else")
+            raise ConfigError("--out", f"{path} contains no runs of batchwrap eval; name another")
         self._take(lines)
 
     def _take(self, lines: Iterable[bytes]) -> None:
@@ -163,18 +166,18 @@ class RunFile:
             else:
                 others += 1
         if broken:
-            self.notices.append(f"Lines that are no run were passed over: {', '.join(broken)}.")
+            self.notices.append(f"Lines that are no runs were skipped: {', '.join(broken)}.")
         if others:
-            self.notices.append(f"{others} runs of other settings were left alone.")
+            self.notices.append(f"{others} runs of other settings were skipped.")
 
 
 def latest(runs: Iterable[Run]) -> dict[Cell, Run]:
-    """The results by their place in the plan; of several runs of one place the last counts."""
+    """The results by their place in the plan; the last of several runs of one place counts."""
     return {run.cell: run for run in runs if run.counts}
 
 
 def _read(line: bytes) -> tuple[Any, Run] | None:
-    """Setting and run of a line; None if it is none."""
+    """The setting and the run of a line; None if it is not a run."""
     try:
         values = json.loads(line)
         known = {field.name: values[field.name] for field in fields(Run)}

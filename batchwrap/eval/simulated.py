@@ -1,8 +1,8 @@
-"""The lab as the endpoint: scripted models that solve the tasks through the agent's tools.
+"""The lab as the endpoint: scripted models that solve the tasks with the agent's tools.
 
-They are scripts, not models: each knows how its task is solved, and takes what it needs from what
-the tools say. What they show is what batching is worth if a model behaves so, and that the
-evaluation works; not that any model does.
+A script knows how its task is solved, and takes the data from the results of the tools. The scripts
+show what batching is worth if a model behaves like this, and that the evaluation works. They do not
+show that any model behaves like this.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from batchwrap.eval.trial import ModelEndpoint
 from batchwrap.lab import FileReader, Habit, Lab, Model, Reply
 from batchwrap.lab.transcript import current_prompt
 
-# With them a run has round trips and times of a usual size. See the demo for the scale.
+# Usual values of a fast provider. The scale is explained in `batchwrap.demo.run`.
 TIME_SCALE = 15.0
 TTFT_S = 0.2
 TOKENS_PER_S = 1500.0
@@ -29,7 +29,7 @@ MODELS: Mapping[str, Habit] = {
 
 
 def solver(habit: Habit) -> Model:
-    """A scripted model that solves every task, with a habit of batching."""
+    """A scripted model that solves every task, and batches by this habit."""
     readers = {
         kind.opening: FileReader(kind.job, habit=habit, final=kind.final) for kind in TASKS.values()
     }
@@ -46,12 +46,12 @@ def solver(habit: Habit) -> Model:
 
 @contextmanager
 def simulated(model: str, *, system_tokens: int, seed: int) -> Iterator[ModelEndpoint]:
-    """A simulated endpoint, as long as the context lasts.
+    """A context manager with a simulated endpoint.
 
     Args:
-        model: one of `MODELS`.
-        system_tokens: length of the agent's system prompt.
-        seed: of the tasks.
+        model: the name of one of `MODELS`.
+        system_tokens: the length of the agent's system prompt.
+        seed: the seed of the tasks.
 
     Raises:
         MissingExtraError: the server's packages are not installed.
@@ -67,6 +67,6 @@ def simulated(model: str, *, system_tokens: int, seed: int) -> Iterator[ModelEnd
             system_tokens=system_tokens,
             seed=seed,
             clock=lab.now,
-            # A proxy of the environment has no business on the loopback.
+            # Requests to the loopback must not go through a proxy of the environment.
             http_options={"trust_env": False},
         )

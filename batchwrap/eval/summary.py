@@ -1,4 +1,4 @@
-"""From runs to numbers: what each arm needed, and how it differs from the bare one."""
+"""Computes the numbers of an evaluation: the means of each arm, and its differences to `bare`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batchwrap.eval.runs import Cell, Run, latest
 from batchwrap.eval.token_budget import Prices, TokensUsed
 
 DONE, COST = "done", "cost"
-# Name in JSON, label in the tables, where it stands in a run.
+# The name in JSON, the label in the tables, and the value of a run.
 MEASURES: tuple[tuple[str, str, Callable[[Run], float | None]], ...] = (
     ("round_trips", "round trips", lambda run: run.round_trips),
     ("prompt_tokens", "prompt tokens", lambda run: run.prompt_tokens),
@@ -33,13 +33,13 @@ class ArmSummary:
     """One arm.
 
     Attributes:
-        runs: how many runs it has, out of the compared ones.
-        done: how many of these did the task.
-        errors: how many were ended by an error of the endpoint; what they would have gone on to
-            use is in no mean.
-        measures: mean per run by name; ``"done"`` is the share of runs that did the task. What
-            the provider does not report is not there.
-        differences: the same less the bare arm's; empty for that arm, or if it is not there.
+        runs: the number of its compared runs.
+        done: the number of runs that finished the task.
+        errors: the number of runs that an error of the endpoint ended. The means miss what they
+            would have used after it.
+        measures: the mean per run, by name; ``"done"`` is the share of runs that finished the
+            task. Values that the provider does not report are missing.
+        differences: the measures minus those of the bare arm; empty for that arm, or without it.
     """
 
     runs: int
@@ -51,7 +51,7 @@ class ArmSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSummary:
-    """One arm at one task: its runs, how many did it, and their mean round trips."""
+    """One arm at one task: the runs, those that finished it, and their mean round trips."""
 
     runs: int
     done: int
@@ -63,11 +63,11 @@ class Summary:
     """A whole evaluation.
 
     Attributes:
-        arms: by name, in the plan's order; those with no runs are left out.
-        tasks: the same by task and arm.
-        missing: how many runs of the plan have no result yet.
-        left_out: how many results are not compared, since another arm has none for their task
-            and number.
+        arms: the arms by name, in the plan's order, without those that have no runs.
+        tasks: the numbers by task and arm.
+        missing: the number of runs of the plan without a result.
+        left_out: the number of results that are not compared, since another arm has none for
+            the same task and number.
     """
 
     arms: Mapping[str, ArmSummary]
@@ -77,16 +77,17 @@ class Summary:
 
 
 def summarise(plan: EvaluationPlan, runs: Sequence[Run], prices: Prices | None) -> Summary:
-    """The numbers of a plan, over the runs that all its arms have results for.
+    """The numbers of a plan, over the tasks and numbers for which all arms have results.
 
     Args:
         plan: what was to be run.
-        runs: what was run; other runs may be among them.
-        prices: for the cost; None leaves it out.
+        runs: what was run; it may include runs of other plans.
+        prices: the prices of tokens; None leaves the cost out.
     """
     missing = plan.missing(runs)
     results = latest(runs)
     there = [cell for cell in plan.cells() if cell not in set(missing)]
+    # Arms are compared on the same work only: a task and number that any arm lacks is left out.
     gaps = {(cell.task, cell.number) for cell in missing}
     compared = [results[cell] for cell in there if (cell.task, cell.number) not in gaps]
     by_arm = {arm.name: _by_task(compared, arm.name, plan.tasks) for arm in plan.arms}
@@ -114,7 +115,7 @@ def _by_task(runs: Sequence[Run], arm: str, tasks: Sequence[str]) -> _ByTask:
 
 
 def _measures(runs: Sequence[Run], prices: Prices | None) -> _Measures:
-    """The measures that every run has."""
+    """The measures that have a value in every run."""
     measures = {name: measure for name, _, measure in MEASURES}
     if prices is not None:
         measures[COST] = lambda run: _cost(run, prices)
@@ -168,7 +169,7 @@ def _task(runs: Sequence[Run]) -> TaskSummary:
 
 
 def where_it_failed(plan: EvaluationPlan, runs: Sequence[Run]) -> list[tuple[Cell, str]]:
-    """The runs of a plan that did not do their task, and why."""
+    """The runs of a plan that did not finish their task, each with the reason."""
     results = latest(runs)
     cells = set(plan.missing(runs))
     return [

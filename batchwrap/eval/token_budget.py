@@ -1,4 +1,4 @@
-"""The most that an evaluation may use up, checked before each request."""
+"""The limits of tokens and cost of an evaluation, checked before each request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class TokensUsed:
-    """Tokens of some requests. Cached ones are a part of the prompt's."""
+    """The tokens of some requests. Cached tokens are included in the prompt's."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -19,7 +19,7 @@ class TokensUsed:
 
     @property
     def tokens(self) -> int:
-        """Of prompt and output together."""
+        """The tokens of prompt and output together."""
         return self.prompt_tokens + self.completion_tokens
 
     def __add__(self, other: TokensUsed) -> TokensUsed:
@@ -32,12 +32,12 @@ class TokensUsed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """What a million tokens cost, in the user's currency.
+    """The prices of a million tokens, in the user's currency.
 
     Attributes:
-        prompt: of the prompt.
-        completion: of the output.
-        cached: of the prompt, where it comes from the provider's cache; as `prompt` if None.
+        prompt: the price of prompt tokens.
+        completion: the price of output tokens.
+        cached: the price of cached prompt tokens; None if it is the same as `prompt`.
     """
 
     prompt: float
@@ -45,7 +45,7 @@ class Prices:
     cached: float | None = None
 
     def of(self, used: TokensUsed) -> float:
-        """What these tokens cost."""
+        """The cost of some tokens."""
         cached = self.prompt if self.cached is None else self.cached
         fresh = used.prompt_tokens - used.cached_tokens
         cost = fresh * self.prompt + used.cached_tokens * cached
@@ -53,16 +53,16 @@ class Prices:
 
 
 class BudgetSpent(Exception):
-    """The next request would pass the limit."""
+    """The next request might exceed a limit, which the message names."""
 
 
 class TokenBudget:
-    """Adds up what all runs used, and what the requests that are under way may use. Thread-safe.
+    """Adds up what all runs have used and what running requests may use. Thread-safe.
 
     Args:
-        max_tokens: the most tokens, of prompt and output together; None: as many as it takes.
-        max_cost: the most that they may cost, in the currency of the prices; the same.
-        prices: for `max_cost`.
+        max_tokens: the limit for the tokens of prompt and output together; None for no limit.
+        max_cost: the limit for the cost, in the currency of the prices; None for no limit.
+        prices: the prices for `max_cost`.
 
     Attributes:
         used: the tokens of all runs so far.
@@ -81,14 +81,14 @@ class TokenBudget:
         self.used = TokensUsed()
 
     def hold(self, run: Hashable, used: TokensUsed) -> None:
-        """Hold so much for a run, in place of what was held for it before.
+        """Hold tokens for a run, in place of those that were held for it before.
 
         Args:
-            run: which one.
-            used: what it has used so far, and what its next request may use.
+            run: the run.
+            used: what it has used so far and what its next request may use, together.
 
         Raises:
-            BudgetSpent: all runs together might pass the limit. What was held stays held.
+            BudgetSpent: all runs together might exceed a limit; then nothing is changed.
         """
         with self._lock:
             held = {**self._held, run: used}
@@ -101,7 +101,7 @@ class TokenBudget:
             self._held = held
 
     def settle(self, run: Hashable, used: TokensUsed) -> None:
-        """A run is over, and has used so much in all."""
+        """Record that a run is over, with all tokens that it has used."""
         with self._lock:
             self._held.pop(run, None)
             self.used += used

@@ -1,4 +1,4 @@
-"""One run: an agent at one task, with the client of one arm, measured."""
+"""One run: an agent works on a task with the client of an arm, and is measured and checked."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from batchwrap.eval.token_budget import BudgetSpent, TokenBudget, TokensUsed
 from batchwrap.tools import Workspace
 
 MAX_TURNS = 60
-# For the budget, before a request is sent: characters of JSON in a token (English and code
-# have 3.5 and more), what batchwrap may add, and what an answer may take.
+# Estimates for the budget before a request is sent, on the safe side: characters of JSON per token
+# (English and code have 3.5 or more), the tokens that batchwrap may add, and those of an answer.
 _CHARACTERS_PER_TOKEN = 3
 _ADDED_TOKENS = 1_500
 _ANSWER_TOKENS = 2_000
@@ -34,17 +34,17 @@ _ANSWER_TOKENS = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEndpoint:
-    """Where the model is, and how it is asked.
+    """The endpoint of the model, and the settings of its requests.
 
     Attributes:
-        base_url: up to ``/v1``.
+        base_url: the base URL, up to ``/v1``.
         model: the model's name.
-        api_key: sent as bearer token; never written anywhere.
+        api_key: the key, which is never written anywhere.
         limits: the limits that batchwrap keeps: a plan, or ``"auto"``.
-        system_tokens: length of the agent's system prompt.
-        seed: all runs of the same seed and number have the same files.
-        clock: gives seconds; those of a simulated provider, where there is one.
-        http_options: for the HTTP client below the SDK.
+        system_tokens: the length of the agent's system prompt.
+        seed: runs of the same seed and number have the same files.
+        clock: returns seconds: the simulated provider's, or real ones.
+        http_options: options of the HTTP client below the SDK.
     """
 
     base_url: str
@@ -58,11 +58,11 @@ class ModelEndpoint:
 
 
 class Stopped(Exception):
-    """The evaluation is to end before this run has."""
+    """The evaluation ends before this run has ended."""
 
 
 def make_task(cell: Cell, seed: int) -> Task:
-    """The task of a cell: the same for all arms."""
+    """The task of a cell, which is the same for all arms."""
     return TASKS[cell.task].make(Random(f"{seed}/{cell.task}/{cell.number}"))
 
 
@@ -72,11 +72,14 @@ def run_cell(
     """Let an agent work on a task, in a temporary folder, and check the result.
 
     Args:
-        cell: which task, and which run of it.
-        arm: the client that the agent gets.
+        cell: the task, and the number of its run.
+        arm: wraps the agent's client.
         endpoint: the provider.
-        budget: asked before each request.
+        budget: checked before each request.
         stop: when it is set, the run ends before its next request.
+
+    Returns:
+        The result of the run.
 
     Raises:
         ConfigError: the options of the arm, or the limits, are wrong.
@@ -89,7 +92,7 @@ def run_cell(
 
 
 class _Trial:
-    """What belongs to one run while it goes on."""
+    """The state of a running run."""
 
     def __init__(
         self, cell: Cell, arm: Arm, endpoint: ModelEndpoint, budget: TokenBudget, stop: Event
@@ -99,7 +102,7 @@ class _Trial:
         self._meter = UsageBook(endpoint.clock)
         self._cache = _CacheMeter()
         self._client: Any = None
-        self._asked = TokensUsed()  # by our own estimate
+        self._asked = TokensUsed()  # our own estimate, for providers that report no usage
         self._turns = 0
 
     def run(self, task: Task, folder: Path) -> Run:
@@ -114,7 +117,7 @@ class _Trial:
             text, ended, problem = self._work(task, tools)
             wall_s = endpoint.clock() - started_s
             self._budget.settle(self._cell, self._used())
-            if ended == "itself":
+            if ended == "itself":  # any other end is the problem already
                 problem = _checked(task, folder, text)
             return Run(
                 **self._cell._asdict(),
@@ -129,7 +132,7 @@ class _Trial:
             )
 
     def _work(self, task: Task, tools: AgentToolbox) -> tuple[str, Ending, str | None]:
-        """The agent's last words, how it ended, and why not by itself."""
+        """The agent's last text, how it ended, and the reason if it did not end by itself."""
         try:
             result, error = attempt(
                 lambda: agent.run(
@@ -151,9 +154,15 @@ class _Trial:
         return result.text, "itself" if result.finished else "turns", error
 
     def _before(self, request: dict[str, Any]) -> None:
-        """The last word on whether a request is sent."""
+        """Check before each request whether it may be sent.
+
+        Raises:
+            Stopped: the evaluation was ended.
+            BudgetSpent: the request might exceed a limit.
+        """
         if self._stop.is_set():
             raise Stopped("the evaluation was ended")
+        # A tokenizer would be exact for few models, and slow for each request.
         said = {name: request[name] for name in ("messages", "tools")}
         prompt = len(json.dumps(said)) // _CHARACTERS_PER_TOKEN + _ADDED_TOKENS
         coming = TokensUsed(prompt, _ANSWER_TOKENS)
@@ -165,7 +174,7 @@ class _Trial:
         self._meter.turn()
 
     def _used(self) -> TokensUsed:
-        """What the run has used up; by the estimate if the provider does not say."""
+        """The tokens that the run has used; an estimate if the provider reports none."""
         stats = batchwrap.stats(self._client)
         if self._turns and not stats.prompt_tokens:
             return self._asked
@@ -190,7 +199,10 @@ class _Trial:
 
 
 class _CacheMeter:
-    """Adds up the cached tokens that whole answers report; `answered` is a response hook."""
+    """Adds up the cached tokens of whole answers; `answered` is a response hook of httpx.
+
+    `batchwrap.stats` cannot distinguish 0 cached tokens from a provider that reports none.
+    """
 
     def __init__(self) -> None:
         self.tokens: int | None = None
@@ -206,12 +218,12 @@ class _CacheMeter:
 
 
 def _without(key: str, error: str | None) -> str | None:
-    """An error without the key: some servers repeat it when they refuse it."""
+    """An error without the API key, which some servers quote when they refuse it."""
     return error.replace(key, "(the key)") if error and key else error
 
 
 def _checked(task: Task, folder: Path, text: str) -> str | None:
     try:
         return task.check(folder, text)
-    except (OSError, TypeError, ValueError) as error:  # whatever the agent has left behind
+    except (OSError, TypeError, ValueError) as error:  # the agent may have left anything behind
         return f"cannot be checked: {error}"

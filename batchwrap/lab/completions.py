@@ -49,6 +49,7 @@ async def complete(
     exchange: LabExchange, provider: SimulatedProvider, ledger: RateLimitLedger
 ) -> None:
     """Answer a request for a chat completion."""
+    # In this order: an invalid request reserves nothing, as at real providers.
     refused = check(exchange.json)
     if refused is None:
         exchange.stream = bool(exchange.json.get("stream"))
@@ -83,6 +84,7 @@ def _too_long(exchange: LabExchange, provider: SimulatedProvider) -> LabResponse
 def _admit(
     exchange: LabExchange, provider: SimulatedProvider, ledger: RateLimitLedger
 ) -> LabResponse | None:
+    # The output that the request may have is reserved with its prompt, as Cerebras does.
     cap = _output_cap(exchange.json)
     output = provider.default_output if cap is None else cap
     tokens = exchange.prompt_tokens + _choices(exchange.json) * output
@@ -112,6 +114,7 @@ def _turn(
     exchange: LabExchange, provider: SimulatedProvider, reply: Reply, first_s: float
 ) -> _Turn:
     body = exchange.json
+    # Whatever the request allows, output ends where the context window does.
     room = provider.context_window - exchange.prompt_tokens
     cap = _output_cap(body)
     most = room if cap is None else min(cap, room)
@@ -147,7 +150,7 @@ async def _send_plain(exchange: LabExchange, provider: SimulatedProvider, turn: 
     try:
         await exchange.wait_until(turn.first_s + generating_s)
     except ClientDisconnected:
-        if generating_s:
+        if generating_s:  # the part that was generated before the client left was used
             share = (provider.clock.now() - turn.first_s) / generating_s
             exchange.completion_tokens = int(usage.completion * min(1.0, max(0.0, share)))
         raise
@@ -163,6 +166,8 @@ async def _send_stream(exchange: LabExchange, provider: SimulatedProvider, turn:
     event, everyone = turn.completion.event, range(turn.choices)
     await exchange.wait_until(turn.first_s)
     await exchange.start_stream(_headers(exchange))
+    # As at OpenAI: a chunk with the role, the pieces, a chunk with the finish reason, and at last
+    # the usage in a chunk without choices.
     for choice in everyone:
         await exchange.write(event([turn.completion.opening(choice)], None, asked=asked))
     generated = 0
@@ -186,6 +191,7 @@ async def send_raw(exchange: LabExchange, raw: Raw) -> None:
     await exchange.start(raw.status, headers)
     for chunk in raw.chunks[:-1]:
         await exchange.write(chunk)
+    # The entry must be there before the last bytes: then the client may read the journal.
     exchange.end(cancelled=False)
     for chunk in raw.chunks[-1:]:
         await exchange.write(chunk)

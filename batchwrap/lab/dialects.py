@@ -95,6 +95,7 @@ class _Cerebras:
         limit = refusal.limit
         if limit.kind == "concurrency":
             return _too_many(refusal, time_scale)
+        # The wording of Cerebras, which clients and batchwrap's matchers read.
         what, past = ("tokens", "processed") if limit.kind == "tokens" else ("requests", "sent")
         body = {
             "message": f"{what.capitalize()} per {_period(limit)} limit exceeded"
@@ -127,7 +128,7 @@ class _OpenAI:
         short = {"minute": "min"}.get(_period(limit), _period(limit))
         unit = f"{limit.kind} per {short} ({limit.kind[0].upper()}P{short[0].upper()})"
         asked = f"Limit {limit.amount:.0f}, Requested {refusal.requested:.0f}"
-        if math.isinf(refusal.wait_s):
+        if math.isinf(refusal.wait_s):  # no `retry-after`: waiting would not help
             message = (
                 f"Request too large for {model} on {unit}: {asked}. "
                 "The input or output tokens must be reduced in order to run successfully."

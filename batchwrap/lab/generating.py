@@ -1,8 +1,8 @@
-"""Endpoints that generate in other forms: completions, responses, Anthropic's messages.
+"""The endpoints that generate in other forms: completions, responses, Anthropic's messages.
 
-Simulated as far as limits and SDKs go: the model is asked with the request as it came, and says
-its text. Messages and responses have tool calls, with the rules for them (`api_forms`), and
-messages thinking, which is signed; pictures and stored conversations are beyond it.
+The model gets the request as it came and answers with a `Reply`, which is written in the form of
+the endpoint (`api_forms`). Responses and messages have tool calls and the API's rules for them;
+messages also have signed thinking. Images and stored conversations are not simulated.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from batchwrap.lab.simulated_model import Raw, Reply
 from batchwrap.lab.simulated_provider import SimulatedProvider
 
 Event = dict[str, Any]
-_PIECE = 12  # characters of a call's input in one event
+_PIECE = 12  # the number of characters of a call's input in one event
 
 
 class _Form(Protocol):
-    """How an endpoint's requests and answers look."""
+    """The form of an endpoint's requests and answers."""
 
     def fault_in(self, request: dict[str, Any]) -> str | None:
-        """What is wrong with a request; None: nothing is."""
+        """What is wrong with a request; None if it is valid."""
 
     def whole(self, said: ScriptedAnswer) -> dict[str, Any]:
-        """The answer in one piece."""
+        """The body of a whole answer."""
 
     def events(self, said: ScriptedAnswer) -> Iterator[Event]:
-        """The answer as a stream."""
+        """The events of a streamed answer."""
 
 
 class _CompletionsForm:
-    """A text that is continued, without messages or calls."""
+    """The legacy completions API: a text is continued, without messages and calls."""
 
     def fault_in(self, request: dict[str, Any]) -> str | None:
         return None
@@ -81,13 +81,13 @@ class _Endpoint:
     """One endpoint.
 
     Attributes:
-        form: how its requests and answers look.
-        prompt: the fields of a request that hold the prompt.
+        form: the form of its requests and answers.
+        prompt: the fields of a request that contain the prompt.
         cap: the field that caps the output.
-        names_events: whether its events have names, and its streams no other end mark.
-        prefix, call_prefix: how the ids of its answers and calls begin.
-        counted: what stands beside the number where a prompt is only counted.
-        signs: makes the signature of what a model thinks; None: answers tell no thinking.
+        names_events: whether its events have names, and its streams therefore no end mark.
+        prefix, call_prefix: the prefixes of the ids of its answers and calls.
+        counted: the other fields of the answer to a request that only counts the prompt.
+        signs: makes the signature of thinking; None if answers contain no thinking.
     """
 
     form: _Form
@@ -101,7 +101,7 @@ class _Endpoint:
 
 
 async def _understood(endpoint: _Endpoint, exchange: LabExchange) -> bool:
-    """Whether a request is one of the API; if not, it is told what is wrong."""
+    """Whether a request is valid; if not, the error was sent."""
     body = exchange.json
     if not isinstance(body, dict):
         await exchange.respond(error(400, "The body is no JSON object."))
@@ -114,6 +114,7 @@ async def _understood(endpoint: _Endpoint, exchange: LabExchange) -> bool:
 
 
 def _prompt_tokens(endpoint: _Endpoint, exchange: LabExchange, provider: SimulatedProvider) -> int:
+    # Roughly, by the JSON: these APIs publish no rule for counting, and limits need none.
     prompt = orjson.dumps([exchange.json.get(name) for name in endpoint.prompt]).decode()
     return provider.tokens.count(prompt)
 
@@ -124,7 +125,7 @@ async def _count(
     provider: SimulatedProvider,
     ledger: RateLimitLedger,
 ) -> None:
-    """Count the prompt's tokens, and generate nothing."""
+    """Answer with the number of the prompt's tokens, and generate nothing."""
     if await _understood(endpoint, exchange):
         counted = {"input_tokens": _prompt_tokens(endpoint, exchange, provider)}
         await exchange.respond(LabResponse(200, {**endpoint.counted, **counted}, {}))
@@ -164,7 +165,7 @@ async def _generate(
 def _said(
     endpoint: _Endpoint, reply: Reply, model: str, prompt_tokens: int, provider: SimulatedProvider
 ) -> ScriptedAnswer:
-    """A reply with its ids, and in the pieces in which it is streamed."""
+    """A reply with its ids, cut into the pieces in which it is streamed."""
     pieces = provider.tokens.split(reply.text, provider.chunk_tokens)
     output = sum(tokens for _, tokens in pieces)
     calls: list[ScriptedCall] = []
@@ -175,6 +176,7 @@ def _said(
         call_id = call.id or random_id(endpoint.call_prefix, 24)
         cut = [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)]
         calls.append(ScriptedCall(call_id, call.name, cut))
+    # An answer has at least one part, so a reply without text and calls has an empty text.
     texts = [[text for text, _ in pieces]] if reply.text or not calls else []
     answer_id = random_id(endpoint.prefix, 24)
     return ScriptedAnswer([*texts, *calls], model, prompt_tokens, output, answer_id)
@@ -183,7 +185,7 @@ def _said(
 async def _send(
     endpoint: _Endpoint, said: ScriptedAnswer, exchange: LabExchange, provider: SimulatedProvider
 ) -> None:
-    """Send it, the whole at once or piece by piece, at the set speed."""
+    """Send an answer, whole or in pieces, at the speed of the provider."""
     first_s = provider.clock.now() + provider.ttft_s
     if not exchange.stream:
         await exchange.wait_until(first_s + said.output / provider.tokens_per_s)
@@ -195,6 +197,7 @@ async def _send(
     await exchange.wait_until(first_s)
     await exchange.start_stream(exchange.limit_headers())
     pieces = len(said.texts)
+    # The time is spread over the pieces of the text; calls and the end come with the last piece.
     a_piece_s = said.output / max(1, pieces) / provider.tokens_per_s
     for number, event in enumerate(endpoint.form.events(said)):
         await exchange.wait_until(first_s + min(number, pieces) * a_piece_s)

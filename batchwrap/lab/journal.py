@@ -73,6 +73,7 @@ class Journal:
     def end(self, entry: Entry) -> None:
         """Record that a request has ended."""
         with self._changed:
+            # Both under one lock, so `wait_idle` never returns before the last entry is there.
             self._running -= 1
             self._entries.append(entry)
             self._changed.notify_all()

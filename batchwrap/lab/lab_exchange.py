@@ -42,8 +42,8 @@ class LabExchange:
         body: the request's body.
         json: the parsed body; None if it is not JSON.
         params: the parameters in the path.
-        stream, prompt_tokens, completion_tokens: for the journal; kept up to date by
-            whoever answers.
+        stream, prompt_tokens, completion_tokens: values for the journal, which the endpoint's
+            handler keeps up to date.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class LabExchange:
         self._watcher = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
+        # After the body, ASGI's queue has only the disconnect.
         while (await self._request.receive())["type"] != "http.disconnect":
             pass
         self._gone.set()
@@ -100,6 +101,7 @@ class LabExchange:
         """The request's headers by lower-case name."""
         found: dict[str, str] = {}
         for name, value in self._request.headers.items():
+            # Repeated headers are joined as RFC 9110 (5.3) allows.
             found[name] = f"{found[name]}, {value}" if name in found else value
         return found
 
@@ -131,11 +133,11 @@ class LabExchange:
         """Wait until a time in provider seconds since the start.
 
         Raises:
-            ClientGone: the client left in the meantime.
+            ClientDisconnected: the client left in the meantime.
         """
         clock = self._provider.clock
         delay_s = (due_s - clock.now()) / clock.scale
-        if clock.skip is not None:
+        if clock.skip is not None:  # a manual clock is advanced; nothing really waits
             clock.skip(max(0.0, delay_s))
             await asyncio.sleep(0)
         elif delay_s < _SHORTEST_SLEEP_S:
@@ -149,7 +151,11 @@ class LabExchange:
         self._check_client()
 
     async def in_thread(self, function: Callable[[Any], T], argument: Any) -> T:
-        """Call a function that may take long; raises ClientGone if the client leaves."""
+        """Call a function that may take long, in a thread.
+
+        Raises:
+            ClientDisconnected: the client left in the meantime.
+        """
         loop = asyncio.get_running_loop()
         call = loop.run_in_executor(self._threads, function, argument)
         gone = asyncio.ensure_future(self._gone.wait())
@@ -157,7 +163,7 @@ class LabExchange:
             await asyncio.wait((call, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
             gone.cancel()
-        if not call.done():
+        if not call.done():  # a thread cannot be stopped; its result is dropped
             call.cancel()
             raise ClientDisconnected
         return await call
@@ -214,11 +220,12 @@ class LabExchange:
         """Send a part of the body.
 
         Raises:
-            ClientGone: the client left.
+            ClientDisconnected: the client left.
         """
         await asyncio.sleep(0)  # lets the loop notice a client that left, and serve others
         self._check_client()
         if self._gzip is not None:
+            # Flushed at each event, or the client would get a stream's events all at once.
             data = self._gzip.compress(data) + self._gzip.flush(zlib.Z_SYNC_FLUSH)
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
@@ -248,6 +255,7 @@ class LabExchange:
         now_s = self._provider.clock.now()
         if self._reserved is not None:
             ledger, reservation = self._reserved
+            # A failed request costs nothing. A client that left pays for what was generated.
             failed = self._status >= 400 and self._status != CLIENT_LEFT
             used = 0 if failed else self.prompt_tokens + self.completion_tokens
             ledger.settle(now_s, reservation, used)

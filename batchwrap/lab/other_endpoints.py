@@ -54,6 +54,7 @@ async def embeddings(
 
 async def echo(exchange: LabExchange, provider: SimulatedProvider, ledger: RateLimitLedger) -> None:
     """Send the body back to the byte, and each header with ``x-echo-`` before its name."""
+    # `LabExchange.headers` joins repeated headers; a test of pass-through needs them as they came.
     headers = [(b"x-echo-" + name, value) for name, value in exchange.raw_headers]
     headers += [(k, v) for k, v in exchange.raw_headers if k == b"content-type"]
     await exchange.respond_exactly(200, headers, exchange.body)
@@ -84,6 +85,7 @@ def _inputs(value: Any) -> list[str | list[int]] | None:
 def _embedding(item: str | list[int], body: dict[str, Any]) -> str | list[float]:
     dimensions = body.get("dimensions")
     size = dimensions if type(dimensions) is int and dimensions > 0 else DIMENSIONS
+    # A hash in place of a model: equal inputs have equal vectors, in every process.
     digest = hashlib.shake_256(repr(item).encode(errors="surrogatepass")).digest(4 * size)
     numbers = [value / 2**31 for value in struct.unpack(f"<{size}i", digest)]
     length = math.sqrt(sum(number * number for number in numbers)) or 1.0

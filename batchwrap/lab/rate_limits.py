@@ -103,7 +103,7 @@ class RateLimitReservation:
 
 
 class RateLimitLedger:
-    """The books of one account over all its limits. Not thread-safe.
+    """The ledger of one account over all its limits. Not thread-safe.
 
     `now_s` is the time in provider seconds since the server's start; it never decreases.
     """
@@ -115,11 +115,13 @@ class RateLimitLedger:
         """Take one request and `tokens` from all limits, or nothing from any."""
         refusals = []
         for bucket in self._buckets:
+            # Every limit is checked before anything is taken, so a refusal costs nothing.
             cost, remaining = _cost(bucket.limit, tokens), bucket.remaining(now_s)
             if cost > remaining + _TOLERANCE:
                 wait_s = bucket.wait_s(now_s, cost) if cost <= bucket.limit.amount else math.inf
                 refusals.append(RateLimitRefusal(bucket.limit, cost, max(0.0, remaining), wait_s))
         if refusals:
+            # A 429 names one limit: the one for which the client has to wait longest.
             return max(refusals, key=lambda refusal: refusal.wait_s)
         marks = tuple(b.take(now_s, _cost(b.limit, tokens)) for b in self._buckets)
         return RateLimitReservation(tokens, marks)

@@ -50,6 +50,7 @@ def fragments(
     left = cap
     for part in _parts(reply, tokens, size):
         if left is not None and part.tokens > left:
+            # A tool's name is never cut: an API sends a call with its whole name, or no call.
             text = tokens.cut(part.text, left)
             if left and part.kind != "call":
                 found.append(ReplyFragment(part.kind, text, left, part.call))

@@ -25,13 +25,15 @@ from batchwrap.lab.transcript import (
     turns_after,
 )
 
-# Gets the files read so far and the request, in chat's form; returns the calls that the job needs.
+# Gets the files that were read so far and the request, as a chat request; returns the calls that
+# the job needs.
 Job = Callable[[dict[str, str], dict[str, Any]], list[Call]]
 
 _EXTENSIONS = (
     "c|cc|cfg|conf|cpp|cs|css|csv|go|h|hpp|html|ini|ipynb|java|js|json|jsonl|jsx|kt|lock|log|lua|"
     "md|php|pl|proto|py|pyi|rb|rs|rst|scala|sh|sql|svelte|swift|toml|ts|tsx|txt|vue|xml|yaml|yml"
 )
+# A path in a prompt: it ends with a known extension, and is no part of a URL or of a longer word.
 PATH = rf"(?<![\w./:-])(?:\.{{0,2}}/)?(?:[\w.-]+/)*[\w.-]+\.(?:{_EXTENSIONS})(?![\w/-])"
 # A call quoted in a prompt, as in "for example {"path": "a.py"}", names no file of the job.
 _QUOTED_CALL = re.compile(r"\{[^{}]*\}")
@@ -41,7 +43,7 @@ class Script:
     """A model that plays its replies in order, whatever the request is. Thread-safe.
 
     Args:
-        replies: what it answers, one for each request.
+        replies: its answers, one for each request.
 
     Raises:
         RuntimeError: (when called) all replies have been played.
@@ -72,19 +74,19 @@ class Script:
 class Habit:
     """How the scripted model behaves. These are assumptions, not measurements.
 
-    Real models differ from it and from each other. What is counted with this model shows
-    what batching is worth if a model behaves so; it does not show that one does.
+    Real models differ from it and from each other. Figures with this model show what batching is
+    worth if a model behaves like this; they do not show that any model does.
 
     Args:
-        turns: assistant turns for which the model continues to use a multi-tool after it was
-            reminded of it, or used one itself. With 0 it never batches: where only a
+        turns: the number of assistant turns for which the model continues to use a multi-tool
+            after it was reminded of it, or used one itself. With 0 it never batches: if only a
             multi-tool is offered, its calls have one item.
-        unasked: whether it uses an offered multi-tool without having been reminded.
-        multi_tool: how the name of a multi-tool for reading begins.
-        multi_tools: how the name of any multi-tool of one kind begins.
-        read_tools: names of single read tools that the model knows.
-        path: regular expression for a path in a prompt.
-        heeds_max_items: whether it asks for no more items than the schema's `maxItems`.
+        unasked: whether it uses an offered multi-tool without a reminder.
+        multi_tool: the prefix of the name of a multi-tool for reading.
+        multi_tools: the prefix of the name of any multi-tool of one kind.
+        read_tools: the names of single read tools that the model knows.
+        path: a regular expression for a path in a prompt.
+        heeds_max_items: whether its calls have no more items than the schema's `maxItems`.
 
     Raises:
         ConfigError: `turns` is below 0.
@@ -113,30 +115,30 @@ class Habit:
 
 
 class FileReader:
-    """A model that reads the files its prompt names, then makes the calls of a job.
+    """A model that reads the files in its prompt, then makes the calls of a job.
 
-    It has no memory: everything follows from the request, so it can be run concurrently
-    and asked again. Each turn it does the first of these that applies:
+    It has no memory: each answer follows from the request alone, so it can be called concurrently,
+    and again for the same request. In each turn it does the first of these that applies:
 
-    1. Files named in the prompt are unread, a multi-tool is on offer, and it is in the
-       habit of using one: it asks for all of them in one call.
-    2. Files are unread: it asks for the first, with the single read tool.
-    3. Calls of the job have not been made: it makes the next one, or, in the habit of using
-       a multi-tool that takes such calls, all that follow of its kind.
+    1. Files in the prompt are unread, a multi-tool is offered, and it is in the habit of using it:
+       it reads all of them in one call.
+    2. Files are unread: it reads the first one with the single read tool.
+    3. Calls of the job are missing: it makes the next one or, if it is in the habit of using a
+       multi-tool that takes such calls, all following calls of the same tool.
     4. It ends its turn with a short text.
 
-    It is in the habit if the multi-tool's name stands in a user or tool message of the
-    last `Habit.turns` assistant turns, or if it made a multi-call in one of them; always,
-    if it is `Habit.unasked`. What the system prompt and the tool's description say does not
-    count: that models forget these is the assumption (see `Habit`).
+    It is in the habit if the multi-tool's name occurs in a user or tool message of the last
+    `Habit.turns` assistant turns, or if it made a multi-call in one of them; and always with
+    `Habit.unasked`. The system prompt and the tool's description do not count: the assumption is
+    that models forget them (see `Habit`).
 
     Args:
-        job: the calls that are needed after reading; asked again each turn, so it must
-            return the same ones for the same files. A call is done when an equal one, or
-            an equal item of a multi-call, stands in the conversation.
+        job: returns the calls that are needed after reading. It is called in each turn, so it
+            must return the same calls for the same files. A call is done if the conversation
+            contains an equal one, or an equal item of a multi-call.
         habit_turns: short for `Habit(turns=…)`.
         habit: how it behaves.
-        final: the text that it ends its turn with, or what makes it of the files read.
+        final: the text that ends its turn, or a function that makes it from the files read.
     """
 
     def __init__(
@@ -154,7 +156,7 @@ class FileReader:
         self._path = re.compile(self.habit.path)
 
     def __call__(self, request: dict[str, Any]) -> Reply:
-        """The turn that follows from the conversation, at whichever API it was asked for."""
+        """The turn that follows from the conversation, at any of the APIs."""
         request = as_chat(request)
         messages = request["messages"]
         single, multi = self._read_tools(request)
@@ -170,11 +172,12 @@ class FileReader:
         return Reply(self._final if isinstance(self._final, str) else self._final(files))
 
     def _make(self, left: list[Call], request: dict[str, Any]) -> Call:
-        """The next call of the job, or a multi-call of all that are like it and follow it."""
+        """The next call of the job, or a multi-call of it and the following ones of its tool."""
         first = left[0]
         alike = list(takewhile(lambda call: call.name == first.name, left))
         given = set(first.arguments) if isinstance(first.arguments, dict) else set[str]()
         tools = tools_of(request)
+        # With `offer="instead"` the single tool is not in the request.
         hidden = all(tool.name != first.name for tool in tools)
         for tool in tools if len(alike) > 1 or hidden else ():
             if (
@@ -189,7 +192,7 @@ class FileReader:
         return first
 
     def _most(self, multi: OfferedTool) -> int | None:
-        """How many items it puts into a call; None: as many as there are."""
+        """The largest number of items in a call; None for no limit."""
         if self.habit.turns == 0 and not self.habit.unasked:
             return 1
         return multi.max_items if self.habit.heeds_max_items else None
@@ -203,6 +206,7 @@ class FileReader:
 
     def _named(self, messages: list[dict[str, Any]]) -> list[str]:
         prompt = current_prompt(messages)
+        # The pattern matches the innermost braces, so nested ones take several rounds.
         while (plain := _QUOTED_CALL.sub(" ", prompt)) != prompt:
             prompt = plain
         return list(dict.fromkeys(self._path.findall(prompt)))
@@ -241,6 +245,7 @@ def _is_equal(call: Call, made: MadeCall) -> bool:
     wanted = parsed(call.arguments)
     if made.name == call.name and made.arguments == wanted:
         return True
+    # An item of `batch` names its tool; an item of a multi-tool has the arguments alone.
     return any(
         item == wanted or (item.get("tool") == call.name and item.get("arguments") == wanted)
         for item in made.items()

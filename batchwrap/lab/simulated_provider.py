@@ -87,7 +87,7 @@ class SimulatedProvider:
 
     @cached_property
     def tokens(self) -> Tokens:
-        """Loading the encoding takes 0.1-0.5 s the first time in a process."""
+        """The counter of tokens. Loading it takes 0.1-0.5 s the first time in a process."""
         return self.counter or Tokens(self.encoding)
 
     def restart(self) -> None:
@@ -101,11 +101,13 @@ class SimulatedProvider:
         Without `api_keys` there is one account, and no key is needed.
         """
         key = None
+        # OpenAI's clients send a bearer token, Azure's `api-key`, Anthropic's `x-api-key`.
         if self.api_keys is not None:
             bearer = headers.get("authorization", "").removeprefix("Bearer ")
             key = headers.get("api-key") or headers.get("x-api-key") or bearer
             if key not in self.api_keys:
                 return None
+        # Each key is an account with buckets of its own.
         if key not in self._ledgers:
             self._ledgers[key] = RateLimitLedger(self.limits)
         return self._ledgers[key]

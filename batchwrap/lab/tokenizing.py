@@ -46,6 +46,7 @@ class Tokens:
 
     def cut(self, text: str, size: int) -> str:
         """The first `size` tokens of a text, without an incomplete character at the end."""
+        # Special tokens in a text count as plain text: they are quoted, not meant.
         head = self._encoding.encode_ordinary(text)[:size]
         return self._encoding.decode_bytes(head).decode(errors="ignore")
 

@@ -86,6 +86,7 @@ def _tool(function: dict[str, Any]) -> OfferedTool:
     if len(properties) == 1:
         ((name, listed),) = properties.items()
         listed = listed if isinstance(listed, dict) else {}
+        # A multi-tool is recognised by its shape: one parameter, a list of objects.
         item = listed.get("items")
         if listed.get("type") == "array" and isinstance(item, dict) and "properties" in item:
             most, fields = listed.get("maxItems"), frozenset(item["properties"])
@@ -109,6 +110,7 @@ def calls_of(messages: list[Message]) -> Iterator[MadeCall]:
         for answer in messages[at + 1 :]:
             if answer["role"] != "tool":
                 break
+            # Of several results of one call the first counts, as in batchwrap.
             results.setdefault(answer["tool_call_id"], text_of(answer))
         for call in message["tool_calls"]:
             function = call["function"]
@@ -119,9 +121,11 @@ def flat(calls: Iterable[MadeCall]) -> Iterator[MadeCall]:
     """The calls, with each mixed batch replaced by the calls that its items name."""
     for call in calls:
         items = call.items()
+        # Only a mixed batch names the tool of each item.
         if not items or not all({"tool", "arguments"} == item.keys() for item in items):
             yield call
             continue
+        # A batch of anything has one result, with a header for each item that was run.
         paths = [path_of(item["arguments"]) for item in items]
         texts = split_batch(call.result, paths) if call.result is not None else [None] * len(items)
         for item, text in zip(items, texts, strict=True):

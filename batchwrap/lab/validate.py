@@ -46,6 +46,7 @@ def _check_body(body: Any) -> None:
         raise _Refused("[] is too short - 'messages'", "messages", "empty_array")
     for name in ("n", "max_tokens", "max_completion_tokens"):
         value = body.get(name)
+        # Not isinstance: True is an int.
         if value is not None and (type(value) is not int or value < 1):
             raise _Refused(f"Invalid '{name}': {value!r} is no integer above 0.", name)
 
@@ -67,7 +68,7 @@ def _check_tools(tools: Any) -> None:
 
 def _check_messages(messages: list[Any]) -> None:
     """Check the conversation, with the ids of the last turn that have no result yet."""
-    called: set[str] = set()
+    called: set[str] = set()  # of the last turn only: a later message cannot answer it any more
     open_ids: list[str] = []
     for at, message in enumerate(messages):
         place = f"messages[{at}]"
@@ -84,6 +85,7 @@ def _check_messages(messages: list[Any]) -> None:
                 )
             open_ids = [other for other in open_ids if other != call_id]
             continue
+        # Any other message ends the turn: no call of it may be left without a result.
         _check_answered(open_ids, place)
         open_ids = _call_ids(message, place) if role == "assistant" else []
         called = set(open_ids)
@@ -128,6 +130,7 @@ def _check_call(call: Any, place: str) -> None:
             f"{place}.id",
             "invalid_value",
         )
+    # Agents store derived ids and send them back, so these must fit, too.
     if len(call_id) > MAX_ID_LENGTH:
         raise _Refused(
             f"Invalid '{place}.id': string too long. Expected a string with maximum length "

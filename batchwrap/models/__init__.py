@@ -14,7 +14,8 @@ from batchwrap.core.model import Model
 
 @lru_cache(maxsize=256)
 def model_facts(name: str) -> Model:
-    """What is known of a model; of several entries that fit, the first counts for each fact."""
+    """The facts about a model; of several matching entries, the first one counts for each fact."""
+    # Without the prefixes of gateways: `openrouter/qwen/qwen3-coder` is `qwen3-coder`.
     short = name.lower().rsplit("/", 1)[-1]
     facts: dict[str, Any] = {}
     for family in _families():

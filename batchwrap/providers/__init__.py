@@ -1,13 +1,14 @@
-"""What is known of providers: one data file for each, with source and date.
+"""Facts about providers: one data file for each, with source and date.
 
-`<provider>.toml` beside this module has all of it: its hosts, how it counts, the limits of its
-plans, what its headers and refusals mean, what it takes in a request, its name in telemetry
-(`file_format` lists the fields). The core gets it as a frozen `batchwrap.core.provider.Provider`.
+`<provider>.toml` beside this module has everything: the hosts, how the provider counts, the limits
+of its plans, what its headers and refusals mean, what it accepts in a request, its name in
+telemetry. `file_format` lists the fields. The core gets the facts as a frozen
+`batchwrap.core.provider.Provider`.
 
-Where it is not known how a limit is refilled, the files say it so: a limit for a minute or less
-looks back ("rolling"), which is never too much whatever the provider does, and costs seconds at
-most; a limit for a day refills all the time ("continuous"), since a boundary that is guessed
-wrong would cost hours. Facts without a source are not in here.
+If it is unknown how a limit is refilled, the files use these rules. A limit for a minute or less is
+"rolling", which never exceeds the limit whatever the provider does, and costs seconds at most. A
+limit for a day is "continuous", since a wrongly guessed boundary would cost hours. Facts without a
+source are left out.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Finds what is known: a plan by its name, a provider by its host or by the name of a model.
+"""Finds facts: a plan by its name, a provider by its host or by the name of a model.
 
-Files are read at their first use, and kept.
+Each file is read when it is first needed, and kept.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _SUFFIX = ".toml"
 def plan(name: str) -> Plan:
     """A plan by its name: ``"cerebras/code-max"``, or ``"path/to/own.toml#plan"`` for your own.
 
-    A file of your own has the format of those in here; most fields may be left out. If it
-    names a provider of those in here, it goes on from that provider's facts.
+    A file of your own has the same format; most fields may be left out. If it names a known
+    provider, it extends that provider's facts.
 
     Raises:
-        ConfigError: no such plan (the message lists those that there are, the nearest name
-            first), or something is wrong with the file.
+        ConfigError: the plan does not exist (the message lists all plans, the most similar name
+            first), or the file is wrong.
     """
     where, short = split_plan_name(name)
     own = where.endswith(_SUFFIX)
@@ -44,19 +44,19 @@ def provider_of(host: str | None = None, model: object = None) -> Provider:
     """The provider that a request goes to.
 
     Args:
-        host: name of the host, if it is known. It alone decides then: ``openai/…`` can be
-            the name of a model at any host.
-        model: name of the model, as litellm writes it: ``"cerebras/gpt-oss-120b"``.
+        host: the name of the host; None if it is unknown. A known host alone decides, since
+            ``openai/…`` can be the name of a model at any host.
+        model: the name of the model, as litellm writes it: ``"cerebras/gpt-oss-120b"``.
 
     Returns:
-        Facts about it; `UNKNOWN` if nobody knows it.
+        The facts about it; `UNKNOWN` if it has no file.
 
     >>> provider_of("api.cerebras.ai").name, provider_of(model="groq/gpt-oss-20b").name
     ('cerebras', 'groq')
     """
     if host is not None:
         domain = host.lower().partition(":")[0].rstrip(".")
-        while domain and domain not in _by_host():
+        while domain and domain not in _by_host():  # a subdomain belongs to the same provider
             domain = domain.partition(".")[2]
         return _by_host().get(domain, UNKNOWN)
     prefix, slash, _ = model.partition("/") if isinstance(model, str) else ("", "", "")
@@ -64,15 +64,15 @@ def provider_of(host: str | None = None, model: object = None) -> Provider:
 
 
 def provider_named(name: str) -> Provider:
-    """A provider by its name, as its data file is named; `UNKNOWN` if nobody knows it."""
+    """A provider by the name of its data file; `UNKNOWN` if it has none."""
     return _shipped(name).provider if name in _files() else UNKNOWN
 
 
 def rules_named(name: str) -> RequestRules:
-    """What requests have to obey, by the name of a provider, or of a kind of server.
+    """The rules for requests, by the name of a provider or of a kind of server.
 
     Returns:
-        The rules that all have, for a name that nobody knows.
+        The rules; those that every server accepts for an unknown name.
 
     >>> rules_named("mistral").ids, rules_named("strict-template").system_first
     ('mistral', True)
@@ -93,10 +93,10 @@ def provider_files() -> list[ProviderFile]:
 
 
 def provider_file(name: str) -> ProviderFile:
-    """One data file: a provider's, by its name, or your own, by a path that ends in ``.toml``.
+    """One data file: a provider's, by its name, or your own, by a path that ends with ``.toml``.
 
     Raises:
-        ConfigError: no such provider, or something is wrong with the file.
+        ConfigError: the provider does not exist, or the file is wrong.
     """
     if name.endswith(_SUFFIX):
         known = {file.provider.name: file.provider for file in provider_files()}
@@ -108,7 +108,7 @@ def provider_file(name: str) -> ProviderFile:
 
 
 def split_plan_name(name: str) -> tuple[str, str]:
-    """The parts of a plan's name: the provider or the file, and the plan, empty if none is named.
+    """The parts of a plan's name: the provider or the file, and the plan; it may be empty.
 
     >>> split_plan_name("cerebras/code-max"), split_plan_name("limits/own.toml#team")
     (('cerebras', 'code-max'), ('limits/own.toml', 'team'))
@@ -147,7 +147,7 @@ def _files() -> dict[str, Traversable]:
 @cache
 def _shipped(name: str) -> ProviderFile:
     file = _files()[name]
-    with LOADING:
+    with LOADING:  # a fork waits until the read is done
         return parse(_text(file), file.name, prefix=f"{name}/")
 
 

@@ -1,4 +1,4 @@
-"""Checks what stands in a table (TOML) against annotations. An error names file and field."""
+"""Checks the fields of a TOML table against annotations. An error names the file and the field."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _WORDS: Mapping[Any, str] = {
 
 @cache
 def annotations_of(made: type) -> Annotations:
-    """The fields of a dataclass, with what they hold."""
+    """The fields of a dataclass, with their types."""
     hints = get_type_hints(made)
     return {field.name: hints[field.name] for field in fields(made)}
 
 
 def checked(table: object, allowed: Annotations, at: str, *, needed: Iterable[str] = ()) -> Any:
-    """The fields of a table, as the annotations have them: lists become tuples, or sets.
+    """The fields of a table in the types of the annotations: lists become tuples, or sets.
 
     Args:
-        table: as it was read.
-        allowed: all fields that there may be, with what they hold.
-        at: where it stands: ``"own.toml: plans.team"``; of a whole file ``"own.toml: "``.
-        needed: fields that must be there.
+        table: the table as it was read.
+        allowed: all allowed fields, with their types.
+        at: the place of the table: ``"own.toml: plans.team"``; ``"own.toml: "`` for a file.
+        needed: the fields that are required.
 
     Raises:
-        ConfigError: it is no table, a field is unknown, is missing, or holds something else.
+        ConfigError: it is not a table, or a field is unknown, missing or of the wrong type.
     """
     if not isinstance(table, dict):
         refuse(at, f"{table!r} is not a table")
@@ -58,7 +58,7 @@ def checked(table: object, allowed: Annotations, at: str, *, needed: Iterable[st
 
 
 def made(make: Callable[[], T], at: str) -> T:
-    """What is made of checked fields; its own objections name the place, too."""
+    """Make an object of checked fields; if that raises a `ConfigError`, add the place to it."""
     try:
         return make()
     except ConfigError as error:
@@ -66,7 +66,11 @@ def made(make: Callable[[], T], at: str) -> T:
 
 
 def refuse(at: str, problem: str) -> NoReturn:
-    """Say what is wrong where."""
+    """Raise the error for a place.
+
+    Raises:
+        ConfigError: always.
+    """
     raise ConfigError("limits", f"{at}: {problem}")
 
 
@@ -80,7 +84,7 @@ def _value(value: Any, annotation: Any, at: str) -> Any:
     if container in (tuple, frozenset):
         _be(value, list, at)
         return container(_value(item, choices[0], at) for item in value)
-    if choices:  # optional: what is not said is left out
+    if choices:  # an optional field: TOML has no null, so a missing value is left out
         return _value(value, choices[0], at)
     _be(value, annotation, at)
     if value == "":
@@ -93,6 +97,6 @@ def _value(value: Any, annotation: Any, at: str) -> Any:
 
 
 def _be(value: object, wanted: type, at: str) -> None:
-    """`true` is no number here, a time no date."""
+    """Check the exact type: `true` is not a number here, and a time is not a date."""
     if type(value) is not wanted and not (wanted is float and type(value) is int):
         refuse(at, f"{value!r} is not {_WORDS[wanted]}")

@@ -1,7 +1,7 @@
-"""What a provider's data file (TOML) says: facts, and the limits of its plans.
+"""The format of a provider's data file (TOML): facts, and the limits of its plans.
 
-A file is checked when it is read; an error names the file and the field. All its fields, most
-of which may be left out. What is left out is not known, and nothing is guessed in its place:
+A file is checked when it is read; an error names the file and the field. Most fields may be left
+out. What is left out counts as unknown, and nothing is guessed instead. All fields:
 
 ========================================  ==================================================
 ``name``                                  the provider, as in ``cerebras/code-max``
@@ -24,8 +24,8 @@ of which may be left out. What is left out is not known, and nothing is guessed 
 ``limits``                                a list of tables with the fields of `Limit`
 ========================================  ==================================================
 
-The file, and each of these tables, has ``source``, ``date`` and ``note``: where its facts stand,
-when, and how sure they are. A table without them has those of the file.
+The file and each of these tables have ``source``, ``date`` and ``note``: the source of the facts,
+its date, and how certain they are. A table without them has those of the file.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ Scope = Literal["model", "account"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where the facts of a table stand.
+    """The source of the facts in a table.
 
     Attributes:
-        source: an address, or who says so.
-        date: when they stood there, or were read there if the source has no date.
-        note: how sure they are, and what is not known.
+        source: an address, or the person or organisation that says so.
+        date: the date of the source, or the day on which it was read if it has none.
+        note: how certain the facts are, and what is unknown.
     """
 
     source: str = ""
@@ -66,17 +66,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is known of a plan: its limits, and how its provider behaves.
+    """The facts about a plan: its limits, and how its provider behaves.
 
     Attributes:
         name: as in ``limits="cerebras/code-max"``; empty if there is none.
-        provider: facts about the provider, as they are for this plan.
-        limits: its limits; a request has to fit all of them.
-        scope: ``"model"``: each model has buckets of its own; ``"account"``: all share them.
-        models: patterns of the models that the limits are for; empty for all.
-        source: where the amounts stand.
-        date: when they stood there, or were read there if the source has no date.
-        note: how sure they are, and what is not known.
+        provider: the facts about the provider, as they are for this plan.
+        limits: its limits; a request must fit all of them.
+        scope: ``"model"`` if each model has its own buckets; ``"account"`` if all share them.
+        models: patterns for the models that the limits are for; empty for all.
+        source: the source of the amounts.
+        date: the date of the source, or the day on which it was read if it has none.
+        note: how certain the amounts are, and what is unknown.
     """
 
     name: str = ""
@@ -109,15 +109,15 @@ class ProviderFile:
     """One provider's data file.
 
     Attributes:
-        provider: facts about the provider.
-        hosts: names of its API's hosts; their subdomains count, too.
-        prefixes: how litellm begins its models' names, without the ``/``.
-        plans: its plans by their short names (``code-max``), as they stand in the file.
-        source: where the facts stand.
-        date: when they were read there.
-        note: how sure they are, and what is not known.
-        sources: the same for tables that have a source of their own, by their names; tables in
-            a list have a number: ``refusals[0]``.
+        provider: the facts about the provider.
+        hosts: the names of its API's hosts, which include their subdomains.
+        prefixes: the prefixes of its models' names in litellm, without the ``/``.
+        plans: its plans by their short names (``code-max``), in the order of the file.
+        source: the source of the facts.
+        date: the day on which they were read there.
+        note: how certain they are, and what is unknown.
+        sources: the sources of tables that have their own, by the tables' names; tables in a
+            list have a number: ``refusals[0]``.
     """
 
     provider: Provider
@@ -130,7 +130,7 @@ class ProviderFile:
     sources: Mapping[str, Source] = field(default_factory=dict)
 
 
-# The fields of those tables that do not become a dataclass as they are.
+# The fields of the tables that have no dataclass of their own.
 _VARYING: Annotations = {"caches_prompts": bool, "context_tokens": int}
 _FACTS: Annotations = {**_VARYING, "usage_in_streams": bool}
 _CLOCK: Annotations = {"utc_offset_s": float}
@@ -156,17 +156,17 @@ _FILE: Annotations = {
 def parse(
     text: str, file: str, *, prefix: str, known: Mapping[str, Provider] | None = None
 ) -> ProviderFile:
-    """What a file says.
+    """Parse a data file.
 
     Args:
         text: its content.
         file: its name, for errors.
-        prefix: what the names of its plans begin with.
-        known: facts about providers, by name; a file that names one of them goes on from
+        prefix: the prefix of the names of its plans.
+        known: the facts about known providers by name; a file that names one of them extends
             its facts.
 
     Raises:
-        ConfigError: the file is no TOML, or a field is unknown or wrong.
+        ConfigError: the file is not TOML, or a field is unknown or wrong.
 
     >>> own = 'name = "own"\\n[plans.team]\\nlimits = [{kind = "requests", amount = 10}]'
     >>> parse(own, "own.toml", prefix="own/").plans["team"].name
@@ -190,7 +190,7 @@ class _File:
         self._sources: dict[str, Source] = {}
 
     def read(self, prefix: str) -> ProviderFile:
-        """All that it says."""
+        """The parsed file."""
         provider = self._provider()
         plans = self._table.get("plans", {})
         return ProviderFile(
@@ -206,7 +206,7 @@ class _File:
         )
 
     def _provider(self) -> Provider:
-        """Its facts, on top of those that are known already."""
+        """The provider's facts, on top of those that are known already."""
         base, before = self._base, self._base.signals
         headers = self._facts("headers", annotations_of(HeaderRules))
         clock = self._facts("clock", _CLOCK)
@@ -217,6 +217,7 @@ class _File:
             rule=replace(base.rule, **self._facts("counting", annotations_of(Rule))),
             signals=LimitSignals(
                 headers=made(lambda: replace(before.headers, **headers), f"{self._at}headers"),
+                # The file's own matchers come first, so they win over those that it extends.
                 refusals=(*map(self._refusal, range(len(refusals))), *before.refusals),
                 utc_offset_s=clock.get("utc_offset_s", before.utc_offset_s),
             ),
@@ -233,7 +234,7 @@ class _File:
         facts = self._sourced(
             name, self._table["refusals"][index], annotations_of(Matcher), ("kind",)
         )
-        if not any(facts.get(name) for name in ("status", "code", "text")):
+        if not any(facts.get(name) for name in ("status", "code", "text")):  # it would match all
             refuse(at, "has neither a status nor a code nor a text")
         return made(lambda: Matcher(**facts), at)
 
@@ -243,7 +244,7 @@ class _File:
     def _sourced(
         self, name: str, table: object, allowed: Annotations, needed: Iterable[str] = ()
     ) -> dict[str, Any]:
-        """The facts of a table, without where they stand."""
+        """The facts of a table without its source, which is recorded under the table's name."""
         said = annotations_of(Source)
         found = checked(table, {**said, **allowed}, f"{self._at}{name}", needed=needed)
         if about := _only(said, found):

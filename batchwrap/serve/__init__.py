@@ -20,7 +20,7 @@ _NEEDED = ("h11", "httpx2", "prometheus_client", "starlette", "uvicorn")
 
 
 def __getattr__(name: str) -> Any:
-    # The one door to the server's libraries: settings can be checked without them.
+    # The server's libraries are imported only here, so settings can be checked without them.
     if name != "Server":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

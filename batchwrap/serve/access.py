@@ -1,4 +1,8 @@
-"""Who may come in: everybody, or who sends the token."""
+"""The check of the token: with one, `serve` answers only requests that send it as their API key.
+
+With a provider's key behind it, an endpoint without a token would let every program and web page
+that can reach it spend on that key.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,8 @@ class Access:
 
     Args:
         app: the application.
-        token: what has to be sent as API key; None: nothing.
-        open_paths: paths for which no token is needed.
+        token: the text that clients must send as their API key; None if none is required.
+        open_paths: paths that need no token.
     """
 
     def __init__(self, app: ASGIApp, token: str | None, open_paths: frozenset[str]) -> None:

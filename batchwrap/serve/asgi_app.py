@@ -1,4 +1,7 @@
-"""The whole endpoint: health, metrics, and everything else to the upstream."""
+"""The ASGI application of `serve`: health, metrics, and all other requests to the upstream.
+
+HostCheck or Access -> router -> Relay -> wrapped httpx2 client -> upstream
+"""
 
 from __future__ import annotations
 
@@ -29,16 +32,19 @@ _CONNECT_WITHIN_S = 30.0
 
 
 def create_app(settings: Settings, **options: Any) -> ASGIApp:
-    """The endpoint as an ASGI application.
+    """Make the endpoint as an ASGI application.
 
     Args:
-        settings: what is behind it, and who may use it; `host` and `port` do not matter here.
-        options: those of `batchwrap.wrap`.
+        settings: the upstream, and who may use the endpoint. `port` is not used here.
+        options: the options of `batchwrap.wrap`.
+
+    Returns:
+        The application; its lifespan closes the client.
 
     Raises:
         ConfigError: an option is wrong.
     """
-    # How long an answer may take is the caller's business, and so is how many it wants at once.
+    # The caller decides how long it waits for an answer, and how many requests it sends at once.
     client = httpx2.AsyncClient(
         timeout=httpx2.Timeout(None, connect=_CONNECT_WITHIN_S),
         limits=httpx2.Limits(max_connections=None),
@@ -72,10 +78,11 @@ def create_app(settings: Settings, **options: Any) -> ASGIApp:
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What nobody has caught; that no file is left for a new connection is one line of it."""
+    """Log an error that nothing has caught; running out of open files is logged in one line."""
     error = context.get("exception")
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         _log.error("no new connection for a second: %s", error.strerror)
-    # After that second asyncio listens again, also on a socket that was closed meanwhile.
+    # A second later asyncio listens again, which fails with this ValueError if the socket was
+    # closed meanwhile. That needs no report.
     elif not (isinstance(error, ValueError) and "_start_serving" in str(context.get("message"))):
         loop.default_exception_handler(context)

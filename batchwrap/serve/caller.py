@@ -1,4 +1,4 @@
-"""The client at the other end of a connection: what it sends, what it gets, whether it is there."""
+"""The client of a request: reads what it sends, answers it, and notices when it disconnects."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from batchwrap.core.formats.api_errors import ApiError, ErrorForm, openai_error
 from batchwrap.core.formats.endpoints import errors_at
 from batchwrap.serve.proxy_headers import Headers as Pairs
 
-BODY_WITHIN_S = 60.0  # between two pieces
-# What clients may send again as it is.
+BODY_WITHIN_S = 60.0  # the longest time between two pieces of a body
+# The statuses after which clients may send the same request again.
 _PASSING = frozenset({503})
 
 
@@ -27,18 +27,18 @@ class TooSlow(Exception):
 
 
 class ClientGone(Exception):
-    """The client hung up before it had sent its whole request."""
+    """The client disconnected before it had sent its whole request."""
 
 
 class Caller:
-    """One request of a client, and the way back to it.
+    """One request of a client, and its answer.
 
     Attributes:
         method: the HTTP method.
-        path: to the byte.
-        query: the same, without its question mark.
-        headers: by name, in any case.
-        answered: whether a status was sent.
+        path: the path's bytes, as the client wrote them.
+        query: the query's bytes, without the question mark.
+        headers: the headers by name, in upper or lower case.
+        answered: whether the status was sent.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +58,10 @@ class Caller:
 
     @property
     def is_smuggled(self) -> bool:
-        """Whether two headers say where the body ends: the next server may believe the other."""
+        """Whether two headers disagree about where the body ends (request smuggling).
+
+        The upstream may believe the other one, and take the rest of the body for a request.
+        """
         return "content-length" in self.headers and "transfer-encoding" in self.headers
 
     @property
@@ -68,15 +71,15 @@ class Caller:
 
     @property
     def is_json(self) -> bool:
-        """Whether the body is JSON, as the headers say."""
+        """Whether the headers say that the body is JSON."""
         return self.has_body and "json" in self.headers.get("content-type", "").lower()
 
     async def body(self) -> AsyncIterator[bytes]:
-        """The body as it comes in, once.
+        """The body as it arrives; it can be read once.
 
         Raises:
-            ClientGone: the client hung up in the middle of it.
-            TooSlow: nothing more came of it for `BODY_WITHIN_S`.
+            ClientGone: the client disconnected in the middle of it.
+            TooSlow: nothing more arrived for `BODY_WITHIN_S`.
         """
         more = True
         while more:
@@ -95,7 +98,7 @@ class Caller:
         """The body in one piece.
 
         Raises:
-            TooLarge: it has more bytes than the limit.
+            TooLarge: it has more bytes than the limit, or says so in its header.
         """
         announced = self.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
@@ -109,7 +112,8 @@ class Caller:
         return b"".join(pieces)
 
     async def gone(self) -> None:
-        """Return when the client has hung up; its body has to be read first, by `body`."""
+        """Return when the client has disconnected. `body` has to be read before."""
+        # ASGI has one queue for the body and the disconnect: this must not take away the body.
         await self._read.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -124,7 +128,7 @@ class Caller:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self) -> None:
-        """The body is complete."""
+        """End the body."""
         await self._send({"type": "http.response.body"})
 
     async def fail(
@@ -147,8 +151,8 @@ def error_content(
 ) -> tuple[int, bytes]:
     """The status and the body of an error.
 
-    Where nothing tells whose client it is, OpenAI's form is one that Anthropic's clients read, too:
-    they look at the outer type.
+    If it is unknown whose client it is, OpenAI's form is used, with the outer `type` that
+    Anthropic's clients read.
     """
     told = ApiError(status=status, message=message, code=code, is_passing=status in _PASSING)
     status, body = form(told)

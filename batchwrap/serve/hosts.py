@@ -1,7 +1,7 @@
-"""By which names the endpoint may be reached: web pages must not use it through a browser.
+"""The check of host names, which keeps web pages from using the endpoint through a browser.
 
-A page can make a name of its own point to this machine (DNS rebinding), and can post a form to
-any address. The browser tells both: `Host` is the name that the page used, `Origin` the page.
+A page can make a name of its own point to this machine (DNS rebinding), and can post a form to any
+address. The browser reports both: `Host` is the name that the page used, `Origin` is the page.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from batchwrap.serve.caller import Caller
 
 WRONG_HOST, WRONG_ORIGIN = "batchwrap_wrong_host", "batchwrap_wrong_origin"
 ANY = "*"
-# Programs on this machine that are written with web technology; no page has such an origin.
+# Origins of programs on this machine that are built with web technology. No page can have them.
 _PROGRAMS = frozenset({"app", "tauri", "vscode-webview", "vscode-file"})
 
 
@@ -26,8 +26,8 @@ class HostCheck:
 
     Args:
         app: the application.
-        allowed: names beside those of this machine: ``"box.lan"``, ``".lan"`` for all that end
-            so, ``"*"`` for all.
+        allowed: other allowed names: ``"box.lan"``, ``".lan"`` for all that end with it, ``"*"``
+            for all.
     """
 
     def __init__(self, app: ASGIApp, allowed: Iterable[str]) -> None:
@@ -43,12 +43,14 @@ class HostCheck:
             await Caller(scope, receive, send).fail(403, *refused)
 
     def _refused(self, headers: Headers) -> tuple[str, str] | None:
-        """Why a request is refused, and the code for it."""
+        """The message and the code of a refused request; None if it is allowed."""
         host, origin = headers.get("host"), headers.get("origin")
         if host is not None and not self._is_allowed(_name_in(f"//{host}")):
             message = f"This endpoint does not answer to the host {host!r}; --allow-host adds one."
             return message, WRONG_HOST
         if origin is None:
+            # Browsers send no `Origin` with a simple GET, but say where it comes from. Following a
+            # link ("navigate") shows the answer to the user, not to the page.
             is_page = headers.get("sec-fetch-site") == "cross-site"
             if not is_page or headers.get("sec-fetch-mode") == "navigate":
                 return None
@@ -64,7 +66,7 @@ class HostCheck:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host name or address is one of this machine's own, which no page can take."""
+    """Whether a host name or address always means this machine, so that no page can own it."""
     try:
         return ip_address(name.partition("%")[0]).is_loopback
     except ValueError:
@@ -72,7 +74,7 @@ def is_loopback(name: str) -> bool:
 
 
 def _name_in(address: str) -> str:
-    """The host that an address names, in lower case; empty for none."""
+    """The host in an address, in lower case; empty if there is none."""
     try:
         return (urlsplit(address).hostname or "").rstrip(".")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What `batchwrap.stats` counts, in the text format of Prometheus."""
+"""The counters of `batchwrap.stats` in the text format of Prometheus."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LABELS = {"only_throttled": "endpoint", "repairs": "repair", "defects": "defect
 
 
 class Metrics(Collector):
-    """The counters of one client, and how many requests are under way.
+    """The counters of one client, and the number of running requests.
 
     Args:
-        stats: the counters as they are now.
+        stats: returns the current counters.
     """
 
     def __init__(self, stats: Callable[[], Stats]) -> None:
@@ -33,7 +33,7 @@ class Metrics(Collector):
         )
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """All of them as text, and its content type, as the `Accept` header wants it."""
+        """All metrics as text, in the form that the `Accept` header asks for, and its type."""
         encode, kind = choose_encoder(accept)
         return encode(self._registry), kind
 
@@ -47,7 +47,7 @@ class Metrics(Collector):
         for name, label in _LABELS.items():
             yield _labelled(name, label, counted.pop(name))
         for name, value in counted.items():
-            # Prometheus names units in full.
+            # Prometheus requires units to be written out.
             full = name.removesuffix("_s") + "_seconds" if name.endswith("_s") else name
             yield CounterMetricFamily(_PREFIX + full, f"{_HELP}.{name}", value)
 

@@ -1,7 +1,9 @@
-"""HTTP on a socket: what uvicorn leaves to its own words is told in the API's, and nobody hangs.
+"""The HTTP protocol of one connection: uvicorn's, with time limits and the API's errors.
 
-A connection that does not send the head of a request within `HEAD_WITHIN_S` is closed, and one
-above the number that fits this process's open files is told so.
+uvicorn answers malformed requests in its own words, which SDKs cannot read, and waits without end
+for the head of a request. Here errors have the form of the API; a connection that sends no complete
+head within `HEAD_WITHIN_S` is closed; and a connection for which this process has not enough open
+files gets a 503.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ except ImportError:  # Windows
 
 MALFORMED, TOO_SLOW, BUSY = "batchwrap_malformed_request", "batchwrap_too_slow", "batchwrap_busy"
 HEAD_WITHIN_S = 30.0
-_LINGER_S = 2.0
-# A connection needs a file, and so does its request to the upstream; these are for all else.
+_LINGER_S = 2.0  # how long a refused client has to read the error
+# A connection needs one file, and its request to the upstream another. The rest of the process
+# (the store, the log) gets its own.
 _FILES_A_CONNECTION, _OTHER_FILES = 2, 64
 _UNKNOWN_FILES = 1_024
 
@@ -39,32 +42,32 @@ class Protocol(H11Protocol):
         self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client is there."""
+        """Begin a connection; if there are too many, its requests get a 503."""
         super().connection_made(transport)
         if len(self.connections) > most_connections():
             self.app = _busy
         self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
-        """The client has sent something."""
-        if not self._is_refused:  # what it still sends is read, and is nobody's business
+        """Take what the client has sent; after a refusal it is dropped."""
+        if not self._is_refused:
             super().data_received(data)
             self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
+        """End the connection."""
         super().connection_lost(exc)
         self._stop_waiting()
 
     def send_400_response(self, msg: str) -> None:
-        """Tell the client that it speaks no HTTP."""
+        """Answer a client whose request is not HTTP."""
         self._refuse(400, f"{msg} Or its head is too large.", MALFORMED)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """It is answered by the application."""
+        """Log nothing: the application answers a request for another protocol."""
 
     def _wait_for_head(self) -> None:
-        """Watch over a head that is not complete, from its first byte on."""
+        """Start the timer for a head that is not complete, or stop it if there is none."""
         if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
             self._stop_waiting()
         elif self._head_timer is None:
@@ -79,7 +82,7 @@ class Protocol(H11Protocol):
         self._refuse(408, "The head of the request did not come in time.", TOO_SLOW)
 
     def _refuse(self, status: int, message: str, code: str) -> None:
-        """Answer in place of the application, unless that has begun to, and hang up."""
+        """Send an error and close, unless the application has begun to answer."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             status, content = error_content(status, message, code)
             headers = [
@@ -92,14 +95,14 @@ class Protocol(H11Protocol):
                 self.transport.write(self.conn.send(event) or b"")
         self._is_refused = True
         self._stop_waiting()
-        # Closing at once would reset the connection of a client that still sends, and with it
-        # the answer that the client has not read yet.
+        # If a client is still sending, closing at once would reset the connection, and the client
+        # would lose the answer that it has not read yet.
         self.transport.write_eof()
         self.loop.call_later(_LINGER_S, self.transport.close)
 
 
 def most_connections() -> int:
-    """How many clients may be connected at once, by the open files that this process may have."""
+    """The number of clients that may be connected, given the open files of this process."""
     files = _UNKNOWN_FILES
     if resource is not None:
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -1,4 +1,4 @@
-"""What a proxy takes out of headers: all that is between two neighbours only (RFC 9110, 7.6.1)."""
+"""The headers that a proxy removes: those for a single connection (RFC 9110, section 7.6.1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HOP_BY_HOP = frozenset(
         *(b"proxy-authorization", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
     }
 )
-# Each connection has its own; a 100 is answered by the server that has the client.
+# The upstream has another host, and `expect: 100-continue` is answered by this server.
 _OF_REQUESTS = frozenset({b"host", b"expect"})
 
 
@@ -34,7 +34,7 @@ def for_upstream(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
 
 
 def readable_answer(headers: Headers, known: frozenset[bytes]) -> Headers:
-    """The headers, asking only for compressions that are `known` here: others stay closed to us."""
+    """The headers, accepting only `known` compressions: an answer in another cannot be read."""
     return [
         (name, _among(value, known) if name == b"accept-encoding" else value)
         for name, value in headers

@@ -1,4 +1,4 @@
-"""One request to the upstream and its answer back, piece by piece, until either side is gone."""
+"""Relays one request to the upstream and its answer back, until either side disconnects."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _STATUSES = range(200, 600)
 
 
 def target_path(base: bytes, path: bytes) -> bytes:
-    """A path at an upstream with this base path.
+    """The path of a request at an upstream with this base path.
 
-    OpenAI's base URLs end in a version and Anthropic's in front of it, and people write either
-    for both, so `/v1` in front of a path says nothing.
+    OpenAI's base URLs end with the version (`/v1`), Anthropic's end before it, and people use
+    either for both. So `/v1` at the beginning of a path is ignored, and added where it is missing.
     """
     bare = path
     while bare.startswith(_VERSION + b"/") or bare == _VERSION:
@@ -42,10 +42,10 @@ def target_path(base: bytes, path: bytes) -> bytes:
 
 
 class Relay:
-    """An ASGI application that sends every request on by a wrapped client.
+    """An ASGI application that sends every request to the upstream with a wrapped client.
 
-    What the client translates and what it lets pass is its own business. A caller that hangs
-    up ends the request to the upstream; one that reads slowly slows the upstream down.
+    The client decides what it translates. A caller that disconnects ends the request to the
+    upstream; one that reads slowly slows the upstream down.
     """
 
     def __init__(self, client: httpx2.AsyncClient, settings: Settings) -> None:
@@ -94,14 +94,15 @@ class Relay:
             await caller.fail(400, f"This is no path that can be sent on: {error}", BAD_TARGET)
         except httpx2.RequestError as error:
             await self._failed(caller, error)
-        except Exception as error:  # the outermost door: whatever it is, the client is answered
+        except Exception as error:  # outermost handler: the client gets an answer in any case
             await self._broken(caller, error)
 
     async def _request(self, caller: Caller) -> httpx2.Request:
-        """The caller's request, as the upstream is to get it."""
+        """The caller's request, as it goes to the upstream."""
         target = self._target(caller)
         headers = self._keyed(for_upstream(caller.headers.raw))
-        if caller.is_json:  # what may be translated has to be whole, and its answer readable
+        # A request that may be translated is read whole, and its answer must be readable.
+        if caller.is_json:
             headers = readable_answer(headers, self._encodings)
         is_upload = caller.has_body and not caller.is_json
         return httpx2.Request(
@@ -109,26 +110,30 @@ class Relay:
             self._upstream.copy_with(raw_path=target),
             headers=headers,
             content=caller.body() if is_upload else await self._whole(caller),
-            extensions={"target": target},  # to the byte: a URL writes some characters anew
+            extensions={"target": target},  # the exact bytes: a URL would encode some of them anew
         )
 
     def _target(self, caller: Caller) -> bytes:
-        """Path and query at the upstream, whose path stands in the place of our base path."""
+        """Path and query at the upstream, whose base path replaces ours.
+
+        Raises:
+            httpx2.InvalidURL: the path is absolute, as for a forward proxy.
+        """
         path = caller.path
-        if not path.startswith(b"/"):  # a forward proxy would be asked so
+        if not path.startswith(b"/"):
             raise httpx2.InvalidURL("it does not begin with /")
         path = target_path(self._base_path, path)
         return path + b"?" + caller.query if caller.query else path
 
     def _keyed(self, headers: Headers) -> Headers:
-        """With the upstream's key where the caller had to send our token."""
+        """The headers with the upstream's key in place of our token, if there is a token."""
         if self._settings.token is None:
             return headers
         key = self._settings.api_key
         return without_key(headers) if key is None else with_key(headers, key)
 
     async def _failed(self, caller: Caller, error: httpx2.RequestError) -> None:
-        """Tell the caller; in the middle of an answer, only a broken connection tells it."""
+        """Report an error of the upstream; in the middle of an answer, by breaking it off."""
         upstream = self._settings.upstream
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         if caller.answered:
@@ -137,7 +142,7 @@ class Relay:
             await caller.fail(502, f"{upstream} cannot be reached ({reason})", UNREACHABLE)
 
     async def _broken(self, caller: Caller, error: Exception) -> None:
-        """An error of ours: told to the client, and where it happened to the log."""
+        """Report an error of ours to the client, and its place to the log."""
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{place.filename}:{place.lineno}"
         _log.error("a request failed with %s at %s", type(error).__name__, where)

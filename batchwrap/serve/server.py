@@ -1,4 +1,4 @@
-"""The endpoint on a socket: where it listens, until when it runs."""
+"""`Server`: the ASGI application on a socket, with uvicorn."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from batchwrap.serve.asgi_app import create_app
 from batchwrap.serve.protocol import Protocol
 from batchwrap.serve.settings import Settings
 
-# Longer than clients keep theirs: who closes first must not be the one that is written to.
+# Longer than clients keep idle connections. If the server closed first, a client might send a
+# request into a connection that is being closed.
 _KEEP_ALIVE_S = 120
 _FINISH_WITHIN_S = 30
 _MAX_HEAD_BYTES = 64 * 1024
 
 
 class Server:
-    """`batchwrap serve` in a program. It listens from the start, and answers while it runs.
+    """`batchwrap serve` in a program. It listens once it is made, and answers while it runs.
 
     Args:
-        settings: where it listens, what is behind it, and who may use it.
-        options: those of `batchwrap.wrap`.
+        settings: the address, the upstream, and who may use the endpoint.
+        options: the options of `batchwrap.wrap`.
 
     Raises:
         ConfigError: an option is wrong, the port is taken, or the host is open to others
@@ -51,7 +52,7 @@ class Server:
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,
-                server_header=False,  # both are the upstream's to send
+                server_header=False,  # the upstream sends both
                 date_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_FINISH_WITHIN_S,
@@ -60,13 +61,13 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a path."""
+        """The address at which it listens, without a path."""
         host, port = self._listener.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property
     def base_url(self) -> str:
-        """The base URL that agents use in place of the upstream's."""
+        """The base URL that agents use instead of the upstream's."""
         return self.url + self._settings.base_path
 
     def run(self) -> None:
@@ -81,13 +82,13 @@ class Server:
         self._uvicorn.should_exit = True
 
     def close(self) -> None:
-        """Let go of the port."""
+        """Close the port."""
         self._listener.close()
 
 
 def _listen(settings: Settings) -> socket.socket:
     host, port = settings.host, settings.port
-    # With the protocol named, or asyncio leaves Nagle's algorithm on: 40 ms a response.
+    # The protocol is named, or asyncio leaves Nagle's algorithm on: 40 ms a response.
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     except (OSError, UnicodeError) as error:

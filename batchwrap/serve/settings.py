@@ -1,4 +1,4 @@
-"""Where to serve, what is behind it, and who may use it."""
+"""The settings of `serve`: address, upstream, and who may use it; checked when they are made."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ class Settings:
     """The settings of a `Server`.
 
     Args:
-        upstream: the base URL of the provider, as the agent had it:
+        upstream: the base URL of the provider that the agent used before, such as
             ``"https://api.cerebras.ai/v1"``.
-        host: the address to listen at. Any other than this machine's own needs a `token`.
-        port: the port to listen at; 0 takes one that is free.
-        token: what clients have to send as their API key; None lets everybody in, with the key
-            of their own, which goes on to the provider.
-        api_key: the key for the provider, in place of the `token`; None sends none.
-        allow_hosts: host names by which it may be reached and used by web pages, beside those of
-            this machine and `host`: ``"box.lan"``, ``".lan"`` for all that end so, ``"*"`` for
-            all. They count without a token; who has the token may come from anywhere.
-        max_body_bytes: how large the body of a JSON request may be; it is held in memory. Other
-            bodies are sent on as they come in, whatever their size.
+        host: the address to listen at. Addresses that other machines can reach need a `token`.
+        port: the port to listen at; 0 chooses a free one.
+        token: the text that clients must send as their API key. None requires none; then
+            clients send their own key, which goes to the provider.
+        api_key: the provider's key, which replaces the `token`; None sends none.
+        allow_hosts: further host names by which the endpoint may be reached, and used by web
+            pages: ``"box.lan"``, ``".lan"`` for all that end with it, ``"*"`` for all. Only
+            used without a token; with the token, requests may come from anywhere.
+        max_body_bytes: the size limit for the body of a JSON request, which is held in memory.
+            Other bodies are sent on as they arrive, whatever their size.
 
     Raises:
-        ConfigError: one of them is wrong, or a key is given without a token.
+        ConfigError: a setting is wrong, or there is a key without a token.
     """
 
     upstream: str
@@ -56,12 +56,12 @@ class Settings:
                 raise ConfigError(name, "is empty, or has characters that no header can carry")
         if self.api_key is not None and self.token is None:
             raise ConfigError(
-                "api_key", "needs a token: else every program and web page could spend on it"
+                "api_key", "needs a token; otherwise every program and web page could use the key"
             )
 
     @property
     def base_path(self) -> str:
-        """The path of the base URL that agents use: `/v1` stands for the path of the upstream."""
+        """The path of the base URL that agents use: `/v1` if the upstream has a path."""
         return "/v1" if urlsplit(self.upstream).path.strip("/") else ""
 
 
@@ -80,11 +80,11 @@ def _check_upstream(upstream: str) -> None:
     if url.username is not None or url.password is not None:
         raise ConfigError("upstream", "has a name or password in it; use an API key")
     if url.path.rstrip("/").endswith(_ENDPOINT):
-        raise ConfigError("upstream", f"{upstream!r} is an endpoint; give what stands before it")
+        raise ConfigError("upstream", f"{upstream!r} is an endpoint; give the base URL before it")
     if url.query or url.fragment:
-        raise ConfigError("upstream", f"{_bare(upstream)!r} goes on after its path")
+        raise ConfigError("upstream", f"{_bare(upstream)!r} has a query or fragment after its path")
 
 
 def _bare(upstream: str) -> str:
-    """Without what may be a secret."""
+    """An address without the parts that may hold a secret: user, password and query."""
     return upstream.rpartition("@")[2].partition("?")[0]

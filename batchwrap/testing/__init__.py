@@ -1,7 +1,7 @@
-"""Testing an agent with batchwrap: a scripted provider, a manual clock, the calls of messages.
+"""Tools for testing an agent with batchwrap: a scripted provider, a manual clock, `calls_in`.
 
-The provider is a real HTTP server on the loopback (`batchwrap.lab`), so that the agent runs with
-its own SDK and nothing is patched. `docs/testing.md` shows all of it.
+The provider is a real HTTP server on the loopback (`batchwrap.lab`), so the agent runs with its own
+SDK, and nothing is patched. `docs/testing.md` shows how.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # The server behind it is an extra of its own.
+    # Imported on first use, since its server needs the extra `lab`.
     if name != "Lab":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return lab.Lab

@@ -10,11 +10,11 @@ _NEW_YEAR_2026_S = 1_767_225_600.0
 
 
 class ManualClock:
-    """A clock that advances only where somebody waits, or when `sleep` is called.
+    """A clock that advances only by waits, or when `sleep` is called.
 
-    Give it to a client, ``Throttle(clock=clock)``, and to the lab, ``Lab(…, clock=clock)``. Then
-    a wait for a limit, after a refusal or for generated tokens takes no real time: it advances
-    the clock. Only a wait for another request that is still running is real. Thread-safe.
+    Pass it to a client, ``Throttle(clock=clock)``, and to the lab, ``Lab(…, clock=clock)``. Then a
+    wait for a limit, after a refusal or for generated tokens takes no real time: it advances the
+    clock. Only a wait for the end of another request is real. Thread-safe.
 
     Example:
         >>> clock = ManualClock()
@@ -23,8 +23,8 @@ class ManualClock:
         90.0
 
     Args:
-        start_unix_s: what it shows at first, in seconds since 1970; midnight UTC, so that fixed
-            periods have just begun, unless given.
+        start_unix_s: its first time, in seconds since 1970. The default is a midnight UTC, at
+            which fixed periods have just begun.
     """
 
     def __init__(self, start_unix_s: float = _NEW_YEAR_2026_S) -> None:

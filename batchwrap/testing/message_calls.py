@@ -1,4 +1,4 @@
-"""The tool calls of messages, in one form for both the agent's and the provider's view."""
+"""`calls_in`: the tool calls of messages, in one form for the agent's and the provider's view."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ def calls_in(messages: object) -> list[tuple[str, Any]]:
     """The tool calls in messages, in order: ``[("read_file", {"path": "a.py"}), …]``.
 
     Args:
-        messages: one message or several, as dicts or as objects of an SDK: what the agent got
-            (``completion.choices[0].message``), or what the provider was sent
+        messages: one message or several, as dicts or as objects of an SDK: those that the agent
+            got (``completion.choices[0].message``), or those that the provider got
             (``lab.journal[-1].json["messages"]``).
 
     Returns:
-        Name and decoded arguments of each call; arguments that are no JSON stay a text.
+        The name and the decoded arguments of each call; arguments that are not JSON stay a text.
 
     >>> calls_in({"tool_calls": [{"function": {"name": "ls", "arguments": "{}"}}]})
     [('ls', {})]
     """
-    one = as_dict(messages)
+    one = as_dict(messages)  # None for a list
     several: Iterable[Any] = messages if isinstance(messages, (list, tuple)) else ()
     found = [one] if one is not None else [as_dict(message) for message in several]
     return [

@@ -1,4 +1,4 @@
-"""Ready-made file tools for agents: confined to a folder, atomic, encoding and line ends kept."""
+"""File tools for agents: confined to a folder and atomic; they keep encoding and line ends."""
 
 from __future__ import annotations
 

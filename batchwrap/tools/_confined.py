@@ -1,18 +1,19 @@
-"""Bytes in and out of files under one folder: nothing outside, nothing half written.
+"""Reads and writes the bytes of files under one folder, confined to it and atomically.
 
-A path is resolved first, symbolic links and all, and refused unless it ends up under the root.
-Then, where the system can (POSIX), the resolved path is opened folder by folder, each relative
-to the one before and without following links. So a folder that is swapped for a link between
-the check and the use makes the call fail; it cannot lead it astray.
+A path is resolved first, including symbolic links, and refused unless it is under the root. Then,
+on POSIX systems, the resolved path is opened folder by folder, each relative to the one before and
+without following links. So if a folder is replaced by a link between the check and the use, the
+call fails instead of leaving the root.
 
-A file is replaced as a whole: a temporary file beside it, flushed to disk, then renamed over it.
-What is killed in between leaves the old file and, at worst, one with the prefix `TEMP_PREFIX`.
+A file is replaced as a whole: a temporary file beside it is flushed to disk and then renamed over
+it. If the process is killed in between, the old file remains and, at worst, a file with the prefix
+`TEMP_PREFIX`.
 
-Hard links and extended attributes are not carried over to the new file; mode and owner are.
+Mode and owner are copied to the new file; hard links and extended attributes are not.
 
 An edit reads a file and writes it, and holds `alone` meanwhile: a lock of this process for the
-file, whichever object or root it is reached through, and, where the system can, one of the root for
-all processes that have the same root. On a disk that cannot lock a folder there is only the first.
+file, through whatever object or root it is reached, and a lock of the root for all processes with
+the same root. On a disk that cannot lock a folder, and on Windows, there is only the first lock.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _EFFECTIVE = os.access in os.supports_effective_ids
 _SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _SAFELY
 
-# Errors that the choice of the path explains. A full or broken disk is nobody's choice.
+# Errors that are caused by the choice of the path, unlike a full or broken disk.
 _PROBLEMS = {
     errno.EACCES: "permission denied",
     errno.EINVAL: "is no valid path, or has just been changed",  # a link that vanished meanwhile
@@ -81,7 +82,7 @@ class Target:
 
 
 def locate(root: Path, path: str) -> Target:
-    """Find out which file under the root a path means.
+    """Find the file under the root that a path names.
 
     Args:
         root: the folder, resolved.
@@ -103,7 +104,7 @@ def locate(root: Path, path: str) -> Target:
 
 @contextlib.contextmanager
 def alone(root: Path, target: Target) -> Iterator[None]:
-    """Keep everybody else from changing a file: other threads, and processes with this root."""
+    """Hold the locks of a file, against other threads and against processes with this root."""
     key = os.path.normcase(root.joinpath(*target.parts))
     with _LOCKS[hash(key) % len(_LOCKS)], _named(target.given), _locked(root):
         yield
@@ -120,7 +121,7 @@ def _locked(root: Path) -> Iterator[None]:
             fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
-        # Not left to closing: a child that was forked meanwhile holds the descriptor, too.
+        # Closing alone would not unlock it if a child that was forked meanwhile has the descriptor.
         with contextlib.suppress(OSError):
             fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)
@@ -128,7 +129,7 @@ def _locked(root: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reading(root: Path, target: Target) -> Iterator[BinaryIO]:
-    """A file, open to be read.
+    """Open a file for reading.
 
     Raises:
         NotFoundError: there is no such file.
@@ -145,7 +146,7 @@ def reading(root: Path, target: Target) -> Iterator[BinaryIO]:
 
 
 def replace_bytes(root: Path, target: Target, data: bytes) -> bool:
-    """Write a whole file, making its folders where they are missing.
+    """Write a whole file, and create missing folders.
 
     Returns:
         Whether the file is new.

@@ -1,4 +1,4 @@
-"""What a workspace refuses, and why. Each error names the path as it was given."""
+"""The errors of a workspace. Each one names the path as it was given."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class WorkspaceError(BatchwrapError, ValueError):
 
     def __init__(self, path: str, problem: str) -> None:
         shown = path if len(path) <= _LONGEST_SHOWN else f"{path[:_LONGEST_SHOWN]}…"
-        # As a literal: a path may hold newlines, NUL or characters that no terminal can show.
+        # As a literal, since a path may contain newlines, NUL or unprintable characters.
         super().__init__(f"{shown!r}: {problem}")
         self.path = path
 
 
 class PathError(WorkspaceError):
-    """The path leads outside, is no file, or may not be touched."""
+    """The path leads outside, is not a file, or access is not allowed."""
 
 
 class NotFoundError(PathError):

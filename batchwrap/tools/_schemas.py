@@ -1,4 +1,4 @@
-"""What a model is told about the file tools, and the check of what it sends."""
+"""The schemas of the file tools, and the check of a model's arguments."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Text files as bytes and back: encoding, byte order mark and every line end are kept.
+"""Converts text files from bytes and back; encoding, byte order mark and every line end are kept.
 
-Agents see and send lines that end in ``\\n``. Which ends a file really has is remembered
-line by line, so that a file with mixed ends keeps them wherever nothing was edited.
+Agents see and send lines that end with ``\\n``. The real ends of a file are remembered line by
+line, so that a file with mixed ends keeps them wherever nothing was edited.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def decode(data: bytes) -> Text:
 
 
 def part(data: Iterable[bytes], first: int, limit: int | None) -> str | int:
-    """Some lines of a file, of which no more is read than it takes, nor kept than is asked for.
+    """Some lines of a file. No more is read than necessary, and only these lines are kept.
 
     Args:
         data: the file's bytes, chunk by chunk.

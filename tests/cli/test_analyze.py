@@ -29,7 +29,7 @@ def test_tables(log: str) -> None:
     assert result.stdout.splitlines()[0] == "Batching would save 16.7 to 33.3 % of 6 round trips."
     for part in ("What batching would save", "At cerebras/code-max", "By model", "By tool"):
         assert part in result.stdout
-    for part in ("Lapses: 1; the worst", "src/a.py, src/b.py", "nothing can make it", "'careful'"):
+    for part in ("Lapses: 1; the worst", "src/a.py, src/b.py", "reminders ask for it", "'careful'"):
         assert part in result.stdout
 
 

@@ -94,7 +94,7 @@ def test_every_extra_is_looked_at() -> None:
     ("model", "encoding", "thinking"),
     [
         ("gpt-3.5-turbo", "cl100k_base", "not known to think"),
-        ("cerebras/gpt-oss-120b", "o200k_base", "thinks: it is not told to read ahead"),
+        ("cerebras/gpt-oss-120b", "o200k_base", "thinks, so it is not reminded to prefetch"),
     ],
 )
 def test_a_model(model: str, encoding: str, thinking: str) -> None:
@@ -108,7 +108,7 @@ def test_a_store(tmp_path: Path) -> None:
     """A store that is there is read; one that will be made is not made by looking."""
     file = tmp_path / "budget.db"
     [found] = checkup.store(f"sqlite:///{file}")
-    assert found.found == f"{file} does not exist yet; the first request makes it"
+    assert found.found == f"{file} does not exist yet; the first request creates it"
     assert not file.exists()
     Budget(Throttle(store=f"sqlite:///{file}")).limiter.store.usage()
     assert "0 lines" in next(checkup.store(f"sqlite:///{file}")).found
@@ -132,7 +132,7 @@ def test_a_host() -> None:
     assert known["host/provider"]["found"] == "cerebras"
     assert "cerebras/code-max" in known["host/plans"]["found"]
     [unknown] = checkup.host("http://127.0.0.1:1/v1")
-    assert unknown.hint.startswith("give limits=")
+    assert unknown.hint.startswith("pass limits=")
 
 
 def test_a_call() -> None:

@@ -99,7 +99,7 @@ def test_the_limit(tmp_path: Path) -> None:
     with quick_lab() as lab:
         result = invoke(*real(lab, out, *TWO, "--max-tokens", "13000"))
         assert result.exit_code == 3
-        assert "stopped before the limit of 13,000 tokens is passed" in result.stderr
+        assert "stopped before the limit of 13,000 tokens would be exceeded" in result.stderr
         assert "runs of the plan are missing" in result.stdout
         assert invoke(*real(lab, out, *TWO, "--max-tokens", "1000000")).exit_code == 0
 
@@ -181,7 +181,7 @@ def test_ctrl_c(tmp_path: Path) -> None:
     with quick_lab(model) as lab:
         result = invoke(*real(lab, out, *TWO))
         assert result.exit_code == 130
-        assert "interrupted; the same command goes on" in result.stderr
+        assert "interrupted; run the same command again" in result.stderr
         assert invoke(*real(lab, out, *TWO)).exit_code == 0
 
 

@@ -38,7 +38,7 @@ def test_one_provider() -> None:
         "120,000,000 tokens a day",
         "hosts: api.cerebras.ai",
         "models: cerebras/…",
-        "16,384 if not said",
+        "16,384 by default",
         "code-max: Whether the day",
     ):
         assert part in result.stdout

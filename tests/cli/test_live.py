@@ -282,7 +282,7 @@ def test_a_day_that_is_not_clear(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     cells = ["today, Asia/Tokyo", "1 to 2", "1,000 to 1,500", "0", "3"]
     assert cells in [[cell.strip() for cell in line.split("│")[3:-1]] for line in said.splitlines()]
-    assert "single minutes for an hour only" in said
+    assert "the store keeps single minutes" in said
 
 
 def test_names_of_others(tmp_path: Path) -> None:
@@ -296,8 +296,8 @@ def test_names_of_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--store", "memory"], '--store: "memory" is inside of each process'),
-        (["--store", "mysql://user:secret@host"], "--store: no such store; there are "),
+        (["--store", "memory"], '--store: "memory" is inside each process'),
+        (["--store", "mysql://user:secret@host"], "--store: is no known kind of store; use "),
         (["--store", "sqlite:///no/such.db"], "--store: no/such.db does not exist"),
         (["--store", "sqlite:"], "'sqlite:' names no file"),
         (["--store", f"sqlite:///{__file__}"], "is not a SQLite file"),
@@ -306,7 +306,7 @@ def test_names_of_others(tmp_path: Path) -> None:
             "no plan 'cerebras/code-mux'",
         ),
         (["--store", f"sqlite:///{__file__}", "auto"], "no plan 'auto'"),
-        (["--watch"], "--watch: is for a store"),
+        (["--watch"], "--watch: is only for a store"),
     ],
 )
 def test_wrong_usage(arguments: list[str], said: str) -> None:

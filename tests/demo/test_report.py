@@ -68,7 +68,7 @@ def test_the_notes_say_what_is_simulated() -> None:
     notes = demo_report.notes(result())
     assert 4 <= len(notes) <= 8
     text = "\n".join(notes)
-    for part in ("the provider", "the model", "assumption", "15 of them", "Real: HTTP"):
+    for part in ("the provider", "the model", "assumption", "15 s pass", "Real: HTTP"):
         assert part in text
     assert "--base-url" in notes[-1]
 

@@ -16,7 +16,7 @@ KEY = "a-secret-key"
 
 
 def quick_lab(model: Model | None = None, **options: Any) -> Lab:
-    """A lab whose answers come at once; the model batches when lately reminded by default."""
+    """A lab whose answers come at once; the model batches when recently reminded by default."""
     asked = model or solver(MODELS["forgets"])
     return Lab(asked, tokens_per_s=math.inf, ttft_s=0, api_keys=[KEY], **options)
 

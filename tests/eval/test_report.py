@@ -149,7 +149,7 @@ def test_a_simulation_says_so_everywhere() -> None:
     """Title, notes and JSON name it as simulated."""
     setting = {**SETTING, "simulated": True, "model": "forgets"}
     it = result(some_runs(), setting=setting)
-    assert it.title == "SIMULATED provider, scripted model that batches only when lately reminded"
+    assert it.title == "SIMULATED provider, scripted model that batches only when recently reminded"
     assert any(note.startswith("SIMULATED: ") for note in eval_report.notes(it, it.summary))
     assert eval_report.as_dict(it, it.summary)["simulated"] is True
 

@@ -57,11 +57,11 @@ def test_a_file_that_was_cut_off_anywhere(path: Path, cut: int) -> None:
 
 
 def test_a_cut_is_told(path: Path) -> None:
-    """The user hears of a line that was taken out, once."""
+    """The user hears of a line that was removed, once."""
     path.write_bytes(path.read_bytes()[:-20])
     file = file_at(path)
     assert file.runs == RUNS[:2]
-    assert file.notices == ["The last line was cut off in the middle: taken out."]
+    assert file.notices == ["The last line was cut off in the middle and was removed."]
     assert file_at(path).notices == []
 
 
@@ -72,8 +72,8 @@ def test_other_lines_are_left_alone(path: Path) -> None:
     other = file_at(path, model="other")
     assert other.runs == []
     assert other.notices == [
-        "Lines that are no run were passed over: 4, 5.",
-        "3 runs of other settings were left alone.",
+        "Lines that are no runs were skipped: 4, 5.",
+        "3 runs of other settings were skipped.",
     ]
     other.add(RUNS[0])
     assert path.read_text().startswith(text)
@@ -85,7 +85,7 @@ def test_a_file_of_something_else(tmp_path: Path, content: str) -> None:
     """It is refused, and not touched."""
     path = tmp_path / "novel.txt"
     path.write_text(content)
-    with pytest.raises(ConfigError, match="something else"):
+    with pytest.raises(ConfigError, match="contains no runs"):
         file_at(path)
     assert path.read_text() == content
 

@@ -1,4 +1,4 @@
-"""The formats of logs, and which one a file has: told by its content, never by its name."""
+"""The formats of logs. The format of a file is recognised by its content, not by its name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from batchwrap.analyze.record import LogReading
 from batchwrap.analyze.record import sessions as recorded
 from batchwrap.analyze.recorded_session import Session
 
-# The particular ones first: many of them have messages, too.
+# Specific formats come first, since their records often contain chat messages, too.
 _READERS: Mapping[LogFormat, Reader] = {
     claude_code: claude_code.read,
     codex: codex.read,
@@ -39,10 +39,11 @@ _LOOKED_AT = 50
 
 
 def sessions_in(source: LogFile, reading: LogReading) -> tuple[str, Iterator[Session]]:
-    """The format of a file, and its sessions, read as they are asked for.
+    """The format of a file, and its sessions, which are read lazily.
 
     Raises:
-        Unreadable: it cannot be read, or is of no known format. The sessions may raise it, too.
+        Unreadable: the file cannot be read, or has no known format. Iterating over the sessions
+            may raise it, too.
     """
     records = source.records()
     head: list[Record] = []

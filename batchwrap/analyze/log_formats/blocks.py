@@ -1,4 +1,4 @@
-"""Messages of content blocks, as Anthropic's API has them, in the form of chat completions."""
+"""Converts Anthropic's messages with content blocks to chat completions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from batchwrap.core.limits.cost import Usage
 
 
 def has_blocks(message: chat.Message) -> bool:
-    """Whether a message has blocks that chat completions do not know."""
+    """Whether a message has blocks that chat completions do not have."""
     return any(
         block.get("type") in ("tool_use", "tool_result", "thinking")
         for block in dicts_in(message.get("content"))
@@ -19,9 +19,9 @@ def has_blocks(message: chat.Message) -> bool:
 
 
 def as_chat(message: chat.Message) -> Iterator[tuple[chat.Message, bool]]:
-    """The messages that a message of blocks stands for, and whether a result is an error.
+    """The chat messages for a message of blocks, each with whether it is a failed result.
 
-    Results come first: they answer what was before.
+    Results come first, since they answer the calls of the message before.
     """
     content = message.get("content")
     blocks = dicts_in(content)
@@ -43,7 +43,7 @@ def as_chat(message: chat.Message) -> Iterator[tuple[chat.Message, bool]]:
 
 
 def usage_of(usage: dict[str, Any]) -> Usage | None:
-    """The usage, where the prompt is counted in three parts; None if there is none."""
+    """The usage, in which Anthropic counts the prompt in three parts; None if there is none."""
     if not isinstance(usage.get("output_tokens"), int):
         return None
     cached = count_of(usage.get("cache_read_input_tokens"))

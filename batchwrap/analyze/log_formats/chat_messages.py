@@ -1,8 +1,8 @@
-"""Conversations and requests in the form of chat completions.
+"""Reads conversations and requests in the form of chat completions.
 
-A conversation as one record (``messages``), as a list of messages, or with a message on each
-line; and logs of requests with their answers (``request`` or ``body``, and ``response``).
-Messages of content blocks, as Anthropic's API has them, are understood, too.
+A conversation may be one record (``messages``), a list of messages, or one message a line. Logs of
+requests have the answers, too (``request`` or ``body``, and ``response``). Anthropic's messages
+with content blocks are read as well.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def answer_of(response: object) -> chat.Message | None:
 
 
 def usage_in(response: object) -> Usage | None:
-    """The tokens that a completion reports, in either form."""
+    """The usage of a completion, in OpenAI's or Anthropic's form; None if there is none."""
     body = dict_of(response)
     return usage_of(body) or blocks_usage(dict_of(body, "usage"))
 
@@ -64,7 +64,7 @@ def usage_in(response: object) -> Usage | None:
 def _said(
     message: chat.Message, session: str, model: str, tools: object, record: Record
 ) -> Iterator[Said]:
-    # A trace that marks its calls as text that the agent reads.
+    # Some traces mark in this way that their calls are text that the agent reads.
     as_text = record.get("native") is False
     pieces = as_chat(message) if has_blocks(message) else [(message, False)]
     for piece, failed in pieces:

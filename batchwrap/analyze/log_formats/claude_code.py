@@ -1,7 +1,7 @@
-"""Session logs of Claude Code: ``~/.claude/projects/<project>/<session>.jsonl``.
+"""Reads session logs of Claude Code: ``~/.claude/projects/<project>/<session>.jsonl``.
 
-An answer is written in several lines, one for each block, all with the answer's id and with
-its usage; the last one's counts. Subagents have lines or files of their own, marked as side chains.
+An answer has several lines, one for each block. All have the answer's id and a usage, of which the
+last one counts. Subagents have their own lines or files, which are marked as side chains.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from batchwrap.analyze.log_formats.blocks import as_chat, usage_of
 from batchwrap.analyze.log_messages import Said, dict_of, text_of
 
 NAME = "Claude Code"
-# Answers that Claude Code makes up itself, such as "API Error".
+# The model name of answers that Claude Code writes itself, such as "API Error".
 _NOBODY = "<synthetic>"
 
 

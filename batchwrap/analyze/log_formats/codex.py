@@ -1,7 +1,7 @@
-"""Session logs of Codex: ``~/.codex/sessions/…/rollout-*.jsonl``.
+"""Reads session logs of Codex: ``~/.codex/sessions/…/rollout-*.jsonl``.
 
-Items of one answer follow each other; the next answer begins with the first item after a
-result or a message of the user. The tokens of an answer stand in an event behind it.
+The items of one answer follow each other. The next answer begins with the first item after a result
+or a message of the user. The tokens of an answer are in an event after it.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ def read(records: Iterator[Record], file: str) -> Iterator[Said]:
         usage = usage_of(counted) if payload.get("type") == "token_count" else None
         message = message_of(payload) if record.get("type") == "response_item" else None
         if message is None and usage is not None and answers:
-            message = assistant("", [])  # a piece without words: it only brings the tokens
+            message = assistant("", [])  # an empty piece of the answer, which carries its tokens
         if message is None:
             continue
         if usage is None and message["role"] == "assistant":
+            # The first item of the model after a result or a prompt begins a new answer.
             answers, is_open = answers + (not is_open), True
         elif usage is None:
             is_open = False

@@ -1,4 +1,4 @@
-"""Logs of litellm: its standard logging payload, one for each request."""
+"""Reads logs of litellm: its standard logging payload, one for each request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME = "litellm"
 
 
 def recognises(record: Record) -> bool:
-    """Whether a record is such a payload, or holds one."""
+    """Whether a record is such a payload, or contains one."""
     payload = _payload(record)
     return "call_type" in payload and "messages" in payload and "response" in payload
 
@@ -25,7 +25,7 @@ def read(records: Iterator[Record], file: str) -> Iterator[Said]:
     """The messages of a log.
 
     Raises:
-        Unreadable: the log holds no messages at all, since they were redacted.
+        Unreadable: all messages of the log were redacted.
     """
     stitcher, redacted, understood = Stitcher(NAME, file), 0, 0
     for record in records:

@@ -1,6 +1,6 @@
-"""Exports of OpenCode (``opencode export``): messages with their parts; calls hold their results.
+"""Reads exports of OpenCode (``opencode export``): messages with parts, calls with results.
 
-A message may have several steps; each is a request of its own, with its tokens at its end.
+A message may have several steps. Each step is a request of its own, with its tokens at the end.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def _said(info: _Part, parts: list[_Part], session: str) -> Iterator[Said]:
             call(part.get("callID"), part.get("tool"), dict_of(part, "state", "input"))
             for part in tools
         ]
+        # The tokens of the whole message are those of its step only if there is just one.
         only = dict_of(info, "tokens") if len(steps) == 1 else {}
         yield Said(
             session=session,
@@ -77,7 +78,7 @@ def _result(part: _Part, session: str) -> Said:
 
 
 def _steps(parts: list[_Part]) -> list[tuple[list[_Part], _Part]]:
-    """The parts of each step, and its tokens."""
+    """The parts and the tokens of each step."""
     steps: list[tuple[list[_Part], _Part]] = []
     step: list[_Part] = []
     for part in parts:

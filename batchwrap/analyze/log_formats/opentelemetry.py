@@ -1,7 +1,8 @@
-"""Spans and events of OpenTelemetry with the GenAI conventions, as exporters write them.
+"""Reads OpenTelemetry's spans and events with the GenAI conventions.
 
-OTLP as JSON (the collector's file exporter), and the spans that the Python SDK prints. The
-contents have to be captured: ``gen_ai.input.messages`` and ``gen_ai.output.messages``.
+The forms are OTLP as JSON (the collector's file exporter), and the spans that the Python SDK
+prints. The contents must have been captured: ``gen_ai.input.messages`` and
+``gen_ai.output.messages``.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _LISTS = {
 
 
 def recognises(record: Record) -> bool:
-    """Whether a record holds a span or an event of this kind."""
+    """Whether a record contains a span or an event with an attribute of the conventions."""
     return any(
         any(str(key).startswith("gen_ai.") for key in attributes)
         for attributes in _attributes_in(record)
@@ -46,7 +47,7 @@ def read(records: Iterator[Record], file: str) -> Iterator[Said]:
     """The messages of a log.
 
     Raises:
-        Unreadable: no span or event holds messages.
+        Unreadable: no span or event contains messages.
     """
     stitcher, empty, understood = Stitcher(NAME, file), 0, 0
     for record in records:
@@ -79,7 +80,7 @@ def _request(attributes: dict[str, Any]) -> LoggedRequest:
 
 
 def _messages(message: dict[str, Any]) -> Iterator[chat.Message]:
-    """The messages of chat completions that one of parts stands for."""
+    """The chat messages for a message of parts."""
     parts = dicts_in(message.get("parts"))
     text = "\n".join(text_of(part.get("content")) for part in parts).strip()
     calls = [
@@ -102,7 +103,7 @@ def _messages(message: dict[str, Any]) -> Iterator[chat.Message]:
 def _attributes_in(record: Record) -> Iterator[dict[str, Any]]:
     """The attributes of each span or event of a record."""
     if isinstance(record.get("attributes"), dict):
-        yield record["attributes"]  # as the SDK prints it
+        yield record["attributes"]  # the form that the SDK prints
     for key, (scopes, items) in _LISTS.items():
         for resource in dicts_in(record.get(key)):
             for scope in dicts_in(resource.get(scopes)):
@@ -119,13 +120,13 @@ def _plain(value: object) -> Any:
     if "kvlistValue" in given:
         pairs = dicts_in(dict_of(given, "kvlistValue").get("values"))
         return {text_of(pair.get("key")): _plain(pair.get("value")) for pair in pairs}
-    if "intValue" in given:  # a text: JSON has no 64 bits
+    if "intValue" in given:  # OTLP writes 64-bit integers as texts
         return int(given["intValue"]) if str(given["intValue"]).lstrip("-").isdigit() else 0
     return next(iter(given.values()), None)
 
 
 def _parsed(value: object) -> list[dict[str, Any]]:
-    """The objects of a list, which is structured or JSON text."""
+    """The objects of a list, which is a value or JSON text."""
     if isinstance(value, str):
         try:
             value = orjson.loads(value)

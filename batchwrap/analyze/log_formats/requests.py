@@ -1,7 +1,7 @@
-"""Logs of requests: each brings the whole conversation again, which is put together here.
+"""Reassembles conversations from logs of requests, each of which repeats the whole conversation.
 
-A request goes on with a conversation if it begins with all the messages of one of its
-requests. What comes behind them is new; the first of it is the answer that is known already.
+A request continues a conversation if it begins with all messages of one of its earlier requests.
+The messages after these are new, except the first one, which is the answer that is known already.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from batchwrap.analyze.log_messages import Said
 from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
 
-# Conversations that may be under way at once.
+# How many conversations can be open at once.
 _MOST_OPEN = 256
 
 
@@ -29,11 +29,11 @@ class LoggedRequest:
     Attributes:
         messages: its messages.
         answer: the assistant message that came back; None if none did.
-        name: what the log calls the conversation; empty if it does not.
+        name: the conversation's name in the log; empty if it has none.
         model: the model.
         tools: its tools.
-        usage: its tokens, if the log says so.
-        continues: the id of the answer that it continues, if it brings only what is new.
+        usage: its tokens; None if the log does not say.
+        continues: the id of the answer that it continues, if it contains only what is new.
         answer_id: the id by which its own answer can be continued.
     """
 
@@ -48,11 +48,11 @@ class LoggedRequest:
 
 
 class Stitcher:
-    """Puts the conversations of one log together.
+    """Reassembles the conversations of one log.
 
     Args:
         source: the program that wrote the log.
-        file: names the conversations that have no name.
+        file: the file, after which conversations without a name are named.
     """
 
     def __init__(self, source: str, file: str) -> None:
@@ -62,9 +62,10 @@ class Stitcher:
         self._begun = 0
 
     def said(self, request: LoggedRequest) -> Iterator[Said]:
-        """What is new with a request: messages, then its answer. Nothing for a repeated one."""
+        """The new messages of a request, then its answer; nothing for a repeated request."""
         before, continued = self._answered.get(request.continues, (b"", ""))
         digests = list(_digests(request.messages, before))
+        # The longest known beginning: agents also compact and fork conversations.
         known = next((n for n in range(len(digests), 0, -1) if digests[n - 1] in self._open), 0)
         if known and known == len(digests):
             return
@@ -72,7 +73,7 @@ class Stitcher:
         session = found or self._begin(request.name)
         new = list(request.messages[known:])
         if known and new and new[0].get("role") == "assistant":
-            new = new[1:]  # it was the last answer
+            new = new[1:]  # this answer was yielded with the request before
         for message in new:
             yield from self._say(session, message, request)
         if request.answer is not None:
@@ -110,7 +111,7 @@ class Stitcher:
 
 
 def _digests(messages: Sequence[chat.Message], before: bytes) -> Iterator[bytes]:
-    """A digest of the conversation up to each message, behind what stands before them."""
+    """The digest of the conversation up to each message, given the digest `before` them."""
     digest = before
     for message in messages:
         written = orjson.dumps(message, option=orjson.OPT_SORT_KEYS)

@@ -1,4 +1,4 @@
-"""Items of the Responses API in the form of chat completions: a turn is a run of them."""
+"""Converts items of the Responses API to chat messages; consecutive items are one turn."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
 
 _FUNCTION = "function_call"
-# No functions, so nothing of batchwrap's: a text as input, or a tool that the API declares.
+# Calls of no function, which batchwrap does not batch: custom calls, whose input is a text, and
+# calls of tools that the API itself declares.
 _OTHERS = ("custom_tool_call", "local_shell_call", "shell_call", "apply_patch_call")
 _RESULTS = frozenset(f"{kind}_output" for kind in (_FUNCTION, *_OTHERS))
 
 
 def message_of(item: Record) -> chat.Message | None:
-    """The message that an item stands for; None for what is none, such as reasoning."""
+    """The message for an item; None for an item that is no message, such as reasoning."""
     kind = item.get("type")
     if not isinstance(kind, str | None):
         return None
@@ -48,7 +49,7 @@ def message_of(item: Record) -> chat.Message | None:
 
 
 def messages_of(items: object) -> list[chat.Message]:
-    """The messages of an input, or of an output; what the model said in a row is one."""
+    """The messages of an input or an output; consecutive items of the model are one message."""
     if isinstance(items, str):
         return [{"role": "user", "content": items}]
     return list(_joined(filter(None, map(message_of, dicts_in(items)))))

@@ -1,8 +1,8 @@
-"""Logs of requests to the Responses API, each with its response.
+"""Reads logs of requests to the Responses API with their responses.
 
-A record has the request (under ``request`` or ``body``, or in itself) and the ``response``. A
-request whose input is whole begins with all that was said; one that continues a response by its
-id brings only what is new.
+A record contains the request (under ``request`` or ``body``, or directly) and the ``response``. The
+input of a request is the whole conversation, or only what is new if the request continues a
+response by its id.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _logged(record: Record) -> LoggedRequest:
 
 
 def functions_of(tools: object) -> object:
-    """The functions of a request, as chat completions list them; None: the log has no tools."""
+    """A request's functions in the form of chat completions; None if the log has no tools."""
     if not isinstance(tools, list):
         return None
     functions = [one for one in tools if dict_of(one).get("type") == "function"]
@@ -67,4 +67,4 @@ def _request(record: Record) -> Record:
 
 def _response(record: Record) -> Record:
     response = dict_of(record, "response")
-    return dict_of(response, "body") or response  # the first as in files of batch APIs
+    return dict_of(response, "body") or response  # files of batch APIs have a `body`

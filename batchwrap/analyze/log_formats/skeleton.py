@@ -1,4 +1,4 @@
-"""Skeletons: recorded sessions with all words removed (`benchmarks/data/README.md`)."""
+"""Reads skeletons: recorded sessions without their texts (`benchmarks/data/README.md`)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sessions(record: Record, file: str = "") -> Iterator[Session]:
     """The session of a record.
 
     Raises:
-        KeyError, TypeError, ValueError: the record is not as it should be.
+        KeyError, TypeError, ValueError: the record is malformed.
     """
     script = tuple(_script(record["turns"], record))
     yield Session(str(record["id"]), str(record["source"]), script, file)

@@ -1,7 +1,7 @@
-"""Trajectories of SWE-agent (``.traj``): thoughts, actions and what they gave.
+"""Reads trajectories of SWE-agent (``.traj``): thoughts, actions and observations.
 
-Where the model made tool calls, they stand in the history; else an action is text, which
-counts as a command of a shell. What is text, batchwrap cannot batch, and the report says so.
+If the model made tool calls, they are in the history. Otherwise an action is text and counts as a
+shell command. batchwrap cannot batch such texts, and the report says so.
 """
 
 from __future__ import annotations

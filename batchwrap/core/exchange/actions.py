@@ -1,6 +1,6 @@
-"""What an exchange says to its driver, and what a driver tells it of an answer's head.
+"""The actions that an exchange asks its driver for, and the head of an answer.
 
-The order in which they come stands in `states`.
+Which action may follow which is in `states`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from batchwrap.core.moves.script_run import ScriptRun
 class Head:
     """Status and headers (lower-case names) of an answer, and whether it is a stream.
 
-    `tries` is how often it was asked for: layers beneath may have retried by themselves.
+    `tries` is the number of requests that it took: layers below may have retried by themselves.
     """
 
     status: int
@@ -40,9 +40,9 @@ class Reserve:
     """Wait until a cost is admitted, then call `reserved`.
 
     Attributes:
-        cost: what the provider may count, an answer of unknown length included.
-        minimum: the part of it that the request itself names; only that can be too large.
-        headroom: what it may count beyond, where estimates are not good.
+        cost: what the provider may count, including an answer of estimated length.
+        minimum: the part that the request itself names; only that can be too large.
+        headroom: what the provider may count beyond the cost if the estimates are too low.
     """
 
     cost: Cost
@@ -59,10 +59,10 @@ class Send:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Resend:
-    """The provider did not take the request: send this, then call `received`.
+    """The provider did not accept the request. Send this one, then call `received`.
 
     Attributes:
-        body: what goes out; None: the agent's own.
+        body: what to send; None for the agent's own.
     """
 
     body: Body | None = None
@@ -70,7 +70,7 @@ class Resend:
 
 @dataclass(frozen=True, slots=True)
 class AskAgain:
-    """Nobody gets this answer, since it was not understood: let go of it, call `ask_again`."""
+    """The answer was not understood, and nothing of it goes out. Drop it, call `ask_again`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,10 @@ class ReadFirst:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The attempt was refused. Wait so many seconds, then call `waited`.
+    """The attempt was refused. Wait this many seconds, then call `waited`.
 
-    After a refusal that `is_queued` the gate waits: call it at once.
+    After a refusal that `is_queued`, the limiter makes the request wait when it reserves again, so
+    `waited` is called at once.
     """
 
     seconds: float
@@ -99,14 +100,15 @@ class Wait:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Respond:
-    """Hand out the answer: this body, or as it came if None.
+    """Hand out the answer.
 
     Attributes:
-        gave_up: the answer is a refusal that was retried as often as the policy allows;
-            the client above must not retry it again.
-        status: the HTTP status, where it is another than the provider's.
-        retry: the client above may retry it once, although its status says otherwise.
-        chunks: the body as a stream, where one was asked for and none came.
+        body: the body to hand out; None for the original bytes.
+        gave_up: whether it is a refusal that was retried as often as the policy allows; the
+            client above must not retry it.
+        status: the HTTP status, if it differs from the provider's.
+        retry: whether the client above may retry it once, although its status says otherwise.
+        chunks: the body as a stream, if a stream was asked for and did not come.
     """
 
     body: Body | None
@@ -118,16 +120,16 @@ class Respond:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Hand out the answer as it comes, each chunk through `chunk`, and at last `end`.
+    """Hand out the answer as it comes, each chunk through `chunk`, and call `end` at the end.
 
-    Nothing goes out while the exchange `may_ask_again`; if it then `asks_again`, the stream is
-    let go of, as with `AskAgain`.
+    Nothing goes out while the exchange `may_ask_again`. If it then `asks_again`, the stream is
+    dropped, as with `AskAgain`.
     """
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AnswerLocally:
-    """Hand out this answer; the provider is not asked."""
+    """Hand out this answer; no request is sent."""
 
     answer: LocalAnswer
 

@@ -1,4 +1,7 @@
-"""What the core is told of the world around one exchange."""
+"""Everything that one exchange gets from outside: options, memory, facts and the time.
+
+The core reads no clock and makes no random numbers, so both are passed in here.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,20 @@ from batchwrap.options import Options
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What one exchange is given from outside.
+    """What one exchange gets from outside.
 
     Attributes:
         options: the user's options.
-        random_text: gives so many random characters of ``[A-Za-z0-9]``.
-        memory: what exchanges share and may forget.
+        random_text: makes a text of this many random characters of ``[A-Za-z0-9]``.
+        memory: what exchanges share; it may be lost at any time.
         metrics: where counts and events go.
-        provider: what is known of the provider.
-        rules: what requests have to obey, where the user named it; None: as the provider says.
+        provider: facts about the provider.
+        rules: the rules for requests that the user chose; None for the provider's.
         now_s: the time, in seconds of any clock.
-        model: what is known of the model.
-        mode: the agent's mode, where it was told from outside.
-        clock: tells the time, to measure how fast the model generates; None: it is not.
-        zones: knows time zones by their names.
+        model: facts about the model.
+        mode: the agent's mode, if the program set it.
+        clock: returns the time, to measure the model's speed; None if it is not measured.
+        zones: returns the offset of a time zone by its name.
     """
 
     options: Options

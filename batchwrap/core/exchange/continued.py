@@ -1,7 +1,8 @@
-"""A request that continues a response by its id, where the provider holds calls of our view.
+"""Requests that continue a response by its id (`previous_response_id` in the Responses API).
 
-The agent sends results of calls that the provider never saw. They become results of the calls
-that the model made, as far as the turn is remembered; nothing else of the request is changed.
+The provider holds the conversation, in the provider view. The agent sends the results of derived
+calls, which the provider never saw. If the turn is remembered, they become results of the model's
+own calls; nothing else of the request is changed.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ class Continued(OnlyThrottled):
     """Folds the results of one turn, and leaves the rest as it is.
 
     Args:
-        context: what the exchange is given from outside.
+        context: what the exchange gets from outside.
         body: the agent's request.
         endpoint: where it goes.
-        form: reads and writes it.
+        form: the format of the request.
     """
 
     def __init__(self, context: Context, body: Body, endpoint: Endpoint, form: Format) -> None:
@@ -37,12 +38,12 @@ class Continued(OnlyThrottled):
         self._form = form
 
     def request(self) -> Body | None:
-        """The request with results of the model's own calls; None where none are of ours."""
+        """The request with results of the model's own calls; None if no result is of ours."""
         super().request()
         return self._folded() if self._form.understands(self._body) else None
 
     def folded(self) -> None:
-        """What failed once is not tried again: the request stays as it is."""
+        """The request stays as it is: if `request` failed, folding would fail the same way."""
 
     def _folded(self) -> Body | None:
         form, turns = self._form, self._context.memory.turns
@@ -53,6 +54,7 @@ class Continued(OnlyThrottled):
         if not calls:
             return None
         start = min(answered[call.call_id] for call in calls)
+        # Folding expects a turn with its calls, which the provider has and the request has not.
         whole = [*entries[:start], form.said("model", None, calls), *entries[start:]]
         prefixes = Prefixes(whole, 0, Conversation())
         reader = HistoryReader(whole, prefixes, turns, self._context.now_s)

@@ -1,12 +1,12 @@
-"""The fast path of nearly all events of a stream: pieces of a text, or of a call's arguments.
+"""The fast path for most events of a stream: pieces of a text, or of a call's arguments.
 
     event --piece_alone--> piece --take--> as it came, or the calls that it completes
 
-While a text is being written, nothing around it changes: only another kind of event does that. So
-the repair, the reader of the choice and the writer of the stream are asked once who takes in the
-pieces of a text (`Route`), and the pieces go there directly until any other event comes. That
-event, and a piece that has to be looked at closer, is read by `Exchange.chunk`. Nothing of it was
-taken in before.
+While a text is being written, only another kind of event can change the state around it. So the
+repair, the reader of the choice and the writer of the stream are asked once who takes the pieces
+of that text (`Route`), and the pieces go there directly until any other event comes. That event,
+and a piece that must be read more closely, goes to `Exchange.chunk` whole: the fast path has taken
+nothing of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Literal, Protocol
 from batchwrap.core.formats.calls import Fragment
 from batchwrap.core.formats.format import Body, Look, Piece, StreamWriter, Take, Taken
 
-# Makes the events that go out in the place of one, of what makes that one exactly as it came.
+# Makes the events that replace one. Its argument parses that one exactly; the fast path's own copy
+# may have rounded numbers.
 Write = Callable[[Callable[[], Body]], list[Body]]
 
 
@@ -26,9 +27,9 @@ class Route:
     """Where the pieces of one text go.
 
     Args:
-        place: the index of the call whose arguments it is; None: it is the choice's text.
-        take: takes in its next piece.
-        stream: writes its events.
+        place: the index of the call whose arguments they are; None for the choice's text.
+        take: takes the next piece.
+        stream: writes the events.
     """
 
     __slots__ = ("passes", "place", "take", "write")
@@ -41,11 +42,11 @@ class Route:
 
 
 def as_it_came(text: str) -> None:
-    """Takes in a piece that nobody reads."""
+    """Take a piece that nobody reads; it goes out as it came."""
 
 
 def repaired(repair: Take, read: Take) -> Take:
-    """Takes in a piece by both: it is read as far as the repair hands it on."""
+    """Combine two takers: the reader gets a piece only if the repair hands it on."""
     if repair is as_it_came:
         return read
     if read is as_it_came:
@@ -59,22 +60,22 @@ def repaired(repair: Take, read: Take) -> Take:
 
 
 class StreamAccount(Protocol):
-    """Keeps account of what the agent has got; no mistake of its own keeps anything back."""
+    """Records what the agent has got of a stream. Its own errors hold nothing back."""
 
     def held(self, piece: Piece) -> bool:
-        """A piece came of which nothing went out; False: it was not taken in."""
+        """Record a piece of which nothing goes out; False if `see` must get its whole event."""
 
     def see(self, came: Body, made: list[Body] | None) -> None:
-        """An event came, and these go out for it; None: the event itself."""
+        """Record an event and what goes out for it; None for the event itself."""
 
 
 class FastPath:
-    """Takes in the pieces of one stream.
+    """Takes the pieces of one stream.
 
     Args:
-        piece_alone: the piece that an event is; None: it is more.
-        begin: finds the route of a piece, and of those that follow; None where it has none yet.
-        account: what is told of the pieces that do not go out as they came.
+        piece_alone: returns the piece of an event that holds nothing else; None for any other.
+        begin: returns the route of a piece and of those that follow; None if there is none yet.
+        account: records the pieces that do not go out as they came.
     """
 
     __slots__ = ("_account", "_begin", "_piece_alone", "_routes")
@@ -88,14 +89,14 @@ class FastPath:
         self._piece_alone = piece_alone
         self._begin = begin
         self._account = account
-        self._routes: dict[int, Route] = {}  # by choice: a text ends where another one begins
+        self._routes: dict[int, Route] = {}  # by choice, which writes one text at a time
 
     def take(self, event: Body) -> Write | Literal[Look.CLOSER] | None:
-        """Take in an event of the stream, if it is a piece; its numbers may be rounded.
+        """Take an event of the stream, if it is a piece; its numbers may be rounded.
 
         Returns:
-            None: it goes out as it came. `Look.CLOSER`: it was not taken in. Else what makes the
-            events that go out in its place.
+            None if it goes out as it came; `Look.CLOSER` if it was not taken and must go through
+            `Exchange.chunk`; otherwise a function that makes the events that replace it.
         """
         piece = self._piece_alone(event)
         if piece is None:
@@ -121,7 +122,7 @@ class FastPath:
         piece: Piece,
         original: Callable[[], Body],
     ) -> list[Body]:
-        """The events for a piece that does not go out as it came."""
+        """The events that replace a piece."""
         if not calls and self._account.held(piece):
             return []
         came = original()
@@ -130,5 +131,5 @@ class FastPath:
         return made
 
     def close(self) -> None:
-        """Another event comes."""
+        """Forget all routes, since another kind of event has come."""
         self._routes = {}

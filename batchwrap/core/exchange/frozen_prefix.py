@@ -1,8 +1,8 @@
-"""A conversation as far as it is frozen: how it is written never changes any more.
+"""The frozen prefix of a conversation: the part whose provider view does not change any more.
 
-Each request brings the whole conversation again. What was rewritten for the request before
-is looked up, not done again, so the work grows with what is new. It also keeps decisions
-that rest on more than the conversation: once taken, they are replayed.
+Each request brings the whole conversation again. What was rewritten for the request before is
+looked up here instead of done again, so the work grows with what is new. The prefix also keeps
+decisions that do not follow from the conversation alone: they are made once and then replayed.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class FrozenPrefix:
 
     Attributes:
         source: its items in the agent view.
-        entries: what these say.
-        made: the same in the provider view, with reminders.
-        said: the conversation that `source` is.
-        tools: the tools as they stood in the request.
-        tool_set: what followed from them.
+        entries: these items, as the format reads them.
+        made: the entries of the provider view, with reminders.
+        said: the digest of the conversation so far.
+        tools: the request's tools, as they were in it.
+        tool_set: what follows from these tools.
         choice: what the conversation is offered.
-        walk: what the schedule of reminders has seen; None where nothing is offered.
-        is_bound: whether it was written for a conversation of which parts are signed.
-        checked: whether `made` is known to need no mending.
+        walk: the state of the reminder schedule; None if nothing is offered.
+        is_bound: whether the conversation is bound, that is, has signed parts.
+        checked: what is known of `made`, which has no more to be repaired.
     """
 
     source: list[Any] = field(default_factory=list)
@@ -55,8 +55,9 @@ NOTHING = FrozenPrefix()
 def find_prefix(
     body: Body, form: Format, kept: Recent[str, FrozenPrefix], now_s: float
 ) -> FrozenPrefix:
-    """The longest frozen beginning of a conversation that is known."""
+    """The longest known frozen prefix of a conversation; `NOTHING` if none is known."""
     items = form.items(body)
+    # The key is an id in an item, so it only points to a candidate: the items themselves decide.
     for item in reversed(items):
         key = form.key_of(item)
         known = kept.get(key, now_s) if key else None
@@ -68,7 +69,7 @@ def find_prefix(
 def keep_prefix(
     frozen: FrozenPrefix, form: Format, kept: Recent[str, FrozenPrefix], now_s: float
 ) -> None:
-    """Remember how a conversation begins."""
+    """Remember a frozen prefix under the newest id in it; without an id it cannot be found."""
     keys = (form.key_of(item) for item in reversed(frozen.source))
     key = next((key for key in keys if key), None)
     if key is not None:

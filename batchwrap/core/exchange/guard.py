@@ -1,11 +1,10 @@
 """The guard: an error in batchwrap's own code, or in a user's function, fails no request.
 
-It is the one place that catches every exception. A translator that stands between an agent and
-its provider has no right to lose a request that would have succeeded without it, whatever its
-own mistake is; so each step of a request runs inside of a guard, and the code around says what
-holds if the step was not made, which is always the agent's own request or the provider's own
-answer. What is meant for the caller passes: errors of ours (`BatchwrapError`), answers that
-cannot be used (`Broken`), and whatever is no `Exception` (Ctrl-C, a cancelled task).
+This is the one place that catches every exception. A request that would have succeeded without
+batchwrap must not fail because of a bug in it. So each step of a request runs inside a guard, and
+the code after the step says what happens if it failed: the agent's own request goes out, or the
+provider's own answer is handed out. What is meant for the caller passes: `BatchwrapError`, `Broken`
+(an answer that cannot be used), and whatever is not an `Exception` (Ctrl-C, a cancelled task).
 """
 
 from __future__ import annotations
@@ -32,14 +31,15 @@ class Report(Protocol):
 
 
 class Guard:
-    """Catches what the steps of one request raise, and reports where.
+    """Catches what the steps of one request raise, and reports the place.
 
         with guard.step("request"):
             return translator.request()
         return None  # as the agent wrote it
 
     Args:
-        report: is told the place of each error once; never its words, which may hold contents.
+        report: gets the place of each error once. It never gets the error's message, which may
+            quote the conversation.
     """
 
     def __init__(self, report: Report) -> None:
@@ -48,7 +48,7 @@ class Guard:
         self._seen: set[str] = set()
 
     def step(self, name: str) -> _Step:
-        """A block that ends early, and quietly, if it raises."""
+        """A context manager that ends silently if its block raises."""
         step = self._steps.get(name)
         if step is None:
             step = self._steps[name] = _Step(self, name)
@@ -57,6 +57,7 @@ class Guard:
     def caught(self, step: str, error: BaseException) -> None:
         """Report an error that a step has raised."""
         place, raised_at = place_of(error)
+        # An error may occur in every chunk of a stream; one report for each place is enough.
         if place in self._seen:
             return
         self._seen.add(place)
@@ -68,7 +69,7 @@ class Guard:
 
 
 class _Step:
-    """A step of a request. It has no state, so it may be entered twice."""
+    """A step of a request. It has no state, so it may be entered again inside itself."""
 
     __slots__ = ("_guard", "_name")
 

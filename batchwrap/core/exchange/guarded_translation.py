@@ -1,9 +1,9 @@
-"""A translation whose own errors fail no request: what is not translated is handed on plain.
+"""A translation whose own errors fail no request.
 
-On the way out there are three views, each the next one's stand-in: the provider view; the agent's
-request with its earlier batches folded, which needs no function of the user's; and the agent's own
-bytes. On the way back an answer is the provider's, as it came. A stream of which a part was
-translated before the error ends as `salvage` can say it truthfully.
+If a request cannot be translated, it goes out with its earlier batches folded, which calls no
+function of the user's; if that fails, too, the agent's own bytes go out. If an answer cannot be
+translated, it is handed out as it came. If a part of a stream was translated before the error, the
+format's `salvage` ends the stream so that it says nothing untrue.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ _PLAIN = Passthrough()
 
 
 def _none(event: Body) -> None:
-    """No event of an unknown format is known to be a piece."""
+    """Never a piece: an event of an unknown format goes through `chunk`."""
 
 
 class GuardedTranslation:
-    """A translation inside of a guard.
+    """A translation inside a guard.
 
     Args:
-        make: makes the translator.
-        guard: of the request.
-        form: the format of what is translated; None: nothing is.
+        make: makes the translation.
+        guard: the guard of the request.
+        form: the format of the request; None if it is not translated.
 
     Attributes:
-        mends: whether streams are put into shape.
-        fits_forms: whether answers come in the form that was asked for, stream or whole.
-        reads_errors: whether errors inside of streams are read.
-        fast_path: takes in the pieces of texts. What it raises is for its caller to catch, once
-            for many pieces, and then to break off.
+        mends: whether the events of streams are repaired.
+        fits_forms: whether an answer is converted to the form that was asked for.
+        reads_errors: whether errors inside streams are read.
+        fast_path: handles the pieces of texts. It is not guarded: its caller guards many pieces
+            at once, and calls `break_off` after an error.
     """
 
     def __init__(self, make: Callable[[], Translation], guard: Guard, form: Format | None) -> None:
@@ -66,14 +66,14 @@ class GuardedTranslation:
             self.reads_errors = inner.reads_errors
 
     def _account(self) -> Salvage:
-        """What keeps account of the stream; made when it is needed, inside of the guard."""
+        """The account of the stream, made when it is first needed, inside the guard."""
         if self._salvage is None:
             form = self._form
             self._salvage = NoSalvage() if form is None else form.salvage(ids.origin_of)
         return self._salvage
 
     def _guarded(self, step: str, do: Callable[[Translation], T]) -> T:
-        """What the translator says; what says one that changes nothing if it fails."""
+        """The translation's result; if it raises, the result of one that changes nothing."""
         with self._guard.step(step):
             return do(self._inner)
         return do(_PLAIN)
@@ -92,7 +92,7 @@ class GuardedTranslation:
         self._guarded("script", lambda inner: inner.script_ran(outcome))
 
     def local_answer(self) -> LocalAnswer | None:
-        """What the agent gets without a round trip, if anything is due."""
+        """The answer that needs no round trip; None if the provider has to be asked."""
         return self._guarded("local_answer", lambda inner: inner.local_answer())
 
     def request(self) -> Body | None:
@@ -105,7 +105,7 @@ class GuardedTranslation:
         return None
 
     def withdraw(self) -> None:
-        """Nothing of what was made of the request goes out."""
+        """Record that the agent's own request goes out."""
         self._guarded("withdraw", lambda inner: inner.withdraw())
 
     @property
@@ -115,12 +115,12 @@ class GuardedTranslation:
 
     @property
     def measures(self) -> bool:
-        """Whether the size of the request matters."""
+        """Whether the size of the request is checked against the model's context."""
         return self._guarded("size", lambda inner: inner.repair.measures)
 
     @property
     def may_ask_again(self) -> bool:
-        """Whether the model can still be asked again: the agent has got nothing of the answer."""
+        """Whether the model can be asked again, since the agent has nothing of the answer yet."""
         return not self._is_broken and self._guarded("again", lambda inner: inner.may_ask_again)
 
     @property
@@ -136,10 +136,10 @@ class GuardedTranslation:
         return self._guarded("again", lambda inner: inner.ask_again())
 
     def check_size(self, tokens: int) -> None:
-        """Note that the request is larger than the model's context, if it is.
+        """Report a prompt of this many tokens if it is larger than the model's context.
 
         Raises:
-            ContextLimitExceeded: so much is not sent.
+            ContextLimitExceeded: the options say that such a prompt is not sent.
         """
         self._guarded("size", lambda inner: inner.repair.check_size(tokens))
 
@@ -150,15 +150,15 @@ class GuardedTranslation:
 
     @property
     def is_guess(self) -> bool:
-        """Whether the conversation may have begun in another view."""
+        """Whether the view is a guess: the conversation may have begun in another one."""
         return self._guarded("refused", lambda inner: inner.is_guess)
 
     def refused(self, error: Body) -> Resend | None:
-        """The provider did not take the request: what goes out next; None: its error counts."""
+        """What to send after the provider refused the request; None to hand its error out."""
         return self._guarded("refused", lambda inner: inner.refused(error))
 
     def give_up(self) -> None:
-        """The agent's own request was understood: this model gets no more of that rewrite."""
+        """Switch the refused rewrite off for this model: its own request was accepted."""
         self._guarded("refused", lambda inner: inner.give_up())
 
     def response(self, completion: Body) -> Body | ScriptRun | None:
@@ -167,7 +167,7 @@ class GuardedTranslation:
         None if it stays as it is.
 
         Raises:
-            Broken: it cannot be used.
+            Broken: the completion cannot be used.
         """
         return self._guarded("response", lambda inner: inner.response(completion))
 
@@ -176,23 +176,24 @@ class GuardedTranslation:
         return self._guarded("response", lambda inner: inner.response_ran(outcome))
 
     def read(self, content: bytes, *, accepted: bool) -> WholeBody:
-        """What a body holds, in whatever form."""
+        """Decode a body, in whatever form it came."""
         return self._guarded("read", lambda inner: inner.repair.read(content, accepted=accepted))
 
     def rebuilt(self, body: Body | None) -> Body | None:
-        """The completion that an error withholds; None if it withholds none."""
+        """The completion inside an error (a refused call); None if there is none."""
         return self._guarded("refusal", lambda inner: inner.repair.rebuilt(body))
 
     def refusal(self, status: int, headers: Mapping[str, str], body: object) -> Fault | None:
-        """What an answer with an error status means; None where errors are left alone."""
+        """The fault behind an error status; None if errors are not repaired."""
         return self._guarded("refusal", lambda inner: inner.repair.refusal(status, headers, body))
 
     def _route_of(self, piece: Piece) -> Route | None:
-        """Who takes in the next pieces of a text; None where more is to be read than those."""
+        """The route of the next pieces of a text; None if events must be read whole."""
         return None if self._is_broken else self._inner.route_of(piece)
 
     def chunk(self, chunk: Body) -> list[Body] | None:
         """The chunks of the agent view for one chunk of a stream; None if it stays as it is."""
+        # Routes hold as long as only pieces come; any other event may change who reads what.
         self.fast_path.close()
         if not self._is_broken:
             with self._guard.step("chunk"):
@@ -225,18 +226,18 @@ class GuardedTranslation:
         return []
 
     def held(self, piece: Piece) -> bool:
-        """Take note of a piece of which nothing goes out; False: it was not taken in."""
+        """Record a piece of which nothing goes out; False if `see` must get its whole event."""
         with self._guard.step("salvage"):
             return self._account().held(piece)
         return True
 
     def see(self, chunk: Body, made: list[Body] | None) -> None:
-        """Take note of what is handed out for a chunk."""
+        """Record what is handed out for a chunk."""
         with self._guard.step("salvage"):
             self._account().see(chunk, made)
 
     def lost(self, fault: Fault) -> list[Body] | None:
-        """What to hand out for an event that cannot be read; None: the event itself."""
+        """The chunks to hand out for an unreadable event; None for the event itself."""
         self.fast_path.close()
         if not self._is_broken:
             with self._guard.step("chunk"):
@@ -245,7 +246,7 @@ class GuardedTranslation:
         return None
 
     def break_off(self) -> None:
-        """Translate nothing more of a stream; what was handed out of it is remembered."""
+        """Stop translating a stream, and remember what was handed out of it."""
         self.fast_path.close()
         self._paused = None
         if not self._is_broken:
@@ -253,11 +254,11 @@ class GuardedTranslation:
             self._guarded("commit", lambda inner: inner.commit())
 
     def note(self, chunk: Body) -> None:
-        """Remember what local answers repeat of this one."""
+        """Remember the parts of a chunk that local answers repeat."""
         self._guarded("chunk", lambda inner: inner.note(chunk))
 
     def end(self, chunk: Body | None, *, marked: bool | None) -> list[Body]:
-        """What is left at the end of a stream."""
+        """The chunks to hand out at the end of a stream."""
         self.fast_path.close()
         if not self._is_broken:
             with self._guard.step("end"):

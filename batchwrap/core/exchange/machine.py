@@ -1,11 +1,11 @@
 """One request of the agent and its answer, as a state machine.
 
-It is told what happened and says what to do next; a driver obeys (`batchwrap.drive`). It
-knows no socket, no clock and no SDK. The order of things stands in `states`, what it has come
-to in `progress`.
+A driver (`batchwrap.drive`) calls a method for each thing that happened; the method returns the
+next action, which the driver carries out. The machine uses no socket, no clock and no SDK. The
+table of what may follow what is in `states`; the data it collects is in `progress`.
 
-`Respond(None)` and a chunk that is None mean: as it came. So what batchwrap does not
-change keeps its bytes.
+`Respond(None)`, and None for a chunk, mean that the original goes out. So whatever batchwrap does
+not change keeps its bytes.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ class Counter(Protocol):
     """Estimates the prompt tokens of a request."""
 
     def raw(self, body: Body) -> int:
-        """What the texts alone suggest."""
+        """The estimate from the request's texts alone."""
 
     def calibrated(self, model: object, raw: int) -> int:
-        """What that means for a model, as its answers so far suggest."""
+        """The raw estimate, corrected by what the model's answers so far have reported."""
 
     def most(self, model: object, raw: int) -> int:
-        """The same with a margin: hardly any request needs more."""
+        """The corrected estimate with a margin that hardly any request exceeds."""
 
 
 # Refusals that may be due to what we added to the request.
@@ -81,12 +81,16 @@ _OK = 200
 # Errors of HTTP libraries that come after a request was sent; all others come before.
 _AFTER_SENDING = frozenset({"ReadTimeout", "ReadError", "RemoteProtocolError", "APITimeoutError"})
 _ONE_REQUEST = cost.Cost(requests=1)
-# Less is the time that the call itself takes.
+# A shorter wait is no wait: it is the time that the call itself takes.
 _WORTH_TELLING_S = 0.001
 
 
 def translation_of(context: Context, body: Body, endpoint: Endpoint) -> Translation:
-    """What makes the provider view of a request to an endpoint, as far as it has another one."""
+    """The translation for a request to an endpoint.
+
+    An endpoint without a format has no provider view, so its requests are only throttled, or, if
+    they continue a response by its id, have their results translated.
+    """
     if endpoint.format is not None:
         return Translator(context, body, endpoint.format)
     if endpoint.continued is not None:
@@ -99,22 +103,22 @@ class Exchange:
 
     Args:
         body: the agent's request, decoded.
-        context: what the translator needs.
-        endpoint: where the request goes; what has no format is only held back by limits.
+        context: the options, the memory and the facts that the translator needs.
+        endpoint: where the request goes; one without a format is only throttled.
         counter: estimates prompt tokens.
-        limits_tokens: whether what the request costs in tokens matters to any limit.
+        limits_tokens: whether any limit counts tokens.
         backoff: seconds to wait after a refusal, None to give up.
         takes_over: whether another account may take a request that this one refuses.
-        retries: whether refusals are retried at all.
+        retries: whether refusals are retried.
         may_answer: whether the adapter can hand out local answers.
-        observer: is told how the exchange goes.
+        observer: follows the progress of the exchange.
 
     Attributes:
-        state: what it waits for; a call out of order raises `OutOfOrder`.
-        guard: catches the mistakes of batchwrap's own code.
-        metrics: what is counted of it.
-        broken_off: the refusal that a stream has ended with after its answer had begun.
-        fast_path: takes in nearly all chunks of a stream; what it leaves is for `chunk`.
+        state: the call that the exchange waits for; any other raises `OutOfOrder`.
+        guard: catches errors in batchwrap's own code.
+        metrics: the counters and events of this exchange.
+        broken_off: the refusal that ended a stream after its answer had begun.
+        fast_path: handles most chunks of a stream; the others go to `chunk`.
     """
 
     def __init__(
@@ -155,23 +159,23 @@ class Exchange:
         self.fast_path = self._translator.fast_path
 
     def _expect(self, told: str) -> None:
-        """Make sure that a call is in order.
+        """Check that a call is allowed in the current state.
 
         Raises:
-            OutOfOrder: it is not.
+            OutOfOrder: it is not allowed.
         """
         if self.state not in ALLOWED[told]:
             raise OutOfOrder(told, self.state)
 
     def _says(self, action: Action) -> Action:
-        """What to do next, which decides what is waited for."""
+        """Return the next action, and set the state that it leads to."""
         self.state = AFTER[type(action)]
         return action
 
-    # What the driver tells it, in order.
+    # The calls of the driver, in order.
 
     def start(self) -> Action:
-        """The first thing to do.
+        """Begin: the first action.
 
         Raises:
             ContextLimitExceeded: the request is too large to be sent at all.
@@ -208,12 +212,12 @@ class Exchange:
         return self._reserve()
 
     def waits(self, expected_s: float | None, limit: Limit | None) -> None:
-        """A wait begins.
+        """Report that a wait begins.
 
         Args:
-            expected_s: how long it takes if nobody gives anything back before; None where
-                only another request's end tells.
-            limit: the limit in the way; None: the provider has said to wait.
+            expected_s: its length if nothing is given back meanwhile; None if it ends only when
+                another request does.
+            limit: the limit that causes it; None if the provider asked for it.
         """
         if expected_s is None or expected_s >= _WORTH_TELLING_S:
             facts = {
@@ -225,26 +229,26 @@ class Exchange:
             self.observer.progressed(self.metrics, self.guard)
 
     def reserved(self, waited_s: float) -> Action:
-        """The cost was admitted, after so many seconds in the queue."""
+        """Continue after the cost was admitted, with the seconds spent in the queue."""
         self._expect("reserved")
         self._count_wait(waited_s)
         return self._says(Send(self._request.changed))
 
     def sending(self) -> AbstractContextManager[object]:
-        """What each attempt to send is made inside of."""
+        """The context manager in which the driver sends an attempt."""
         self._request.is_out = True
         with self.guard.step("observe"):
             return self.observer.sending()
         return nullcontext()
 
     def withdraw(self) -> None:
-        """What was made of the request cannot be sent: the agent's own goes out in its place."""
+        """Send the agent's own request, since the adapter cannot send the changed one."""
         self._expect("withdraw")
         self._translator.withdraw()
         self._request.changed, self._request.asked_usage = None, False
 
     def received(self, head: Head, now_unix_s: float) -> Action:
-        """Status and headers of the answer are here."""
+        """Continue after the answer's status and headers have arrived."""
         self._expect("received")
         self._request.is_out = False
         self.metrics.add("round_trips")
@@ -255,6 +259,7 @@ class Exchange:
             answer.observations = read_headers(
                 head.headers, answer.now_unix_s, self._provider.signals.headers
             )
+        # A stream that nobody asked for is read whole, if the repair may turn it into one body.
         streams = head.is_stream and (self.streams or not self._translator.fits_forms)
         if answer.is_accepted and streams and (self._retries or self._translator.reads_errors):
             return self._says(ReadFirst())
@@ -264,25 +269,25 @@ class Exchange:
         return self._says(ReadBody() if answer.is_read else Stream())
 
     def read(self, content: bytes) -> WholeBody:
-        """What the bytes of an answer hold: for `body`, if the driver was told to read it."""
+        """Decode the bytes of a whole answer, for `body`."""
         return self._translator.read(content, accepted=self._answer.is_accepted)
 
     def body(self, read: WholeBody) -> Action:
-        """The whole answer is here."""
+        """Continue after the whole answer was read."""
         self._expect("body")
         with self.guard.step("response"):
             return self._says(self._body_read(read))
         return self._says(Respond(None))
 
     def first(self, chunk: Body | None) -> Action:
-        """The first event of a stream is here, or the next one; None: it is no JSON object."""
+        """Continue after a stream's first event, or the next one; None if it is no JSON object."""
         self._expect("first")
         with self.guard.step("response"):
             return self._says(self._first_read(chunk))
         return self._says(Stream())
 
     def waited(self) -> Action:
-        """The wait after a refusal is over."""
+        """Continue after the wait that followed a refusal."""
         self._expect("waited")
         pause_s, self._request.pause_s = self._request.pause_s, 0.0
         self._count_wait(pause_s)
@@ -290,7 +295,10 @@ class Exchange:
         return self._says(self._reserve())
 
     def ask_again(self) -> Action:
-        """The answer was let go of: ask again, with what was wrong; as before, if that failed."""
+        """Ask the model again, with a note of what was wrong in its answer, which was dropped.
+
+        If the provider refused that longer request, the one before it is sent once more.
+        """
         self._expect("ask_again")
         self._count_usage()
         request = self._request
@@ -308,10 +316,7 @@ class Exchange:
         return self._says(self._reserve())
 
     def chunk(self, chunk: Body) -> list[Body] | None:
-        """The chunks to hand out for one that came; None: as it came.
-
-        What `fast_path` has taken in is not for it.
-        """
+        """The chunks to hand out for a chunk that `fast_path` did not take; None: as it came."""
         self._expect("chunk")
         with self.guard.step("usage"):
             if self._tells_usage_only(chunk):
@@ -339,16 +344,16 @@ class Exchange:
         return chunks
 
     def event_name(self, event: Body) -> str | None:
-        """What stands in the `event:` line of an event; None: it has no such line."""
+        """The text of an event's `event:` line; None if the format has no such lines."""
         return None if self._form is None else self._form.event_name(event)
 
     def lost(self, fault: Fault) -> list[Body] | None:
-        """What to hand out for an event that cannot be read, and why; None: the event itself."""
+        """The chunks to hand out for an event that is unreadable by this fault; None: itself."""
         self._expect("lost")
         return self._translator.lost(fault)
 
     def dropped(self) -> None:
-        """Count an event of a stream that was left out, as it told nothing."""
+        """Count an event of a stream that was left out because it was empty."""
         self._mended_events()
 
     def taken_apart(self) -> None:
@@ -356,7 +361,7 @@ class Exchange:
         self._mended_events()
 
     def break_off(self) -> None:
-        """Translate nothing more of a stream; what comes now is handed out as it is."""
+        """Stop translating a stream; the rest of it is handed out as it comes."""
         self._translator.break_off()
         if self.state is State.PAUSED:
             self.state = State.STREAMING
@@ -377,25 +382,28 @@ class Exchange:
         return out
 
     def broke_off(self, error: BaseException) -> None:
-        """It ends in this error. Whoever is cancelled, or waits too long, has sent the request."""
+        """Record that the exchange ends in this error.
+
+        A cancelled or timed out request counts as sent: the provider may be working on it.
+        """
         if isinstance(error, Exception) and type(error).__name__ not in _AFTER_SENDING:
             self._request.is_out = False
         self.observer.failed(error)
 
     def finish(self) -> None:
-        """Count what was used; once, when the answer was handed out."""
+        """Count the usage; called once, after the answer was handed out."""
         self._count_usage()
 
-    # What is known of it.
+    # What the driver and the engine read.
 
     @property
     def is_translated(self) -> bool:
-        """Whether it is more than held back by limits."""
+        """Whether the request's endpoint has a format, so that more is done than throttling."""
         return self._form is not None
 
     @property
     def counted_as(self) -> str:
-        """What estimates are corrected for: the model, and the endpoint of other estimates."""
+        """The name under which estimates are corrected: the model, or endpoint and model."""
         return self.model if self._endpoint.is_tokenized else f"{self._endpoint.name}:{self.model}"
 
     @property
@@ -415,12 +423,12 @@ class Exchange:
 
     @property
     def estimated(self) -> int:
-        """Prompt tokens of what goes out, before corrections; 0 where they were not counted."""
+        """Prompt tokens of what goes out, before corrections; 0 if they were not counted."""
         return self._request.estimated
 
     @property
     def answer(self) -> Body:
-        """The provider's completion, or its newest chunk with choices; empty without one."""
+        """The provider's completion, or its newest chunk with choices; empty if there is none."""
         return self._answer.said
 
     @property
@@ -430,7 +438,7 @@ class Exchange:
 
     @property
     def usage(self) -> cost.Usage | None:
-        """What the provider reported, if it did."""
+        """The usage that the provider reported; None if it reported none."""
         return self._answer.usage
 
     @property
@@ -440,7 +448,7 @@ class Exchange:
 
     @property
     def failure(self) -> str | None:
-        """What the answer has failed with: its HTTP status, or the kind of its fault."""
+        """The HTTP status of a failed answer, or the kind of its fault; None if it succeeded."""
         if self._answer.broken is not None:
             return self._answer.broken.kind
         if self._translator.is_over:
@@ -452,12 +460,12 @@ class Exchange:
 
     @property
     def spent(self) -> cost.Cost:
-        """What the attempt has used up so far, as well as it is known.
+        """What the attempt has spent so far, as well as it is known.
 
-        Nothing where the provider does not have it, its real usage once that is known, and
-        what was reserved where it never is (a cut stream) or where the provider gives nothing
-        back. A request that was cancelled before its answer began has come as a request;
-        nobody knows of its tokens, so they are given back.
+        Nothing if the provider never had the request; the real usage once it is reported; the
+        reservation if usage never comes (a cut stream), or if the provider refunds nothing. A
+        request that was cancelled before its answer began counts as one request. Its tokens are
+        unknown, so they are given back.
         """
         if not self._answer.is_accepted:
             return _ONE_REQUEST if self._request.is_out else NOTHING
@@ -472,7 +480,7 @@ class Exchange:
 
     @property
     def may_ask_again(self) -> bool:
-        """Whether what came of a stream must not be handed out yet."""
+        """Whether a stream must be held back, since the model may still be asked again."""
         return self._translator.may_ask_again
 
     @property
@@ -487,7 +495,7 @@ class Exchange:
         return Reserve(request.reserved, request.minimum, request.headroom)
 
     def _estimate(self) -> None:
-        """How much the request may cost."""
+        """Estimate the request's tokens and from them its cost, minimum and headroom."""
         request = self._request
         output = sent = request.sent
         if self._endpoint.is_tokenized:
@@ -504,7 +512,7 @@ class Exchange:
         request.minimum = cost.reserve(prompt, output, replace(rule, default_output=0))
 
     def _ask_usage(self) -> None:
-        """Ask for the usage of a stream where the provider is known to take that."""
+        """Ask for a stream's usage, if the provider is known to accept that."""
         sent, form = self._request.sent, self._form
         may_ask = form is not None and self._translator.asks_usage and sent.get("stream")
         if form is None or not may_ask or form.wants_usage(sent) is not None:
@@ -513,7 +521,8 @@ class Exchange:
         self._request.asked_usage = True
 
     def _understood(self) -> None:
-        """The provider has taken the request."""
+        """Record that the provider has accepted the request."""
+        # It refused the rewritten request and accepts the agent's own: the rewrite was the cause.
         if self._request.is_plain:
             self._translator.give_up()
 
@@ -555,13 +564,14 @@ class Exchange:
         return Respond(seen, chunks=chunks, status=_OK if answer.is_rebuilt else None)
 
     def _failed(self, fault: Fault) -> Respond:
-        """The answer cannot be used."""
+        """Answer with the error that a fault stands for."""
         self._answer.broken = fault
-        asks = fault.retry.startswith("ask_model")  # the same request would only cost the same
+        # The client must not retry by itself: the same request would fail, and cost, again.
+        asks = fault.retry.startswith("ask_model")
         return Respond(fault.body(), status=fault.http_status, gave_up=asks)
 
     def _as_chunks(self, completion: Body) -> list[Body] | None:
-        """The answer as a stream, where one was asked for."""
+        """The answer as the chunks of a stream; None if no stream was asked for."""
         form = self._form
         if form is None or not self.streams or not self._translator.fits_forms:
             return None
@@ -587,10 +597,10 @@ class Exchange:
         return self._judged(self._refusal_in(chunk, error), WholeBody(chunk))
 
     def _holds(self, event: Body) -> bool:
-        """Whether an event is held back, since an error behind it could still be retried.
+        """Whether an event is held back, since an error after it could still be retried.
 
-        Each type once: a second ping keeps the connection alive while the model thinks, and
-        the client is to hear of it.
+        Each type is held once. A second ping must reach the client: it keeps the connection
+        alive while the model thinks.
         """
         kind = self._endpoint.opens(event)
         if kind is None or kind in self._answer.openings:
@@ -599,9 +609,9 @@ class Exchange:
         return True
 
     def _tells_usage_only(self, chunk: Body) -> bool:
-        """Take note of a chunk; whether it is one that only we have asked for."""
+        """Record a chunk; True if it holds only the usage that the agent did not ask for."""
         answer, usage = self._answer, self._read_usage(chunk)
-        answer.usage = usage or answer.usage  # reported twice, the last one counts
+        answer.usage = usage or answer.usage  # if it is reported twice, the last one counts
         is_empty = self._endpoint.is_empty(chunk)
         if usage is not None and self._request.asked_usage and is_empty:
             return True
@@ -629,32 +639,34 @@ class Exchange:
         return self._judged(refusal, read)
 
     def _judged(self, refusal: Refusal | None, read: WholeBody) -> Action:
-        """What to do about an answer, or the first event of one, that is an error."""
+        """The action after an answer, or the first event of one, that is an error."""
         request, head = self._request, self._answer.head
         if refusal is not None:
             refusal = replace(refusal, tries=head.tries)
             action = self._refused(refusal)
             if action is not None or refusal.kind != "key":
                 return action or self._error(read, gave_up=True)
+            # A key that is out is no refusal to the caller: the error is handed on as it is.
         not_understood = head.status in NOT_UNDERSTOOD
+        # The longer request with our note was refused, so the one before it goes out again.
         if not_understood and request.has_asked and request.changed is not request.unasked:
             return AskAgain()
         if not_understood and (request.changed is not None or self._translator.is_guess):
-            # Nothing that we added may fail a request: once as the agent wrote it.
+            # Nothing that we added may fail a request, so it goes out once as the agent wrote it.
             again = self._translator.refused(read.completion or {})
             if again is not None:
                 request.changed, request.is_plain = again.body, again.body is None
                 request.asked_usage = False
-                request.estimated = 0  # another body than the one that was counted
+                request.estimated = 0  # it was the estimate of the other body
                 return again
         return self._error(read, gave_up=False)
 
     def _error(self, read: WholeBody, *, gave_up: bool) -> Action:
-        """An answer that is an error, in the shape that SDKs read."""
+        """Hand out an answer that is an error, in the shape that SDKs read."""
         body, head = read.completion, self._answer.head
         said = read.other if body is None else body
         fault = self._translator.refusal(head.status, head.headers, said)
-        if fault is None:  # an error in a stream is then handed out as the stream that it is
+        if fault is None:  # errors are not repaired, so a stream with an error stays a stream
             streams = head.is_stream and not self._answer.is_read
             return Stream() if streams else Respond(None, gave_up=gave_up)
         once = fault.retry == "same_request_once" and not gave_up
@@ -671,7 +683,7 @@ class Exchange:
         return read_stream_error(told, self._answer.now_unix_s, signals, zones=self._zones)
 
     def _look_for_refusal(self, chunk: Body) -> None:
-        """A refusal in the middle of a stream: too late to try again, but it counts."""
+        """Record a refusal in the middle of a stream, for which it is too late to retry."""
         error = error_in_event(chunk)
         refusal = None if error is None else self._refusal_in(chunk, error)
         if refusal is not None and self.broken_off is None and refusal.kind != "key":
@@ -679,7 +691,7 @@ class Exchange:
             self._count_refusal(refusal)
 
     def _refused(self, refusal: Refusal) -> Wait | None:
-        """How long to wait after a refusal; None if it is given up."""
+        """The wait after a refusal; None if the request is given up."""
         seconds = None
         with self.guard.step("retry"):
             seconds = self._wait_s(refusal)
@@ -689,14 +701,14 @@ class Exchange:
             self._count_refusal(refusal)
         if seconds is None:
             return None
-        if not refusal.is_queued:  # then the limits tell how long
+        if not refusal.is_queued:  # otherwise the limiter reports the wait when it reserves again
             self._request.pause_s = seconds
             self.waits(seconds, None)
         return Wait(seconds, refusal)
 
     def _wait_s(self, refusal: Refusal) -> float | None:
-        # Money, plan, or a size that never fits: no waiting helps. Nor where a layer in front of
-        # the provider has waited already, or the provider says so itself.
+        # Waiting does not help if money, the plan or the size is the cause, or if a layer below
+        # has retried already and says so by the header, as the provider itself may.
         hopeless = refusal.kind in ("final", "key")
         hopeless = hopeless or self._answer.head.headers.get("x-should-retry") == "false"
         return None if hopeless else self._backoff(refusal)

@@ -1,4 +1,7 @@
-"""Everything that may be forgotten: bounded, and shared by all exchanges of one target."""
+"""The memory that all exchanges of one target share. It is bounded, and may be lost at any time.
+
+Losing an entry costs a batch or some work done twice, never a request.
+"""
 
 from __future__ import annotations
 
@@ -15,34 +18,34 @@ from batchwrap.core.recent import Recent
 from batchwrap.core.reminders.gates import Facts
 from batchwrap.core.tools.tool_set import ToolSet
 
-# A frozen prefix holds its messages: half a megabyte at 128k tokens.
+# A frozen prefix holds its messages, half a megabyte at 128k tokens.
 _MOST_PREFIXES = 64
 _MOST_TOOL_SETS = 64
 _MOST_EMPTIES = 256
 _MOST_THOUGHTS = 1_024
 _MOST_OUTCOMES = 1_024  # each holds what a script printed
 _MOST_CHOICES = 4_096
-_MOST_PLACES = 16_384  # each request is one
-_MOST_OWNERS = 64  # more are made anew for each request
+_MOST_PLACES = 16_384  # each request adds one
+_MOST_OWNERS = 64  # the parts of further owners are made again for each request; nothing is lost
 
 
 class Memory:
-    """Everything that may be forgotten.
+    """What exchanges remember for later ones.
 
     Args:
-        lock: held during each change; without one it is for a single thread.
+        lock: held during each change; None if only one thread uses the memory.
 
     Attributes:
-        turns: turns that were taken apart.
-        observations: what models and their endpoints turned out to do.
+        turns: turns whose calls were split, for folding and for waiting calls.
+        observations: what models and their endpoints have done.
         choices: what was chosen when a conversation began, by the digest of its start.
-        frozen_prefixes: conversations as they were sent, by the id of their last call.
-        places: what was known at each place where a model was asked, by digest.
-        tool_sets: what follows from a list of tools, by its JSON.
+        frozen_prefixes: frozen prefixes, by the newest id in them.
+        places: the facts at each point where a model was asked, by digest of the conversation.
+        tool_sets: what follows from a list of tools, by the list's fingerprint.
         empties: requests whose answer was empty, by their digest.
         outcomes: how scripts turned out, by the digests of their runs.
-        thoughts: of turns whose provider wants them back, by a digest of the conversation
-            before them and of their first call.
+        thoughts: reasoning content of turns, for providers that require it to be sent back, by
+            a digest of the conversation before the turn and of its call.
     """
 
     def __init__(self, lock: AbstractContextManager[Any] | None = None) -> None:
@@ -59,7 +62,7 @@ class Memory:
         self._owned: Recent[str, Memory] = Recent(_MOST_OWNERS, lock=lock)
 
     def of(self, owner: str) -> Memory:
-        """What was kept for one account. What models do, and what tools are, all share."""
+        """The memory of one account. Observations and tool sets are shared by all accounts."""
         own = self._owned.get(owner)
         if own is None:
             own = self._part_of(owner)
@@ -67,7 +70,7 @@ class Memory:
         return own
 
     def aside(self) -> Memory:
-        """The same to look at: what a request leaves behind in it nobody else sees."""
+        """A copy for a request that is only counted, not sent: its changes stay in the copy."""
         own = copy(self)
         own.observations = self.observations.aside()
         own.choices = self.choices.aside()
@@ -76,6 +79,7 @@ class Memory:
         return own
 
     def _part_of(self, owner: str) -> Memory:
+        # What holds contents of conversations must never be found by another account.
         own = copy(self)
         own.turns = self.turns.of(owner)
         own.choices = self.choices.of(owner)

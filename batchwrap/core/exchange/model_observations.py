@@ -1,4 +1,8 @@
-"""What models and their endpoints turn out to do. It is forgotten with the process."""
+"""What models and their endpoints have done, observed from their answers.
+
+The offer, the caps and the reminders of later conversations adapt to it. It lives as long as the
+process.
+"""
 
 from __future__ import annotations
 
@@ -11,43 +15,44 @@ from typing import Any, Literal
 
 from batchwrap.core.moves.cap import Cap, Outcome
 
-# What may be made of a request, and switched off by itself; `offer` is all but the others: `fold`
-# is the history alone, and `usage` the question for a stream's usage.
+# The changes of a request that can be switched off one by one: `fold` is the folded history alone,
+# `usage` the question for a stream's usage, and `offer` everything else.
 Rewrite = Literal["offer", "fold", "usage"]
 
 # Malformed multi-calls in a row after which a model is offered one step less.
 _MOST_MALFORMED = 3
-# Providers cache prompts of 1,024 tokens and more; a cache may miss once or twice.
+# Providers cache prompts from 1,024 tokens on. A cache may miss once or twice, so one miss does
+# not mean that there is none.
 _CACHEABLE_TOKENS = 2_048
 _ENOUGH_MISSES = 3
-# One batch in twenty reminders is where they break even: a reminder costs some 60 tokens in
-# each of the requests that follow, a round trip the whole context. A directive that 15 % of
-# the time is followed has none in twenty once in 26 times.
+# Reminders break even at one batch in twenty: a reminder costs about 60 tokens in each of the
+# requests that follow, a round trip costs the whole context. A directive that is followed 15 % of
+# the time is switched off wrongly, with none in twenty, once in 26 cases.
 _ENOUGH_REMINDERS = 20
 _WORTH_IT = 0.05
-# The middle one of the last answers: one that the agent read slowly does not count.
+# The median of the last answers is used, so an answer that the agent read slowly does not count.
 _PACES = 9
 
 
-# Callers of `serve` name models, one for each request if they like; what is known of the one that
-# was not used for longest is dropped.
+# Callers of `serve` choose the names of models, possibly a new one in each request. What is known
+# of the model that was not used for longest is dropped.
 MOST_MODELS = 256
 
 
 @dataclass(slots=True)
 class _Observed:
-    """What one model turned out to do.
+    """What was observed of one model.
 
     Attributes:
-        off: rewrites that its endpoint does not take.
-        malformed: malformed multi-calls in a row.
-        steps: how often these were so many that it is offered less.
-        misses: prompts that could have been cached and were not.
-        caches: whether any prompt was.
-        cap: of its batches of edits.
-        judged: reminders that were judged, by directive.
-        followed: those of them that were followed.
-        paces: tokens in a second, of its last answers.
+        off: rewrites that its endpoint does not accept.
+        malformed: the number of malformed multi-calls in a row.
+        steps: how often that number reached the maximum, so that the model is offered less.
+        misses: the number of prompts that could have been cached and were not.
+        caches: whether any prompt was cached.
+        cap: the cap of its batches of edits.
+        judged: the number of reminders that were judged, by directive.
+        followed: the number of those that were followed.
+        paces: tokens per second of its last answers.
     """
 
     off: set[Rewrite] = field(default_factory=set)
@@ -61,16 +66,16 @@ class _Observed:
     paces: deque[float] = field(default_factory=lambda: deque(maxlen=_PACES))
 
     def converts(self, directive: str) -> bool:
-        """Whether a directive is followed often enough, as far as is known."""
+        """Whether a directive is followed often enough; True while too few were judged."""
         judged = self.judged[directive]
         return judged < _ENOUGH_REMINDERS or self.followed[directive] >= _WORTH_IT * judged
 
 
 class ModelObservations:
-    """By model, since endpoints differ in what they do for each.
+    """Observations by model, since one endpoint serves models that differ.
 
     Args:
-        lock: held during each change; without one it is for a single thread.
+        lock: held during each change; None if only one thread uses them.
     """
 
     def __init__(self, lock: AbstractContextManager[Any] | None = None) -> None:
@@ -81,14 +86,14 @@ class ModelObservations:
         return len(self._models)
 
     def aside(self) -> ModelObservations:
-        """A copy: what it takes note of nobody else sees."""
+        """A copy whose changes do not reach the original."""
         own = copy(self)
         with self._lock:
             own._models = deepcopy(self._models)
         return own
 
     def switch_off(self, model: object, rewrite: Rewrite) -> None:
-        """Remember that this model's endpoint does not take what a rewrite makes of requests."""
+        """Remember that this model's endpoint does not accept a rewrite's requests."""
         with self._lock:
             self._noted(model).off.add(rewrite)
 
@@ -97,7 +102,7 @@ class ModelObservations:
         return rewrite in self._known(model).off
 
     def judge_call(self, model: object, *, malformed: bool) -> None:
-        """Take note of how a model's multi-call turned out."""
+        """Record whether a model's multi-call was malformed."""
         with self._lock:
             seen = self._noted(model)
             in_a_row = seen.malformed + 1 if malformed else 0
@@ -105,11 +110,11 @@ class ModelObservations:
             seen.malformed = in_a_row % _MOST_MALFORMED
 
     def steps_back(self, model: object) -> int:
-        """How often a model made so many malformed multi-calls in a row that it needs less."""
+        """The number of steps by which the model's offer is reduced."""
         return self._known(model).steps
 
     def judge_edits(self, model: object, outcomes: Sequence[Outcome], ceiling: int) -> None:
-        """Take note of how a model's edits turned out."""
+        """Record the outcomes of a model's edits."""
         if not outcomes:
             return
         with self._lock:
@@ -119,16 +124,16 @@ class ModelObservations:
                 seen.cap.take(outcome)
 
     def most_items(self, model: object, ceiling: int) -> int:
-        """The cap for the model's next conversation."""
+        """The largest number of items in a batch, for the model's next conversation."""
         cap = self._known(model).cap
         return ceiling if cap is None else cap.most
 
     def judge_cache(self, model: object, cached: int, prompt: int) -> None:
-        """Take note of the usage of a follow-up request, whose prompt could have been cached.
+        """Record the usage of a follow-up request, whose prompt could have been cached.
 
         Args:
             model: the model.
-            cached: tokens of the prompt that came out of the provider's cache.
+            cached: the tokens of the prompt that were read from the provider's cache.
             prompt: all tokens of the prompt.
         """
         with self._lock:
@@ -138,14 +143,14 @@ class ModelObservations:
                 self._noted(model).misses += 1
 
     def caches_prompts(self, model: object) -> bool | None:
-        """Whether the model's endpoint caches prompts, as usage shows; None: nobody knows."""
+        """Whether the model's endpoint caches prompts, according to usage; None if unknown."""
         seen = self._known(model)
         if seen.caches:
             return True
         return False if seen.misses >= _ENOUGH_MISSES else None
 
     def judge_reminder(self, model: object, directive: str, *, followed: bool) -> bool:
-        """Take note of whether a reminder was followed; whether that switched it off."""
+        """Record whether a reminder was followed; True if that switches its directive off."""
         with self._lock:
             seen = self._noted(model)
             before = seen.converts(directive)
@@ -154,27 +159,27 @@ class ModelObservations:
             return before and not seen.converts(directive)
 
     def ignored(self, model: object, directives: Iterable[str]) -> frozenset[str]:
-        """Those of some directives that the model does not follow often enough."""
+        """Return those of the directives that the model does not follow often enough."""
         seen = self._known(model)
         return frozenset(one for one in directives if not seen.converts(one))
 
     def judge_pace(self, model: object, tokens_per_s: float) -> None:
-        """Take note of how fast a model generated an answer."""
+        """Record the speed at which a model generated an answer."""
         with self._lock:
             self._noted(model).paces.append(tokens_per_s)
 
     def tokens_per_s(self, model: object) -> float | None:
-        """How fast a model generates; None: it was not measured."""
+        """The speed at which a model generates; None if it was not measured."""
         with self._lock:
             paces = sorted(self._known(model).paces)
         return paces[len(paces) // 2] if paces else None
 
     def _known(self, model: object) -> _Observed:
-        """What is known of a model; looking it up does not make it known."""
+        """The observations of a model, to read; an unknown model is not added."""
         return self._models.get(str(model)) or _Observed()
 
     def _noted(self, model: object) -> _Observed:
-        """What is known of a model, to be added to; whoever calls holds the lock."""
+        """The observations of a model, to change. The caller holds the lock."""
         seen = self._models.setdefault(str(model), _Observed())
         self._models.move_to_end(str(model))
         if len(self._models) > MOST_MODELS:

@@ -1,7 +1,8 @@
-"""What is chosen when a conversation begins, and kept in it: what is offered, and the cap.
+"""The choice of what a conversation is offered, and of its cap: made at its beginning and kept.
 
-It rests on what was measured in conversations before. So it is taken once and remembered
-under a digest of the conversation's start; where that is forgotten, the options decide.
+The choice depends on observations from earlier conversations. If it changed within a conversation,
+so would the prompt's prefix. So it is made once and remembered under a digest of the conversation's
+start. If it was forgotten, the options decide.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class OfferChoice:
 
     Attributes:
         offer: as in `Batching.offer`.
-        most: items that the schema of a multi-tool allows.
-        ignored: ids of the directives that the model has not followed.
+        most: the largest number of items that the schema of a multi-tool allows.
+        ignored: the ids of directives that the model does not follow.
     """
 
     offer: Offer
@@ -47,21 +48,22 @@ def choose(
     observations: ModelObservations,
     directives: Iterable[str] = (),
 ) -> OfferChoice:
-    """The choice for the conversation that a request to a model belongs to.
+    """The choice for the conversation that a request belongs to.
 
     Args:
-        entries: of the request.
+        entries: the entries of the request.
         model: its model.
-        batching: what the user allows.
-        kept: choices of conversations that have begun.
-        observations: what models turned out to do.
-        directives: ids of those that reminders may give.
+        batching: the user's options.
+        kept: the choices of conversations that have begun.
+        observations: what models have done.
+        directives: the ids of the directives that reminders may give.
     """
     start = start_of(entries)
     by_options = OfferChoice(batching.offer, batching.max_items)
     if wants_one_tool(entries[:start]):
         return replace(by_options, offer="never")
     key = _digest(entries[:start], model)
+    # Only the first request of a conversation, which has no answer yet, makes the choice.
     if start == len(entries):
         adapted = _adapted(by_options, observations, model)
         ignored = observations.ignored(model, directives)
@@ -71,11 +73,11 @@ def choose(
 
 @dataclass(frozen=True, slots=True)
 class BoundChoice:
-    """What a conversation is offered of which parts are signed for all that was sent before.
+    """What a bound conversation is offered: one with parts that are signed over all before them.
 
     Attributes:
-        choice: it.
-        is_guess: whether neither the history nor a memory says what was offered before.
+        choice: the choice.
+        is_guess: whether neither the history nor the memory says what was offered before.
     """
 
     choice: OfferChoice
@@ -91,23 +93,25 @@ def choose_bound(
     may_begin: bool,
     otherwise: bool = False,
 ) -> BoundChoice:
-    """The choice for a conversation that must be offered the same for ever, in every process.
+    """The choice for a bound conversation, which must be offered the same in every process.
 
-    It follows from the options and the history alone. Where the model was offered multi-tools, each
-    of its turns with calls shows an id of ours; before the first of them, a memory tells.
+    It follows from the options and the history alone. If the model was offered multi-tools, each of
+    its turns with calls shows an id of ours. Before the first such turn, the memory is asked.
 
     Args:
-        entries: of the request.
+        entries: the entries of the request.
         model: its model.
-        batching: what the user allows.
-        kept: choices of conversations that have begun.
+        batching: the user's options.
+        kept: the choices of conversations that have begun.
         may_begin: whether a conversation that begins now is offered anything.
-        otherwise: whether a guess was wrong.
+        otherwise: whether the provider has refused the guess, so that the other choice is right.
     """
     start = start_of(entries)
     by_options = OfferChoice(batching.offer, batching.max_items)
     key = _digest(entries[:start], model)
     known = None if otherwise else kept.get(key)
+    # In the order of certainty: the system prompt, the first request, ids in the history, the
+    # memory; otherwise it is a guess, if anything is signed yet.
     shown, is_guess = _shows_offer(entries), False
     if wants_one_tool(entries[:start]):
         shown = False
@@ -124,10 +128,9 @@ def choose_bound(
 
 
 def _shows_offer(entries: Sequence[Entry]) -> bool | None:
-    """Whether a history shows that its model was offered multi-tools; None: it cannot tell.
+    """Whether a history shows that its model was offered multi-tools; None if it shows nothing.
 
-    The first calls beside or behind what is signed decide: what came before may have been sent
-    in any words.
+    The first calls in or after the first signed entry decide: what came before it is not bound.
     """
     signed = next((at for at, entry in enumerate(entries) if entry.is_bound), 0)
     first = next((entry for entry in entries[signed:] if entry.calls), None)
@@ -141,7 +144,7 @@ def _is_marked(entry: Entry) -> bool:
 
 
 def _adapted(choice: OfferChoice, observations: ModelObservations, model: object) -> OfferChoice:
-    """Steps back for a model that stumbles over multi-calls, and the cap that it earned."""
+    """The choice, reduced for a model that makes malformed multi-calls, with the model's cap."""
     step = _LADDER.index(choice.offer) + observations.steps_back(model)
     return OfferChoice(
         _LADDER[min(step, len(_LADDER) - 1)],
@@ -150,7 +153,7 @@ def _adapted(choice: OfferChoice, observations: ModelObservations, model: object
 
 
 def start_of(entries: Sequence[Entry]) -> int:
-    """How many entries stand before the first one of the model."""
+    """The number of entries before the model's first one."""
     places = (place for place, entry in enumerate(entries) if entry.role == "model")
     return next(places, len(entries))
 

@@ -1,23 +1,24 @@
-"""How fast a model generates, by one answer."""
+"""The speed at which a model generates, measured on one answer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Fewer tokens, or less time, are mostly the network's.
+# With fewer tokens or less time, the network's delays would dominate the measurement.
 _LEAST_TOKENS = 64
 _LEAST_S = 0.001
 
 
 @dataclass(slots=True)
 class Pace:
-    """Takes in the chunks of a stream as they come, or a whole answer.
+    """Takes the chunks of a stream as they come, or a whole answer.
 
-    Of a text's pieces only some are seen. The chunk that tells the tokens comes behind them.
+    The pieces that the fast path takes are not seen here, but the chunk with the usage comes after
+    them.
 
-    The provider's own figure counts where it gives one (Groq in `usage`, Cerebras in
-    `time_info`); else the time between the first chunk and the last one. A whole answer
-    without such a figure says nothing: most of its time may be waiting.
+    The provider's own figure is used if it gives one (Groq in `usage`, Cerebras in `time_info`),
+    otherwise the time between the first chunk and the last one. A whole answer without such a
+    figure is not measured, since most of its time may be waiting.
     """
 
     _first_s: float | None = None
@@ -26,12 +27,12 @@ class Pace:
     _generating_s: float | None = None
 
     def see(self, tokens: float | None, generating_s: float | None, now_s: float) -> None:
-        """Take in an event, or a whole answer, that came at a time.
+        """Take an event, or a whole answer.
 
         Args:
-            tokens: output tokens that it reports.
-            generating_s: seconds of generating them that it reports.
-            now_s: the time.
+            tokens: the output tokens that it reports.
+            generating_s: the seconds of generation that it reports.
+            now_s: the time at which it came.
         """
         self._first_s = now_s if self._first_s is None else self._first_s
         self._last_s = now_s
@@ -40,7 +41,7 @@ class Pace:
 
     @property
     def tokens_per_s(self) -> float | None:
-        """Output tokens in a second; None: nobody knows."""
+        """Output tokens per second; None if it cannot be told from this answer."""
         if self._first_s is None or self._tokens is None or self._tokens < _LEAST_TOKENS:
             return None
         streamed_s = self._last_s - self._first_s

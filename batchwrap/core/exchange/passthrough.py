@@ -1,4 +1,8 @@
-"""What stands in the translator's place where nothing is translated."""
+"""Translations and repairs that change nothing.
+
+They take the translator's place for endpoints without a format, and the repair's place for formats
+that are not repaired, so the exchange has one way for all requests.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ class NoRepair:
     """Leaves requests and answers as they are.
 
     Attributes:
-        view: what was sent in the request's place.
+        view: the request in the provider view, as it was sent.
         is_over: whether the answer has ended in an error.
     """
 
@@ -51,32 +55,32 @@ class NoRepair:
         return as_it_came
 
     def end(self, *, marked: bool | None) -> list[Body]:
-        """Nothing is left."""
+        """Nothing is held back, so nothing is added at the end."""
         return []
 
     def check_size(self, tokens: int) -> None:
-        """How large is too large is the provider's to say."""
+        """No size is checked; the provider refuses what is too large."""
 
     def read(self, content: bytes, *, accepted: bool) -> WholeBody:
-        """The answer, to look at."""
+        """The decoded answer, whose own bytes are handed out."""
         return WholeBody(parsed_object(content))
 
     def refusal(self, status: int, headers: Mapping[str, str], body: object) -> None:
-        """Errors are left alone."""
+        """Errors stay as they are."""
 
     def rebuilt(self, body: Body | None) -> None:
-        """Errors withhold nothing that could be told."""
+        """No call is looked for in an error."""
 
     def lost(self, fault: Fault) -> list[Body] | None:
-        """What cannot be read stays as it is."""
+        """An unreadable event stays as it is."""
         return None
 
 
 class NoSalvage:
-    """Keeps no account: nothing was translated, so nothing is owed."""
+    """Keeps no account of a stream: nothing was translated, so nothing is missing."""
 
     def see(self, came: Body, made: list[Body] | None) -> None:
-        """What came went out."""
+        """Every event goes out as it came."""
 
     def held(self, piece: Piece) -> bool:
         """Nothing is ever held."""
@@ -87,7 +91,7 @@ class NoSalvage:
         return None
 
     def end(self) -> list[Body]:
-        """Nothing is owed."""
+        """Nothing is missing at the end."""
         return []
 
 
@@ -100,7 +104,7 @@ class Passthrough:
     reads_errors = False
     may_ask_again = False
     again = None
-    repair = NoRepair()
+    repair = NoRepair()  # one for all requests: it keeps no state where nothing is translated
     is_guess = False
     script_due = None
 
@@ -121,14 +125,14 @@ class Passthrough:
         """The request stays as it is."""
 
     def withdraw(self) -> None:
-        """Nothing was added, so nothing is taken back."""
+        """Nothing was changed, so nothing is withdrawn."""
 
     def ask_again(self) -> Body | None:
         """Nothing was read, so nothing was misunderstood."""
         return None
 
     def refused(self, error: Body) -> Resend:
-        """What was changed goes out as the agent wrote it."""
+        """The agent's own request goes out."""
         return Resend()
 
     def give_up(self) -> None:
@@ -148,10 +152,10 @@ class Passthrough:
         return []
 
     def route_of(self, piece: Piece) -> None:
-        """Nothing is read."""
+        """No piece is read."""
 
     def note(self, chunk: Body) -> None:
-        """No event is taken out."""
+        """No local answer repeats anything of the chunk."""
 
     def commit(self) -> None:
         """Nothing was translated, so there is nothing to remember."""
@@ -162,7 +166,7 @@ class Passthrough:
 
 
 class OnlyThrottled(Passthrough):
-    """The same for an endpoint whose requests are only held back by limits."""
+    """A passthrough that counts, for endpoints whose requests are only throttled."""
 
     def __init__(self, endpoint: Endpoint, metrics: ExchangeMetrics) -> None:
         self._endpoint = endpoint

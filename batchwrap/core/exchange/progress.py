@@ -1,4 +1,4 @@
-"""How far one exchange has come: what goes out, and what is known of its newest answer."""
+"""The data of one exchange: the request that goes out, and its newest answer."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class RequestProgress:
     """The request.
 
     Attributes:
-        agents: as the agent wrote it.
-        changed: what goes out in its place; None while that is the same.
+        agents: the request as the agent wrote it.
+        changed: what goes out instead; None for the agent's own.
         unasked: what went out before the model was asked again.
-        has_asked: whether it was asked again.
-        is_plain: whether it goes out as the agent wrote it, since the provider refused ours.
-        asked_usage: whether only we have asked for the usage of the stream.
-        estimated: prompt tokens, raw; 0 where they were not counted.
-        reserved: what it may cost.
-        minimum: the part of it that the request itself names.
-        headroom: what it may cost beyond, where estimates are not good.
-        is_out: whether it was sent, and not answered yet.
-        pause_s: how long to wait before it is sent again.
+        has_asked: whether the model was asked again.
+        is_plain: whether the agent's own request goes out since the provider refused ours.
+        asked_usage: whether we have asked for the stream's usage and the agent has not.
+        estimated: prompt tokens before corrections; 0 if they were not counted.
+        reserved: the cost that is reserved.
+        minimum: the part of the cost that the request itself names.
+        headroom: the cost beyond that if the estimates are too low.
+        is_out: whether the request was sent and not answered yet.
+        pause_s: seconds to wait before it is sent again.
     """
 
     agents: Body
@@ -55,17 +55,17 @@ class AnswerProgress:
     """The newest answer.
 
     Attributes:
-        head: its status and headers; of status 0 before there is one.
+        head: its status and headers; status 0 before an answer has come.
         now_unix_s: when it came, by the provider's clock.
         observations: what its headers say about limits.
-        is_accepted: whether the provider did what it was asked.
+        is_accepted: whether the status says that the provider did what it was asked.
         is_read: whether the driver reads it as a whole.
-        openings: types of a stream's first events that were held back.
+        openings: the types of a stream's first events that were held back.
         last_chunk: the newest chunk of a stream.
-        said: the completion, or the newest chunk with choices; empty without one.
-        usage: what it reports.
-        broken: what is wrong with it, if it cannot be used.
-        is_rebuilt: whether it was an error that held a call.
+        said: the completion, or the newest chunk with choices; empty if there is none.
+        usage: the usage that it reports.
+        broken: the fault of an answer that cannot be used.
+        is_rebuilt: whether it was an error that contained the model's call.
         waiting: a whole answer that waits for a script.
     """
 
@@ -85,14 +85,14 @@ class AnswerProgress:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class WholeBody:
-    """What the bytes of a whole answer hold.
+    """The decoded bytes of a whole answer.
 
     Attributes:
-        completion: the JSON object; None if it is none.
-        other: what it is in its place: a text, or another JSON value.
-        is_rebuilt: whether the object was put together from another form.
-        is_withheld: whether it is a call that an error withheld.
-        fault: what is wrong with it, if it cannot be used.
+        completion: the JSON object; None if the body is not one.
+        other: what the body is otherwise: a text, or another JSON value.
+        is_rebuilt: whether the object was built from another form, such as a stream.
+        is_withheld: whether it was built from a call inside an error.
+        fault: the fault of a body that cannot be used.
     """
 
     completion: Body | None

@@ -1,8 +1,9 @@
-"""The way out: a request of the agent becomes the provider view.
+"""Rewrites a request of the agent to the provider view.
 
     fold -> coalesce -> offer -> remind
 
-Only what is new since the conversation's last request is rewritten (`frozen`).
+Only what is new since the conversation's last request is rewritten; the rest is taken from its
+`FrozenPrefix`.
 """
 
 from __future__ import annotations
@@ -34,25 +35,26 @@ from batchwrap.core.tools.offer import Form, offer, wants_one_tool
 from batchwrap.core.tools.tool_set import ToolSet, tool_set_of
 from batchwrap.options import Batching, ReadAhead
 
-# What was read ahead once is shown by these bounds where the option is off by now.
+# The bounds for showing earlier read-ahead results if the option is switched off by now.
 _READ_AHEAD = ReadAhead()
-# What reminders in a bound conversation rest on.
+# The facts for reminders in a bound conversation. They are constant, so that every process reminds
+# in the same places.
 _BOUND = Facts(thinks=True)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ProviderView:
-    """A request in the provider view, and what its answer's translation goes by.
+    """A request in the provider view, and what the translation of its answer needs.
 
     Attributes:
         body: the request; None if it stays as it is.
         tool_set: what follows from its tools.
-        most: calls that may go out in one wave.
-        room: tokens left in the context; None: nobody knows.
+        most: the largest number of calls in one wave.
+        room: tokens left in the model's context; None if unknown.
         is_follow_up: whether the model has answered in this conversation before.
-        checked: what is known of its beginning, as far as that needs no mending.
+        checked: the beginning that was checked already and has no more to be repaired.
         is_offered: whether multi-tools are offered.
-        is_guess: whether that may not be what the conversation began with.
+        is_guess: whether the conversation may have begun with another offer.
     """
 
     body: Body | None = None
@@ -70,11 +72,12 @@ class Asked:
     """A request of the agent, as its format reads it.
 
     Attributes:
-        body: it.
+        body: the request.
         form: its format.
-        settings: what it asks for, besides its conversation.
+        settings: what it asks for besides its conversation.
         entries: its conversation.
-        is_bound: whether something in it, or in its answer, is signed for all that is sent.
+        is_bound: whether the provider signs parts of the conversation over all that stands
+            before them, so that nothing before a signed part may be written in other words.
     """
 
     body: Body
@@ -85,17 +88,17 @@ class Asked:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the model has said something in it."""
+        """Whether the conversation contains an entry of the model."""
         return any(entry.role == "model" for entry in self.entries)
 
     @property
     def model(self) -> object:
-        """The model that is asked."""
+        """The name of the model."""
         return self.body.get("model")
 
     @property
     def tools(self) -> object:
-        """Its tools as they stand there."""
+        """The tools as they are in the request."""
         return self.form.tool_items(self.body)
 
 
@@ -109,16 +112,16 @@ def rewrite(
     otherwise: bool = False,
     scripts: ScriptsOf | None = None,
 ) -> ProviderView:
-    """The request in the provider view.
+    """Rewrite a request to the provider view.
 
     Args:
         asked: the agent's request.
-        frozen: what of it was sent before.
+        frozen: the part of it that was rewritten before.
         history: reads its turns.
-        context: what the translator is given.
-        offers: whether anything is offered; else it is only folded. A conversation that is bound
-            goes on as it began.
-        otherwise: whether a bound conversation did not begin as was guessed.
+        context: the options, the memory and the facts that the translator has.
+        offers: whether anything may be offered; otherwise the request is only folded. A bound
+            conversation continues as it began.
+        otherwise: whether the first guess for a bound conversation was refused.
         scripts: tells how far scripts have come.
     """
     batching = context.options.batching or Batching()
@@ -152,6 +155,7 @@ def rewrite(
     offered = bool(tool_set.multis) or tool_set.script is not None
     is_possible = offered and asked.settings.is_one_answer
     offers = offers and is_possible and choice.offer != "never"
+    # What the prefix was written for has changed, so the whole conversation is rewritten.
     is_other = frozen.tool_set is not tool_set or (frozen.walk is not None) != offers
     if is_other or frozen.is_bound != asked.is_bound or frozen.choice != choice:
         frozen = NOTHING
@@ -168,7 +172,8 @@ def rewrite(
         if tool_set.multis and directives and not is_follow_up and wants_one_tool(entries):
             metering.opposed(directives, model, context.metrics)
         changed = None if items == source else form.with_items(asked.body, items)
-        # Where nothing can be offered any more, no id of ours may say that it was.
+        # Ids of ours in a bound conversation mean that multi-tools were offered, which is untrue
+        # here; without known multi-tools, the answer's calls keep their own ids.
         known = ToolSet() if asked.is_bound else tool_set
         return ProviderView(
             changed,
@@ -180,7 +185,8 @@ def rewrite(
             is_guess=is_guess,
         )
     context.metrics.add("offers")
-    # The same beginning may be two conversations; more than that is one, asked again.
+    # Two conversations may begin with the same messages. With an answer in it, a request that was
+    # seen before is the same conversation, sent again.
     is_new = places.is_new or not is_follow_up
     metering.count(walk, model, context.metrics, context.memory.observations, is_new=is_new)
     instead = choice.offer == "instead"
@@ -201,7 +207,7 @@ def rewrite(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _State:
-    """What the rewriting of one request's conversation goes by."""
+    """What the rewriting of one request's conversation needs."""
 
     asked: Asked
     tool_set: ToolSet
@@ -215,7 +221,7 @@ class _State:
 
 
 def _entries(frozen: FrozenPrefix, state: _State) -> tuple[list[Entry], Walk | None, FrozenPrefix]:
-    """The conversation in the provider view; what will not change any more is remembered."""
+    """The conversation in the provider view, the walk after it, and the new frozen prefix."""
     context, asked, start = state.context, state.asked, len(frozen.entries)
     segments = fold(start, state.history, shown(state.batching), state.scripts)
     context.metrics.add("folds", sum(one.is_folded for one in segments))
@@ -229,6 +235,7 @@ def _entries(frozen: FrozenPrefix, state: _State) -> tuple[list[Entry], Walk | N
             state.batching.failed or looks_failed,
             most=state.choice.most,
         )
+    # The last turn may still get results, and a pending run more calls: neither is frozen yet.
     done = min(_last_turn(segments), len(segments) - pending)
     new, rest = _flat(segments[:done]), _flat(segments[done:])
     made, walk = _reminded(state.walk, frozen.made, new, state, rest[0].role if rest else None)
@@ -242,7 +249,7 @@ def _entries(frozen: FrozenPrefix, state: _State) -> tuple[list[Entry], Walk | N
 def _freeze(
     frozen: FrozenPrefix, upto: int, made: list[Entry], walk: Walk | None, state: _State
 ) -> FrozenPrefix:
-    """What is remembered of a conversation up to an entry: what was made of it stays as it is."""
+    """Freeze a conversation up to an entry, and remember the prefix."""
     asked, memory = state.asked, state.context.memory
     entries = list(asked.entries[:upto])
     source = asked.form.items(asked.body)[: sum(entry.items for entry in entries)]
@@ -271,21 +278,21 @@ def _reminded(
     state: _State,
     following: Role | None,
 ) -> tuple[list[Entry], Walk | None]:
-    """What was made of some entries and of those after them, and the walk that saw them all."""
+    """The rewritten entries and the new ones with their reminders, and the walk after them."""
     if walk is None:
         return [*made, *new], None
-    walk = walk.copy()
+    walk = walk.copy()  # the frozen prefix keeps the original, for the next request
     return [*made, *walk.go(new, following, before=made, places=state.places)], walk
 
 
 def shown(batching: Batching) -> Kept:
-    """Tells which added reads are shown: as far as the budget goes."""
+    """A function that tells which read-ahead results are shown, within the token budget."""
     options, failed = batching.read_ahead or _READ_AHEAD, batching.failed or looks_failed
     return partial(kept, max_tokens=options.max_tokens, failed=failed)
 
 
 def _coalesces(batching: Batching, context: Context, asked: Asked) -> bool:
-    """Whether runs in the history are rewritten, which costs a prompt cache its prefix."""
+    """Whether runs in the history are rewritten, which makes a prompt cache miss once."""
     if asked.is_bound or batching.coalesce != "auto":
         return batching.coalesce == "always" and not asked.is_bound
     shown = context.memory.observations.caches_prompts(asked.model)
@@ -293,7 +300,7 @@ def _coalesces(batching: Batching, context: Context, asked: Asked) -> bool:
 
 
 def _last_turn(segments: Sequence[Segment]) -> int:
-    """The place of the last turn of the model, to which more may come; 0 without one."""
+    """The place of the model's last turn; 0 if there is none."""
     places = (
         place
         for place in range(len(segments) - 1, -1, -1)
@@ -307,7 +314,7 @@ def _flat(segments: Sequence[Segment]) -> list[Entry]:
 
 
 def _judge(entries: Sequence[Entry], model: object, state: _State) -> None:
-    """Take note of how the edits in some entries of the provider view turned out."""
+    """Record the outcomes of the edits in some entries of the provider view."""
     calls: dict[str, Call] = {}
     failed, tool_set = state.batching.failed or looks_failed, state.tool_set
     seen: list[Outcome] = []
@@ -334,10 +341,10 @@ def tool_set_for(asked: Asked, batching: Batching, memory: Memory) -> ToolSet:
 def _offered(
     asked: Asked, tool_set: ToolSet, choice: OfferChoice, batching: Batching, context: Context
 ) -> Offered:
-    """What reminders go by; the same in all requests of a conversation."""
+    """What the reminders of a conversation depend on, the same in all of its requests."""
     reminders = context.options.reminders
     hidden = set(tool_set.singles) if choice.offer == "instead" else set[str]()
-    # A bound conversation is written alike whatever a single request asks for.
+    # A bound conversation must not change with what a single request asks for.
     parallel = asked.is_bound or asked.settings.parallel is not False
     script = tool_set.script
     names = names_of(
@@ -377,7 +384,7 @@ def _offered(
 
 
 def _places(asked: Asked, context: Context) -> Places:
-    """What reminders rest on besides the conversation: nothing, where that is bound."""
+    """The facts for reminders besides the conversation; constant if that is bound."""
     kept = context.memory.places
     if asked.is_bound:
         return Places(_BOUND, kept, is_fixed=True)
@@ -385,7 +392,7 @@ def _places(asked: Asked, context: Context) -> Places:
 
 
 def _facts(asked: Asked, context: Context) -> Facts:
-    """What is known at the end of this request's conversation, besides it."""
+    """The facts at the end of this request's conversation."""
     thinks, reminders = asked.settings.thinks, context.options.reminders
     pace = context.memory.observations.tokens_per_s(asked.model)
     return Facts(

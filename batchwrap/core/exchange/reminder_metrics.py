@@ -1,4 +1,8 @@
-"""What reminders did and cost, by model and directive: for `stats`, events and observations."""
+"""Counts what reminders did and cost, by model and directive.
+
+The counts go to `stats` and events, and to the observations, which switch off directives that a
+model does not follow.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +22,15 @@ def count(
     *,
     is_new: bool,
 ) -> None:
-    """Count what one request shows.
+    """Count the reminders of one request.
 
     Args:
-        walk: all of its messages were taken in.
+        walk: the schedule, which has seen all of the request's messages.
         model: the model's name.
         metrics: where counts and events go.
-        observations: where it is kept whether the model follows reminders.
-        is_new: whether this is the first request with these messages; what is decided at the
-            end of them is counted then, what a reminder costs in each request again.
+        observations: where is kept whether the model follows reminders.
+        is_new: whether this is the first request with these messages. Decisions at their end
+            are counted only then; the tokens of a reminder are counted in each request.
     """
     metrics.add("reminders", walk.reminded)
     for directive, tokens in walk.costs.items():

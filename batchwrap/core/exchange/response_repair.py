@@ -1,4 +1,8 @@
-"""Repair as one exchange sees it: made when the answer comes, or not at all."""
+"""The repair of one exchange's request and answer.
+
+It binds `core/repair`, which knows no exchange, to the exchange's memory, options and metrics. The
+repair of an answer is created when the answer comes.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +31,9 @@ from batchwrap.core.repair.repair_counts import RepairCounts
 from batchwrap.core.repair.request.request_repair import asked_output, repair_request
 from batchwrap.errors import ContextLimitExceeded
 
-# Our count of a family's tokens that has no table is at most a few per cent too high.
+# Our count is at most a few per cent too high for models whose vocabulary is not known.
 _SURELY = 1.1
-# What agents that meet this limit cap the output at, where it is charged in advance.
+# Agents for providers that charge the output in advance cap it at this many tokens.
 _LARGE_OUTPUT = 16_384
 _HARMLESS = ("read", "read_only")
 
@@ -38,12 +42,12 @@ class ResponseRepair:
     """Repairs the answer of one exchange.
 
     Args:
-        context: what the translator is given; its options say what to repair.
+        context: what the translator has; its options say what to repair.
         asked: the agent's request.
-        is_understood: whether its conversation has the shape that can be measured.
+        is_understood: whether its conversation was understood, so that it can be measured.
 
     Attributes:
-        view: what was sent in the request's place.
+        view: the request in the provider view, as it was sent.
     """
 
     def __init__(self, context: Context, asked: Asked, *, is_understood: bool) -> None:
@@ -58,7 +62,7 @@ class ResponseRepair:
         self.view = ProviderView()
 
     def mended(self, body: Body) -> Body:
-        """The request as its provider takes it; the same object if it is right."""
+        """The request in a form that its provider accepts; the same object if unchanged."""
         options = self._context.options.repair
         if options is None:
             return body
@@ -84,17 +88,19 @@ class ResponseRepair:
         return made
 
     def again(self, body: Body) -> Body:
-        """The request that asks again, as its provider takes it; another answer is coming."""
+        """The request that asks again, repaired; it prepares for another answer."""
         self._repair = None
         sent = self._sent
         made = self.mended(body)
-        self._sent = sent  # the next request knows nothing of what was asked in between
+        # The agent's next request will not contain our note, so reasoning content is kept under
+        # the conversation without it.
+        self._sent = sent
         return made
 
     def _recall(self, place: int, call: chat.ToolCall) -> str | None:
-        """The thoughts of a turn that the agent has dropped; None if nobody kept them.
+        """The reasoning content of a turn that the agent has dropped; None if it is lost.
 
-        They are told only to the conversation that they came from.
+        The key is made from the conversation before the turn, so no other conversation finds it.
         """
         if self._thoughts is None:
             return None
@@ -105,11 +111,12 @@ class ResponseRepair:
         return kept
 
     def _keep_thoughts(self, *bodies: Body) -> None:
-        """Remember what turns with calls think, for a provider that wants it back."""
+        """Remember the reasoning content of turns with calls, if the provider requires it."""
         if self._thoughts is None:
             return
         for body in bodies:
             self._thoughts.see(body)
+            # Readers may stop at the finish reason, so the end of the stream comes too late.
             if self._thoughts.is_over(body):
                 whole = self._sent.before(len(self._sent))
                 for call, thoughts in self._thoughts.by_call():
@@ -117,10 +124,10 @@ class ResponseRepair:
                     self._context.memory.thoughts.put(key, thoughts, self._context.now_s)
 
     def check_size(self, tokens: int) -> None:
-        """Note that a prompt of so many tokens is too large, if it is.
+        """Report a prompt of this many tokens if it is larger than the model's context.
 
         Raises:
-            ContextLimitExceeded: it is not sent.
+            ContextLimitExceeded: the options say that such a prompt is not sent.
         """
         options, window = self._context.options.repair, window_of(self._context)
         if options is None or window is None or not self.measures or tokens <= window * _SURELY:
@@ -131,16 +138,16 @@ class ResponseRepair:
 
     @property
     def measures(self) -> bool:
-        """Whether the size of the request matters."""
+        """Whether the size of the request is checked against the model's context."""
         options = self._context.options.repair
         off = options is None or options.preflight == "off" or not self._is_understood
         return not off and window_of(self._context) is not None
 
     def whole(self, completion: Body) -> Body:
-        """A whole completion; the same object if it is healthy.
+        """The repaired completion; the same object if it is healthy.
 
         Raises:
-            Broken: it cannot be used.
+            Broken: the completion cannot be used.
         """
         repair = self._of()
         if repair is None:
@@ -156,7 +163,7 @@ class ResponseRepair:
         return whole
 
     def chunk(self, chunk: Body) -> list[Body] | None:
-        """The chunks to hand on for one that came; None: as it came."""
+        """The chunks to hand on for one that came; None for the chunk itself."""
         repair = self._of()
         made = None if repair is None else repair.chunk(chunk)
         self._keep_thoughts(*([chunk] if made is None else made))
@@ -165,37 +172,38 @@ class ResponseRepair:
         return made
 
     def take_of(self, index: int, place: int | None) -> Take | None:
-        """What takes in the next piece of a choice's text, or of a call's arguments.
+        """The function that takes the next pieces of a text, or of a call's arguments.
 
         Args:
-            index: of the choice.
-            place: the index of the call; None: it is the text.
+            index: the index of the choice.
+            place: the index of the call; None for the choice's text.
 
         Returns:
-            None where more is to be read than the piece.
+            The function; None if whole chunks must be read.
         """
         if self._thoughts is not None:
             return None
         return as_it_came if self._repair is None else self._repair.take_of(index, place)
 
     def lost(self, fault: faults.Fault) -> list[Body]:
-        """The chunks to hand on where a part of a stream is lost."""
+        """The chunks to hand on for an unreadable event of a stream."""
         repair = self._of()
         return [] if repair is None else repair.lost(fault)
 
     def end(self, *, marked: bool | None) -> list[Body]:
         """The chunks to hand on at the end of a stream."""
+        # A stream without any chunk has no repair yet, and must still become an error.
         if self._repair is None and self._context.options.repair is not None and marked is False:
             self._of()
         return [] if self._repair is None else self._repair.end(marked=marked)
 
     def read(self, content: bytes, *, accepted: bool) -> WholeBody:
-        """What a body holds, in whatever form.
+        """Decode a body, in whatever form it came.
 
         Args:
             content: the body.
-            accepted: whether the provider did what it was asked; only then is a completion put
-                together from other forms, and only else may an error withhold one.
+            accepted: whether the status is a success. If so, a completion may be put together
+                from other forms; if not, it may be contained in the error.
         """
         try:
             read = self._read(content, accepted=accepted)
@@ -210,7 +218,7 @@ class ResponseRepair:
     def _read(self, content: bytes, *, accepted: bool) -> WholeBody:
         value = diagnosis.decoded(content)
         if not accepted and isinstance(value, list) and len(value) == 1:
-            value = value[0]  # Gemini's errors come in a list
+            value = value[0]  # Gemini sends an error as a list of one
         if isinstance(value, dict):
             return WholeBody(value, is_rebuilt=not content.lstrip().startswith(b"{"))
         options = self._context.options.repair
@@ -223,6 +231,7 @@ class ResponseRepair:
         return WholeBody(made, value, is_rebuilt=made is not None)
 
     def _put_together(self, value: object, content: bytes) -> Body | None:
+        # An answer that is not one object may be a list of chunks, or the text of a whole stream.
         parts = parts_in(value)
         if not parts and isinstance(value, str):
             chunks, repair = chunks_in(content), self._of()
@@ -242,7 +251,7 @@ class ResponseRepair:
         return joined(parts)
 
     def refusal(self, status: int, headers: Mapping[str, str], body: object) -> faults.Fault | None:
-        """What an answer with an error status means; None where errors are left alone."""
+        """The fault behind an error status; None if errors are not repaired."""
         options = self._context.options.repair
         if options is None or not options.errors:
             return None
@@ -259,7 +268,7 @@ class ResponseRepair:
         return fault
 
     def rebuilt(self, body: Body | None) -> Body | None:
-        """The completion that an error withholds, if it is a call that may be handed out."""
+        """The completion inside an error, if it holds a call that may be handed out."""
         error, repair = error_in(body or {}), self._of()
         return None if error is None or repair is None else repair.rebuilt(error)
 
@@ -277,7 +286,7 @@ class ResponseRepair:
         return self._repair
 
     def _tools(self) -> DeclaredTools:
-        """What may be called: what the provider was offered, what the agent has."""
+        """The tools that may be called: those of the provider view and the agent's own."""
         out = self.view
         form = self._asked.form
         offered = form.tool_items(out.body) if out.body is not None else None
@@ -293,7 +302,10 @@ class ResponseRepair:
         )
 
     def _forgive(self) -> None:
-        """The same request may be answered by nothing: it is reported once."""
+        """Remember an empty answer: if the same request comes again, it is no error any more.
+
+        Otherwise an agent that retries the request would get the error for ever.
+        """
         self._context.memory.empties.put(self._digest(), True, self._context.now_s)
 
     def _is_forgiven(self) -> bool:
@@ -304,7 +316,7 @@ class ResponseRepair:
         return blake2b(fingerprint(self._body), digest_size=16).digest()
 
     def _note_overflow(self, completion: Body) -> None:
-        """Some servers cut a request that is too large, and say nothing."""
+        """Report a prompt above the context's size, which some servers truncate silently."""
         usage, window = usage_of(completion), window_of(self._context)
         if usage is not None and window is not None and usage.prompt_tokens > window:
             self._ledger.defect(
@@ -313,7 +325,7 @@ class ResponseRepair:
 
 
 def window_of(context: Context) -> int | None:
-    """Tokens that fit into the model's context; None: nobody knows."""
+    """The size of the model's context in tokens; None if unknown."""
     batching = context.options.batching
     return (batching.context_tokens if batching else None) or context.provider.context_tokens
 

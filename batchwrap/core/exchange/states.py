@@ -1,4 +1,4 @@
-"""Where an exchange stands, and what may be told to it there.
+"""The states of an exchange, and the calls that are allowed in each.
 
     NEW --start--> RESERVING --reserved--> SENDING --received--> READING --body--> DONE
                        ^                      ^                     |
@@ -10,8 +10,8 @@
 Before it is reserved, and before an answer is handed out, scripts may have to be run: the exchange
 is `RUNNING` then, and goes on when it is told that they `ran`. A stream is `PAUSED` meanwhile.
 
-A stream goes from `SENDING` to `STREAMING`, mostly by way of `PEEKING`, in which its first
-events are looked at. An answer that needs no provider goes from `NEW` to `DONE`.
+A stream goes from `SENDING` to `STREAMING`, usually through `PEEKING`, in which its first events
+are checked for an error. A local answer, which needs no provider, goes from `NEW` to `DONE`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from batchwrap.core.exchange import actions
 
 
 class State(Enum):
-    """Where an exchange stands: what it waits for."""
+    """The states, by the name of the call that the exchange waits for."""
 
     NEW = "start"
     RUNNING = "ran"
@@ -38,7 +38,7 @@ class State(Enum):
     DONE = "finish"
 
 
-# Where it stands once it has said what to do next.
+# The state that each action leads to.
 AFTER: Mapping[type[actions.Action], State] = {
     actions.RunScript: State.RUNNING,
     actions.Reserve: State.RESERVING,
@@ -53,7 +53,8 @@ AFTER: Mapping[type[actions.Action], State] = {
     actions.AnswerLocally: State.DONE,
 }
 
-# What may be told to it, and where. A stream may end in asking again, too.
+# The states in which each call is allowed. A stream, too, may end in `ask_again`: the driver finds
+# out only after it has held the stream's beginning.
 ALLOWED: Mapping[str, frozenset[State]] = {
     "start": frozenset({State.NEW}),
     "ran": frozenset({State.RUNNING}),
@@ -72,7 +73,7 @@ ALLOWED: Mapping[str, frozenset[State]] = {
 
 
 class OutOfOrder(RuntimeError):
-    """A driver told an exchange something that it was not waiting for: a mistake in the driver."""
+    """A driver made a call that the exchange was not waiting for, which is a bug of the driver."""
 
     def __init__(self, told: str, state: State) -> None:
         super().__init__(f"{told}() was called while the exchange waits for {state.value}()")

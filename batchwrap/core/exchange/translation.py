@@ -1,4 +1,4 @@
-"""What an exchange asks of whoever translates it, and of whoever repairs its answer."""
+"""The interfaces through which an exchange translates a request and repairs its answer."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ class Repairs(Protocol):
 
     @property
     def measures(self) -> bool:
-        """Whether the size of the request matters."""
+        """Whether the size of the request is checked against the model's context."""
 
     @property
     def is_over(self) -> bool:
         """Whether the answer has ended in an error."""
 
     def check_size(self, tokens: int) -> None:
-        """Note that a prompt of so many tokens is larger than the model's context, if it is.
+        """Report a prompt of this many tokens if it is larger than the model's context.
 
         Raises:
-            ContextLimitExceeded: so much is not sent.
+            ContextLimitExceeded: the options say that such a prompt is not sent.
         """
 
     def read(self, content: bytes, *, accepted: bool) -> WholeBody:
-        """What a body holds, in whatever form."""
+        """Decode a body, in whatever form it came."""
 
     def refusal(self, status: int, headers: Mapping[str, str], body: object) -> Fault | None:
-        """What an answer with an error status means; None where errors are left alone."""
+        """The fault behind an error status; None if errors are not repaired."""
 
     def rebuilt(self, body: Body | None) -> Body | None:
-        """The completion that an error withholds; None if it withholds none."""
+        """The completion inside an error (a refused call); None if there is none."""
 
     def lost(self, fault: Fault) -> list[Body] | None:
-        """What to hand out for an event that cannot be read; None: the event itself."""
+        """The chunks to hand out for an unreadable event; None for the event itself."""
 
 
 class Translation(Protocol):
@@ -50,7 +50,7 @@ class Translation(Protocol):
 
     @property
     def repair(self) -> Repairs:
-        """Repairs its answer."""
+        """The repair of its answer."""
 
     @property
     def asks_usage(self) -> bool:
@@ -58,23 +58,23 @@ class Translation(Protocol):
 
     @property
     def mends(self) -> bool:
-        """Whether streams are put into shape."""
+        """Whether the events of streams are repaired."""
 
     @property
     def fits_forms(self) -> bool:
-        """Whether answers come in the form that was asked for, stream or whole."""
+        """Whether an answer is converted to the form that was asked for, stream or whole."""
 
     @property
     def reads_errors(self) -> bool:
-        """Whether errors inside of streams are read."""
+        """Whether errors inside streams are read."""
 
     @property
     def may_ask_again(self) -> bool:
-        """Whether the model can still be asked again: the agent has got nothing of the answer."""
+        """Whether the model can be asked again, since the agent has nothing of the answer yet."""
 
     @property
     def again(self) -> Body | None:
-        """The request that asks again; None where the answer was understood."""
+        """The request that asks again; None if the answer was understood."""
 
     @property
     def script_due(self) -> ScriptRun | None:
@@ -87,29 +87,29 @@ class Translation(Protocol):
         """The script of the history that had to be run has this outcome."""
 
     def local_answer(self) -> LocalAnswer | None:
-        """What the agent gets without a round trip, if anything is due."""
+        """The answer that needs no round trip; None if the provider has to be asked."""
 
     def request(self) -> Body | None:
         """The request in the provider view; None if it stays as it is."""
 
     def folded(self) -> Body | None:
-        """The request with its earlier batches folded, and nothing else; None if it has none."""
+        """The request with its earlier batches folded and nothing added; None if unchanged."""
 
     def withdraw(self) -> None:
-        """Nothing of what was made of the request goes out."""
+        """Record that the agent's own request goes out."""
 
     def ask_again(self) -> Body | None:
-        """The request that asks again. Whatever comes next is the answer to it, and counts."""
+        """The request that asks again. The next answer belongs to it, and is handed out."""
 
     @property
     def is_guess(self) -> bool:
-        """Whether the conversation may have begun in another view."""
+        """Whether the view is a guess: the conversation may have begun in another one."""
 
     def refused(self, error: Body) -> Resend | None:
-        """The provider did not take the request: what goes out next; None: its error counts."""
+        """What to send after the provider refused the request; None to hand its error out."""
 
     def give_up(self) -> None:
-        """The agent's own request was understood: this model gets no more of that rewrite."""
+        """Switch the refused rewrite off for this model: its own request was accepted."""
 
     def response(self, completion: Body) -> Body | ScriptRun | None:
         """A plain completion in the agent view; None if it stays as it is.
@@ -117,7 +117,7 @@ class Translation(Protocol):
         Where it holds a script, that has to be run first; `response_ran` then goes on.
 
         Raises:
-            Broken: it cannot be used.
+            Broken: the completion cannot be used.
         """
 
     def response_ran(self, outcome: ScriptOutcome) -> Body | ScriptRun | None:
@@ -130,13 +130,13 @@ class Translation(Protocol):
         """The chunks that waited for a script, once it has this outcome."""
 
     def route_of(self, piece: Piece) -> Route | None:
-        """Who takes in the next pieces of a text; None where more is to be read than those."""
+        """The route of the next pieces of a text; None if events must be read whole."""
 
     def note(self, chunk: Body) -> None:
-        """Remember what local answers repeat of a chunk."""
+        """Remember the parts of a chunk that local answers repeat."""
 
     def commit(self) -> None:
-        """Remember all turns as far as they have been handed out."""
+        """Remember all turns as far as they were handed out."""
 
     def end(self, chunk: Body | None, *, marked: bool | None = None) -> list[Body]:
-        """What is left at the end of a stream."""
+        """The chunks to hand out at the end of a stream."""

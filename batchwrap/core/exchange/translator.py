@@ -1,9 +1,10 @@
 """The translator between the two views: one for each request and its answer.
 
-    agent view  -> outgoing (fold, coalesce, offer, remind) -> provider view
-    agent view  <- reader (read ahead, expand), repair      <- provider view
+    agent view  -> provider_view (fold, coalesce, offer, remind) -> provider view
+    agent view  <- ChoiceReader (expand, read ahead) <- repair   <- provider view
 
-What changes nothing returns None, so that the caller can hand on the original bytes.
+A method that changes nothing returns None, so that the caller can hand on the original bytes. The
+methods are those of `Translation`; the exchange calls them through `GuardedTranslation`.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class Translator:
     """Translates one request into the provider view and its answer back.
 
     Args:
-        context: what the exchange is given from outside.
+        context: what the exchange gets from outside.
         body: the agent's request.
         form: its format.
     """
@@ -109,11 +110,12 @@ class Translator:
         self._stream = form.stream()
         self._repairs = context.options.repair if form.is_repaired else None
         self._batching = context.options.batching
+        # What is switched off if the provider refuses the request and accepts the agent's own.
         self._rewrite: Rewrite = "offer"
         self._readers: dict[Any, ChoiceReader] = {}
-        self._judged: set[Any] = set()  # choices of which the model's observations know
-        self._may_ask = False  # whether the model may be asked again, if it is not understood
-        self._has_said = False  # whether the agent has got a part of the answer
+        self._judged: set[Any] = set()  # choices that the observations have counted
+        self._may_ask = False  # whether the model may be asked again if it is not understood
+        self._has_said = False  # whether the agent has a part of the answer
         self.again: Body | None = None
         self._head: Mapping[str, Any] = {}
         self._usage: Any = None
@@ -168,7 +170,7 @@ class Translator:
         self._scripts.ran(outcome)
 
     def local_answer(self) -> LocalAnswer | None:
-        """What the agent gets without a round trip: the next wave of a turn, if it is due."""
+        """The next wave of a turn, if it is due; None if the provider has to be asked."""
         batching = self._batching
         if batching is None or not self._answers_locally:
             return None
@@ -201,14 +203,14 @@ class Translator:
         return LocalAnswer(self._form, answer)
 
     def _last(self, history: HistoryReader) -> PastTurn | None:
-        """The last turn of the history that was taken apart."""
+        """The last turn of the history whose calls were split; None if there is none."""
         return next(reversed(history.spoken(len(self._frozen.entries))), None)
 
     def _folds_for_ever(self, last: PastTurn) -> bool:
-        """Whether a turn that the conversation stands in is found by its ids alone.
+        """Whether the open turn can be folded by its ids alone, in any process.
 
-        A local answer holds nothing signed, so it must not be sent to the provider. Notes of the
-        agent's own between two waves would stand one behind the other, which is refused.
+        A local answer is not signed, so the provider must never get it. Notes of the agent's own
+        between two waves would follow each other after folding, which the provider refuses.
         """
         shown = self._last(self._history)
         is_whole = shown is not None and (shown.start, shown.end) == (last.start, last.end)
@@ -216,7 +218,7 @@ class Translator:
 
     @property
     def _answers_locally(self) -> bool:
-        """Whether what is held back of this answer can be handed out later."""
+        """Whether calls that are held back now can be handed out later."""
         is_one = self._asked.settings.is_one_answer
         return self._batching is not None and self._understood and is_one
 
@@ -226,7 +228,8 @@ class Translator:
             self._context.metrics.add("not_understood")
             return None
         observations, model = self._context.memory.observations, self._asked.model
-        goes_on = self._asked.is_bound and self._asked.has_begun  # as it began
+        # A bound conversation that has begun continues as it began.
+        goes_on = self._asked.is_bound and self._asked.has_begun
         if observations.is_off(model, "offer") and not goes_on:
             self._context.metrics.add("switched_off")
             self._rewrite = "fold"
@@ -250,7 +253,7 @@ class Translator:
         if mended is not sent:
             self.repair.view = replace(self.repair.view, body=mended)
         if self.repair.view.body is None:
-            self._rewrite = "usage"  # all that the exchange may still change
+            self._rewrite = "usage"  # the only change that the exchange may still make
         return self.repair.view.body
 
     @property
@@ -261,14 +264,15 @@ class Translator:
         return known and not observations.is_off(self._asked.model, "usage")
 
     def folded(self) -> Body | None:
-        """The request with its earlier batches folded, and nothing else; None if it has none.
+        """The request with its earlier batches folded and nothing added; None if unchanged.
 
-        No function of the user's is needed for it.
+        It calls no function of the user's, since it is used after one of them may have failed.
         """
         off = self._context.memory.observations.is_off(self._asked.model, "fold")
         if self._batching is None or not self._understood or off:
             self.withdraw()
             return None
+        # `Batching.failed` is the user's function, and may be what has raised.
         options = replace(self._context.options, batching=replace(self._batching, failed=None))
         context = replace(self._context, options=options)
         self._rewrite = "fold"
@@ -276,20 +280,21 @@ class Translator:
         return self.repair.view.body
 
     def withdraw(self) -> None:
-        """Nothing of what was made of the request goes out: its answer has none of our calls."""
+        """Record that the agent's own request goes out, so its answer has no multi-calls."""
         self.repair.view, self._readers, self._may_ask = ProviderView(), {}, False
 
     @property
     def may_ask_again(self) -> bool:
-        """Whether the model can still be asked again: the agent has got nothing of the answer."""
+        """Whether the model can be asked again, since the agent has nothing of the answer yet."""
         return self._may_ask and not self._has_said and self.again is None
 
     def _consider_asking(self, said: Delta) -> None:
-        """Prepare to ask again, where an answer is nothing but multi-calls that mean nothing.
+        """Prepare to ask again, if an answer consists of multi-calls that cannot be understood.
 
-        What the agent gets otherwise is made all the same: whether it is asked again is for the
-        exchange to say. A model that ran out of output tokens would only do so again.
+        The agent's answer is made in any case, since the exchange decides whether to ask again. A
+        model that ran out of output tokens is not asked, since it would run out again.
         """
+        # With several choices nothing is asked again (`_answers_locally`), so there is one reader.
         reader = next(iter(self._readers.values()))
         if not self.may_ask_again or not reader.problems or said.is_cut:
             return
@@ -300,7 +305,7 @@ class Translator:
             self.again = form.with_items(sent, [*form.items(sent), *form.write(added)])
 
     def ask_again(self) -> Body | None:
-        """The request that asks again. Whatever comes next is the answer to it, and counts."""
+        """The request that asks again. The next answer belongs to it, and is handed out."""
         assert self.again is not None
         body = self.repair.again(self.again)
         self._asks += 1
@@ -313,7 +318,7 @@ class Translator:
         return body
 
     def _count_readings(self, turn: Turn) -> None:
-        """Count how well a model's multi-calls were understood, where they were not as wanted."""
+        """Count the multi-calls of a turn that were not understood exactly."""
         model, metrics = self._asked.model, self._context.metrics
         self._context.memory.observations.judge_call(model, malformed=turn.malformed)
         for tool, understood in turn.readings:
@@ -322,11 +327,11 @@ class Translator:
                 metrics.note("malformed", model=str(model), tool=tool, understood=understood)
 
     def refused(self, error: Body) -> Resend | None:
-        """The provider did not take the request: what goes out next; None: its error counts.
+        """What to send after the provider refused the request; None to hand its error out.
 
-        That is the request as the agent wrote it. A bound conversation that has begun cannot be
-        sent so; there it is the view that the conversation may have begun with, or the same one
-        without what is signed for other words, where the client takes that.
+        Usually that is the request as the agent wrote it. A bound conversation that has begun
+        cannot be sent like this. For it, it is the other view that the conversation may have begun
+        with, or the same view without the signed parts that do not fit, if the client allows that.
         """
         is_running = self._asked.is_bound and self._asked.has_begun
         again = self._rebound(error) if is_running else None
@@ -340,11 +345,11 @@ class Translator:
 
     @property
     def is_guess(self) -> bool:
-        """Whether a bound conversation may have begun in another view, which was not tried yet."""
+        """Whether a bound conversation may have begun in another view that was not tried yet."""
         return self.repair.view.is_guess and not self._has_guessed
 
     def _rebound(self, error: Body) -> Body | None:
-        """Another view of a bound conversation, where the provider says that ours was changed."""
+        """Another view of a bound conversation, if the provider says that ours was changed."""
         binding, view = self._form.binding, self.repair.view
         if binding is None or not binding.is_refused(error):
             return None
@@ -365,7 +370,7 @@ class Translator:
         return again
 
     def give_up(self) -> None:
-        """The agent's own request was understood: this model gets no more of that rewrite."""
+        """Switch the refused rewrite off for this model: its own request was accepted."""
         self._context.memory.observations.switch_off(self._asked.model, self._rewrite)
 
     def response(self, completion: Body) -> Body | ScriptRun | None:
@@ -374,7 +379,7 @@ class Translator:
         Where it holds a script, that has to be run first; `response_ran` then goes on.
 
         Raises:
-            Broken: it cannot be used.
+            Broken: the completion cannot be used.
         """
         repaired = self.repair.whole(completion)
         said = self._form.deltas(repaired)
@@ -453,17 +458,17 @@ class Translator:
 
     @property
     def mends(self) -> bool:
-        """Whether streams are put into shape."""
+        """Whether the events of streams are repaired."""
         return self._repairs is not None and self._repairs.stream
 
     @property
     def reads_errors(self) -> bool:
-        """Whether errors inside of streams are read."""
+        """Whether errors inside streams are read."""
         return self._repairs is not None and self._repairs.errors
 
     @property
     def fits_forms(self) -> bool:
-        """Whether answers come in the form that was asked for, stream or whole."""
+        """Whether an answer is converted to the form that was asked for, stream or whole."""
         return self._repairs is not None and self._repairs.stream
 
     def chunk(self, chunk: Body) -> list[Body] | None:
@@ -477,7 +482,7 @@ class Translator:
         return out
 
     def route_of(self, piece: Piece) -> Route | None:
-        """Who takes in the next pieces of a text; None where more is to be read than those."""
+        """The route of the next pieces of a text; None if events must be read whole."""
         index, place, _ = piece
         reader = self._readers.get(index)
         if reader is None or not reader.is_clear:
@@ -486,14 +491,14 @@ class Translator:
         if place is not None:
             read = reader.take_of(place, partial(self._handed_out, index))
         elif self.may_ask_again:
-            return None  # the agent gets its first text, and nobody is asked again from then on
+            return None  # `chunk` has to see the first text: after it, nobody is asked again
         repair = None if read is None else self.repair.take_of(index, place)
         if read is None or repair is None:
             return None
         return Route(place, repaired(repair, read), self._stream)
 
     def _handed_out(self, index: int) -> None:
-        """Calls of a choice go out."""
+        """Record that calls of a choice go out by the fast path."""
         self._has_said = True
         self._commit(index, is_over=False)
 
@@ -561,11 +566,11 @@ class Translator:
         return chunks
 
     def end(self, chunk: Body | None, *, marked: bool | None = None) -> list[Body]:
-        """What is left at the end of a stream.
+        """The chunks to hand out at the end of a stream.
 
         Args:
-            chunk: any chunk of the stream, whose other fields the new ones take over.
-            marked: whether it ended with its end mark; None where that cannot be seen.
+            chunk: any chunk of the stream, whose other fields the new ones copy.
+            marked: whether the stream ended with its end mark; None if that is unknown.
         """
         self._ends = partial(self._rest, chunk, marked=marked)
         out = self._each_seen(self.repair.end(marked=marked))
@@ -580,7 +585,7 @@ class Translator:
         return self._broken_off(marked=marked) or self._left(chunk, is_cut=is_cut)
 
     def _broken_off(self, *, marked: bool | None) -> list[Body]:
-        """The error of a stream that ends before its answer, where only the format can tell."""
+        """The events of an error, for a stream that was cut, in formats that are not repaired."""
         options = self._context.options.repair
         if marked or options is None or not options.stream or not self._understood:
             return []
@@ -593,7 +598,7 @@ class Translator:
         return events
 
     def _left(self, chunk: Body | None, *, is_cut: bool) -> list[Body]:
-        """The calls of choices that were not finished; of one that was cut off nothing comes."""
+        """The remaining calls of the choices; a choice that was cut off hands out none."""
         over = {index: reader for index, reader in self._readers.items() if reader.is_over}
         ended = over if is_cut else self._readers
         left = [(index, reader.finish()) for index, reader in ended.items()]
@@ -605,7 +610,7 @@ class Translator:
         return self._stream.left(chunk, left)
 
     def note(self, answer: Body) -> None:
-        """Remember what local answers repeat of this one."""
+        """Remember the parts of an answer that local answers repeat, and measure its pace."""
         form = self._form
         self._head = self._head or form.head(answer)
         self._usage = form.usage(answer) or self._usage
@@ -613,29 +618,31 @@ class Translator:
             self._pace.see(*form.timing(answer), self._context.clock())
 
     def commit(self) -> None:
-        """Remember all turns as far as they have been handed out."""
+        """Remember all turns as far as they were handed out."""
         for index, reader in self._readers.items():
             self._commit(index, is_over=reader.is_over)
 
     def _commit(self, index: Any, *, is_over: bool) -> None:
-        """Remember a turn as far as it has been handed out, for folding and for what waits.
+        """Remember a turn as far as it was handed out, for folding and for waiting calls.
 
-        An agent may stop reading where its message ends, or be cut off before: it never sees
-        the end of the stream, so nothing may wait for that.
+        An agent may stop reading at the end of the message, or be cut off before it. So a turn is
+        remembered when it is handed out, not at the end of the stream.
         """
         turn, memory = self._readers[index].turn, self._context.memory
         if not self._understood:
-            return  # no later request can be told to go on with it
+            return  # without the conversation's digest no later request can be matched to it
         turn.is_over = is_over
         if not turn.nonce and not (is_over and turn.calls):
             return
         whole = self._prefixes.before(len(self._asked.entries))
+        # None of its calls has an id of ours: it is remembered as one that went out unchanged.
         if not turn.nonce:
             calls = [placed.call for placed in turn.calls]
             memory.turns.keep_plain(whole.digest, calls, self._context.now_s)
             return
         if turn.asked is None:
             turn.asked = request_of(self._asked.model, self._asked.settings, whole.digest)
+        # For local answers, which repeat the head and the usage of the provider's answer.
         turn.head, turn.usage, turn.room = self._head, self._usage, self.repair.view.room
         memory.turns.keep(turn, self._context.now_s)
         if is_over and turn.counts and index not in self._judged:
@@ -643,7 +650,7 @@ class Translator:
             self._count_readings(turn)
 
     def _judge(self) -> None:
-        """Take note of what a whole answer tells of its model."""
+        """Record what a whole answer shows of its model."""
         observations, model = self._context.memory.observations, self._asked.model
         cached = self._form.cached(self._usage)
         if cached is not None and self.repair.view.is_follow_up:  # it could have been cached
@@ -654,7 +661,7 @@ class Translator:
     def _reader(self, index: Any) -> ChoiceReader:
         if index not in self._readers:
             context, tool_set = self._context, self.repair.view.tool_set
-            # A choice of tools may leave the native one out.
+            # A forced `tool_choice` may not allow the native multi-tool.
             gathers = tool_set.natives and not self._asked.settings.is_forced
             self._readers[index] = ChoiceReader(
                 Gatherer(tool_set.natives, context.metrics) if gathers else None,
@@ -703,11 +710,14 @@ class Translator:
 
     @property
     def _may_mark(self) -> bool:
-        """Whether calls may have ids of ours, which tell in a bound conversation of the offer."""
+        """Whether calls may have ids of ours.
+
+        In a bound conversation such ids mean that multi-tools were offered.
+        """
         return self.repair.view.is_offered or not self._asked.is_bound
 
     def _ahead(self, turn: Turn) -> Reads:
-        """The reads that are added to a turn: to one single read only."""
+        """The reads that are added to a turn, which has to be one single read."""
         options = self._batching.read_ahead if self._batching else None
         if (
             options is None

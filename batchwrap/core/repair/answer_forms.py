@@ -41,6 +41,7 @@ def parts_in(value: object) -> list[chat.Body]:
     parts = value if isinstance(value, list) else []
     if not parts or not all(isinstance(part, dict) and "choices" in part for part in parts):
         return []
+    # Different ids mean several answers, which must not be joined to one.
     ids = {str(part["id"]) for part in parts if part.get("id")}
     return parts if len(ids) <= 1 else []
 
@@ -58,6 +59,7 @@ def joined(parts: Sequence[chat.Body]) -> chat.Body:
     for choice in choices.values():
         calls = choice["message"].get("tool_calls")
         if calls:
+            # Only streamed calls have an index.
             bare = [{k: v for k, v in call.items() if k != "index"} for call in calls]
             choice["message"]["tool_calls"] = bare
     return {**made, "object": "chat.completion", "choices": list(choices.values())}

@@ -221,7 +221,8 @@ class AnswerRepair:
             if not released:
                 self._keep(choice, chunk)
                 continue
-            if id(released[-1]) in self._chunks:  # what waited is out, and this waits in its place
+            # What was held is released, and this choice is held instead.
+            if id(released[-1]) in self._chunks:
                 out += [self._chunk_of(one, made) for one in released]
                 self._keep(choice, chunk)
                 continue
@@ -233,7 +234,7 @@ class AnswerRepair:
             return None if made is chunk and not out else [*out, made]
         if new:
             return [*out, {**made, "choices": new}]
-        if made.get("usage"):
+        if made.get("usage"):  # the chunk is dropped, but its usage must arrive
             silent = {**given[0][1], "delta": {}}
             return [*out, {**made, "choices": [silent]}]
         return out
@@ -264,6 +265,7 @@ class AnswerRepair:
         texts = self._flushed()
         self.is_over = True
         self._recorded(fault)
+        # SDKs raise their own error for an event with an `error` object, and for no other shape.
         wrapped = chunk is not None and isinstance(chunk.get("error"), dict)
         if chunk is not None and wrapped:
             return [*texts, chunk]
@@ -275,6 +277,7 @@ class AnswerRepair:
         return fault
 
     def _note_usage(self, chunk: chat.Body) -> None:
+        # Some servers report usage only inside a choice or under another name.
         self._has_usage = self._has_usage or bool(chunk.get("usage"))
         if not self._has_usage:
             self._usage = shape.usage_inside(chunk) or self._usage

@@ -127,7 +127,7 @@ class CallRepair:
         text, name = function.get("arguments"), chat.name_of(call)
         if not isinstance(text, str | None) or self._options.arguments == "off":
             return call
-        if not text and not self._tools.takes_nothing(name):
+        if not text and not self._tools.takes_nothing(name):  # the tool itself will refuse it
             return call
         made = repair_arguments(
             text or "", self._tools.parameters(name), **self._repair_options(name)
@@ -137,7 +137,7 @@ class CallRepair:
 
     def _fragment(self, given: chat.ToolCall, place: int) -> chat.ToolCall | None:
         """A fragment as it goes out; None if it is held back."""
-        if not isinstance(given.get("index", 0), int | None):
+        if not isinstance(given.get("index", 0), int | None):  # a shape that nobody knows
             return given
         fragment = self._with_text(given)
         name = chat.function_of(fragment).get("name")
@@ -170,7 +170,7 @@ class CallRepair:
             self._ledger.repaired("call_name")
             call.name, fragment = meant, _changed(fragment, name=meant)
         elif call.name and (self._tools.may_grow(call.name) or _NO_NAME.search(call.name)):
-            call.opening = fragment
+            call.opening = fragment  # held: the next fragment may contain the rest of the name
         return fragment
 
     def _continued(self, call: OpenCall, fragment: chat.ToolCall) -> chat.ToolCall:
@@ -205,6 +205,7 @@ class CallRepair:
     def _with_opening(self, call: OpenCall, fragment: chat.ToolCall, said: str) -> chat.ToolCall:
         """The fragment joined to the opening that waited for the rest of its name."""
         assert call.opening is not None
+        # Providers send either the whole name again, or only the rest of it.
         grown = [name for name in (said, call.name + said) if name.startswith(call.name)]
         meant = map(self._tools.resolve_name, grown)
         found = next((name for name in meant if name in self._tools), None)
@@ -225,7 +226,7 @@ class CallRepair:
             return None
         if not isinstance(text, str) or not text:
             return fragment
-        if self._waits is not call:
+        if self._waits is not call:  # a fragment of another call: the held one was healthy
             self.mark_sent()
         self._waits = None
         if call.arguments.feed(text):

@@ -203,6 +203,7 @@ class ChoiceRepair:
     def _any_delta(self, choice: Choice) -> list[Choice]:
         self._index = choice.get("index", 0)
         if self._options.stream:
+            # Some servers send the whole message in the last chunk. Only the rest of it is new.
             if self._pieces and choice.get("message") is not None:
                 self._content.add("".join(self._pieces))
                 self._pieces.clear()
@@ -240,6 +241,7 @@ class ChoiceRepair:
                 self._calls.mark_sent()
             return [*waiting, choice]
         rest = {key: value for key, value in delta.items() if key != "tool_calls"}
+        # A delta with anything else in it must not wait.
         alone = not choice.get("finish_reason") and not any(rest.values())
         made = self._calls.delta(calls, may_wait=alone)
         if self._calls.is_waiting:
@@ -260,6 +262,7 @@ class ChoiceRepair:
         texts, promoted = self._texts.finish(_reason_of(choice), called)
         self._note_answer(texts)
         calls = [*rest, *(call_of(one, self._random_text) for one in promoted)]
+        # Calls are promoted only if there is no structured one, so their indices begin at 0.
         for place, call in enumerate(calls[len(rest) :]):
             call["index"] = place
         ended = self._ended(choice, len(promoted))
@@ -272,7 +275,7 @@ class ChoiceRepair:
         """The choice with a correct finish reason.
 
         Many servers end with ``stop`` although they have sent calls; agents then do not run
-        them.         https://github.com/vercel/workflow/issues/1387
+        them. https://github.com/vercel/workflow/issues/1387
         """
         error, reason = choice.get("error"), choice.get("finish_reason")
         kind = FAILED.get(reason.lower()) if isinstance(reason, str) else None
@@ -296,7 +299,7 @@ class ChoiceRepair:
         if not isinstance(reason, str) or not self._options.stream:
             return reason
         meant = standard_reason(reason)
-        if self._has_legacy_call:
+        if self._has_legacy_call:  # `function_call` has its own finish reason
             return meant
         if meant in ("stop", "function_call") and has_called and not self._calls.is_cut:
             return "tool_calls"
@@ -311,6 +314,7 @@ class ChoiceRepair:
         if not self._reads_text:
             return message, []
         texts = {key: message[key] for key in shape.TEXTS if isinstance(message.get(key), str)}
+        # A whole message is read like a stream with one delta.
         out = self._texts.delta({"delta": texts})
         called = [(chat.name_of(call), chat.arguments_of(call)) for call in calls]
         held, promoted = self._texts.finish(_reason_of(choice), called)

@@ -20,7 +20,7 @@ def is_healthy(text: str, parameters: object) -> bool:
     """
     try:
         value = orjson.loads(text)
-        _UNIQUE.decode(text)
+        _UNIQUE.decode(text)  # orjson silently keeps the last of two equal keys
     except (ValueError, RecursionError):
         return False
     schema = parameters if isinstance(parameters, dict) else {}

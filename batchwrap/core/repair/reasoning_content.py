@@ -42,6 +42,7 @@ class ReasoningContent:
         """Add a completion or a chunk."""
         for index, choice in chat.choices(body):
             part, turn = chat.part_of(choice), self._turns.setdefault(index, _Turn())
+            # Gateways rename DeepSeek's `reasoning_content` to `reasoning`.
             thought = part.get("reasoning_content") or part.get("reasoning")
             if isinstance(thought, str) and thought:
                 turn.said.append(thought)

@@ -33,6 +33,7 @@ def streamed(choice: Choice, said: Growing, *, has_called: bool) -> Choice:
         return {**choice, "delta": {}} if delta is None and message is None else choice
     part = dict(_part(message))
     content = part.get("content")
+    # The sizes are compared first: joining the text for each chunk would be quadratic.
     same_size = isinstance(content, str) and len(content) == len(said) > 0
     if same_size and content == said.text:
         del part["content"]  # it repeats the text that the deltas before it have brought

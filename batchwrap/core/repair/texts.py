@@ -46,6 +46,7 @@ class TextRepair:
         dialects = family.dialects if gated else ()
         residue = family.residue if options.calls and gates.may_call else ()
         self._content = LeakScanner(dialects, residue)
+        # A call of a `whole` dialect is the whole answer, which reasoning never is.
         self._thoughts = LeakScanner([d for d in dialects if not d.whole])
         self._splitters: list[ReasoningSplitter] = []
         if options.think_tags != "off":
@@ -93,11 +94,13 @@ class TextRepair:
             Broken: the text ends in the middle of a call.
         """
         self._flush_splitters()
+        # Beside structured calls, remains of markup at the end are no text of the model.
         left = self._content.residue() if called else None
         if left is not None:
             self._ledger.repaired("residue")
             return self._release(self._content, left), []
         found, scanner = self._content.finish(), self._content
+        # Some models put their calls into the reasoning. That counts only if there is no answer.
         if found is None and not self._said:
             found, scanner = self._thoughts.finish(), self._thoughts
         promoted: list[Promoted] = []

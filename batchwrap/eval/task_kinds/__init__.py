@@ -1,4 +1,4 @@
-"""The tasks: small jobs on files whose results can be checked. A module for each."""
+"""The tasks: small jobs on files whose results can be checked, one module for each kind."""
 
 from __future__ import annotations
 

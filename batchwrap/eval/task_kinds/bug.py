@@ -1,4 +1,4 @@
-"""Fix the one mistake in a small package whose tests fail."""
+"""The task to fix the one mistake in a small package whose tests fail."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Names(unittest.TestCase):
         self.assertEqual(initials("Anna-Maria de Vries"), "AMDV")
 """,
 }
-# Module, what is right, and what stands there in its place. Each is found once.
+# The module, the right text, and the wrong text that replaces it. Each occurs once.
 MISTAKES = (
     ("pages", "(count + size - 1) // size", "count // size + 1"),
     ("pages", "(page - 1) * size + 1", "page * size + 1"),
@@ -134,7 +134,7 @@ def _make(random: Random) -> Task:
 def _job(files: Files, request: dict[str, Any]) -> list[Call]:
     """The tests, a read of the module whose tests fail, and the edit.
 
-    It knows all the mistakes there are; which one it is it finds out as an agent would.
+    The script knows all possible mistakes, and finds out which one it is like an agent.
     """
     tests = Call("run_tests", {})
     made = flat(calls_of(request["messages"]))

@@ -1,4 +1,4 @@
-"""The control: seven notes, each of which tells where the next one is. No batch can help."""
+"""The control task: seven notes, each of which leads to the next one, so no batch can help."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PROMPT = """\
 with notes/{first}.txt. Each note on it tells how to work out the number of the next one. The last
 one has a password. Which? Change nothing. {ask}
 """
-# The next number has to be worked out, so that no reader of ahead can know the path either.
+# The next number has to be computed, so that read-ahead cannot know the path either.
 _NOTE = "Add {step} to the number of this note: that is the number of the next.\n"
 _LAST = "The password is {password}.\n"
 _ON_THE_TRAIL = 7

@@ -1,4 +1,4 @@
-"""Find where a constant is set, among 14 files, and change it there and nowhere else."""
+"""The task to find where a constant is set, among 14 files, and to change it only there."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _make(random: Random) -> Task:
 
 
 def _job(files: Files, request: dict[str, Any]) -> list[Call]:
-    """A search, a read of each file that sets the constant, an edit of each."""
+    """A search, then a read and an edit of each file that sets the constant."""
     search = Call("search_files", {"pattern": "RETRY_LIMIT = "})
     made = flat(calls_of(request["messages"]))
     found = next((call.result for call in made if call.name == search.name and call.result), "")

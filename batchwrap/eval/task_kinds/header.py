@@ -1,4 +1,4 @@
-"""Put the same two lines at the top of eight files."""
+"""The task to put the same two lines at the top of eight files."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _make(random: Random) -> Task:
 
 
 def _job(files: Files, request: dict[str, Any]) -> list[Call]:
-    """An edit of the first line of each file, as it was when it was read first."""
+    """An edit of the first line of each file, as it was when it was first read."""
     header = re.search(r"(?m)^# Copyright .*\n# SPDX.*\n", current_prompt(request["messages"]))
     top = header[0] if header else ""
     firsts = {path: text.partition("\n")[0] for path, text in files.items()}

@@ -1,4 +1,4 @@
-"""Read eight files that the prompt names, and answer a question about all of them."""
+"""The task to read eight files that the prompt names, and answer a question about them."""
 
 from __future__ import annotations
 

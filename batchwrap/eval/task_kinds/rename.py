@@ -1,4 +1,4 @@
-"""Rename a function in the 13 files of a project, until its tests pass: the demo's job."""
+"""The task to rename a function in 13 files until the project's tests pass, as in the demo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a task is, and what its checkers have in common."""
+"""`Task` and `Kind`, and what the checkers of all tasks share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from batchwrap.lab import Call
 
 Files = dict[str, str]
-# Gets the folder and the agent's last words; says what is wrong, None if nothing is.
+# Gets the folder and the agent's last text; returns what is wrong, None if nothing is.
 Check = Callable[[Path, str], str | None]
 
 _NAMES = """
@@ -27,12 +27,12 @@ _ANSWER = re.compile(r"ANSWER:[\s*`]*([\w.,-]*\w)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One job on files, ready to be given to an agent.
+    """One job on files for an agent.
 
     Attributes:
         prompt: the user's message.
-        files: path to text of what stands in the folder before.
-        check: says what is wrong with the result, None if nothing is.
+        files: the texts of the folder's files before the run, by path.
+        check: returns what is wrong with the result; None if nothing is.
         has_tests: whether the agent gets a tool that runs the tests in the folder.
     """
 
@@ -50,18 +50,18 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A kind of task: each seed makes one of it, with other files and another result.
+    """A kind of task. Each seed makes a task with other files and another result.
 
-    The scripted model of the lab solves it by `job` and `final`. They know the task, as a
-    script must, but take everything else from what was read with tools.
+    The lab's scripted model solves it with `job` and `final`. They know how the kind is solved, and
+    take the data from what was read with tools.
 
     Attributes:
         name: its name.
-        about: what it is, in a line.
-        opening: how the prompt begins; no other task's does so.
+        about: a description in one line.
+        opening: the beginning of its prompt, which no other kind has.
         make: makes a task from a source of randomness.
-        job: the calls that a scripted model makes after it has read what the prompt names.
-        final: the last words of a scripted model, from path and text of the files read.
+        job: the calls that a scripted model makes after it has read the files in the prompt.
+        final: the last text of a scripted model, given the files that were read.
     """
 
     name: str
@@ -73,11 +73,11 @@ class Kind:
 
 
 def differences(root: Path, expected: Mapping[str, str]) -> str | None:
-    """The first file that is not to the letter what it should be; None if all are.
+    """The first difference between a folder and what it should contain; None if there is none.
 
     Args:
         root: the folder.
-        expected: path to text of all the files that should be there, and no others.
+        expected: the texts of all files that should be in it, by path.
     """
     found = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
     for path, text in expected.items():
@@ -89,13 +89,13 @@ def differences(root: Path, expected: Mapping[str, str]) -> str | None:
 
 
 def text_in(root: Path, path: str) -> str:
-    """What a file holds; nothing if it is not there."""
+    """The text of a file; empty if it does not exist."""
     file = root / path
     return file.read_bytes().decode(errors="replace") if file.is_file() else ""
 
 
 def answer_is(text: str, wanted: str) -> str | None:
-    """What is wrong with an agent's answer: of several ANSWER lines the last one counts."""
+    """What is wrong with an agent's answer; None if nothing is. The last ANSWER line counts."""
     answers = _ANSWER.findall(text)
     if not answers:
         return "there is no line with ANSWER:"

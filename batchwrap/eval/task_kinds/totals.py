@@ -1,4 +1,4 @@
-"""Read six tables and write six small files."""
+"""The task to read six tables and write a small file for each."""
 
 from __future__ import annotations
 

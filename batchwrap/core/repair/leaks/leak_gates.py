@@ -70,6 +70,7 @@ class Gates:
         """The calls to hand out, or the name of the gate that is closed."""
         if not self.may_call:
             return "no_tools"
+        # After any other reason, the answer may be incomplete.
         if finish_reason not in _ENDINGS:
             return f"finish_{finish_reason}"
         if self.stands_earlier(blocks, leaks):
@@ -115,6 +116,7 @@ class Gates:
         for text in self._foreign:
             if any(block in text for block in wanted):
                 return True
+            # The same words without any markup are no quotation of a call.
             marked = any(marker in text for marker in _BARE_MARKERS)
             if marked and any(all(one in text for one in words) for words in meant):
                 return True
@@ -129,7 +131,7 @@ def _foreign(body: chat.Body) -> list[str]:
         if isinstance(message, dict) and message.get("role") not in _TRUSTED:
             content = message.get("content")
             said = "\n".join(chat.texts(content))
-            if not said and content:
+            if not said and content:  # a shape that nobody knows is searched as JSON
                 said = fingerprint(content).decode(errors="replace")
             found.append(_bare(said))
     return found

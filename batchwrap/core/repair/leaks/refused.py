@@ -44,6 +44,7 @@ def _calls_in(generation: str, family: Family) -> list[Leak]:
     scanner = LeakScanner(family.dialects)
     scanner.feed(generation)
     found = scanner.finish()
+    # A text before the markup may be an explanation of a call, not a call.
     if found is not None and not generation[: found.before].strip():
         return list(found.calls)
     text = _AFTER.sub("", _BEFORE.sub("", generation).rstrip()).rstrip()

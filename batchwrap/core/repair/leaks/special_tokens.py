@@ -17,7 +17,7 @@ _KIMI = re.compile(
 )
 _KIMI_END = re.compile(r"(?:\s*<\|tool_calls_section_end\|>)*")
 _KIMI_ID = re.compile(r"(?:functions\.)?([\w.-]+):\d+")
-_LOW = "[▁_]"
+_LOW = "[▁_]"  # the tokenizer's own character (U+2581), or the underscore of its transcripts
 
 
 def _token(words: str) -> str:
@@ -39,6 +39,7 @@ def _kimi(text: str, at: int) -> tuple[list[Leak], int] | None:
     calls: list[Leak] = []
     at = opened.end() if opened else at
     while (found := _KIMI.match(text, at)) is not None:
+        # Kimi's ids contain the name: `functions.read_file:0`.
         named = _KIMI_ID.fullmatch(found[1])
         calls.append(Leak(named[1] if named else "", found[2].rstrip(), found[1]))
         at = found.end()

@@ -91,6 +91,7 @@ def _one_call_each(messages: list[chat.Message]) -> list[chat.Message]:
             made.append(message)  # its calls may still be running
             continue
         for number, call in enumerate(calls):
+            # The text and the reasoning of the turn stay with its first call.
             own = message if not number else {"role": "assistant", "content": None}
             made.append({**own, "tool_calls": [call]})
             result = results.get(str(call.get("id")))

@@ -38,7 +38,7 @@ def fold(
             made.append(messages[place])
             last, place = None, place + 1
             continue
-        if said == last:
+        if said == last:  # this pair replaces the one before, and says how often it was made
             del made[-2:]
             times += 1
             pair = [pair[0], chat.with_text(pair[1], _TOLD.format(times))]
