@@ -33,6 +33,8 @@ _log = logging.getLogger("batchwrap")
 _PACKAGE = "pydantic_monty"
 # Runs that compute at the same time, each in a worker of about 10 MB. More wait for one of them.
 MAX_WORKERS = 4
+# A worker that takes so much longer than its script may compute does not answer any more.
+_HUNG_S = 10.0
 
 _slots: RunVar[CapacityLimiter] = RunVar("batchwrap_interpreter_slots")
 
@@ -82,6 +84,7 @@ class Interpreter:
     def __init__(self) -> None:
         self._lock = ForkSafeLock()
         self._pool: pydantic_monty.Monty | None = None
+        self._max_seconds = 0.0  # that the pool gives a script
         self._closing: finalize[..., Any] | None = None
         renew_in_child(self)
 
@@ -123,9 +126,9 @@ class Interpreter:
     def close(self) -> None:
         """End the workers; those that compute end with their run."""
         with self._lock:
-            closing, self._pool, self._closing = self._closing, None, None
-        if closing is not None:
-            closing()
+            if self._closing is not None:
+                self._closing()
+            self._pool = self._closing = None
 
     def after_fork(self) -> None:
         """Leave the parent's pool alone: even its destructor would reach the parent's workers."""
@@ -138,14 +141,13 @@ class Interpreter:
     def _run(self, run: ScriptRun) -> ScriptOutcome:
         monty = _package()
         for _ in range(MAX_WORKERS + 1):
-            pool = self._started(monty)
-            execution = ScriptExecution(run, monty)
+            pool = self._started(monty, run.limits.max_seconds)
             is_ready = False
             try:
                 with pool.checkout(limits=limits_of(run), os_policy=OS_POLICY) as session:
                     session.feed_run(PRELUDE)
                     is_ready = True
-                    return execution.execute(session)
+                    return ScriptExecution(run, monty).execute(session)
             except monty.MontyCrashedError as error:
                 if is_ready:
                     return ScriptOutcome(error=f"the script's process died: {error}")
@@ -155,12 +157,18 @@ class Interpreter:
             # The worker had died while nobody used it, or the pool was closed just now.
         return ScriptOutcome(error="no process for scripts stays alive")
 
-    def _started(self, monty: Any) -> pydantic_monty.Monty:
+    def _started(self, monty: Any, max_seconds: float) -> pydantic_monty.Monty:
+        """The pool; another one if scripts may compute longer than before."""
         with self._lock:
-            if self._pool is None:
-                pool = monty.Monty(min_processes=1, max_processes=MAX_WORKERS)
-                _process.has_run = True
-                pool.__enter__()
-                self._pool = pool
-                self._closing = finalize(self, pool.__exit__, None, None, None)
-            return self._pool
+            if self._pool is not None and max_seconds <= self._max_seconds:
+                return self._pool
+            self.close()
+            self._max_seconds = max(max_seconds, self._max_seconds)
+            pool: pydantic_monty.Monty = monty.Monty(
+                max_processes=MAX_WORKERS, request_timeout=self._max_seconds + _HUNG_S
+            )
+            _process.has_run = True
+            pool.__enter__()
+            self._closing = finalize(self, pool.__exit__, None, None, None)
+            self._pool = pool
+            return pool

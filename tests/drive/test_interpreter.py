@@ -531,17 +531,24 @@ def workers() -> list[int]:
     return [int(pid) for pid, name in mine if "monty" in name]
 
 
+def hit(workers: set[int], signal_number: int) -> None:
+    """Send a signal to processes, and wait until it has taken effect."""
+    for worker in workers:
+        os.kill(worker, signal_number)
+        os.waitid(os.P_PID, worker, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+
 class Sabotage(dict[str, ScriptFunction]):
     """Functions; when a script asks for one, something happens to its worker."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(FUNCTIONS)
         self.signal_number = signal_number
+        self.others = workers()
 
     def get(self, name: str, default: Any = None) -> Any:
         """As the script asks for it."""
-        for worker in workers():
-            os.kill(worker, self.signal_number)
+        hit({*workers()} - {*self.others}, self.signal_number)
         return super().get(name, default)
 
 
@@ -549,13 +556,14 @@ needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="no signals t
 
 
 @needs_signals
-def test_dead_workers() -> None:
-    """Workers that die while nobody uses them cost nothing."""
-    interpreter = Interpreter()
-    assert interpreter.run(run_of("1 + 1")).value == "2"
-    for worker in workers():
-        os.kill(worker, signal.SIGKILL)
-    assert interpreter.run(run_of("1 + 1")).value == "2"
+@pytest.mark.parametrize("happens", [signal.SIGKILL, signal.SIGSTOP])
+def test_dead_workers(monkeypatch: pytest.MonkeyPatch, happens: int) -> None:
+    """Workers that die or hang while nobody uses them are replaced."""
+    monkeypatch.setattr(module, "_HUNG_S", 0.1)
+    others, interpreter = workers(), Interpreter()
+    assert interpreter.run(run_of("1 + 1", Scripts(max_seconds=0.1))).value == "2"
+    hit({*workers()} - {*others}, happens)
+    assert interpreter.run(run_of("1 + 1", Scripts(max_seconds=0.1))).value == "2"
     interpreter.close()
 
 
