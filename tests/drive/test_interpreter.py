@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from batchwrap.core.failures import ResultStatus
 from batchwrap.core.moves.script_run import ScriptOutcome, ScriptResult, ScriptRun
-from batchwrap.core.tools.script_functions import ScriptFunction
+from batchwrap.core.tools.script_functions import ScriptFunction, functions_of
 from batchwrap.drive import interpreter as module
 from batchwrap.drive.interpreter import Interpreter, require
 from batchwrap.errors import MissingExtraError
@@ -176,6 +176,17 @@ def test_results_are_texts(interpreter: Interpreter) -> None:
             run_of("x = await read('a')\nprint(type(x).__name__)\nx", c0=result(text))
         )
         assert (outcome.printed, outcome.value) == ("str\n", text.replace("\ud800", "?"))
+
+
+@pytest.mark.parametrize("name", ["list", "open", "print", "exec", "dir", "json", "asyncio"])
+def test_names_that_are_taken(interpreter: Interpreter, name: str) -> None:
+    """A tool whose name the language has is called by another one, and hides nothing."""
+    functions = functions_of([replace(FUNCTIONS["read"].tool, name=name)])
+    (function,) = functions
+    code = f"print(json.dumps([*map(list, [])]))\nawait asyncio.gather({function}('a'))"
+    outcome = interpreter.run(ScriptRun(code, functions, {}, LIMITS))
+    assert outcome.printed == "[]\n"
+    assert [call.tool for call in outcome.calls] == [name]
 
 
 # --- programs that fail --------------------------------------------------------------------------
@@ -736,6 +747,22 @@ one.join()
 print(interpreter.is_available, [value() for _ in range(5)])
 """
     assert in_a_process(program) == "2\n44999850000\nTrue ['2', '2', '2', '2', '2']\n"
+
+
+@needs_fork
+def test_the_end_of_a_child() -> None:
+    """A child that ends as any process does leaves its parent's workers alone."""
+    program = """
+value()
+def worker():
+    with interpreter._pool.checkout() as session: return session.worker_pid
+before = worker()
+child = os.fork()
+if not child: sys.exit(0)
+os.waitpid(child, 0)
+print(worker() == before)
+"""
+    assert in_a_process(program) == "True\n"
 
 
 @needs_fork
