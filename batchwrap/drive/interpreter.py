@@ -12,7 +12,6 @@ a child of a process that has run scripts runs none, and keeps what it has inher
 
 from __future__ import annotations
 
-import ctypes
 import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -135,6 +134,8 @@ class Interpreter:
         if self._closing is not None:
             self._closing.detach()
         if self._pool is not None:
+            import ctypes  # here, since it takes a while, and few processes fork
+
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._pool))
         self._pool = self._closing = None
 

@@ -28,6 +28,7 @@ from batchwrap.errors import MissingExtraError
 from batchwrap.options import Scripts
 from tests.drive.script_programs import FUNCTIONS, World, programs, worlds
 from tests.reference_interpreter import ReferenceInterpreter
+from tests.strategies import examples
 
 ROOT = Path(__file__).parents[2]
 LIMITS = Scripts()
@@ -304,7 +305,7 @@ def test_escapes(interpreter: Interpreter, code: str) -> None:
     assert (outcome.calls, outcome.printed, outcome.value) == ((), "", None)
 
 
-SMALL = Scripts(max_seconds=0.2, max_memory_mb=16, max_calls=5, max_output_tokens=10)
+SMALL = Scripts(max_seconds=60, max_memory_mb=16, max_calls=5, max_output_tokens=10)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +336,8 @@ SMALL = Scripts(max_seconds=0.2, max_memory_mb=16, max_calls=5, max_output_token
 )
 def test_limits(interpreter: Interpreter, code: str, told: str) -> None:
     """What a program may use is limited; it cannot catch that, and the next one runs."""
-    _, outcome = waves(interpreter, code, SMALL)
+    limits = replace(SMALL, max_seconds=0.2) if "TimeoutError" in told else SMALL
+    _, outcome = waves(interpreter, code, limits)
     assert told in (outcome.error or "")
     assert len(outcome.error or "") < 3_000
     assert len(outcome.calls) <= 5
@@ -490,6 +492,7 @@ def test_determinism(
         )
 
 
+@examples(quick=10)
 @given(programs(), worlds(), st.randoms(use_true_random=False), st.randoms(use_true_random=False))
 def test_the_order_of_results(
     interpreter: Interpreter, code: str, world: World, one: random.Random, other: random.Random
@@ -700,7 +703,7 @@ def in_a_process(program: str) -> str:
         "from batchwrap.drive.interpreter import Interpreter\n"
         "from batchwrap.core.moves.script_run import ScriptRun\n"
         "from batchwrap.options import Scripts\n"
-        "def run_of(code): return ScriptRun(code, {}, {}, Scripts())\n"
+        "def run_of(code, s=30.0): return ScriptRun(code, {}, {}, Scripts(max_seconds=s))\n"
         "interpreter = Interpreter()\n"
         "def value(): return interpreter.run(run_of('1 + 1')).value\n"
     )
@@ -718,7 +721,7 @@ def in_a_process(program: str) -> str:
 def test_the_end_of_a_process() -> None:
     """A process that has not closed its interpreter ends, also while a script computes."""
     assert in_a_process("print(value())") == "2\n"
-    code = "run_of('while True: pass')"
+    code = "run_of('while True: pass', 0.5)"
     start = f"threading.Thread(target=interpreter.run, args=[{code}], daemon=True).start()\n"
     assert in_a_process(f"{start}print(value())") == "2\n"
 
