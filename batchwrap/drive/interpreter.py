@@ -149,11 +149,10 @@ class Interpreter:
                     session.feed_run(PRELUDE)
                     is_ready = True
                     return ScriptExecution(run, monty).execute(session)
-            except monty.MontyCrashedError as error:
-                if is_ready:
+            except (monty.MontyError, RuntimeError) as error:
+                if is_ready and isinstance(error, monty.MontyCrashedError):
                     return ScriptOutcome(error=f"the script's process died: {error}")
-            except RuntimeError:
-                if pool is self._pool:
+                if is_ready:
                     raise
             # The worker had died while nobody used it, or the pool was closed just now.
         return ScriptOutcome(error="no process for scripts stays alive")

@@ -617,8 +617,11 @@ def test_closed_in_between() -> None:
     threads = [threading.Thread(target=play) for _ in range(3)]
     for thread in threads:
         thread.start()
-    while any(thread.is_alive() for thread in threads):
+    for _ in range(10):
+        outcomes.append(interpreter.run(run_of("sum(range(1000))")))
         interpreter.close()
+    for thread in threads:
+        thread.join()
     assert {outcome.value for outcome in outcomes} == {"499500"}
     interpreter.close()
 
