@@ -22,7 +22,7 @@ from anyio.lowlevel import RunVar
 
 from batchwrap._forks import LOADING, ForkSafeLock, renew_in_child
 from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
-from batchwrap.drive.script_execution import OS_POLICY, PRELUDE, ScriptExecution, limits_of
+from batchwrap.drive.script_execution import OS_POLICY, ScriptExecution, limits_of
 from batchwrap.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -143,12 +143,12 @@ class Interpreter:
         monty = _package()
         for _ in range(MAX_WORKERS + 1):
             pool = self._started(monty, run.limits.max_seconds)
-            is_ready = False
+            execution, is_ready = ScriptExecution(run, monty), False
             try:
                 with pool.checkout(limits=limits_of(run), os_policy=OS_POLICY) as session:
-                    session.feed_run(PRELUDE)
+                    session.feed_run(execution.prelude)
                     is_ready = True
-                    return ScriptExecution(run, monty).execute(session)
+                    return execution.execute(session)
             except (monty.MontyError, RuntimeError) as error:
                 if is_ready and isinstance(error, monty.MontyCrashedError):
                     return ScriptOutcome(error=f"the script's process died: {error}")

@@ -9,7 +9,11 @@ from difflib import get_close_matches
 
 _MOST_CHARS = 2_000  # of a message; a failed tool may have said anything
 _MOST_LINE_CHARS = 160
-_OURS = re.compile(r"The monty syntax parser does not yet support")
+# What the interpreter, and the prelude, call what a model knows by another name.
+_NAMES = (
+    ("The monty syntax parser does not yet support", "the interpreter lacks"),
+    ("'_Asyncio' object", "module 'asyncio'"),
+)
 _UNDEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
 _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '")
 _NO_ATTRIBUTE = re.compile(r"AttributeError: (?:type object )?'(\w+)'.* has no attribute '(\w+)'")
@@ -31,6 +35,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("method decorators", "use plain methods, or functions"),
     ("type aliases", "leave it out"),
     ("gather() does not yet support keyword", "catch ToolError in an async function of your own"),
+    ("_Asyncio' object has no attribute", "use asyncio.gather: await asyncio.gather(f(), g())"),
     ("module 'asyncio' has no attribute", "use asyncio.gather: await asyncio.gather(f(), g())"),
     ("cannot suspend in this synchronous context", "use a comprehension: [f(x) for x in xs]"),
     ("object can't be awaited", "it is a value already, take the await away"),
@@ -54,7 +59,9 @@ def told(error: str, at: Sequence[int], code: str, hint: str | None = None) -> s
         code: the program.
         hint: what to write instead.
     """
-    text = cut(_OURS.sub("the interpreter lacks", error))
+    for theirs, known in _NAMES:
+        error = error.replace(theirs, known)
+    text = cut(error)
     place = _place(at, code)
     return f"{text}{f' ({place})' if place else ''}{f'; {hint}' if hint else ''}"
 

@@ -16,7 +16,6 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import PurePath
-from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 from batchwrap.core.failures import ResultStatus
@@ -25,13 +24,10 @@ from batchwrap.core.moves.script_run import ScriptCall, ScriptOutcome, ScriptRes
 from batchwrap.core.tools.script_awaits import missing_awaits
 from batchwrap.core.tools.script_functions import ScriptFunction
 from batchwrap.drive import script_errors
+from batchwrap.drive.script_program import encodable, prelude_of, program
 
 if TYPE_CHECKING:
     import pydantic_monty
-
-# Fed on its own, so that the lines of the program keep their numbers. No class can be handed in,
-# and none can inherit from another, so an error of a tool is the plainest one that there is.
-PRELUDE = "ToolError = RuntimeError\nimport asyncio, json, math, re\n"
 
 # Nothing that a program can see may differ when it is run again.
 OS_POLICY: pydantic_monty.OSPolicy = {
@@ -45,12 +41,12 @@ OS_POLICY: pydantic_monty.OSPolicy = {
 _CHARS_PER_TOKEN = 4
 # Each name that is looked up, each call and each wait is a stop of the interpreter.
 _STOPS_PER_CALL, _LEAST_STOPS = 4, 1_000
-_FENCE = re.compile(r"\A\s*^(`{3,}|~{3,})[^\n]*\n(.*?)(?:^\1\s*)?\Z", re.DOTALL | re.MULTILINE)
 _NO_VALUE = re.compile(
     r"<(?:(coroutine (?:object \S+|external_future\(\d+\))|gather\(\d+\))"
     r"|function \S+ at 0x[0-9a-f]+|bound method)>"
 )
-_IN_EVAL = "<string>"  # what `eval` and `exec` run
+# How the interpreter calls what it runs: the prelude is number 0; `eval` has another name.
+_PROGRAM = "<python-input-1>"
 
 
 def limits_of(run: ScriptRun) -> pydantic_monty.ResourceLimits:
@@ -60,17 +56,6 @@ def limits_of(run: ScriptRun) -> pydantic_monty.ResourceLimits:
         "max_memory": run.limits.max_memory_mb * 2**20,
         "max_suspensions": max(_LEAST_STOPS, run.limits.max_calls * _STOPS_PER_CALL),
     }
-
-
-def program(code: str) -> str:
-    """A program as it is run: out of its Markdown fence, and without a common indentation.
-
-    Lines keep their numbers.
-    """
-    text = code.replace("\r\n", "\n").replace("\r", "\n")
-    if fenced := _FENCE.match(text := _encodable(text)):
-        text = "\n" * text.count("\n", 0, fenced.start(2)) + fenced[2]
-    return dedent(text) if text.lstrip("\n")[:1] in (" ", "\t") else text
 
 
 class _Over(Exception):
@@ -104,6 +89,11 @@ class ScriptExecution:
         self._starts: list[int] = []  # where each of them stands
         self._numbers: dict[int, int] = {}  # of calls, by the interpreter's ids
         self._received: set[int] = set()
+
+    @property
+    def prelude(self) -> str:
+        """What the session has to run before it."""
+        return prelude_of(self._code)
 
     def execute(self, session: pydantic_monty.MontySession) -> ScriptOutcome:
         """Run it in a session that has run the prelude.
@@ -189,7 +179,7 @@ class ScriptExecution:
 
     def _lacks_await(self, stop: Any) -> bool:
         at = stop.position
-        if at.filename == _IN_EVAL or self._bytes[: at.start].rstrip().endswith(b"await"):
+        if at.filename != _PROGRAM or self._bytes[: at.start].rstrip().endswith(b"await"):
             return False
         return at.start in missing_awaits(self._code, frozenset(self._run.functions))
 
@@ -214,7 +204,7 @@ class ScriptExecution:
         """A call's result, as the interpreter takes it."""
         self._received.add(number)
         result = self._run.results[number]
-        text = _encodable(result.text)
+        text = encodable(result.text)
         if result.status is ResultStatus.FAILED:
             return {"exception": RuntimeError(text)}
         return {"return_value": text}
@@ -226,7 +216,7 @@ class ScriptExecution:
         """What an error of the interpreter means, for the model."""
         text: str = error.display("type-msg") if hasattr(error, "display") else str(error)
         frames = error.traceback() if hasattr(error, "traceback") else ()
-        lines = [frame.line for frame in frames if frame.filename != _IN_EVAL]
+        lines = [frame.line for frame in frames if frame.filename == _PROGRAM]
         if text.startswith("TimeoutError: feed time limit"):
             return self._timed_out()
         if text.startswith("RuntimeError: suspension limit"):
@@ -238,7 +228,7 @@ class ScriptExecution:
         if text.startswith("MemoryError"):
             text = f"MemoryError: it takes more than {self._run.limits.max_memory_mb} MB"
         failures = {
-            f"RuntimeError: {_encodable(one.text)}".removesuffix(": ")
+            f"RuntimeError: {encodable(one.text)}".removesuffix(": ")
             for one in self._run.results.values()
             if one.status is ResultStatus.FAILED
         }
@@ -321,11 +311,6 @@ def _is_same(recorded: ScriptResult, call: ScriptCall) -> bool:
         recorded.arguments == call.arguments
         or canonical_json(recorded.arguments) == canonical_json(call.arguments)
     )
-
-
-def _encodable(text: str) -> str:
-    """A text without half surrogates, which the interpreter does not take."""
-    return text.encode(errors="replace").decode()
 
 
 def _arguments(function: ScriptFunction, stop: Any) -> str:

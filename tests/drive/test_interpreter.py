@@ -108,6 +108,13 @@ IN_ONE_WAVE = [
     # Awaited later, or never.
     "job = read('a')\nprint('x')\nawait job",
     "job = read('a')\nif not job:\n    await job",
+    "job = asyncio.create_task(read('a'))\nawait job",
+    "import asyncio\njob = asyncio.create_task(read('a'), name='x')\nawait job",
+    "asyncio.create_task(read('a'))",
+    "# x\n\nimport json, asyncio, re\nawait asyncio.wait_for(read('a'), timeout=5)",
+    "import asyncio, json as j\nj.dumps(1)\nawait asyncio.ensure_future(read('a'))",
+    "import asyncio # for wait_for\ntry:\n    asyncio.run(asyncio.wait_for(read('a'), 5))\n"
+    "except asyncio.TimeoutError:\n    pass",
     "eval('read(\"a\")')",
 ]
 
@@ -215,8 +222,9 @@ def test_names_that_are_taken(interpreter: Interpreter, name: str) -> None:
         ("async with asyncio.TaskGroup() as group:\n    pass", "asyncio.gather"),
         ("async def f():\n    async for x in y:\n        pass", "asyncio.gather"),
         ("[x async for x in y]", "asyncio.gather"),
-        ("asyncio.create_task(read('a'))", "asyncio.gather"),
-        ("await asyncio.gather(read('a'), return_exceptions=True)", "catch ToolError"),
+        ("asyncio.create_task\nawait asyncio.wait([read('a')])", "use asyncio.gather"),
+        ("x = 1\nimport asyncio\nasyncio.create_task(read('a'))", "use asyncio.gather"),
+        ("await asyncio.wait([read('a')])", "use asyncio.gather"),
         ("list(map(read, 'ab'))", "comprehension"),
         ("sorted('ab', key=lambda p: read(p))", "comprehension"),
         ("sorted(['a'], key=str.lower)", "lambda x: x.lower()"),
@@ -383,6 +391,30 @@ def test_failures(interpreter: Interpreter) -> None:
         assert (outcome.printed, outcome.error) == ("no such file\n", None)
 
 
+def test_failures_as_values(interpreter: Interpreter) -> None:
+    """With `return_exceptions`, failures are values, and all calls wait together."""
+    code = (
+        "import asyncio\nasync def get(p):\n    return (await read(p)).upper()\n"
+        "tasks = [asyncio.create_task(get(p)) for p in 'ab']\n"
+        "found = await asyncio.gather(*tasks, return_exceptions=True)\n"
+        "[x if isinstance(x, str) else f'{type(x).__name__}: {x}' for x in found]"
+    )
+    assert interpreter.run(run_of(code)).waiting == [0, 1]
+    failed = result("gone", status=ResultStatus.FAILED)
+    outcome = interpreter.run(run_of(code, c0=failed, c1=result("hello", path="b")))
+    assert (outcome.value, outcome.error) == ("['RuntimeError: gone', 'HELLO']", None)
+    caught = code.replace(", return_exceptions=True", "")
+    outcome = interpreter.run(run_of(caught, c0=failed, c1=result("hello", path="b")))
+    assert (outcome.error or "").startswith("ToolError: gone (line 3: return (await read(p))")
+
+
+def test_texts_are_left_alone(interpreter: Interpreter) -> None:
+    """What a program writes into a file stays as it is, also if it is a program."""
+    text = "\nimport asyncio\nasyncio.create_task(f())\n"
+    outcome = interpreter.run(run_of(f"# x\nimport asyncio\nedit_file('''{text}''')"))
+    assert json.loads(outcome.calls[0].arguments) == {"path": text}
+
+
 def test_failures_that_nobody_awaits(interpreter: Interpreter) -> None:
     """A failure that the program does not notice is told all the same."""
     failed = result("no such file", status=ResultStatus.FAILED)
@@ -467,13 +499,21 @@ def steps(
         run = replace(run, results={**run.results, **results})
 
 
-@given(programs(nested=False), worlds(), st.randoms(use_true_random=False))
+@given(
+    programs(nested=False),
+    st.sampled_from(["", "\n# return_exceptions"]),
+    worlds(),
+    st.randoms(use_true_random=False),
+)
 def test_as_the_reference(
-    interpreter: Interpreter, code: str, world: World, chance: random.Random
+    interpreter: Interpreter, code: str, hint: str, world: World, chance: random.Random
 ) -> None:
-    """Whatever results are there, the sandbox says what plain Python says."""
+    """Whatever results are there, the sandbox says what plain Python says.
+
+    So it does with an `asyncio` of its own, which it gets if the program names more of it.
+    """
     reference = ReferenceInterpreter()
-    for run, outcome in steps(interpreter, code, world, chance):
+    for run, outcome in steps(interpreter, code + hint, world, chance):
         assert told(outcome) == told(reference.run(run))
 
 
