@@ -15,9 +15,10 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 # Methods that put their arguments into what they are called on.
 _FILLS = frozenset({"append", "add", "extend", "insert", "update", "setdefault", "appendleft"})
@@ -92,7 +93,7 @@ class _Flow:
     names: frozenset[str]
     texts: list[ast.JoinedStr] = field(default_factory=list)
     _calls: list[ast.Call] = field(default_factory=list)
-    _functions: dict[str, list[_Function]] = field(default_factory=lambda: defaultdict(list))
+    _functions: dict[str, _Function] = field(default_factory=dict)
     # What each name may stand for.
     _bound: dict[str, list[ast.expr]] = field(default_factory=lambda: defaultdict(list))
     _returned: dict[str, list[ast.expr]] = field(default_factory=lambda: defaultdict(list))
@@ -102,27 +103,14 @@ class _Flow:
 
     def read(self, tree: ast.Module) -> None:
         """Take in what stands in a program."""
-        in_texts: set[int] = set()
+        in_texts: set[ast.Call] = set()
         for node in ast.walk(tree):
-            self._bind(node)
-            match node:
-                case ast.JoinedStr():
-                    self.texts.append(node)
-                    in_texts.update(id(inner) for inner in ast.walk(node))
-                case ast.Await(value=value):
-                    self._todo.append(value)
-                case ast.Call(func=ast.Attribute(value=ast.Name(id="asyncio"))):
-                    self._todo.append(node)
-                case ast.FunctionDef() | ast.AsyncFunctionDef():
-                    self._functions[node.name].append(node)
-                    self._returned[node.name] += _returns(node)
-                case _:
-                    pass
-        self._calls = [
-            node
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Call) and id(node) not in in_texts
-        ]
+            if (read := _READERS.get(type(node))) is not None:
+                read(self, node)
+            if isinstance(node, ast.JoinedStr):
+                inner = ast.walk(node)
+                in_texts.update(one for one in inner if isinstance(one, ast.Call))
+        self._calls = [call for call in self._calls if call not in in_texts]
         self._bind_parameters()
 
     def follow(self) -> None:
@@ -142,11 +130,9 @@ class _Flow:
     def never_run(self) -> Iterator[str]:
         """The program's own coroutines that are called without being awaited."""
         for call in self._calls:
-            own = self._functions.get(_called(call), ())
-            if id(call) not in self._seen and any(
-                isinstance(one, ast.AsyncFunctionDef) for one in own
-            ):
-                yield _called(call)
+            own = self._functions.get(_called(call))
+            if isinstance(own, ast.AsyncFunctionDef) and id(call) not in self._seen:
+                yield own.name
 
     def _sources(self, node: ast.expr) -> list[ast.expr]:
         """Where an awaited value may come from."""
@@ -182,29 +168,32 @@ class _Flow:
 
     def _returned_by(self, name: str) -> list[ast.expr]:
         """What a call of one of the program's own functions hands on, if that is a plain one."""
-        own = self._functions.get(name)
-        is_plain = own is not None and not isinstance(own[0], ast.AsyncFunctionDef)
+        is_plain = not isinstance(self._functions.get(name), ast.AsyncFunctionDef)
         return self._returned[name] if is_plain else []
 
-    def _bind(self, node: ast.AST) -> None:
-        """Note what names stand for from here on."""
-        match node:
-            case ast.Assign(targets=targets, value=value):
-                for target in targets:
-                    self._bind_target(target, value)
-            case ast.AnnAssign(target=target, value=ast.expr() as value):
-                self._bind_target(target, value)
-            case ast.AugAssign(target=target, value=value):
-                self._bind_target(target, value)
-            case ast.NamedExpr(target=target, value=value):
-                self._bind_target(target, value)
-            case ast.For(target=target, iter=value) | ast.comprehension(target=target, iter=value):
-                self._bind_target(target, value)
-            case ast.Call(func=ast.Attribute(value=holder, attr=method)) if method in _FILLS:
+    def _read_call(self, node: ast.Call) -> None:
+        self._calls.append(node)
+        if isinstance(function := node.func, ast.Attribute):
+            if isinstance(function.value, ast.Name) and function.value.id == "asyncio":
+                self._todo.append(node)
+            elif function.attr in _FILLS:
                 for value in (*node.args, *(one.value for one in node.keywords)):
-                    self._bind_target(holder, value)
-            case _:
-                pass
+                    self._bind_target(function.value, value)
+
+    def _read_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self._functions[node.name] = node
+        self._returned[node.name] = _returns(node)
+
+    def _read_assignment(self, node: ast.Assign) -> None:
+        for target in node.targets:
+            self._bind_target(target, node.value)
+
+    def _read_target(self, node: ast.AnnAssign | ast.AugAssign | ast.NamedExpr) -> None:
+        if node.value is not None:
+            self._bind_target(node.target, node.value)
+
+    def _read_loop(self, node: ast.For | ast.comprehension) -> None:
+        self._bind_target(node.target, node.iter)
 
     def _bind_target(self, target: ast.expr, value: ast.expr) -> None:
         """A name, a tuple of names, or something in what a name stands for."""
@@ -212,8 +201,8 @@ class _Flow:
             case ast.Name(id=name):
                 self._bound[name].append(value)
                 if isinstance(value, ast.Lambda):
-                    self._functions[name].append(value)
-                    self._returned[name].append(value.body)
+                    self._functions[name] = value
+                    self._returned[name] = [value.body]
             case ast.Tuple(elts=targets) | ast.List(elts=targets):
                 for one in targets:
                     self._bind_target(one, value)
@@ -227,18 +216,33 @@ class _Flow:
     def _bind_parameters(self) -> None:
         """What the program hands to its own functions."""
         for call in self._calls:
-            for function in self._functions.get(_called(call), ()):
-                arguments = function.args
-                placed = [one.arg for one in (*arguments.posonlyargs, *arguments.args)]
-                for name, value in zip(placed, call.args, strict=False):
-                    self._bound[name].append(value)
-                rest = call.args[len(placed) :] if arguments.vararg else ()
-                for value in rest:
-                    assert arguments.vararg is not None
-                    self._bound[arguments.vararg.arg].append(value)
-                for keyword in call.keywords:
-                    if keyword.arg:
-                        self._bound[keyword.arg].append(keyword.value)
+            function = self._functions.get(_called(call))
+            if function is None:
+                continue
+            arguments = function.args
+            placed = [one.arg for one in (*arguments.posonlyargs, *arguments.args)]
+            for name, value in zip(placed, call.args, strict=False):
+                self._bound[name].append(value)
+            if arguments.vararg is not None:
+                self._bound[arguments.vararg.arg] += call.args[len(placed) :]
+            for keyword in call.keywords:
+                if keyword.arg:
+                    self._bound[keyword.arg].append(keyword.value)
+
+
+_READERS: dict[type[ast.AST], Callable[[_Flow, Any], None]] = {
+    ast.JoinedStr: lambda flow, node: flow.texts.append(node),
+    ast.Await: lambda flow, node: flow._todo.append(node.value),
+    ast.Call: _Flow._read_call,
+    ast.FunctionDef: _Flow._read_function,
+    ast.AsyncFunctionDef: _Flow._read_function,
+    ast.Assign: _Flow._read_assignment,
+    ast.AnnAssign: _Flow._read_target,
+    ast.AugAssign: _Flow._read_target,
+    ast.NamedExpr: _Flow._read_target,
+    ast.For: _Flow._read_loop,
+    ast.comprehension: _Flow._read_loop,
+}
 
 
 def _called(call: ast.Call) -> str:
