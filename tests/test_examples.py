@@ -83,7 +83,7 @@ def test_scripts(tmp_path: Path) -> None:
         '    if "NAME" in text:\n'
         '        await edit_file(path=path, old_string="NAME", new_string="NAMED")\n'
     )
-    answers = [Reply(calls=[Call("run_script", {"code": code})]), Reply("All named.")]
+    answers = [Reply(calls=(Call("run_script", {"code": code}),)), Reply("All named.")]
     with Lab(lambda request: answers.pop(0), tokens_per_s=math.inf, ttft_s=0) as lab:
         printed = run("scripts.py", lab, tmp_path, "Name them all.")
     assert printed.splitlines() == [

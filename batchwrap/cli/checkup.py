@@ -27,6 +27,7 @@ EXTRAS = {
     "lab": ("starlette", "uvicorn"),
     "cli": ("typer", "rich"),
     "plot": ("matplotlib",),
+    "scripts": ("pydantic-monty",),
     "serve": ("prometheus-client",),
 }
 _OTHER_VERSION = "try another version of the library, and report it with this output"

@@ -176,7 +176,7 @@ def test_local_answers(caller: Caller, serve: Any, telemetry: Telemetry) -> None
 def test_a_script(caller: Caller, serve: Any, telemetry: Telemetry) -> None:
     """A script has a span of its own when it is over, and each wave of its calls one inside."""
     code = 'for path in ("a.py", "b.py"):\n    await read_file(path=path)'
-    lab = serve(Reply(calls=[Call("run_script", json.dumps({"code": code}))]), Reply("done"))
+    lab = serve(Reply(calls=(Call("run_script", {"code": code}),)), Reply("done"))
     client = batchwrap.wrap(caller.open(lab), batching=Batching(scripts=Scripts()))
     messages: list[Any] = [USER]
     while True:

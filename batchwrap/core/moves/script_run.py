@@ -65,7 +65,8 @@ class ScriptRun:
             for number, one in sorted(self.results.items())
         ]
         tools = [[name, one.signature] for name, one in sorted(self.functions.items())]
-        return blake2b(fingerprint([self.code, results, tools]), digest_size=16).digest()
+        given = [self.code, results, tools, repr(self.limits)]
+        return blake2b(fingerprint(given), digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
