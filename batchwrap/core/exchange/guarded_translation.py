@@ -135,6 +135,10 @@ class GuardedTranslation:
         self.fast_path.close()
         return self._guarded("again", lambda inner: inner.ask_again())
 
+    def ask_as_before(self) -> None:
+        """The provider did not take that request, and is asked as it was before."""
+        self._guarded("again", lambda inner: inner.ask_as_before())
+
     def check_size(self, tokens: int) -> None:
         """Report a prompt of this many tokens if it is larger than the model's context.
 

@@ -303,6 +303,7 @@ class Exchange:
         self._count_usage()
         request = self._request
         if request.has_asked and not self.asks_again:
+            self._translator.ask_as_before()
             request.changed = request.unasked
         else:
             request.unasked, request.has_asked = request.changed, True

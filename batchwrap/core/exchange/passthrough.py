@@ -131,6 +131,9 @@ class Passthrough:
         """Nothing was read, so nothing was misunderstood."""
         return None
 
+    def ask_as_before(self) -> None:
+        """Nothing was asked again."""
+
     def refused(self, error: Body) -> Resend:
         """The agent's own request goes out."""
         return Resend()

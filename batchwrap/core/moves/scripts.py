@@ -37,7 +37,7 @@ from batchwrap.core.tools.multi import SCRIPT
 from batchwrap.core.tools.script_tool import ScriptTool, code_of
 
 NO_PROGRAM = 'The call holds no program: its arguments are {"code": "<Python>"}. Nothing was run.'
-# A longer text that reads as an error is what a tool was to return, such as a log.
+# A longer text whose words alone tell of an error is what a tool was to return, such as a log.
 _MOST_ERROR_CHARS = 2_000
 _IMAGE = "[a part of this result is no text, and was left out]"
 # Names of calls that are listed one by one where a script was stopped.
@@ -206,21 +206,29 @@ class TurnScripts:
         return "\n".join([*filter(None, said), _calls_that_ran(ran.values())])
 
 
-def result_of(call: Call, answers: Sequence[Entry], failed: Callable[[str], bool]) -> ScriptResult:
+def result_of(
+    call: Call, answers: Sequence[Entry], failed: Callable[[str], bool] | None
+) -> ScriptResult:
     """What became of one call, as a script gets it.
 
     Args:
         call: as it stands in the history.
         answers: its results; the first counts.
-        failed: whether a text reads as the result of a call that failed.
+        failed: the user's own idea of which text tells of a failure; None: he has none.
     """
-    text = _text(answers[0])
-    status = status_of(text)
-    if status is ResultStatus.SUCCEEDED and failed(text):
-        status = ResultStatus.FAILED
-    is_long = len(text) > _MOST_ERROR_CHARS
-    status = ResultStatus.SUCCEEDED if is_long and status is ResultStatus.FAILED else status
-    return ScriptResult(call.name, call.arguments, text, status)
+    return ScriptResult(call.name, call.arguments, _text(answers[0]), _status(answers[0], failed))
+
+
+def _status(result: Entry, failed: Callable[[str], bool] | None) -> ResultStatus:
+    """How a call ended. A longer text that reads as an error may be what the tool was to return."""
+    status = status_of(result.text, is_error=result.is_error)
+    if failed is not None and not result.is_error:
+        if not failed(result.text):
+            return ResultStatus.SUCCEEDED
+        return ResultStatus.FAILED if status is ResultStatus.SUCCEEDED else status
+    if status is not ResultStatus.FAILED:
+        return status
+    return status_of(result.text, is_error=result.is_error, longest_message=_MOST_ERROR_CHARS)
 
 
 def carried(script: WrittenScript) -> dict[str, object]:
