@@ -342,7 +342,7 @@ class _Folding:
     def _account(self, key: str) -> str | None:
         """What the model is told of a script; None: it is none, or nobody knows how it ended."""
         script = self._programs.get(key)
-        if script is None or self._scripts is None or script.place > self._scripts.over:
+        if script is None or self._scripts is None or not self._scripts.has_begun(script):
             return None
         return self._scripts.account(script)
 

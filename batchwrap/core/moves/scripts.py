@@ -142,6 +142,10 @@ class TurnScripts:
         over = self.over
         return None if over == len(self.scripts) or self.is_denied else self.scripts[over]
 
+    def has_begun(self, script: WrittenScript) -> bool:
+        """Whether a script of the turn is over, or goes on."""
+        return script.place < self.over or script is self.active
+
     @property
     def next_run(self) -> ScriptRun | None:
         """The run whose outcome decides what comes next; None: all that matters is known."""
@@ -182,7 +186,7 @@ class TurnScripts:
     def facts(self, script: WrittenScript) -> ScriptFacts | None:
         """What is counted of a script; None where it has not begun, or cannot be known here."""
         outcome, account = self.outcome(script), self.account(script)
-        if outcome is None or account is None or script.place > self.over:
+        if outcome is None or account is None or not self.has_begun(script):
             return None
         ran = self.results.get(script.nonce, {}).values()
         ended = "over" if outcome.is_over else "stopped"
