@@ -151,7 +151,7 @@ class Play:
     provider: Provider
     agent: Agent
     world: World
-    batching: Batching = OPTIONS
+    batching: Batching | None = OPTIONS
     ran: list[tuple[str, str, Any, str]] = field(default_factory=list)
     history: list[Message] = field(default_factory=lambda: [EDIT_USER])
     told: list[Message] = field(default_factory=list)
@@ -161,11 +161,11 @@ class Play:
 
     def __post_init__(self) -> None:
         if self.client is None:
-            self.restart()
+            self.restart(self.batching)
 
-    def restart(self, batching: Batching | None = None) -> None:
+    def restart(self, batching: Batching | None) -> None:
         """Go on in another process, with options of its own."""
-        self.batching = batching or self.batching
+        self.batching = batching
         bare = httpx2.Client(
             base_url="https://lab.example", transport=httpx2.MockTransport(self.provider)
         )

@@ -101,12 +101,11 @@ class GuardedTranslation:
             return self._inner.request()
         with self._guard.step("fold"):
             return self._inner.folded()
-        self.withdraw()
-        return None
+        return self.withdraw()
 
-    def withdraw(self) -> None:
-        """Record that the agent's own request goes out."""
-        self._guarded("withdraw", lambda inner: inner.withdraw())
+    def withdraw(self) -> Body | None:
+        """The agent's own request, which goes out; None: its bytes, as they are."""
+        return self._guarded("withdraw", lambda inner: inner.withdraw())
 
     @property
     def asks_usage(self) -> bool:

@@ -656,7 +656,7 @@ class Exchange:
             # Nothing that we added may fail a request, so it goes out once as the agent wrote it.
             again = self._translator.refused(read.completion or {})
             if again is not None:
-                request.changed, request.is_plain = again.body, again.body is None
+                request.changed, request.is_plain = again.body, again.is_plain
                 request.asked_usage = False
                 request.estimated = 0  # it was the estimate of the other body
                 return again

@@ -124,8 +124,9 @@ class Passthrough:
     def folded(self) -> None:
         """The request stays as it is."""
 
-    def withdraw(self) -> None:
+    def withdraw(self) -> Body | None:
         """Nothing was changed, so nothing is withdrawn."""
+        return None
 
     def ask_again(self) -> Body | None:
         """Nothing was read, so nothing was misunderstood."""

@@ -96,8 +96,8 @@ class Translation(Protocol):
     def folded(self) -> Body | None:
         """The request with its earlier batches folded and nothing added; None if unchanged."""
 
-    def withdraw(self) -> None:
-        """Record that the agent's own request goes out."""
+    def withdraw(self) -> Body | None:
+        """The agent's own request, which goes out; None: its bytes, as they are."""
 
     def ask_again(self) -> Body | None:
         """The request that asks again. The next answer belongs to it, and is handed out."""

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import is_
 from typing import Any
 
 from batchwrap.core.exchange.actions import Resend
@@ -47,7 +48,7 @@ from batchwrap.core.moves.past_turns import HistoryReader, PastTurn
 from batchwrap.core.moves.read_ahead import next_reads
 from batchwrap.core.moves.reader import ChoiceReader, Reads
 from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
-from batchwrap.core.moves.scripts import digest_of
+from batchwrap.core.moves.scripts import digest_of, without_scripts
 from batchwrap.core.moves.turn_memory import Turn
 from batchwrap.core.recent import Recent
 from batchwrap.core.repair.faults import INCOMPLETE
@@ -237,7 +238,7 @@ class Translator:
             self._context.metrics.add("switched_off")
             self._rewrite = "fold"
         if observations.is_off(model, "fold") and not goes_on:
-            return None
+            return self._own()
         if self._batching is not None:
             offers = self._rewrite == "offer"
             self.repair.view = rewrite(
@@ -252,6 +253,8 @@ class Translator:
             self._count_scripts()
             # The answer to a longer conversation would be signed for that one.
             self._may_ask = self._answers_locally and not self._asked.is_bound
+        if self.repair.view.body is None:
+            self.repair.view = replace(self.repair.view, body=self._own())
         sent = self._body if self.repair.view.body is None else self.repair.view.body
         mended = self.repair.mended(sent)
         if mended is not sent:
@@ -274,8 +277,7 @@ class Translator:
         """
         off = self._context.memory.observations.is_off(self._asked.model, "fold")
         if self._batching is None or not self._understood or off:
-            self.withdraw()
-            return None
+            return self.withdraw()
         # `Batching.failed` is the user's function, and may be what has raised.
         options = replace(self._context.options, batching=replace(self._batching, failed=None))
         context = replace(self._context, options=options)
@@ -283,10 +285,19 @@ class Translator:
         self.repair.view = rewrite(self._asked, NOTHING, self._history, context, offers=False)
         return self.repair.view.body
 
-    def withdraw(self) -> None:
-        """Record that the agent's own request goes out, so its answer has no multi-calls."""
+    def withdraw(self) -> Body | None:
+        """The agent's own request, whose answer has no multi-calls; None: its own bytes."""
         self.repair.view, self._readers, self._may_ask = ProviderView(), {}, False
         self._added.clear()
+        return self._own()
+
+    def _own(self) -> Body | None:
+        """The agent's request without the programs that travel in it; None where none do."""
+        entries = self._asked.entries
+        plain = [without_scripts(entry) for entry in entries]
+        if all(map(is_, plain, entries)):
+            return None
+        return self._form.with_items(self._body, self._form.write(plain))
 
     @property
     def may_ask_again(self) -> bool:
@@ -356,11 +367,12 @@ class Translator:
         again = self._rebound(error) if is_running else None
         if is_running and again is None:
             return None
-        if again is None:
-            self.withdraw()
+        is_plain = again is None
+        if is_plain:
+            again = self.withdraw()
         self._context.metrics.add("failed_open")
         self._context.metrics.note("failed_open", model=str(self._asked.model))
-        return Resend(again)
+        return Resend(again, is_plain=is_plain)
 
     @property
     def is_guess(self) -> bool:

@@ -50,7 +50,7 @@ from batchwrap.core.moves.results import (
     label,
     missing,
 )
-from batchwrap.core.moves.scripts import TurnScripts, script_in, without_script
+from batchwrap.core.moves.scripts import TurnScripts, script_in, without_script, without_scripts
 from batchwrap.core.moves.turn_memory import Placed, Turn
 from batchwrap.core.parse import is_json
 from batchwrap.core.tools.multi import AHEAD, MIXED, SCRIPT, SINGLE, name_of, render
@@ -113,7 +113,7 @@ def fold(
     def plain(upto: int) -> Iterator[Segment]:
         for at in range(place, upto):
             earlier = attempts(at)
-            yield Segment(1, [*earlier, _plain(entries[at])], is_folded=bool(earlier))
+            yield Segment(1, [*earlier, without_scripts(entries[at])], is_folded=bool(earlier))
 
     segments: list[Segment] = []
     place = start
@@ -125,15 +125,6 @@ def fold(
             segments.append(Segment(spoken.end - spoken.start, made, is_folded=True))
             place = spoken.end
     return [*segments, *plain(len(entries))]
-
-
-def _plain(entry: Entry) -> Entry:
-    """An entry without the programs that travel with its calls; mostly the same object."""
-    if not entry.calls:
-        return entry
-    calls = [without_script(call) for call in entry.calls]
-    same = all(one is other for one, other in zip(calls, entry.calls, strict=True))
-    return entry if same else entry.with_calls(calls)
 
 
 @dataclass(slots=True, repr=False)

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from operator import is_
 
 from batchwrap.core.failures import ResultStatus, status_of
 from batchwrap.core.fingerprint import fingerprint
@@ -270,6 +271,14 @@ def without_script(call: Call) -> Call:
         return call
     extras = {key: value for key, value in call.extras.items() if key != _FIELD}
     return replace(call, extras=extras, source=None)
+
+
+def without_scripts(entry: Entry) -> Entry:
+    """An entry without the programs that travel with its calls; mostly the same object."""
+    if not entry.calls:
+        return entry
+    calls = [without_script(call) for call in entry.calls]
+    return entry if all(map(is_, calls, entry.calls)) else entry.with_calls(calls)
 
 
 def digest_of(conversation: bytes, model: object) -> str:

@@ -342,3 +342,36 @@ def test_what_was_asked_again_stays(
     sent = sorted((api.format.items(body) for body in play.requests), key=len)
     for before, after in pairwise(sent):
         assert after[: len(before)] == before
+
+
+@each_api
+@given(
+    turns(),
+    worlds,
+    agents,
+    options,
+    st.integers(1, 3),
+    st.sampled_from(["refuses", "plain", "no scripts", "twice"]),
+)
+def test_the_conversation_goes_on(
+    api: Api, said: list[Said], world: World, agent: Agent, batching: Batching, at: int, what: str
+) -> None:
+    """A provider that refuses what is offered, and a process without scripts, end no conversation.
+
+    No provider gets the field in which a program travels, whatever else it gets.
+    """
+    agent = replace(agent, retries=False)
+    play = Play(Provider(api, [said[0].message]), agent, world, batching)
+    play.run(until=lambda play: len(play.told) == at)
+    if what in ("refuses", "twice"):
+        play.history.append({"role": "user", "content": "Go on."})
+        play.provider.refuses = True
+    else:
+        play.restart(None if what == "plain" else replace(batching, scripts=None))
+    play.run()
+    if what == "twice":
+        play.history.append({"role": "user", "content": "Go on."})
+        play.run()
+    assert play.told[-1]["content"] == "Done."
+    assert set(play.provider.faults) <= {"too many tools"}
+    assert play.calls_run() <= may_run(said[:1], world) or agent.takes == "skips"
