@@ -63,9 +63,11 @@ class Resend:
 
     Attributes:
         body: what to send; None for the agent's own.
+        is_plain: whether that is the agent's own, at most without what no provider knows.
     """
 
     body: Body | None = None
+    is_plain: bool = True
 
 
 @dataclass(frozen=True, slots=True)

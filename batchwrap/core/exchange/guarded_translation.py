@@ -101,12 +101,11 @@ class GuardedTranslation:
             return self._inner.request()
         with self._guard.step("fold"):
             return self._inner.folded()
-        self.withdraw()
-        return None
+        return self.withdraw()
 
-    def withdraw(self) -> None:
-        """Record that the agent's own request goes out."""
-        self._guarded("withdraw", lambda inner: inner.withdraw())
+    def withdraw(self) -> Body | None:
+        """The agent's own request, which goes out; None: its bytes, as they are."""
+        return self._guarded("withdraw", lambda inner: inner.withdraw())
 
     @property
     def asks_usage(self) -> bool:
@@ -134,6 +133,10 @@ class GuardedTranslation:
         self._salvage = None
         self.fast_path.close()
         return self._guarded("again", lambda inner: inner.ask_again())
+
+    def ask_as_before(self) -> None:
+        """The provider did not take that request, and is asked as it was before."""
+        self._guarded("again", lambda inner: inner.ask_as_before())
 
     def check_size(self, tokens: int) -> None:
         """Report a prompt of this many tokens if it is larger than the model's context.

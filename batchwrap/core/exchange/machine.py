@@ -303,6 +303,7 @@ class Exchange:
         self._count_usage()
         request = self._request
         if request.has_asked and not self.asks_again:
+            self._translator.ask_as_before()
             request.changed = request.unasked
         else:
             request.unasked, request.has_asked = request.changed, True
@@ -655,7 +656,7 @@ class Exchange:
             # Nothing that we added may fail a request, so it goes out once as the agent wrote it.
             again = self._translator.refused(read.completion or {})
             if again is not None:
-                request.changed, request.is_plain = again.body, again.body is None
+                request.changed, request.is_plain = again.body, again.is_plain
                 request.asked_usage = False
                 request.estimated = 0  # it was the estimate of the other body
                 return again

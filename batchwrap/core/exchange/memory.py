@@ -12,6 +12,7 @@ from typing import Any
 from batchwrap.core.exchange.frozen_prefix import FrozenPrefix
 from batchwrap.core.exchange.model_observations import ModelObservations
 from batchwrap.core.exchange.offer_choice import OfferChoice
+from batchwrap.core.formats.entries import Entry
 from batchwrap.core.moves.script_run import ScriptOutcome
 from batchwrap.core.moves.turn_memory import MOST_AGE_S, Turns
 from batchwrap.core.recent import Recent
@@ -23,6 +24,7 @@ _MOST_PREFIXES = 64
 _MOST_TOOL_SETS = 64
 _MOST_EMPTIES = 256
 _MOST_THOUGHTS = 1_024
+_MOST_ATTEMPTS = 1_024
 _MOST_OUTCOMES = 1_024  # each holds what a script printed
 _MOST_CHOICES = 4_096
 _MOST_PLACES = 16_384  # each request adds one
@@ -44,6 +46,7 @@ class Memory:
         tool_sets: what follows from a list of tools, by the list's fingerprint.
         empties: requests whose answer was empty, by their digest.
         outcomes: how scripts turned out, by the digests of their runs.
+        attempts: what was asked again, by the digests of the answers that came in its place.
         thoughts: reasoning content of turns, for providers that require it to be sent back, by
             a digest of the conversation before the turn and of its call.
     """
@@ -58,6 +61,7 @@ class Memory:
         self.tool_sets: Recent[bytes, ToolSet] = Recent(_MOST_TOOL_SETS, lock=lock)
         self.empties: Recent[bytes, bool] = Recent(_MOST_EMPTIES, MOST_AGE_S, lock)
         self.outcomes: Recent[bytes, ScriptOutcome] = Recent(_MOST_OUTCOMES, MOST_AGE_S, lock)
+        self.attempts: Recent[bytes, tuple[Entry, ...]] = Recent(_MOST_ATTEMPTS, MOST_AGE_S, lock)
         self.thoughts: Recent[bytes, str] = Recent(_MOST_THOUGHTS, MOST_AGE_S, lock)
         self._owned: Recent[str, Memory] = Recent(_MOST_OWNERS, lock=lock)
 
@@ -87,5 +91,6 @@ class Memory:
         own.places = self.places.of(owner)
         own.empties = self.empties.of(owner)
         own.outcomes = self.outcomes.of(owner)
+        own.attempts = self.attempts.of(owner)
         own.thoughts = self.thoughts.of(owner)
         return own

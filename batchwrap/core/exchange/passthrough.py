@@ -124,12 +124,16 @@ class Passthrough:
     def folded(self) -> None:
         """The request stays as it is."""
 
-    def withdraw(self) -> None:
+    def withdraw(self) -> Body | None:
         """Nothing was changed, so nothing is withdrawn."""
+        return None
 
     def ask_again(self) -> Body | None:
         """Nothing was read, so nothing was misunderstood."""
         return None
+
+    def ask_as_before(self) -> None:
+        """Nothing was asked again."""
 
     def refused(self, error: Body) -> Resend:
         """The agent's own request goes out."""

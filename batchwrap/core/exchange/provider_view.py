@@ -24,7 +24,15 @@ from batchwrap.core.formats.entries import Entry, Role
 from batchwrap.core.formats.format import Body, Format, Settings
 from batchwrap.core.moves.cap import Outcome, outcome
 from batchwrap.core.moves.coalesce import coalesce
-from batchwrap.core.moves.fold import Kept, ScriptsOf, Segment, fold, no_scripts
+from batchwrap.core.moves.fold import (
+    AttemptsBefore,
+    Kept,
+    ScriptsOf,
+    Segment,
+    fold,
+    no_attempts,
+    no_scripts,
+)
 from batchwrap.core.moves.past_turns import HistoryReader, by_id
 from batchwrap.core.moves.read_ahead import kept
 from batchwrap.core.reminders.directives import names_of, prepare
@@ -110,7 +118,9 @@ def rewrite(
     *,
     offers: bool,
     otherwise: bool = False,
-    scripts: ScriptsOf | None = None,
+    scripts: ScriptsOf = no_scripts,
+    attempts: AttemptsBefore = no_attempts,
+    added: Sequence[Entry] = (),
 ) -> ProviderView:
     """Rewrite a request to the provider view.
 
@@ -123,6 +133,8 @@ def rewrite(
             conversation continues as it began.
         otherwise: whether the first guess for a bound conversation was refused.
         scripts: tells how far scripts have come.
+        attempts: tells what was asked again before an answer.
+        added: what is asked again in this request.
     """
     batching = context.options.batching or Batching()
     form, model = asked.form, asked.model
@@ -163,8 +175,19 @@ def rewrite(
     if offers and walk is None:
         walk = Walk.begin(_offered(asked, tool_set, choice, batching, context), reminders)
     places = _places(asked, context)
-    scripts = scripts or no_scripts
-    state = _State(asked, tool_set, choice, walk, batching, context, places, history, scripts)
+    state = _State(
+        asked,
+        tool_set,
+        choice,
+        walk,
+        batching,
+        context,
+        places,
+        history,
+        scripts,
+        attempts,
+        added,
+    )
     entries, walk, frozen = _entries(frozen, state)
     is_follow_up = any(entry.role == "model" for entry in entries)
     items, source = form.write(entries), form.items(asked.body)
@@ -218,12 +241,14 @@ class _State:
     places: Places
     history: HistoryReader
     scripts: ScriptsOf
+    attempts: AttemptsBefore
+    added: Sequence[Entry]
 
 
 def _entries(frozen: FrozenPrefix, state: _State) -> tuple[list[Entry], Walk | None, FrozenPrefix]:
     """The conversation in the provider view, the walk after it, and the new frozen prefix."""
     context, asked, start = state.context, state.asked, len(frozen.entries)
-    segments = fold(start, state.history, shown(state.batching), state.scripts)
+    segments = fold(start, state.history, shown(state.batching), state.scripts, state.attempts)
     context.metrics.add("folds", sum(one.is_folded for one in segments))
     pending = 0
     if state.walk is not None and _coalesces(state.batching, context, asked):
@@ -237,7 +262,7 @@ def _entries(frozen: FrozenPrefix, state: _State) -> tuple[list[Entry], Walk | N
         )
     # The last turn may still get results, and a pending run more calls: neither is frozen yet.
     done = min(_last_turn(segments), len(segments) - pending)
-    new, rest = _flat(segments[:done]), _flat(segments[done:])
+    new, rest = _flat(segments[:done]), [*_flat(segments[done:]), *state.added]
     made, walk = _reminded(state.walk, frozen.made, new, state, rest[0].role if rest else None)
     if done:
         upto = start + sum(segment.taken for segment in segments[:done])

@@ -90,12 +90,7 @@ class ResponseRepair:
     def again(self, body: Body) -> Body:
         """The request that asks again, repaired; it prepares for another answer."""
         self._repair = None
-        sent = self._sent
-        made = self.mended(body)
-        # The agent's next request will not contain our note, so reasoning content is kept under
-        # the conversation without it.
-        self._sent = sent
-        return made
+        return self.mended(body)
 
     def _recall(self, place: int, call: chat.ToolCall) -> str | None:
         """The reasoning content of a turn that the agent has dropped; None if it is lost.

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from batchwrap.core.exchange.context import Context
-from batchwrap.core.failures import looks_failed
 from batchwrap.core.moves.past_turns import PastTurn
 from batchwrap.core.moves.script_run import ScriptOutcome, ScriptResult, ScriptRun
 from batchwrap.core.moves.scripts import Outcomes, TurnScripts, result_of
@@ -35,7 +34,7 @@ class ScriptRunning:
         self._tool = tool
         self._outcomes = Outcomes(context.memory.outcomes, context.now_s)
         batching = context.options.batching
-        self._failed = (batching.failed if batching is not None else None) or looks_failed
+        self._failed = batching.failed if batching is not None else None
         self._past: dict[int, TurnScripts] = {}  # by the identity of the turn
         self.due: ScriptRun | None = None
 
@@ -74,7 +73,9 @@ class ScriptRunning:
         self.due = None
 
 
-def _results(spoken: PastTurn, failed: Callable[[str], bool]) -> dict[str, dict[int, ScriptResult]]:
+def _results(
+    spoken: PastTurn, failed: Callable[[str], bool] | None
+) -> dict[str, dict[int, ScriptResult]]:
     """The results of the calls that scripts of a turn made, by nonce and number."""
     answers = {entry.call_id: entry for entry in reversed(spoken.answers)}
     found: dict[str, dict[int, ScriptResult]] = {}

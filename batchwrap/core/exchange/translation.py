@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from batchwrap.core.exchange.actions import Resend
 from batchwrap.core.exchange.fast_path import Route
 from batchwrap.core.exchange.progress import WholeBody
+from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import Body, Piece
 from batchwrap.core.moves.deliver import LocalAnswer
 from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
@@ -73,8 +74,8 @@ class Translation(Protocol):
         """Whether the model can be asked again, since the agent has nothing of the answer yet."""
 
     @property
-    def again(self) -> Body | None:
-        """The request that asks again; None if the answer was understood."""
+    def again(self) -> Sequence[Entry] | None:
+        """The entries to add to a request that asks again; None if the answer was understood."""
 
     @property
     def script_due(self) -> ScriptRun | None:
@@ -95,11 +96,14 @@ class Translation(Protocol):
     def folded(self) -> Body | None:
         """The request with its earlier batches folded and nothing added; None if unchanged."""
 
-    def withdraw(self) -> None:
-        """Record that the agent's own request goes out."""
+    def withdraw(self) -> Body | None:
+        """The agent's own request, which goes out; None: its bytes, as they are."""
 
     def ask_again(self) -> Body | None:
         """The request that asks again. The next answer belongs to it, and is handed out."""
+
+    def ask_as_before(self) -> None:
+        """The provider did not take that request, and is asked as it was before."""
 
     @property
     def is_guess(self) -> bool:

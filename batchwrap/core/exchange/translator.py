@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import is_
 from typing import Any
 
 from batchwrap.core.exchange.actions import Resend
@@ -25,14 +26,14 @@ from batchwrap.core.exchange.passthrough import NoRepair
 from batchwrap.core.exchange.provider_view import Asked, ProviderView, rewrite, tool_set_for
 from batchwrap.core.exchange.response_repair import ResponseRepair
 from batchwrap.core.exchange.script_running import ScriptRunning
-from batchwrap.core.exchange_metrics import ScriptTrace
+from batchwrap.core.exchange_metrics import ExchangeMetrics, ScriptTrace
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.formats.calls import Fragment
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import Body, Delta, Format, Local, Piece, Take, is_signed
 from batchwrap.core.formats.sameness import Prefixes
 from batchwrap.core.moves import ids
-from batchwrap.core.moves.again import asked_again
+from batchwrap.core.moves.again import Attempts, asked_again
 from batchwrap.core.moves.conflict import Waves
 from batchwrap.core.moves.deliver import (
     LocalAnswer,
@@ -47,8 +48,9 @@ from batchwrap.core.moves.past_turns import HistoryReader, PastTurn
 from batchwrap.core.moves.read_ahead import next_reads
 from batchwrap.core.moves.reader import ChoiceReader, Reads
 from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
-from batchwrap.core.moves.scripts import digest_of
+from batchwrap.core.moves.scripts import digest_of, without_scripts
 from batchwrap.core.moves.turn_memory import Turn
+from batchwrap.core.recent import Recent
 from batchwrap.core.repair.faults import INCOMPLETE
 from batchwrap.core.repair.repair_counts import RepairCounts
 from batchwrap.core.tools.multi import SCRIPT
@@ -116,7 +118,7 @@ class Translator:
         self._judged: set[Any] = set()  # choices that the observations have counted
         self._may_ask = False  # whether the model may be asked again if it is not understood
         self._has_said = False  # whether the agent has a part of the answer
-        self.again: Body | None = None
+        self.again: Sequence[Entry] | None = None
         self._head: Mapping[str, Any] = {}
         self._usage: Any = None
         self._pace = Pace()
@@ -144,8 +146,10 @@ class Translator:
             # But for scripts: where the agent does not keep them, memory is all there is.
             turns = turns.of_scripts()
             self._history = HistoryReader(entries, self._prefixes, turns, now_s, model)
+        kept = Recent(0) if is_bound else context.memory.attempts
+        self._attempts = Attempts(kept, entries, self._prefixes, now_s)
         self._has_guessed = False
-        self._asks = 0
+        self._added: list[Sequence[Entry]] = []  # what was asked again, time by time
         self._scripts = ScriptRunning(context, self._script_tool)
         self._whole: _Whole | None = None  # an answer whose scripts are not all run yet
         self._paused: _Paused | None = None  # the same of a stream
@@ -234,7 +238,7 @@ class Translator:
             self._context.metrics.add("switched_off")
             self._rewrite = "fold"
         if observations.is_off(model, "fold") and not goes_on:
-            return None
+            return self._own()
         if self._batching is not None:
             offers = self._rewrite == "offer"
             self.repair.view = rewrite(
@@ -244,10 +248,13 @@ class Translator:
                 self._context,
                 offers=offers,
                 scripts=self._scripts.of_past,
+                attempts=self._attempts.before,
             )
             self._count_scripts()
             # The answer to a longer conversation would be signed for that one.
             self._may_ask = self._answers_locally and not self._asked.is_bound
+        if self.repair.view.body is None:
+            self.repair.view = replace(self.repair.view, body=self._own())
         sent = self._body if self.repair.view.body is None else self.repair.view.body
         mended = self.repair.mended(sent)
         if mended is not sent:
@@ -270,8 +277,7 @@ class Translator:
         """
         off = self._context.memory.observations.is_off(self._asked.model, "fold")
         if self._batching is None or not self._understood or off:
-            self.withdraw()
-            return None
+            return self.withdraw()
         # `Batching.failed` is the user's function, and may be what has raised.
         options = replace(self._context.options, batching=replace(self._batching, failed=None))
         context = replace(self._context, options=options)
@@ -279,9 +285,19 @@ class Translator:
         self.repair.view = rewrite(self._asked, NOTHING, self._history, context, offers=False)
         return self.repair.view.body
 
-    def withdraw(self) -> None:
-        """Record that the agent's own request goes out, so its answer has no multi-calls."""
+    def withdraw(self) -> Body | None:
+        """The agent's own request, whose answer has no multi-calls; None: its own bytes."""
         self.repair.view, self._readers, self._may_ask = ProviderView(), {}, False
+        self._added.clear()
+        return self._own()
+
+    def _own(self) -> Body | None:
+        """The agent's request without the programs that travel in it; None where none do."""
+        entries = self._asked.entries
+        plain = [without_scripts(entry) for entry in entries]
+        if all(map(is_, plain, entries)):
+            return None
+        return self._form.with_items(self._body, self._form.write(plain))
 
     @property
     def may_ask_again(self) -> bool:
@@ -298,24 +314,38 @@ class Translator:
         reader = next(iter(self._readers.values()))
         if not self.may_ask_again or not reader.problems or said.is_cut:
             return
-        form, calls = self._form, reader.turn.original
-        added = asked_again(form, said.text, calls, reader.problems)
-        if added is not None:
-            sent = self._body if self.repair.view.body is None else self.repair.view.body
-            self.again = form.with_items(sent, [*form.items(sent), *form.write(added)])
+        calls = reader.turn.original
+        self.again = asked_again(self._form, said.text, calls, reader.problems)
 
     def ask_again(self) -> Body | None:
         """The request that asks again. The next answer belongs to it, and is handed out."""
         assert self.again is not None
-        body = self.repair.again(self.again)
-        self._asks += 1
-        self._may_ask = self._asks < _MOST_ASKED and self._has_scripts
+        self._added.append(self.again)
+        self._may_ask = len(self._added) < _MOST_ASKED and self._has_scripts
         self.again, self._readers, self._judged = None, {}, set()
         self._head, self._usage, self._pace = {}, None, Pace()
+        self._stream = self._form.stream()
+        memory, now_s = self._context.memory, self._context.now_s
+        self.repair.view = rewrite(
+            self._asked,
+            find_prefix(self._body, self._form, memory.frozen_prefixes, now_s),
+            self._history,
+            replace(self._context, metrics=ExchangeMetrics()),  # it is counted once
+            offers=self._rewrite == "offer",
+            scripts=self._scripts.of_past,
+            attempts=self._attempts.before,
+            added=[entry for one in self._added for entry in one],
+        )
+        sent = self._body if self.repair.view.body is None else self.repair.view.body
+        body = self.repair.again(sent)
         self.repair.view = replace(self.repair.view, body=body)
         self._context.metrics.add("asked_again")
         self._context.metrics.note("asked_again", model=str(self._asked.model))
         return body
+
+    def ask_as_before(self) -> None:
+        """The provider did not take that request, and is asked as it was before."""
+        self._added.pop()
 
     def _count_readings(self, turn: Turn) -> None:
         """Count the multi-calls of a turn that were not understood exactly."""
@@ -337,11 +367,12 @@ class Translator:
         again = self._rebound(error) if is_running else None
         if is_running and again is None:
             return None
-        if again is None:
-            self.withdraw()
+        is_plain = again is None
+        if is_plain:
+            again = self.withdraw()
         self._context.metrics.add("failed_open")
         self._context.metrics.note("failed_open", model=str(self._asked.model))
-        return Resend(again)
+        return Resend(again, is_plain=is_plain)
 
     @property
     def is_guess(self) -> bool:
@@ -519,17 +550,23 @@ class Translator:
     def _go_on(self, event: _Paused) -> list[Body] | None:
         """The chunks for an event, or none yet where a script in it has to be run first."""
         for delta in event.deltas[len(event.made) :]:
-            calls = self._reader(delta.choice).delta(delta)
-            event.made.append(calls)
+            event.made.append(self._reader(delta.choice).delta(delta))
             if delta.is_over and self._needs_run(delta.choice):
                 self._paused = event
                 return []
-            self._take_delta(delta, calls)
+            self._take_delta(event, delta)
         return self._stream.rewritten(event.chunk, event.made)
 
-    def _take_delta(self, delta: Delta, calls: Sequence[Fragment] | None) -> None:
-        """Take note of what is handed out for a part of an answer."""
+    def _take_delta(self, event: _Paused, delta: Delta) -> None:
+        """Take note of what is handed out for the part of an event that was read last.
+
+        At the end of an answer its scripts are all run.
+        """
+        calls = event.made[-1]
         if delta.is_over:
+            first = self._first_of_scripts(delta.choice)
+            if first:
+                calls = event.made[-1] = [*(delta.fragments if calls is None else calls), *first]
             self._consider_asking(delta)
         if delta.is_over or calls:
             self._commit(delta.choice, is_over=delta.is_over)
@@ -544,13 +581,11 @@ class Translator:
         event = self._paused
         assert event is not None
         self._scripts.ran(outcome)
-        delta, own = event.deltas[len(event.made) - 1], event.made[-1]
+        delta = event.deltas[len(event.made) - 1]
         if self._needs_run(delta.choice):
             return []
         self._paused = None
-        calls = [*(delta.fragments if own is None else own), *self._first_of_scripts(delta.choice)]
-        event.made[-1] = calls
-        self._take_delta(delta, calls)
+        self._take_delta(event, delta)
         out = self._go_on(event)
         chunks = [event.chunk] if out is None else out
         if self._paused is None:
@@ -632,6 +667,10 @@ class Translator:
         if not self._understood:
             return  # without the conversation's digest no later request can be matched to it
         turn.is_over = is_over
+        if is_over and self.again is None:
+            first = next((one for wave in turn.deliveries for one in wave), None)
+            added = [entry for one in self._added for entry in one]
+            self._attempts.keep(None if first is None else first.call, added)
         if not turn.nonce and not (is_over and turn.calls):
             return
         whole = self._prefixes.before(len(self._asked.entries))

@@ -19,13 +19,14 @@ def looks_failed(result: str) -> bool:
     return status_of(result) is not ResultStatus.SUCCEEDED
 
 
-def status_of(result: str, *, is_error: bool = False) -> ResultStatus:
+def status_of(result: str, *, is_error: bool = False, longest_message: int = _HEAD) -> ResultStatus:
     """The status of a call according to its result.
 
     Args:
         result: its text; the texts of several parts are joined by line breaks.
         is_error: whether a flag beside the text marks it as an error (Anthropic's `is_error`, MCP's
             `isError`); the text then only decides whether the call was denied.
+        longest_message: characters of the longest text that its words alone can make a failure.
 
     Example:
         >>> status_of("Error: User rejected the edit").value
@@ -43,7 +44,8 @@ def status_of(result: str, *, is_error: bool = False) -> ResultStatus:
         return ResultStatus.DENIED
     if status is not None:
         return status
-    told = (failure_prose.status_of(text) for text in said.texts if len(text) <= _HEAD)
+    longest = min(longest_message, _HEAD)
+    told = (failure_prose.status_of(text) for text in said.texts if len(text) <= longest)
     return next((one for one in told if one is not ResultStatus.SUCCEEDED), ResultStatus.SUCCEEDED)
 
 

@@ -134,6 +134,11 @@ class Entry(ABC):
         return True
 
     @property
+    def is_error(self) -> bool:
+        """Whether it is a result that a flag beside its text marks as an error."""
+        return False
+
+    @property
     def is_bound(self) -> bool:
         """Whether it holds a signature over everything before it, as signed thinking does."""
         return False

@@ -15,7 +15,7 @@ gets the same wave, and a fork of the conversation gets its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -96,7 +96,8 @@ def next_calls(
         return None
     answered = [placed for placed in turn.calls if placed.call_id in results]
     due, is_stopped = _due(turn, results, failed, go_on=go_on)
-    done = results.keys() | _cut_off(turn, results)
+    cut_off = _cut_off(turn, results)
+    done = results.keys() | cut_off
     reachable = ((0 if scripts is None else scripts.over) + 1) * SCRIPT_WAVES
     waiting = [
         placed
@@ -112,7 +113,7 @@ def next_calls(
     if not waiting:
         if scripts is None or waves is None or is_stopped:
             return None
-        return _next_of_script(turn, spoken, scripts, waves())
+        return _next_of_script(turn, spoken, scripts, waves(), cut_off)
     reached = max(placed.wave for placed in answered)
     if serial or any(placed.wave <= reached for placed in waiting):
         # The agent takes one call at a time: it says so, or it answered only a part of a wave.
@@ -122,12 +123,12 @@ def next_calls(
 
 
 def _next_of_script(
-    turn: Turn, spoken: PastTurn, scripts: TurnScripts, waves: Waves
+    turn: Turn, spoken: PastTurn, scripts: TurnScripts, waves: Waves, cut_off: Set[str]
 ) -> list[Fragment] | None:
-    """The calls that a script of the turn waits for; None where none does."""
+    """The calls that a script of the turn waits for; None where none does, or one has run."""
     here = {one.placed.call_id for one in spoken.members if one.placed}
     script, placed = scripts.active, scripts.next_wave(waves, here.__contains__)
-    if script is None or not placed:
+    if script is None or not placed or any(one.call_id in cut_off for one in placed):
         return None
     turn.add(placed, script)
     return _signed(turn, placed)

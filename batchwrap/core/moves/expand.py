@@ -214,18 +214,29 @@ class Expander:
         assert self._before_scripts is not None
         placed: list[Placed] = []
         script = scripts.active
-        if script is not None and (not script.place or not self.turn.calls):
+        if script is None or script.place:
+            placed = self._behind_scripts(scripts.over) if not scripts.is_denied else []
+        if script is not None and not placed and not (script.place and self.turn.delivered):
             placed = scripts.next_wave(self._before_scripts, lambda _: False)
+            if placed:
+                placed[0].written.add_extras(self._scripts[script.place].written.extras)
             self.turn.add([replace(one, wave=0) for one in placed], script)
-        elif not self.turn.delivered and not scripts.is_denied:
-            due = [one for one in self.turn.calls if one.wave < (scripts.over + 1) * SCRIPT_WAVES]
-            placed = [one for one in due if one.wave == min(it.wave for it in due)]
-            self.turn.hand_out(tuple(one.call_id for one in placed))
         if not self.turn.calls:
+            self._waves = self._before_scripts  # what becomes of the scripts waits for nothing
             ended = zip(self._scripts, self.turn.scripts, strict=True)
             self._unread += [(opened, scripts.account(script) or "") for opened, script in ended]
         calls = [self._handed_out(one) for one in placed]
         return [*calls, *self._end_unread()]
+
+    def _behind_scripts(self, over: int) -> list[Placed]:
+        """The first calls behind so many scripts that made none, where nothing else goes out."""
+        if self.turn.delivered:
+            return []
+        due = [one for one in self.turn.calls if one.wave < (over + 1) * SCRIPT_WAVES]
+        placed = [one for one in due if one.wave == min(it.wave for it in due)]
+        if placed:
+            self.turn.hand_out(tuple(one.call_id for one in placed))
+        return placed
 
     def add_reads(self, reads: Sequence[tuple[SingleTool, str]]) -> list[Fragment]:
         """The calls for reads that are added to the only call of the turn.

@@ -50,13 +50,15 @@ from batchwrap.core.moves.results import (
     label,
     missing,
 )
-from batchwrap.core.moves.scripts import TurnScripts, without_script
+from batchwrap.core.moves.scripts import TurnScripts, script_in, without_script, without_scripts
 from batchwrap.core.moves.turn_memory import Placed, Turn
 from batchwrap.core.parse import is_json
 from batchwrap.core.tools.multi import AHEAD, MIXED, SCRIPT, SINGLE, name_of, render
 
 # Returns for the contents of added reads, in order, which of them the model is shown.
 Kept = Callable[[Sequence[Parts]], Sequence[bool]]
+# Tells what was asked again before the model's entry at a place of the history.
+AttemptsBefore = Callable[[int], Sequence[Entry]]
 # Tells how far the scripts of a turn have come; None where that cannot be known.
 ScriptsOf = Callable[[PastTurn], TurnScripts | None]
 # A call that went out in one piece, as the model made it.
@@ -82,8 +84,17 @@ def no_scripts(spoken: PastTurn) -> None:
     """Nobody can tell."""
 
 
+def no_attempts(place: int) -> Sequence[Entry]:
+    """Nothing was asked again."""
+    return ()
+
+
 def fold(
-    start: int, reader: HistoryReader, kept: Kept, scripts: ScriptsOf = no_scripts
+    start: int,
+    reader: HistoryReader,
+    kept: Kept,
+    scripts: ScriptsOf = no_scripts,
+    attempts: AttemptsBefore = no_attempts,
 ) -> list[Segment]:
     """The provider view of a conversation, from an entry on.
 
@@ -91,29 +102,29 @@ def fold(
         start: the first entry.
         reader: the conversation and its expanded turns.
         kept: which added reads the model is shown.
+        scripts: how far the scripts of a turn have come.
+        attempts: what was asked again before an entry.
 
     Returns:
         The segments. Entries outside of folded turns are the same objects.
     """
     entries = reader.entries
+
+    def plain(upto: int) -> Iterator[Segment]:
+        for at in range(place, upto):
+            earlier = attempts(at)
+            yield Segment(1, [*earlier, without_scripts(entries[at])], is_folded=bool(earlier))
+
     segments: list[Segment] = []
     place = start
     for spoken in reader.spoken(start):
         turn = _Folding(entries[spoken.start], spoken, kept, scripts(spoken)).entries()
         if turn is not None:
-            segments += [Segment(1, [_plain(it)]) for it in entries[place : spoken.start]]
-            segments.append(Segment(spoken.end - spoken.start, turn, is_folded=True))
+            segments += plain(spoken.start)
+            made = [*attempts(spoken.start), *turn]
+            segments.append(Segment(spoken.end - spoken.start, made, is_folded=True))
             place = spoken.end
-    return [*segments, *(Segment(1, [_plain(entry)]) for entry in entries[place:])]
-
-
-def _plain(entry: Entry) -> Entry:
-    """An entry without the programs that travel with its calls; mostly the same object."""
-    if not entry.calls:
-        return entry
-    calls = [without_script(call) for call in entry.calls]
-    same = all(one is other for one, other in zip(calls, entry.calls, strict=True))
-    return entry if same else entry.with_calls(calls)
+    return [*segments, *plain(len(entries))]
 
 
 @dataclass(slots=True, repr=False)
@@ -305,10 +316,12 @@ class _Folding:
             return said.call if said is not None else None
         if isinstance(part, Member):
             return part.call
-        if part.is_script:
-            return said.call if said is not None else self._program(key)
         placed = _placed(self._known, key)
         is_unchanged = all(member.is_unchanged for member in part.members.values())
+        if part.is_script:
+            is_whole = is_unchanged and part.members.keys() >= placed.keys()
+            is_known = spoken.is_same or is_whole
+            return said.call if said is not None and is_known else _program(part)
         count = self._known.counts.get(key) if self._known is not None else None
         # With all items in the history, the original call holds nothing that they do not show.
         is_whole = part.is_one_piece or len(part.members) == len(placed) == count
@@ -317,15 +330,10 @@ class _Folding:
         waiting = {i: it.call for i, it in placed.items()} if spoken.is_same else {}
         return part.rewritten(said.call_id if said is not None else part.first.origin, waiting)
 
-    def _program(self, key: str) -> Call | None:
-        """The call of a script of which only the program is known; None where not even that is."""
-        script = self._programs.get(key)
-        return None if script is None else Call(script.origin, script.name, script.arguments)
-
     def _account(self, key: str) -> str | None:
         """What the model is told of a script; None: it is none, or nobody knows how it ended."""
         script = self._programs.get(key)
-        if script is None or self._scripts is None or script.place > self._scripts.over:
+        if script is None or self._scripts is None or not self._scripts.has_begun(script):
             return None
         return self._scripts.account(script)
 
@@ -410,6 +418,16 @@ class _Folding:
             for (call, found), keep in zip(read, kept, strict=True)
             if keep
         ]
+
+
+def _program(group: _Group) -> Call | None:
+    """The call of a script that travels with one of those that it made; None where none does."""
+    for member in group.members.values():
+        script = script_in(member.call, 0)
+        if script is not None:
+            extras = without_script(member.call).extras
+            return Call(script.origin, script.name, script.arguments, extras=extras)
+    return None
 
 
 def _placed(turn: Turn | None, key: str) -> dict[int, Placed]:

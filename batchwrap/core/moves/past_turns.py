@@ -22,7 +22,7 @@ from batchwrap.core.formats.calls import Call, Fragment, Written
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.sameness import Prefixes
 from batchwrap.core.moves import ids
-from batchwrap.core.moves.scripts import digest_of, script_in
+from batchwrap.core.moves.scripts import digest_of, script_in, without_script
 from batchwrap.core.moves.turn_memory import Placed, Turn, TurnRequest, Turns, WrittenScript
 from batchwrap.core.tools.multi import AHEAD, SCRIPT
 
@@ -139,7 +139,7 @@ class HistoryReader:
         turn.is_same = known is not None and self._is_same(known, place)
         turn.members = _members(calls, found)
         self._read_on(turn)
-        if known is not None:
+        if known is not None and known.is_restored:
             _take_scripts(known, turn.members)
         is_ours = found or any(member.derived for member in turn.members)
         return turn if is_ours else None
@@ -214,16 +214,19 @@ class HistoryReader:
         It holds no more than stands there: calls that wait behind a script are lost.
         """
         scripts: list[WrittenScript] = []
+        said: list[Written] = []
         for call in calls:
             script = script_in(call, len(scripts))
-            scripts += [] if script is None else [script]
+            if script is not None:
+                scripts.append(script)
+                said.append(_said_by(script, call))
         if not scripts:
             return None, []
         conversation = self.prefixes.before(place).digest
         is_same = all(one.asked == digest_of(conversation, self._model) for one in scripts)
         found = [_as_it_stands(call) for call in calls]
         turn = Turn(
-            said=[Written(_said_by(one)) for one in scripts],
+            said=said,
             calls=[*found],
             scripts=scripts,
             nonce=scripts[0].nonce[: ids.NONCE_LENGTH],
@@ -322,7 +325,7 @@ class _HandedOut:
         Returns:
             The calls in order; None if they are not all from this turn.
         """
-        found = [placed for call in calls if (placed := self._of(call)) is not None]
+        found = [placed for call in calls if (placed := self._of(call, is_same)) is not None]
         came = {placed.call_id for placed in found}
         if len(found) == len(calls) == len(came):
             return found if taken.isdisjoint(came) else None
@@ -338,12 +341,14 @@ class _HandedOut:
         )
         return next(alike, None)
 
-    def _of(self, call: Call) -> Placed | None:
+    def _of(self, call: Call, is_same: bool) -> Placed | None:
         """The call with the same id, complete or shortened; None if there is none."""
         call_id = call.call_id
         derived = ids.decode(call_id)
-        if derived is not None and derived.kind == SCRIPT and derived.turn == self._turn.nonce:
-            return _as_it_stands(call)  # it is held against what the script calls
+        is_script = derived is not None and derived.kind == SCRIPT
+        if derived is not None and is_script and is_same and derived.turn == self._turn.nonce:
+            # A fork or another process may have got another call; the script's run is to tell.
+            return _as_it_stands(call)
         placed = self._exact.get(call_id)
         if placed is None:
             return self._left.get(_left(call_id))
@@ -368,7 +373,7 @@ def _take_scripts(turn: Turn, members: Sequence[Member]) -> None:
         script = script_in(member.call, len(turn.scripts))
         if script is not None and script.nonce not in known:
             turn.scripts.append(script)
-            turn.said.append(Written(_said_by(script)))
+            turn.said.append(_said_by(script, member.call))
 
 
 def _as_it_stands(call: Call) -> Placed:
@@ -376,9 +381,10 @@ def _as_it_stands(call: Call) -> Placed:
     return Placed(Written(Fragment(None, call.call_id, call.name, call.arguments)), 0, "barrier")
 
 
-def _said_by(script: WrittenScript) -> Fragment:
-    """The model's own call of a script."""
-    return Fragment(None, script.origin, script.name, script.arguments)
+def _said_by(script: WrittenScript, call: Call) -> Written:
+    """The model's own call of a script, all of which travels with a call that it has made."""
+    extras = without_script(call).extras
+    return Written(Fragment(None, script.origin, script.name, script.arguments, extras=extras))
 
 
 def _is_unchanged(call: Call, placed: Placed) -> bool:

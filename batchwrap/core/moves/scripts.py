@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from operator import is_
 
 from batchwrap.core.failures import ResultStatus, status_of
 from batchwrap.core.fingerprint import fingerprint
@@ -37,7 +38,7 @@ from batchwrap.core.tools.multi import SCRIPT
 from batchwrap.core.tools.script_tool import ScriptTool, code_of
 
 NO_PROGRAM = 'The call holds no program: its arguments are {"code": "<Python>"}. Nothing was run.'
-# A longer text that reads as an error is what a tool was to return, such as a log.
+# A longer text whose words alone tell of an error is what a tool was to return, such as a log.
 _MOST_ERROR_CHARS = 2_000
 _IMAGE = "[a part of this result is no text, and was left out]"
 # Names of calls that are listed one by one where a script was stopped.
@@ -142,6 +143,10 @@ class TurnScripts:
         over = self.over
         return None if over == len(self.scripts) or self.is_denied else self.scripts[over]
 
+    def has_begun(self, script: WrittenScript) -> bool:
+        """Whether a script of the turn is over, or goes on."""
+        return script.place < self.over or script is self.active
+
     @property
     def next_run(self) -> ScriptRun | None:
         """The run whose outcome decides what comes next; None: all that matters is known."""
@@ -182,7 +187,7 @@ class TurnScripts:
     def facts(self, script: WrittenScript) -> ScriptFacts | None:
         """What is counted of a script; None where it has not begun, or cannot be known here."""
         outcome, account = self.outcome(script), self.account(script)
-        if outcome is None or account is None or script.place > self.over:
+        if outcome is None or account is None or not self.has_begun(script):
             return None
         ran = self.results.get(script.nonce, {}).values()
         ended = "over" if outcome.is_over else "stopped"
@@ -206,21 +211,29 @@ class TurnScripts:
         return "\n".join([*filter(None, said), _calls_that_ran(ran.values())])
 
 
-def result_of(call: Call, answers: Sequence[Entry], failed: Callable[[str], bool]) -> ScriptResult:
+def result_of(
+    call: Call, answers: Sequence[Entry], failed: Callable[[str], bool] | None
+) -> ScriptResult:
     """What became of one call, as a script gets it.
 
     Args:
         call: as it stands in the history.
         answers: its results; the first counts.
-        failed: whether a text reads as the result of a call that failed.
+        failed: the user's own idea of which text tells of a failure; None: he has none.
     """
-    text = _text(answers[0])
-    status = status_of(text)
-    if status is ResultStatus.SUCCEEDED and failed(text):
-        status = ResultStatus.FAILED
-    is_long = len(text) > _MOST_ERROR_CHARS
-    status = ResultStatus.SUCCEEDED if is_long and status is ResultStatus.FAILED else status
-    return ScriptResult(call.name, call.arguments, text, status)
+    return ScriptResult(call.name, call.arguments, _text(answers[0]), _status(answers[0], failed))
+
+
+def _status(result: Entry, failed: Callable[[str], bool] | None) -> ResultStatus:
+    """How a call ended. A longer text that reads as an error may be what the tool was to return."""
+    status = status_of(result.text, is_error=result.is_error)
+    if failed is not None and not result.is_error:
+        if not failed(result.text):
+            return ResultStatus.SUCCEEDED
+        return ResultStatus.FAILED if status is ResultStatus.SUCCEEDED else status
+    if status is not ResultStatus.FAILED:
+        return status
+    return status_of(result.text, is_error=result.is_error, longest_message=_MOST_ERROR_CHARS)
 
 
 def carried(script: WrittenScript) -> dict[str, object]:
@@ -258,6 +271,14 @@ def without_script(call: Call) -> Call:
         return call
     extras = {key: value for key, value in call.extras.items() if key != _FIELD}
     return replace(call, extras=extras, source=None)
+
+
+def without_scripts(entry: Entry) -> Entry:
+    """An entry without the programs that travel with its calls; mostly the same object."""
+    if not entry.calls:
+        return entry
+    calls = [without_script(call) for call in entry.calls]
+    return entry if all(map(is_, calls, entry.calls)) else entry.with_calls(calls)
 
 
 def digest_of(conversation: bytes, model: object) -> str:

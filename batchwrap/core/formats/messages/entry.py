@@ -43,10 +43,9 @@ class MessagesEntry(Entry):
         content: a text or a list of blocks; of a result, its block.
         message: the message that it was read from; None if batchwrap made the entry.
         of: how many entries were read from that message.
-        is_error: whether it is a result with `is_error`.
     """
 
-    __slots__ = ("_parts", "content", "is_error", "message", "of")
+    __slots__ = ("_is_error", "_parts", "content", "message", "of")
 
     def __init__(
         self,
@@ -67,13 +66,18 @@ class MessagesEntry(Entry):
         self.content = content
         self.message = message
         self.of = of
-        self.is_error = is_error
+        self._is_error = is_error
         self._parts: Parts | None = None
 
     @property
     def said(self) -> Any:
         """Its content; for a result, the content of its block."""
         return self.content.get("content") if self.role == "result" else self.content
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it is a result with `is_error`."""
+        return self._is_error
 
     def texts(self) -> Iterator[str]:
         """The texts of its content. The text of an error begins with a word that says so.
