@@ -40,7 +40,7 @@ WITHOUT_SDK := tests batchwrap $(SDK_TESTS:%=--ignore=%)
 
 .PHONY: demo soak docs docs-cli check test test-agents test-frameworks test-core test-fuzz test-once test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
 	coverage-once coverage-openai3 coverage-openai2 build clean benchmark-growth benchmark-offer \
-	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-throttle benchmark-tokens benchmark-understanding \
+	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-scripts benchmark-throttle benchmark-tokens benchmark-understanding \
 	benchmark-way
 
 demo: $(MAIN)/.ready
@@ -160,6 +160,10 @@ $(patsubst %,%/.ready,$(MAIN) $(LITELLM) $(SDKS) $(PROXY) $(TYPING) $(DOCS) $(FR
 # The demo's job several times, bare and wrapped: the figures of the README.
 benchmark-round-trips: $(MAIN)/.ready
 	$(MAIN)/bin/python benchmarks/round_trips.py
+
+# Six jobs in four ways, at two plans, and what the interpreter costs; five minutes.
+benchmark-scripts: $(MAIN)/.ready
+	$(MAIN)/bin/python -m benchmarks.scripts
 
 # Recorded sessions with and without batchwrap: two minutes; --all takes every session.
 benchmark-replay: $(MAIN)/.ready

@@ -60,10 +60,37 @@ class Canned:
         """Nothing to close."""
 
 
+@dataclass(slots=True)
+class AsyncCanned:
+    """The same for tasks: the prepared bytes for a prompt, and a text behind results.
+
+    Attributes:
+        answer: a whole body.
+    """
+
+    answer: bytes
+    _library: Any = field(default_factory=http_library)
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """The answer to any request."""
+        is_first = b'"role":"tool"' not in request.content
+        answer = self.answer if is_first else text_answer()
+        return self._library.Response(200, headers=_HEADERS, content=answer)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
 def client_of(transport: Canned) -> openai.OpenAI:
     """An SDK client on this transport."""
     http_client = http_library().Client(transport=transport)
     return openai.OpenAI(base_url="http://canned/v1", api_key="any", http_client=http_client)
+
+
+def async_client_of(transport: AsyncCanned) -> openai.AsyncOpenAI:
+    """An SDK client for tasks on this transport."""
+    http_client = http_library().AsyncClient(transport=transport)
+    return openai.AsyncOpenAI(base_url="http://canned/v1", api_key="any", http_client=http_client)
 
 
 def ask(client: openai.OpenAI, messages: list[Message]) -> Any:
@@ -76,6 +103,13 @@ def ask(client: openai.OpenAI, messages: list[Message]) -> Any:
 def text_answer() -> bytes:
     """A plain completion without calls."""
     return _completion({"role": "assistant", "content": "Done."})
+
+
+def call_answer(name: str, arguments: Message, call_id: str = "call_1") -> bytes:
+    """A completion with one call."""
+    function = {"name": name, "arguments": orjson.dumps(arguments).decode()}
+    calls = [{"id": call_id, "type": "function", "function": function}]
+    return _completion({"role": "assistant", "content": None, "tool_calls": calls})
 
 
 def conversation(client: openai.OpenAI, transport: Canned, size: int, tokens: int) -> list[Message]:
@@ -124,12 +158,8 @@ def _turn(turn: int) -> bytes:
     """Two single reads, then a multi-call of three."""
     paths = [f"src/module{turn}/file{place}.py" for place in range(3)]
     if turn % 3 == 2:
-        name, arguments = "multi_read", orjson.dumps({"files": [{"path": p} for p in paths]})
-    else:
-        name, arguments = "read_file", orjson.dumps({"path": paths[0]})
-    call = {"name": name, "arguments": arguments.decode()}
-    calls = [{"id": f"call_{turn}", "type": "function", "function": call}]
-    return _completion({"role": "assistant", "content": None, "tool_calls": calls})
+        return call_answer("multi_read", {"files": [{"path": p} for p in paths]}, f"call_{turn}")
+    return call_answer("read_file", {"path": paths[0]}, f"call_{turn}")
 
 
 def _completion(message: Message) -> bytes:

@@ -11,6 +11,13 @@ a run, each stricter than the one before:
 - *safe*: moreover, nothing is changed that was read in the same batch, since its content may be
   the reason for the change; and the number of calls is limited. batchwrap uses the same rule where
   it rewrites a history.
+
+What scripts could save at most is counted separately (`script_runs`). The calls of a script may
+depend on each other, and a turn may have several. There are two rules:
+
+- *upper*: every run;
+- *silent*: the run ends where the model says something to the user. Many models announce each
+  call, so this rule may find less than there is.
 """
 
 from __future__ import annotations
@@ -31,6 +38,8 @@ CHANGES = EDITS | WRITES | SHELL_WRITES
 
 Rule = Literal["upper", "careful", "safe"]
 RULES: tuple[Rule, ...] = ("upper", "careful", "safe")
+ScriptRule = Literal["upper", "silent"]
+SCRIPT_RULES: tuple[ScriptRule, ...] = ("upper", "silent")
 Run = list[RecordedTurn]
 ClassOf = Callable[[RecordedTurn], Hashable | None]
 Classes = tuple[frozenset[str], ...]
@@ -60,6 +69,30 @@ def runs_of(session: Session, class_of: ClassOf, rule: Rule, most: int = 8) -> l
             run.append(part)
     pieces = found if rule != "safe" else [p for run in found for p in _safe_pieces(run, most)]
     return [run for run in pieces if len(run) > 1]
+
+
+def script_runs(
+    session: Session, has: Callable[[RecordedCall], bool], rule: ScriptRule, most: int
+) -> list[Run]:
+    """The rows of turns that one script each could stand for: two turns and more.
+
+    Args:
+        session: where to look.
+        has: whether a script may make such a call. A turn with another call is in no row.
+        rule: whether the model may say something in between.
+        most: calls of one script.
+    """
+    found: list[Run] = [[]]
+    for part in session.script:
+        if not isinstance(part, RecordedTurn) or not part.calls or not all(map(has, part.calls)):
+            found.append([])
+            continue
+        is_told = part.has_text and rule == "silent"
+        if is_told or sum(len(turn.calls) for turn in (*found[-1], part)) > most:
+            found.append([part])
+        else:
+            found[-1].append(part)
+    return [run for run in found if len(run) > 1]
 
 
 def by_kind(classes: Classes, among: Callable[[RecordedCall], bool] = lambda _: True) -> ClassOf:

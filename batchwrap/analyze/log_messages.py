@@ -87,10 +87,17 @@ def call(
     return {"id": str(call_id), "type": kind, "function": function}
 
 
-def assistant(text: str, calls: list[chat.ToolCall]) -> chat.Message:
+def assistant(text: str, calls: list[chat.ToolCall], reasoning: str = "") -> chat.Message:
     """An assistant message."""
     message: chat.Message = {"role": "assistant", "content": text or None}
+    if reasoning:
+        message["reasoning_content"] = reasoning
     return {**message, "tool_calls": calls} if calls else message
+
+
+def reasoning_in(message: chat.Message) -> str:
+    """What an assistant message reasons beside its text, where the log has it."""
+    return text_of(message.get("reasoning_content")) or text_of(message.get("reasoning"))
 
 
 def result(call_id: object, content: object) -> chat.Message:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from batchwrap.analyze.files import Unreadable
 from batchwrap.analyze.kinds import deed_of
-from batchwrap.analyze.log_messages import Said
+from batchwrap.analyze.log_messages import Said, reasoning_in
 from batchwrap.analyze.recorded_session import Prompt, RecordedCall, RecordedTurn, Session
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.formats import chat
@@ -108,6 +108,7 @@ class _Answer:
     estimated: bool
     model: str
     text_tokens: int = 0
+    has_text: bool = False
     calls: list[_Made] = field(default_factory=list)
 
 
@@ -176,18 +177,19 @@ class _Recorder:
         self._last = None
         texts = chat.texts(said.message.get("content"))
         given = map(chat.arguments_of, chat.tool_calls(said.message))
-        self._note((*texts, *given), self._turns)
+        self._note((*texts, reasoning_in(said.message), *given), self._turns)
         self._follow(said)
 
     def _extend(self, answer: _Answer, said: Said) -> None:
         """Add a piece of an answer."""
         turn, texts = self._turns - 1, list(chat.texts(said.message.get("content")))
-        self._note(texts, turn)
+        self._note((*texts, reasoning_in(said.message)), turn)
         made = [self._made(raw, said) for raw in chat.tool_calls(said.message)]
         answer.calls += made
         self._note((chat.arguments_of(raw) for raw in chat.tool_calls(said.message)), turn)
         tokens = self._tokens(said)
         answer.text_tokens += max(0, tokens - sum(call.argument_tokens for call in made))
+        answer.has_text |= any(text.strip() for text in texts)
         if said.usage is not None:
             answer.prompt, answer.estimated = said.usage, False
         self._follow(said, tokens)
@@ -233,7 +235,7 @@ class _Recorder:
     def _tokens(self, said: Said) -> int:
         """The size of a message. A rough one is enough if the log reports the requests' usage."""
         if self._measured or said.usage is not None:
-            return tokens_in(ChatEntry(said.message))
+            return tokens_in(ChatEntry(said.message)) + tokens_of(reasoning_in(said.message))
         return self._estimate.raw({"model": said.model, "messages": [said.message]})
 
     def _note(self, texts: Iterable[str], turn: int) -> None:
@@ -265,7 +267,15 @@ class _Recorder:
             if part.estimated:
                 said = part.text_tokens + sum(call.argument_tokens for call in calls)
                 usage = Usage(usage.prompt_tokens, said, usage.cached_tokens)
-            yield RecordedTurn(index, part.text_tokens, calls, usage, part.estimated, part.model)
+            yield RecordedTurn(
+                index,
+                part.text_tokens,
+                calls,
+                usage,
+                part.estimated,
+                part.model,
+                part.has_text,
+            )
             index, number = index + 1, number + len(calls)
 
 

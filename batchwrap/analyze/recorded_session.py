@@ -56,12 +56,13 @@ class RecordedTurn:
 
     Attributes:
         index: its number among the turns of its session, from 0.
-        text_tokens: the size of its text.
+        text_tokens: the size of its text and reasoning.
         calls: its calls.
         usage: the tokens of its request.
         estimated: whether the usage is an estimate, not the log's. An estimate assumes that the
             whole last prompt was cached.
         model: the model; empty if the log does not say.
+        has_text: whether it has text for the user, and not only reasoning.
     """
 
     index: int
@@ -70,6 +71,7 @@ class RecordedTurn:
     usage: Usage = NO_USAGE
     estimated: bool = True
     model: str = ""
+    has_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)

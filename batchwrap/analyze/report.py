@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from batchwrap.analyze.bounds import RULES
+from batchwrap.analyze.bounds import RULES, SCRIPT_RULES
 from batchwrap.analyze.files import LogFile, Unreadable, sources
 from batchwrap.analyze.log_formats import sessions_in
 from batchwrap.analyze.pressure import Pressure
@@ -74,6 +74,10 @@ class Report:
             "sources": dict(totals.sources),
             "saved": {
                 scope: {rule: asdict(totals.saving(scope, rule)) for rule in RULES}
+                for scope in SCOPES
+            },
+            "scripts_at_most": {
+                scope: {rule: asdict(totals.script_savings[scope, rule]) for rule in SCRIPT_RULES}
                 for scope in SCOPES
             },
             "tools": {name: asdict(tool) for name, tool in ranked(totals.tools, "calls")},

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from batchwrap.analyze.session_totals import DECLARED, ITSELF, OFFER_TOKENS, Totals
+from batchwrap.analyze.session_totals import (
+    DECLARED,
+    ITSELF,
+    MOST_SCRIPT_CALLS,
+    OFFER_TOKENS,
+    SCRIPT_OFFER_TOKENS,
+    Totals,
+)
 
 if TYPE_CHECKING:
     from batchwrap.analyze.report import Report
@@ -91,6 +98,14 @@ def _assumptions(report: Report) -> Iterator[str]:
     yield (
         f"Saved tokens are net of the {OFFER_TOKENS} tokens that the multi-tools add to each"
         " remaining request, but not net of reminders."
+    )
+    yield (
+        "The figures for scripts are an upper bound and no more. They do not add up with those for"
+        " batches. A run of turns whose calls a script may make counts as one round trip, with at"
+        f" most {MOST_SCRIPT_CALLS} calls; 'silent' stops where the model says something to the"
+        " user, and 'upper' does not. No rule sees what the model had to read and think about"
+        f" between two calls. Saved tokens are net of the {SCRIPT_OFFER_TOKENS} tokens of the tool"
+        " that runs scripts; results that a script keeps from the model are not counted."
     )
     if report.pressure is not None:
         yield (

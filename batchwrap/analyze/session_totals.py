@@ -18,23 +18,29 @@ from batchwrap.analyze.bounds import (
     IN_ORDER,
     READS,
     RULES,
+    SCRIPT_RULES,
     SEARCHES,
     WRITES,
     Classes,
     ClassOf,
     Rule,
     Run,
+    ScriptRule,
     by_kind,
     runs_of,
+    script_runs,
 )
 from batchwrap.analyze.kinds import is_batch
 from batchwrap.analyze.lapses import Lapse, lapses
 from batchwrap.analyze.recorded_session import RecordedCall, RecordedTurn, Session
+from batchwrap.options import Scripts
 
 # The tokens that the offer of multi-tools adds to each request (`make benchmark-offer`).
 OFFER_TOKENS = 500
-# The default for the largest number of items in a batch.
-MOST_ITEMS = 8
+# The tokens of the tool that runs scripts, for an agent that reads, edits, writes and searches.
+SCRIPT_OFFER_TOKENS = 300
+# The default for the largest number of items in a batch, and of calls in a script.
+MOST_ITEMS, MOST_SCRIPT_CALLS = 8, Scripts().max_calls
 _FILES = (READS | SEARCHES | EDITS | WRITES,)
 ITSELF, DECLARED = "by itself", "with declared tools"
 _MOST_LAPSES = 10
@@ -60,6 +66,10 @@ class SavingScope:
     def has(self, call: RecordedCall) -> bool:
         """Whether a call's tool is offered in batches."""
         return self.among(call) and any(call.kind in kinds for kinds in self.classes)
+
+    def is_in(self, turns: Iterable[RecordedTurn]) -> bool:
+        """Whether any call of these turns is of such a tool."""
+        return any(self.has(call) for turn in turns for call in turn.calls)
 
 
 SCOPES: Mapping[str, SavingScope] = {
@@ -96,6 +106,45 @@ class Saving:
         self.largest = max(self.largest, other.largest)
         self.prompt_tokens += other.prompt_tokens
         self.uncached_tokens += other.uncached_tokens
+
+
+@dataclass(slots=True)
+class ScriptSaving:
+    """What scripts would save at most, by one rule in one scope.
+
+    Results that a script keeps from the model are not counted.
+
+    Attributes:
+        round_trips: the requests that vanish.
+        scripts: the scripts that the model would have to write.
+        calls: the number of calls in them.
+        largest: the largest number of calls in one of them.
+        prompt_tokens: the tokens of the requests that vanish, less the offer in those that stay.
+    """
+
+    round_trips: int = 0
+    scripts: int = 0
+    calls: int = 0
+    largest: int = 0
+    prompt_tokens: int = 0
+
+    def add(self, turns: Sequence[RecordedTurn], runs: Sequence[Run], *, offered: bool) -> None:
+        """Take in a session.
+
+        Args:
+            turns: its turns.
+            runs: the rows that one script each would stand for.
+            offered: whether scripts are offered in it.
+        """
+        sizes = [sum(len(turn.calls) for turn in run) for run in runs]
+        gone = [turn for run in runs for turn in run[1:]]
+        self.round_trips += len(gone)
+        self.scripts += len(runs)
+        self.calls += sum(sizes)
+        self.largest = max([self.largest, *sizes])
+        self.prompt_tokens += sum(turn.usage.prompt_tokens for turn in gone)
+        if offered:
+            self.prompt_tokens -= SCRIPT_OFFER_TOKENS * (len(turns) - len(gone))
 
 
 @dataclass(slots=True)
@@ -158,6 +207,7 @@ class Totals:
         requests: the number of round trips.
         estimated: the round trips whose tokens are estimated.
         savings: the savings by scope and rule.
+        script_savings: what scripts would save at most, by scope and rule.
         tools, models: the counts by name.
         sources: the number of sessions by the agent or program that wrote them.
         lapses: the number of lapses.
@@ -175,6 +225,7 @@ class Totals:
     cached_tokens: int = 0
     output_tokens: int = 0
     savings: dict[tuple[str, Rule], Saving] = field(default_factory=dict)
+    script_savings: dict[tuple[str, ScriptRule], ScriptSaving] = field(default_factory=dict)
     tools: dict[str, ToolCount] = field(default_factory=dict)
     models: dict[str, ModelCount] = field(default_factory=dict)
     sources: Counter[str] = field(default_factory=Counter)
@@ -185,6 +236,9 @@ class Totals:
 
     def __post_init__(self) -> None:
         self.savings = {(scope, rule): Saving() for scope in SCOPES for rule in RULES}
+        self.script_savings = {
+            (scope, rule): ScriptSaving() for scope in SCOPES for rule in SCRIPT_RULES
+        }
 
     def add(self, session: Session) -> None:
         """Count a session."""
@@ -198,6 +252,9 @@ class Totals:
             saving.add(_saving(turns, runs, SCOPES[scope]))
             if scope == DECLARED and rule in ("upper", "safe"):
                 self._add_runs(runs, rule, len(turns))
+        for (scope, script_rule), bound in self.script_savings.items():
+            rows = script_runs(session, SCOPES[scope].has, script_rule, MOST_SCRIPT_CALLS)
+            bound.add(turns, rows, offered=SCOPES[scope].is_in(turns))
         for lapse in lapses(session):
             self._add_lapse(lapse)
             self._model(turns[lapse.turn]).lapses += 1
@@ -270,7 +327,7 @@ def _saving(turns: Sequence[RecordedTurn], runs: Sequence[Run], scope: SavingSco
     for turn in (turn for turn in turns if turn.index in gone):
         saving.prompt_tokens += turn.usage.prompt_tokens
         saving.uncached_tokens += _uncached(before[turn.index], turn, following.get(turn.index))
-    if any(scope.has(call) for turn in turns for call in turn.calls):
+    if scope.is_in(turns):
         _charge(saving, turns, len(turns) - len(gone))
     return saving
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from batchwrap.analyze.bounds import RULES
+from batchwrap.analyze.bounds import RULES, SCRIPT_RULES
 from batchwrap.analyze.lapses import Lapse
 from batchwrap.analyze.report import Report
 from batchwrap.analyze.report_words import percent, ranked
@@ -60,7 +60,14 @@ def _range(report: Report, scope: str) -> str:
 
 def tables(report: Report) -> Iterator[Table]:
     """All tables that have rows."""
-    made = (_savings(report), _pressure(report), _models(report), _tools(report), _lapses(report))
+    made = (
+        _savings(report),
+        _scripts(report),
+        _pressure(report),
+        _models(report),
+        _tools(report),
+        _lapses(report),
+    )
     return (table for table in made if table.rows)
 
 
@@ -92,6 +99,27 @@ def _savings(report: Report) -> Table:
             )
     columns = ("", "rule", "round trips", "share", "prompt tokens", "of these uncached")
     return Table("What batching would save", columns, rows)
+
+
+def _scripts(report: Report) -> Table:
+    totals = report.totals
+    rows: list[Row] = []
+    for scope in SCOPES:
+        for rule in SCRIPT_RULES:
+            bound = totals.script_savings[scope, rule]
+            rows.append(
+                (
+                    TITLES[scope],
+                    rule,
+                    f"−{bound.round_trips:,}",
+                    f"{percent(bound.round_trips, totals.requests):.1f} %",
+                    _less(bound.prompt_tokens),
+                    f"{bound.scripts:,}",
+                    f"{bound.calls:,}",
+                )
+            )
+    columns = ("", "rule", "round trips", "share", "prompt tokens", "scripts", "calls")
+    return Table("What scripts could save at most: an upper bound", columns, rows)
 
 
 def _less(saved: int) -> str:

@@ -58,7 +58,7 @@ def analyze(
         bool, typer.Option("--json", help="Print one JSON object and nothing else.")
     ] = False,
 ) -> None:
-    """Show what batching would have saved in recorded sessions.
+    """Show what batching, and at most scripts, would have saved in recorded sessions.
 
     Reads chat completions as JSON or JSON lines (conversations, or requests with their answers),
     requests to the Responses API with their responses, the logs of Claude Code, Codex and litellm,

@@ -10,13 +10,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.analyze import Report, analyze
-from batchwrap.analyze.bounds import RULES, Rule, by_kind, runs_of
+from batchwrap.analyze.bounds import (
+    RULES,
+    SCRIPT_RULES,
+    Rule,
+    ScriptRule,
+    by_kind,
+    runs_of,
+    script_runs,
+)
 from batchwrap.analyze.lapses import lapses
 from batchwrap.analyze.log_messages import Said, assistant, call, result
 from batchwrap.analyze.record import LogReading, sessions
 from batchwrap.analyze.recorded_session import Session
 from batchwrap.analyze.report_words import asked_of_the_model, assumptions
-from batchwrap.analyze.session_totals import DECLARED, ITSELF, OFFER_TOKENS, Totals
+from batchwrap.analyze.session_totals import (
+    DECLARED,
+    ITSELF,
+    MOST_SCRIPT_CALLS,
+    OFFER_TOKENS,
+    SCOPES,
+    SCRIPT_OFFER_TOKENS,
+    Totals,
+)
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.limits.cost import Usage
 from batchwrap.core.reminders.schedule import Offered, Walk
@@ -100,6 +116,110 @@ def test_saved_tokens(cached: bool) -> None:
     assert saving.uncached_tokens == expected
 
 
+# A letter is a turn: (r)ead, (e)dit, (g)rep, e(x)ec of a test run, (t)ext and a read, a
+# (m)essage of the person before a read, t(w)o reads at once, (f)inal words without a call.
+CALLS: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "r": [("read_file", {"path": "a.py"})],
+    "t": [("read_file", {"path": "a.py"})],
+    "m": [("read_file", {"path": "a.py"})],
+    "w": [("read_file", {"path": "a.py"}), ("read_file", {"path": "b.py"})],
+    "e": [("edit_file", {"path": "a.py", "old_string": "x", "new_string": "y"})],
+    "g": [("grep", {"pattern": "x", "path": "."})],
+    "x": [("bash", {"command": "make test"})],
+    "c": [("bash", {"command": "cat a.py"})],
+    "f": [],
+}
+
+
+def told(turns: str, reasoning: str = "") -> Session:
+    """A session of such turns; the n-th takes 1000 (n + 1) tokens."""
+    said = [Said(session="s", message={"role": "user", "content": "Go."}, source="made")]
+    for turn, letter in enumerate(turns):
+        if letter == "m":
+            said.append(Said(session="s", message={"role": "user", "content": "So."}, source="m"))
+        made = [(f"c{turn}.{n}", *one) for n, one in enumerate(CALLS[letter])]
+        text = "I look." if letter in "tf" else ""
+        message = assistant(text, [call(*one) for one in made], reasoning)
+        usage = Usage(1_000 * (turn + 1), 10, 0)
+        said.append(Said(session="s", message=message, source="made", usage=usage))
+        for call_id, *_ in made:
+            said.append(Said(session="s", message=result(call_id, "ok"), source="made"))
+    [session] = sessions(said, "file", LogReading())
+    return session
+
+
+def script_saved(session: Session, rule: ScriptRule, scope: str = ITSELF, most: int = 50) -> int:
+    runs = script_runs(session, SCOPES[scope].has, rule, most)
+    return sum(len(run) - 1 for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("turns", "by_rule", "declared"),
+    [
+        ("grref", (3, 3), (3, 3)),  # search, reads and an edit that rest on each other
+        ("rf", (0, 0), (0, 0)),
+        ("gtref", (3, 2), (3, 2)),  # it says something: silent is g, then t r e
+        ("trf", (1, 1), (1, 1)),  # what is said before the first call is no matter
+        ("rmrf", (1, 1), (1, 1)),  # r, then m r: a person spoke
+        ("rrxrrf", (2, 2), (2, 2)),  # nobody has declared what runs the tests
+        ("rcrf", (0, 0), (2, 2)),  # a shell that reads, once it is declared
+        ("wwef", (2, 2), (2, 2)),  # several calls in a turn
+        ("ffrr", (1, 1), (1, 1)),
+    ],
+)
+def test_what_scripts_could_save(
+    turns: str, by_rule: tuple[int, int], declared: tuple[int, int]
+) -> None:
+    """Turns with calls that a script may make are one round trip, if nobody speaks in between."""
+    session = told(turns)
+    assert tuple(script_saved(session, rule) for rule in SCRIPT_RULES) == by_rule
+    assert tuple(script_saved(session, rule, DECLARED) for rule in SCRIPT_RULES) == declared
+
+
+def test_reasoning_is_no_word_to_the_user() -> None:
+    """What a model thinks between its calls does not end a script."""
+    assert script_saved(told("gre", reasoning="Now I look there."), "silent") == 2
+
+
+def test_reasoning_in_a_log(tmp_path: Path) -> None:
+    """What Claude Code's log marks as thinking is no text: two reads and an edit are one script."""
+    log = samples.claude_code()
+    text, thinking = b'{"type":"text","text":"Next."}', b'{"type":"thinking","thinking":"Next."}'
+    assert text in log
+    counted = []
+    for one in (log, log.replace(text, thinking)):
+        (tmp_path / "log").write_bytes(one)
+        totals = analyze([str(tmp_path / "log")]).totals
+        counted.append(totals.script_savings[ITSELF, "silent"].round_trips)
+    assert counted == [0, 2]
+
+
+def test_a_script_has_so_many_calls() -> None:
+    """A longer row is several scripts: 5 turns of 2 calls are 3, with 4 calls at most."""
+    assert script_saved(told("wwwww"), "silent", most=4) == 2
+
+
+def test_script_totals() -> None:
+    """Round trips, scripts, calls; prompts that vanish, less the offer in those that stay."""
+    totals = Totals()
+    totals.add(told("gwmref"))
+    saving = totals.script_savings[ITSELF, "silent"]
+    assert (saving.round_trips, saving.scripts, saving.calls, saving.largest) == (3, 2, 6, 3)
+    assert saving.prompt_tokens == 2_000 + 4_000 + 5_000 - 3 * SCRIPT_OFFER_TOKENS
+    totals.add(told("xx"))  # nothing is offered here
+    assert saving.prompt_tokens == 11_000 - 3 * SCRIPT_OFFER_TOKENS
+    assert totals.saving(ITSELF, "upper").round_trips == 2  # batches are counted apart
+
+
+@given(st.text(alphabet="rtmwegxcf", min_size=1, max_size=14))
+def test_silent_is_stricter(turns: str) -> None:
+    """Whatever the session: silent saves no more than upper, and neither less than nothing."""
+    session = told(turns)
+    for scope in SCOPES:
+        upper, silent = (script_saved(session, rule, scope) for rule in SCRIPT_RULES)
+        assert 0 <= silent <= upper < len(turns)
+
+
 def sample(tmp_path: Path, name: str, **options: Any) -> Report:
     (tmp_path / name).write_bytes(samples.SAMPLES[name]())
     return analyze([str(tmp_path / name)], **options)
@@ -139,6 +259,9 @@ def test_honest_words(tmp_path: Path) -> None:
     """What it takes and what the figures rest on is said, and only where it applies."""
     shell, text = sample(tmp_path, "codex"), sample(tmp_path, "swe_agent")
     assert 'Batching(tools={"shell": "sequential"})' in " ".join(asked_of_the_model(shell))
+    assert f"counts as one round trip, with at most {MOST_SCRIPT_CALLS} calls" in " ".join(
+        assumptions(shell)
+    )
     assert "5 calls are text" in " ".join(asked_of_the_model(text))
     assert "estimated" in " ".join(assumptions(text))
     assert "estimated" not in " ".join(assumptions(shell))

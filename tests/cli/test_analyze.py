@@ -27,6 +27,7 @@ def test_tables(log: str) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert "\x1b" not in result.stdout and "…" not in result.stdout
     assert result.stdout.splitlines()[0] == "Batching would save 16.7 to 33.3 % of 6 round trips."
+    assert "What scripts could save at most: an upper bound" in result.stdout
     for part in ("What batching would save", "At cerebras/code-max", "By model", "By tool"):
         assert part in result.stdout
     for part in ("Lapses: 1; the worst", "src/a.py, src/b.py", "reminders ask for it", "'careful'"):
@@ -41,6 +42,14 @@ def test_json(log: str) -> None:
     assert found["saved"]["by itself"]["safe"]["round_trips"] == 1
     assert found["saved"]["by itself"]["upper"]["round_trips"] == 2
     assert found["pressure"] is None
+    # Both reads and the edit are one script; the read behind the test run is none. It says "Next."
+    # before each of them.
+    bounds = found["scripts_at_most"]["by itself"]
+    upper, silent = (
+        [bounds[rule][name] for name in ("round_trips", "scripts", "calls")]
+        for rule in ("upper", "silent")
+    )
+    assert (upper, silent) == ([2, 1, 3], [0, 0, 0])
 
 
 def test_standard_input() -> None:

@@ -31,7 +31,7 @@ def as_chat(message: chat.Message) -> Iterator[tuple[chat.Message, bool]]:
             for block in blocks
             if block.get("type") == "tool_use"
         ]
-        yield assistant(_text(content), calls), False
+        yield assistant(_text(content, "text"), calls, _text(content, "thinking")), False
         return
     for block in blocks:
         if block.get("type") == "tool_result":
@@ -52,9 +52,8 @@ def usage_of(usage: dict[str, Any]) -> Usage | None:
     return Usage(prompt, count_of(usage.get("output_tokens")), cached) if prompt else None
 
 
-def _text(content: object) -> str:
+def _text(content: object, kind: str) -> str:
+    """The texts of all blocks of a kind; a content that is a text is a block of text."""
     if isinstance(content, str):
-        return content
-    return "\n".join(
-        text_of(block.get("text")) or text_of(block.get("thinking")) for block in dicts_in(content)
-    ).strip()
+        return content if kind == "text" else ""
+    return "\n".join(text_of(block.get(kind)) for block in dicts_in(content)).strip()

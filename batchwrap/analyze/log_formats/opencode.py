@@ -58,7 +58,7 @@ def _said(info: _Part, parts: list[_Part], session: str) -> Iterator[Said]:
         only = dict_of(info, "tokens") if len(steps) == 1 else {}
         yield Said(
             session=session,
-            message=assistant(_text(step), calls),
+            message=assistant(_text(step), calls, _text(step, "reasoning")),
             source=NAME,
             model=model,
             usage=_usage(tokens or only),
@@ -90,8 +90,8 @@ def _steps(parts: list[_Part]) -> list[tuple[list[_Part], _Part]]:
     return [*steps, (step, {})] if step or not steps else steps
 
 
-def _text(parts: list[_Part]) -> str:
-    return "\n".join(text_of(part.get("text")) for part in parts if part.get("type") != "tool")
+def _text(parts: list[_Part], kind: str = "text") -> str:
+    return "\n".join(text_of(part.get("text")) for part in parts if part.get("type") == kind)
 
 
 def _usage(tokens: _Part) -> Usage | None:

@@ -50,7 +50,8 @@ def _script(turns: list[Any], about: Record) -> Iterator[Prompt | RecordedTurn]:
         calls = tuple(_call(call, number + n, index, about) for n, call in enumerate(rest[0]))
         output = said + sum(call.argument_tokens for call in calls)
         usage = Usage(tokens, output, cached)
-        yield RecordedTurn(index, said, calls, usage, True, str(about.get("model") or ""))
+        model = str(about.get("model") or "")
+        yield RecordedTurn(index, said, calls, usage, True, model, has_text=said > 0)
         index, number, cached = index + 1, number + len(calls), tokens
         tokens += output + sum(call.result_tokens for call in calls)
 
