@@ -120,17 +120,28 @@ def test_one_call_at_a_time(serve: Any, opened: Any, stream: bool) -> None:
     assert len(lab.journal) == 2
 
 
-@pytest.mark.parametrize("fields", [{"thread": {"type": "create"}}, {"container": "c_1"}])
-def test_what_is_kept_stays_as_it_is(
-    serve: Any, opened: Any, stream: bool, fields: dict[str, Any]
-) -> None:
-    """The provider keeps the view of a thread or a container that it has: nothing is rewritten."""
+def test_what_is_kept_stays_as_it_is(serve: Any, opened: Any, stream: bool) -> None:
+    """The provider keeps the view of a thread that it has: nothing is rewritten."""
     lab = serve(scripted(Reply(calls=(Call("read_file", {"path": "a.py"}),))))
     agent = opened(lab, stream=stream)
-    agent.fields = fields
+    agent.fields = {"thread": {"type": "create"}}
     agent.run()
     assert [request.json["tools"] for request in lab.journal] == [TOOLS, TOOLS]
     assert batchwrap.stats(agent.client).only_throttled == {"messages": 2}
+
+
+def test_a_container_in_the_middle(serve: Any, opened: Any, stream: bool) -> None:
+    """It keeps files, not the conversation: what waits is handed out, and folded as ever."""
+    edits = [edit("a.py", "1"), edit("a.py", "2")]
+    lab = serve(scripted(Reply(calls=(Call("multi_edit", files(*edits)),))))
+    agent = opened(lab, stream=stream)
+    agent.step()
+    agent.fields = {"container": "container_1"}
+    agent.run()
+    assert agent.ran == [("edit_file", one) for one in edits]
+    first, second = (request.json for request in lab.journal)
+    assert second["tools"] == first["tools"] and second["container"] == "container_1"
+    assert second["messages"][1]["content"][0]["input"] == files(*edits)
 
 
 def test_what_is_not_understood_passes(serve: Any, opened: Any, stream: bool) -> None:

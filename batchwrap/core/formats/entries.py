@@ -202,11 +202,11 @@ class Entry(ABC):
         """A separate new entry that holds a text."""
 
     @abstractmethod
-    def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> Entry:
+    def result(self, call: Call, parts: Sequence[Parts], like: Sequence[Entry]) -> Entry:
         """A new result for a call.
 
         Args:
-            call_id: the id of the call that it answers.
+            call: the call that it answers.
             parts: its content, group by group.
             like: the results that the content was taken from; their cache mark is kept.
         """

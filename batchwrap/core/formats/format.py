@@ -87,6 +87,9 @@ class Delta:
         is_cut: whether the choice ended because the model ran out of output tokens.
         is_bound: whether it holds something that belongs to the calls as the model wrote them,
             such as signed thinking. Such calls are not merged with others.
+        is_tied: whether it holds something that belongs to the following call, such as reasoning.
+            In a complete answer: whether it does so after a call. Providers refuse it without that
+            following call, so from there on no call waits for others.
         ended: the index of a call that it completes; None if it does not say.
     """
 
@@ -96,6 +99,7 @@ class Delta:
     is_over: bool = False
     is_cut: bool = False
     is_bound: bool = False
+    is_tied: bool = False
     ended: int | None = None
 
 

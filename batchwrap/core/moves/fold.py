@@ -286,23 +286,23 @@ class _Folding:
 
     def _results_of(self, key: str, call: Call) -> Iterator[Entry]:
         """The results of one of the model's own calls."""
-        part, call_id = self._parts.own.get(key), call.call_id
+        part = self._parts.own.get(key)
         if isinstance(part, Member):
             yield from self._own_results(key, part)
         elif part is not None and part.is_one_piece:
             given = self._results.get(part.members[0].call_id, [])
-            yield self._entry.result(call_id, [contents(given), *self._added(key)], given)
+            yield self._entry.result(call, [contents(given), *self._added(key)], given)
         else:
-            yield self._listed(key, part, call_id)
+            yield self._listed(key, part, call)
 
-    def _listed(self, key: str, group: _Group | None, call_id: str) -> Entry:
+    def _listed(self, key: str, group: _Group | None, call: Call) -> Entry:
         """One result with a line and the result of each item, and the reasons for missing ones."""
         known = self._spoken.known
         members = group.members if group is not None else {}
         count = max(known.counts.get(key, 0) if known else 0, group.count if group else 0)
         if group is None and (not count or (known and key in known.refused)):
             told = known.refused.get(key, NOT_RUN) if known else NOT_RUN
-            return self._entry.result(call_id, [[told]], [])
+            return self._entry.result(call, [[told]], [])
         parts: list[Parts] = []
         given: list[Entry] = []
         at, why = 0, self._why(key, members)
@@ -316,7 +316,7 @@ class _Folding:
             at = index + 1
         if known is None and group is not None and group.is_open:
             parts.append([REST_NOT_SEEN])
-        return self._entry.result(call_id, parts, given)
+        return self._entry.result(call, parts, given)
 
     def _why(self, key: str, members: Mapping[int, Member]) -> Callable[[int], str]:
         """A function that returns why an item is not in the history.

@@ -73,12 +73,16 @@ class ChoiceReader:
     def whole(self, said: Delta) -> list[Fragment]:
         """The calls of a complete answer in the agent view."""
         self._look_at(said)
+        if said.is_tied:
+            self._expander.wait_no_more()
         return [*self._fragments(said.fragments), *self.finish(), *self._reads()]
 
     def delta(self, delta: Delta) -> list[Fragment] | None:
         """The calls of an event in the agent view; None if they are unchanged."""
         self._look_at(delta)
         calls = self._fragments(delta.fragments)
+        if delta.is_tied and self._expander.has_calls:
+            calls += self._expander.wait_no_more()
         if delta.ended is not None and self._gatherer is None:
             calls += self._expander.end(delta.ended)
         if delta.is_over:
@@ -112,5 +116,5 @@ class ChoiceReader:
         """Stop merging calls if something belongs to them as the model wrote them (`is_bound`)."""
         if said.is_bound:
             self._expander.bind()
-            if self._gatherer is not None:
-                self._released += self._gatherer.release()
+        if self._gatherer is not None and (said.is_bound or said.is_tied):
+            self._released += self._gatherer.release(for_good=said.is_bound or said.is_over)

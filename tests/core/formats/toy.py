@@ -96,15 +96,19 @@ class ToyEntry(Entry):
 
     def with_parts(self, parts: Sequence[Parts], like: Sequence[Entry]) -> ToyEntry:
         """The same result with another text."""
-        return self.result(str(self.call_id), parts, like)
+        return _answered(str(self.call_id), parts)
 
     def beside(self, role: Role, text: str) -> ToyEntry:
         """An item of its own."""
         return ToyEntry([WHO[role], text, []])
 
-    def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> ToyEntry:
+    def result(self, call: Call, parts: Sequence[Parts], like: Sequence[Entry]) -> ToyEntry:
         """A result for a call."""
-        return ToyEntry(["out", call_id, "\n".join(str(one) for some in parts for one in some)])
+        return _answered(call.call_id, parts)
+
+
+def _answered(call_id: str, parts: Sequence[Parts]) -> ToyEntry:
+    return ToyEntry(["out", call_id, "\n".join(str(one) for some in parts for one in some)])
 
 
 def write_call(call: Call) -> list[str]:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from batchwrap.core.formats import chat
-from batchwrap.core.formats.calls import FUNCTION, Call, Fragment
+from batchwrap.core.formats.calls import CUSTOM, FUNCTION, Call, Fragment
 from batchwrap.core.parse import rendered
 
 # The types of a call, and the field in each that arrives in pieces.
-_FORMS = {FUNCTION: "arguments", "custom": "input"}
+_FORMS = {FUNCTION: "arguments", CUSTOM: "input"}
 _OWN = frozenset({"index", "id", "type", *_FORMS})
 _INNER = frozenset({"name", *_FORMS.values()})
 _NOTHING: Mapping[str, Any] = {}

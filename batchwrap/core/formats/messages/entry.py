@@ -10,12 +10,11 @@ The API requires that all results of a turn stand in the next message, before an
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, cast
 
-from batchwrap.core.formats.calls import Call
+from batchwrap.core.formats.calls import PROGRAM, Call, beside
 from batchwrap.core.formats.entries import Entry, Parts, Role, joined, plain_parts
 from batchwrap.core.formats.messages import Block, blocks_of, text_block
 from batchwrap.core.formats.messages.calls import is_call, read_call, write_call
@@ -44,9 +43,11 @@ class MessagesEntry(Entry):
         message: the message that it was read from; None if batchwrap made the entry.
         of: how many entries were read from that message.
         is_error: whether it is a result with `is_error`.
+        is_for_program: whether it is a result that goes back to a program of the model's, or
+            a text behind one.
     """
 
-    __slots__ = ("_parts", "content", "is_error", "message", "of")
+    __slots__ = ("_parts", "content", "is_error", "is_for_program", "message", "of")
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class MessagesEntry(Entry):
         *,
         of: int = 1,
         items: int = 1,
+        is_for_program: bool = False,
     ) -> None:
         calls: Sequence[Call] = ()
         call_id, is_error = None, False
@@ -68,6 +70,7 @@ class MessagesEntry(Entry):
         self.message = message
         self.of = of
         self.is_error = is_error
+        self.is_for_program = is_for_program
         self._parts: Parts | None = None
 
     @property
@@ -126,7 +129,7 @@ class MessagesEntry(Entry):
     @property
     def takes_text(self) -> bool:
         """Whether it is a user's message or a result."""
-        return self.role in ("user", "result")
+        return self.role in ("user", "result") and not self.is_for_program
 
     @property
     def is_bound(self) -> bool:
@@ -147,15 +150,9 @@ class MessagesEntry(Entry):
         """
         listed = self.content
         blocks = [text_block(listed)] if isinstance(listed, str) and listed else list(listed or ())
-        waiting = deque(zip(calls, places or [call.call_id for call in calls], strict=True))
-        made: list[Block] = []
-        for block in blocks:
-            if not is_call(block):
-                made.append(block)
-                continue
-            while waiting and waiting[0][1] in (None, block.get("id")):
-                made.append(write_call(waiting.popleft()[0]))
-        return MessagesEntry("model", [*made, *(write_call(call) for call, _ in waiting)])
+        places = places or [call.call_id for call in calls]
+        made = beside(blocks, _call_id, map(write_call, calls), places)
+        return MessagesEntry("model", made)
 
     def merged(self, others: Sequence[Entry], calls: Sequence[Call]) -> MessagesEntry:
         """One turn with the content of all turns, and these calls."""
@@ -180,29 +177,34 @@ class MessagesEntry(Entry):
 
     def with_parts(self, parts: Sequence[Parts], like: Sequence[Entry]) -> MessagesEntry:
         """The same result with other content."""
-        made = self.result(self.call_id or "", parts, like)
-        return MessagesEntry("result", {**self.content, **made.content}, items=self.items)
+        made = _answered(self.call_id or "", parts, like)
+        return MessagesEntry("result", {**self.content, **made}, items=self.items)
 
     def beside(self, role: Role, text: str) -> MessagesEntry:
         """A new message with a text."""
         return MessagesEntry(role, text)
 
-    def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> MessagesEntry:
+    def result(self, call: Call, parts: Sequence[Parts], like: Sequence[Entry]) -> MessagesEntry:
         """A new result with the cache mark of its sources; an error if all of them are errors.
 
         If it has the content of a single result, that block is kept, with another id.
         """
         if len(like) == 1 and len(parts) == 1 and list(parts[0]) == like[0].parts:
-            return MessagesEntry(
-                "result", {**cast(MessagesEntry, like[0]).content, "tool_use_id": call_id}
-            )
-        block: Block = {"type": "tool_result", "tool_use_id": call_id}
-        block["content"] = joined(parts, text_block)
-        sources = [cast(MessagesEntry, entry) for entry in like]
-        if sources and all(entry.is_error for entry in sources):
-            block["is_error"] = True
-        marks = [found for entry in sources for found in _marks(entry.content)]
-        return MessagesEntry("result", {**block, _MARK: marks[-1]} if marks else block)
+            own = cast(MessagesEntry, like[0]).content
+            block = {**own, "tool_use_id": call.call_id}
+        else:
+            block = _answered(call.call_id, parts, like)
+        return MessagesEntry("result", block, is_for_program=call.form == PROGRAM)
+
+
+def _answered(call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> Block:
+    block: Block = {"type": "tool_result", "tool_use_id": call_id}
+    block["content"] = joined(parts, text_block)
+    sources = [cast(MessagesEntry, entry) for entry in like]
+    if sources and all(entry.is_error for entry in sources):
+        block["is_error"] = True
+    marks = [found for entry in sources for found in _marks(entry.content)]
+    return {**block, _MARK: marks[-1]} if marks else block
 
 
 _MESSAGE = frozenset({"role", "content"})
@@ -210,18 +212,29 @@ _MESSAGE = frozenset({"role", "content"})
 
 def read(messages: Sequence[Message]) -> Iterator[Entry]:
     """The entries of a list of messages."""
+    of_programs: set[str] = set()  # ids of calls that programs have made
     for message in messages:
         content, role = message.get("content"), _ROLES.get(str(message.get("role")), "other")
         results = [block for block in blocks_of(content) if role == "user" and _is_result(block)]
         if not results:
-            yield MessagesEntry(role, content, message)
+            entry = MessagesEntry(role, content, message)
+            of_programs.update(one.call_id for one in entry.calls if one.form == PROGRAM)
+            yield entry
             continue
         rest = [block for block in blocks_of(content) if not _is_result(block)]
         of = len(results) + bool(rest)
+        is_for = [str(block.get("tool_use_id")) in of_programs for block in results]
         for place, block in enumerate(results):
-            yield MessagesEntry("result", block, message, of=of, items=int(not place))
+            yield MessagesEntry(
+                "result",
+                block,
+                message,
+                of=of,
+                items=int(not place),
+                is_for_program=is_for[place],
+            )
         if rest:
-            yield MessagesEntry("user", rest, message, of=of, items=0)
+            yield MessagesEntry("user", rest, message, of=of, items=0, is_for_program=any(is_for))
 
 
 def write(entries: Sequence[Entry]) -> Iterator[Message]:
@@ -280,6 +293,10 @@ def _message(entries: Sequence[MessagesEntry]) -> Message:
 
 def _is_result(block: Block) -> bool:
     return block.get("type") == "tool_result"
+
+
+def _call_id(block: Block) -> object:
+    return str(block.get("id") or "") if is_call(block) else None
 
 
 def _is_plain(block: Block) -> bool:

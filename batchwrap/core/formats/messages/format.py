@@ -33,17 +33,17 @@ class MessagesFormat:
     """Anthropic's Messages API."""
 
     is_repaired = False
-    leaves = "with a thread or a container, which the provider stores"
+    leaves = "with a thread, which the provider stores"
     items_key: str = "messages"
     end_mark: bytes | None = None
     binding: Binding | None = ThinkingBinding()
 
     def may_rewrite(self, body: Body) -> bool:
-        """Whether a request names no thread and no container.
+        """Whether a request names no thread.
 
-        The provider would store the provider view in them, and later requests do not repeat it.
+        The provider would store the provider view in it, and later requests do not repeat it.
         """
-        return not messages.is_state(body)
+        return not messages.has_thread(body)
 
     def declined(self, body: Body, helper: str) -> Body | None:
         """The error for a tool runner's thread: the runner then sends the whole history instead."""
