@@ -19,6 +19,7 @@ _OWN = frozenset({"type", "call_id", "name", *_TEXT.values()})
 # OpenAI refuses the item of a function call if its id begins in any other way.
 # https://github.com/Wei-Shaw/sub2api/issues/3785
 _ITEM_IDS = {CALL: "fc_", CUSTOM: "ctc_"}
+_COMPLETED, _IN_PROGRESS = "completed", "in_progress"
 _DIGEST_BYTES = 16
 _MADE_LENGTHS = {len(begins) + 2 * _DIGEST_BYTES for begins in _ITEM_IDS.values()}
 _PLAIN = frozenset({"type", "id", "call_id", "name", "arguments", "status"})
@@ -70,7 +71,7 @@ def write_call(call: Call) -> Item:
 def write_fragment(part: Fragment) -> Item:
     """The complete call as an answer holds it, with an item id."""
     named = _named(part.form, part.call_id, part.name or "", part.text or "")
-    return {"id": item_id(named), "status": "completed", **part.extras, **named}
+    return {"id": item_id(named), "status": _COMPLETED, **part.extras, **named}
 
 
 def item_id(call: Item) -> str:
@@ -121,4 +122,6 @@ def _form(item: Mapping[str, Any]) -> str:
 
 
 def _extras(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: value for name, value in item.items() if name not in _OWN and value is not None}
+    extras = {name: it for name, it in item.items() if name not in _OWN and it is not None}
+    # A call is read when it begins, and written anew when it is complete.
+    return {**extras, "status": _COMPLETED} if extras.get("status") == _IN_PROGRESS else extras
