@@ -103,9 +103,10 @@ class Engine:
     def read(self, content: bytes, endpoint: Endpoint) -> chat.Body | None:
         """Parse the body of a request to an endpoint; None if it is not a JSON object."""
         form = endpoint.format
-        return (
+        body = (
             parsed_object(content) if form is None else self._bodies.read(content, form.items_key)
         )
+        return None if body is None else endpoint.with_model(body)
 
     def call(
         self,
@@ -184,6 +185,8 @@ class Engine:
         """The endpoint, changed for a request that must not be rewritten, pooled or offered."""
         form = endpoint.format
         if form is None:
+            if endpoint.inactive and self.translates:
+                self.warn_once(endpoint.name, endpoint.inactive)
             return endpoint
         # The check reads the whole request, and matters only with several accounts.
         if self._pools and form.is_kept(body):

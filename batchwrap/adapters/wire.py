@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from batchwrap.adapters import replies
 from batchwrap.adapters.events import render_all
-from batchwrap.adapters.keys import origin_of, with_key
+from batchwrap.adapters.keys import is_signed, origin_of, with_key
 from batchwrap.adapters.marker import TRANSLATED_HEADER, is_translated
 from batchwrap.adapters.wire_response import AsyncWireResponse, SyncWireResponse
 from batchwrap.core.exchange.actions import AnswerLocally, Respond
@@ -34,10 +34,10 @@ _MODE = "x-batchwrap-mode"
 _OURS = (_MODE, TRANSLATED_HEADER)
 _RAW_OURS = tuple(name.encode() for name in _OURS)
 _ATTEMPT = "x-stainless-retry-count"  # the number of retries that the SDK has made
-_SIGNED = "aws4-hmac-sha256"
-_NOT_SIGNED = (
-    "requests that are signed for AWS (SigV4) go through untouched and unthrottled, since the "
-    "signature covers the body; with an API key (bearer token) they are batched and throttled"
+_SIGNED = (
+    "batching and reminders are inactive for requests that are signed for AWS (SigV4), since the "
+    "signature covers the body. Those are throttled, and otherwise left as they are; with an API "
+    "key (bearer token) they are batched"
 )
 _FRAMING = ("content-length", "transfer-encoding")
 _ENCODING = ("content-encoding", "content-length")
@@ -95,7 +95,7 @@ class _Wire:
     def _declined(self, request: Any) -> Any:
         """The answer to a helper of an SDK that asks in another way if it is refused; else None."""
         helper = request.headers.get(_HELPER)
-        if helper is None or not self.engine.translates:
+        if helper is None or not self.engine.translates or is_signed(request.headers):
             return None
         with self.engine.guard().step("read"):
             endpoint = endpoint_at(request.url.path)
@@ -117,6 +117,7 @@ class _Wire:
         """The request to send where one is only counted: what would be sent; None: the request."""
         endpoint = counted_at(request.url.path) if request.method == "POST" else None
         is_done = is_translated() or TRANSLATED_HEADER in request.headers
+        is_done = is_done or is_signed(request.headers)
         if endpoint is None or is_done or self.engine.is_off or not self.engine.translates:
             return None
         with self.engine.guard().step("request"):
@@ -124,30 +125,39 @@ class _Wire:
             mode = as_mode(request.headers.get(_MODE) or "")
             origin = origin_of(request)
             view = body and self.engine.counted(body, origin, endpoint=endpoint, mode=mode)
-            return self._with_content(self._bare(request), rendered(view)) if view else None
+            content = endpoint.without_model(view) if view else None
+            return self._with_content(self._bare(request), rendered(content)) if content else None
         return None
 
     def _read(self, request: Any) -> _Asked | None:
         endpoint = endpoint_at(request.url.path) if request.method == "POST" else None
+        signed = endpoint is not None and is_signed(request.headers)
+        if endpoint is not None and signed:
+            endpoint = self._left(endpoint)
         body = None
         if endpoint is not None and not is_translated() and self.engine.serves(endpoint):
             body = self._body(request, endpoint)
         if endpoint is None or body is None:
             self.engine.passed_through()
             return None
+        if signed:
+            return _Asked(request, body, endpoint, None)
         # Another layer of ours in front has translated the request; it is still throttled here.
         told = {name: request.headers.get(name) for name in _OURS}
         if told[TRANSLATED_HEADER] is not None:
             endpoint = endpoint.translated
         return _Asked(self._bare(request), body, endpoint, as_mode(told[_MODE] or ""))
 
+    def _left(self, endpoint: Endpoint) -> Endpoint:
+        """The endpoint for a signed request, of which nothing may be changed."""
+        if endpoint.format is not None and self.engine.translates:
+            self.engine.warn_once("signed", _SIGNED)
+        return endpoint.untranslated.unpooled
+
     def _body(self, request: Any, endpoint: Endpoint) -> Body | None:
         headers = request.headers
         if "content-encoding" in headers or not isinstance(request.stream, self.library.ByteStream):
             return None  # compressed, or an upload that can be read only once
-        if headers.get("authorization", "").lower().startswith(_SIGNED):
-            self.engine.warn_once("signed", _NOT_SIGNED)
-            return None
         return self.engine.read(b"".join(request.stream), endpoint)
 
     def _bare(self, request: Any) -> Any:
@@ -178,15 +188,18 @@ class _Wire:
         if body is None and api_key is None:
             return asked.request
         with call.exchange.guard.step("encode"):
-            return self._changed(asked.request, call, body, api_key)
+            return self._changed(asked, call, body, api_key)
         call.exchange.withdraw()
         return asked.request
 
-    def _changed(self, request: Any, call: Call, body: Body | None, api_key: str | None) -> Any:
+    def _changed(self, asked: _Asked, call: Call, body: Body | None, api_key: str | None) -> Any:
         # Only another `serve` reads the mark, and known providers are none.
         marked = body is not None and self.engine.translates and not call.is_known
-        content = b"".join(request.stream) if body is None else rendered(body)
-        return self._with_content(request, content, api_key=api_key, marked=marked)
+        if body is None:
+            content = b"".join(asked.request.stream)
+        else:
+            content = rendered(asked.endpoint.without_model(body))
+        return self._with_content(asked.request, content, api_key=api_key, marked=marked)
 
     def _with_content(
         self, request: Any, content: bytes, *, api_key: str | None = None, marked: bool = False

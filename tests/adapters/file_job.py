@@ -53,6 +53,32 @@ def responses_job(ask: Callable[..., Any]) -> Done:
     raise AssertionError("it never ends")
 
 
+def messages_job(ask: Callable[..., Any]) -> Done:
+    """The same around the Messages API.
+
+    Args:
+        ask: gets the messages and the tools; returns the message, streamed or not.
+    """
+    messages: list[Any] = [TASK]
+    ran: list[tuple[str, Any]] = []
+    for answers in range(1, 100):
+        answer = ask(messages=messages, tools=MESSAGES_TOOLS)
+        made = [block for block in answer.content if block.type == "tool_use"]
+        assert (answer.stop_reason == "tool_use") == bool(made)
+        if not made:
+            return Done(ran, answers, answer)
+        ran += [(one.name, one.input) for one in made]
+        results = [
+            {"type": "tool_result", "tool_use_id": one.id, "content": "done"} for one in made
+        ]
+        messages = [
+            *messages,
+            {"role": "assistant", "content": answer.content},
+            {"role": "user", "content": results},
+        ]
+    raise AssertionError("it never ends")
+
+
 def folded_items(request: dict[str, Any]) -> list[str]:
     """The names of the calls in a request's input."""
     items = request["input"]
