@@ -18,7 +18,7 @@ from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.chat.calls import read_call
 from batchwrap.core.formats.chat.usage import usage_of
-from batchwrap.core.formats.format import Body, Take
+from batchwrap.core.formats.format import Body, Place, Take
 from batchwrap.core.formats.sameness import Conversation, Prefixes
 from batchwrap.core.moves.cap import tokens_in
 from batchwrap.core.repair import diagnosis, faults
@@ -171,12 +171,12 @@ class ResponseRepair:
             self._forgive()
         return made
 
-    def take_of(self, index: int, place: int | None) -> Take | None:
+    def take_of(self, index: int, place: Place) -> Take | None:
         """The function that takes the next pieces of a text, or of a call's arguments.
 
         Args:
             index: the index of the choice.
-            place: the index of the call; None for the choice's text.
+            place: the text, or the call.
 
         Returns:
             The function; None if whole chunks must be read.

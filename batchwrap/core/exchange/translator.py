@@ -336,7 +336,7 @@ class Translator:
         if reader is None or not reader.is_clear:
             return None
         read: Take | None = as_it_came
-        if place is not None:
+        if isinstance(place, int):
             read = reader.take_of(place, partial(self._handed_out, index))
         elif self.may_ask_again:
             return None  # `chunk` has to see the first text: after it, nobody is asked again

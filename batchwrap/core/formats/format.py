@@ -22,8 +22,11 @@ from batchwrap.core.formats.calls import Call, Fragment
 from batchwrap.core.formats.entries import Entry, Role
 
 Body = dict[str, Any]
-# The index of the choice, the index of the call (None: the choice's text), and the new text.
-Piece = tuple[int, int | None, str]
+# The text that a piece belongs to: the index of a call, whose arguments it is; None: the choice's
+# text; a name: another text of the choice, such as reasoning content, which only the repair reads.
+Place = int | str | None
+# The index of the choice, the text, and what is new of it.
+Piece = tuple[int, Place, str]
 
 
 class Look(Enum):
