@@ -30,13 +30,17 @@ class Route:
         place: the text: the choice's own, its reasoning content, or a call's arguments.
         take: takes the next piece.
         stream: writes the events.
+        handed_out: called when calls go out.
     """
 
-    __slots__ = ("passes", "place", "take", "write")
+    __slots__ = ("handed_out", "passes", "place", "take", "write")
 
-    def __init__(self, place: Place, take: Take, stream: StreamWriter) -> None:
+    def __init__(
+        self, place: Place, take: Take, stream: StreamWriter, handed_out: Callable[[], None]
+    ) -> None:
         self.place = place
         self.take = take
+        self.handed_out = handed_out
         self.write = stream.continued
         self.passes = stream.passes if stream.is_numbered else None
 
@@ -126,7 +130,10 @@ class FastPath:
         if not calls and self._account.held(piece):
             return []
         came = original()
-        made = route.write(came, calls) if calls else []
+        made: list[Body] = []
+        if calls:
+            made = route.write(came, calls)
+            route.handed_out()
         self._account.see(came, made)
         return made
 

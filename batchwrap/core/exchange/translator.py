@@ -122,11 +122,11 @@ class Translator:
         )
         if calls is None:
             return None
-        turn.hand_out(tuple(call.call_id for call in calls))
         self._context.metrics.add("local_answers")
         usage = turn.usage if batching.local_usage == "last_prompt" else None
         answer = Local(calls, self._context.random_text(24), turn.head, usage)
-        return LocalAnswer(self._form, answer)
+        given = partial(turn.hand_out, tuple(call.call_id for call in calls))
+        return LocalAnswer(self._form, answer, given)
 
     def _last(self, history: HistoryReader) -> PastTurn | None:
         """The last turn of the history whose calls were split; None if there is none."""
@@ -296,10 +296,10 @@ class Translator:
         for said in self._form.deltas(repaired):
             calls.append(self._reader(said.choice).whole(said))
             self._consider_asking(said)
+        seen = self._form.with_calls(repaired, calls)
         self.note(repaired)
         self.commit()
         self._judge()
-        seen = self._form.with_calls(repaired, calls)
         return None if seen is completion else seen
 
     @property
@@ -337,13 +337,14 @@ class Translator:
             return None
         read: Take | None = as_it_came
         if isinstance(place, int):
-            read = reader.take_of(place, partial(self._handed_out, index))
+            read = reader.take_of(place)
         elif self.may_ask_again:
             return None  # `chunk` has to see the first text: after it, nobody is asked again
         repair = None if read is None else self.repair.take_of(index, place)
         if read is None or repair is None:
             return None
-        return Route(place, repaired(repair, read), self._stream)
+        handed_out = partial(self._handed_out, index)
+        return Route(place, repaired(repair, read), self._stream, handed_out)
 
     def _handed_out(self, index: int) -> None:
         """Record that calls of a choice go out by the fast path."""
@@ -360,14 +361,18 @@ class Translator:
     def _seen(self, chunk: Body) -> list[Body] | None:
         self.note(chunk)
         made: list[Sequence[Fragment] | None] = []
+        given: list[Delta] = []
         for delta in self._stream.deltas(chunk):
             calls = self._reader(delta.choice).delta(delta)
             if delta.is_over:
                 self._consider_asking(delta)
             if delta.is_over or calls:
-                self._commit(delta.choice, is_over=delta.is_over)
+                given.append(delta)
             made.append(calls)
-        return self._stream.rewritten(chunk, made)
+        out = self._stream.rewritten(chunk, made)
+        for delta in given:  # only what could be written counts as handed out
+            self._commit(delta.choice, is_over=delta.is_over)
+        return out
 
     def end(self, chunk: Body | None, *, marked: bool | None = None) -> list[Body]:
         """The chunks to hand out at the end of a stream.
@@ -404,10 +409,11 @@ class Translator:
         left = [(index, reader.finish()) for index, reader in ended.items()]
         if left:
             self._consider_asking(Delta())
+        out = self._stream.left(chunk, left)
         for index in self._readers:
             self._commit(index, is_over=index in ended)
         self._judge()
-        return self._stream.left(chunk, left)
+        return out
 
     def note(self, answer: Body) -> None:
         """Remember the parts of an answer that local answers repeat, and measure its pace."""

@@ -174,12 +174,11 @@ class Expander:
             calls += self._close()
         return calls
 
-    def take_of(self, index: int, handed_out: Callable[[], None]) -> Take | None:
+    def take_of(self, index: int) -> Take | None:
         """The function that processes the next piece of a call's arguments.
 
         Args:
             index: the index of the call.
-            handed_out: called when a piece completes items, so that calls go out.
 
         Returns:
             None if pieces of this call must go through `fragment`.
@@ -195,10 +194,7 @@ class Expander:
         def take(text: str) -> Taken:
             opened.written.add(text)
             found = () if opened.reading is None else opened.reading.feed(text)
-            calls = self._placed(opened, found) if found else ()
-            if calls:
-                handed_out()
-            return calls
+            return self._placed(opened, found) if found else ()
 
         return take
 

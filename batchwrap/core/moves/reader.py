@@ -57,18 +57,17 @@ class ChoiceReader:
         """Whether no calls wait to go out with the next event."""
         return not self._released
 
-    def take_of(self, place: int, handed_out: Callable[[], None]) -> Take | None:
+    def take_of(self, place: int) -> Take | None:
         """The function that processes the next piece of a call's arguments.
 
         Args:
             place: the index of the call.
-            handed_out: called when a piece completes items, so that calls go out.
 
         Returns:
             None if pieces of this call must go through `delta`.
         """
         is_gathered = self._gatherer is not None and not self._gatherer.passes(place)
-        return None if is_gathered else self._expander.take_of(place, handed_out)
+        return None if is_gathered else self._expander.take_of(place)
 
     def whole(self, said: Delta) -> list[Fragment]:
         """The calls of a complete answer in the agent view."""
