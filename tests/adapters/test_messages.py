@@ -60,7 +60,7 @@ def test_a_container_in_the_middle(serve: Any, opened: Any, stream: bool) -> Non
     """It keeps files, not the conversation: what waits is handed out, and folded as ever."""
     edits = [edit("a.py", "1"), edit("a.py", "2")]
     lab = serve(scripted(Reply(calls=(Call("multi_edit", files(*edits)),))))
-    agent = opened(lab, stream=stream)
+    agent = opened(lab, MessagesAgent, stream=stream)
     agent.step()
     agent.fields = {"container": "container_1"}
     agent.run()
