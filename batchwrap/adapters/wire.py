@@ -198,7 +198,8 @@ class _Wire:
         if body is None:
             content = b"".join(asked.request.stream)
         else:
-            content = rendered(asked.endpoint.without_model(body))
+            endpoint = asked.endpoint
+            content = self.engine.written(endpoint.without_model(body), endpoint)
         return self._with_content(asked.request, content, api_key=api_key, marked=marked)
 
     def _with_content(
