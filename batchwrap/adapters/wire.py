@@ -205,16 +205,21 @@ class _Wire:
     def _with_content(
         self, request: Any, content: bytes, *, api_key: str | None = None, marked: bool = False
     ) -> Any:
-        headers = [pair for pair in request.headers.raw if pair[0].lower() not in _RAW_FRAMING]
+        headers = request.headers.copy()
+        for name in _FRAMING:
+            headers.pop(name, None)
+        headers["content-length"] = str(len(content))
         if marked:
-            headers.append((TRANSLATED_HEADER.encode(), b"1"))
-        return self.library.Request(
+            headers[TRANSLATED_HEADER] = "1"
+        changed = self.library.Request(
             request.method,
             request.url,
-            headers=with_key(headers, api_key),
-            content=content,
+            headers=headers if api_key is None else with_key(headers.raw, api_key),
+            stream=self.library.ByteStream(content),
             extensions=request.extensions,
         )
+        changed.read()  # as the agent's own request, whose content is there to look at
+        return changed
 
     def _failed(self, error: BatchwrapError, request: Any) -> Any:
         """An error of batchwrap as a response, or as an exception that the SDK understands."""
@@ -277,7 +282,6 @@ class _Wire:
 
 # Which helpers of an SDK of Stainless's made a request: anthropic's tool runner names itself.
 _HELPER = "x-stainless-helper"
-_RAW_FRAMING = tuple(name.encode() for name in _FRAMING)
 
 
 class SyncWire(_Wire):

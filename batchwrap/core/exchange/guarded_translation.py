@@ -107,13 +107,12 @@ class GuardedTranslation:
     @property
     def may_ask_again(self) -> bool:
         """Whether the model can be asked again, since the agent has nothing of the answer yet."""
-        return not self._is_broken and self._guarded("again", lambda inner: inner.may_ask_again)
+        return not self._is_broken and self._inner.may_ask_again
 
     @property
     def asks_again(self) -> bool:
         """Whether the answer was not understood, and the model is to be asked again."""
-        again = self._guarded("again", lambda inner: inner.again)
-        return not self._is_broken and again is not None
+        return not self._is_broken and self._inner.again is not None
 
     def ask_again(self) -> Body | None:
         """The request that asks again, in the provider view; None: the agent's own."""
@@ -132,7 +131,7 @@ class GuardedTranslation:
     @property
     def is_over(self) -> bool:
         """Whether the answer has ended in an error."""
-        return not self._is_broken and self._guarded("end", lambda inner: inner.repair.is_over)
+        return not self._is_broken and self._inner.repair.is_over
 
     @property
     def is_guess(self) -> bool:

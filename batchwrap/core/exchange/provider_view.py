@@ -9,7 +9,7 @@ Only what is new since the conversation's last request is rewritten; the rest is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from batchwrap.core.exchange import reminder_metrics as metering
@@ -32,7 +32,7 @@ from batchwrap.core.reminders.gates import Facts, Places
 from batchwrap.core.reminders.schedule import Offered, Walk
 from batchwrap.core.repair.request.validity import Checked
 from batchwrap.core.tools.offer import Form, offer, wants_one_tool
-from batchwrap.core.tools.tool_set import ToolSet, tool_set_of
+from batchwrap.core.tools.tool_set import NO_TOOLS, ToolSet, tool_set_of
 from batchwrap.options import Batching, ReadAhead
 
 # The bounds for showing earlier read-ahead results if the option is switched off by now.
@@ -58,7 +58,7 @@ class ProviderView:
     """
 
     body: Body | None = None
-    tool_set: ToolSet = field(default_factory=ToolSet)
+    tool_set: ToolSet = NO_TOOLS
     most: int = 1
     room: int | None = None
     is_follow_up: bool = False
@@ -170,7 +170,7 @@ def rewrite(
         changed = None if items == source else form.with_items(asked.body, items)
         # Ids of ours in a bound conversation mean that multi-tools were offered, which is untrue
         # here; without known multi-tools, the answer's calls keep their own ids.
-        known = ToolSet() if asked.is_bound else tool_set
+        known = NO_TOOLS if asked.is_bound else tool_set
         return ProviderView(
             changed,
             known,
@@ -274,8 +274,8 @@ def _reminded(
     following: Role | None,
 ) -> tuple[list[Entry], Walk | None]:
     """The rewritten entries and the new ones with their reminders, and the walk after them."""
-    if walk is None:
-        return [*made, *new], None
+    if walk is None or not new:
+        return [*made, *new], walk
     walk = walk.copy()  # the frozen prefix keeps the original, for the next request
     return [*made, *walk.go(new, following, before=made, places=state.places)], walk
 

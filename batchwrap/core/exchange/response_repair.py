@@ -35,7 +35,6 @@ from batchwrap.errors import ContextLimitExceeded
 _SURELY = 1.1
 # Agents for providers that charge the output in advance cap it at this many tokens.
 _LARGE_OUTPUT = 16_384
-_HARMLESS = ("read", "read_only")
 
 
 class ResponseRepair:
@@ -288,18 +287,9 @@ class ResponseRepair:
     def _tools(self) -> DeclaredTools:
         """The tools that may be called: those of the provider view and the agent's own."""
         out = self.view
-        form = self._asked.form
-        offered = form.tool_items(out.body) if out.body is not None else None
-        kinds = {name: tool.kind for name, tool in out.tool_set.singles.items()}
-        kinds |= {
-            multi.name: multi.single.kind for multi in out.tool_set.multis if not multi.is_mixed
-        }
-        return DeclaredTools(
-            offered,
-            self._asked.tools,
-            made_up=out.tool_set.known,
-            harmless=(name for name, kind in kinds.items() if kind in _HARMLESS),
-        )
+        offered = self._asked.form.tool_items(out.body) if out.body is not None else None
+        known, harmless = out.tool_set.known, out.tool_set.harmless
+        return DeclaredTools(offered, self._asked.tools, made_up=known, harmless=harmless)
 
     def _forgive(self) -> None:
         """Remember an empty answer: if the same request comes again, it is no error any more.

@@ -87,9 +87,11 @@ class Translator:
         thinks = context.model.thinks if settings.thinks is None else settings.thinks
         is_bound = is_signed(form, entries, thinks=thinks)
         self._asked = Asked(body, form, settings, entries, is_bound)
-        self.repair: ResponseRepair | NoRepair = NoRepair()
-        if form.is_repaired:
-            self.repair = ResponseRepair(context, self._asked, is_understood=self._understood)
+        self.repair: ResponseRepair | NoRepair = (
+            ResponseRepair(context, self._asked, is_understood=self._understood)
+            if form.is_repaired
+            else NoRepair()
+        )
         self._prefixes = Prefixes(entries, start, self._frozen.said)
         turns, now_s = context.memory.turns, context.now_s
         # The provider view of a bound conversation follows from its history alone, so it is folded

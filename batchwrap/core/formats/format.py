@@ -12,7 +12,7 @@ bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Literal, Protocol
@@ -315,7 +315,7 @@ class Format(Protocol):
         self,
         body: Body,
         added: Sequence[Any],
-        hides: Callable[[str], bool],
+        hidden: Set[str],
         runs: Mapping[str, Iterable[str]],
     ) -> Body:
         """A copy of the request with more tools.
@@ -323,7 +323,7 @@ class Format(Protocol):
         Args:
             body: the request.
             added: the definitions of the new tools.
-            hides: whether the agent's tool of this name is left out. None is left out if the
+            hidden: the names of the agent's tools that are left out. None is left out if the
                 request's tool choice names tools.
             runs: for each new tool, by name, the tools that it runs. If the tool choice is a list
                 of allowed tools, a new tool is allowed if all the tools that it runs are.

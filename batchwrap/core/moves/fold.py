@@ -305,10 +305,11 @@ class _Folding:
             return self._entry.result(call, [[told]], [])
         parts: list[Parts] = []
         given: list[Entry] = []
-        at, why = 0, self._why(key, members)
+        at = 0
         for index in (*sorted(members), count):
-            for reason, gap in groupby(range(at, index), why):
-                parts += missing(list(gap), count, reason)
+            if at < index:
+                for reason, gap in groupby(range(at, index), self._why(key, members)):
+                    parts += missing(list(gap), count, reason)
             if index < count:
                 results = self._results.get(members[index].call_id, [])
                 parts.append(item(index, count, members[index].call, results))

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from batchwrap.core.formats.calls import Call
@@ -125,15 +126,11 @@ class Walk:
 
     def copy(self) -> Walk:
         """A copy that can be continued independently."""
-        return replace(
-            self,
-            cap=self.cap.copy(),
-            lapse=list(self.lapse),
-            given=self.given.copy(),
-            costs=self.costs.copy(),
-            _open=self._open.copy(),
-            _said=self._said.copy(),
-        )
+        new = copy(self)
+        new.cap, new._said = self.cap.copy(), self._said.copy()
+        new.lapse, new._open = self.lapse.copy(), self._open.copy()
+        new.given, new.costs = self.given.copy(), self.costs.copy()
+        return new
 
     @property
     def room(self) -> int | None:

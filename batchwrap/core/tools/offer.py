@@ -47,9 +47,11 @@ def offer(
         made: their definitions.
         instead: leave out the single tools that they run, unless the request forces one.
     """
-    hidden = {name for multi in multis if not multi.is_mixed for name in multi.tools}
+    hidden = set[str]()
+    if instead:
+        hidden = {name for multi in multis if not multi.is_mixed for name in multi.tools}
     runs = {multi.name: multi.tools for multi in multis}
-    return api.with_tools(body, made, lambda name: instead and name in hidden, runs)
+    return api.with_tools(body, made, hidden, runs)
 
 
 def is_offered(body: Body, api: Format) -> bool:

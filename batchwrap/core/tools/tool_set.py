@@ -5,7 +5,7 @@ It is a pure function of that list, so it is made once per list and not per requ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from batchwrap.core.tools.native import Native, natives
 from batchwrap.core.tools.offer import Form, definitions
 from batchwrap.options import Batching
 
+_HARMLESS = ("read", "read_only")
 _SEVERAL = frozenset({"batch", "bulk", "multi", "multiple", "parallel"})
 
 
@@ -31,6 +32,7 @@ class ToolSet:
         known: these, and the multi-tools that models call without an offer, by name.
         natives: the agent's own multi-tools, by the name of their single tool.
         toolbox: finds the agent's tool for a name in a batch.
+        harmless: the names of tools, including multi-tools, that change nothing.
     """
 
     singles: Mapping[str, SingleTool] = field(default_factory=dict)
@@ -38,6 +40,7 @@ class ToolSet:
     known: Mapping[str, MultiTool] = field(default_factory=dict)
     natives: Mapping[str, Native] = field(default_factory=dict)
     toolbox: Toolbox = field(default_factory=lambda: Toolbox({}, {}))
+    harmless: Set[str] = frozenset()
     _definitions: dict[tuple[Form, Format], bytes] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -81,4 +84,10 @@ def tool_set_of(tools: Sequence[ToolSpec], batching: Batching) -> ToolSet:
     others = barriers(tools, singles)
     known = {multi.name: multi for multi in (*made_up(singles, others, names), *multis)}
     own = {} if batching.coalesce == "never" else natives(tools, singles, batching)
-    return ToolSet(singles, tuple(multis), known, own, Toolbox(singles, others))
+    kinds = {name: tool.kind for name, tool in singles.items()}
+    kinds |= {multi.name: multi.single.kind for multi in multis if not multi.is_mixed}
+    harmless = frozenset(name for name, kind in kinds.items() if kind in _HARMLESS)
+    return ToolSet(singles, tuple(multis), known, own, Toolbox(singles, others), harmless)
+
+
+NO_TOOLS = ToolSet()

@@ -9,7 +9,7 @@ An item of the talk is ``[who, text, calls]``, a call ``[id, name, arguments]``,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from batchwrap.core.formats.api_errors import ApiError
@@ -256,11 +256,11 @@ class ToyFormat:
         self,
         body: Body,
         added: Sequence[Any],
-        hides: Callable[[str], bool],
+        hidden: Set[str],
         runs: Mapping[str, Iterable[str]],
     ) -> Body:
         """More tools in the kit."""
-        return {**body, "kit": [*(one for one in body["kit"] if not hides(one["n"])), *added]}
+        return {**body, "kit": [*(one for one in body["kit"] if one["n"] not in hidden), *added]}
 
     def deltas(self, answer: Body) -> list[Delta]:
         """What an answer says."""

@@ -126,21 +126,26 @@ def one_call_each(delta: Message) -> list[Message]:
     return [{**delta, "tool_calls": [first]}, *({"tool_calls": [call]} for call in others)]
 
 
-def function_tools(tools: object) -> Iterator[dict[str, Any]]:
+def function_tools(tools: object) -> list[dict[str, Any]]:
     """The `function` objects among a request's tools, if they have a name."""
-    for tool in tools if isinstance(tools, list) else ():
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if isinstance(function, dict) and isinstance(function.get("name"), str):
-            yield function
+    return [
+        function
+        for tool in (tools if isinstance(tools, list) else ())
+        if isinstance(tool, dict)
+        and isinstance(function := tool.get("function"), dict)
+        and isinstance(function.get("name"), str)
+    ]
 
 
-def tool_names(tools: object) -> Iterator[str]:
+def tool_names(tools: object) -> list[str]:
     """The names of a request's tools of any type."""
-    for tool in tools if isinstance(tools, list) else ():
-        form = tool.get(str(tool.get("type"))) if isinstance(tool, dict) else None
-        name = form.get("name") if isinstance(form, dict) else None
-        if isinstance(name, str):
-            yield name
+    return [
+        name
+        for tool in (tools if isinstance(tools, list) else ())
+        if isinstance(tool, dict)
+        and isinstance(form := tool.get(str(tool.get("type"))), dict)
+        and isinstance(name := form.get("name"), str)
+    ]
 
 
 def texts(content: object) -> Iterator[str]:

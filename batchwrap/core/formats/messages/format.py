@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from batchwrap.core.formats import messages
@@ -133,7 +133,7 @@ class MessagesFormat:
         self,
         body: Body,
         added: Sequence[Any],
-        hides: Callable[[str], bool],
+        hidden: Set[str],
         runs: Mapping[str, Iterable[str]],
     ) -> Body:
         """A copy of the request with more tools.
@@ -145,7 +145,7 @@ class MessagesFormat:
         own = [
             tool
             for tool in body["tools"]
-            if forced or not (_is_function(tool) and hides(tool["name"]))
+            if forced or not (_is_function(tool) and tool["name"] in hidden)
         ]
         end = len(own) - bool(own and isinstance(own[-1], dict) and own[-1].get(_MARK))
         return {**body, "tools": [*own[:end], *added, *own[end:]]}
