@@ -14,7 +14,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from hashlib import blake2b
 from itertools import groupby
 from typing import Literal
 
@@ -82,7 +81,7 @@ class Entry(ABC):
             that holds several.
     """
 
-    __slots__ = ("_canonical", "_digest", "call_id", "calls", "items", "role")
+    __slots__ = ("_canonical", "call_id", "calls", "items", "role")
 
     def __init__(
         self, role: Role, calls: Sequence[Call] = (), call_id: str | None = None, items: int = 1
@@ -92,7 +91,6 @@ class Entry(ABC):
         self.call_id = call_id
         self.items = items
         self._canonical: bytes | None = None
-        self._digest: bytes | None = None
 
     # Reading an entry.
 
@@ -160,13 +158,6 @@ class Entry(ABC):
             calls = [call.canonical for call in self.calls]
             self._canonical = fingerprint([self.role, self.speaker, said or "", calls])
         return self._canonical
-
-    @property
-    def digest(self) -> bytes:
-        """A digest of the canonical bytes."""
-        if self._digest is None:
-            self._digest = blake2b(self.canonical, digest_size=16).digest()
-        return self._digest
 
     # Making new entries.
 

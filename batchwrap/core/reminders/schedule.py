@@ -22,7 +22,6 @@ from functools import cached_property
 
 from batchwrap.core.formats.calls import Call
 from batchwrap.core.formats.entries import Entry, Role
-from batchwrap.core.formats.sameness import Conversation
 from batchwrap.core.model import Refused
 from batchwrap.core.moves import cap
 from batchwrap.core.moves.mentions import Mentions
@@ -39,6 +38,7 @@ from batchwrap.options import Reminders
 
 # A reminder is due after this number of turns that only update the to-do list.
 _ALONE = 2
+_NO_FACTS = Facts()
 _CHANGES = ("edit", "write")
 # At most this many single calls of a lapse are remembered; a reminder shows the last two.
 _MOST_LAPSES = 32
@@ -117,7 +117,6 @@ class Walk:
     _waiting: Ready | None = None  # the last directive, while it is not known if it was followed
     _calls: Mapping[str, Call] = field(default_factory=dict)  # by id
     _open: set[str] = field(default_factory=set)  # ids of calls without a result
-    _said: Conversation = field(default_factory=Conversation)
 
     @classmethod
     def begin(cls, offered: Offered, options: Reminders | None) -> Walk:
@@ -127,8 +126,7 @@ class Walk:
     def copy(self) -> Walk:
         """A copy that can be continued independently."""
         new = copy(self)
-        new.cap, new._said = self.cap.copy(), self._said.copy()
-        new.lapse, new._open = self.lapse.copy(), self._open.copy()
+        new.cap, new.lapse, new._open = self.cap.copy(), self.lapse.copy(), self._open.copy()
         new.given, new.costs = self.given.copy(), self.costs.copy()
         return new
 
@@ -149,6 +147,7 @@ class Walk:
         following: Role | None = None,
         *,
         before: Sequence[Entry] = (),
+        ends: Sequence[int] = (),
         places: Places | None = None,
     ) -> list[Entry]:
         """Walk through the next entries, and add their reminders.
@@ -159,18 +158,23 @@ class Walk:
             entries: the next entries.
             following: the role of the entry after them; None if they are the last.
             before: the earlier entries, with their reminders.
-            places: the facts at each place.
+            ends: for each of the entries, the place after it in the agent view.
+            places: the facts at each place; None if there are none.
 
         Returns:
             The next entries with their reminders. Entries without one are the same objects.
         """
-        made, places = list(before), places or Places()
+        made = list(before)
         roles = [*(entry.role for entry in entries[1:]), following]
         mentions = Mentions(made)
-        for entry, role in zip(entries, roles, strict=False):  # `roles` has one even for no entries
+        for number, entry in enumerate(entries):
+            role = roles[number]
             self._see(entry, mentions)
             if self.options and entry.role != "model" and role in (None, "model"):
-                made += self._at(entry, role is None, places)
+                facts = _NO_FACTS
+                if places is not None and (role is None or not self._is_over):
+                    facts = places.at(ends[number], is_last=role is None)
+                made += self._at(entry, facts)
             else:
                 made.append(entry)
         return made[len(before) :]
@@ -183,10 +187,8 @@ class Walk:
             self._turn(entry, before)
         elif entry.role == "result":
             self._result(entry)
-        if self.options:
-            self._said.take(entry)
-            if not self._is_over:
-                self._mark(marker_in(entry, self.options.modes, self._tool_of(entry)))
+        if self.options and entry.role != "model" and not self._is_over:
+            self._mark(marker_in(entry, self.options.modes, self._tool_of(entry)))
 
     @property
     def _is_over(self) -> bool:
@@ -258,15 +260,11 @@ class Walk:
         if waiting is not None and followed is not None:
             self.judged, self._waiting = (waiting.directive.id, followed), None
 
-    def _at(self, entry: Entry, is_last: bool, places: Places) -> Sequence[Entry]:
+    def _at(self, entry: Entry, facts: Facts) -> Sequence[Entry]:
         """An entry that the model answers next, with a reminder if one is due."""
         options = self.options
         assert options is not None
         self.latest, self.withheld = None, ()
-        # At the last place the facts are recorded all the same.
-        if self._is_over and not is_last:
-            return [entry]
-        facts = places.at(self._said.digest, is_last=is_last)
         due = None if self._is_over or not entry.takes_text else self._due(facts)
         if due is None:
             return [entry]

@@ -34,7 +34,7 @@ def is_understood(body: object, known: int = 0) -> bool:
     return (
         isinstance(messages, list)
         and bool(messages)
-        and all(_is_message(message) for message in messages[known:])
+        and all(map(_is_message, messages[known:]))
         and (tools is None or (isinstance(tools, list) and all(isinstance(t, dict) for t in tools)))
     )
 
