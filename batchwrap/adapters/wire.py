@@ -205,12 +205,7 @@ class _Wire:
     def _with_content(
         self, request: Any, content: bytes, *, api_key: str | None = None, marked: bool = False
     ) -> Any:
-        headers = request.headers.copy()
-        for name in _FRAMING:
-            headers.pop(name, None)
-        headers["content-length"] = str(len(content))
-        if marked:
-            headers[TRANSLATED_HEADER] = "1"
+        headers = request.headers
         changed = self.library.Request(
             request.method,
             request.url,
@@ -218,6 +213,11 @@ class _Wire:
             stream=self.library.ByteStream(content),
             extensions=request.extensions,
         )
+        changed.headers["content-length"] = str(len(content))
+        if "transfer-encoding" in headers:
+            del changed.headers["transfer-encoding"]
+        if marked:
+            changed.headers[TRANSLATED_HEADER] = "1"
         changed.read()  # as the agent's own request, whose content is there to look at
         return changed
 
@@ -237,27 +237,25 @@ class _Wire:
         self, incoming: SyncWireResponse | AsyncWireResponse, respond: Respond, request: Any
     ) -> Any:
         response, content = incoming.response, self._content(respond)
-        headers, status = response.headers.copy(), response.status_code
-        if content is None:  # the provider's own bytes, so its headers still fit them
-            content = incoming.raw or b""
-        else:
+        made = self.library.Response(
+            response.status_code if content is None else respond.status or response.status_code,
+            headers=response.headers,
+            stream=self.library.ByteStream((incoming.raw or b"") if content is None else content),
+            extensions=response.extensions,
+        )
+        headers = made.headers
+        if content is not None:  # else the provider's own bytes, which its headers still fit
             for name in (*_ENCODING, *_FRAMING):
                 headers.pop(name, None)
             kind = "application/json" if respond.chunks is None else "text/event-stream"
             headers["content-type"] = kind
             headers["content-length"] = str(len(content))
-            status = respond.status or status
         # Stainless SDKs obey this header, whatever the status is.
         if respond.gave_up and self._retries:
             headers["x-should-retry"] = "false"
         elif respond.retry and request.headers.get(_ATTEMPT) == "0":
             headers["x-should-retry"] = "true"
-        return self.library.Response(
-            status,
-            headers=headers,
-            stream=self.library.ByteStream(content),
-            extensions=response.extensions,
-        )
+        return made
 
     def _content(self, respond: Respond) -> bytes | None:
         """The bytes of an answer; None to hand out the provider's own bytes."""

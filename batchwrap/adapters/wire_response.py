@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import suppress
+from functools import cached_property
 from itertools import chain
 from types import ModuleType
 from typing import Any
@@ -68,8 +69,12 @@ class _WireResponse:
         self.data: Any = None  # the rest of the stream
         self._library = library
         self._exchange = exchange
-        self._opening = Opening(exchange.guard)
         self._cut: Exception | None = None  # the error that ended a stream after its first events
+
+    @cached_property
+    def _opening(self) -> Opening:
+        """Reads the first events; made for streams alone."""
+        return Opening(self._exchange.guard)
 
     @property
     def head(self) -> Head:

@@ -21,9 +21,10 @@ _FIRST_ROUNDED = 2.0**63
 # The shortest of these integers has this many digits.
 _MANY_DIGITS = b"0" * 19
 _TO_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
-# In a text below this size it is cheaper to search the bytes for many digits than to walk over the
-# values. A longer text is a conversation, which is nearly all strings, and the walk skips these.
-_SHORT = 4_096
+# In a text below this size it is cheaper to search the bytes for many digits (0.7 ns for each byte)
+# than to walk over the values (1 us for each message). In a longer text the messages are long, and
+# the walk skips their strings.
+_SHORT = 131_072
 
 
 def parsed(text: str | bytes) -> Any:

@@ -51,8 +51,8 @@ class Attempt:
 
     def learn(self) -> None:
         """Correct the ledger by what the answer's headers say about limits."""
-        with self.exchange.guard.step("settle"):
-            if self.exchange.observations:
+        if self.exchange.observations:
+            with self.exchange.guard.step("settle"):
                 self._admission.learn(self.exchange.observations)
 
     def refused(self, refusal: Refusal, seconds: float) -> float:

@@ -79,7 +79,9 @@ class GuardedTranslation:
 
     def local_answer(self) -> LocalAnswer | None:
         """The answer that needs no round trip; None if the provider has to be asked."""
-        return self._guarded("local_answer", lambda inner: inner.local_answer())
+        with self._guard.step("local_answer"):
+            return self._inner.local_answer()
+        return None
 
     def request(self) -> Body | None:
         """The request in the provider view; None if it stays as it is."""
@@ -102,7 +104,9 @@ class GuardedTranslation:
     @property
     def measures(self) -> bool:
         """Whether the size of the request is checked against the model's context."""
-        return self._guarded("size", lambda inner: inner.repair.measures)
+        with self._guard.step("size"):
+            return self._inner.repair.measures
+        return False
 
     @property
     def may_ask_again(self) -> bool:
@@ -152,7 +156,9 @@ class GuardedTranslation:
         Raises:
             Broken: the completion cannot be used.
         """
-        return self._guarded("response", lambda inner: inner.response(completion))
+        with self._guard.step("response"):
+            return self._inner.response(completion)
+        return None
 
     def read(self, content: bytes, *, accepted: bool) -> WholeBody:
         """Decode a body, in whatever form it came."""

@@ -32,7 +32,7 @@ from batchwrap.core.reminders.directives import names_of, prepare
 from batchwrap.core.reminders.gates import Facts, Places
 from batchwrap.core.reminders.schedule import Offered, Walk
 from batchwrap.core.repair.request.validity import Checked
-from batchwrap.core.tools.offer import Form, offer, wants_one_tool
+from batchwrap.core.tools.offer import Form, hidden_by, offer, wants_one_tool
 from batchwrap.core.tools.tool_set import NO_TOOLS, ToolSet, tool_set_of
 from batchwrap.options import Batching, ReadAhead
 
@@ -189,7 +189,8 @@ def rewrite(
     instead = choice.offer == "instead"
     made = tool_set.definitions(Form(instead, choice.most, batching.on_failure == "stop"), form)
     body = form.with_items(asked.body, items)
-    new = offer(body, form, tool_set.multis, made, instead=instead)
+    hidden = hidden_by(tool_set.multis) if instead else set[str]()
+    new = offer(body, form, tool_set.runs, made, hidden)
     return ProviderView(
         new,
         tool_set,

@@ -57,7 +57,7 @@ class ResponseRepair:
         self._ledger = RepairCounts(context.metrics)
         self._repair: AnswerRepair | None = None
         self._thoughts: ReasoningContent | None = None
-        self._sent = Prefixes([], 0, Conversation())
+        self._sent: Prefixes | None = None  # where thoughts are kept
         self.view = ProviderView()
 
     def mended(self, body: Body) -> Body:
@@ -101,7 +101,7 @@ class ResponseRepair:
 
         The key is made from the conversation before the turn, so no other conversation finds it.
         """
-        if self._thoughts is None:
+        if self._sent is None:
             return None
         key = reasoning_key(self._sent.before(place), read_call(call))
         kept = self._context.memory.thoughts.get(key, self._context.now_s)
@@ -111,7 +111,7 @@ class ResponseRepair:
 
     def _keep_thoughts(self, *bodies: Body) -> None:
         """Remember the reasoning content of turns with calls, if the provider requires it."""
-        if self._thoughts is None:
+        if self._thoughts is None or self._sent is None:
             return
         for body in bodies:
             self._thoughts.see(body)
@@ -307,7 +307,8 @@ class ResponseRepair:
 
     def _note_overflow(self, completion: Body) -> None:
         """Report a prompt above the context's size, which some servers truncate silently."""
-        usage, window = usage_of(completion), window_of(self._context)
+        window = window_of(self._context)
+        usage = None if window is None else usage_of(completion)
         if usage is not None and window is not None and usage.prompt_tokens > window:
             self._ledger.defect(
                 "context_overflow_silent", requested=usage.prompt_tokens, limit=window

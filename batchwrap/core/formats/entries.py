@@ -46,7 +46,10 @@ def joined(contents: Sequence[Parts], text_part: Callable[[str], object]) -> obj
 
     The result does not depend on whether the agent wrote its texts as strings or as parts.
     """
-    made = _with_texts_joined((part for parts in contents for part in parts), "\n")
+    listed = [part for parts in contents for part in parts]
+    if listed and all(isinstance(part, str) for part in listed):  # as nearly all
+        return "\n".join(map(str, listed))
+    made = _with_texts_joined(listed, "\n")
     if len(made) == 1 and isinstance(made[0], str):
         return made[0]
     return [text_part(part) if isinstance(part, str) else part for part in made]

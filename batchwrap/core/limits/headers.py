@@ -157,16 +157,18 @@ def read_headers(
         now_unix_s: the current time, for resets that are absolute.
         rules: what the provider's headers mean beyond what they say.
     """
+    names = sorted(name for name in headers if "limit" in name)
+    if not names:
+        return []
     groups: dict[tuple[str, str, str], dict[str, str]] = {}
-    for name in sorted(name for name in headers if "limit" in name):
+    for name in names:
         match = next(filter(None, (pattern.fullmatch(name) for pattern in _NAMES)), None)
         if match is None:
             continue
         found = match.groupdict(default="")
         key = (found.get("form", ""), found["what"], found.get("period", ""))
         groups.setdefault(key, {})[found["field"]] = headers[name]
-    if groups:  # most providers send none, and reading a date takes long
-        now_unix_s = server_time(headers, now_unix_s)
+    now_unix_s = server_time(headers, now_unix_s)
     read = (
         _read(_ANTHROPIC if form else rules, what, period, group, now_unix_s)
         for (form, what, period), group in groups.items()

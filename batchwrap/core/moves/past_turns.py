@@ -112,7 +112,7 @@ class HistoryReader:
     def _read_from(self, start: int) -> Iterator[PastTurn]:
         place = start
         while place < len(self.entries):
-            found = self._turn_at(place)
+            found = self._turn_at(place) if self.entries[place].calls else None
             if found is not None:
                 yield found
             place = place + 1 if found is None else found.end
@@ -120,8 +120,6 @@ class HistoryReader:
     def _turn_at(self, place: int) -> PastTurn | None:
         """The expanded turn that begins with an entry; None if none begins there."""
         calls = self.entries[place].calls
-        if not calls:
-            return None
         handed_out, found = self._known(place, calls)
         # The turn's later entries are searched only if something shows that it was expanded.
         if not found and not self._has_derived(place, calls):

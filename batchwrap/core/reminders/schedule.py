@@ -14,9 +14,7 @@ later request, and the prompt prefix stays stable.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -79,7 +77,7 @@ class Offered:
         return {name: tool for multi in self.multis.values() for name, tool in multi.tools.items()}
 
 
-@dataclass(slots=True, repr=False)
+@dataclass(repr=False)  # no slots: each request copies it as a whole
 class Walk:
     """The state of a walk through a conversation, in the provider view, up to one entry.
 
@@ -105,11 +103,12 @@ class Walk:
     turns: int = 0
     lapse: list[Single] = field(default_factory=list)
     reminded: int = 0
-    given: Counter[str] = field(default_factory=Counter)
-    costs: Counter[str] = field(default_factory=Counter)
+    given: Mapping[str, int] = field(default_factory=dict)
+    costs: Mapping[str, int] = field(default_factory=dict)
     latest: Ready | None = None
     withheld: Sequence[tuple[str, str]] = ()
     judged: tuple[str, bool] | None = None
+    _is_over: bool = False  # all reminders were given: what leads to one matters no more
     _marked: Mode | None = None
     _is_planning: bool = False
     _alone: int = 0  # turns that only updated the to-do list
@@ -121,13 +120,14 @@ class Walk:
     @classmethod
     def begin(cls, offered: Offered, options: Reminders | None) -> Walk:
         """The walk before the first entry."""
-        return cls(offered, options, cap.Cap.of(offered.cap))
+        is_over = options is not None and options.max_per_conversation <= 0
+        return cls(offered, options, cap.Cap.of(offered.cap), _is_over=is_over)
 
     def copy(self) -> Walk:
         """A copy that can be continued independently."""
-        new = copy(self)
+        new = Walk.__new__(Walk)
+        new.__dict__.update(self.__dict__)
         new.cap, new.lapse, new._open = self.cap.copy(), self.lapse.copy(), self._open.copy()
-        new.given, new.costs = self.given.copy(), self.costs.copy()
         return new
 
     @property
@@ -189,11 +189,6 @@ class Walk:
             self._result(entry)
         if self.options and entry.role != "model" and not self._is_over:
             self._mark(marker_in(entry, self.options.modes, self._tool_of(entry)))
-
-    @property
-    def _is_over(self) -> bool:
-        """Whether the maximum number of reminders was given, so that none will be due again."""
-        return self.options is not None and self.reminded >= self.options.max_per_conversation
 
     def _turn(self, entry: Entry, before: Mentions) -> None:
         """Record a turn of the model: a batch ends a lapse, and a single call may continue it."""
@@ -322,7 +317,7 @@ class Walk:
             for ready in self.offered.ready
             if ready.directive.kind == kind and ready.directive.when in modes
         ]
-        return min(fitting, key=lambda ready: self.given[ready.directive.id], default=None)
+        return min(fitting, key=lambda ready: self.given.get(ready.directive.id, 0), default=None)
 
     def _reason(self, ready: Ready, facts: Facts) -> str | None:
         """Why a due directive is held back; None if it is given."""
@@ -346,10 +341,13 @@ class Walk:
 
     def _give(self, ready: Ready, text: str) -> None:
         """Record that a directive is given here."""
+        assert self.options is not None
         self.latest = ready
         self.reminded += 1
-        self.given[ready.directive.id] += 1
-        self.costs[ready.directive.id] += cap.tokens_of(text)
+        self._is_over = self.reminded >= self.options.max_per_conversation
+        name = ready.directive.id
+        self.given = {**self.given, name: self.given.get(name, 0) + 1}
+        self.costs = {**self.costs, name: self.costs.get(name, 0) + cap.tokens_of(text)}
         self._waiting = ready if ready.directive.judged else None
         self.turns = self._since_reminder = self._alone = 0
         self.lapse.clear()

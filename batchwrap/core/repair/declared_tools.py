@@ -51,7 +51,7 @@ class DeclaredTools:
         return iter(self._parameters)
 
     def __bool__(self) -> bool:
-        return bool(self._parameters)
+        return bool(self._made_up or self._parameters)
 
     def parameters(self, name: object) -> Any:
         """The JSON schema of a tool's arguments; None if it is unknown."""

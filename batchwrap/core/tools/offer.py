@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -18,6 +18,7 @@ import orjson
 
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import Body, Format, ToolSpec
+from batchwrap.core.tools.find import SingleTool
 from batchwrap.core.tools.multi import MultiTool
 from batchwrap.core.tools.schema import sample
 
@@ -36,22 +37,27 @@ _NESTED_MAPS = ("properties", "$defs", "definitions", "patternProperties")
 
 
 def offer(
-    body: Body, api: Format, multis: Sequence[MultiTool], made: Sequence[Any], *, instead: bool
+    body: Body,
+    api: Format,
+    runs: Mapping[str, Mapping[str, SingleTool]],
+    made: Sequence[Any],
+    hidden: Set[str] = frozenset(),
 ) -> Body:
     """A copy of the request with the multi-tools after the agent's own tools.
 
     Args:
         body: the request.
         api: its format.
-        multis: the multi-tools to offer.
-        made: their definitions.
-        instead: leave out the single tools that they run, unless the request forces one.
+        runs: the tools that each multi-tool runs, by the multi-tool's name.
+        made: the definitions of the multi-tools.
+        hidden: the names of the agent's tools to leave out, unless the request forces one.
     """
-    hidden = set[str]()
-    if instead:
-        hidden = {name for multi in multis if not multi.is_mixed for name in multi.tools}
-    runs = {multi.name: multi.tools for multi in multis}
     return api.with_tools(body, made, hidden, runs)
+
+
+def hidden_by(multis: Sequence[MultiTool]) -> set[str]:
+    """Names of the tools that are left out where the multi-tools are offered instead of them."""
+    return {name for multi in multis if not multi.is_mixed for name in multi.tools}
 
 
 def is_offered(body: Body, api: Format) -> bool:

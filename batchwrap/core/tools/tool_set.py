@@ -33,6 +33,7 @@ class ToolSet:
         natives: the agent's own multi-tools, by the name of their single tool.
         toolbox: finds the agent's tool for a name in a batch.
         harmless: the names of tools, including multi-tools, that change nothing.
+        runs: the tools that each multi-tool runs, by the multi-tool's name.
     """
 
     singles: Mapping[str, SingleTool] = field(default_factory=dict)
@@ -41,22 +42,22 @@ class ToolSet:
     natives: Mapping[str, Native] = field(default_factory=dict)
     toolbox: Toolbox = field(default_factory=lambda: Toolbox({}, {}))
     harmless: Set[str] = frozenset()
-    _definitions: dict[tuple[Form, Format], bytes] = field(
+    runs: Mapping[str, Mapping[str, SingleTool]] = field(default_factory=dict)
+    _definitions: dict[tuple[Form, Format], list[Any]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
     def definitions(self, form: Form, api: Format) -> list[Any]:
         """The definitions of the multi-tools in the form of an API.
 
-        They are computed once for each form and returned as new objects each time, because the
-        receiver of a request may change it, as litellm does.
+        They are computed once for each form and are the same objects in all requests. If the
+        receiver of a request may change it, as litellm does, the adapter gives it a copy.
         """
         made = self._definitions.get((form, api))
         if made is None:
             listed = [api.definition(one) for one in definitions(self.multis, form)]
-            made = self._definitions[form, api] = rendered(listed)
-        again: list[Any] = parsed_exactly(made)
-        return again
+            made = self._definitions[form, api] = parsed_exactly(rendered(listed))
+        return made
 
     def multi(self, name: object) -> MultiTool | None:
         """The multi-tool that a call names, even if it was not offered; None for any other tool."""
@@ -87,7 +88,9 @@ def tool_set_of(tools: Sequence[ToolSpec], batching: Batching) -> ToolSet:
     kinds = {name: tool.kind for name, tool in singles.items()}
     kinds |= {multi.name: multi.single.kind for multi in multis if not multi.is_mixed}
     harmless = frozenset(name for name, kind in kinds.items() if kind in _HARMLESS)
-    return ToolSet(singles, tuple(multis), known, own, Toolbox(singles, others), harmless)
+    runs = {multi.name: multi.tools for multi in multis}
+    toolbox = Toolbox(singles, others)
+    return ToolSet(singles, tuple(multis), known, own, toolbox, harmless, runs)
 
 
 NO_TOOLS = ToolSet()

@@ -59,8 +59,8 @@ class ChatEntry(Entry):
         """Its content without cache marks; adjacent texts are joined."""
         if self._parts is None:
             content = self.message.get("content")
-            if isinstance(content, str):  # nearly all messages
-                self._parts = [content]
+            if content is None or isinstance(content, str):  # nearly all messages
+                self._parts = [content or ""]
             else:
                 given = content if isinstance(content, list) else [content or ""]
                 self._parts = plain_parts(given, _TEXT_PART, _MARK)
