@@ -18,6 +18,7 @@ import orjson
 
 import batchwrap
 from batchwrap import lab
+from batchwrap.lab.api_forms import API_FORMS, ApiForm
 from benchmarks import toolbox
 from benchmarks.actors import Agent, Message, Play, ScriptedModel
 from benchmarks.filler import FillerTokens, spelled_out
@@ -51,10 +52,15 @@ class Played:
 class Stage:
     """A provider and a client. Use it in a ``with`` block.
 
+    The scripted models and the agents speak chat completions; what travels is in the form of
+    the API, both ways.
+
     Args:
-        full_text: send the filler at full length, and count as the provider did.
+        format: the API that is spoken.
+        full_text: send the filler at full length.
     """
 
+    format: str = "chat"
     full_text: bool = False
     tokens: FillerTokens = field(default_factory=lambda: FillerTokens("o200k_base"))
     _model: ScriptedModel | None = None
@@ -103,22 +109,19 @@ class Stage:
         agent = Agent(play)
 
         def complete(messages: list[Message]) -> Message:
-            given: Any = {"messages": messages, **options}
-            if self.full_text:
-                answer = client.chat.completions.create(model="m", **spelled_out(given))
-            else:
-                # As `extra_body`, since the SDK's own look at each message takes five times
-                # as long as all the rest of the request.
-                answer = client.chat.completions.create(model="m", messages=[], extra_body=given)
-            message: Message = answer.choices[0].message.to_dict()
-            return message
+            asked = {"model": "m", "messages": messages, **options}
+            body = self._form.request(spelled_out(asked) if self.full_text else asked)
+            # By `post`, since the SDK's own look at each message takes five times as long as
+            # all the rest of the request.
+            answer: Any = client.post(
+                self._form.path.removeprefix("/v1"), body=body, cast_to=object
+            )
+            return self._form.message(answer)
 
         agent.work(complete)
         entries = [entry for entry in self._provider.journal if entry.status == 200]
-        if self.full_text:
-            counted = sum(entry.prompt_tokens for entry in entries)
-        else:
-            counted = sum(self.tokens.prompt(entry.json) for entry in entries)
+        # Counted alike for all APIs, so that the same conversation has the same size in each.
+        counted = sum(self.tokens.prompt(self._form.as_chat(entry.json)) for entry in entries)
         faults = [*agent.faults, *_left_over(agent)]
         seen = batchwrap.stats(client).directives.get("m", {}) if wrapped else {}
         return Played(
@@ -130,9 +133,14 @@ class Stage:
             sum(counts.get("tokens", 0) for counts in seen.values()),
         )
 
+    @property
+    def _form(self) -> ApiForm:
+        """How the API writes its requests and answers."""
+        return API_FORMS[self.format]
+
     def _answer(self, request: Message) -> lab.Reply:
         assert self._model is not None
-        reply = self._model(request)
+        reply = self._model(self._form.as_chat(request))
         if not self.full_text:
             return reply
         calls = tuple(lab.Call(call.name, spelled_out(call.arguments)) for call in reply.calls)
