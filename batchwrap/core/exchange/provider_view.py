@@ -275,7 +275,9 @@ def _freeze(
     items = len(frozen.source) + sum(entry.items for entry in entries[known:])
     source = asked.form.items(asked.body)[:items]
     said = state.history.prefixes.before(upto).copy()
-    checked = Checked(asked.form.write(made), frozen.checked)
+    # Only what is repaired is checked.
+    is_checked = asked.form.is_repaired
+    checked = Checked(asked.form.write(made), frozen.checked) if is_checked else frozen.checked
     new = FrozenPrefix(
         source,
         entries,

@@ -85,7 +85,8 @@ class Translator:
             entries = [*self._frozen.entries, *form.read(form.items(body)[known:])]
         settings = form.settings(body)
         thinks = context.model.thinks if settings.thinks is None else settings.thinks
-        is_bound = is_signed(form, entries, thinks=thinks)
+        # Of what was not bound before only what is new can be.
+        is_bound = is_signed(form, entries[0 if self._frozen.is_bound else start :], thinks=thinks)
         self._asked = Asked(body, form, settings, entries, is_bound)
         self.repair: ResponseRepair | NoRepair = (
             ResponseRepair(context, self._asked, is_understood=self._understood)

@@ -11,7 +11,6 @@ The API requires that all results of a turn stand in the next message, before an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import Any, cast
 
 from batchwrap.core.formats.calls import PROGRAM, Call, beside
@@ -45,9 +44,18 @@ class MessagesEntry(Entry):
         is_error: whether it is a result with `is_error`.
         is_for_program: whether it is a result that goes back to a program of the model's, or
             a text behind one.
+        is_whole: whether it is all of one of the agent's messages.
     """
 
-    __slots__ = ("_parts", "content", "is_error", "is_for_program", "message", "of")
+    __slots__ = (
+        "_parts",
+        "content",
+        "is_error",
+        "is_for_program",
+        "is_whole",
+        "message",
+        "of",
+    )
 
     def __init__(
         self,
@@ -71,7 +79,13 @@ class MessagesEntry(Entry):
         self.of = of
         self.is_error = is_error
         self.is_for_program = is_for_program
+        self.is_whole = message is not None and items > 0 and of == 1
         self._parts: Parts | None = None
+
+    @property
+    def begins_message(self) -> bool:
+        """Whether it was the beginning of one of the agent's messages."""
+        return self.message is not None and self.items > 0
 
     @property
     def said(self) -> Any:
@@ -244,42 +258,52 @@ def write(entries: Sequence[Entry]) -> Iterator[Message]:
     them. Then the turn was folded, and all results of a turn have to be in one message: "`tool_use`
     ids were found without `tool_result` blocks immediately after".
     """
-    listed = [cast(MessagesEntry, entry) for entry in entries]
-    together: list[MessagesEntry] = []
-    for _, group in groupby(listed, lambda entry: entry.role == "result"):
-        run = list(group)
-        is_folded = any(entry.message is None for entry in run)
-        for place, entry in enumerate(run):
-            is_next = place > 0 and (is_folded or not _begins(entry))
-            if together and not _belongs(entry, together[0], is_next=is_next):
-                yield _message(together)
-                together = []
-            together.append(entry)
-    if together:
-        yield _message(together)
+    listed = cast(Sequence[MessagesEntry], entries)
+    at, end = 0, len(listed)
+    while at < end:
+        entry = listed[at]
+        upto = _past_results(listed, at) if entry.role == "result" else at + 1
+        if upto > at + 1 or (entry.role == "result" and not entry.is_whole):
+            yield from _results(listed[at:upto])
+        else:
+            yield _alone(entry)
+        at = upto
 
 
-def _belongs(entry: MessagesEntry, first: MessagesEntry, *, is_next: bool) -> bool:
-    """Whether an entry belongs to the message that begins with the entry `first`."""
-    if first.role != "result":
-        return False
-    return is_next if entry.role == "result" else entry.role == "user" and entry.items == 0
+def _past_results(entries: Sequence[MessagesEntry], at: int) -> int:
+    """The place after a run of results and the user's blocks in the message of the last one."""
+    end = len(entries)
+    while at < end and entries[at].role == "result":
+        at += 1
+    while at < end and entries[at].role == "user" and not entries[at].items:
+        at += 1
+    return at
 
 
-def _begins(entry: MessagesEntry) -> bool:
-    """Whether an entry was the beginning of one of the agent's messages."""
-    return entry.message is not None and entry.items > 0
+def _results(run: Sequence[MessagesEntry]) -> Iterator[Message]:
+    """The messages of a run of results."""
+    is_folded = any(entry.message is None and entry.role == "result" for entry in run)
+    begin = 0
+    for place, entry in enumerate(run):
+        if place and not is_folded and entry.begins_message:
+            yield _together(run[begin:place])
+            begin = place
+    yield _together(run[begin:])
 
 
-def _message(entries: Sequence[MessagesEntry]) -> Message:
+def _alone(entry: MessagesEntry) -> Message:
+    """The message of an entry that shares it with no other."""
+    if entry.is_whole:
+        return cast(Message, entry.message)
+    return {"role": _NAMES.get(entry.role, entry.role), "content": entry.content}
+
+
+def _together(entries: Sequence[MessagesEntry]) -> Message:
     """One message with these entries; the agent's own object if they are exactly that message."""
-    first = entries[0]
-    message = first.message
-    is_whole = first.items > 0 and first.of == len(entries)
+    message = entries[0].message
+    is_whole = entries[0].begins_message and entries[0].of == len(entries)
     if message is not None and is_whole and all(one.message is message for one in entries):
         return message
-    if len(entries) == 1 and first.role != "result":
-        return {"role": _NAMES.get(first.role, first.role), "content": first.content}
     blocks: list[Block] = []
     for entry in entries:
         if entry.role == "result":
