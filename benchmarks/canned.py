@@ -134,10 +134,12 @@ def streamed(said: ScriptedAnswer, form: ApiForm = CHAT) -> list[bytes]:
     events = form.events(said)
     if form is CHAT:
         return [*(b"data: %b\n\n" % orjson.dumps(one) for one in events), b"data: [DONE]\n\n"]
-    return [
-        b"event: %b\ndata: %b\n\n" % (event["type"].encode(), orjson.dumps(event))
-        for event in events
-    ]
+    return list(map(event, events))
+
+
+def event(said: Message) -> bytes:
+    """An event of an API whose events have names."""
+    return b"event: %b\ndata: %b\n\n" % (said["type"].encode(), orjson.dumps(said))
 
 
 def text_answer(form: ApiForm = CHAT) -> bytes:
