@@ -28,7 +28,7 @@ _PIECE = 16
 _INDICES = {"index", "output_index"}
 _DEFAULT = Batching()
 _COALESCED = Batching(coalesce="always")
-# What makes the parts of a conversation of Messages signed; Responses have no such field.
+# What makes parts of a conversation signed for all that stands before them.
 _THINKS = {"type": "adaptive"}
 
 
@@ -206,4 +206,11 @@ def _made(number: int, name: str, text: str) -> ScriptedCall:
     return ScriptedCall(f"call_{number}", name, pieces)
 
 
-PATHS = [path for name in API_FORMS if name != "chat" for path in Api(name).paths]
+PATHS = [
+    *(path for name in API_FORMS if name != "chat" for path in Api(name).paths),
+    Path(
+        "messages: turns with thinking",
+        Api("messages").request(growth_paths.taken_apart, thinking=_THINKS),
+        50,
+    ),
+]
