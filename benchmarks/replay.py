@@ -7,7 +7,8 @@ much of what a model batches arrives, in order and once, and what it costs where
 Prompt tokens are net: schemas and reminders are counted. All of that is played in each of
 the three APIs, whose requests and answers travel in their own form.
 
-Run it with ``python -m benchmarks.replay``; ``--all`` takes every session, ``--format`` one API.
+Run it with ``python -m benchmarks.replay``; ``--all`` takes every session, ``--format`` one API,
+``--thinking`` Messages of a model whose thinking is signed for all that it was sent.
 """
 
 from __future__ import annotations
@@ -40,12 +41,14 @@ class How:
         rates: the cooperation of the models.
         careful: whether the models keep to the careful rule.
         formats: the APIs that are spoken.
+        thinks: whether the models think before each answer; in Messages that is signed.
     """
 
     styles: tuple[Style, ...] = STYLES
     rates: tuple[float, ...] = RATES
     careful: bool = True
     formats: tuple[str, ...] = tuple(API_FORMS)
+    thinks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ def replay(chosen: Sequence[Session], how: How, *, workers: int = 1) -> list[Res
 
 def _play_pile(task: tuple[str, list[Session], How]) -> list[Result]:
     format_, pile, how = task
-    with Stage(format_) as stage:
+    with Stage(format_, thinks=how.thinks) as stage:
         return [result for session in pile for result in play_session(stage, session, how)]
 
 
@@ -209,6 +212,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=_SAMPLE, help="sessions of each source")
     parser.add_argument("--all", action="store_true", help="every session")
     parser.add_argument("--format", nargs="+", choices=list(API_FORMS), default=list(API_FORMS))
+    parser.add_argument("--thinking", action="store_true", help="signed, in messages only")
     parser.add_argument("--styles", nargs="+", choices=STYLES, default=STYLES)
     parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="cooperation")
     parser.add_argument("--reckless", action="store_true", help="batch against the careful rule")
@@ -225,7 +229,8 @@ def main() -> None:
     print("What batching could save, in percent of all requests of all recordings:\n")
     print(bounds.table(recorded, sessions.CODING_CLIS))
     started_s = time.monotonic()
-    how = How(tuple(given.styles), tuple(given.rates), not given.reckless, tuple(given.format))
+    formats = ("messages",) if given.thinking else tuple(given.format)
+    how = How(tuple(given.styles), tuple(given.rates), not given.reckless, formats, given.thinking)
     results = replay(chosen, how, workers=given.workers)
     print(f"\n{len(chosen)} sessions, {time.monotonic() - started_s:.0f} s. Round trips without")
     print("batchwrap, what the bounds would save, and the change by the model's cooperation:")

@@ -26,12 +26,15 @@ def small(source: str, most: int = 3) -> list[Session]:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(one, marks=() if one == "chat" else pytest.mark.thorough) for one in API_FORMS
+        "chat",
+        *(pytest.param(one, marks=pytest.mark.thorough) for one in API_FORMS if one != "chat"),
+        pytest.param("messages, thinking", marks=pytest.mark.thorough),
     ],
 )
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """A provider and a client that speak one of the APIs."""
-    with Stage(request.param) as running:
+    format_, _, thinks = request.param.partition(", ")
+    with Stage(format_, thinks=bool(thinks)) as running:
         yield running
 
 
