@@ -165,7 +165,8 @@ benchmark-round-trips: $(MAIN)/.ready
 benchmark-scripts: $(MAIN)/.ready
 	$(MAIN)/bin/python -m benchmarks.scripts
 
-# Recorded sessions with and without batchwrap: two minutes; --all takes every session.
+# Recorded sessions with and without batchwrap, in each API: six minutes; --all takes every session,
+# --format one API.
 benchmark-replay: $(MAIN)/.ready
 	$(MAIN)/bin/python -m benchmarks.replay
 
@@ -183,7 +184,7 @@ soak: $(MAIN)/.ready
 benchmark-growth: $(MAIN)/.ready
 	$(MAIN)/bin/python -m benchmarks.growth --most 6
 
-# What a request costs in batchwrap itself; --profile tells where.
+# What a request costs in batchwrap itself; --profile tells where, --format compares the APIs.
 benchmark-overhead: $(MAIN)/.ready
 	$(MAIN)/bin/python -m benchmarks.overhead
 

@@ -63,7 +63,11 @@ class ForkSafeLock:
         self._lock.acquire()
 
     def __exit__(self, *_: object) -> None:
-        self.release()
+        # As `release`, without the calls of `suppress`: each request locks a dozen times.
+        try:  # noqa: SIM105
+            self._lock.release()
+        except RuntimeError:
+            pass
 
 
 # Held while something is imported, or read at its first use.

@@ -24,7 +24,7 @@ from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.bodies import Bodies
 from batchwrap.core.formats.endpoints import CHAT, Endpoint
-from batchwrap.core.parse import parsed_object
+from batchwrap.core.parse import parsed_object, rendered
 from batchwrap.core.provider import Provider
 from batchwrap.core.tools.offer import is_offered
 from batchwrap.directives import Mode
@@ -111,9 +111,15 @@ class Engine:
     def read(self, content: bytes, endpoint: Endpoint) -> chat.Body | None:
         """Parse the body of a request to an endpoint; None if it is not a JSON object."""
         form = endpoint.format
-        return (
+        body = (
             parsed_object(content) if form is None else self._bodies.read(content, form.items_key)
         )
+        return None if body is None else endpoint.with_model(body)
+
+    def written(self, body: chat.Body, endpoint: Endpoint) -> bytes:
+        """The JSON of what is sent in place of a request to an endpoint."""
+        form = endpoint.format
+        return rendered(body) if form is None else self._bodies.write(body, form.items_key)
 
     def call(
         self,
@@ -199,6 +205,8 @@ class Engine:
         """The endpoint, changed for a request that must not be rewritten, pooled or offered."""
         form = endpoint.format
         if form is None:
+            if endpoint.inactive and self.translates:
+                self.warn_once(endpoint.name, endpoint.inactive)
             return endpoint
         # The check reads the whole request, and matters only with several accounts.
         if self._pools and form.is_kept(body):

@@ -181,14 +181,15 @@ class Counters:
     def add(self, counts: Mapping[str, float]) -> None:
         """Add these counts."""
         with self._lock:
-            bounded: dict[str, Any] = {self._bounded(name): n for name, n in counts.items()}
-            self._counts.update(bounded)
+            for name, count in counts.items():
+                known = name if name in self._counts else self._bounded(name)
+                self._counts[known] += count  # type: ignore[assignment]  # seconds are floats
         if self._above is not None:
             self._above.add(counts)
 
     def _bounded(self, name: str) -> str:
-        """The name to count under; models beyond the limit are counted together."""
-        if name in self._counts or not name.startswith((_DIRECTIVES, _MALFORMED)):
+        """The name to count a new one under; models beyond the limit are counted together."""
+        if not name.startswith((_DIRECTIVES, _MALFORMED)):
             return name
         group, _, rest = name.partition("\n")
         model, *what = rest.rsplit("\n", 2 if name.startswith(_DIRECTIVES) else 1)

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import orjson
 
 from batchwrap import lab
+from batchwrap.lab.transcript import text_of
 from benchmarks import bounds, toolbox
 from benchmarks.filler import FillerTokens
 from benchmarks.sessions import (
@@ -264,9 +265,9 @@ def progress(messages: list[Message]) -> tuple[set[int], set[int]]:
     said: set[int] = set()
     for message in messages:
         if message["role"] == "tool":
-            done.update(_done_in(message["content"]))
-        elif message["role"] == "assistant" and message.get("content"):
-            said.update(map(int, _SAID.findall(message["content"])))
+            done.update(_done_in(text_of(message)))
+        elif message["role"] == "assistant":
+            said.update(map(int, _SAID.findall(text_of(message))))
     return done, said
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +16,13 @@ import openai
 import orjson
 
 import batchwrap
+from batchwrap.lab.api_forms import API_FORMS, ApiForm, ScriptedAnswer, ScriptedCall
 from benchmarks import toolbox
 
 Message = dict[str, Any]
+# Of what is said so far, and of what the model says now, the message that the agent gets.
+Answer = Callable[[list[Message], ScriptedAnswer], Message]
+CHAT = API_FORMS["chat"]
 _HEADERS = {"content-type": "application/json"}
 _EVENTS = {"content-type": "text/event-stream"}
 _LINE = '    self.items["{0}"] = [entry for entry in source if entry.key != {0}]  # keeps order\n'
@@ -100,27 +104,36 @@ def ask(client: openai.OpenAI, messages: list[Message]) -> Any:
     return client.chat.completions.create(model="m", messages=[], extra_body=body)
 
 
-def text_answer() -> bytes:
-    """A plain completion without calls."""
-    return _completion({"role": "assistant", "content": "Done."})
+def asking(client: openai.OpenAI, transport: Canned) -> Answer:
+    """Makes a conversation with this client."""
+
+    def answer(messages: list[Message], said: ScriptedAnswer) -> Message:
+        transport.answer = whole(said)
+        made: Message = ask(client, messages).choices[0].message.to_dict()
+        return {**made, "content": made.get("content")}
+
+    return answer
 
 
 def call_answer(name: str, arguments: Message, call_id: str = "call_1") -> bytes:
     """A completion with one call."""
-    function = {"name": name, "arguments": orjson.dumps(arguments).decode()}
-    calls = [{"id": call_id, "type": "function", "function": function}]
-    return _completion({"role": "assistant", "content": None, "tool_calls": calls})
+    return whole(ScriptedAnswer([ScriptedCall(call_id, name, [orjson.dumps(arguments).decode()])]))
 
 
-def conversation(client: openai.OpenAI, transport: Canned, size: int, tokens: int) -> list[Message]:
-    """About so many messages with about so many tokens, the last one a tool's result."""
+def conversation(answer: Answer, size: int, tokens: int) -> list[Message]:
+    """About so many messages with about so many tokens, the last one a tool's result.
+
+    Args:
+        answer: makes of what is said so far, and of what the model says now, what the agent gets.
+        size: the number of messages.
+        tokens: of all of them.
+    """
     lines = max(1, tokens // _TOKENS_A_LINE)
     messages: list[Message] = [{"role": "user", "content": _text(max(1, lines // size))}]
     turn = 0
     while len(messages) < size - 1:
-        transport.answer = _turn(turn)
-        made = ask(client, messages).choices[0].message.to_dict()
-        messages.append({**made, "content": made.get("content")})
+        made = answer(messages, _turn(turn))
+        messages.append(made)
         messages += [
             {"role": "tool", "tool_call_id": call["id"], "content": ""}
             for call in made["tool_calls"]
@@ -132,70 +145,78 @@ def conversation(client: openai.OpenAI, transport: Canned, size: int, tokens: in
     return messages
 
 
-def text_stream(chunks: int) -> list[bytes]:
+def longer(messages: list[Message]) -> list[Message]:
+    """The conversation after one more turn."""
+    function = {"name": "read_file", "arguments": '{"path":"src/last.py"}'}
+    call = {"id": "call_last", "type": "function", "function": function}
+    return [
+        *messages,
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_last", "content": "x = 1\n"},
+    ]
+
+
+def whole(said: ScriptedAnswer, form: ApiForm = CHAT) -> bytes:
+    """An answer in one piece."""
+    return orjson.dumps(form.whole(said))
+
+
+def streamed(said: ScriptedAnswer, form: ApiForm = CHAT) -> list[bytes]:
+    """An answer as a stream, an event in each piece."""
+    events = form.events(said)
+    if form is CHAT:
+        return [*(b"data: %b\n\n" % orjson.dumps(one) for one in events), b"data: [DONE]\n\n"]
+    return list(map(event, events))
+
+
+def event(said: Message) -> bytes:
+    """An event of an API whose events have names."""
+    return b"event: %b\ndata: %b\n\n" % (said["type"].encode(), orjson.dumps(said))
+
+
+def text_answer(form: ApiForm = CHAT) -> bytes:
+    """A plain answer without calls."""
+    return whole(ScriptedAnswer([["Done."]]), form)
+
+
+def text_stream(chunks: int, form: ApiForm = CHAT) -> list[bytes]:
     """A stream of so many pieces of text."""
-    return _events({"content": "word "} for _ in range(chunks))
+    return streamed(ScriptedAnswer([["word "] * chunks]), form)
 
 
-def multi_call_stream(chunks: int) -> list[bytes]:
+def multi_call_stream(chunks: int, form: ApiForm = CHAT) -> list[bytes]:
     """A stream of one multi-call whose arguments come in so many pieces."""
     files = [{"path": f"src/file{place}.py"} for place in range(8)]
     text = orjson.dumps({"files": files}).decode()
-    step = max(1, len(text) // chunks)
     text = text[:1] + " " * max(0, chunks - len(text)) + text[1:]  # pieces of one character
-    first: Message = {"id": "call_0", "type": "function", "function": {"name": "multi_read"}}
-    parts: list[Message] = [
-        {"function": {"arguments": text[at : at + step]}} for at in range(0, len(text), step)
-    ]
-    return _events({"tool_calls": [{"index": 0, **part}]} for part in [first, *parts[:chunks]])
+    step = max(1, len(text) // chunks)
+    return _call_stream("multi_read", text, step, form)
+
+
+def single_call_stream(chunks: int, form: ApiForm = CHAT) -> list[bytes]:
+    """A stream of one call that writes a file, whose arguments come in so many pieces."""
+    content = orjson.dumps("x = 1\n" * chunks).decode()[1 : 4 * chunks]
+    text = '{"path":"a.py","content":"' + content.rstrip("\\") + '"}'
+    return _call_stream("write_file", text, 4, form)
+
+
+def _call_stream(name: str, text: str, step: int, form: ApiForm) -> list[bytes]:
+    pieces = [text[at : at + step] for at in range(0, len(text), step)]
+    return streamed(ScriptedAnswer([ScriptedCall("call_0", name, pieces)]), form)
 
 
 def _text(lines: int) -> str:
     return "".join(_LINE.format(number) for number in range(lines))
 
 
-def _turn(turn: int) -> bytes:
+def _turn(turn: int) -> ScriptedAnswer:
     """Two single reads, then a multi-call of three."""
     paths = [f"src/module{turn}/file{place}.py" for place in range(3)]
     if turn % 3 == 2:
-        return call_answer("multi_read", {"files": [{"path": p} for p in paths]}, f"call_{turn}")
-    return call_answer("read_file", {"path": paths[0]}, f"call_{turn}")
-
-
-def _completion(message: Message) -> bytes:
-    finish = "tool_calls" if message.get("tool_calls") else "stop"
-    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    return orjson.dumps(
-        {
-            "id": "chatcmpl-1",
-            "object": "chat.completion",
-            "created": 1,
-            "model": "m",
-            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-            "usage": usage,
-        }
-    )
-
-
-def _events(deltas: Iterator[Message]) -> list[bytes]:
-    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-    choices: list[Message] = [
-        {"index": 0, "delta": delta, "finish_reason": None} for delta in deltas
-    ]
-    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
-    events = [orjson.dumps({**head, "choices": [choice]}) for choice in choices]
-    return [*(b"data: " + event + b"\n\n" for event in events), b"data: [DONE]\n\n"]
-
-
-def single_call_stream(chunks: int) -> list[bytes]:
-    """A stream of one call that writes a file, whose arguments come in so many pieces."""
-    content = orjson.dumps("x = 1\n" * chunks).decode()[1 : 4 * chunks]
-    text = '{"path":"a.py","content":"' + content.rstrip("\\") + '"}'
-    first: Message = {"id": "call_0", "type": "function", "function": {"name": "write_file"}}
-    parts: list[Message] = [
-        {"function": {"arguments": text[at : at + 4]}} for at in range(0, len(text), 4)
-    ]
-    return _events({"tool_calls": [{"index": 0, **part}]} for part in [first, *parts])
+        name, arguments = "multi_read", orjson.dumps({"files": [{"path": p} for p in paths]})
+    else:
+        name, arguments = "read_file", orjson.dumps({"path": paths[0]})
+    return ScriptedAnswer([ScriptedCall(f"call_{turn}", name, [arguments.decode()])])
 
 
 def wrapped(client: openai.OpenAI, repair: batchwrap.Repair | None = _DEFAULT) -> openai.OpenAI:

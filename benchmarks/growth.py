@@ -17,8 +17,10 @@ import tracemalloc
 from collections import deque
 from dataclasses import dataclass
 
-from benchmarks.growth_paths import PATHS, Path
+from benchmarks import growth_formats, growth_paths
+from benchmarks.growth_paths import Path
 
+PATHS = [*growth_paths.PATHS, *growth_formats.PATHS]
 _TIMES = 3
 _AGAIN = 8  # more looks at a ratio that seems too high
 _FACTOR = 4
@@ -97,7 +99,7 @@ class Growth:
         took = (
             f"{self.path.size:>7,} {small_s * 1e3:>9.1f} {large_s * 1e3:>9.1f} {self.slower:>6.1f}"
         )
-        return f"{self.path.name:<32} {took} {self.peaks[1] / 1e6:>9.1f} {self.larger:>6.1f}"
+        return f"{self.path.name:<44} {took} {self.peaks[1] / 1e6:>9.1f} {self.larger:>6.1f}"
 
 
 def main() -> int:
@@ -106,7 +108,7 @@ def main() -> int:
     parser.add_argument("--most", type=float, help="the highest ratio that is no failure")
     parser.add_argument("--only", default="", help="paths whose names have this in them")
     asked = parser.parse_args()
-    print(f"{'':<32} {'n':>7} {'n: ms':>9} {'4n: ms':>9} {'ratio':>6} {'4n: MB':>9} {'ratio':>6}")
+    print(f"{'':<44} {'n':>7} {'n: ms':>9} {'4n: ms':>9} {'ratio':>6} {'4n: MB':>9} {'ratio':>6}")
     steep = []
     for path in PATHS:
         if asked.only in path.name:

@@ -28,9 +28,9 @@ Steps = Iterator[object]
 Make = Callable[[int], Steps]
 Body = dict[str, Any]
 
-_EVENTS = Head(200, {"content-type": "text/event-stream"}, is_stream=True)
-_ORIGIN = Origin("growth.invalid", "any")
-_FIRST = [{"role": "user", "content": "Tidy up src/ and tests/, please."}]
+EVENTS = Head(200, {"content-type": "text/event-stream"}, is_stream=True)
+ORIGIN = Origin("growth.invalid", "any")
+FIRST = [{"role": "user", "content": "Tidy up src/ and tests/, please."}]
 _ALL = Repair.all()
 
 
@@ -56,8 +56,8 @@ def engine(**options: Any) -> Engine:
 
 def asked(on: Engine, **fields: Any) -> Exchange:
     """A request that is on its way."""
-    body = {"model": "m", "messages": _FIRST, "tools": toolbox.TOOLS, "stream": True, **fields}
-    exchange = on.call(body, _ORIGIN).exchange
+    body = {"model": "m", "messages": FIRST, "tools": toolbox.TOOLS, "stream": True, **fields}
+    exchange = on.call(body, ORIGIN).exchange
     exchange.start()
     exchange.reserved(0.0)
     return exchange
@@ -66,7 +66,7 @@ def asked(on: Engine, **fields: Any) -> Exchange:
 def streamed(pieces: Sequence[bytes], on: Engine | None = None, **fields: Any) -> Steps:
     """A stream in these pieces, through all that reads an answer."""
     exchange = asked(on or engine(), **fields)
-    exchange.received(_EVENTS, 0.0)
+    exchange.received(EVENTS, 0.0)
     exchange.first({"choices": []})
     pipe = EventPipe(exchange)
 
@@ -276,7 +276,7 @@ def failed_generation(size: int) -> Steps:
 
 def turns(size: int) -> list[Body]:
     """A conversation in which one file is read in each turn."""
-    messages: list[Body] = list(_FIRST)
+    messages: list[Body] = list(FIRST)
     for number in range(size):
         [call] = calls(number + 1)[number:]
         messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
@@ -291,7 +291,7 @@ def request(messages: Callable[[int], list[Body]], **options: Any) -> Make:
     def make(size: int) -> Steps:
         on, body = engine(**options), {"model": "m", "tools": toolbox.TOOLS}
         made = messages(size)
-        return (on.call({**body, "messages": made}, _ORIGIN).exchange.start() for _ in range(1))
+        return (on.call({**body, "messages": made}, ORIGIN).exchange.start() for _ in range(1))
 
     return make
 
@@ -300,15 +300,15 @@ def next_request(size: int) -> Steps:
     """The request after one that is known."""
     on, made = engine(batching=Batching(coalesce="always")), turns(size)
     body = {"model": "m", "tools": toolbox.TOOLS}
-    on.call({**body, "messages": made[:-2]}, _ORIGIN).exchange.start()
-    return (on.call({**body, "messages": made}, _ORIGIN).exchange.start() for _ in range(1))
+    on.call({**body, "messages": made[:-2]}, ORIGIN).exchange.start()
+    return (on.call({**body, "messages": made}, ORIGIN).exchange.start() for _ in range(1))
 
 
 def one_turn(size: int) -> list[Body]:
     """So many calls in one turn, with their results."""
     made = calls(size)
     results = [{"role": "tool", "tool_call_id": call["id"], "content": "x = 1\n"} for call in made]
-    return [*_FIRST, {"role": "assistant", "content": None, "tool_calls": made}, *results]
+    return [*FIRST, {"role": "assistant", "content": None, "tool_calls": made}, *results]
 
 
 def long_result(size: int) -> list[Body]:
@@ -318,7 +318,7 @@ def long_result(size: int) -> list[Body]:
 
 def taken_apart(size: int) -> list[Body]:
     """So many turns of a multi-call that this client did not take apart, three items each."""
-    messages: list[Body] = list(_FIRST)
+    messages: list[Body] = list(FIRST)
     for number in range(size):
         made = calls(3)
         for place, call in enumerate(made):
@@ -347,8 +347,8 @@ def many_tools(size: int) -> Steps:
         for number in range(size)
         for tool in toolbox.TOOLS[:1]
     ]
-    body = {"model": "m", "tools": tools, "messages": list(_FIRST)}
-    return (on.call(body, _ORIGIN).exchange.start() for _ in range(1))
+    body = {"model": "m", "tools": tools, "messages": list(FIRST)}
+    return (on.call(body, ORIGIN).exchange.start() for _ in range(1))
 
 
 def many_conversations(size: int) -> Steps:
@@ -360,7 +360,7 @@ def many_conversations(size: int) -> Steps:
         for number in range(size):
             first = {"role": "user", "content": f"Job {number}"}
             body = {"model": f"m{number}", "tools": toolbox.TOOLS}
-            call = on.call({**body, "messages": [first, *messages[1:]]}, _ORIGIN)
+            call = on.call({**body, "messages": [first, *messages[1:]]}, ORIGIN)
             yield call.exchange.start()
             call.ended(call.exchange)
 
@@ -381,7 +381,7 @@ def decorated(size: int) -> Steps:
     def complete(**_: Any) -> Iterator[Body]:
         yield from chunks
 
-    return iter(complete(model="m", messages=list(_FIRST), tools=toolbox.TOOLS, stream=True))
+    return iter(complete(model="m", messages=list(FIRST), tools=toolbox.TOOLS, stream=True))
 
 
 _QWEN = (

@@ -5,7 +5,8 @@ network (`canned`); what is printed is the difference of the minima, for chunks 
 medians, too.
 ``first`` is a conversation that the client meets for the first time, ``next`` the request
 after it, with two messages more, ``known`` one whose turns the client took apart itself.
-With ``--profile`` it tells where the time goes at the largest size.
+With ``--profile`` it tells where the time goes at the largest size. With ``--format`` the APIs
+are compared with each other in place of that (`overhead_formats`).
 
 Run it with ``python -m benchmarks.overhead``.
 """
@@ -13,53 +14,20 @@ Run it with ``python -m benchmarks.overhead``.
 from __future__ import annotations
 
 import argparse
-import cProfile
-import gc
-import pstats
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import openai
 
 import batchwrap
-from benchmarks import canned, toolbox
+from benchmarks import canned, overhead_formats, toolbox
+from benchmarks.timing import Times, profiled, repeat
 
 SIZES = [(tokens, size) for tokens in (1_000, 32_000, 128_000) for size in (10, 100, 400)]
-_BUDGET_S = 3.0  # for each size, and for each stream
 _SHORT, _CHUNKS = 100, 500
-
-
-@dataclass(slots=True)
-class Times:
-    """Microseconds of one way to do a thing, of the thread that does it.
-
-    A request is made in one thread: its own time is what nobody else on the machine disturbs.
-    """
-
-    taken: list[float] = field(default_factory=list)
-    clock: Callable[[], int] = time.thread_time_ns
-
-    def measure(self, do: Callable[[], object]) -> None:
-        """Take the time of one go."""
-        started = self.clock()
-        do()
-        self.taken.append((self.clock() - started) / 1_000)
-
-    def above(self, other: Times) -> str:
-        """The difference to the other, of the minima and of the medians."""
-        least = min(self.taken) - min(other.taken)
-        middle = median(self.taken) - median(other.taken)
-        return f"{least:>9,.1f} {middle:>9,.1f}"
-
-    def by(self, other: Times) -> str:
-        """The same difference of the minima, in microseconds and as a ratio to the other."""
-        least = min(self.taken) - min(other.taken)
-        return f"{least:>9,.0f} {least / min(other.taken):>6.2f}"
 
 
 @dataclass(slots=True)
@@ -73,24 +41,13 @@ class Scene:
     repairing: openai.OpenAI
     messages: list[canned.Message]
 
-    @property
-    def longer(self) -> list[canned.Message]:
-        """The conversation after one more turn."""
-        function = {"name": "read_file", "arguments": '{"path":"src/last.py"}'}
-        call = {"id": "call_last", "type": "function", "function": function}
-        return [
-            *self.messages,
-            {"role": "assistant", "content": None, "tool_calls": [call]},
-            {"role": "tool", "tool_call_id": "call_last", "content": "x = 1\n"},
-        ]
-
 
 def scene(size: int, tokens: int) -> Scene:
     """A conversation of about so many messages and tokens."""
     transport = canned.Canned()
     bare = canned.client_of(transport)
     knowing = canned.wrapped(bare)
-    messages = canned.conversation(knowing, transport, size, tokens)
+    messages = canned.conversation(canned.asking(knowing, transport), size, tokens)
     transport.answer = canned.text_answer()
     unrepaired, repairing = (canned.wrapped(bare, one) for one in (None, batchwrap.Repair.all()))
     return Scene(transport, bare, knowing, unrepaired, repairing, messages)
@@ -99,7 +56,7 @@ def scene(size: int, tokens: int) -> Scene:
 def requests(size: int, tokens: int) -> str:
     """One line of the table of requests."""
     on = scene(size, tokens)
-    longer = on.longer
+    longer = canned.longer(on.messages)
     bare, known, first, after = Times(), Times(), Times(), Times()
 
     def each() -> None:
@@ -109,7 +66,7 @@ def requests(size: int, tokens: int) -> str:
         first.measure(lambda: canned.ask(fresh, on.messages))
         after.measure(lambda: canned.ask(fresh, longer))
 
-    _repeat(each)
+    repeat(each)
     return (
         f"{tokens:>7,} {len(on.messages):>5} {min(bare.taken):>9,.0f} |"
         f"{known.by(bare)} |{first.by(bare)} |{after.by(bare)}"
@@ -128,7 +85,7 @@ def chunks(name: str, make: Callable[[int], list[bytes]]) -> str:
             on.transport.answer = streams[length]
             times.measure(partial(_read, client, on.messages))
 
-    _repeat(each)
+    repeat(each)
     least, middle = ([_slope(taken, client, of) for client in sides] for of in (min, median))
     added = f"{least[1] - least[0]:>9,.1f} {middle[1] - middle[0]:>9,.1f}"
     repair = f"{least[1] - least[2]:>9,.1f} {middle[1] - middle[2]:>9,.1f}"
@@ -155,49 +112,25 @@ def _slope(
     return (long - short) / _CHUNKS
 
 
-def profile(size: int, tokens: int, most: int = 15) -> Iterator[str]:
-    """The functions of batchwrap, and what they call outside of it, by their own time."""
+def profile(size: int, tokens: int) -> Iterator[str]:
+    """Where the time of one request goes."""
     on = scene(size, tokens)
-    times, profiler = 30, cProfile.Profile()
-    profiler.enable()
-    for _ in range(times):
-        canned.ask(on.knowing, on.messages)
-    profiler.disable()
-    home = str(Path(batchwrap.__file__).parent)
-    stats: Any = pstats.Stats(profiler)
-    rows = []
-    for (path, line, name), (_, calls, own, total, callers) in stats.stats.items():
-        if path.startswith(home):
-            rows.append((own, total, calls, f"{_short(path, home)}:{line} {name}"))
-            continue
-        for (caller, _, place), (_, count, its_own, its_total) in callers.items():
-            if caller.startswith(home):
-                rows.append((its_own, its_total, count, f"{_short(caller, home)} {place}: {name}"))
     yield f"A request at {tokens:,} tokens and {size} messages (slower under the profiler)\n"
-    yield f"{'own µs':>9} {'with all':>9} {'calls':>7}"
-    for own, total, calls, what in sorted(rows, reverse=True)[:most]:
-        yield f"{own / times * 1e6:>9,.1f} {total / times * 1e6:>9,.1f} {calls // times:>7}  {what}"
-
-
-def _short(path: str, home: str) -> str:
-    return path[len(home) + 1 :]
-
-
-def _repeat(do: Callable[[], object]) -> None:
-    do()
-    gc.collect()
-    gc.disable()
-    ends = time.monotonic() + _BUDGET_S
-    while time.monotonic() < ends:
-        do()
-    gc.enable()
+    yield from profiled(partial(canned.ask, on.knowing, on.messages))
 
 
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description="What a request costs in batchwrap itself.")
     parser.add_argument("--profile", action="store_true", help="where the time goes")
-    if parser.parse_args().profile:
+    parser.add_argument(
+        "--format", nargs="*", choices=overhead_formats.OTHERS, help="beside chat; all by default"
+    )
+    given = parser.parse_args()
+    if given.format is not None:
+        overhead_formats.report(given.format or overhead_formats.OTHERS, profile=given.profile)
+        return
+    if given.profile:
         for line in profile(400, 128_000):
             print(line)
         return

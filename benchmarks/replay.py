@@ -4,9 +4,11 @@ Each recorded session is played by an agent in each way to take calls, against a
 provider over HTTP, with scripted models from one that never batches to one that makes every
 careful run in one multi-call (`bounds`). What is measured is the library, not a model: how
 much of what a model batches arrives, in order and once, and what it costs where it does not.
-Prompt tokens are net: schemas and reminders are counted.
+Prompt tokens are net: schemas and reminders are counted. All of that is played in each of
+the three APIs, whose requests and answers travel in their own form.
 
-Run it with ``python -m benchmarks.replay``; ``--all`` takes every session.
+Run it with ``python -m benchmarks.replay``; ``--all`` takes every session, ``--format`` one API,
+``--thinking`` Messages of a model whose thinking is signed for all that it was sent.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 
+from batchwrap.lab.api_forms import API_FORMS
 from benchmarks import bounds, sessions
 from benchmarks.actors import STYLES, Play, Style
 from benchmarks.sessions import Session
@@ -37,24 +40,30 @@ class How:
         styles: the kinds of agents.
         rates: the cooperation of the models.
         careful: whether the models keep to the careful rule.
+        formats: the APIs that are spoken.
+        thinks: whether the models think before each answer; in Messages that is signed.
     """
 
     styles: tuple[Style, ...] = STYLES
     rates: tuple[float, ...] = RATES
     careful: bool = True
+    formats: tuple[str, ...] = tuple(API_FORMS)
+    thinks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One session with one kind of agent.
+    """One session with one kind of agent, in one API.
 
     Attributes:
+        format: the API.
         bare: what it cost without batchwrap.
         upper, careful, capped: round trips that the bounds would save; the last is the
             careful one with batches of eight calls at most.
         wrapped: what it cost with batchwrap, by the model's cooperation.
     """
 
+    format: str
     source: str
     session_id: str
     style: Style
@@ -100,6 +109,7 @@ def play_session(stage: Stage, session: Session, how: How) -> Iterator[Result]:
     for style in how.styles:
         play = Play(session, style, stage.tokens, how.careful)
         yield Result(
+            format=stage.format,
             source=session.source,
             session_id=session.id,
             style=style,
@@ -112,20 +122,22 @@ def play_session(stage: Stage, session: Session, how: How) -> Iterator[Result]:
 
 
 def replay(chosen: Sequence[Session], how: How, *, workers: int = 1) -> list[Result]:
-    """Play all these sessions, in so many processes."""
+    """Play all these sessions in each of the APIs, in so many processes."""
     # Long sessions first, and dealt out: so the processes end at about the same time.
     longest = sorted(chosen, key=lambda session: -len(session.script))
     piles = max(1, -(-len(longest) // _CHUNK))
-    tasks = [(longest[pile::piles], how) for pile in range(piles)]
+    tasks = [
+        (format_, longest[pile::piles], how) for format_ in how.formats for pile in range(piles)
+    ]
     if workers == 1:
         return [result for task in tasks for result in _play_pile(task)]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         return [result for results in pool.map(_play_pile, tasks) for result in results]
 
 
-def _play_pile(task: tuple[list[Session], How]) -> list[Result]:
-    pile, how = task
-    with Stage() as stage:
+def _play_pile(task: tuple[str, list[Session], How]) -> list[Result]:
+    format_, pile, how = task
+    with Stage(format_, thinks=how.thinks) as stage:
         return [result for session in pile for result in play_session(stage, session, how)]
 
 
@@ -134,7 +146,8 @@ def faults(results: Iterable[Result]) -> list[str]:
     found = []
     for result in results:
         for rate, played in {-1.0: result.bare, **result.wrapped}.items():
-            where = f"{result.source} {result.session_id} {result.style} at {rate:g}"
+            where = f"{result.format}: {result.source} {result.session_id} {result.style}"
+            where += f" at {rate:g}"
             found += [f"{where}: {fault}" for fault in played.faults]
             if played.round_trips > result.bare.round_trips:
                 found.append(f"{where}: {played.round_trips} > {result.bare.round_trips} trips")
@@ -142,11 +155,11 @@ def faults(results: Iterable[Result]) -> list[str]:
 
 
 def report(results: Sequence[Result], rates: Sequence[float]) -> Iterator[str]:
-    """The tables, one for each kind of agent."""
-    for style in dict.fromkeys(result.style for result in results):
-        own = [result for result in results if result.style == style]
+    """The tables, one for each API and kind of agent."""
+    for format_, style in dict.fromkeys((result.format, result.style) for result in results):
+        own = [result for result in results if (result.format, result.style) == (format_, style)]
         sources = sorted({result.source for result in own})
-        yield f"\nAgent: {style}"
+        yield f"\nAPI: {format_}, agent: {style}"
         yield (
             f"{'source':<19}{'trips':>7}{'upper':>8}{'careful':>8}{'max 8':>7} |"
             + "".join(f"{f'at {rate:g}':>8}" for rate in rates)
@@ -174,9 +187,9 @@ def _row(name: str, total: Total, rates: Sequence[float]) -> str:
     )
 
 
-def validate(chosen: Sequence[Session]) -> Iterator[str]:
+def validate(chosen: Sequence[Session], format_: str) -> Iterator[str]:
     """Whether the shortcuts hold: bare without HTTP, and filler in place of full texts."""
-    with Stage() as short, Stage(full_text=True) as full:
+    with Stage(format_) as short, Stage(format_, full_text=True) as full:
         for session in chosen:
             for style in STYLES:
                 play = Play(session, style, short.tokens)
@@ -188,8 +201,8 @@ def validate(chosen: Sequence[Session]) -> Iterator[str]:
                     off = 100 * (mine.prompt_tokens / real.prompt_tokens - 1)
                     trips = "same" if mine.round_trips == real.round_trips else "OTHER"
                     yield (
-                        f"{session.source:<19} {style:<9} {name:<8} {trips} round trips "
-                        f"({real.round_trips}), tokens off by {off:+.2f} %"
+                        f"{format_:<9} {session.source:<19} {style:<9} {name:<8} "
+                        f"{trips} round trips ({real.round_trips}), tokens off by {off:+.2f} %"
                     )
 
 
@@ -198,6 +211,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Replay recorded agent sessions.")
     parser.add_argument("--sample", type=int, default=_SAMPLE, help="sessions of each source")
     parser.add_argument("--all", action="store_true", help="every session")
+    parser.add_argument("--format", nargs="+", choices=list(API_FORMS), default=list(API_FORMS))
+    parser.add_argument("--thinking", action="store_true", help="signed, in messages only")
     parser.add_argument("--styles", nargs="+", choices=STYLES, default=STYLES)
     parser.add_argument("--rates", nargs="+", type=float, default=RATES, help="cooperation")
     parser.add_argument("--reckless", action="store_true", help="batch against the careful rule")
@@ -206,14 +221,16 @@ def main() -> None:
     given = parser.parse_args()
     recorded = sessions.load()
     if given.validate:
-        for line in validate(sessions.sample(recorded, 2)):
-            print(line)
+        for format_ in given.format:
+            for line in validate(sessions.sample(recorded, 2), format_):
+                print(line)
         return
     chosen = recorded if given.all else sessions.sample(recorded, given.sample)
     print("What batching could save, in percent of all requests of all recordings:\n")
     print(bounds.table(recorded, sessions.CODING_CLIS))
     started_s = time.monotonic()
-    how = How(tuple(given.styles), tuple(given.rates), careful=not given.reckless)
+    formats = ("messages",) if given.thinking else tuple(given.format)
+    how = How(tuple(given.styles), tuple(given.rates), not given.reckless, formats, given.thinking)
     results = replay(chosen, how, workers=given.workers)
     print(f"\n{len(chosen)} sessions, {time.monotonic() - started_s:.0f} s. Round trips without")
     print("batchwrap, what the bounds would save, and the change by the model's cooperation:")

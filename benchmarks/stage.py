@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ import orjson
 
 import batchwrap
 from batchwrap import lab
+from batchwrap.lab.api_forms import API_FORMS, ApiForm
 from benchmarks import toolbox
 from benchmarks.actors import Agent, Message, Play, ScriptedModel
 from benchmarks.filler import FillerTokens, spelled_out
@@ -51,11 +52,19 @@ class Played:
 class Stage:
     """A provider and a client. Use it in a ``with`` block.
 
+    The scripted models and the agents speak chat completions; what travels is in the form of
+    the API, both ways.
+
     Args:
-        full_text: send the filler at full length, and count as the provider did.
+        format: the API that is spoken.
+        full_text: send the filler at full length.
+        thinks: whether the model thinks before each answer. In Messages that is signed for all
+            that was sent, and the agent sends it back.
     """
 
+    format: str = "chat"
     full_text: bool = False
+    thinks: bool = False
     tokens: FillerTokens = field(default_factory=lambda: FillerTokens("o200k_base"))
     _model: ScriptedModel | None = None
     _provider: lab.Lab = field(init=False)
@@ -101,24 +110,27 @@ class Stage:
         self._model = ScriptedModel(play, cooperation)
         self._provider.reset()
         agent = Agent(play)
+        thought: list[list[Message]] = []
 
         def complete(messages: list[Message]) -> Message:
-            given: Any = {"messages": messages, **options}
-            if self.full_text:
-                answer = client.chat.completions.create(model="m", **spelled_out(given))
-            else:
-                # As `extra_body`, since the SDK's own look at each message takes five times
-                # as long as all the rest of the request.
-                answer = client.chat.completions.create(model="m", messages=[], extra_body=given)
-            message: Message = answer.choices[0].message.to_dict()
-            return message
+            asked = {"model": "m", "messages": messages, **options}
+            body = self._form.request(spelled_out(asked) if self.full_text else asked)
+            if self.thinks:
+                body = _with_thinking(body, thought)
+            # By `post`, since the SDK's own look at each message takes five times as long as
+            # all the rest of the request.
+            answer: Any = client.post(
+                self._form.path.removeprefix("/v1"), body=body, cast_to=object
+            )
+            if self.thinks:
+                blocks = answer["content"]
+                thought.append([block for block in blocks if block["type"] == "thinking"])
+            return self._form.message(answer)
 
         agent.work(complete)
         entries = [entry for entry in self._provider.journal if entry.status == 200]
-        if self.full_text:
-            counted = sum(entry.prompt_tokens for entry in entries)
-        else:
-            counted = sum(self.tokens.prompt(entry.json) for entry in entries)
+        # Counted alike for all APIs, so that the same conversation has the same size in each.
+        counted = sum(self.tokens.prompt(self._form.as_chat(entry.json)) for entry in entries)
         faults = [*agent.faults, *_left_over(agent)]
         seen = batchwrap.stats(client).directives.get("m", {}) if wrapped else {}
         return Played(
@@ -130,13 +142,20 @@ class Stage:
             sum(counts.get("tokens", 0) for counts in seen.values()),
         )
 
+    @property
+    def _form(self) -> ApiForm:
+        """How the API writes its requests and answers."""
+        return API_FORMS[self.format]
+
     def _answer(self, request: Message) -> lab.Reply:
         assert self._model is not None
-        reply = self._model(request)
+        reply = self._model(self._form.as_chat(request))
+        if self.thinks:
+            reply = replace(reply, reasoning="Hm.")
         if not self.full_text:
             return reply
         calls = tuple(lab.Call(call.name, spelled_out(call.arguments)) for call in reply.calls)
-        return lab.Reply(spelled_out(reply.text), calls=calls)
+        return replace(reply, text=spelled_out(reply.text), calls=calls)
 
 
 def play_bare(play: Play) -> Played:
@@ -161,6 +180,18 @@ def play_bare(play: Play) -> Played:
     agent.work(complete)
     faults = (*agent.faults, *_left_over(agent))
     return Played(agent.requests, counted, agent.requests, faults)
+
+
+def _with_thinking(body: Message, thought: list[list[Message]]) -> Message:
+    """A request in Messages with what the model thought before each of its turns."""
+    turns = iter(thought)
+    messages = [
+        {**message, "content": [*next(turns), *message["content"]]}
+        if message["role"] == "assistant"
+        else message
+        for message in body["messages"]
+    ]
+    return {**body, "messages": messages, "thinking": {"type": "adaptive"}}
 
 
 def _left_over(agent: Agent) -> list[str]:

@@ -92,7 +92,7 @@ def of_a_chunk() -> list[Step]:
 def of_a_request() -> list[Step]:
     """One more request of a conversation, until it is sent."""
     transport, client = _client()
-    messages = canned.conversation(client, transport, 9, 1_000)
+    messages = canned.conversation(canned.asking(client, transport), 9, 1_000)
     transport.answer = canned.text_answer()
     canned.ask(client, messages)
     longer = [*messages, {"role": "assistant", "content": "Done."}, *_HELLO]

@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
 import orjson
@@ -17,7 +18,8 @@ from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.formats.endpoints import Endpoint, endpoint_of
 from batchwrap.core.formats.format import Body
 
-_READ = ("tools", "tool_choice", "model")
+_TOOLS = "tools"
+_READ = (_TOOLS, "tool_choice", "model")
 _JSON = (str, int, float, bool, list, dict, type(None))
 # A generator function streams without `stream`. Usage is not asked for, since the function may not
 # take the option.
@@ -125,7 +127,15 @@ class CallRequest:
             given |= {name: value for name, value in body.items() if self._is_new(name, value)}
             if isinstance(listed := given.get(self._key), list):
                 given[self._key] = [getattr(item, "original", item) for item in listed]
+            if isinstance(tools := given.get(_TOOLS), list):
+                given[_TOOLS] = self._without_shared(tools)
         return given if api_key is None else {**given, "api_key": api_key}
+
+    def _without_shared(self, tools: list[Any]) -> list[Any]:
+        """The tools, with copies of those that all requests share: the function may change them."""
+        listed = self.body.get(_TOOLS)
+        own = {id(tool) for tool in listed} if isinstance(listed, list) else set[int]()
+        return [tool if id(tool) in own else deepcopy(tool) for tool in tools]
 
     def streams(self) -> None:
         """Note that the answer is a stream, although no argument of the call asks for one."""

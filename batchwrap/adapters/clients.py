@@ -202,10 +202,22 @@ def _keep_open(_: object) -> None:
 
 
 def _copy_sdk_client(original: Target) -> Target:
-    """A shallow copy without its cached resources, which hold the original client."""
+    """A shallow copy with parts of its own, where those of the original hold the original.
+
+    Most SDKs make a resource when it is asked for and cache it; some make it in the constructor.
+    Plain values that are kept in place of a cached property, such as a region, stay.
+    """
     duplicate = copy.copy(original)
     for kind in type(original).__mro__:
         for name, attribute in vars(kind).items():
-            if isinstance(attribute, cached_property):
-                vars(duplicate).pop(name, None)
+            if isinstance(attribute, cached_property) and hasattr(
+                vars(duplicate).get(name), "__dict__"
+            ):
+                del vars(duplicate)[name]
+    for name, value in vars(duplicate).items():
+        if getattr(value, "__dict__", {}).get("_client") is original:
+            setattr(duplicate, name, type(value)(duplicate))
+    # The chain of anthropic's middleware ends in the client that has built it.
+    if (build := getattr(duplicate, "_build_middleware_chain", None)) is not None:
+        vars(duplicate)["_middleware_chain"] = build()
     return duplicate

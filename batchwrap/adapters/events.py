@@ -19,6 +19,7 @@ from batchwrap.core.repair.faults import MALFORMED, OVERSIZED
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MAY_BE_GLUED = (b"{", b"data:")
+_BLANK_LINE = b"\n\n"
 
 
 class _Came(dict[str, Any]):
@@ -102,9 +103,12 @@ class EventPipe:
         with self._step:
             last = rest if rest and not self._is_half(rest) else b""
         last = self._guarded(last) if last else b""
+        ended = b""
         with self._step:
-            last += self._end(marked=False)
-        return last
+            ended = self._end(marked=False)
+            if ended and last == rest:  # as it came, without the blank line that ends it
+                last = rest.rstrip(b"\r\n") + _BLANK_LINE if _is_object(rest) else b""
+        return last + ended
 
     def _guarded(self, event: bytes) -> bytes:
         """The bytes to hand out for an event; after an error of our own, it is not translated."""
@@ -194,10 +198,7 @@ class EventPipe:
         data = sse.data_of(rest)
         if not self._exchange.mends or self._ended or data == sse.DONE or sse.is_comment(rest):
             return False
-        try:
-            return not isinstance(parsed(data), dict)
-        except ValueError:
-            return not glued(data)
+        return not (_is_object(rest) or glued(data))
 
     def _bytes(self, chunk: Body) -> bytes:
         """The bytes of a chunk: the original ones, if it is an original chunk."""
@@ -214,6 +215,14 @@ class EventPipe:
         out = b"".join(map(self._bytes, self._exchange.end(marked=marked)))
         self._is_paused = self._exchange.script_due is not None
         return out
+
+
+def _is_object(event: bytes) -> bool:
+    """Whether the payload of an event is a JSON object, and all of it."""
+    try:
+        return isinstance(parsed(sse.data_of(event)), dict)
+    except ValueError:
+        return False
 
 
 class Opening:

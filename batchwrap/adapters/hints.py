@@ -112,7 +112,7 @@ class Hints:
     @property
     def is_router(self) -> bool:
         """Whether the function is a method of a router."""
-        return callable(getattr(self._bound, "get_model_list", None))
+        return self._listed is not None
 
     @property
     def retries(self) -> int:
@@ -132,8 +132,24 @@ class Hints:
         return params if isinstance(params, dict) else {}
 
     def _deployments(self, model: str) -> list[Any]:
-        listed = getattr(self._bound, "get_model_list", None)
-        return (listed(model_name=model) or []) if callable(listed) else []
+        listed = self._listed
+        return [] if listed is None else list(listed(model_name=model) or ())
+
+    @property
+    def _listed(self) -> Callable[..., Any] | None:
+        """What lists the deployments of a router; None if the function belongs to no router.
+
+        litellm's routers have a registry for that. Older ones have only a method of their own,
+        which the newer ones are about to drop.
+        """
+        registry = getattr(self._bound, "registry", None) if _is_litellms(self._bound) else None
+        place, name = (registry(), "deployments") if registry else (self._bound, "get_model_list")
+        listed = getattr(place, name, None)
+        return listed if callable(listed) else None
+
+
+def _is_litellms(bound: object) -> bool:
+    return any(kind.__module__.partition(".")[0] == "litellm" for kind in type(bound).__mro__)
 
 
 def is_cached(answer: Any) -> bool:

@@ -10,15 +10,27 @@ from batchwrap.throttle.accounts import Origin
 # The headers of OpenAI and compatible APIs, Azure, Anthropic, and Google.
 _HEADERS = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
 _SCHEME = "bearer "
+_SIGNATURE, _CREDENTIAL = "aws4-hmac-sha256 ", "credential="
 _PORTS = {"https": 443, "http": 80}
 
 Headers = Sequence[tuple[bytes, bytes]]
 
 
 def key_of(headers: Mapping[str, str]) -> str:
-    """The API key in a request's headers (names in lower case); empty if there is none."""
+    """The API key in a request's headers (names in lower case); empty if there is none.
+
+    Of a signature, which is another one in each request, it is the id of the access key.
+    """
     value = next((text for name in _HEADERS if (text := headers.get(name))), "")
+    if is_signed(headers):
+        place = value.lower().find(_CREDENTIAL)
+        return value[place + len(_CREDENTIAL) :].partition("/")[0] if place >= 0 else ""
     return value[len(_SCHEME) :] if value.lower().startswith(_SCHEME) else value
+
+
+def is_signed(headers: Mapping[str, str]) -> bool:
+    """Whether a request is signed for AWS (SigV4): the signature covers the body and headers."""
+    return headers.get("authorization", "").lower().startswith(_SIGNATURE)
 
 
 def origin_of(request: Any) -> Origin:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from batchwrap.adapters import replies
 from batchwrap.adapters.events import render_all
-from batchwrap.adapters.keys import origin_of, with_key
+from batchwrap.adapters.keys import is_signed, origin_of, with_key
 from batchwrap.adapters.marker import TRANSLATED_HEADER, is_translated
 from batchwrap.adapters.wire_response import AsyncWireResponse, SyncWireResponse
 from batchwrap.core.exchange.actions import AnswerLocally, Respond
@@ -34,10 +34,10 @@ _MODE = "x-batchwrap-mode"
 _OURS = (_MODE, TRANSLATED_HEADER)
 _RAW_OURS = tuple(name.encode() for name in _OURS)
 _ATTEMPT = "x-stainless-retry-count"  # the number of retries that the SDK has made
-_SIGNED = "aws4-hmac-sha256"
-_NOT_SIGNED = (
-    "requests that are signed for AWS (SigV4) go through untouched and unthrottled, since the "
-    "signature covers the body; with an API key (bearer token) they are batched and throttled"
+_SIGNED = (
+    "batching and reminders are inactive for requests that are signed for AWS (SigV4), since the "
+    "signature covers the body. Those are throttled, and otherwise left as they are; with an API "
+    "key (bearer token) they are batched"
 )
 _FRAMING = ("content-length", "transfer-encoding")
 _ENCODING = ("content-encoding", "content-length")
@@ -100,7 +100,7 @@ class _Wire:
     def _declined(self, request: Any) -> Any:
         """The answer to a helper of an SDK that asks in another way if it is refused; else None."""
         helper = request.headers.get(_HELPER)
-        if helper is None or not self.engine.translates:
+        if helper is None or not self.engine.translates or is_signed(request.headers):
             return None
         with self.engine.guard().step("read"):
             endpoint = endpoint_at(request.url.path)
@@ -122,6 +122,7 @@ class _Wire:
         """The request to send where one is only counted: what would be sent; None: the request."""
         endpoint = counted_at(request.url.path) if request.method == "POST" else None
         is_done = is_translated() or TRANSLATED_HEADER in request.headers
+        is_done = is_done or is_signed(request.headers)
         if endpoint is None or is_done or self.engine.is_off or not self.engine.translates:
             return None
         with self.engine.guard().step("request"):
@@ -129,30 +130,39 @@ class _Wire:
             mode = as_mode(request.headers.get(_MODE) or "")
             origin = origin_of(request)
             view = body and self.engine.counted(body, origin, endpoint=endpoint, mode=mode)
-            return self._with_content(self._bare(request), rendered(view)) if view else None
+            content = endpoint.without_model(view) if view else None
+            return self._with_content(self._bare(request), rendered(content)) if content else None
         return None
 
     def _read(self, request: Any) -> _Asked | None:
         endpoint = endpoint_at(request.url.path) if request.method == "POST" else None
+        signed = endpoint is not None and is_signed(request.headers)
+        if endpoint is not None and signed:
+            endpoint = self._left(endpoint)
         body = None
         if endpoint is not None and not is_translated() and self.engine.serves(endpoint):
             body = self._body(request, endpoint)
         if endpoint is None or body is None:
             self.engine.passed_through()
             return None
+        if signed:
+            return _Asked(request, body, endpoint, None)
         # Another layer of ours in front has translated the request; it is still throttled here.
         told = {name: request.headers.get(name) for name in _OURS}
         if told[TRANSLATED_HEADER] is not None:
             endpoint = endpoint.translated
         return _Asked(self._bare(request), body, endpoint, as_mode(told[_MODE] or ""))
 
+    def _left(self, endpoint: Endpoint) -> Endpoint:
+        """The endpoint for a signed request, of which nothing may be changed."""
+        if endpoint.format is not None and self.engine.translates:
+            self.engine.warn_once("signed", _SIGNED)
+        return endpoint.untranslated.unpooled
+
     def _body(self, request: Any, endpoint: Endpoint) -> Body | None:
         headers = request.headers
         if "content-encoding" in headers or not isinstance(request.stream, self.library.ByteStream):
             return None  # compressed, or an upload that can be read only once
-        if headers.get("authorization", "").lower().startswith(_SIGNED):
-            self.engine.warn_once("signed", _NOT_SIGNED)
-            return None
         return self.engine.read(b"".join(request.stream), endpoint)
 
     def _bare(self, request: Any) -> Any:
@@ -183,29 +193,38 @@ class _Wire:
         if body is None and api_key is None:
             return asked.request
         with call.exchange.guard.step("encode"):
-            return self._changed(asked.request, call, body, api_key)
+            return self._changed(asked, call, body, api_key)
         call.exchange.withdraw()
         return asked.request
 
-    def _changed(self, request: Any, call: Call, body: Body | None, api_key: str | None) -> Any:
+    def _changed(self, asked: _Asked, call: Call, body: Body | None, api_key: str | None) -> Any:
         # Only another `serve` reads the mark, and known providers are none.
         marked = body is not None and self.engine.translates and not call.is_known
-        content = b"".join(request.stream) if body is None else rendered(body)
-        return self._with_content(request, content, api_key=api_key, marked=marked)
+        if body is None:
+            content = b"".join(asked.request.stream)
+        else:
+            endpoint = asked.endpoint
+            content = self.engine.written(endpoint.without_model(body), endpoint)
+        return self._with_content(asked.request, content, api_key=api_key, marked=marked)
 
     def _with_content(
         self, request: Any, content: bytes, *, api_key: str | None = None, marked: bool = False
     ) -> Any:
-        headers = [pair for pair in request.headers.raw if pair[0].lower() not in _RAW_FRAMING]
-        if marked:
-            headers.append((TRANSLATED_HEADER.encode(), b"1"))
-        return self.library.Request(
+        headers = request.headers
+        changed = self.library.Request(
             request.method,
             request.url,
-            headers=with_key(headers, api_key),
-            content=content,
+            headers=headers if api_key is None else with_key(headers.raw, api_key),
+            stream=self.library.ByteStream(content),
             extensions=request.extensions,
         )
+        changed.headers["content-length"] = str(len(content))
+        if "transfer-encoding" in headers:
+            del changed.headers["transfer-encoding"]
+        if marked:
+            changed.headers[TRANSLATED_HEADER] = "1"
+        changed.read()  # as the agent's own request, whose content is there to look at
+        return changed
 
     def _failed(self, error: BatchwrapError, request: Any) -> Any:
         """An error of batchwrap as a response, or as an exception that the SDK understands."""
@@ -223,27 +242,25 @@ class _Wire:
         self, incoming: SyncWireResponse | AsyncWireResponse, respond: Respond, request: Any
     ) -> Any:
         response, content = incoming.response, self._content(respond)
-        headers, status = response.headers.copy(), response.status_code
-        if content is None:  # the provider's own bytes, so its headers still fit them
-            content = incoming.raw or b""
-        else:
+        made = self.library.Response(
+            response.status_code if content is None else respond.status or response.status_code,
+            headers=response.headers,
+            stream=self.library.ByteStream((incoming.raw or b"") if content is None else content),
+            extensions=response.extensions,
+        )
+        headers = made.headers
+        if content is not None:  # else the provider's own bytes, which its headers still fit
             for name in (*_ENCODING, *_FRAMING):
                 headers.pop(name, None)
             kind = "application/json" if respond.chunks is None else "text/event-stream"
             headers["content-type"] = kind
             headers["content-length"] = str(len(content))
-            status = respond.status or status
         # Stainless SDKs obey this header, whatever the status is.
         if respond.gave_up and self._retries:
             headers["x-should-retry"] = "false"
         elif respond.retry and request.headers.get(_ATTEMPT) == "0":
             headers["x-should-retry"] = "true"
-        return self.library.Response(
-            status,
-            headers=headers,
-            stream=self.library.ByteStream(content),
-            extensions=response.extensions,
-        )
+        return made
 
     def _content(self, respond: Respond) -> bytes | None:
         """The bytes of an answer; None to hand out the provider's own bytes."""
@@ -268,7 +285,6 @@ class _Wire:
 
 # Which helpers of an SDK of Stainless's made a request: anthropic's tool runner names itself.
 _HELPER = "x-stainless-helper"
-_RAW_FRAMING = tuple(name.encode() for name in _FRAMING)
 
 
 class SyncWire(_Wire):

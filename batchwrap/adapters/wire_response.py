@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import suppress
+from functools import cached_property
 from itertools import chain
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,8 @@ from batchwrap.core.parse import parsed_object
 
 # In a stream that passes through, only events with usage or an error are parsed.
 _TELLING = (b'"usage"', b'"error"')
+# Frames of AWS, which hold no events that are read here.
+_FRAMES = "application/vnd.amazon.eventstream"
 
 
 class Tap:
@@ -73,18 +76,32 @@ class _WireResponse:
         self.data: Any = None  # the rest of the stream
         self._library = library
         self._exchange = exchange
-        self._opening = Opening(exchange.guard)
         self._cut: Exception | None = None  # the error that ended a stream after its first events
+
+    @cached_property
+    def _opening(self) -> Opening:
+        """Reads the first events; made for streams alone."""
+        return Opening(self._exchange.guard)
 
     @property
     def head(self) -> Head:
         """Status and headers."""
-        headers = self.response.headers
-        kind = headers.get("content-type", "").lower()
+        kind = self._kind
         # Some gateways send events with another content type, or none. SDKs do not check it.
         other = "json" in kind or "html" in kind
-        is_stream = kind.startswith("text/event-stream") or (self._exchange.streams and not other)
-        return Head(self.response.status_code, headers, is_stream)
+        is_stream = kind.startswith(("text/event-stream", _FRAMES))
+        is_stream = is_stream or (self._exchange.streams and not other)
+        return Head(self.response.status_code, self.response.headers, is_stream)
+
+    @property
+    def _kind(self) -> str:
+        kind: str = self.response.headers.get("content-type", "").lower()
+        return kind
+
+    @property
+    def _has_events(self) -> bool:
+        """Whether a stream consists of events."""
+        return not self._kind.startswith(_FRAMES)
 
     @property
     def is_decoded(self) -> bool:
@@ -125,7 +142,7 @@ class _WireResponse:
         yield from ()
 
     def _pipe(self, exchange: Exchange) -> BytePieces:
-        if not self.is_decoded:
+        if not (self.is_decoded and self._has_events):
             return BytePieces(None)
         return BytePieces(EventPipe(exchange) if exchange.is_translated else Tap(exchange))
 
@@ -155,6 +172,8 @@ class SyncWireResponse(_WireResponse):
 
     def first(self) -> Body | None:
         """The first event of a stream, decoded, and with each call the next one."""
+        if not self._has_events:
+            return None
         if self.data is None:
             self.data = self._bytes()
         if self._opening.is_ready():
@@ -198,6 +217,8 @@ class AsyncWireResponse(_WireResponse):
 
     async def first(self) -> Body | None:
         """The first event of a stream, decoded, and with each call the next one."""
+        if not self._has_events:
+            return None
         if self.data is None:
             self.data = self._bytes()
         if self._opening.is_ready():

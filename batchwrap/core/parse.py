@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -20,9 +21,10 @@ _FIRST_ROUNDED = 2.0**63
 # The shortest of these integers has this many digits.
 _MANY_DIGITS = b"0" * 19
 _TO_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
-# In a text below this size it is cheaper to search the bytes for many digits than to walk over the
-# values. A longer text is a conversation, which is nearly all strings, and the walk skips these.
-_SHORT = 4_096
+# In a text below this size it is cheaper to search the bytes for many digits (0.7 ns for each byte)
+# than to walk over the values (1 us for each message). In a longer text the messages are long, and
+# the walk skips their strings.
+_SHORT = 131_072
 
 
 def parsed(text: str | bytes) -> Any:
@@ -111,15 +113,47 @@ def parsed_object(content: bytes) -> dict[str, Any] | None:
 
 
 def rendered(value: object) -> bytes:
-    """The JSON of a value that was parsed here.
-
-    Raises:
-        RecursionError: it is nested too deeply for Python.
-    """
+    """The JSON of a value that was parsed here. Whatever can be read can be written."""
     try:
         return orjson.dumps(value)
     except TypeError:  # half a surrogate, NaN, an integer beyond 64 bits, nesting beyond 254
-        return json.dumps(value).encode()
+        try:
+            return json.dumps(value).encode()
+        except RecursionError:  # orjson reads 1,024 levels, more than Python's stack may have left
+            return "".join(_written(value)).encode()
+
+
+class _Mark(str):
+    """A piece of JSON between values."""
+
+    __slots__ = ()
+
+
+def _written(value: object) -> Iterator[str]:
+    """The JSON of a value in pieces, without recursion."""
+    waiting: list[Any] = [value]
+    while waiting:
+        one = waiting.pop()
+        if type(one) is _Mark:
+            yield one
+        elif isinstance(one, dict):
+            yield "{"
+            parts = [(f"{json.dumps(name)}: ", item) for name, item in one.items()]
+            waiting += _inside(parts, "}")
+        elif isinstance(one, list):
+            yield "["
+            waiting += _inside([("", item) for item in one], "]")
+        else:
+            yield json.dumps(one)
+
+
+def _inside(parts: list[tuple[str, Any]], end: str) -> list[Any]:
+    """What is left to be written of an object or a list, the last first."""
+    left: list[Any] = [_Mark(end)]
+    for place in range(len(parts) - 1, -1, -1):
+        name, item = parts[place]
+        left += [item, _Mark(f", {name}" if place else name)]
+    return left
 
 
 class _Constant(float):

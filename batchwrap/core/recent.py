@@ -85,12 +85,12 @@ class _Kept(Generic[Key, Value]):
 
     def get(self, key: tuple[str, Key], now_s: float) -> Value | None:
         """The value, or None if it was dropped."""
-        if key not in self.entries or self._is_old(key, now_s):
+        found = self.entries.get(key)
+        if found is None or now_s - found[0] > self._most_age_s:
             return None
-        value = self.entries[key][1]
-        self.entries[key] = now_s, value
+        self.entries[key] = now_s, found[1]
         self.entries.move_to_end(key)
-        return value
+        return found[1]
 
     def _is_old(self, key: tuple[str, Key], now_s: float) -> bool:
         return now_s - self.entries[key][0] > self._most_age_s

@@ -36,9 +36,7 @@ class Attempt:
     @property
     def api_key(self) -> str | None:
         """The API key to send with; None for the agent's own."""
-        with self.exchange.guard.step("admit"):
-            return self._admission.api_key
-        return None
+        return self._admission.api_key
 
     def streams(self) -> AbstractContextManager[None] | None:
         """The context manager in which each piece of a stream is awaited; None if not needed."""
@@ -53,8 +51,8 @@ class Attempt:
 
     def learn(self) -> None:
         """Correct the ledger by what the answer's headers say about limits."""
-        with self.exchange.guard.step("settle"):
-            if self.exchange.observations:
+        if self.exchange.observations:
+            with self.exchange.guard.step("settle"):
                 self._admission.learn(self.exchange.observations)
 
     def refused(self, refusal: Refusal, seconds: float) -> float:

@@ -18,6 +18,7 @@ from batchwrap.lab.api_forms import messages_rules
 from batchwrap.lab.api_forms.api_form import ScriptedAnswer, ScriptedCall
 from batchwrap.lab.api_forms.messages_form import MessagesForm
 from batchwrap.lab.api_forms.responses_form import ResponsesForm
+from batchwrap.lab.cloud_messages import FRAMES, HostedForm, framed
 from batchwrap.lab.completions import ask, send_raw
 from batchwrap.lab.dialects import LabResponse, error
 from batchwrap.lab.lab_exchange import LabExchange
@@ -85,6 +86,7 @@ class _Endpoint:
         prompt: the fields of a request that contain the prompt.
         cap: the field that caps the output.
         names_events: whether its events have names, and its streams therefore no end mark.
+        has_frames: whether it streams in frames of AWS, whatever the request says.
         prefix, call_prefix: the prefixes of the ids of its answers and calls.
         counted: the other fields of the answer to a request that only counts the prompt.
         signs: makes the signature of thinking; None if answers contain no thinking.
@@ -94,6 +96,7 @@ class _Endpoint:
     prompt: Sequence[str]
     cap: str = "max_tokens"
     names_events: bool = True
+    has_frames: bool = False
     prefix: str
     call_prefix: str = "call_"
     counted: Mapping[str, Any] = field(default_factory=dict)
@@ -140,12 +143,12 @@ async def _generate(
     if not await _understood(endpoint, exchange):
         return
     body = exchange.json
-    exchange.stream = bool(body.get("stream"))
+    exchange.stream = endpoint.has_frames or bool(body.get("stream"))
     exchange.prompt_tokens = _prompt_tokens(endpoint, exchange, provider)
     cap = body.get(endpoint.cap)
     output = cap if isinstance(cap, int) else provider.default_output
     refusal = exchange.admit(ledger, exchange.prompt_tokens + output)
-    model = str(body.get("model") or "lab")
+    model = str(body.get("model") or exchange.params.get("name") or "lab")
     if refusal is not None:
         await exchange.respond(provider.voice.refusal(refusal, model, provider.time_scale))
         return
@@ -195,16 +198,21 @@ async def _send(
         )
         return
     await exchange.wait_until(first_s)
-    await exchange.start_stream(exchange.limit_headers())
+    kind = {"content-type": FRAMES} if endpoint.has_frames else {}
+    await exchange.start_stream({**exchange.limit_headers(), **kind})
     pieces = len(said.texts)
     # The time is spread over the pieces of the text; calls and the end come with the last piece.
     a_piece_s = said.output / max(1, pieces) / provider.tokens_per_s
     for number, event in enumerate(endpoint.form.events(said)):
         await exchange.wait_until(first_s + min(number, pieces) * a_piece_s)
-        name = f"event: {event['type']}\n" if endpoint.names_events else ""
-        await exchange.write(name.encode() + b"data: " + orjson.dumps(event) + b"\n\n")
+        await exchange.write(framed(event) if endpoint.has_frames else _line(endpoint, event))
     exchange.completion_tokens = said.output
     await exchange.finish(b"" if endpoint.names_events else b"data: [DONE]\n\n")
+
+
+def _line(endpoint: _Endpoint, event: Event) -> bytes:
+    name = f"event: {event['type']}\n" if endpoint.names_events else ""
+    return name.encode() + b"data: " + orjson.dumps(event) + b"\n\n"
 
 
 _COMPLETIONS = _Endpoint(
@@ -224,8 +232,11 @@ _MESSAGES = _Endpoint(
     prefix="msg_",
     call_prefix="toolu_",
 )
+_HOSTED = replace(_MESSAGES, form=HostedForm())
 completions = partial(_generate, _COMPLETIONS)
 responses = partial(_generate, _RESPONSES)
 messages = partial(_generate, _MESSAGES)
+hosted_messages = partial(_generate, _HOSTED)
+framed_messages = partial(_generate, replace(_HOSTED, has_frames=True))
 count_responses = partial(_count, _RESPONSES)
 count_messages = partial(_count, _MESSAGES)

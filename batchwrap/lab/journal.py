@@ -7,6 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# How the paths end where a model is asked for a turn: those of the APIs, Google's, and Amazon's.
+_TURNS = (
+    *("/chat/completions", "/responses", "/messages", ":rawPredict", ":streamRawPredict"),
+    *("/invoke", "/invoke-with-response-stream"),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -50,8 +56,8 @@ class Entry:
     @property
     def is_turn(self) -> bool:
         """Whether it asks for a turn of a conversation, at whichever API."""
-        ways = ("/chat/completions", "/responses", "/messages")
-        return self.method == "POST" and self.path.endswith(ways)
+        is_count = self.path.endswith("/count-tokens:rawPredict")
+        return self.method == "POST" and self.path.endswith(_TURNS) and not is_count
 
 
 class Journal:

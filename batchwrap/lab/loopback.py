@@ -22,6 +22,7 @@ from batchwrap.lab.simulated_provider import SimulatedProvider
 
 Handler = Callable[[LabExchange, SimulatedProvider, RateLimitLedger], Awaitable[None]]
 
+_VERTEX = "/v1/projects/{project}/locations/{region}/publishers/anthropic/models"
 _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/v1/chat/completions", completions.complete),
     ("POST", "/v1/embeddings", other_endpoints.embeddings),
@@ -38,6 +39,12 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/openai/v1/responses", generating.responses),
     ("POST", "/openai/responses", generating.responses),
     ("POST", "/openai/deployments/{name}/embeddings", other_endpoints.embeddings),
+    # Anthropic's models at Google and at Amazon.
+    ("POST", f"{_VERTEX}/count-tokens:rawPredict", generating.count_messages),
+    ("POST", f"{_VERTEX}/{{name}}:rawPredict", generating.hosted_messages),
+    ("POST", f"{_VERTEX}/{{name}}:streamRawPredict", generating.hosted_messages),
+    ("POST", "/model/{name:path}/invoke", generating.hosted_messages),
+    ("POST", "/model/{name:path}/invoke-with-response-stream", generating.framed_messages),
 )
 # Models may block, so each running model call has a thread.
 _MODEL_THREADS = 64

@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import Any
 
 from batchwrap.errors import ConfigError
-from batchwrap.lab.as_chat import as_chat
+from batchwrap.lab.api_forms import as_chat
 from batchwrap.lab.simulated_model import Call, Raw, Reply
 from batchwrap.lab.transcript import (
     MadeCall,

@@ -128,7 +128,8 @@ class AdmissionRequest:
 
     def arrived(self) -> None:
         """Report that the provider has received the request."""
-        if (held := self._held) is not None:
+        held = self._held
+        if held is not None and held.scope.meters:  # else nothing is in transit
             self.limiter.run(held, held.store.arrived, held.key, held.scope.meters, held.ticket)
 
     def streams(self) -> OpenStream | None:

@@ -130,6 +130,9 @@ class Budget:
         return f"{provider.name or origin.host}:{model}"
 
     def _feedback_of(self, scope_name: str) -> Feedback:
+        found = self._feedback.get(scope_name)
+        if found is not None:
+            return found
         with self._lock:  # two first requests of one scope must learn together
             found = self._feedback.get(scope_name)
             if found is None:

@@ -60,10 +60,14 @@ class _AskedOrExponential(tenacity.wait.wait_base):
 
 def backoff(throttle: Throttle) -> Callable[[Refusal], float | None]:
     """A retry policy for one request: seconds to wait after a refusal, None to give up."""
-    retrying = throttle.retry or default_retrying()
-    state = tenacity.RetryCallState(retry_object=retrying, fn=None, args=(), kwargs={})
+    known: tenacity.RetryCallState | None = None  # made at the first refusal: most have none
 
     def wait_after(refusal: Refusal) -> float | None:
+        nonlocal known
+        retrying = throttle.retry or default_retrying()
+        state = known = known or tenacity.RetryCallState(
+            retry_object=retrying, fn=None, args=(), kwargs={}
+        )
         error = RefusedAttempt(refusal)
         state.set_exception((RefusedAttempt, error, None))
         state.attempt_number += refusal.tries - 1

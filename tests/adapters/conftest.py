@@ -13,8 +13,8 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from batchwrap.lab import Lab, Model, Raw, Reply, Script
+from tests.adapters.api_agents import ApiAgent
 from tests.adapters.callers import Caller, Web
-from tests.adapters.messages_agent import Agent
 
 
 @pytest.fixture
@@ -37,11 +37,11 @@ def serve(closing: ExitStack) -> Callable[..., Lab]:
 
 
 @pytest.fixture
-def opened(closing: ExitStack) -> Callable[..., Agent]:
-    """Makes agents that speak Messages."""
+def opened(closing: ExitStack) -> Callable[..., ApiAgent]:
+    """Makes agents, which are closed when the test ends."""
 
-    def make(lab: Lab, **options: Any) -> Agent:
-        agent = Agent(lab, **options)
+    def make(lab: Lab, api: type[ApiAgent], **options: Any) -> ApiAgent:
+        agent = api(lab, **options)
         closing.callback(agent.close)
         return agent
 

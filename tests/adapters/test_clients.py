@@ -84,6 +84,9 @@ def test_azure(caller: Caller, lab: Lab) -> None:
     assert lab.journal[-1].query == "api-version=2026-01"
     assert lab.journal[-1].headers["api-key"] == "key"
     check(caller, bare, wrapped=False)
+    named = batchwrap.wrap(caller.open_azure(lab, azure_deployment="mine"))
+    check(caller, named)
+    assert lab.journal[-1].path == "/openai/deployments/mine/chat/completions"
 
 
 class Tenant(OpenAI):

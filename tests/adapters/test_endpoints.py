@@ -111,10 +111,12 @@ def test_given_up(caller: Caller, serve: Any) -> None:
 
 def test_limits_hold(caller: Caller, serve: Any) -> None:
     """All endpoints draw on one budget, and the provider refuses nothing."""
+    clock = ManualClock()
     limit = RateLimit("tokens", 600, 60)
-    lab = serve(lambda request: Reply("yes"), limits=[limit], time_scale=30, default_output=100)
-    mine = [Limit("tokens", 600, 2)]
-    client = batchwrap.wrap(caller.open(lab), limits=mine, batching=None, reminders=None)
+    lab = serve(lambda request: Reply("yes"), limits=[limit], clock=clock, default_output=100)
+    # A little slower than the provider, whose clock starts when the first request arrives.
+    throttle = Throttle(limits=[Limit("tokens", 600, 70)], clock=clock)
+    client = batchwrap.wrap(caller.open(lab), throttle=throttle, batching=None, reminders=None)
     for _ in range(3):
         caller.run(client.responses.create, model="m", input="word " * 100, max_output_tokens=100)
         caller.run(client.completions.create, model="m", prompt="word " * 100, max_tokens=100)

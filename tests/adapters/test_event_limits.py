@@ -12,11 +12,12 @@ from batchwrap import Repair
 from batchwrap.adapters.events import EventPipe
 from batchwrap.core.exchange.actions import Head
 from batchwrap.core.exchange.machine import Exchange
+from batchwrap.core.formats import sse
 from batchwrap.engine import Engine
 from batchwrap.options import Options
 from batchwrap.throttle.accounts import Origin
 from tests.adapters.conversation import TOOLS, USER
-from tests.adapters.events import DONE, event
+from tests.adapters.events import DONE, call_event, event
 from tests.core.harness import chunk
 
 LONG = b"data: " + b"x" * 4_000
@@ -64,6 +65,24 @@ def test_an_event_behind_the_answer() -> None:
     answer = event(chunk({"role": "assistant", "content": "hi"})) + event(chunk({}, "stop"))
     pipe = EventPipe(exchange_of(Repair()), most_bytes=1_000)
     assert fed(pipe, answer + LONG) == answer + LONG
+
+
+@pytest.mark.parametrize("depth", [10, 300, 990, 1_010])
+def test_an_event_that_is_nested_deeply(depth: int) -> None:
+    """The calls that it completes are handed out, with whatever stands beside them."""
+    exchange = exchange_of(Repair())
+    paths = [{"path": "a.py"}, {"path": "b.py"}]
+    said = call_event(orjson.dumps({"files": paths}).decode())
+    deep = said.replace(b"}\n\n", b',"x":' + b"[" * depth + b"]" * depth + b"}\n\n")
+    stream = call_event("", name="multi_read") + deep + event(chunk({}, "tool_calls")) + DONE
+    out = fed(EventPipe(exchange), stream)
+    read = [sse.data_of(part) for part in out.split(b"\n\n")[:-2]]
+    listed = [choice["delta"] for part in read for choice in orjson.loads(part)["choices"]]
+    calls = [call["function"] for delta in listed for call in delta.get("tool_calls") or ()]
+    assert [(call["name"], orjson.loads(call["arguments"])) for call in calls] == [
+        ("read_file", path) for path in paths
+    ]
+    assert "internal_errors" not in exchange.metrics.counts
 
 
 def _alive() -> int:

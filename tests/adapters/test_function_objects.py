@@ -160,6 +160,23 @@ def test_objects_among_the_arguments() -> None:
     assert len(seen[0]["tools"]) > len(TOOLS)
 
 
+def test_a_function_may_change_its_arguments() -> None:
+    """What a function does to the tools that it is called with shows in no later call."""
+    seen: list[Any] = []
+
+    @batchwrap.batched
+    def complete(**kwargs: Any) -> dict[str, Any]:
+        seen.append(json.dumps(kwargs["tools"]))
+        for tool in kwargs["tools"]:
+            if tool not in TOOLS:
+                tool["function"].clear()
+        return {"choices": []}
+
+    for _ in range(2):
+        complete(model="m", messages=[USER], tools=TOOLS)
+    assert seen[0] == seen[1] and "multi_read" in seen[0]
+
+
 def test_headers_of_streams_teach_the_limits(serve: Serve) -> None:
     """With `limits="auto"` what a stream's headers say of the account holds requests back."""
     done = {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}

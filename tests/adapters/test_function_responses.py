@@ -12,16 +12,20 @@ from openai.types.responses import Response
 
 import batchwrap
 from batchwrap.errors import BrokenAnswer, LimitExceeded
-from batchwrap.lab import Call, Lab, Raw, Reply
+from batchwrap.lab import Lab, Raw, Reply
 from batchwrap.options import Limit, Throttle
-from tests.adapters.batching_models import edit, files, scripted
+from tests.adapters.batching_models import files, scripted
 from tests.adapters.callers import Caller
-from tests.strategies import EDIT_FILE, READ_FILE
+from tests.adapters.file_job import (
+    MEANT,
+    READS,
+    RESPONSES_TOOLS,
+    TASK,
+    WORK,
+    folded_items,
+    responses_job,
+)
 
-TOOLS = [{"type": "function", **one["function"]} for one in (READ_FILE, EDIT_FILE)]
-PATHS = [{"path": "a.py"}, {"path": "b.py"}]
-EDITS = [edit("a.py", "1"), edit("a.py", "2")]
-TASK = {"role": "user", "content": "Mend a.py and b.py."}
 EVENTS = {"content-type": "text/event-stream"}
 
 
@@ -60,31 +64,19 @@ def final(caller: Caller, stream: Any) -> Any:
 @pytest.mark.parametrize("streamed", [False, True])
 def test_batches_and_waves(caller: Caller, serve: Any, decorated: Any, streamed: bool) -> None:
     """A batch becomes the agent's calls, what waits costs no round trip, all is folded back."""
-    calls = (Call("multi_read", files(*PATHS)), Call("multi_edit", files(*EDITS)))
-    lab = serve(scripted(Reply("Working.", calls=calls)))
+    lab = serve(scripted(WORK))
     complete = decorated(lab)
-    given: list[Any] = [TASK]
-    ran, answers = [], 0
-    while True:
-        asked = {"tools": TOOLS, "input": given, "store": False, "stream": streamed}
-        answer = caller.run(complete, **asked)
+
+    def ask(**asked: Any) -> Any:
+        answer = caller.run(complete, **asked, stream=streamed)
         answer = final(caller, answer) if streamed else answer
         assert isinstance(answer, Response)
-        answers += 1
-        made = [item for item in answer.output if item.type == "function_call"]
-        given = [*given, *answer.output]  # the objects themselves, as agents do
-        if not made:
-            break
-        ran += [(one.name, json.loads(one.arguments)) for one in made]
-        given += [
-            {"type": "function_call_output", "call_id": one.call_id, "output": "done"}
-            for one in made
-        ]
-    assert ran == [("read_file", one) for one in PATHS] + [("edit_file", one) for one in EDITS]
-    assert answer.output_text == "done"
-    assert (answers, len(lab.journal)) == (4, 2)
-    folded = [i for i in lab.journal[1].json["input"] if i.get("type") == "function_call"]
-    assert [item["name"] for item in folded] == ["multi_read", "multi_edit"]
+        return answer
+
+    done = responses_job(ask)
+    assert (done.ran, done.answers, len(lab.journal)) == (MEANT, 4, 2)
+    assert done.last.output_text == "done"
+    assert folded_items(lab.journal[1].json) == ["multi_read", "multi_edit"]
     assert batchwrap.stats(complete).local_answers == 2
 
 
@@ -109,10 +101,10 @@ def test_what_continues_by_id_is_throttled_only(serve: Any) -> None:
     lab = serve(lambda request: Reply("yes"))
     with openai.OpenAI(base_url=lab.base_url, api_key="k") as client:
         complete: Any = batchwrap.batched(client.responses.create)
-        complete(model="gpt", input="Hi.", tools=TOOLS)
+        complete(model="gpt", input="Hi.", tools=RESPONSES_TOOLS)
         stats = batchwrap.stats(complete)
     assert stats.only_throttled == {"responses": 1}
-    assert lab.journal[0].json["tools"] == TOOLS
+    assert lab.journal[0].json["tools"] == RESPONSES_TOOLS
 
 
 def test_embeddings_are_none_of_it(serve: Any) -> None:
@@ -128,13 +120,13 @@ def test_embeddings_are_none_of_it(serve: Any) -> None:
 def test_dicts_and_generators() -> None:
     """Functions that return dicts and generators keep their kinds."""
     item = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "multi_read"}
-    item["arguments"] = json.dumps(files(*PATHS))
+    item["arguments"] = json.dumps(files(*READS))
 
     @batchwrap.batched
     def complete(**given: Any) -> Any:
         return {"id": "resp_1", "object": "response", "output": [item]}
 
-    asked: dict[str, Any] = {"input": [TASK], "tools": TOOLS, "store": False}
+    asked: dict[str, Any] = {"input": [TASK], "tools": RESPONSES_TOOLS, "store": False}
     output = complete(**asked)["output"]
     assert [one["name"] for one in output] == ["read_file", "read_file"]
 

@@ -14,30 +14,27 @@ import litellm
 import pytest
 
 import batchwrap
-from batchwrap.lab import Call, Lab, Reply
-from tests.adapters.batching_models import edit, files, scripted
-from tests.strategies import EDIT_FILE, READ_FILE
+from batchwrap.lab import Lab
+from tests.adapters.batching_models import scripted
+from tests.adapters.file_job import (
+    MEANT,
+    MESSAGES_TOOLS,
+    RESPONSES_TOOLS,
+    TASK,
+    WORK,
+    blocks_in,
+    folded_items,
+)
 
 # litellm warns of itself.
 pytestmark = pytest.mark.filterwarnings("default")
-PATHS = [{"path": "a.py"}, {"path": "b.py"}]
-EDITS = [edit("a.py", "1"), edit("a.py", "2")]
-CALLS = (Call("multi_read", files(*PATHS)), Call("multi_edit", files(*EDITS)))
-MEANT = [("read_file", one) for one in PATHS] + [("edit_file", one) for one in EDITS]
-TASK: dict[str, Any] = {"role": "user", "content": "Mend a.py and b.py."}
-RESPONSES_TOOLS = [{"type": "function", **one["function"]} for one in (READ_FILE, EDIT_FILE)]
-MESSAGES_TOOLS = [
-    {"name": one["function"]["name"], "input_schema": one["function"]["parameters"]}
-    for one in (READ_FILE, EDIT_FILE)
-]
 # litellm's streams of messages import a part of its proxy, which wants more than litellm itself.
 needs_proxy = pytest.mark.skipif(not find_spec("soundfile"), reason="litellm's proxy is not here")
 
 
 def lab() -> Lab:
     """A model that makes two multi-calls at once, and then ends."""
-    said = scripted(Reply("Working.", calls=CALLS))
-    return Lab(said, tokens_per_s=math.inf, ttft_s=0)
+    return Lab(scripted(WORK), tokens_per_s=math.inf, ttft_s=0)
 
 
 async def responses(complete: Callable[..., Any], running: Lab, *, stream: bool) -> list[Any]:
@@ -99,20 +96,7 @@ async def _each(stream: Any) -> Any:
 
 async def _content(stream: Any) -> list[Any]:
     """The blocks of a stream of bytes."""
-    data = b"".join([one async for one in stream])
-    blocks: list[Any] = []
-    for event in filter(None, data.split(b"\n\n")):
-        told = json.loads(event.split(b"data: ", 1)[1])
-        match told["type"]:
-            case "content_block_start":
-                blocks.append({**told["content_block"], "said": ""})
-            case "content_block_delta":
-                delta = told["delta"]
-                blocks[told["index"]]["said"] += delta.get("partial_json", delta.get("text"))
-    for block in blocks:
-        said = block.pop("said")
-        block |= {"text": said} if block["type"] == "text" else {"input": json.loads(said)}
-    return blocks
+    return blocks_in(b"".join([one async for one in stream]).decode())
 
 
 def _awaited(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -137,8 +121,7 @@ async def test_responses(way: str, stream: bool) -> None:
             itself = complete = batchwrap.batched(lambda **given: litellm.aresponses(**given))
         assert await responses(complete, running, stream=stream) == MEANT
         assert len(running.journal) == 2
-        folded = [i for i in running.journal[1].json["input"] if i.get("type") == "function_call"]
-        assert [one["name"] for one in folded] == ["multi_read", "multi_edit"]
+        assert folded_items(running.journal[1].json) == ["multi_read", "multi_edit"]
         assert batchwrap.stats(itself).local_answers == 2
     await litellm.close_litellm_async_clients()
 

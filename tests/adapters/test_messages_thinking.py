@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import batchwrap
 from batchwrap.lab import Call, Raw, Reply
 from batchwrap.options import Batching
+from tests.adapters.api_agents import TASK, MessagesAgent
 from tests.adapters.batching_models import (
     OPTIONS,
     PATHS,
@@ -28,7 +29,6 @@ from tests.adapters.batching_models import (
     meant,
     scripted,
 )
-from tests.adapters.messages_agent import TASK, TOOLS, Agent
 
 ADAPTIVE = {"thinking": {"type": "adaptive"}}
 READS = files(*({"path": path} for path in PATHS))
@@ -55,9 +55,9 @@ def thinking(*replies: Reply) -> Any:
     return scripted(*thought)
 
 
-def thinker(opened: Any, lab: Any, *, stream: bool, **options: Any) -> Agent:
+def thinker(opened: Any, lab: Any, *, stream: bool, **options: Any) -> MessagesAgent:
     """An agent that asks for thinking."""
-    agent: Agent = opened(lab, stream=stream, **options)
+    agent: MessagesAgent = opened(lab, MessagesAgent, stream=stream, **options)
     agent.fields = dict(ADAPTIVE)
     return agent
 
@@ -88,7 +88,7 @@ def test_reads_in_one_round_trip(serve: Any, opened: Any, stream: bool, forgets:
     agent.run()
     assert agent.ran == [("read_file", {"path": path}) for path in PATHS]
     [first, second] = [request.json for request in lab.journal]
-    assert first["tools"] == second["tools"] and len(first["tools"]) > len(TOOLS)
+    assert first["tools"] == second["tools"] and len(first["tools"]) > len(MessagesAgent.tools)
     assert second["messages"][1]["content"][0]["thinking"] == "Thought 0."
     assert calls_in(second["messages"]) == [("toolu_" + "x" * 24, "multi_read", READS)]
 
@@ -101,9 +101,9 @@ def test_a_single_call_shows_the_offer(
     call = Call("grep", {"pattern": "x"}, id="toolu_" + "y" * 24)
     lab = serve(thinking(Reply(calls=(call,)), Reply(calls=(Call("multi_read", READS),))))
     agent = thinker(opened, lab, stream=stream)
-    agent.result = lambda call: {"content": "no such pattern", "is_error": True}
+    agent.result = {"content": "no such pattern", "is_error": True}
     agent.step()
-    assert agent.messages[1]["content"][-1]["id"].startswith("bw")
+    assert agent.history[1]["content"][-1]["id"].startswith("bw")
     for _ in range(2):
         if forgets:
             agent.forget()
@@ -125,9 +125,9 @@ def test_nothing_is_offered_where_it_was_not(serve: Any, opened: Any, stream: bo
     agent.forget()
     agent.step()
     agent.step()
-    assert [request.json["tools"] for request in lab.journal] == [TOOLS] * 3
-    assert sent(lab)[-1] == agent.messages[:-1]
-    assert all(not call_id.startswith("bw") for call_id, *_ in calls_in(agent.messages))
+    assert [request.json["tools"] for request in lab.journal] == [MessagesAgent.tools] * 3
+    assert sent(lab)[-1] == agent.history[:-1]
+    assert all(not call_id.startswith("bw") for call_id, *_ in calls_in(agent.history))
 
 
 @pytest.mark.parametrize("is_ours", [False, True])
@@ -140,7 +140,7 @@ def test_a_beginning_without_calls(
     options = {} if is_ours else {"batching": None, "reminders": None}
     agent = thinker(opened, lab, stream=stream, **options)
     agent.step()
-    agent.messages.append({"role": "user", "content": "Read a.py."})
+    agent.history.append({"role": "user", "content": "Read a.py."})
     agent.options = {}
     if forgets or not is_ours:
         agent.forget()
@@ -158,7 +158,7 @@ def test_waves_need_no_round_trip(serve: Any, opened: Any, stream: bool) -> None
     agent = thinker(opened, lab, stream=stream)
     agent.step()
     agent.step()
-    assert len(agent.messages) == 5 and len(lab.journal) == 1
+    assert len(agent.history) == 5 and len(lab.journal) == 1
     agent.forget()
     agent.run()
     assert agent.ran == [("edit_file", one) for one in (edits[0], edits[2], edits[1])]
@@ -171,7 +171,7 @@ def test_a_note_between_waves(serve: Any, opened: Any, stream: bool) -> None:
     lab = serve(thinking(Reply(calls=(Call("multi_edit", files(*edits)),))))
     agent = thinker(opened, lab, stream=stream)
     agent.step()
-    agent.messages.append({"role": "system", "content": "The task list is empty."})
+    agent.history.append({"role": "system", "content": "The task list is empty."})
     agent.step()
     [result] = sent(lab)[-1][-2]["content"]
     assert "[2/2] not run" in result["content"]
@@ -221,7 +221,7 @@ def test_a_new_conversation_that_is_refused(serve: Any, opened: Any, stream: boo
     """It goes out as the agent wrote it, and is offered nothing from then on."""
 
     def model(body: Any) -> Reply | Raw:
-        if len(body["tools"]) > len(TOOLS):
+        if len(body["tools"]) > len(MessagesAgent.tools):
             return Raw(400, JSON, (b'{"type": "error"}',))
         return Reply(calls=(Call("read_file", {"path": "a.py"}),), reasoning="Hm.")
 
@@ -247,8 +247,8 @@ def test_a_running_conversation_that_is_refused(serve: Any, opened: Any, stream:
 def test_thinking_that_nobody_asked_for(serve: Any, opened: Any, stream: bool) -> None:
     """Newer models think by default: what they think is signed all the same."""
     lab = serve(thinking(*long_job()))
-    agent = opened(lab, stream=stream)
-    while agent.step()["stop_reason"] == "tool_use":
+    agent = opened(lab, MessagesAgent, stream=stream)
+    while agent.step():
         agent.forget()
     assert {request.status for request in lab.journal} == {200}
 
@@ -259,11 +259,11 @@ def test_arguments_that_the_agent_changes(serve: Any, opened: Any, stream: bool)
     job = [Reply(calls=(Call("multi_edit", files(*edits)),)), *long_job()]
     lab = serve(thinking(*job))
     agent = thinker(opened, lab, stream=stream)
-    while (said := agent.step())["stop_reason"] == "tool_use":
-        for block in said["content"]:
+    while agent.step():
+        for block in agent.history[-2]["content"]:
             if block.get("name") == "edit_file":
                 block["input"] = {"replace_all": False, **block["input"]}
-        if len(agent.messages) % 4 == 1:
+        if len(agent.history) % 4 == 1:
             agent.forget()
     assert {request.status for request in lab.journal} == {200}
     [(_, _, first), *_] = calls_in(sent(lab)[-1])
@@ -277,7 +277,7 @@ def test_every_option(serve: Any, opened: Any, stream: bool, name: str) -> None:
     lab = serve(thinking(*long_job()))
     agent = thinker(opened, lab, stream=stream, **options)
     number = 0
-    while agent.step()["stop_reason"] == "tool_use":
+    while agent.step():
         number += 1
         if number % 3 == 0:
             agent.forget()
@@ -325,16 +325,16 @@ def test_whatever_happens_between(
         if event == "forget":
             agent.forget()
         elif event == "fork":
-            agent.messages = [*data.draw(st.sampled_from(saved))]
+            agent.history = [*data.draw(st.sampled_from(saved))]
         elif event == "retry":
             agent.ask()
         elif event == "form":
             agent.stream = not agent.stream
-        elif event == "person" and len(agent.messages) > 1:
-            agent.messages.append({"role": "user", "content": "Go on."})
-        if agent.step()["stop_reason"] != "tool_use":
-            agent.messages.append({"role": "user", "content": "And now?"})
-        saved.append([*agent.messages])
+        elif event == "person" and len(agent.history) > 1:
+            agent.history.append({"role": "user", "content": "Go on."})
+        if not agent.step():
+            agent.history.append({"role": "user", "content": "And now?"})
+        saved.append([*agent.history])
     assert _refused(lab) == []
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.growth_paths import PATHS, Path
+from benchmarks.growth import PATHS
+from benchmarks.growth_paths import Path
 from tests.work import assert_linear
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from batchwrap.lab.api_forms import API_FORMS
 from benchmarks import bounds, replay, sessions
 from benchmarks.actors import STYLES, Play, Style
 from benchmarks.sessions import Session
@@ -22,10 +23,18 @@ def small(source: str, most: int = 3) -> list[Session]:
     return gain[:most]
 
 
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    """A provider and a client."""
-    with Stage() as running:
+@pytest.fixture(
+    scope="module",
+    params=[
+        "chat",
+        *(pytest.param(one, marks=pytest.mark.thorough) for one in API_FORMS if one != "chat"),
+        pytest.param("messages, thinking", marks=pytest.mark.thorough),
+    ],
+)
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """A provider and a client that speak one of the APIs."""
+    format_, _, thinks = request.param.partition(", ")
+    with Stage(format_, thinks=bool(thinks)) as running:
         yield running
 
 
@@ -74,7 +83,7 @@ def test_shortcuts(stage: Stage, wrapped: bool) -> None:
     [session] = small("openhands-swebench", 1)
     play = Play(session, "parallel", stage.tokens)
     mine = stage.play(play, 1) if wrapped else play_bare(play)
-    with Stage(full_text=True) as full:
+    with Stage(stage.format, full_text=True) as full:
         real = full.play(play, 1 if wrapped else 0, wrapped=wrapped)
     assert mine.round_trips == real.round_trips
     assert mine.prompt_tokens == pytest.approx(real.prompt_tokens, rel=0.005)

@@ -148,7 +148,7 @@ def test_a_real_endpoint_is_metered(arm: ArmName, tmp_path: Path) -> None:
             entry.prompt_tokens + entry.completion_tokens for entry in served
         ]
     assert it.book.spent[-1].at_s <= it.wall_s
-    assert 0.2 < it.waiting_s < it.wall_s  # the refusals said 0.5 s, most of a window
+    assert 0 < it.waiting_s < it.wall_s
 
 
 def test_metering_changes_nothing(tmp_path: Path) -> None:

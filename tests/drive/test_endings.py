@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 from collections.abc import AsyncGenerator, Callable, Generator
+from functools import partial
 from typing import Any
 
 import anyio
@@ -16,13 +16,16 @@ import tenacity
 from batchwrap.core.exchange.actions import Head
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.progress import WholeBody
-from batchwrap.core.limits.cost import NOTHING, Cost
+from batchwrap.core.limits.cost import Cost
 from batchwrap.drive import sync, tasks
 from batchwrap.drive.answer import Answer
 from batchwrap.drive.interpreter import Interpreter
 from batchwrap.engine import Engine
+from batchwrap.errors import ClientClosed
 from batchwrap.options import Limit, Options, Throttle
 from batchwrap.throttle.accounts import Origin
+from batchwrap.throttle.signal import Waits
+from tests.throttle.harness import LONG_S, until
 
 
 class Bench:
@@ -32,13 +35,25 @@ class Bench:
         retrying = tenacity.Retrying(wait=tenacity.wait_fixed(wait_s))
         throttle = Throttle(limits=[Limit("tokens", 10_000, 1e9)], retry=retrying)
         engine = Engine(Options(batching=None, repair=None, throttle=throttle))
-        call = engine.call({"messages": [{"role": "user", "content": "hi"}]}, Origin())
+        self.waits = Waits()
+        request = {"messages": [{"role": "user", "content": "hi"}]}
+        call = engine.call(request, Origin(), waits=self.waits)
         self.budget, self.admission, self.ended = engine.budget, call.admission, 0
         self.exchange = call.exchange
 
     def on_end(self, exchange: Exchange) -> None:
         """Count the ends."""
         self.ended += 1
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return sum(now.waiting for _, now in self.budget.limiter.snapshots().values())
+
+    @property
+    def running(self) -> int:
+        """How many requests were admitted and have not ended."""
+        return sum(now.running for _, now in self.budget.limiter.snapshots().values())
 
     @property
     def is_over(self) -> bool:
@@ -156,41 +171,44 @@ class AsyncPlain(Plain):
         """Nothing."""
 
 
-def refused_once(bench: Bench) -> None:
-    """A request of a thread that is refused, waits, and succeeds."""
-    answers = iter([Plain(429), Plain(200)])
+def refused(bench: Bench) -> None:
+    """A request of a thread that is refused, and waits."""
     sync.run(
         bench.exchange,
-        lambda body, key: next(answers),
+        lambda body, key: Plain(429),
         admission=bench.admission,
         on_end=bench.on_end,
         interpreter=Interpreter(),
     )
 
 
-def refused_once_async(bench: Bench) -> None:
-    """A request of a task that is refused, waits, and succeeds."""
-    answers = iter([AsyncPlain(429), AsyncPlain(200)])
+def refused_async(bench: Bench) -> None:
+    """A request of a task that is refused, and waits."""
 
     async def send(body: Any, api_key: Any) -> AsyncPlain:
-        return next(answers)
+        return AsyncPlain(429)
 
     anyio.run(bench.run_async, send)
 
 
-@pytest.mark.parametrize("request_once", [refused_once, refused_once_async])
+@pytest.mark.parametrize("request_once", [refused, refused_async])
 def test_others_wait_too(request_once: Callable[[Bench], None]) -> None:
     """When the provider names a time, nobody is sent before it: a crowd would be refused again."""
-    bench = Bench(wait_s=0.3)
-    thread = threading.Thread(target=request_once, args=(bench,))
-    thread.start()
-    deadline_s = time.monotonic() + 60
-    while not any(now.closed_s > 0.1 for _, now in bench.budget.limiter.snapshots().values()):
-        assert time.monotonic() < deadline_s
-        time.sleep(0.001)
-    other = bench.budget.request({}, Origin())
-    other.reserve(Cost(1, 1), Cost(1, 1))
-    assert other.waited_s > 0.01
-    other.settle(NOTHING, None)
-    thread.join(5)
-    assert bench.ended == 1
+    bench = Bench(wait_s=100)
+    other = bench.budget.request({}, Origin(), waits=bench.waits)
+
+    def run(request: Callable[[], object]) -> None:
+        with pytest.raises(ClientClosed):
+            request()
+
+    first = partial(request_once, bench)
+    second = partial(other.reserve, Cost(1, 1), Cost(1, 1))
+    threads = [threading.Thread(target=run, args=(one,)) for one in (first, second)]
+    for number, thread in enumerate(threads, start=1):
+        thread.start()
+        until(lambda number=number: bench.waiting == number)  # type: ignore[misc]
+    assert bench.running == 0
+    bench.waits.close()
+    for thread in threads:
+        thread.join(LONG_S)
+    assert bench.is_over

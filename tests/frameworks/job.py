@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from batchwrap.lab import Call, Entry, Lab, Reply, Script
-from batchwrap.lab.as_chat import as_chat
+from batchwrap.lab.api_forms import as_chat
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "frameworks"
 FILES = {name: f"NAME = '{name}'\nSIZE = 1\n" for name in ("a.py", "b.py", "c.py")}

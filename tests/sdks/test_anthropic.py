@@ -14,7 +14,10 @@ import pytest
 import batchwrap
 from batchwrap.lab import Call, Lab, RateLimit, Raw, Reply
 from batchwrap.options import Limit, Throttle
+from tests.adapters.batching_models import scripted
 from tests.adapters.callers import Caller
+from tests.adapters.file_job import MEANT, WORK, messages_job
+from tests.sdks.streamed import helped
 
 ASK: dict[str, Any] = {
     "model": "claude",
@@ -218,52 +221,42 @@ READ = {
 BATCH = Call("multi_read", {"files": [{"path": "a.py"}, {"path": "b.py"}]})
 
 
-def helped(caller: Caller, client: Any, **asked: Any) -> Any:
-    """The final message of the streaming helper."""
-
-    def whole() -> Any:
-        with client.messages.stream(**asked) as stream:
-            return stream.get_final_message()
-
-    async def whole_async() -> Any:
-        async with client.messages.stream(**asked) as stream:
-            return await stream.get_final_message()
-
-    return caller.run(whole_async if caller.is_async else whole)
-
-
 @pytest.mark.parametrize("streamed", [False, True])
 def test_batches(caller: Caller, serve: Any, streamed: bool) -> None:
-    """A multi-call becomes calls of the agent's tools, by both ways; the history is folded back."""
-    said = [Reply("Reading.", calls=(BATCH,)), Reply("done")]
-    lab = serve(lambda request: said.pop(0))
+    """Calls become the agent's, what waits costs no round trip, and the history is folded back."""
+    lab = serve(scripted(WORK))
     client = batchwrap.wrap(open_client(caller, lab))
-    messages: list[Any] = [{"role": "user", "content": "Read a.py and b.py."}]
-    asked = {"model": "claude", "max_tokens": 50, "tools": [READ]}
 
-    def ask() -> Any:
-        given = {**asked, "messages": messages}
-        return (
-            helped(caller, client, **given)
-            if streamed
-            else caller.run(client.messages.create, **given)
-        )
+    def ask(**asked: Any) -> Any:
+        asked = {"model": "claude", "max_tokens": 50, **asked}
+        if streamed:
+            return helped(caller, client, **asked)
+        return caller.run(client.messages.create, **asked)
 
-    answer = ask()
-    assert answer.stop_reason == "tool_use"
-    calls = [block for block in answer.content if block.type == "tool_use"]
-    assert [(one.name, one.input) for one in calls] == [
-        ("read_file", {"path": "a.py"}),
-        ("read_file", {"path": "b.py"}),
-    ]
-    results = [{"type": "tool_result", "tool_use_id": one.id, "content": "x"} for one in calls]
-    messages += [
-        {"role": "assistant", "content": answer.content},
-        {"role": "user", "content": results},
-    ]
-    assert ask().content[0].text == "done"
+    done = messages_job(ask)
+    assert (done.ran, done.answers, len(lab.journal)) == (MEANT, 4, 2)
+    assert done.last.content[0].text == "done"
     _, turn, _ = lab.journal[1].json["messages"]
-    assert [block.get("name") for block in turn["content"]] == [None, "multi_read"]
+    assert [block.get("name") for block in turn["content"]] == [None, "multi_read", "multi_edit"]
+
+
+def test_middleware(caller: Caller, serve: Any) -> None:
+    """A client with middleware keeps it, and is wrapped all the same."""
+    seen: list[Any] = []
+
+    def notes(request: Any, call_next: Any) -> Any:
+        seen.append(request)
+        return call_next(request)
+
+    async def notes_async(request: Any, call_next: Any) -> Any:
+        seen.append(request)
+        return await call_next(request)
+
+    lab = serve(lambda request: Reply("yes"))
+    bare = open_client(caller, lab, middleware=[notes_async if caller.is_async else notes])
+    client = batchwrap.wrap(bare)
+    caller.run(client.messages.create, **ASK)
+    assert (len(seen), batchwrap.stats(client).requests) == (1, 1)
 
 
 def test_the_tool_runner(serve: Any) -> None:

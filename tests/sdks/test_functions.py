@@ -11,18 +11,11 @@ import pytest
 
 import batchwrap
 from batchwrap.errors import BrokenAnswer
-from batchwrap.lab import Call, Lab, Raw, Reply
-from tests.adapters.batching_models import edit, files, scripted
+from batchwrap.lab import Lab, Raw, Reply
+from tests.adapters.batching_models import scripted
 from tests.adapters.callers import Caller
-from tests.strategies import EDIT_FILE, READ_FILE
+from tests.adapters.file_job import MEANT, MESSAGES_TOOLS, TASK, WORK
 
-TOOLS = [
-    {"name": one["function"]["name"], "input_schema": one["function"]["parameters"]}
-    for one in (READ_FILE, EDIT_FILE)
-]
-PATHS = [{"path": "a.py"}, {"path": "b.py"}]
-EDITS = [edit("a.py", "1"), edit("a.py", "2")]
-TASK = {"role": "user", "content": "Mend a.py and b.py."}
 EVENTS = {"content-type": "text/event-stream"}
 
 
@@ -77,13 +70,12 @@ def content_of(caller: Caller, stream: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("streamed", [False, True])
 def test_batches_and_waves(caller: Caller, serve: Any, decorated: Any, streamed: bool) -> None:
     """A batch becomes the agent's calls, what waits costs no round trip, all is folded back."""
-    calls = (Call("multi_read", files(*PATHS)), Call("multi_edit", files(*EDITS)))
-    lab = serve(scripted(Reply("Working.", calls=calls)))
+    lab = serve(scripted(WORK))
     complete = decorated(lab)
     messages: list[Any] = [TASK]
     ran, answers = [], 0
     while True:
-        answer = caller.run(complete, messages=messages, tools=TOOLS, stream=streamed)
+        answer = caller.run(complete, messages=messages, tools=MESSAGES_TOOLS, stream=streamed)
         answers += 1
         if streamed:
             content: Any = content_of(caller, answer)
@@ -101,7 +93,7 @@ def test_batches_and_waves(caller: Caller, serve: Any, decorated: Any, streamed:
             {"type": "tool_result", "tool_use_id": one, "content": "done"} for one, _, _ in made
         ]
         messages.append({"role": "user", "content": results})
-    assert ran == [("read_file", one) for one in PATHS] + [("edit_file", one) for one in EDITS]
+    assert ran == MEANT
     assert (answers, len(lab.journal)) == (4, 2)
     said = lab.journal[1].json["messages"][1]["content"]
     assert [block.get("name") for block in said] == [None, "multi_read", "multi_edit"]
@@ -128,7 +120,7 @@ def test_half_a_stream(caller: Caller, serve: Any, decorated: Any) -> None:
     event = {"type": "message_start", "message": {**start, "usage": {"input_tokens": 1}}}
     half = f"event: message_start\ndata: {json.dumps(event)}\n\n".encode()
     lab = serve(lambda request: Raw(200, EVENTS, (half,)))
-    stream = caller.run(decorated(lab), messages=[TASK], tools=TOOLS, stream=True)
+    stream = caller.run(decorated(lab), messages=[TASK], tools=MESSAGES_TOOLS, stream=True)
     with pytest.raises(BrokenAnswer) as caught:
         list(caller.each(stream))
     assert caught.value.kind == "incomplete_stream"
@@ -139,7 +131,7 @@ def test_the_method_itself(serve: Any) -> None:
     lab = serve(lambda request: Reply("yes"))
     with anthropic.Anthropic(base_url=lab.url, api_key="key") as client:
         complete = batchwrap.batched(client.messages.create)
-        answer = complete(model="claude", max_tokens=5, messages=[TASK], tools=TOOLS)
+        answer = complete(model="claude", max_tokens=5, messages=[TASK], tools=MESSAGES_TOOLS)
         assert answer.content[0].text == "yes"
     offered = {tool["name"] for tool in lab.journal[0].json["tools"]}
     assert {"multi_read", "multi_edit"} <= offered

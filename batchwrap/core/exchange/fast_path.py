@@ -16,7 +16,7 @@ from functools import partial
 from typing import Literal, Protocol
 
 from batchwrap.core.formats.calls import Fragment
-from batchwrap.core.formats.format import Body, Look, Piece, StreamWriter, Take, Taken
+from batchwrap.core.formats.format import Body, Look, Piece, Place, StreamWriter, Take, Taken
 
 # Makes the events that replace one. Its argument parses that one exactly; the fast path's own copy
 # may have rounded numbers.
@@ -27,16 +27,20 @@ class Route:
     """Where the pieces of one text go.
 
     Args:
-        place: the index of the call whose arguments they are; None for the choice's text.
+        place: the text: the choice's own, its reasoning content, or a call's arguments.
         take: takes the next piece.
         stream: writes the events.
+        handed_out: called when calls go out.
     """
 
-    __slots__ = ("passes", "place", "take", "write")
+    __slots__ = ("handed_out", "passes", "place", "take", "write")
 
-    def __init__(self, place: int | None, take: Take, stream: StreamWriter) -> None:
+    def __init__(
+        self, place: Place, take: Take, stream: StreamWriter, handed_out: Callable[[], None]
+    ) -> None:
         self.place = place
         self.take = take
+        self.handed_out = handed_out
         self.write = stream.continued
         self.passes = stream.passes if stream.is_numbered else None
 
@@ -126,7 +130,10 @@ class FastPath:
         if not calls and self._account.held(piece):
             return []
         came = original()
-        made = route.write(came, calls) if calls else []
+        made: list[Body] = []
+        if calls:
+            made = route.write(came, calls)
+            route.handed_out()
         self._account.see(came, made)
         return made
 

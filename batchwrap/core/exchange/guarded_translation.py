@@ -93,7 +93,9 @@ class GuardedTranslation:
 
     def local_answer(self) -> LocalAnswer | None:
         """The answer that needs no round trip; None if the provider has to be asked."""
-        return self._guarded("local_answer", lambda inner: inner.local_answer())
+        with self._guard.step("local_answer"):
+            return self._inner.local_answer()
+        return None
 
     def request(self) -> Body | None:
         """The request in the provider view; None if it stays as it is."""
@@ -115,18 +117,19 @@ class GuardedTranslation:
     @property
     def measures(self) -> bool:
         """Whether the size of the request is checked against the model's context."""
-        return self._guarded("size", lambda inner: inner.repair.measures)
+        with self._guard.step("size"):
+            return self._inner.repair.measures
+        return False
 
     @property
     def may_ask_again(self) -> bool:
         """Whether the model can be asked again, since the agent has nothing of the answer yet."""
-        return not self._is_broken and self._guarded("again", lambda inner: inner.may_ask_again)
+        return not self._is_broken and self._inner.may_ask_again
 
     @property
     def asks_again(self) -> bool:
         """Whether the answer was not understood, and the model is to be asked again."""
-        again = self._guarded("again", lambda inner: inner.again)
-        return not self._is_broken and again is not None
+        return not self._is_broken and self._inner.again is not None
 
     def ask_again(self) -> Body | None:
         """The request that asks again, in the provider view; None: the agent's own."""
@@ -149,7 +152,7 @@ class GuardedTranslation:
     @property
     def is_over(self) -> bool:
         """Whether the answer has ended in an error."""
-        return not self._is_broken and self._guarded("end", lambda inner: inner.repair.is_over)
+        return not self._is_broken and self._inner.repair.is_over
 
     @property
     def is_guess(self) -> bool:
@@ -172,7 +175,9 @@ class GuardedTranslation:
         Raises:
             Broken: the completion cannot be used.
         """
-        return self._guarded("response", lambda inner: inner.response(completion))
+        with self._guard.step("response"):
+            return self._inner.response(completion)
+        return None
 
     def response_ran(self, outcome: ScriptOutcome) -> Body | ScriptRun | None:
         """The same as `response`, once the script that had to be run has this outcome."""

@@ -207,8 +207,9 @@ class Exchange:
         if self._limits_tokens or self._translator.measures:
             with self.guard.step("estimate"):
                 self._estimate()
-        with self.guard.step("usage"):
-            self._ask_usage()
+        if self.streams:
+            with self.guard.step("usage"):
+                self._ask_usage()
         return self._reserve()
 
     def waits(self, expected_s: float | None, limit: Limit | None) -> None:

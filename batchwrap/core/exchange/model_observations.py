@@ -71,6 +71,9 @@ class _Observed:
         return judged < _ENOUGH_REMINDERS or self.followed[directive] >= _WORTH_IT * judged
 
 
+_UNSEEN = _Observed()  # only looked at
+
+
 class ModelObservations:
     """Observations by model, since one endpoint serves models that differ.
 
@@ -176,7 +179,7 @@ class ModelObservations:
 
     def _known(self, model: object) -> _Observed:
         """The observations of a model, to read; an unknown model is not added."""
-        return self._models.get(str(model)) or _Observed()
+        return self._models.get(str(model)) or _UNSEEN
 
     def _noted(self, model: object) -> _Observed:
         """The observations of a model, to change. The caller holds the lock."""

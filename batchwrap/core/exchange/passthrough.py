@@ -14,7 +14,7 @@ from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.exchange.provider_view import ProviderView
 from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats.endpoints import Endpoint
-from batchwrap.core.formats.format import Body, Piece, Take
+from batchwrap.core.formats.format import Body, Piece, Place, Take
 from batchwrap.core.moves.script_run import ScriptOutcome
 from batchwrap.core.parse import parsed_object
 from batchwrap.core.repair.faults import Fault
@@ -50,7 +50,7 @@ class NoRepair:
         """The event stays as it is."""
         return None
 
-    def take_of(self, index: int, place: int | None) -> Take:
+    def take_of(self, index: int, place: Place) -> Take:
         """Each piece goes out as it came."""
         return as_it_came
 

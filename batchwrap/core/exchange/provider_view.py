@@ -9,7 +9,7 @@ Only what is new since the conversation's last request is rewritten; the rest is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from batchwrap.core.exchange import reminder_metrics as metering
@@ -22,6 +22,7 @@ from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats.calls import Call
 from batchwrap.core.formats.entries import Entry, Role
 from batchwrap.core.formats.format import Body, Format, Settings
+from batchwrap.core.formats.sameness import Prefixes
 from batchwrap.core.moves.cap import Outcome, outcome
 from batchwrap.core.moves.coalesce import coalesce
 from batchwrap.core.moves.fold import (
@@ -39,8 +40,8 @@ from batchwrap.core.reminders.directives import names_of, prepare
 from batchwrap.core.reminders.gates import Facts, Places
 from batchwrap.core.reminders.schedule import Offered, Walk
 from batchwrap.core.repair.request.validity import Checked
-from batchwrap.core.tools.offer import Form, offer, wants_one_tool
-from batchwrap.core.tools.tool_set import ToolSet, tool_set_of
+from batchwrap.core.tools.offer import Form, hidden_by, offer, wants_one_tool
+from batchwrap.core.tools.tool_set import NO_TOOLS, ToolSet, tool_set_of
 from batchwrap.options import Batching, ReadAhead
 
 # The bounds for showing earlier read-ahead results if the option is switched off by now.
@@ -66,7 +67,7 @@ class ProviderView:
     """
 
     body: Body | None = None
-    tool_set: ToolSet = field(default_factory=ToolSet)
+    tool_set: ToolSet = NO_TOOLS
     most: int = 1
     room: int | None = None
     is_follow_up: bool = False
@@ -174,7 +175,7 @@ def rewrite(
     walk = frozen.walk
     if offers and walk is None:
         walk = Walk.begin(_offered(asked, tool_set, choice, batching, context), reminders)
-    places = _places(asked, context)
+    places = _places(asked, history.prefixes, context)
     state = _State(
         asked,
         tool_set,
@@ -197,7 +198,7 @@ def rewrite(
         changed = None if items == source else form.with_items(asked.body, items)
         # Ids of ours in a bound conversation mean that multi-tools were offered, which is untrue
         # here; without known multi-tools, the answer's calls keep their own ids.
-        known = ToolSet() if asked.is_bound else tool_set
+        known = NO_TOOLS if asked.is_bound else tool_set
         return ProviderView(
             changed,
             known,
@@ -215,7 +216,8 @@ def rewrite(
     instead = choice.offer == "instead"
     made = tool_set.definitions(Form(instead, choice.most, batching.on_failure == "stop"), form)
     body = form.with_items(asked.body, items)
-    new = offer(body, form, tool_set.multis, made, instead=instead, script=tool_set.script)
+    hidden = hidden_by(tool_set.multis) if instead else set[str]()
+    new = offer(body, form, tool_set.runs, made, hidden)
     return ProviderView(
         new,
         tool_set,
@@ -262,13 +264,38 @@ def _entries(frozen: FrozenPrefix, state: _State) -> tuple[list[Entry], Walk | N
         )
     # The last turn may still get results, and a pending run more calls: neither is frozen yet.
     done = min(_last_turn(segments), len(segments) - pending)
-    new, rest = _flat(segments[:done]), [*_flat(segments[done:]), *state.added]
-    made, walk = _reminded(state.walk, frozen.made, new, state, rest[0].role if rest else None)
+    new, rest = _Stretch(start, segments[:done]), segments[done:]
+    if state.added:
+        rest = [*rest, Segment(0, list(state.added))]
+    following = rest[0].entries[0].role if rest else None
+    made, walk = _reminded(state.walk, frozen.made, new, state, following)
     if done:
-        upto = start + sum(segment.taken for segment in segments[:done])
-        _judge(new, asked.model, state)
-        frozen = _freeze(frozen, upto, made, walk, state)
-    return *_reminded(walk, made, rest, state, None), frozen
+        _judge(new.entries, asked.model, state)
+        frozen = _freeze(frozen, new.end, made, walk, state)
+    return *_reminded(walk, made, _Stretch(new.end, rest), state, None), frozen
+
+
+class _Stretch:
+    """A part of the conversation.
+
+    Args:
+        start: its place in the agent view.
+        segments: what it is in both views.
+
+    Attributes:
+        entries: what it says in the provider view.
+        ends: for each of these, the place in the agent view behind all that it stands for.
+        end: the place behind it in the agent view.
+    """
+
+    def __init__(self, start: int, segments: Sequence[Segment]) -> None:
+        self.entries: list[Entry] = []
+        self.ends: list[int] = []
+        self.end = start
+        for segment in segments:
+            self.end += segment.taken
+            self.entries += segment.entries
+            self.ends += [self.end] * len(segment.entries)
 
 
 def _freeze(
@@ -276,10 +303,13 @@ def _freeze(
 ) -> FrozenPrefix:
     """Freeze a conversation up to an entry, and remember the prefix."""
     asked, memory = state.asked, state.context.memory
-    entries = list(asked.entries[:upto])
-    source = asked.form.items(asked.body)[: sum(entry.items for entry in entries)]
+    entries, known = list(asked.entries[:upto]), len(frozen.entries)
+    items = len(frozen.source) + sum(entry.items for entry in entries[known:])
+    source = asked.form.items(asked.body)[:items]
     said = state.history.prefixes.before(upto).copy()
-    checked = Checked(asked.form.write(made), frozen.checked)
+    # Only what is repaired is checked.
+    is_checked = asked.form.is_repaired
+    checked = Checked(asked.form.write(made), frozen.checked) if is_checked else frozen.checked
     new = FrozenPrefix(
         source,
         entries,
@@ -299,15 +329,16 @@ def _freeze(
 def _reminded(
     walk: Walk | None,
     made: list[Entry],
-    new: list[Entry],
+    new: _Stretch,
     state: _State,
     following: Role | None,
 ) -> tuple[list[Entry], Walk | None]:
     """The rewritten entries and the new ones with their reminders, and the walk after them."""
-    if walk is None:
-        return [*made, *new], None
-    walk = walk.copy()  # the frozen prefix keeps the original, for the next request
-    return [*made, *walk.go(new, following, before=made, places=state.places)], walk
+    if walk is None or not new.entries:
+        return [*made, *new.entries], walk
+    walk, places = walk.copy(), state.places  # the frozen prefix keeps the original walk
+    more = walk.go(new.entries, following, before=made, ends=new.ends, places=places)
+    return [*made, *more], walk
 
 
 def shown(batching: Batching) -> Kept:
@@ -332,10 +363,6 @@ def _last_turn(segments: Sequence[Segment]) -> int:
         if any(entry.role == "model" for entry in segments[place].entries)
     )
     return next(places, 0)
-
-
-def _flat(segments: Sequence[Segment]) -> list[Entry]:
-    return [entry for segment in segments for entry in segment.entries]
 
 
 def _judge(entries: Sequence[Entry], model: object, state: _State) -> None:
@@ -408,12 +435,12 @@ def _offered(
     )
 
 
-def _places(asked: Asked, context: Context) -> Places:
+def _places(asked: Asked, prefixes: Prefixes, context: Context) -> Places:
     """The facts for reminders besides the conversation; constant if that is bound."""
     kept = context.memory.places
     if asked.is_bound:
-        return Places(_BOUND, kept, is_fixed=True)
-    return Places(_facts(asked, context), kept)
+        return Places(prefixes, _BOUND, kept, is_fixed=True)
+    return Places(prefixes, _facts(asked, context), kept)
 
 
 def _facts(asked: Asked, context: Context) -> Facts:

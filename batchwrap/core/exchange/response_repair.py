@@ -18,7 +18,7 @@ from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.chat.calls import read_call
 from batchwrap.core.formats.chat.usage import usage_of
-from batchwrap.core.formats.format import Body, Take
+from batchwrap.core.formats.format import Body, Place, Take
 from batchwrap.core.formats.sameness import Conversation, Prefixes
 from batchwrap.core.moves.cap import tokens_in
 from batchwrap.core.repair import diagnosis, faults
@@ -35,7 +35,6 @@ from batchwrap.errors import ContextLimitExceeded
 _SURELY = 1.1
 # Agents for providers that charge the output in advance cap it at this many tokens.
 _LARGE_OUTPUT = 16_384
-_HARMLESS = ("read", "read_only")
 
 
 class ResponseRepair:
@@ -58,7 +57,7 @@ class ResponseRepair:
         self._ledger = RepairCounts(context.metrics)
         self._repair: AnswerRepair | None = None
         self._thoughts: ReasoningContent | None = None
-        self._sent = Prefixes([], 0, Conversation())
+        self._sent: Prefixes | None = None  # where thoughts are kept
         self.view = ProviderView()
 
     def mended(self, body: Body) -> Body:
@@ -97,7 +96,7 @@ class ResponseRepair:
 
         The key is made from the conversation before the turn, so no other conversation finds it.
         """
-        if self._thoughts is None:
+        if self._sent is None:
             return None
         key = reasoning_key(self._sent.before(place), read_call(call))
         kept = self._context.memory.thoughts.get(key, self._context.now_s)
@@ -107,7 +106,7 @@ class ResponseRepair:
 
     def _keep_thoughts(self, *bodies: Body) -> None:
         """Remember the reasoning content of turns with calls, if the provider requires it."""
-        if self._thoughts is None:
+        if self._thoughts is None or self._sent is None:
             return
         for body in bodies:
             self._thoughts.see(body)
@@ -166,12 +165,12 @@ class ResponseRepair:
             self._forgive()
         return made
 
-    def take_of(self, index: int, place: int | None) -> Take | None:
+    def take_of(self, index: int, place: Place) -> Take | None:
         """The function that takes the next pieces of a text, or of a call's arguments.
 
         Args:
             index: the index of the choice.
-            place: the index of the call; None for the choice's text.
+            place: the text, or the call.
 
         Returns:
             The function; None if whole chunks must be read.
@@ -283,18 +282,9 @@ class ResponseRepair:
     def _tools(self) -> DeclaredTools:
         """The tools that may be called: those of the provider view and the agent's own."""
         out = self.view
-        form = self._asked.form
-        offered = form.tool_items(out.body) if out.body is not None else None
-        kinds = {name: tool.kind for name, tool in out.tool_set.singles.items()}
-        kinds |= {
-            multi.name: multi.single.kind for multi in out.tool_set.multis if not multi.is_mixed
-        }
-        return DeclaredTools(
-            offered,
-            self._asked.tools,
-            made_up=out.tool_set.known,
-            harmless=(name for name, kind in kinds.items() if kind in _HARMLESS),
-        )
+        offered = self._asked.form.tool_items(out.body) if out.body is not None else None
+        known, harmless = out.tool_set.known, out.tool_set.harmless
+        return DeclaredTools(offered, self._asked.tools, made_up=known, harmless=harmless)
 
     def _forgive(self) -> None:
         """Remember an empty answer: if the same request comes again, it is no error any more.
@@ -312,7 +302,8 @@ class ResponseRepair:
 
     def _note_overflow(self, completion: Body) -> None:
         """Report a prompt above the context's size, which some servers truncate silently."""
-        usage, window = usage_of(completion), window_of(self._context)
+        window = window_of(self._context)
+        usage = None if window is None else usage_of(completion)
         if usage is not None and window is not None and usage.prompt_tokens > window:
             self._ledger.defect(
                 "context_overflow_silent", requested=usage.prompt_tokens, limit=window

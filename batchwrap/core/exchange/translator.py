@@ -88,12 +88,14 @@ class _Paused:
         deltas: what it adds.
         made: the calls for the agent, for as many of these as are read.
         behind: what follows it.
+        given: those of the deltas whose calls are handed out, or that end the answer.
     """
 
     chunk: Body
     deltas: Sequence[Delta]
     made: list[Sequence[Fragment] | None] = field(default_factory=list)
     behind: Sequence[Body] = ()
+    given: list[Delta] = field(default_factory=list)
 
 
 class Translator:
@@ -132,11 +134,14 @@ class Translator:
             entries = [*self._frozen.entries, *form.read(form.items(body)[known:])]
         settings = form.settings(body)
         thinks = context.model.thinks if settings.thinks is None else settings.thinks
-        is_bound = is_signed(form, entries, thinks=thinks)
+        # Of what was not bound before only what is new can be.
+        is_bound = is_signed(form, entries[0 if self._frozen.is_bound else start :], thinks=thinks)
         self._asked = Asked(body, form, settings, entries, is_bound)
-        self.repair: ResponseRepair | NoRepair = NoRepair()
-        if form.is_repaired:
-            self.repair = ResponseRepair(context, self._asked, is_understood=self._understood)
+        self.repair: ResponseRepair | NoRepair = (
+            ResponseRepair(context, self._asked, is_understood=self._understood)
+            if form.is_repaired
+            else NoRepair()
+        )
         self._prefixes = Prefixes(entries, start, self._frozen.said)
         turns, now_s, model = context.memory.turns, context.now_s, self._asked.model
         # What is sent of a bound conversation follows from its history, whatever is remembered.
@@ -200,11 +205,11 @@ class Translator:
             return None
         if scripts is not None and self._count_wave(turn, calls):
             self._context.metrics.add("script_round_trips")
-        turn.hand_out(tuple(call.call_id for call in calls))
         self._context.metrics.add("local_answers")
         usage = turn.usage if batching.local_usage == "last_prompt" else None
         answer = Local(calls, self._context.random_text(24), turn.head, usage)
-        return LocalAnswer(self._form, answer)
+        given = partial(turn.hand_out, tuple(call.call_id for call in calls))
+        return LocalAnswer(self._form, answer, given)
 
     def _last(self, history: HistoryReader) -> PastTurn | None:
         """The last turn of the history whose calls were split; None if there is none."""
@@ -431,10 +436,10 @@ class Translator:
         for one, own in zip(whole.said, whole.calls, strict=True):
             calls.append([*own, *self._first_of_scripts(one.choice)])
             self._consider_asking(one)
+        seen = self._form.with_calls(whole.repaired, calls)
         self.note(whole.repaired)
         self.commit()
         self._judge()
-        seen = self._form.with_calls(whole.repaired, calls)
         return None if seen is whole.came else seen
 
     def _needs_run(self, index: Any) -> bool:
@@ -519,14 +524,15 @@ class Translator:
         if reader is None or not reader.is_clear:
             return None
         read: Take | None = as_it_came
-        if place is not None:
-            read = reader.take_of(place, partial(self._handed_out, index))
+        if isinstance(place, int):
+            read = reader.take_of(place)
         elif self.may_ask_again:
             return None  # `chunk` has to see the first text: after it, nobody is asked again
         repair = None if read is None else self.repair.take_of(index, place)
         if read is None or repair is None:
             return None
-        return Route(place, repaired(repair, read), self._stream)
+        handed_out = partial(self._handed_out, index)
+        return Route(place, repaired(repair, read), self._stream, handed_out)
 
     def _handed_out(self, index: int) -> None:
         """Record that calls of a choice go out by the fast path."""
@@ -555,7 +561,10 @@ class Translator:
                 self._paused = event
                 return []
             self._take_delta(event, delta)
-        return self._stream.rewritten(event.chunk, event.made)
+        out = self._stream.rewritten(event.chunk, event.made)
+        for delta in event.given:  # only what could be written counts as handed out
+            self._commit(delta.choice, is_over=delta.is_over)
+        return out
 
     def _take_delta(self, event: _Paused, delta: Delta) -> None:
         """Take note of what is handed out for the part of an event that was read last.
@@ -569,7 +578,7 @@ class Translator:
                 calls = event.made[-1] = [*(delta.fragments if calls is None else calls), *first]
             self._consider_asking(delta)
         if delta.is_over or calls:
-            self._commit(delta.choice, is_over=delta.is_over)
+            event.given.append(delta)
 
     @property
     def script_due(self) -> ScriptRun | None:
@@ -639,10 +648,11 @@ class Translator:
         left = [(index, reader.finish()) for index, reader in ended.items()]
         if left:
             self._consider_asking(Delta())
+        out = self._stream.left(chunk, left)
         for index in self._readers:
             self._commit(index, is_over=index in ended)
         self._judge()
-        return self._stream.left(chunk, left)
+        return out
 
     def note(self, answer: Body) -> None:
         """Remember the parts of an answer that local answers repeat, and measure its pace."""

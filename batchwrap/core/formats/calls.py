@@ -7,7 +7,7 @@ A call has more than an id, a name and arguments. Providers add fields of their 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,16 @@ from batchwrap.core.growing import Growing
 from batchwrap.core.json_scanner import JsonScanner
 
 FUNCTION = "function"
+CUSTOM = "custom"  # has a raw input; every other form has arguments
+# A call that a program of the model's makes, where the provider runs it: its result goes back to
+# the program, which expects what the tool gives, and nothing else.
+PROGRAM = "program"
+
+
+def is_of_program(fields: Mapping[str, Any]) -> bool:
+    """Whether the `caller` of a call, or of a result, is a program; else it is the model."""
+    caller = fields.get("caller")
+    return isinstance(caller, dict) and caller.get("type") not in (None, "direct")
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -26,8 +36,8 @@ class Call:
     Attributes:
         call_id: its id; empty if it has none.
         name: the name of the tool; empty if it has none.
-        arguments: JSON text; the raw input of a call that is not a function call.
-        form: ``"function"``, or the API's word for another type of call.
+        arguments: JSON text; the raw input of a custom call.
+        form: ``"function"``, ``"custom"``, or the API's word for another type of call.
         extras: the fields of the call that `Call` has no attribute for.
         inner: the same for the object inside the call that holds its name and arguments.
         is_whole: whether both a name and arguments are present.
@@ -54,9 +64,10 @@ class Call:
 
         A raw input is not JSON, so it is compared as text.
         """
-        if self.form == FUNCTION:
-            return [self.name, canonical_json(self.arguments)]
-        return [self.form, self.name, self.arguments]
+        if self.form == CUSTOM:
+            return [self.form, self.name, self.arguments]
+        of = [] if self.form == FUNCTION else [self.form]
+        return [*of, self.name, canonical_json(self.arguments)]
 
     def is_same(self, other: Call) -> bool:
         """Whether another call has the same tool and arguments; ids are not compared."""
@@ -80,6 +91,7 @@ class Fragment:
         is_typed: whether the fragment has a field that names its form.
         source: the fragment as the API sent it; None if batchwrap made it.
         origin: the id of the model's call that it was made from; empty if that is unknown.
+        is_plain: whether nothing is lost without its fields beside those that every call has.
     """
 
     index: int | None
@@ -92,6 +104,7 @@ class Fragment:
     is_typed: bool = True
     source: Any = None
     origin: str = ""
+    is_plain: bool = False
 
     @property
     def function(self) -> str | None:
@@ -223,7 +236,7 @@ class Written:
         if self._json is None:
             self._json = JsonScanner()
             self._json.feed(self.text)
-        return self._form == FUNCTION and self._json.is_closed
+        return self._form != CUSTOM and self._json.is_closed
 
     @property
     def extras(self) -> Mapping[str, Any]:
@@ -262,6 +275,32 @@ def in_places(
         ):
             new.append(waiting.popleft()[0])
     return [*new, *(call for call, _ in waiting)]
+
+
+def beside(
+    listed: Iterable[Any],
+    id_of: Callable[[Any], object],
+    calls: Iterable[Any],
+    places: Iterable[object],
+) -> list[Any]:
+    """A turn with other calls, in their order, each where the one stands that its place names.
+
+    Args:
+        listed: the parts of the turn.
+        id_of: tells the id of a call; None for a part that is none.
+        calls: what stands there instead.
+        places: for each the id of the call that it stands for; None: it follows the one before.
+    """
+    waiting, passed, made = deque(zip(calls, places, strict=True)), set[object]([None]), []
+    for part in listed:
+        call_id = id_of(part)
+        if call_id is None:
+            made.append(part)
+            continue
+        passed.add(call_id)
+        while waiting and waiting[0][1] in passed:
+            made.append(waiting.popleft()[0])
+    return [*made, *(call for call, _ in waiting)]
 
 
 def canonical_json(text: str) -> str:

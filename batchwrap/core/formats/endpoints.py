@@ -18,6 +18,7 @@ from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.formats.chat.usage import usage_of
 from batchwrap.core.formats.format import Format
 from batchwrap.core.formats.messages.format import MESSAGES_FORMAT
+from batchwrap.core.formats.model_paths import bedrock_model, vertex_model
 from batchwrap.core.formats.responses.format import RESPONSES_FORMAT
 from batchwrap.core.limits.cost import Usage
 
@@ -53,6 +54,8 @@ class Endpoint:
         errors: writes batchwrap's own errors in the form of its API.
         opening: the types of the events that precede an answer and hold nothing of it. Chat
             completions have none: with the first chunk clients show that the model answers.
+        model: the model, if the path names it and the body must not.
+        inactive: a warning for users who expect more than limits; empty if nobody does.
     """
 
     name: str
@@ -66,6 +69,8 @@ class Endpoint:
     is_tokenized: bool = False
     errors: ErrorForm = openai_error
     opening: Sequence[str] = ()
+    model: str | None = None
+    inactive: str = ""
 
     @property
     def untranslated(self) -> Endpoint:
@@ -86,6 +91,16 @@ class Endpoint:
     def unpooled(self) -> Endpoint:
         """This endpoint for a request that only one account can send."""
         return replace(self, pooled=False)
+
+    def with_model(self, body: chat.Body) -> chat.Body:
+        """A body that was read, with the model that its path names."""
+        return body if self.model is None else {**body, "model": self.model}
+
+    def without_model(self, body: chat.Body) -> chat.Body:
+        """A body to send: without the model if the path names it."""
+        if self.model is None:
+            return body
+        return {name: value for name, value in body.items() if name != "model"}
 
     def opens(self, event: chat.Body) -> str | None:
         """The type of an event that precedes an answer; None for any other event."""
@@ -202,14 +217,39 @@ ENDPOINTS = (
     ),
 )
 
+# Its streams consist of AWS's binary frames, each of which holds an event of the model's API.
+BEDROCK = Endpoint(
+    name="bedrock",
+    suffix="/invoke",
+    prompt=("system", "messages", "prompt"),
+    usage=_messages_usage,
+    errors=anthropic_error,
+    inactive="batching and reminders are inactive for requests that invoke a model at Bedrock's "
+    "runtime (AnthropicBedrock); those are throttled, and otherwise left as they are. Bedrock "
+    "speaks the Messages API itself, too (AnthropicBedrockMantle): with an API key it is batched.",
+)
+# Endpoints whose paths name the model, and the functions that read it.
+_HOSTED: tuple[tuple[Callable[[str], str | None], Endpoint], ...] = (
+    (vertex_model, MESSAGES),
+    (bedrock_model, BEDROCK),
+)
+
 
 # Paths that count the tokens of a request, and the endpoint that would answer that request.
-_COUNTED = (("/v1/messages/count_tokens", "messages"), ("/responses/input_tokens", "responses"))
+_COUNTED = (
+    ("/v1/messages/count_tokens", "messages"),
+    ("/publishers/anthropic/models/count-tokens:rawPredict", "messages"),
+    ("/responses/input_tokens", "responses"),
+)
 
 
 def endpoint_at(path: str) -> Endpoint | None:
     """The endpoint at a path; None if requests to this path are not throttled."""
-    return next((one for one in ENDPOINTS if path.endswith(one.suffix)), None)
+    found = next((one for one in ENDPOINTS if path.endswith(one.suffix)), None)
+    if found is None:
+        named = ((model_in(path), endpoint) for model_in, endpoint in _HOSTED)
+        found = next((replace(one, model=model) for model, one in named if model), None)
+    return found
 
 
 def endpoint_of(body: Fields) -> Endpoint | None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from hashlib import blake2b
 from itertools import groupby
 from typing import Literal
 
@@ -47,7 +46,10 @@ def joined(contents: Sequence[Parts], text_part: Callable[[str], object]) -> obj
 
     The result does not depend on whether the agent wrote its texts as strings or as parts.
     """
-    made = _with_texts_joined((part for parts in contents for part in parts), "\n")
+    listed = [part for parts in contents for part in parts]
+    if listed and all(isinstance(part, str) for part in listed):  # as nearly all
+        return "\n".join(map(str, listed))
+    made = _with_texts_joined(listed, "\n")
     if len(made) == 1 and isinstance(made[0], str):
         return made[0]
     return [text_part(part) if isinstance(part, str) else part for part in made]
@@ -82,7 +84,7 @@ class Entry(ABC):
             that holds several.
     """
 
-    __slots__ = ("_canonical", "_digest", "call_id", "calls", "items", "role")
+    __slots__ = ("_canonical", "call_id", "calls", "items", "role")
 
     def __init__(
         self, role: Role, calls: Sequence[Call] = (), call_id: str | None = None, items: int = 1
@@ -92,7 +94,6 @@ class Entry(ABC):
         self.call_id = call_id
         self.items = items
         self._canonical: bytes | None = None
-        self._digest: bytes | None = None
 
     # Reading an entry.
 
@@ -166,13 +167,6 @@ class Entry(ABC):
             self._canonical = fingerprint([self.role, self.speaker, said or "", calls])
         return self._canonical
 
-    @property
-    def digest(self) -> bytes:
-        """A digest of the canonical bytes."""
-        if self._digest is None:
-            self._digest = blake2b(self.canonical, digest_size=16).digest()
-        return self._digest
-
     # Making new entries.
 
     @abstractmethod
@@ -207,11 +201,11 @@ class Entry(ABC):
         """A separate new entry that holds a text."""
 
     @abstractmethod
-    def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> Entry:
+    def result(self, call: Call, parts: Sequence[Parts], like: Sequence[Entry]) -> Entry:
         """A new result for a call.
 
         Args:
-            call_id: the id of the call that it answers.
+            call: the call that it answers.
             parts: its content, group by group.
             like: the results that the content was taken from; their cache mark is kept.
         """

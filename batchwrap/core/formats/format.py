@@ -12,7 +12,7 @@ bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Literal, Protocol
@@ -22,8 +22,11 @@ from batchwrap.core.formats.calls import Call, Fragment
 from batchwrap.core.formats.entries import Entry, Role
 
 Body = dict[str, Any]
-# The index of the choice, the index of the call (None: the choice's text), and the new text.
-Piece = tuple[int, int | None, str]
+# The text that a piece belongs to: the index of a call, whose arguments it is; None: the choice's
+# text; a name: another text of the choice, such as reasoning content, which only the repair reads.
+Place = int | str | None
+# The index of the choice, the text, and what is new of it.
+Piece = tuple[int, Place, str]
 
 
 class Look(Enum):
@@ -87,6 +90,9 @@ class Delta:
         is_cut: whether the choice ended because the model ran out of output tokens.
         is_bound: whether it holds something that belongs to the calls as the model wrote them,
             such as signed thinking. Such calls are not merged with others.
+        is_tied: whether it holds something that belongs to the following call, such as reasoning.
+            In a complete answer: whether it does so after a call. Providers refuse it without that
+            following call, so from there on no call waits for others.
         ended: the index of a call that it completes; None if it does not say.
     """
 
@@ -96,6 +102,7 @@ class Delta:
     is_over: bool = False
     is_cut: bool = False
     is_bound: bool = False
+    is_tied: bool = False
     ended: int | None = None
 
 
@@ -311,7 +318,7 @@ class Format(Protocol):
         self,
         body: Body,
         added: Sequence[Any],
-        hides: Callable[[str], bool],
+        hidden: Set[str],
         runs: Mapping[str, Iterable[str]],
     ) -> Body:
         """A copy of the request with more tools.
@@ -319,7 +326,7 @@ class Format(Protocol):
         Args:
             body: the request.
             added: the definitions of the new tools.
-            hides: whether the agent's tool of this name is left out. None is left out if the
+            hidden: the names of the agent's tools that are left out. None is left out if the
                 request's tool choice names tools.
             runs: for each new tool, by name, the tools that it runs. If the tool choice is a list
                 of allowed tools, a new tool is allowed if all the tools that it runs are.

@@ -12,6 +12,7 @@ assistant message. Both are ignored.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from batchwrap.core.formats.entries import Entry
 
 _DIGITS = re.compile(rb"[0-9]+")
+_END = b"\n"  # JSON contains no raw newline, so no entry can be read as a part of the next one
 
 
 class Conversation:
@@ -38,13 +40,16 @@ class Conversation:
 
     def take(self, entry: Entry) -> None:
         """Add the next entry."""
-        if entry.role == "system":
+        role = entry.role
+        if role == "system":
             if not self._has_begun:
                 self._hasher.update(_DIGITS.sub(b"0", entry.canonical))
             return
         self._has_begun = True
-        if not entry.says_nothing:
-            self._hasher.update(entry.digest)
+        if role == "model" and entry.says_nothing:
+            return
+        self._hasher.update(entry.canonical)
+        self._hasher.update(_END)
 
     @property
     def digest(self) -> bytes:
@@ -64,8 +69,8 @@ class Prefixes:
 
     def __init__(self, entries: Sequence[Entry], start: int, begun: Conversation) -> None:
         self._entries = entries
-        self._start = start
-        self._known = [begun]
+        self._places = [start]
+        self._known = [begun]  # the conversation before each of these places
         self._earlier: Prefixes | None = None
 
     def __len__(self) -> int:
@@ -74,11 +79,16 @@ class Prefixes:
     def before(self, place: int) -> Conversation:
         """The conversation before an entry. Copy it before adding to it."""
         # `begun` holds only the digest at `start`: an earlier one is computed from the beginning.
-        if place < self._start:
+        nearest = bisect_right(self._places, place) - 1
+        if nearest < 0:
             self._earlier = self._earlier or Prefixes(self._entries, 0, Conversation())
             return self._earlier.before(place)
-        while len(self._known) <= place - self._start:
-            new = self._known[-1].copy()
-            new.take(self._entries[self._start + len(self._known) - 1])
-            self._known.append(new)
-        return self._known[place - self._start]
+        begun, known = self._places[nearest], self._known[nearest]
+        if begun == place:
+            return known
+        new = known.copy()
+        for entry in self._entries[begun:place]:
+            new.take(entry)
+        self._places.insert(nearest + 1, place)
+        self._known.insert(nearest + 1, new)
+        return new

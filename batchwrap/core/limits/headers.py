@@ -157,15 +157,18 @@ def read_headers(
         now_unix_s: the current time, for resets that are absolute.
         rules: what the provider's headers mean beyond what they say.
     """
-    now_unix_s = server_time(headers, now_unix_s)
+    names = sorted(name for name in headers if "limit" in name)
+    if not names:
+        return []
     groups: dict[tuple[str, str, str], dict[str, str]] = {}
-    for name in sorted(headers):
+    for name in names:
         match = next(filter(None, (pattern.fullmatch(name) for pattern in _NAMES)), None)
         if match is None:
             continue
         found = match.groupdict(default="")
         key = (found.get("form", ""), found["what"], found.get("period", ""))
         groups.setdefault(key, {})[found["field"]] = headers[name]
+    now_unix_s = server_time(headers, now_unix_s)
     read = (
         _read(_ANTHROPIC if form else rules, what, period, group, now_unix_s)
         for (form, what, period), group in groups.items()

@@ -123,7 +123,8 @@ def server_time(headers: Mapping[str, str], now_unix_s: float) -> float:
         headers: of the answer, with lower-case names; ``Date`` shows the clock.
         now_unix_s: the current time here, which is used if the clocks agree or ``Date`` is missing.
     """
-    shown = _moment(headers.get("date", "")[:_LONGEST_TEXT], now_unix_s)
+    date = headers.get("date")
+    shown = None if date is None else _moment(date[:_LONGEST_TEXT], now_unix_s)
     return now_unix_s if shown is None or abs(shown - now_unix_s) < _SAME_TIME_S else shown
 
 

@@ -40,8 +40,10 @@ def asked_again(
     """
     if not all(problems) or len(problems) != len(calls):
         return None
-    answer = form.said("model", said, [_valid(one) for one in calls])
-    return [answer, *(answer.result(one, [[told]], []) for one, told in problems.items())]
+    shown = {one.call_id: _valid(one) for one in calls}
+    answer = form.said("model", said, list(shown.values()))
+    told = (answer.result(shown[one], [[problem]], []) for one, problem in problems.items())
+    return [answer, *told]
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -8,7 +8,7 @@ each batch without an error raises it by one (additive increase, multiplicative 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from batchwrap.core.formats.calls import Call
 from batchwrap.core.formats.entries import Entry
@@ -61,7 +61,7 @@ class Cap:
 
     def copy(self) -> Cap:
         """A copy that can change independently."""
-        return replace(self)
+        return Cap(self.ceiling, self.most, self._batched, self._single)
 
     def take(self, outcome: Outcome) -> None:
         """Record the outcome of the edits of one call."""

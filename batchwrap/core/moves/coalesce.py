@@ -185,4 +185,5 @@ def _merged(turn: Entry, multi: MultiTool | None, group: Sequence[_Member]) -> t
     arguments = render(multi.kind, [(one.tool.name, one.call.arguments) for one, _ in group])
     call_id, count = first.call.call_id, len(group)
     parts = [item(n, count, one.call, [its]) for n, (one, its) in enumerate(group)]
-    return Call(call_id, multi.name, arguments), turn.result(call_id, parts, [])
+    call = Call(call_id, multi.name, arguments)
+    return call, turn.result(call, parts, [])

@@ -113,6 +113,11 @@ class Waves:
             or (self._own_wait and bool(self._earliest(effect, own=True)))
         )
 
+    def wait_no_more(self) -> bool:
+        """Put all that comes into one wave; False for an agent that takes one call at a time."""
+        self._at_once = not self._one_by_one
+        return self._at_once
+
     def pass_on(self, effect: Effect) -> int:
         """Record a call that goes out in the first wave while it is being written.
 

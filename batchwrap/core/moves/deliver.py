@@ -239,10 +239,12 @@ class LocalAnswer:
     Attributes:
         form: the format in which it is written.
         answer: its content.
+        given: records that its calls are handed out, once they are written.
     """
 
     form: Format
     answer: Local
+    given: Callable[[], None]
 
     @property
     def calls(self) -> Sequence[Fragment]:
@@ -251,8 +253,12 @@ class LocalAnswer:
 
     def completion(self) -> Body:
         """The answer as one body."""
-        return self.form.local(self.answer)
+        body = self.form.local(self.answer)
+        self.given()
+        return body
 
     def chunks(self, *, with_usage: bool) -> list[Body]:
         """The answer as a stream; with its usage if the request asks for it."""
-        return self.form.local_events(self.answer, with_usage=with_usage)
+        events = self.form.local_events(self.answer, with_usage=with_usage)
+        self.given()
+        return events

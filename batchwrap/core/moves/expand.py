@@ -134,6 +134,7 @@ class Expander:
         self._unsettled: list[_Passed] = []  # those of them whose arguments are incomplete
         self._later: dict[Any, list[Fragment]] = {}  # fragments that wait for the open call
         self._ended: set[Any] = set()
+        self._complete: set[Any] = set()  # those that the provider has ended
         self._open: _Open | None = None
         self._unread: list[tuple[_Open, str]] = []  # multi-calls of which nothing runs, and why
         self.problems: dict[str, str] = {}
@@ -144,6 +145,24 @@ class Expander:
         """Record that something in the turn is signed for the provider view (`is_bound`)."""
         if self._is_offered and not self._is_bound:
             self._is_bound = self._marks = True
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether the model has made a call."""
+        return bool(self.turn.calls or self._open)
+
+    def wait_no_more(self) -> list[Fragment]:
+        """The calls that wait for others; from here on none does."""
+        if not self._waves.wait_no_more():
+            return []
+        calls: list[Fragment] = []
+        for place, placed in enumerate(self.turn.calls):
+            if placed.wave:
+                self.turn.calls[place] = replace(placed, wave=0)
+                derived = ids.decode(placed.call_id)
+                whole = placed.written.handed_out(self._take_index())
+                calls.append(replace(whole, origin=derived.origin if derived else ""))
+        return calls
 
     def fragment(self, part: Fragment) -> list[Fragment]:
         """The fragments for the agent that replace one; the same object if it is unchanged."""
@@ -163,12 +182,11 @@ class Expander:
             calls += self._close()
         return calls
 
-    def take_of(self, index: int, handed_out: Callable[[], None]) -> Take | None:
+    def take_of(self, index: int) -> Take | None:
         """The function that processes the next piece of a call's arguments.
 
         Args:
             index: the index of the call.
-            handed_out: called when a piece completes items, so that calls go out.
 
         Returns:
             None if pieces of this call must go through `fragment`.
@@ -184,17 +202,15 @@ class Expander:
         def take(text: str) -> Taken:
             opened.written.add(text)
             found = () if opened.reading is None else opened.reading.feed(text)
-            calls = self._placed(opened, found) if found else ()
-            if calls:
-                handed_out()
-            return calls
+            return self._placed(opened, found) if found else ()
 
         return take
 
     def end(self, index: Any) -> list[Fragment]:
-        """The calls that become complete when the provider ends a call, which ends earlier ones."""
+        """The calls that become complete when the provider ends a call."""
+        self._complete.add(index)
         calls: list[Fragment] = []
-        while self._open is not None and (index == self._open.index or index in self._later):
+        while self._open is not None and self._open.index in self._complete:
             calls += self._close()
         return calls
 
@@ -262,7 +278,7 @@ class Expander:
         may_wait = self._waves.may_wait(self._effect(name or "", ""))
         # Only a single call that cannot conflict goes out piece by piece: what it touches is known
         # when its arguments are complete, and then it is too late to hold it back.
-        if multi is None and not is_script and not may_wait and not (self._marks and name):
+        if multi is None and not is_script and not may_wait and not (self._marks and part.name):
             return [self._pass_on(index, part)]
         written = Written(part)
         reading = None if multi is None else Reading(multi, self._tool_set.toolbox)

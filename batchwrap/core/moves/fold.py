@@ -339,35 +339,36 @@ class _Folding:
 
     def _results_of(self, key: str, call: Call) -> Iterator[Entry]:
         """The results of one of the model's own calls."""
-        part, call_id = self._parts.own.get(key), call.call_id
+        part = self._parts.own.get(key)
         account = self._account(key)
         if account is not None:
             group = part.members.values() if isinstance(part, _Group) else ()
             given = [it for one in group for it in self._results.get(one.call_id, [])]
-            yield self._entry.result(call_id, [[account]], given)
+            yield self._entry.result(call, [[account]], given)
             return
         if isinstance(part, Member):
             yield from self._own_results(key, part)
         elif part is not None and part.is_one_piece:
             given = self._results.get(part.members[0].call_id, [])
-            yield self._entry.result(call_id, [contents(given), *self._added(key)], given)
+            yield self._entry.result(call, [contents(given), *self._added(key)], given)
         else:
-            yield self._listed(key, part, call_id)
+            yield self._listed(key, part, call)
 
-    def _listed(self, key: str, group: _Group | None, call_id: str) -> Entry:
+    def _listed(self, key: str, group: _Group | None, call: Call) -> Entry:
         """One result with a line and the result of each item, and the reasons for missing ones."""
         known = self._known
         members = group.members if group is not None else {}
         count = max(known.counts.get(key, 0) if known else 0, group.count if group else 0)
         if group is None and (not count or (known and key in known.refused)):
             told = known.refused.get(key, NOT_RUN) if known else NOT_RUN
-            return self._entry.result(call_id, [[told]], [])
+            return self._entry.result(call, [[told]], [])
         parts: list[Parts] = []
         given: list[Entry] = []
-        at, why = 0, self._why(key, members)
+        at = 0
         for index in (*sorted(members), count):
-            for reason, gap in groupby(range(at, index), why):
-                parts += missing(list(gap), count, reason)
+            if at < index:
+                for reason, gap in groupby(range(at, index), self._why(key, members)):
+                    parts += missing(list(gap), count, reason)
             if index < count:
                 results = self._results.get(members[index].call_id, [])
                 parts.append(item(index, count, members[index].call, results))
@@ -375,7 +376,7 @@ class _Folding:
             at = index + 1
         if known is None and group is not None and group.is_open:
             parts.append([REST_NOT_SEEN])
-        return self._entry.result(call_id, parts, given)
+        return self._entry.result(call, parts, given)
 
     def _why(self, key: str, members: Mapping[int, Member]) -> Callable[[int], str]:
         """A function that returns why an item is not in the history.

@@ -70,9 +70,14 @@ class Gatherer:
         calls = [self._read(fragments) for fragments in parts.values()]
         return [out for run in _runs(calls) for out in self._hand_on(run)]
 
-    def release(self) -> list[Fragment]:
-        """The fragments that were held back, unchanged. Nothing is merged from now on."""
-        held, self._held, self._natives = self._held, [], {}
+    def release(self, *, for_good: bool) -> list[Fragment]:
+        """The fragments that were held back, unchanged.
+
+        Args:
+            for_good: nothing is merged from now on; else nothing is merged with what comes later.
+        """
+        held, self._held = self._held, []
+        self._natives = {} if for_good else self._natives
         return [out for part in held for out in self._pass_on(part)]
 
     def _read(self, parts: list[Fragment]) -> _Call:
@@ -168,8 +173,8 @@ def _whole(parts: Sequence[Fragment]) -> Fragment | None:
 def _is_plain(part: Fragment, first: Fragment) -> bool:
     """Whether a fragment holds only a part of the call that `first` begins, and no extra fields."""
     return (
-        part.form == FUNCTION
-        and not part.extras
+        (part.form == FUNCTION or (not part.form and part.text is not None))
+        and (part.is_plain or not part.extras)
         and not part.inner
         and part.call_id in ("", first.call_id)
         and part.name in (None, "", first.name)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats.calls import Call, Fragment, Written
@@ -119,7 +120,7 @@ class HistoryReader:
     def _read_from(self, start: int) -> Iterator[PastTurn]:
         place = start
         while place < len(self.entries):
-            found = self._turn_at(place)
+            found = self._turn_at(place) if self.entries[place].calls else None
             if found is not None:
                 yield found
             place = place + 1 if found is None else found.end
@@ -127,18 +128,17 @@ class HistoryReader:
     def _turn_at(self, place: int) -> PastTurn | None:
         """The expanded turn that begins with an entry; None if none begins there."""
         calls = self.entries[place].calls
-        if not calls:
-            return None
-        known, found = self._known(place, calls)
-        if known is None:
-            known, found = self._restored(place, calls)
+        handed_out, found = self._known(place, calls)
+        if handed_out is None:
+            handed_out, found = self._restored(place, calls)
         # The turn's later entries are searched only if something shows that it was expanded.
         if not found and not self._has_derived(place, calls):
             return None
+        known = None if handed_out is None else handed_out.turn
         turn = PastTurn(place, place + 1, [], known=known)
         turn.is_same = known is not None and self._is_same(known, place)
         turn.members = _members(calls, found)
-        self._read_on(turn)
+        self._read_on(turn, handed_out)
         if known is not None and known.is_restored:
             _take_scripts(known, turn.members)
         is_ours = found or any(member.derived for member in turn.members)
@@ -158,9 +158,9 @@ class HistoryReader:
                 return any(ids.decode(call.call_id) for call in entry.calls)
         return False
 
-    def _read_on(self, turn: PastTurn) -> None:
+    def _read_on(self, turn: PastTurn, handed_out: _HandedOut | None) -> None:
         """Add the results and later waves of a turn, up to the next turn of the model."""
-        mine = _Mine(turn)
+        mine = _Mine(turn, handed_out)
         others: list[Entry] = []
         for place in range(turn.start + 1, len(self.entries)):
             entry = self.entries[place]
@@ -179,7 +179,7 @@ class HistoryReader:
             turn.end = place + 1
             others.clear()
 
-    def _known(self, place: int, calls: Sequence[Call]) -> tuple[Turn | None, list[Placed]]:
+    def _known(self, place: int, calls: Sequence[Call]) -> tuple[_HandedOut | None, list[Placed]]:
         """The remembered turn that the calls of an entry belong to, and the calls it handed out.
 
         Returns:
@@ -187,28 +187,31 @@ class HistoryReader:
         """
         for nonce in dict.fromkeys(filter(None, map(_nonce_of, calls))):
             for turn in self._turns.named(nonce, self._now_s):
-                found = _HandedOut(turn).match(calls, is_same=self._is_same(turn, place))
+                handed_out = _HandedOut(turn)
+                found = handed_out.match(calls, is_same=self._is_same(turn, place))
                 if found and any(map(_is_unchanged, calls, found)):
-                    return turn, found
+                    return handed_out, found
         if not self._turns:
             return None, []
         conversation = self.prefixes.before(place).digest
         matches = [
-            (turn, found)
-            for turn in self._turns.at(conversation, calls[0], self._now_s)
-            if (found := _HandedOut(turn).match(calls, is_same=True))
+            (handed_out, found)
+            for handed_out in map(_HandedOut, self._turns.at(conversation, calls[0], self._now_s))
+            if (found := handed_out.match(calls, is_same=True))
             and all(map(_is_unchanged, calls, found))
         ]
         ids_kept = [match for match in matches if all(map(_has_its_id, calls, match[1]))]
         matches = ids_kept or matches
         # One prompt may have been answered twice, with the same first calls and different later
         # ones. Then it is not known which calls wait, so no turn is used.
-        is_clear = len({_said(turn) for turn, _ in matches}) == 1
+        is_clear = len({_said(handed_out.turn) for handed_out, _ in matches}) == 1
         if not is_clear or self._turns.has_plain(conversation, calls, self._now_s):
             return None, []
         return matches[0]
 
-    def _restored(self, place: int, calls: Sequence[Call]) -> tuple[Turn | None, list[Placed]]:
+    def _restored(
+        self, place: int, calls: Sequence[Call]
+    ) -> tuple[_HandedOut | None, list[Placed]]:
         """A turn of scripts whose programs travel with its calls; None where none do.
 
         It holds no more than stands there: calls that wait behind a script are lost.
@@ -235,7 +238,7 @@ class HistoryReader:
             is_over=True,
             is_restored=True,
         )
-        return turn, found
+        return _HandedOut(turn), found
 
     def _is_same(self, turn: Turn, place: int) -> bool:
         asked = turn.asked
@@ -249,9 +252,9 @@ class _Mine:
         ids: the ids of the turn's calls in the history.
     """
 
-    def __init__(self, turn: PastTurn) -> None:
+    def __init__(self, turn: PastTurn, handed_out: _HandedOut | None) -> None:
         self._turn = turn
-        self._handed_out = _HandedOut(turn.known) if turn.known is not None else None
+        self._handed_out = handed_out
         self.ids: set[str] = set()
         self._nonces: set[str] = set()
         self._taken: set[str] = set()  # ids with which the calls found so far were handed out
@@ -301,10 +304,17 @@ class _Mine:
 
 
 class _HandedOut:
-    """Finds calls of a history among those that a remembered turn handed out."""
+    """Finds calls of a history among those that a remembered turn handed out.
+
+    Args:
+        turn: the remembered turn.
+
+    Attributes:
+        turn: the same turn.
+    """
 
     def __init__(self, turn: Turn) -> None:
-        self._turn = turn
+        self.turn = turn
         self._exact = {placed.call_id: placed for placed in turn.calls}
         self._left = {_left(one): it for one, it in self._exact.items() if ids.decode(one)}
 
@@ -334,7 +344,7 @@ class _HandedOut:
             return None  # derived ids of another turn
         alike = (
             wave
-            for wave in (self._turn.deliveries if is_same else ())
+            for wave in (self.turn.deliveries if is_same else ())
             if len(wave) == len(calls)
             and not any(placed.call_id in taken for placed in wave)
             and all(map(_is_unchanged, calls, wave))
@@ -346,7 +356,7 @@ class _HandedOut:
         call_id = call.call_id
         derived = ids.decode(call_id)
         is_script = derived is not None and derived.kind == SCRIPT
-        if derived is not None and is_script and is_same and derived.turn == self._turn.nonce:
+        if derived is not None and is_script and is_same and derived.turn == self.turn.nonce:
             # A fork or another process may have got another call; the script's run is to tell.
             return _as_it_stands(call)
         placed = self._exact.get(call_id)
@@ -401,6 +411,7 @@ def _nonce_of(call: Call) -> str | None:
     return left[_NONCE] if left.startswith("bw") and len(left) == _LEFT else None
 
 
+@lru_cache(maxsize=65_536)  # each request brings the whole conversation's ids again
 def _left(call_id: str) -> str:
     """The shortest form of an id: its first nine letters and digits."""
     return _UNSAFE.sub("", call_id[: 2 * ids.MOST_LENGTH])[:_LEFT]

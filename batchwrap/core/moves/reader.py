@@ -58,28 +58,31 @@ class ChoiceReader:
         """Whether no calls wait to go out with the next event."""
         return not self._released
 
-    def take_of(self, place: int, handed_out: Callable[[], None]) -> Take | None:
+    def take_of(self, place: int) -> Take | None:
         """The function that processes the next piece of a call's arguments.
 
         Args:
             place: the index of the call.
-            handed_out: called when a piece completes items, so that calls go out.
 
         Returns:
             None if pieces of this call must go through `delta`.
         """
         is_gathered = self._gatherer is not None and not self._gatherer.passes(place)
-        return None if is_gathered else self._expander.take_of(place, handed_out)
+        return None if is_gathered else self._expander.take_of(place)
 
     def whole(self, said: Delta) -> list[Fragment]:
         """The calls of a complete answer in the agent view."""
         self._look_at(said)
+        if said.is_tied:
+            self._expander.wait_no_more()
         return [*self._fragments(said.fragments), *self.finish(), *self._reads()]
 
     def delta(self, delta: Delta) -> list[Fragment] | None:
         """The calls of an event in the agent view; None if they are unchanged."""
         self._look_at(delta)
         calls = self._fragments(delta.fragments)
+        if delta.is_tied and self._expander.has_calls:
+            calls += self._expander.wait_no_more()
         if delta.ended is not None and self._gatherer is None:
             calls += self._expander.end(delta.ended)
         if delta.is_over:
@@ -117,5 +120,5 @@ class ChoiceReader:
         """Stop merging calls if something belongs to them as the model wrote them (`is_bound`)."""
         if said.is_bound:
             self._expander.bind()
-            if self._gatherer is not None:
-                self._released += self._gatherer.release()
+        if self._gatherer is not None and (said.is_bound or said.is_tied):
+            self._released += self._gatherer.release(for_good=said.is_bound or said.is_over)

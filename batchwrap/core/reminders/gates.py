@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from batchwrap.core.formats.sameness import Prefixes
 from batchwrap.core.recent import Recent
 from batchwrap.directives import Mode
 
@@ -35,6 +36,7 @@ class Places:
     A place is identified by the digest of the conversation before it.
 
     Args:
+        prefixes: the digests of the conversation at each place, in the agent view.
         now: the facts of this request.
         kept: the facts of earlier requests, by place. If a place is not there, no facts are
             assumed except for thinking, which rarely changes within a conversation.
@@ -44,18 +46,25 @@ class Places:
         is_new: whether this is the first request that ends at its place.
     """
 
+    prefixes: Prefixes
     now: Facts = field(default_factory=Facts)
     kept: Recent[bytes, Facts] = field(default_factory=lambda: Recent(1))
     is_fixed: bool = False
     is_new: bool = False
 
-    def at(self, place: bytes, *, is_last: bool) -> Facts:
-        """The facts at a place. At the last place they are those of this request."""
-        known = self.kept.get(place)
+    def at(self, place: int, *, is_last: bool) -> Facts:
+        """The facts at a place, before an entry. At the last place they are those of this request.
+
+        Args:
+            place: the number of entries before it, in the agent view.
+            is_last: whether the conversation ends there.
+        """
         if not is_last and self.is_fixed:  # signed thinking: the view must not depend on memory
             return self.now
+        digest = self.prefixes.before(place).digest
+        known = self.kept.get(digest)
         if not is_last:
             return known or Facts(thinks=self.now.thinks)
         self.is_new = known is None
-        self.kept.put(place, self.now)
+        self.kept.put(digest, self.now)
         return self.now

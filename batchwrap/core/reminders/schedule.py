@@ -14,14 +14,12 @@ later request, and the prompt prefix stays stable.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from batchwrap.core.formats.calls import Call
 from batchwrap.core.formats.entries import Entry, Role
-from batchwrap.core.formats.sameness import Conversation
 from batchwrap.core.model import Refused
 from batchwrap.core.moves import cap
 from batchwrap.core.moves.mentions import Mentions
@@ -39,6 +37,7 @@ from batchwrap.options import Reminders
 
 # A reminder is due after this number of turns that only update the to-do list.
 _ALONE = 2
+_NO_FACTS = Facts()
 _CHANGES = ("edit", "write")
 # A reminder is due after this number of single calls that a program could have made.
 _CHAINED = 3
@@ -83,7 +82,7 @@ class Offered:
         return {name: tool for multi in self.multis.values() for name, tool in multi.tools.items()}
 
 
-@dataclass(slots=True, repr=False)
+@dataclass(repr=False)  # no slots: each request copies it as a whole
 class Walk:
     """The state of a walk through a conversation, in the provider view, up to one entry.
 
@@ -111,11 +110,12 @@ class Walk:
     lapse: list[Single] = field(default_factory=list)
     chain: list[Call] = field(default_factory=list)
     reminded: int = 0
-    given: Counter[str] = field(default_factory=Counter)
-    costs: Counter[str] = field(default_factory=Counter)
+    given: Mapping[str, int] = field(default_factory=dict)
+    costs: Mapping[str, int] = field(default_factory=dict)
     latest: Ready | None = None
     withheld: Sequence[tuple[str, str]] = ()
     judged: tuple[str, bool] | None = None
+    _is_over: bool = False  # all reminders were given: what leads to one matters no more
     _marked: Mode | None = None
     _is_planning: bool = False
     _alone: int = 0  # turns that only updated the to-do list
@@ -123,25 +123,20 @@ class Walk:
     _waiting: Ready | None = None  # the last directive, while it is not known if it was followed
     _calls: Mapping[str, Call] = field(default_factory=dict)  # by id
     _open: set[str] = field(default_factory=set)  # ids of calls without a result
-    _said: Conversation = field(default_factory=Conversation)
 
     @classmethod
     def begin(cls, offered: Offered, options: Reminders | None) -> Walk:
         """The walk before the first entry."""
-        return cls(offered, options, cap.Cap.of(offered.cap))
+        is_over = options is not None and options.max_per_conversation <= 0
+        return cls(offered, options, cap.Cap.of(offered.cap), _is_over=is_over)
 
     def copy(self) -> Walk:
         """A copy that can be continued independently."""
-        return replace(
-            self,
-            cap=self.cap.copy(),
-            lapse=list(self.lapse),
-            chain=list(self.chain),
-            given=self.given.copy(),
-            costs=self.costs.copy(),
-            _open=self._open.copy(),
-            _said=self._said.copy(),
-        )
+        new = Walk.__new__(Walk)
+        new.__dict__.update(self.__dict__)
+        new.cap, new.lapse, new._open = self.cap.copy(), self.lapse.copy(), self._open.copy()
+        new.chain = self.chain.copy()
+        return new
 
     @property
     def room(self) -> int | None:
@@ -160,6 +155,7 @@ class Walk:
         following: Role | None = None,
         *,
         before: Sequence[Entry] = (),
+        ends: Sequence[int] = (),
         places: Places | None = None,
     ) -> list[Entry]:
         """Walk through the next entries, and add their reminders.
@@ -170,18 +166,23 @@ class Walk:
             entries: the next entries.
             following: the role of the entry after them; None if they are the last.
             before: the earlier entries, with their reminders.
-            places: the facts at each place.
+            ends: for each of the entries, the place after it in the agent view.
+            places: the facts at each place; None if there are none.
 
         Returns:
             The next entries with their reminders. Entries without one are the same objects.
         """
-        made, places = list(before), places or Places()
+        made = list(before)
         roles = [*(entry.role for entry in entries[1:]), following]
         mentions = Mentions(made)
-        for entry, role in zip(entries, roles, strict=False):  # `roles` has one even for no entries
+        for number, entry in enumerate(entries):
+            role = roles[number]
             self._see(entry, mentions)
             if self.options and entry.role != "model" and role in (None, "model"):
-                made += self._at(entry, role is None, places)
+                facts = _NO_FACTS
+                if places is not None and (role is None or not self._is_over):
+                    facts = places.at(ends[number], is_last=role is None)
+                made += self._at(entry, facts)
             else:
                 made.append(entry)
         return made[len(before) :]
@@ -194,15 +195,8 @@ class Walk:
             self._turn(entry, before)
         elif entry.role == "result":
             self._result(entry)
-        if self.options:
-            self._said.take(entry)
-            if not self._is_over:
-                self._mark(marker_in(entry, self.options.modes, self._tool_of(entry)))
-
-    @property
-    def _is_over(self) -> bool:
-        """Whether the maximum number of reminders was given, so that none will be due again."""
-        return self.options is not None and self.reminded >= self.options.max_per_conversation
+        if self.options and entry.role != "model" and not self._is_over:
+            self._mark(marker_in(entry, self.options.modes, self._tool_of(entry)))
 
     def _turn(self, entry: Entry, before: Mentions) -> None:
         """Record a turn of the model: a batch ends a lapse, and a single call may continue it."""
@@ -282,15 +276,11 @@ class Walk:
         if waiting is not None and followed is not None:
             self.judged, self._waiting = (waiting.directive.id, followed), None
 
-    def _at(self, entry: Entry, is_last: bool, places: Places) -> Sequence[Entry]:
+    def _at(self, entry: Entry, facts: Facts) -> Sequence[Entry]:
         """An entry that the model answers next, with a reminder if one is due."""
         options = self.options
         assert options is not None
         self.latest, self.withheld = None, ()
-        # At the last place the facts are recorded all the same.
-        if self._is_over and not is_last:
-            return [entry]
-        facts = places.at(self._said.digest, is_last=is_last)
         due = None if self._is_over or not entry.takes_text else self._due(facts)
         if due is None:
             return [entry]
@@ -352,7 +342,7 @@ class Walk:
             for ready in self.offered.ready
             if ready.directive.kind == kind and ready.directive.when in modes
         ]
-        return min(fitting, key=lambda ready: self.given[ready.directive.id], default=None)
+        return min(fitting, key=lambda ready: self.given.get(ready.directive.id, 0), default=None)
 
     def _reason(self, ready: Ready, facts: Facts) -> str | None:
         """Why a due directive is held back; None if it is given."""
@@ -378,10 +368,13 @@ class Walk:
 
     def _give(self, ready: Ready, text: str) -> None:
         """Record that a directive is given here."""
+        assert self.options is not None
         self.latest = ready
         self.reminded += 1
-        self.given[ready.directive.id] += 1
-        self.costs[ready.directive.id] += cap.tokens_of(text)
+        self._is_over = self.reminded >= self.options.max_per_conversation
+        name = ready.directive.id
+        self.given = {**self.given, name: self.given.get(name, 0) + 1}
+        self.costs = {**self.costs, name: self.costs.get(name, 0) + cap.tokens_of(text)}
         self._waiting = ready if ready.directive.judged else None
         self.turns = self._since_reminder = self._alone = 0
         self.lapse.clear()

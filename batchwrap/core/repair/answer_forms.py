@@ -11,7 +11,6 @@ from typing import Any
 
 from batchwrap.core.formats import chat, sse
 from batchwrap.core.parse import glued, parsed_exactly
-from batchwrap.core.repair.shape import TEXTS
 
 _OF_CHUNKS = ("object", "choices", "usage")
 
@@ -73,7 +72,7 @@ def _empty(index: Any) -> dict[str, Any]:
 def _join(whole: dict[str, Any], choice: dict[str, Any]) -> None:
     message, part = whole["message"], chat.part_of(choice)
     for key, value in part.items():
-        if key in TEXTS and isinstance(value, str):
+        if key in chat.TEXTS and isinstance(value, str):
             message[key] = _text(message.get(key)) + value
         elif key == "tool_calls":
             _join_calls(message.setdefault("tool_calls", []), chat.tool_calls(part))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchwrap.core.formats import chat
-from batchwrap.core.formats.format import Take
+from batchwrap.core.formats.format import Place, Take
 from batchwrap.core.repair import faults, shape
 from batchwrap.core.repair.answer_forms import as_chunks
 from batchwrap.core.repair.choice import ChoiceRepair, call_of
@@ -115,12 +115,12 @@ class AnswerRepair:
         except Broken as broken:
             return self._broken(broken.fault, None)
 
-    def take_of(self, index: int, place: int | None) -> Take | None:
-        """The function that adds the next piece of a choice's text, or of a call's arguments.
+    def take_of(self, index: int, place: Place) -> Take | None:
+        """The function that adds the next piece of a text of a choice, or of a call's arguments.
 
         Args:
             index: the index of the choice.
-            place: the index of the call; None for the text.
+            place: the text, or the call.
 
         Returns:
             None if the chunk must be read in full.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from batchwrap.core.formats import chat
-from batchwrap.core.formats.format import Look, Take, Taken
+from batchwrap.core.formats.format import Look, Place, Take, Taken
 from batchwrap.core.growing import Growing
 from batchwrap.core.repair import faults, shape
 from batchwrap.core.repair.call_repair import ID_LENGTH, CallRepair
@@ -83,22 +83,24 @@ class ChoiceRepair:
             return [one for given in self._snapshots.feed(choice) for one in self._any_delta(given)]
         return self._any_delta(choice)
 
-    def take_of(self, place: int | None) -> Take | None:
-        """The function that adds the next piece of the text, or of a call's arguments.
+    def take_of(self, place: Place) -> Take | None:
+        """The function that adds the next piece of a text, or of a call's arguments.
 
         Args:
-            place: the index of the call; None for the text.
+            place: the index of the call; None for the text; the field of reasoning content.
 
         Returns:
             None if the chunk must be read in full.
         """
-        key = "content" if place is None else ""
+        key = "" if isinstance(place, int) else place or "content"
         if self._waiting or not (self._snapshots is None or self._snapshots.passes(key)):
             return None
-        if place is not None:
+        if isinstance(place, int):
             return self._with_note(self._calls.take_of(place))
-        if not (self.has_said and self._has_answered):
+        if not (self.has_said and (place or self._has_answered)):
             return None
+        if place:
+            return self._take_reasoning if self._reads_text else _unread
         return self._take_text if self._reads_text else self._pieces.append
 
     def _take_text(self, text: str) -> Taken:
@@ -106,6 +108,9 @@ class ChoiceRepair:
             return Look.CLOSER
         self._pieces.append(text)
         return None
+
+    def _take_reasoning(self, text: str) -> Taken:
+        return None if self._texts.passes_reasoning(text) else Look.CLOSER
 
     def _with_note(self, take: Take | None) -> Take | None:
         """The function, extended to record the arguments if they are needed at the end."""
@@ -313,13 +318,13 @@ class ChoiceRepair:
     ) -> tuple[chat.Message, list[Promoted]]:
         if not self._reads_text:
             return message, []
-        texts = {key: message[key] for key in shape.TEXTS if isinstance(message.get(key), str)}
+        texts = {key: message[key] for key in chat.TEXTS if isinstance(message.get(key), str)}
         # A whole message is read like a stream with one delta.
         out = self._texts.delta({"delta": texts})
         called = [(chat.name_of(call), chat.arguments_of(call)) for call in calls]
         held, promoted = self._texts.finish(_reason_of(choice), called)
         deltas = [chat.part_of(one) for one in (*out, *held)]
-        said = {key: "".join(str(delta.get(key) or "") for delta in deltas) for key in shape.TEXTS}
+        said = {key: "".join(str(delta.get(key) or "") for delta in deltas) for key in chat.TEXTS}
         changed = {key: text for key, text in said.items() if text != (texts.get(key) or "")}
         if not changed:
             return message, promoted
@@ -355,6 +360,10 @@ class ChoiceRepair:
             self._called.append((str(function["name"]), []))
         if self._called and isinstance(function.get("arguments"), str):
             self._called[-1][1].append(function["arguments"])
+
+
+def _unread(text: str) -> None:
+    """Reasoning content goes out as it came, and what is known of the choice stays the same."""
 
 
 def _reason_of(choice: Choice) -> object:

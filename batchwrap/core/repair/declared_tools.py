@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Collection, Iterator
+from functools import cached_property, lru_cache
 from typing import Any
 
 from batchwrap.core.formats import chat
@@ -25,18 +25,24 @@ class DeclaredTools:
     def __init__(
         self,
         *listed: object,
-        made_up: Iterable[str] = (),
-        harmless: Iterable[str] = (),
+        made_up: Collection[str] = (),
+        harmless: Collection[str] = (),
     ) -> None:
-        self._parameters: dict[str, Any] = {}
-        for tools in listed:
-            for function in chat.function_tools(tools):
-                self._parameters.setdefault(function["name"], function.get("parameters"))
-        self._harmless = frozenset(harmless)
-        self._made_up = frozenset(made_up)
-        for name in self._made_up:
-            self._parameters.setdefault(name, None)
+        self._listed = listed
+        self._harmless = harmless
+        self._made_up = made_up
         self._not_text: dict[str, frozenset[str]] = {}
+
+    @cached_property
+    def _parameters(self) -> dict[str, Any]:
+        """The schemas by the tools' names, read when an answer first needs them: few do."""
+        found: dict[str, Any] = {}
+        for tools in self._listed:
+            for function in chat.function_tools(tools):
+                found.setdefault(function["name"], function.get("parameters"))
+        for name in self._made_up:
+            found.setdefault(name, None)
+        return found
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name in self._parameters
@@ -45,7 +51,7 @@ class DeclaredTools:
         return iter(self._parameters)
 
     def __bool__(self) -> bool:
-        return bool(self._parameters)
+        return bool(self._made_up or self._parameters)
 
     def parameters(self, name: object) -> Any:
         """The JSON schema of a tool's arguments; None if it is unknown."""

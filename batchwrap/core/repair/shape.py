@@ -13,7 +13,6 @@ from batchwrap.core.formats import chat
 from batchwrap.core.growing import Growing
 
 Choice = dict[str, Any]
-TEXTS = ("content", "reasoning_content", "reasoning")
 
 
 def streamed(choice: Choice, said: Growing, *, has_called: bool) -> Choice:
@@ -88,13 +87,13 @@ def _joined(parts: Sequence[Any]) -> tuple[str, str] | None:
 
 def has_text(delta: chat.Message) -> bool:
     """Whether a delta has a text of any kind."""
-    return any(isinstance(delta.get(key), str) and delta[key] for key in TEXTS)
+    return any(isinstance(delta.get(key), str) and delta[key] for key in chat.TEXTS)
 
 
 def without_texts(choice: Choice) -> Choice:
     """The choice without its texts and its role, which have gone out already."""
     delta = chat.part_of(choice)
-    rest = {key: value for key, value in delta.items() if key not in (*TEXTS, "role")}
+    rest = {key: value for key, value in delta.items() if key not in (*chat.TEXTS, "role")}
     return {**choice, "delta": rest}
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchwrap.core.formats import chat
-from batchwrap.core.repair.shape import TEXTS
 
 Choice = dict[str, Any]
 _HELD_AT_MOST = 64  # deltas; then it is decided by what has arrived
@@ -75,8 +74,8 @@ class TextSnapshots:
     def __init__(self, count: Callable[[], None]) -> None:
         self.held: list[Choice] = []
         self._count = count
-        self._texts = {key: _Text() for key in TEXTS}
-        self._key = TEXTS[0]
+        self._texts = {key: _Text() for key in chat.TEXTS}
+        self._key = chat.TEXTS[0]
 
     def feed(self, choice: Choice) -> list[Choice]:
         """The choices to continue with for one that arrived."""
@@ -145,5 +144,5 @@ class TextSnapshots:
 def _text_of(choice: Choice) -> tuple[str, str]:
     """The key of the first text of a choice, and the text."""
     delta = chat.part_of(choice)
-    found = ((key, delta.get(key)) for key in TEXTS)
+    found = ((key, delta.get(key)) for key in chat.TEXTS)
     return next(((key, text) for key, text in found if isinstance(text, str) and text), ("", ""))

@@ -22,7 +22,6 @@ from batchwrap.core.repair.think import Channels, ReasoningSplitter, ThinkTags
 from batchwrap.options import Repair
 
 _COMPLETE = (None, "stop", "tool_calls")  # reasons of an answer that came to its end
-_THOUGHTS = ("reasoning_content", "reasoning")
 Choice = dict[str, Any]
 
 
@@ -68,6 +67,10 @@ class TextRepair:
         if content.strip():
             self._said = True
         return True
+
+    def passes_reasoning(self, text: str) -> bool:
+        """The same for reasoning content."""
+        return not self._queue and self._thoughts.passes(text)
 
     def delta(self, choice: Choice) -> list[Choice]:
         """The choices to hand on for a choice with text; the same object if it needs no repair."""
@@ -214,7 +217,7 @@ class TextRepair:
 
 
 def _thoughts_of(delta: chat.Message) -> str:
-    found = (delta.get(name) for name in _THOUGHTS)
+    found = (delta.get(name) for name in chat.TEXTS[1:])
     return next((text for text in found if isinstance(text, str) and text), "")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -18,9 +18,10 @@ import orjson
 
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import Body, Format, ToolSpec
+from batchwrap.core.tools.find import SingleTool
 from batchwrap.core.tools.multi import MultiTool
 from batchwrap.core.tools.schema import sample
-from batchwrap.core.tools.script_tool import OFFERED, ScriptTool
+from batchwrap.core.tools.script_tool import OFFERED
 
 _ONE_TOOL = re.compile(
     r"\b(one|a single|only one) (tool|function)( call)?s?( use)? (at a time|per (message|turn|step|"
@@ -39,27 +40,25 @@ _NESTED_MAPS = ("properties", "$defs", "definitions", "patternProperties")
 def offer(
     body: Body,
     api: Format,
-    multis: Sequence[MultiTool],
+    runs: Mapping[str, Mapping[str, SingleTool]],
     made: Sequence[Any],
-    *,
-    instead: bool,
-    script: ScriptTool | None = None,
+    hidden: Set[str] = frozenset(),
 ) -> Body:
     """A copy of the request with the multi-tools after the agent's own tools.
 
     Args:
         body: the request.
         api: its format.
-        multis: the multi-tools to offer.
-        made: their definitions.
-        instead: leave out the single tools that they run, unless the request forces one.
-        script: runs programs over the tools, and is offered as well; None if scripts are off.
+        runs: the tools that each multi-tool runs, by the multi-tool's name.
+        made: the definitions of the multi-tools.
+        hidden: the names of the agent's tools to leave out, unless the request forces one.
     """
-    hidden = {name for multi in multis if not multi.is_mixed for name in multi.tools}
-    runs: dict[str, Iterable[str]] = {multi.name: multi.tools for multi in multis}
-    if script is not None:
-        runs[script.name] = [one.tool.name for one in script.functions.values()]
-    return api.with_tools(body, made, lambda name: instead and name in hidden, runs)
+    return api.with_tools(body, made, hidden, runs)
+
+
+def hidden_by(multis: Sequence[MultiTool]) -> set[str]:
+    """Names of the tools that are left out where the multi-tools are offered instead of them."""
+    return {name for multi in multis if not multi.is_mixed for name in multi.tools}
 
 
 def is_offered(body: Body, api: Format) -> bool:

@@ -23,7 +23,7 @@ _NAMES = ("run_script", "run_tool_script", "batchwrap_run_script")
 _KEY = "code"
 _MOST_SHOWN = 60  # characters of a value in a program of a reminder
 # Where models put a program that is asked for as `code`.
-_ALIASES = (_KEY, "script", "program", "python", "source", "input")
+_ALIASES = (_KEY, "script", "program", "python", "source")
 # A layer of ours in front of another one knows by it that scripts are offered already.
 OFFERED = "Runs a short Python program that calls your tools; only what it prints comes back."
 _TOLD = (

@@ -5,7 +5,7 @@ It is a pure function of that list, so it is made once per list and not per requ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from batchwrap.core.tools.offer import Form, definitions
 from batchwrap.core.tools.script_tool import ScriptTool, script_tool
 from batchwrap.options import Batching
 
+_HARMLESS = ("read", "read_only")
 _SEVERAL = frozenset({"batch", "bulk", "multi", "multiple", "parallel"})
 
 
@@ -33,6 +34,8 @@ class ToolSet:
         natives: the agent's own multi-tools, by the name of their single tool.
         toolbox: finds the agent's tool for a name in a batch.
         script: runs programs over them; None if scripts are off.
+        harmless: the names of tools, including multi-tools, that change nothing.
+        runs: the tools that each multi-tool runs, by the multi-tool's name.
     """
 
     singles: Mapping[str, SingleTool] = field(default_factory=dict)
@@ -41,24 +44,25 @@ class ToolSet:
     natives: Mapping[str, Native] = field(default_factory=dict)
     toolbox: Toolbox = field(default_factory=lambda: Toolbox({}, {}))
     script: ScriptTool | None = None
-    _definitions: dict[tuple[Form, Format], bytes] = field(
+    harmless: Set[str] = frozenset()
+    runs: Mapping[str, Mapping[str, SingleTool]] = field(default_factory=dict)
+    _definitions: dict[tuple[Form, Format], list[Any]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
     def definitions(self, form: Form, api: Format) -> list[Any]:
         """The definitions of what is offered, in the form of an API.
 
-        They are computed once for each form and returned as new objects each time, because the
-        receiver of a request may change it, as litellm does.
+        They are computed once for each form and are the same objects in all requests. If the
+        receiver of a request may change it, as litellm does, the adapter gives it a copy.
         """
         made = self._definitions.get((form, api))
         if made is None:
             offered = definitions(self.multis, form)
             offered += [] if self.script is None else [self.script.definition]
             listed = [api.definition(one) for one in offered]
-            made = self._definitions[form, api] = rendered(listed)
-        again: list[Any] = parsed_exactly(made)
-        return again
+            made = self._definitions[form, api] = parsed_exactly(rendered(listed))
+        return made
 
     def multi(self, name: object) -> MultiTool | None:
         """The multi-tool that a call names, even if it was not offered; None for any other tool."""
@@ -86,5 +90,15 @@ def tool_set_of(tools: Sequence[ToolSpec], batching: Batching) -> ToolSet:
     others = barriers(tools, singles)
     known = {multi.name: multi for multi in (*made_up(singles, others, names), *multis)}
     own = {} if batching.coalesce == "never" else natives(tools, singles, batching)
+    kinds = {name: tool.kind for name, tool in singles.items()}
+    kinds |= {multi.name: multi.single.kind for multi in multis if not multi.is_mixed}
+    harmless = frozenset(name for name, kind in kinds.items() if kind in _HARMLESS)
+    runs = {multi.name: multi.tools for multi in multis}
     script = script_tool(singles, others, {*names, *known}, batching.scripts)
-    return ToolSet(singles, tuple(multis), known, own, Toolbox(singles, others), script)
+    if script is not None:
+        runs[script.name] = {one.tool.name: one.tool for one in script.functions.values()}
+    toolbox = Toolbox(singles, others)
+    return ToolSet(singles, tuple(multis), known, own, toolbox, script, harmless, runs)
+
+
+NO_TOOLS = ToolSet()

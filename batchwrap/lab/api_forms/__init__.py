@@ -8,15 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batchwrap.lab.api_forms.api_form import ApiForm, ScriptedAnswer, ScriptedCall
+from batchwrap.lab.api_forms.api_form import ApiForm, Body, ScriptedAnswer, ScriptedCall
 from batchwrap.lab.api_forms.chat_form import ChatForm
 from batchwrap.lab.api_forms.messages_form import MessagesForm
 from batchwrap.lab.api_forms.responses_form import ResponsesForm
 
-__all__ = ["API_FORMS", "ApiForm", "ScriptedAnswer", "ScriptedCall"]
+__all__ = ["API_FORMS", "ApiForm", "ScriptedAnswer", "ScriptedCall", "as_chat"]
 
+_CHAT, _MESSAGES, _RESPONSES = ChatForm(), MessagesForm(), ResponsesForm()
 API_FORMS: Mapping[str, ApiForm] = {
-    "chat": ChatForm(),
-    "messages": MessagesForm(),
-    "responses": ResponsesForm(),
+    "chat": _CHAT,
+    "messages": _MESSAGES,
+    "responses": _RESPONSES,
 }
+
+
+def as_chat(request: Body) -> Body:
+    """A request to any of the APIs as the chat completion that would say the same.
+
+    So one scripted model answers all of them. A chat completion comes back as it went in.
+    """
+    others = (form for form in (_MESSAGES, _RESPONSES) if form.is_own(request))
+    return next(others, _CHAT).as_chat(request)

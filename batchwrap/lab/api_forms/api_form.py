@@ -76,10 +76,6 @@ class ApiForm(ABC):
     path: str
 
     @abstractmethod
-    def is_own(self, request: Body) -> bool:
-        """Whether a request is one of this API, as far as that can be seen."""
-
-    @abstractmethod
     def request(self, chat: Body) -> Body:
         """A request for a chat completion, as an agent would write it for this API."""
 
@@ -102,6 +98,19 @@ class ApiForm(ABC):
     @abstractmethod
     def events(self, said: ScriptedAnswer) -> Iterator[Body]:
         """An answer as the events of a stream."""
+
+
+def made_call(call_id: str, name: str, arguments: str) -> Message:
+    """A call, as a message of a chat completion has it."""
+    function = {"name": name, "arguments": arguments}
+    return {"id": call_id, "type": "function", "function": function}
+
+
+def model_message(texts: Sequence[str], calls: Sequence[Message]) -> Message:
+    """A turn of the model as one message."""
+    said = "\n".join(texts)
+    message: Message = {"role": "assistant", "content": said if said or not calls else None}
+    return {**message, "tool_calls": list(calls)} if calls else message
 
 
 def plain_content(parts: Sequence[Any]) -> Any:

@@ -7,7 +7,14 @@ from typing import Any
 
 import orjson
 
-from batchwrap.lab.api_forms.api_form import ApiForm, Body, Message, ScriptedAnswer, ScriptedCall
+from batchwrap.lab.api_forms.api_form import (
+    ApiForm,
+    Body,
+    Message,
+    ScriptedAnswer,
+    ScriptedCall,
+    made_call,
+)
 from batchwrap.lab.validate import check
 
 
@@ -15,12 +22,6 @@ class ChatForm(ApiForm):
     """OpenAI's chat completions."""
 
     path = "/v1/chat/completions"
-
-    def is_own(self, request: Body) -> bool:
-        """Whether its tools are functions, or it has nothing that another API has."""
-        tools = request.get("tools")
-        listed = [tool for tool in tools or () if isinstance(tool, dict)]
-        return "messages" in request and any("function" in tool for tool in listed)
 
     def request(self, chat: Body) -> Body:
         """The request itself."""
@@ -44,11 +45,7 @@ class ChatForm(ApiForm):
         """A completion with one choice."""
         texts = ["".join(part) for part in said.parts if not isinstance(part, ScriptedCall)]
         calls = [
-            {
-                "id": part.call_id,
-                "type": "function",
-                "function": {"name": part.name, "arguments": part.arguments},
-            }
+            made_call(part.call_id, part.name, part.arguments)
             for part in said.parts
             if isinstance(part, ScriptedCall)
         ]

@@ -15,10 +15,13 @@ from batchwrap.lab.api_forms.api_form import (
     ScriptedAnswer,
     ScriptedCall,
     as_parts,
+    made_call,
+    model_message,
     plain_content,
 )
 
 _CHOICES = {"required": "any", "none": "none", "auto": "auto"}
+_AS_CHAT = {theirs: ours for ours, theirs in _CHOICES.items()}
 _MARK = "cache_control"
 
 
@@ -71,7 +74,7 @@ class MessagesForm(ApiForm):
         body = {k: v for k, v in request.items() if k not in ("system", "tool_choice")}
         if request.get("tools") is not None:
             body["tools"] = [_function(tool) for tool in request["tools"]]
-        return {**body, "messages": [*system, *messages]}
+        return {**body, **_chosen(request.get("tool_choice")), "messages": [*system, *messages]}
 
     def message(self, answer: Body) -> Message:
         """Its texts and its calls."""
@@ -168,9 +171,23 @@ def _tool(function: Body) -> Body:
     return {**named, "input_schema": function.get("parameters", {"type": "object"})}
 
 
+def _chosen(choice: object) -> Body:
+    """A choice of tools in chat's fields."""
+    if not isinstance(choice, dict):
+        return {}
+    parallel = {"parallel_tool_calls": False} if choice.get("disable_parallel_tool_use") else {}
+    if choice.get("type") == "tool":
+        named = {"type": "function", "function": {"name": choice["name"]}}
+        return {"tool_choice": named, **parallel}
+    return {"tool_choice": _AS_CHAT.get(str(choice.get("type")), "auto"), **parallel}
+
+
 def _function(tool: Body) -> Body:
+    """A tool of the agent's; others stay as they are."""
+    if "input_schema" not in tool:
+        return tool
     named = {"name": tool["name"], "description": tool.get("description", "")}
-    return {"type": "function", "function": {**named, "parameters": tool.get("input_schema")}}
+    return {"type": "function", "function": {**named, "parameters": tool["input_schema"]}}
 
 
 def _messages(messages: Sequence[Message]) -> Iterator[Message]:
@@ -257,18 +274,8 @@ def _turn(content: Any) -> Message:
     """What a turn of the model says, in chat's form."""
     blocks = _blocks(as_parts(content))
     calls = [
-        {
-            "id": block["id"],
-            "type": "function",
-            "function": {
-                "name": block["name"],
-                "arguments": orjson.dumps(block["input"]).decode(),
-            },
-        }
+        made_call(block["id"], block["name"], orjson.dumps(block["input"]).decode())
         for block in blocks
         if block.get("type") == "tool_use"
     ]
-    texts = [block["text"] for block in blocks if block.get("type") == "text"]
-    said = "\n".join(texts)
-    message: Message = {"role": "assistant", "content": said if said or not calls else None}
-    return {**message, "tool_calls": calls} if calls else message
+    return model_message([one["text"] for one in blocks if one.get("type") == "text"], calls)

@@ -14,11 +14,15 @@ from batchwrap.lab.api_forms.api_form import (
     ScriptedAnswer,
     ScriptedCall,
     as_parts,
+    made_call,
+    model_message,
     plain_content,
 )
 from batchwrap.lab.reply_format import random_id
 
 _CALL, _OUTPUT = "function_call", "function_call_output"
+_GIVEN = {_CALL: "arguments", "custom_tool_call": "input"}  # what a call is given
+_OUTPUTS = (_OUTPUT, "custom_tool_call_output")
 _MARK, _OWN_MARK = "cache_control", "prompt_cache_breakpoint"
 
 
@@ -60,15 +64,14 @@ class ResponsesForm(ApiForm):
                 continue
             messages += _turns(run)
             run = []
-            messages.append(_as_chat(item))
+            messages += _as_chat(item)
         messages += _turns(run)
         body = {k: v for k, v in request.items() if k not in ("input", "instructions")}
         if request.get("tools") is not None:
-            functions = [tool for tool in request["tools"] if tool.get("type") == "function"]
-            body["tools"] = [
-                {"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}}
-                for tool in functions
-            ]
+            body["tools"] = [_function(tool) for tool in request["tools"]]
+        choice = request.get("tool_choice")
+        if isinstance(choice, dict) and choice.get("type") == "function":
+            body["tool_choice"] = {"type": "function", "function": {"name": choice["name"]}}
         return {**body, "messages": messages}
 
     def message(self, answer: Body) -> Message:
@@ -205,27 +208,31 @@ def _turns(items: list[Body]) -> list[Message]:
     """The message of a run of the model's items; none for no items."""
     if not items:
         return []
-    texts = [part["text"] for item in items for part in as_parts(item.get("content"))]
+    said = (item.get("content") for item in items if item.get("role") == "assistant")
+    texts = [part["text"] for content in said for part in as_parts(content) if "text" in part]
     calls = [
-        {
-            "id": item["call_id"],
-            "type": "function",
-            "function": {"name": item["name"], "arguments": item["arguments"]},
-        }
+        made_call(item["call_id"], item["name"], item[_GIVEN[item["type"]]])
         for item in items
-        if item.get("type") == _CALL
+        if item.get("type") in _GIVEN
     ]
-    said = "\n".join(texts)
-    message: Message = {"role": "assistant", "content": said if said or not calls else None}
-    return [{**message, "tool_calls": calls} if calls else message]
+    return [model_message(texts, calls)]
 
 
-def _as_chat(item: Body) -> Message:
-    if item.get("type") == _OUTPUT:
+def _as_chat(item: Body) -> Iterator[Message]:
+    """What is not the model's; items that say nothing make no message."""
+    if item.get("type") in _OUTPUTS:
         said = _content(item["output"])
-        return {"role": "tool", "tool_call_id": item["call_id"], "content": said}
-    role = "system" if item.get("role") == "developer" else item.get("role", "user")
-    return {"role": role, "content": _content(item.get("content"))}
+        yield {"role": "tool", "tool_call_id": item["call_id"], "content": said}
+    elif "content" in item:
+        role = "system" if item.get("role") == "developer" else item.get("role", "user")
+        yield {"role": role, "content": _content(item["content"])}
+
+
+def _function(tool: Body) -> Body:
+    """A function of the agent's; others stay as they are."""
+    if tool.get("type") != "function":
+        return tool
+    return {"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}}
 
 
 def _content(given: Any) -> Any:

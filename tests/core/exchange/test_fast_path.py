@@ -6,13 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batchwrap.core.exchange.actions import Head
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats.format import Look
 from batchwrap.options import Options, Repair
 from batchwrap.throttle.estimate import Estimator
-from tests.core.harness import chunk, context_of
+from tests.core.harness import Bench, chunk, context_of
 from tests.core.samples import READ_REQUEST
 
 CLOSER = Look.CLOSER
@@ -78,7 +80,7 @@ def test_a_text(exchange: Exchange) -> None:
         text("Well", 7),
         chunk({"content": "a", "role": "assistant"}),
         chunk({"content": "a"}, "stop"),
-        chunk({"reasoning_content": "a"}),
+        chunk({"reasoning_details": "a"}),
         {**text("a"), "usage": {"prompt_tokens": 1}},
         {**text("a"), "error": {"message": "no"}},
         {"choices": []},
@@ -126,6 +128,49 @@ def test_a_comma_waits() -> None:
     assert exchange.fast_path.take(comma) is CLOSER
     assert exchange.chunk(comma) == []
     assert exchange.fast_path.take(arguments('"limit": 1}')) is CLOSER
+
+
+NAMES = ["reasoning_content", "reasoning"]
+
+
+def thought(said: str, name: str, **others: None) -> dict[str, Any]:
+    """A piece of reasoning content."""
+    return chunk({**others, name: said})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reasoning(exchange: Exchange, name: str) -> None:
+    """Its pieces go out as they came, also with null beside them."""
+    for piece in ("Well", ", a", " file"):
+        assert exchange.chunk(thought(piece, name)) is None
+    path = exchange.fast_path
+    assert path.take(thought(" of", name)) is None
+    assert path.take(thought(" yours", name, content=None, tool_calls=None)) is None
+    assert path.take(chunk({name: " or", "content": "not"})) is CLOSER
+
+
+_texts = st.sampled_from(["", "a", " file", "\n", "<tool_call>", "<think>", "a file"])
+_alone = st.builds(lambda name, said: {name: said}, st.sampled_from(["content", *NAMES]), _texts)
+_beside = st.dictionaries(
+    st.sampled_from(["content", "role", "tool_calls", *NAMES]), st.none(), max_size=2
+)
+_deltas = st.lists(
+    st.builds(lambda said, null: {**null, **said}, _alone, _beside), min_size=1, max_size=12
+)
+
+
+@given(
+    _deltas,
+    st.sampled_from([None, Repair(), Repair(leaked_calls="gated", think_tags="tags")]),
+)
+def test_both_ways_agree(deltas: list[dict[str, Any]], repair: Repair | None) -> None:
+    """Texts and reasoning come out alike by either way, and the same is counted."""
+    chunks = [*map(chunk, deltas), chunk({}, "stop")]
+    ways = []
+    for fast in (True, False):
+        bench = Bench(Options(repair=repair))
+        ways.append((bench.ask_streamed(READ_REQUEST, chunks, fast=fast), bench.metrics.counts))
+    assert ways[0] == ways[1]
 
 
 def test_markup_is_looked_at() -> None:

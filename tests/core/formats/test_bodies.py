@@ -1,4 +1,4 @@
-"""Bodies are read as JSON reads them, and what two of one conversation share is parsed once."""
+"""Bodies are read and written as JSON is; what two of one conversation share, only once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batchwrap.core.formats import bodies as module
 from batchwrap.core.formats.bodies import Bodies
-from batchwrap.core.parse import parsed_object
+from batchwrap.core.parse import parsed_object, rendered
 
 _TEXTS = st.text(alphabet='a"\\]}[{,:é\n ', max_size=6)
 _LEAVES = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | _TEXTS
@@ -59,6 +59,30 @@ def test_forged_bodies(pieces: list[bytes], data: st.DataObject) -> None:
         middle = b",".join(data.draw(st.lists(st.sampled_from([b"1", *pieces]), max_size=5)))
         content = b'{"messages":[' + middle + tail
         assert repr(bodies.read(content, "messages")) == repr(parsed_object(content))
+
+
+@given(st.lists(_VALUES, min_size=1, max_size=6), _FRAMES, _FRAMES, st.data())
+def test_any_conversation_is_written_as_json_is(
+    pool: list[Any], before: dict[str, Any], after: dict[str, Any], data: st.DataObject
+) -> None:
+    """Whatever was written before, wherever a conversation forks, a body's bytes are its own."""
+    bodies = Bodies()
+    items: list[Any] = data.draw(st.sampled_from([[], 20 * [0]]))
+    for _ in range(6):
+        kept = data.draw(st.integers(0, len(items)))
+        items = [*items[:kept], *data.draw(st.lists(st.sampled_from(pool), max_size=20))]
+        body = _body(items, before, after)
+        assert bodies.write(body, "messages") == rendered(body)
+
+
+def test_what_two_bodies_share_is_written_once() -> None:
+    """The first items of a conversation are not written again, but for the last few of them."""
+    bodies = Bodies()
+    items: list[dict[str, Any]] = [{"n": n} for n in range(40)]
+    first = bodies.write({"messages": items}, "messages")
+    items[0]["n"] = "changed behind its back"
+    second = bodies.write({"messages": [*items[:-1], {"n": 40}]}, "messages")
+    assert second == first.replace(b'{"n":39}', b'{"n":40}')
 
 
 def test_what_two_bodies_share_is_the_same_objects() -> None:

@@ -38,9 +38,39 @@ def test_paths(path: str, name: str) -> None:
     assert found is not None and found.name == name
 
 
+VERTEX = "/v1/projects/p/locations/l/publishers/anthropic/models"
+ARN = "arn:aws:bedrock:eu-west-1:1:inference-profile/eu.anthropic.claude-sonnet-4"
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "model"),
+    [
+        (f"{VERTEX}/claude-sonnet-4@20250514:rawPredict", "messages", "claude-sonnet-4@20250514"),
+        (f"{VERTEX}/claude-haiku:streamRawPredict", "messages", "claude-haiku"),
+        ("/model/anthropic.claude-v1:0/invoke", "bedrock", "anthropic.claude-v1:0"),
+        (f"/model/{ARN}/invoke-with-response-stream", "bedrock", ARN),
+    ],
+)
+def test_paths_that_name_the_model(path: str, name: str, model: str) -> None:
+    """The body is read as if it named the model, and sent without it, as it came."""
+    found = endpoint_at(path)
+    assert found is not None and (found.name, found.model) == (name, model)
+    body = {"max_tokens": 5, "messages": []}
+    read = found.untranslated.with_model(body)
+    assert read == {**body, "model": model}
+    assert list(found.without_model(read).items()) == list(body.items())
+
+
 @pytest.mark.parametrize(
     "path",
     [
+        f"{VERTEX}/count-tokens:rawPredict",
+        f"{VERTEX}/:rawPredict",
+        f"{VERTEX}/claude",
+        "/v1/projects/p/locations/l/publishers/google/models/gemini:rawPredict",
+        "/model//invoke",
+        "/model/invoke",
+        "/model/m/converse",
         "/v1/models",
         "/v1/threads/thread_1/messages",
         "/v1/messages/count_tokens",

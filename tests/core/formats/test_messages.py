@@ -19,7 +19,8 @@ from batchwrap.core.formats.endpoints import endpoint_at
 from batchwrap.core.formats.messages.format import MESSAGES_FORMAT
 from batchwrap.options import Batching, Options
 from batchwrap.throttle.estimate import Estimator
-from tests.core.harness import context_of
+from tests.core.apis import MESSAGES
+from tests.core.harness import Bench, context_of
 from tests.strategies import EDIT_FILE, READ_FILE
 
 TOOLS = [
@@ -237,6 +238,19 @@ QUIRKS: dict[str, Any] = {
 }
 
 
+@given(st.data(), st.sampled_from([b"\n", b"\r\n"]))
+def test_ended_anywhere(data: st.DataObject, end: bytes) -> None:
+    """Wherever a stream ends, an error of ours stands by itself, not behind half an event."""
+    whole = b"".join(sse.render(orjson.dumps(one), one["type"]) for one in STREAM)
+    whole = whole.replace(b"\n", end)
+    begins = whole.index(2 * end) + len(2 * end)
+    pipe = EventPipe(begun())
+    out = pipe.feed(whole[: data.draw(st.integers(begins, len(whole)))]) + pipe.finish()
+    events = sse.Splitter().feed(out.rstrip(b"\r\n") + b"\n\n")
+    told = [orjson.loads(sse.data_of(event)) for event in events]
+    assert told[-1]["type"] in ("error", "message_delta", "message_stop")
+
+
 @pytest.mark.parametrize("name", QUIRKS)
 def test_almost_compatible_streams(name: str) -> None:
     """Whatever events say of their blocks, or leave out, each read is handed out once."""
@@ -279,3 +293,49 @@ def test_almost_compatible_streams_broken_off(name: str, place: int) -> None:
     ]
     assert read in (PATHS, ["a.py", "c.py"]), "of a call that was taken apart the rest is missing"
     assert starts[0]["content_block"]["type"] == "text"
+
+
+_EDITS = [{"path": "a.py", "old_string": "x", "new_string": new} for new in "12"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [("multi_read", {"files": [{"path": path} for path in PATHS]})],
+        [("edit_file", one) for one in _EDITS],
+        [("multi_edit", {"files": [_EDITS[0]]}), ("edit_file", _EDITS[1])],
+    ],
+)
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("tool_use", "tool_use"),
+        ("end_turn", "tool_use"),
+        ("stop_sequence", "tool_use"),
+        ("refusal", "refusal"),
+        ("max_tokens", "max_tokens"),
+        ("pause_turn", "pause_turn"),
+        ("model_context_window_exceeded", "model_context_window_exceeded"),
+    ],
+)
+def test_why_a_message_ends(
+    reason: str, told: str, calls: list[tuple[str, Any]], stream: bool
+) -> None:
+    """Calls of ours are run, but a refusal or a message that was cut off does not look whole."""
+    made = [call(number, name, given, 9) for number, (name, given) in enumerate(calls)]
+    ended = {"type": "message_delta", "delta": {"stop_reason": reason}}
+    bench = Bench(api=MESSAGES)
+    translator = bench.translator({**BODY, "messages": [{"role": "user", "content": "Go."}]})
+    translator.request()
+    if stream:
+        events = [event for event in events_of(*made) if event["type"] != "message_delta"]
+        events.insert(-1, ended)
+        out = [(event, translator.chunk(event)) for event in events]
+        seen = [one for came, new in out for one in ([came] if new is None else new)]
+        [end] = [one for one in seen if one["type"] == "message_delta"]
+        assert end["delta"] == {"stop_reason": told}
+    else:
+        content = [{**block, "input": json.loads("".join(pieces))} for block, pieces in made]
+        seen_whole = translator.response({"content": content, "stop_reason": reason})
+        assert isinstance(seen_whole, dict) and seen_whole["stop_reason"] == told

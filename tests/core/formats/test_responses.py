@@ -230,6 +230,19 @@ STREAM: list[dict[str, Any]] = [
 LAST = "response.completed"
 
 
+@given(st.data(), st.sampled_from([b"\n", b"\r\n"]))
+def test_ended_anywhere(data: st.DataObject, end: bytes) -> None:
+    """Wherever a stream ends, an error of ours stands by itself, not behind half an event."""
+    whole = rendered(STREAM)
+    whole = whole.replace(b"\n", end)
+    begins = whole.index(2 * end) + len(2 * end)
+    pipe = EventPipe(begun())
+    out = pipe.feed(whole[: data.draw(st.integers(begins, len(whole)))]) + pipe.finish()
+    events = sse.Splitter().feed(out.rstrip(b"\r\n") + b"\n\n")
+    told = [orjson.loads(sse.data_of(event)) for event in events]
+    assert told[-1]["type"] in ("response.failed", LAST)
+
+
 def at_their_end(event: dict[str, Any]) -> dict[str, Any]:
     """The event that ends a call, with its arguments in another way than its pieces had them."""
     wide = json.dumps({"files": [{"path": "a.py"}, {"path": "b.py"}]}, indent=4)

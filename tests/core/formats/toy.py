@@ -9,7 +9,7 @@ An item of the talk is ``[who, text, calls]``, a call ``[id, name, arguments]``,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from batchwrap.core.formats.api_errors import ApiError
@@ -96,15 +96,19 @@ class ToyEntry(Entry):
 
     def with_parts(self, parts: Sequence[Parts], like: Sequence[Entry]) -> ToyEntry:
         """The same result with another text."""
-        return self.result(str(self.call_id), parts, like)
+        return _answered(str(self.call_id), parts)
 
     def beside(self, role: Role, text: str) -> ToyEntry:
         """An item of its own."""
         return ToyEntry([WHO[role], text, []])
 
-    def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> ToyEntry:
+    def result(self, call: Call, parts: Sequence[Parts], like: Sequence[Entry]) -> ToyEntry:
         """A result for a call."""
-        return ToyEntry(["out", call_id, "\n".join(str(one) for some in parts for one in some)])
+        return _answered(call.call_id, parts)
+
+
+def _answered(call_id: str, parts: Sequence[Parts]) -> ToyEntry:
+    return ToyEntry(["out", call_id, "\n".join(str(one) for some in parts for one in some)])
 
 
 def write_call(call: Call) -> list[str]:
@@ -253,11 +257,11 @@ class ToyFormat:
         self,
         body: Body,
         added: Sequence[Any],
-        hides: Callable[[str], bool],
+        hidden: Set[str],
         runs: Mapping[str, Iterable[str]],
     ) -> Body:
         """More tools in the kit."""
-        return {**body, "kit": [*(one for one in body["kit"] if not hides(one["n"])), *added]}
+        return {**body, "kit": [*(one for one in body["kit"] if one["n"] not in hidden), *added]}
 
     def deltas(self, answer: Body) -> list[Delta]:
         """What an answer says."""

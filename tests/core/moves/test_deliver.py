@@ -78,6 +78,20 @@ def test_looking_up_is_not_consuming() -> None:
     assert first.answer.answer_id != again.answer.answer_id
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_was_never_written_was_not_handed_out(stream: bool) -> None:
+    """Calls count as handed out once their answer is written, and not when they are due."""
+    session = Session()
+    stopped = [*session.history(), {"role": "user", "content": "Stop."}]
+    local = session.next(session.history())
+    assert local is not None
+    for text in ("[2/3] not run", "[2/3] cut off"):
+        sent = session.bench.sent({**session.body, "messages": stopped})
+        [result] = [message["content"] for message in sent if message["role"] == "tool"]
+        assert text in result
+        _ = local.chunks(with_usage=False) if stream else local.completion()
+
+
 def test_after_the_last_wave() -> None:
     """When everything has its result the provider is asked, and sees one turn."""
     session = Session()

@@ -334,7 +334,7 @@ class RawGatherer:
 
     def release(self) -> list[Any]:
         """What was held, as it came."""
-        return [write_fragment(one) for one in self._gatherer.release()]
+        return [write_fragment(one) for one in self._gatherer.release(for_good=True)]
 
 
 def run(fragments: Iterable[dict[str, Any]], gatherer: RawGatherer | None = None) -> list[Any]:

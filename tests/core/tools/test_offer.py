@@ -182,7 +182,7 @@ def test_the_offer_is_small() -> None:
     multis = multi_tools(singles, set(), mixed=True)
     form = Form(instead=False, most=8, stops=True)
     made = [CHAT_FORMAT.definition(one) for one in definitions(multis, form)]
-    body = offer({"tools": []}, CHAT_FORMAT, multis, made, instead=False)
+    body = offer({"tools": []}, CHAT_FORMAT, {}, made)
     assert names(body) == ["multi_read", "multi_edit", "multi_write", "batch"]
     written = orjson.dumps(body["tools"]).decode()
     assert len(load("o200k_base").encode_ordinary(written)) <= 500

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from batchwrap.lab import Call, Lab, Raw, Reply
-from batchwrap.lab.as_chat import as_chat
+from batchwrap.lab.api_forms import as_chat
 from batchwrap.lab.transcript import text_of
 from tests.serve.agents.recipes import Agent
 

@@ -34,7 +34,7 @@ def is_understood(body: object, known: int = 0) -> bool:
     return (
         isinstance(messages, list)
         and bool(messages)
-        and all(_is_message(message) for message in messages[known:])
+        and all(map(_is_message, messages[known:]))
         and (tools is None or (isinstance(tools, list) and all(isinstance(t, dict) for t in tools)))
     )
 
@@ -126,21 +126,26 @@ def one_call_each(delta: Message) -> list[Message]:
     return [{**delta, "tool_calls": [first]}, *({"tool_calls": [call]} for call in others)]
 
 
-def function_tools(tools: object) -> Iterator[dict[str, Any]]:
+def function_tools(tools: object) -> list[dict[str, Any]]:
     """The `function` objects among a request's tools, if they have a name."""
-    for tool in tools if isinstance(tools, list) else ():
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if isinstance(function, dict) and isinstance(function.get("name"), str):
-            yield function
+    return [
+        function
+        for tool in (tools if isinstance(tools, list) else ())
+        if isinstance(tool, dict)
+        and isinstance(function := tool.get("function"), dict)
+        and isinstance(function.get("name"), str)
+    ]
 
 
-def tool_names(tools: object) -> Iterator[str]:
+def tool_names(tools: object) -> list[str]:
     """The names of a request's tools of any type."""
-    for tool in tools if isinstance(tools, list) else ():
-        form = tool.get(str(tool.get("type"))) if isinstance(tool, dict) else None
-        name = form.get("name") if isinstance(form, dict) else None
-        if isinstance(name, str):
-            yield name
+    return [
+        name
+        for tool in (tools if isinstance(tools, list) else ())
+        if isinstance(tool, dict)
+        and isinstance(form := tool.get(str(tool.get("type"))), dict)
+        and isinstance(name := form.get("name"), str)
+    ]
 
 
 def texts(content: object) -> Iterator[str]:
@@ -175,8 +180,11 @@ def with_text(message: Message, text: str) -> Message:
     return {**message, "content": added}
 
 
-# The index of the choice, the index of the call (None: the choice's text), and the new text.
-Piece = tuple[int, int | None, str]
+# The texts of a message or delta: its content, and reasoning content under either name.
+TEXTS = ("content", "reasoning_content", "reasoning")
+# The index of the choice, the text (None: the content; a name: another text; the index of a call:
+# its arguments), and the new text.
+Piece = tuple[int, int | str | None, str]
 
 
 def piece_alone(chunk: Body) -> Piece | None:
@@ -195,15 +203,30 @@ def piece_alone(chunk: Body) -> Piece | None:
     if type(choice) is not dict or choice.get("finish_reason"):
         return None
     index, delta = choice.get("index"), choice.get("delta")
-    if type(index) is not int or type(delta) is not dict or len(delta) != 1:
+    if type(index) is not int or type(delta) is not dict:
         return None
+    if len(delta) != 1:
+        return _text_alone(index, delta)
     text = delta.get("content")
     if type(text) is str:
         return index, None, text
     calls = delta.get("tool_calls")
+    if calls is None:
+        return _text_alone(index, delta)
     if type(calls) is not list or len(calls) != 1 or type(calls[0]) is not dict:
         return None
     return _arguments_alone(index, calls[0])
+
+
+def _text_alone(index: int, delta: Message) -> Piece | None:
+    """A delta that holds a piece of a text, reasoning content included; the rest is null."""
+    said = [(name, value) for name, value in delta.items() if value is not None]
+    if len(said) != 1:
+        return None
+    [(name, text)] = said
+    if type(text) is not str or name not in TEXTS:
+        return None
+    return index, None if name == "content" else name, text
 
 
 def _arguments_alone(index: int, call: ToolCall) -> Piece | None:

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from batchwrap.core.formats import chat
-from batchwrap.core.formats.calls import FUNCTION, Call, Fragment
+from batchwrap.core.formats.calls import CUSTOM, FUNCTION, Call, Fragment
 from batchwrap.core.parse import rendered
 
 # The types of a call, and the field in each that arrives in pieces.
-_FORMS = {FUNCTION: "arguments", "custom": "input"}
+_FORMS = {FUNCTION: "arguments", CUSTOM: "input"}
 _OWN = frozenset({"index", "id", "type", *_FORMS})
 _INNER = frozenset({"name", *_FORMS.values()})
 _NOTHING: Mapping[str, Any] = {}
+# The number of fields of a usual call, and of the object with its name and arguments.
+_PLAIN_FIELDS, _INNER_FIELDS = 3, 2
 # The fields of a call that can be rebuilt from a `Call`.
 _PLAIN = frozenset({"id", "type", "index", FUNCTION})
 
@@ -25,6 +27,8 @@ def read_calls(message: chat.Message) -> list[Call]:
 
 def read_call(raw: chat.ToolCall) -> Call:
     """Reads one call of a message."""
+    if (usual := _usual(raw)) is not None:
+        return usual
     given, form = _held(raw)
     call_id, name, text = raw.get("id"), given.get("name"), _text(given.get(_FORMS[form]))
     return Call(
@@ -37,6 +41,17 @@ def read_call(raw: chat.ToolCall) -> Call:
         isinstance(name, str) and text is not None,
         raw,
     )
+
+
+def _usual(raw: chat.ToolCall) -> Call | None:
+    """A call in the usual form, with an id, a name and arguments only; None for any other."""
+    call_id, given = raw.get("id"), raw.get(FUNCTION)
+    if len(raw) != _PLAIN_FIELDS or type(given) is not dict or raw.get("type") != FUNCTION:
+        return None
+    name, text = given.get("name"), given.get("arguments")
+    if len(given) != _INNER_FIELDS or not (type(call_id) is type(name) is type(text) is str):
+        return None
+    return Call(call_id, name, text, FUNCTION, _NOTHING, _NOTHING, True, raw)
 
 
 def read_fragment(raw: chat.ToolCall, index: int | None = None) -> Fragment:

@@ -59,8 +59,8 @@ class ChatEntry(Entry):
         """Its content without cache marks; adjacent texts are joined."""
         if self._parts is None:
             content = self.message.get("content")
-            if isinstance(content, str):  # nearly all messages
-                self._parts = [content]
+            if content is None or isinstance(content, str):  # nearly all messages
+                self._parts = [content or ""]
             else:
                 given = content if isinstance(content, list) else [content or ""]
                 self._parts = plain_parts(given, _TEXT_PART, _MARK)
@@ -127,27 +127,31 @@ class ChatEntry(Entry):
 
     def with_parts(self, parts: Sequence[Parts], like: Sequence[Entry]) -> ChatEntry:
         """The same message with other content."""
-        made = self.result(str(self.message.get("tool_call_id")), parts, like)
+        made = _answered(str(self.message.get("tool_call_id")), parts, like)
         return ChatEntry({**self.message, **made.message})
 
     def beside(self, role: Role, text: str) -> ChatEntry:
         """A new message with a text."""
         return said(role, text)
 
-    def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> ChatEntry:
+    def result(self, call: Call, parts: Sequence[Parts], like: Sequence[Entry]) -> ChatEntry:
         """A new tool message, with the cache mark of its sources."""
-        made: chat.Message = {"role": "tool", "tool_call_id": call_id}
-        made["content"] = joined(parts, _text_part)
-        # Agents mark the message itself or one of its parts; the last mark counts.
-        for source in like:
-            message = cast(ChatEntry, source).message
-            if _MARK in message:
-                made[_MARK] = message[_MARK]
-            given = message.get("content")
-            marked = [p for p in given if isinstance(p, dict)] if isinstance(given, list) else []
-            if mark := next((part[_MARK] for part in marked[::-1] if _MARK in part), None):
-                made["content"] = _marked(made["content"], mark)
-        return ChatEntry(made)
+        return _answered(call.call_id, parts, like)
+
+
+def _answered(call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> ChatEntry:
+    made: chat.Message = {"role": "tool", "tool_call_id": call_id}
+    made["content"] = joined(parts, _text_part)
+    # Agents mark the message itself or one of its parts; the last mark counts.
+    for source in like:
+        message = cast(ChatEntry, source).message
+        if _MARK in message:
+            made[_MARK] = message[_MARK]
+        given = message.get("content")
+        marked = [p for p in given if isinstance(p, dict)] if isinstance(given, list) else []
+        if mark := next((part[_MARK] for part in marked[::-1] if _MARK in part), None):
+            made["content"] = _marked(made["content"], mark)
+    return ChatEntry(made)
 
 
 def said(role: Role, text: str | None, calls: Sequence[Call] = ()) -> ChatEntry:

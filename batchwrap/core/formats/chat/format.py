@@ -67,7 +67,9 @@ class ChatFormat:
 
     def key_of(self, item: object) -> str | None:
         """The id of a message's last tool call; None if it has no call."""
-        calls = chat.tool_calls(item) if isinstance(item, dict) else []
+        if not isinstance(item, dict) or not item.get("tool_calls"):
+            return None
+        calls = chat.tool_calls(item)
         found = calls[-1].get("id") if calls else None
         return found if isinstance(found, str) else None
 

@@ -22,8 +22,6 @@ from typing import Any
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.format import OriginOf
 
-_TEXTS = ("content", "reasoning_content", "reasoning")
-
 
 class _Owed:
     """Text that the provider has sent and the agent has not received."""
@@ -95,7 +93,7 @@ class _Choice:
 
     def came(self, delta: chat.Message) -> None:
         """Record a delta that the provider has sent."""
-        for name in _TEXTS:
+        for name in chat.TEXTS:
             self.text.came(delta.get(name))
         for fragment in chat.tool_calls(delta):
             call = self._call_of(fragment)
@@ -126,7 +124,7 @@ class _Choice:
 
     def gave(self, delta: chat.Message) -> None:
         """Record a delta that the agent has received."""
-        for name in _TEXTS:
+        for name in chat.TEXTS:
             self.text.gave(delta.get(name))
         for fragment in chat.tool_calls(delta):
             self._gave_call(fragment)

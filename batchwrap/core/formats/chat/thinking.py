@@ -12,10 +12,22 @@ from batchwrap.core.formats import chat
 
 _OFF = ("none", "minimal", "disabled", "off", "", False, 0)
 _TEMPLATE = ("enable_thinking", "thinking", "reasoning_effort")
+_FIELDS = frozenset(
+    {
+        "chat_template_kwargs",
+        "enable_thinking",
+        "extra_body",
+        "reasoning",
+        "reasoning_effort",
+        "thinking",
+    }
+)
 
 
 def asks_to_think(body: chat.Body) -> bool | None:
     """Whether a request turns thinking on or off; None if it has no such setting."""
+    if _FIELDS.isdisjoint(body):
+        return None
     extra = body.get("extra_body")
     for fields in (body, extra if isinstance(extra, dict) else {}):
         template = fields.get("chat_template_kwargs")

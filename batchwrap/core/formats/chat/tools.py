@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from batchwrap.core.formats import chat
@@ -32,7 +32,7 @@ def definition(tool: ToolSpec) -> chat.Body:
 def with_tools(
     body: chat.Body,
     added: Sequence[Any],
-    hides: Callable[[str], bool],
+    hidden: Set[str],
     runs: Mapping[str, Iterable[str]],
 ) -> chat.Body:
     """A copy of the request with more tools after the agent's own (`Format.with_tools`)."""
@@ -40,7 +40,9 @@ def with_tools(
     kind = choice.get("type") if isinstance(choice, dict) else None
     # A tool choice that names tools is refused if one of them is missing, so all of them stay.
     forced = kind in ("function", "allowed_tools")
-    own = [tool for tool in body["tools"] if forced or not any(map(hides, _names(tool)))]
+    own = body["tools"]
+    if hidden and not forced:
+        own = [tool for tool in own if hidden.isdisjoint(_names(tool))]
     offered = {**body, "tools": [*own, *added]}
     if isinstance(choice, dict) and kind == "allowed_tools":
         offered["tool_choice"] = _allow(choice, runs)

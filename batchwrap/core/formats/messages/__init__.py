@@ -15,8 +15,9 @@ Block = dict[str, Any]
 Body = dict[str, Any]
 
 _OWN_BLOCKS = frozenset({"thinking", "redacted_thinking", "tool_use", "tool_result"})
-# The fields that refer to something that the provider stores.
-_STATE = ("thread", "container")
+# The fields that refer to something that the provider stores. Only a thread holds the conversation.
+_THREAD = "thread"
+_STATE = (_THREAD, "container")
 _FILES = frozenset({"file_id"})
 _RUNS_CODE = "code_execution"
 
@@ -73,16 +74,16 @@ def is_kept(body: Mapping[str, Any]) -> bool:
 
     That is a thread, a file, or a container, which code execution creates as well.
     """
-    if is_state(body):
+    if any(body.get(name) for name in _STATE):
         return True
     kinds = [tool.get("type") for tool in blocks_of(body.get("tools"))]
     runs_code = any(isinstance(kind, str) and kind.startswith(_RUNS_CODE) for kind in kinds)
     return runs_code or names_any(body.get("messages"), _FILES, beside=("input",))
 
 
-def is_state(body: Mapping[str, Any]) -> bool:
-    """Whether a request names a thread or a container."""
-    return any(body.get(name) for name in _STATE)
+def has_thread(body: Mapping[str, Any]) -> bool:
+    """Whether the provider keeps the conversation that a request belongs to."""
+    return bool(body.get(_THREAD))
 
 
 def begins_thread(body: Mapping[str, Any], helper: str) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 from typing import Any
 
 from batchwrap.core.formats.api_errors import ApiError, anthropic_error
@@ -28,6 +29,7 @@ _START, _DELTA, _STOP = "content_block_start", "content_block_delta", "content_b
 _BEGIN, _ERROR = "message_start", "error"
 _ENDS = ("message_delta", "message_stop")
 _CUT = "max_tokens"
+_ENDED = ("end_turn", "stop_sequence", None)
 _SILENT = frozenset({_BEGIN, "ping", _STOP})
 _NO_USAGE = {"input_tokens": 0, "output_tokens": 0}
 
@@ -41,7 +43,9 @@ def deltas(answer: Body) -> list[Delta]:
     texts = [block["text"] for block in blocks if isinstance(block.get("text"), str)]
     is_cut = answer.get("stop_reason") == _CUT
     text, is_bound = "\n".join(texts) or None, any(map(is_thinking, blocks))
-    return [Delta(0, parts, text, is_over=True, is_cut=is_cut, is_bound=is_bound)]
+    is_tied = any(map(is_thinking, dropwhile(lambda block: not is_call(block), blocks)))
+    told = Delta(0, parts, text, is_over=True, is_cut=is_cut, is_bound=is_bound, is_tied=is_tied)
+    return [told]
 
 
 def with_calls(answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
@@ -53,8 +57,16 @@ def with_calls(answer: Body, calls: Sequence[Sequence[Fragment]]) -> Body:
     new = in_places(content, own, made)
     if new is content:
         return answer
-    reason = "tool_use" if made else answer.get("stop_reason")
-    return {**answer, "content": new, "stop_reason": reason}
+    reason = answer.get("stop_reason")
+    return {**answer, "content": new, "stop_reason": _reason(reason) if made else reason}
+
+
+def _reason(given: object) -> object:
+    """Why a message with calls of ours ends: agents run none if it says that the turn is over.
+
+    A refusal, or a message that was cut off or paused, stays what it is.
+    """
+    return "tool_use" if given in _ENDED else given
 
 
 def head(answer: Body) -> Mapping[str, Any]:
@@ -187,14 +199,14 @@ class MessagesStream:
         kind = event.get("type")
         if kind == _START:
             is_bound = is_thinking(event.get("content_block"))
-            return [Delta(0, self._begun(event), is_bound=is_bound)]
+            return [Delta(0, self._begun(event), is_bound=is_bound, is_tied=is_bound)]
         index = self._number(event)
         block = self._blocks.get(index)
         if kind == _DELTA and block is not None and block.is_call:
             return [Delta(0, self._piece(event, index, block))]
         if kind == _STOP and block is not None and block.is_call:
             # A call without arguments has no delta, but the moves read its input as JSON.
-            part = Fragment(index, text="{}", source=(index, None))
+            part = Fragment(index, text="{}", form="", source=(index, None))
             return [Delta(0, [] if block.has_text else [part], ended=index)]
         # Some servers leave out `message_delta`, which holds the stop reason.
         if kind in _ENDS and not self._is_over:
@@ -233,7 +245,7 @@ class MessagesStream:
         if not isinstance(text, str):
             return []
         block.has_text = block.has_text or bool(text)
-        return [Fragment(index, text=text, source=(index, event))]
+        return [Fragment(index, text=text, form="", source=(index, event))]
 
     def rewritten(
         self, event: Body, calls: Sequence[Sequence[Fragment] | None]
@@ -325,8 +337,10 @@ class MessagesStream:
         delta = event.get("delta")
         reason = delta.get("stop_reason") if isinstance(delta, dict) else None
         # Calls that become complete only at the end may not match the provider's stop reason.
-        if out and self._calls and isinstance(delta, dict) and reason not in (None, "tool_use"):
-            event = {**event, "delta": {**delta, "stop_reason": "tool_use"}}
+        is_changed = self._calls and (out or any(map(_is_apart, self._blocks.values())))
+        if is_changed and isinstance(delta, dict) and reason not in (None, _reason(reason)):
+            event = {**event, "delta": {**delta, "stop_reason": _reason(reason)}}
+            return [*out, event]
         return [*out, event] if out else None
 
     def passes(self, event: Body, piece: Piece) -> bool:
@@ -351,6 +365,11 @@ class MessagesStream:
     def broken_off(self, error: ApiError) -> list[Body]:
         """An `error` event, if a message has begun and has not ended."""
         return [] if self._is_over or not self._has_begun else [anthropic_error(error)[1]]
+
+
+def _is_apart(block: _Block) -> bool:
+    """Whether it is a call that the agent has not got as it came."""
+    return block.is_call and block.place is None
 
 
 def _block(index: int, call: Fragment) -> list[Body]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from batchwrap.core.formats.calls import FUNCTION, Call, Fragment
+from batchwrap.core.formats.calls import FUNCTION, PROGRAM, Call, Fragment, is_of_program
 from batchwrap.core.formats.messages import Block
 from batchwrap.core.parse import parsed_exactly, rendered
 
@@ -29,7 +29,7 @@ def read_call(block: Block) -> Call:
         str(block.get("id") or ""),
         name if isinstance(name, str) else "",
         rendered(block.get("input")).decode(),
-        "toolset" if block.get("toolset_name") else FUNCTION,
+        _form(block),
         _extras(block),
         is_whole=isinstance(name, str),
         source=block,
@@ -45,7 +45,7 @@ def read_fragment(block: Block, index: int) -> Fragment:
         str(block.get("id") or ""),
         name if isinstance(name, str) else None,
         rendered(given).decode() if given else "",
-        "toolset" if block.get("toolset_name") else FUNCTION,
+        _form(block),
         _extras(block),
         source=block,
     )
@@ -76,6 +76,12 @@ def _input(text: str) -> object:
     except (ValueError, orjson.JSONDecodeError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _form(block: Block) -> str:
+    if is_of_program(block):
+        return PROGRAM
+    return "toolset" if block.get("toolset_name") else FUNCTION
 
 
 def _extras(block: Block) -> Mapping[str, Any]:

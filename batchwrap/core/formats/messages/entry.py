@@ -10,12 +10,10 @@ The API requires that all results of a turn stand in the next message, before an
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import Any, cast
 
-from batchwrap.core.formats.calls import Call
+from batchwrap.core.formats.calls import PROGRAM, Call, beside
 from batchwrap.core.formats.entries import Entry, Parts, Role, joined, plain_parts
 from batchwrap.core.formats.messages import Block, blocks_of, text_block
 from batchwrap.core.formats.messages.calls import is_call, read_call, write_call
@@ -43,9 +41,20 @@ class MessagesEntry(Entry):
         content: a text or a list of blocks; of a result, its block.
         message: the message that it was read from; None if batchwrap made the entry.
         of: how many entries were read from that message.
+        is_for_program: whether it is a result that goes back to a program of the model's, or
+            a text behind one.
+        is_whole: whether it is all of one of the agent's messages.
     """
 
-    __slots__ = ("_is_error", "_parts", "content", "message", "of")
+    __slots__ = (
+        "_is_error",
+        "_parts",
+        "content",
+        "is_for_program",
+        "is_whole",
+        "message",
+        "of",
+    )
 
     def __init__(
         self,
@@ -55,6 +64,7 @@ class MessagesEntry(Entry):
         *,
         of: int = 1,
         items: int = 1,
+        is_for_program: bool = False,
     ) -> None:
         calls: Sequence[Call] = ()
         call_id, is_error = None, False
@@ -67,7 +77,14 @@ class MessagesEntry(Entry):
         self.message = message
         self.of = of
         self._is_error = is_error
+        self.is_for_program = is_for_program
+        self.is_whole = message is not None and items > 0 and of == 1
         self._parts: Parts | None = None
+
+    @property
+    def begins_message(self) -> bool:
+        """Whether it was the beginning of one of the agent's messages."""
+        return self.message is not None and self.items > 0
 
     @property
     def said(self) -> Any:
@@ -130,7 +147,7 @@ class MessagesEntry(Entry):
     @property
     def takes_text(self) -> bool:
         """Whether it is a user's message or a result."""
-        return self.role in ("user", "result")
+        return self.role in ("user", "result") and not self.is_for_program
 
     @property
     def is_bound(self) -> bool:
@@ -151,15 +168,9 @@ class MessagesEntry(Entry):
         """
         listed = self.content
         blocks = [text_block(listed)] if isinstance(listed, str) and listed else list(listed or ())
-        waiting = deque(zip(calls, places or [call.call_id for call in calls], strict=True))
-        made: list[Block] = []
-        for block in blocks:
-            if not is_call(block):
-                made.append(block)
-                continue
-            while waiting and waiting[0][1] in (None, block.get("id")):
-                made.append(write_call(waiting.popleft()[0]))
-        return MessagesEntry("model", [*made, *(write_call(call) for call, _ in waiting)])
+        places = places or [call.call_id for call in calls]
+        made = beside(blocks, _call_id, map(write_call, calls), places)
+        return MessagesEntry("model", made)
 
     def merged(self, others: Sequence[Entry], calls: Sequence[Call]) -> MessagesEntry:
         """One turn with the content of all turns, and these calls."""
@@ -184,29 +195,34 @@ class MessagesEntry(Entry):
 
     def with_parts(self, parts: Sequence[Parts], like: Sequence[Entry]) -> MessagesEntry:
         """The same result with other content."""
-        made = self.result(self.call_id or "", parts, like)
-        return MessagesEntry("result", {**self.content, **made.content}, items=self.items)
+        made = _answered(self.call_id or "", parts, like)
+        return MessagesEntry("result", {**self.content, **made}, items=self.items)
 
     def beside(self, role: Role, text: str) -> MessagesEntry:
         """A new message with a text."""
         return MessagesEntry(role, text)
 
-    def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> MessagesEntry:
+    def result(self, call: Call, parts: Sequence[Parts], like: Sequence[Entry]) -> MessagesEntry:
         """A new result with the cache mark of its sources; an error if all of them are errors.
 
         If it has the content of a single result, that block is kept, with another id.
         """
         if len(like) == 1 and len(parts) == 1 and list(parts[0]) == like[0].parts:
-            return MessagesEntry(
-                "result", {**cast(MessagesEntry, like[0]).content, "tool_use_id": call_id}
-            )
-        block: Block = {"type": "tool_result", "tool_use_id": call_id}
-        block["content"] = joined(parts, text_block)
-        sources = [cast(MessagesEntry, entry) for entry in like]
-        if sources and all(entry.is_error for entry in sources):
-            block["is_error"] = True
-        marks = [found for entry in sources for found in _marks(entry.content)]
-        return MessagesEntry("result", {**block, _MARK: marks[-1]} if marks else block)
+            own = cast(MessagesEntry, like[0]).content
+            block = {**own, "tool_use_id": call.call_id}
+        else:
+            block = _answered(call.call_id, parts, like)
+        return MessagesEntry("result", block, is_for_program=call.form == PROGRAM)
+
+
+def _answered(call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> Block:
+    block: Block = {"type": "tool_result", "tool_use_id": call_id}
+    block["content"] = joined(parts, text_block)
+    sources = [cast(MessagesEntry, entry) for entry in like]
+    if sources and all(entry.is_error for entry in sources):
+        block["is_error"] = True
+    marks = [found for entry in sources for found in _marks(entry.content)]
+    return {**block, _MARK: marks[-1]} if marks else block
 
 
 _MESSAGE = frozenset({"role", "content"})
@@ -214,18 +230,29 @@ _MESSAGE = frozenset({"role", "content"})
 
 def read(messages: Sequence[Message]) -> Iterator[Entry]:
     """The entries of a list of messages."""
+    of_programs: set[str] = set()  # ids of calls that programs have made
     for message in messages:
         content, role = message.get("content"), _ROLES.get(str(message.get("role")), "other")
         results = [block for block in blocks_of(content) if role == "user" and _is_result(block)]
         if not results:
-            yield MessagesEntry(role, content, message)
+            entry = MessagesEntry(role, content, message)
+            of_programs.update(one.call_id for one in entry.calls if one.form == PROGRAM)
+            yield entry
             continue
         rest = [block for block in blocks_of(content) if not _is_result(block)]
         of = len(results) + bool(rest)
+        is_for = [str(block.get("tool_use_id")) in of_programs for block in results]
         for place, block in enumerate(results):
-            yield MessagesEntry("result", block, message, of=of, items=int(not place))
+            yield MessagesEntry(
+                "result",
+                block,
+                message,
+                of=of,
+                items=int(not place),
+                is_for_program=is_for[place],
+            )
         if rest:
-            yield MessagesEntry("user", rest, message, of=of, items=0)
+            yield MessagesEntry("user", rest, message, of=of, items=0, is_for_program=any(is_for))
 
 
 def write(entries: Sequence[Entry]) -> Iterator[Message]:
@@ -235,42 +262,52 @@ def write(entries: Sequence[Entry]) -> Iterator[Message]:
     them. Then the turn was folded, and all results of a turn have to be in one message: "`tool_use`
     ids were found without `tool_result` blocks immediately after".
     """
-    listed = [cast(MessagesEntry, entry) for entry in entries]
-    together: list[MessagesEntry] = []
-    for _, group in groupby(listed, lambda entry: entry.role == "result"):
-        run = list(group)
-        is_folded = any(entry.message is None for entry in run)
-        for place, entry in enumerate(run):
-            is_next = place > 0 and (is_folded or not _begins(entry))
-            if together and not _belongs(entry, together[0], is_next=is_next):
-                yield _message(together)
-                together = []
-            together.append(entry)
-    if together:
-        yield _message(together)
+    listed = cast(Sequence[MessagesEntry], entries)
+    at, end = 0, len(listed)
+    while at < end:
+        entry = listed[at]
+        upto = _past_results(listed, at) if entry.role == "result" else at + 1
+        if upto > at + 1 or (entry.role == "result" and not entry.is_whole):
+            yield from _results(listed[at:upto])
+        else:
+            yield _alone(entry)
+        at = upto
 
 
-def _belongs(entry: MessagesEntry, first: MessagesEntry, *, is_next: bool) -> bool:
-    """Whether an entry belongs to the message that begins with the entry `first`."""
-    if first.role != "result":
-        return False
-    return is_next if entry.role == "result" else entry.role == "user" and entry.items == 0
+def _past_results(entries: Sequence[MessagesEntry], at: int) -> int:
+    """The place after a run of results and the user's blocks in the message of the last one."""
+    end = len(entries)
+    while at < end and entries[at].role == "result":
+        at += 1
+    while at < end and entries[at].role == "user" and not entries[at].items:
+        at += 1
+    return at
 
 
-def _begins(entry: MessagesEntry) -> bool:
-    """Whether an entry was the beginning of one of the agent's messages."""
-    return entry.message is not None and entry.items > 0
+def _results(run: Sequence[MessagesEntry]) -> Iterator[Message]:
+    """The messages of a run of results."""
+    is_folded = any(entry.message is None and entry.role == "result" for entry in run)
+    begin = 0
+    for place, entry in enumerate(run):
+        if place and not is_folded and entry.begins_message:
+            yield _together(run[begin:place])
+            begin = place
+    yield _together(run[begin:])
 
 
-def _message(entries: Sequence[MessagesEntry]) -> Message:
+def _alone(entry: MessagesEntry) -> Message:
+    """The message of an entry that shares it with no other."""
+    if entry.is_whole:
+        return cast(Message, entry.message)
+    return {"role": _NAMES.get(entry.role, entry.role), "content": entry.content}
+
+
+def _together(entries: Sequence[MessagesEntry]) -> Message:
     """One message with these entries; the agent's own object if they are exactly that message."""
-    first = entries[0]
-    message = first.message
-    is_whole = first.items > 0 and first.of == len(entries)
+    message = entries[0].message
+    is_whole = entries[0].begins_message and entries[0].of == len(entries)
     if message is not None and is_whole and all(one.message is message for one in entries):
         return message
-    if len(entries) == 1 and first.role != "result":
-        return {"role": _NAMES.get(first.role, first.role), "content": first.content}
     blocks: list[Block] = []
     for entry in entries:
         if entry.role == "result":
@@ -284,6 +321,10 @@ def _message(entries: Sequence[MessagesEntry]) -> Message:
 
 def _is_result(block: Block) -> bool:
     return block.get("type") == "tool_result"
+
+
+def _call_id(block: Block) -> object:
+    return str(block.get("id") or "") if is_call(block) else None
 
 
 def _is_plain(block: Block) -> bool:

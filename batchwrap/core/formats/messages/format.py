@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from batchwrap.core.formats import messages
@@ -33,18 +33,18 @@ class MessagesFormat:
     """Anthropic's Messages API."""
 
     is_repaired = False
-    leaves = "with a thread or a container, which the provider stores"
+    leaves = "with a thread, which the provider stores"
     items_key: str = "messages"
     end_mark: bytes | None = None
     carries_scripts = False
     binding: Binding | None = ThinkingBinding()
 
     def may_rewrite(self, body: Body) -> bool:
-        """Whether a request names no thread and no container.
+        """Whether a request names no thread.
 
-        The provider would store the provider view in them, and later requests do not repeat it.
+        The provider would store the provider view in it, and later requests do not repeat it.
         """
-        return not messages.is_state(body)
+        return not messages.has_thread(body)
 
     def declined(self, body: Body, helper: str) -> Body | None:
         """The error for a tool runner's thread: the runner then sends the whole history instead."""
@@ -134,7 +134,7 @@ class MessagesFormat:
         self,
         body: Body,
         added: Sequence[Any],
-        hides: Callable[[str], bool],
+        hidden: Set[str],
         runs: Mapping[str, Iterable[str]],
     ) -> Body:
         """A copy of the request with more tools.
@@ -146,7 +146,7 @@ class MessagesFormat:
         own = [
             tool
             for tool in body["tools"]
-            if forced or not (_is_function(tool) and hides(tool["name"]))
+            if forced or not (_is_function(tool) and tool["name"] in hidden)
         ]
         end = len(own) - bool(own and isinstance(own[-1], dict) and own[-1].get(_MARK))
         return {**body, "tools": [*own[:end], *added, *own[end:]]}

@@ -26,6 +26,8 @@ _KEPT = frozenset(
 CALL, OUTPUT = "function_call", "function_call_output"
 CUSTOM, CUSTOM_OUTPUT = "custom_tool_call", "custom_tool_call_output"
 OUTPUTS = (OUTPUT, CUSTOM_OUTPUT)
+# How the types of items end with which an agent answers.
+_ANSWERS = ("_output", "_response")
 # An event that belongs to one item of an answer has one of these fields.
 _OF_ITEM = frozenset({"output_index", "item_id", "item"})
 
@@ -64,10 +66,22 @@ def _is_item(item: object) -> bool:
     return isinstance(kind, str) or isinstance(item.get("role"), str)
 
 
+def is_said(item: Mapping[str, Any]) -> bool:
+    """Whether an item is a message, whoever says it."""
+    return item.get("type") in (None, "message")
+
+
+def is_of_agent(item: Mapping[str, Any]) -> bool:
+    """Whether an item is surely none of the model's: a message, or the answer to one of these."""
+    if is_said(item):
+        return item.get("role") != "assistant"
+    return str(item.get("type")).endswith(_ANSWERS)
+
+
 def is_of_model(item: Mapping[str, Any]) -> bool:
-    """Whether an item is part of a turn of the model: a message, reasoning, or any kind of call."""
+    """Whether an item is surely part of a turn of the model: a message, reasoning, or a call."""
     kind = item.get("type")
-    if kind in (None, "message"):
+    if is_said(item):
         return item.get("role") == "assistant"
     return kind == "reasoning" or (isinstance(kind, str) and kind.endswith("_call"))
 

@@ -13,18 +13,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from typing import Any
 
 from batchwrap.core.formats.api_errors import ApiError
 from batchwrap.core.formats.calls import Fragment, in_places
 from batchwrap.core.formats.format import Delta, Local, Piece
-from batchwrap.core.formats.responses import CALL, Body, Item, index_of, is_of_item, items_of
-from batchwrap.core.formats.responses.calls import is_call, item_id, read_fragment, write_fragment
+from batchwrap.core.formats.responses import (
+    CALL,
+    CUSTOM,
+    Body,
+    Item,
+    index_of,
+    is_of_item,
+    items_of,
+)
+from batchwrap.core.formats.responses.calls import (
+    is_call,
+    item_id,
+    read_fragment,
+    text_field,
+    text_of,
+    write_fragment,
+)
 
 _ADDED, _DONE = "response.output_item.added", "response.output_item.done"
 _TEXT = "response.output_text.delta"
-_DELTA, _WHOLE = "response.function_call_arguments.delta", "response.function_call_arguments.done"
-_ENDS = (_WHOLE, _DONE)
+# What is written of a call piece by piece.
+_WRITTEN = {
+    CALL: "response.function_call_arguments",
+    CUSTOM: "response.custom_tool_call_input",
+}
+_DELTAS = tuple(f"{written}.delta" for written in _WRITTEN.values())
+_ENDS = (*(f"{written}.done" for written in _WRITTEN.values()), _DONE)
 _FAILED, _ERROR = "response.failed", "error"
 _OVER = ("response.completed", "response.incomplete", _FAILED)
 _SILENT = frozenset({"response.created", "response.queued", "response.in_progress"})
@@ -51,7 +72,13 @@ def deltas(answer: Body) -> list[Delta]:
         for part in items_of(item.get("content"))
         if isinstance(part.get("text"), str) and item.get("type") == "message"
     ]
-    return [Delta(0, parts, "\n".join(texts) or None, is_over=True, is_cut=_is_cut(answer))]
+    is_tied = any(map(_is_reasoning, dropwhile(lambda item: not is_call(item), items_of(output))))
+    text, is_cut = "\n".join(texts) or None, _is_cut(answer)
+    return [Delta(0, parts, text, is_over=True, is_cut=is_cut, is_tied=is_tied)]
+
+
+def _is_reasoning(item: Item) -> bool:
+    return item.get("type") == "reasoning"
 
 
 def _is_cut(response: Mapping[str, Any]) -> bool:
@@ -110,7 +137,7 @@ def piece_alone(event: Body) -> Piece | None:
     if kind == _TEXT:
         return 0, None, text
     index = event.get("output_index")
-    return (0, index, text) if kind == _DELTA and type(index) is int else None
+    return (0, index, text) if kind in _DELTAS and type(index) is int else None
 
 
 def is_silent(event: Body) -> bool:
@@ -155,7 +182,7 @@ def _begun(answer: Local) -> Body:
 
 def _local_items(answer: Local) -> list[Item]:
     """The calls as items, each with a new item id: the model's own id was handed out before."""
-    return [{**write_fragment(call), "id": item_id(call.call_id)} for call in answer.calls]
+    return [{**item, "id": item_id(item)} for item in map(write_fragment, answer.calls)]
 
 
 @dataclass(slots=True, repr=False)
@@ -212,29 +239,38 @@ class ResponsesStream:
         number = self._item_of(event)
         # Some servers send only the last event of an item, which then also begins it.
         if kind == _ADDED or (kind == _DONE and number not in self._items):
-            return [Delta(0, self._begun(event))]
+            begun, ended = self._begun(event), self._ended(event)
+            return [Delta(0, begun, is_tied=_is_reasoning(_item_in(event)), ended=ended)]
         item = self._items.get(number)
-        if item is None or item.begun.get("type") != CALL:
+        if item is None or not is_call(item.begun):
             return [Delta(0)]
-        if kind == _DELTA and isinstance(event.get("delta"), str):
+        if kind in _DELTAS and isinstance(event.get("delta"), str):
             item.has_text = item.has_text or bool(event["delta"])
-            return [Delta(0, [Fragment(number, text=event["delta"], source=(number, event))])]
-        ended = event.get("item") if kind == _DONE else event
-        whole = ended.get("arguments") if kind in _ENDS and isinstance(ended, dict) else None
-        if not isinstance(whole, str) or not whole or item.has_text:
-            return [Delta(0)]
-        item.has_text = True
-        return [Delta(0, [Fragment(number, text=whole, source=(number, None))])]
+            part = Fragment(number, text=event["delta"], form="", source=(number, event))
+            return [Delta(0, [part])]
+        told = _item_in(event) if kind == _DONE else event if kind in _ENDS else {}
+        whole = told.get(text_field(item.begun))
+        parts = []
+        if isinstance(whole, str) and whole and not item.has_text:
+            item.has_text = True
+            parts.append(Fragment(number, text=whole, form="", source=(number, None)))
+        return [Delta(0, parts, ended=self._ended(event))]
+
+    def _ended(self, event: Body) -> int | None:
+        """The number of the call that is complete with an event; None: none is."""
+        number = self._item_of(event)
+        is_done = event.get("type") == _DONE and number in self._items
+        return number if is_done and is_call(self._items[number].begun) else None
 
     def _begun(self, event: Body) -> list[Fragment]:
         """Record an item that begins; returns the first fragment if it is a call."""
-        given = event.get("item")
-        if not isinstance(given, dict):
+        given = _item_in(event)
+        if not given:
             return []
         number = len(self._items)
         self._newest[index_of(event)] = number
         self._items[number] = item = _Item(given)
-        if given.get("type") != CALL:
+        if not is_call(given):
             return []
         part = read_fragment(given, number, (number, event))
         item.has_text = bool(part.text)
@@ -259,7 +295,7 @@ class ResponsesStream:
             out += [*self._close(), self._over(event)]
         elif item is None:
             out.append(event)
-        elif made is None or not (kind == _DELTA or _begins(event, item)):
+        elif made is None or not (is_call(item.begun) and _is_part(event, item)):
             out += self._of_item(event, item, number)
         out = [self._numbered(one, event) for one in out]
         return None if len(out) == 1 and out[0] is event else out
@@ -314,8 +350,10 @@ class ResponsesStream:
 
     def _moved(self, event: Body, item: _Item) -> Body:
         """An event with its item's index in the agent view."""
-        same = event.get("output_index") == item.place
-        return event if same else {**event, "output_index": item.place}
+        if event.get("output_index") == item.place:
+            return event
+        self._is_changed = True
+        return {**event, "output_index": item.place}
 
     def _over(self, event: Body) -> Body:
         """The last event, which repeats the items of the agent view."""
@@ -326,7 +364,10 @@ class ResponsesStream:
         # Some servers leave out items here. Then positions do not match, and the items are taken
         # from their own last events.
         is_whole = len(self._items) == len(output)
-        final = dict(zip(self._items, output, strict=True)) if is_whole else {}
+        # They may begin in another order; an index that is no position says nothing.
+        is_by_index = self._newest.keys() == set(range(len(output)))
+        numbers = map(self._newest.get, range(len(output))) if is_by_index else self._items
+        final = dict(zip(numbers, output, strict=True)) if is_whole else {}
         items = [
             given
             if isinstance(given, dict)
@@ -354,7 +395,7 @@ class ResponsesStream:
         if piece[1] is not None:
             item.has_text = item.has_text or bool(piece[2])
         if item.place is None:
-            return item.begun.get("type") == CALL
+            return is_call(item.begun)
         if item.place != number:
             return False
         if event.get("sequence_number", self._number) != self._number:
@@ -394,6 +435,16 @@ class ResponsesStream:
         return [item for item in items if item is not None]
 
 
+def _item_in(event: Body) -> Item:
+    item = event.get("item")
+    return item if isinstance(item, dict) else {}
+
+
+def _is_part(event: Body, item: _Item) -> bool:
+    """Whether an event holds a part of a call, and nothing else."""
+    return event.get("type") in _DELTAS or _begins(event, item)
+
+
 def _begins(event: Body, item: _Item) -> bool:
     """Whether it is an item's first event: it was added, or its only event holds all of it."""
     return event.get("type") == _ADDED or item.begun is event.get("item")
@@ -402,14 +453,12 @@ def _begins(event: Body, item: _Item) -> bool:
 def _series(place: int, item: Item) -> list[Body]:
     """All events of a call that batchwrap makes."""
     where = {"output_index": place, "item_id": item["id"]}
-    text = item["arguments"]
+    text, key, written = text_of(item), text_field(item), _WRITTEN[item["type"]]
+    named = {"name": item["name"]} if item["type"] == CALL else {}
+    begun = {**item, key: "", "status": "in_progress"}
     return [
-        {
-            "type": _ADDED,
-            "output_index": place,
-            "item": {**item, "arguments": "", "status": "in_progress"},
-        },
-        {"type": _DELTA, **where, "delta": text},
-        {"type": _WHOLE, **where, "arguments": text, "name": item["name"]},
+        {"type": _ADDED, "output_index": place, "item": begun},
+        {"type": f"{written}.delta", **where, "delta": text},
+        {"type": f"{written}.done", **where, key: text, **named},
         {"type": _DONE, "output_index": place, "item": item},
     ]

@@ -10,14 +10,18 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
-from batchwrap.core.formats.calls import FUNCTION, Call, Fragment
-from batchwrap.core.formats.responses import CALL, CUSTOM, Item
+from batchwrap.core.formats.calls import CUSTOM as CUSTOM_FORM
+from batchwrap.core.formats.calls import FUNCTION, PROGRAM, Call, Fragment, is_of_program
+from batchwrap.core.formats.responses import CALL, CUSTOM, CUSTOM_OUTPUT, OUTPUT, Item
 
 _TEXT = {CALL: "arguments", CUSTOM: "input"}
 _OWN = frozenset({"type", "call_id", "name", *_TEXT.values()})
 # OpenAI refuses the item of a function call if its id begins in any other way.
 # https://github.com/Wei-Shaw/sub2api/issues/3785
-_ITEM_ID = "fc_"
+_ITEM_IDS = {CALL: "fc_", CUSTOM: "ctc_"}
+_COMPLETED, _IN_PROGRESS = "completed", "in_progress"
+_DIGEST_BYTES = 16
+_MADE_LENGTHS = {len(begins) + 2 * _DIGEST_BYTES for begins in _ITEM_IDS.values()}
 _PLAIN = frozenset({"type", "id", "call_id", "name", "arguments", "status"})
 
 
@@ -35,7 +39,7 @@ def read_call(item: Item) -> Call:
         name if isinstance(name, str) else "",
         text if isinstance(text, str) else "",
         _form(item),
-        _extras(item),
+        _extras(item) if not _has_made_id(item) else _extras({**item, "id": None}),
         is_whole=isinstance(name, str) and isinstance(text, str),
         source=item,
     )
@@ -52,6 +56,7 @@ def read_fragment(item: Item, index: int | None, source: Any = None) -> Fragment
         _form(item),
         _extras(item),
         source=item if source is None else source,
+        is_plain=is_plain(item),
     )
 
 
@@ -60,19 +65,41 @@ def write_call(call: Call) -> Item:
     if call.source is not None:
         item: Item = call.source
         return item
-    return {**call.extras, "type": CALL, **_named(call.call_id, call.name, call.arguments)}
+    return {**call.extras, **_named(call.form, call.call_id, call.name, call.arguments)}
 
 
 def write_fragment(part: Fragment) -> Item:
     """The complete call as an answer holds it, with an item id."""
-    extras = {"id": item_id(part.call_id), "status": "completed", **part.extras}
-    return {**extras, "type": CALL, **_named(part.call_id, part.name or "", part.text or "")}
+    named = _named(part.form, part.call_id, part.name or "", part.text or "")
+    return {"id": item_id(named), "status": _COMPLETED, **part.extras, **named}
 
 
-def item_id(call_id: str) -> str:
+def item_id(call: Item) -> str:
     """The id of the item for a call that batchwrap makes."""
-    digest = blake2b(call_id.encode(errors="surrogatepass"), digest_size=16)
-    return f"{_ITEM_ID}{digest.hexdigest()}"
+    digest = blake2b(call["call_id"].encode(errors="surrogatepass"), digest_size=_DIGEST_BYTES)
+    return f"{_ITEM_IDS[call['type']]}{digest.hexdigest()}"
+
+
+def _has_made_id(item: Item) -> bool:
+    """Whether an item has an id that the provider has never seen."""
+    own = item.get("id")
+    return isinstance(own, str) and len(own) in _MADE_LENGTHS and own == item_id(item)
+
+
+def text_of(call: Item) -> str:
+    """The arguments of a call, or its raw input."""
+    text = call.get(text_field(call))
+    return text if isinstance(text, str) else ""
+
+
+def text_field(call: Item) -> str:
+    """The field of a call with its arguments, or its raw input."""
+    return _TEXT[str(call.get("type"))]
+
+
+def output_type(call: Call) -> str:
+    """The type of the item that answers a call."""
+    return CUSTOM_OUTPUT if call.form == CUSTOM_FORM else OUTPUT
 
 
 def is_plain(item: Mapping[str, Any]) -> bool:
@@ -80,16 +107,21 @@ def is_plain(item: Mapping[str, Any]) -> bool:
     return item.get("type") == CALL and not any(v for k, v in item.items() if k not in _PLAIN)
 
 
-def _named(call_id: str, name: str, text: str) -> Item:
-    return {"call_id": call_id, "name": name, "arguments": text}
+def _named(form: str, call_id: str, name: str, text: str) -> Item:
+    kind = CUSTOM if form == CUSTOM_FORM else CALL
+    return {"type": kind, "call_id": call_id, "name": name, _TEXT[kind]: text}
 
 
 def _form(item: Mapping[str, Any]) -> str:
     """The type of a call: a custom call, one of a namespace's tool, or a function call."""
     if item.get("type") == CUSTOM:
-        return "custom"
+        return CUSTOM_FORM
+    if is_of_program(item):
+        return PROGRAM
     return "namespace" if item.get("namespace") else FUNCTION
 
 
 def _extras(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: value for name, value in item.items() if name not in _OWN and value is not None}
+    extras = {name: it for name, it in item.items() if name not in _OWN and it is not None}
+    # A call is read when it begins, and written anew when it is complete.
+    return {**extras, "status": _COMPLETED} if extras.get("status") == _IN_PROGRESS else extras

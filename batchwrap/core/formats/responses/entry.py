@@ -9,14 +9,27 @@ All items of one turn of the model are a single entry; any other item is an entr
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
-from batchwrap.core.formats.calls import Call
+from batchwrap.core.formats.calls import PROGRAM, Call, beside, is_of_program
 from batchwrap.core.formats.entries import Entry, Parts, Role, joined, plain_parts
-from batchwrap.core.formats.responses import OUTPUT, OUTPUTS, Item, is_of_model, items_of
-from batchwrap.core.formats.responses.calls import is_call, is_plain, read_call, write_call
+from batchwrap.core.formats.responses import (
+    OUTPUT,
+    OUTPUTS,
+    Item,
+    is_of_agent,
+    is_of_model,
+    is_said,
+    items_of,
+)
+from batchwrap.core.formats.responses.calls import (
+    is_call,
+    is_plain,
+    output_type,
+    read_call,
+    write_call,
+)
 
 _MARK = "prompt_cache_breakpoint"
 _TEXT = frozenset({"type", "text", "annotations", "logprobs", _MARK})
@@ -31,11 +44,14 @@ class ResponsesEntry(Entry):
 
     Attributes:
         content: the items.
+        is_for_program: whether it is an output that goes back to a program of the model's.
     """
 
-    __slots__ = ("_parts", "content")
+    __slots__ = ("_parts", "content", "is_for_program")
 
-    def __init__(self, role: Role, content: Sequence[Item]) -> None:
+    def __init__(
+        self, role: Role, content: Sequence[Item], *, is_for_program: bool = False
+    ) -> None:
         calls: Sequence[Call] = ()
         call_id = None
         if role == "model":
@@ -44,6 +60,7 @@ class ResponsesEntry(Entry):
             call_id = str(content[0].get("call_id"))
         super().__init__(role, calls, call_id, len(content))
         self.content = content
+        self.is_for_program = is_for_program
         self._parts: Parts | None = None
 
     def texts(self) -> Iterator[str]:
@@ -82,7 +99,7 @@ class ResponsesEntry(Entry):
     @property
     def says_nothing(self) -> bool:
         """Whether it is a turn of the model that holds only empty messages."""
-        said_only = all(item.get("type") in (None, "message") for item in self.content)
+        said_only = all(map(is_said, self.content))
         return self.role == "model" and said_only and not any(self.parts)
 
     @property
@@ -96,7 +113,7 @@ class ResponsesEntry(Entry):
     @property
     def takes_text(self) -> bool:
         """Whether it is a user's message or a result."""
-        return self.role in ("user", "result")
+        return self.role in ("user", "result") and not self.is_for_program
 
     def with_calls(
         self, calls: Sequence[Call], places: Sequence[str | None] = ()
@@ -106,15 +123,9 @@ class ResponsesEntry(Entry):
         Reasoning keeps its place among the calls: OpenAI refuses reasoning without the item that
         followed it. https://github.com/vercel/ai/issues/7099
         """
-        waiting = deque(zip(calls, places or [call.call_id for call in calls], strict=True))
-        made: list[Item] = []
-        for item in self.content:
-            if not is_call(item):
-                made.append(item)
-                continue
-            while waiting and waiting[0][1] in (None, item.get("call_id")):
-                made.append(write_call(waiting.popleft()[0]))
-        return ResponsesEntry("model", [*made, *(write_call(call) for call, _ in waiting)])
+        places = places or [call.call_id for call in calls]
+        made = beside(self.content, _call_id, map(write_call, calls), places)
+        return ResponsesEntry("model", made)
 
     def merged(self, others: Sequence[Entry], calls: Sequence[Call]) -> ResponsesEntry:
         """One turn with the messages of all turns, and these calls."""
@@ -143,21 +154,32 @@ class ResponsesEntry(Entry):
 
     def with_parts(self, parts: Sequence[Parts], like: Sequence[Entry]) -> ResponsesEntry:
         """The same result with another output."""
-        made = self.result(self.call_id or "", parts, like).content[0]
-        return ResponsesEntry("result", [{**self.content[0], "output": made["output"]}])
+        return ResponsesEntry("result", [{**self.content[0], "output": _output(parts, like)}])
 
     def beside(self, role: Role, text: str) -> ResponsesEntry:
         """A new message with a text."""
         return said(role, text)
 
-    def result(self, call_id: str, parts: Sequence[Parts], like: Sequence[Entry]) -> ResponsesEntry:
-        """A new output with the cache mark of its sources."""
-        output: Any = joined(parts, _text)
-        marks = [found for entry in like for found in _marks(cast(ResponsesEntry, entry).content)]
-        if marks:
-            listed = output if isinstance(output, list) else [_text(str(output))]
-            output = [*listed[:-1], {**listed[-1], _MARK: marks[-1]}]
-        return ResponsesEntry("result", [{"type": OUTPUT, "call_id": call_id, "output": output}])
+    def result(self, call: Call, parts: Sequence[Parts], like: Sequence[Entry]) -> ResponsesEntry:
+        """A new output with the cache mark of its sources.
+
+        The content of a single output keeps the other fields of that output.
+        """
+        answers = {"type": output_type(call), "call_id": call.call_id}
+        if len(like) == 1 and len(parts) == 1 and list(parts[0]) == list(like[0].parts):
+            made = {**cast(ResponsesEntry, like[0]).content[0], **answers}
+        else:
+            made = {**answers, "output": _output(parts, like)}
+        return ResponsesEntry("result", [made], is_for_program=call.form == PROGRAM)
+
+
+def _output(parts: Sequence[Parts], like: Sequence[Entry]) -> Any:
+    output: Any = joined(parts, _text)
+    marks = [found for entry in like for found in _marks(cast(ResponsesEntry, entry).content)]
+    if marks:
+        listed = output if isinstance(output, list) else [_text(str(output))]
+        output = [*listed[:-1], {**listed[-1], _MARK: marks[-1]}]
+    return output
 
 
 def said(role: Role, text: str | None, calls: Sequence[Call] = ()) -> ResponsesEntry:
@@ -170,23 +192,46 @@ def said(role: Role, text: str | None, calls: Sequence[Call] = ()) -> ResponsesE
 
 def read(items: Sequence[Item]) -> Iterator[Entry]:
     """The entries of a list of items."""
+    of_programs: set[str] = set()  # ids of calls that programs have made
+    for run in _runs(items):
+        item = run[0]
+        if is_of_model(item):
+            entry = ResponsesEntry("model", run)
+            of_programs.update(one.call_id for one in entry.calls if one.form == PROGRAM)
+            yield entry
+            continue
+        is_for = is_of_program(item) or str(item.get("call_id")) in of_programs
+        is_output = item.get("type") in OUTPUTS
+        role: Role = _ROLES.get(item.get("role"), "other") if is_said(item) else "other"
+        yield ResponsesEntry("result" if is_output else role, run, is_for_program=is_for)
+
+
+def _runs(items: Sequence[Item]) -> Iterator[list[Item]]:
+    """The turns of the model, and each other item by itself.
+
+    What nobody knows belongs to a turn where it stands between two of its items: a request for an
+    approval, a list of tools, a reference to something that the model said.
+    """
     run: list[Item] = []
+    unknown: list[Item] = []  # behind the turn so far
     for item in items:
         if is_of_model(item):
-            run.append(item)
-            continue
-        if run:
-            yield ResponsesEntry("model", run)
-            run = []
-        is_message = item.get("type") in (None, "message")
-        role: Role = _ROLES.get(item.get("role"), "other") if is_message else "other"
-        yield ResponsesEntry("result" if item.get("type") in OUTPUTS else role, [item])
-    if run:
-        yield ResponsesEntry("model", run)
+            run += [*unknown, item]
+            unknown = []
+        elif run and not is_of_agent(item):
+            unknown.append(item)
+        else:
+            yield from filter(None, (run, *([one] for one in (*unknown, item))))
+            run, unknown = [], []
+    yield from filter(None, (run, *([one] for one in unknown)))
+
+
+def _call_id(item: Item) -> object:
+    return str(item.get("call_id") or "") if is_call(item) else None
 
 
 def _is_message(item: Item) -> bool:
-    return item.get("type") in (None, "message") and not (item.keys() - _PLAIN_MESSAGE)
+    return is_said(item) and not (item.keys() - _PLAIN_MESSAGE)
 
 
 def _text(text: str) -> dict[str, Any]:

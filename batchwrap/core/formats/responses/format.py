@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from batchwrap.core.formats import responses
@@ -136,7 +136,7 @@ class ResponsesFormat:
         self,
         body: Body,
         added: Sequence[Any],
-        hides: Callable[[str], bool],
+        hidden: Set[str],
         runs: Mapping[str, Iterable[str]],
     ) -> Body:
         """A copy of the request with more tools (`Format.with_tools`)."""
@@ -147,7 +147,7 @@ class ResponsesFormat:
             tool
             for tool in body["tools"]
             if kind in ("function", "allowed_tools")
-            or not (_is_function(tool) and hides(tool["name"]))
+            or not (_is_function(tool) and tool["name"] in hidden)
         ]
         offered = {**body, "tools": [*own, *added]}
         if isinstance(choice, dict) and kind == "allowed_tools":

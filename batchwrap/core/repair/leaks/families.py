@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from batchwrap.core.repair.leaks import json_markup, special_tokens, tags
 from batchwrap.core.repair.leaks.dialect import MarkupDialect
@@ -94,8 +95,12 @@ def prefills_think(model: object) -> bool:
 
 def family_of(model: object) -> Family:
     """The family of a model by its name."""
-    name = model if isinstance(model, str) else ""
-    return next((family for pattern, family in _FAMILIES if pattern.search(name)), UNKNOWN)
+    return _family_of(model) if isinstance(model, str) else UNKNOWN
+
+
+@lru_cache(maxsize=256)
+def _family_of(model: str) -> Family:
+    return next((family for pattern, family in _FAMILIES if pattern.search(model)), UNKNOWN)
 
 
 MARKERS = tuple(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from batchwrap.core.growing import Growing
@@ -68,9 +69,8 @@ class LeakScanner:
     def __init__(self, dialects: Sequence[MarkupDialect], residue: Sequence[str] = ()) -> None:
         self._dialects = dialects
         self._residue = residue
-        self._starts = _Starts(
-            [marker for dialect in dialects for marker in dialect.markers] + [*residue]
-        )
+        markers = [marker for dialect in dialects for marker in dialect.markers]
+        self._starts = _starts_of((*markers, *residue))
         self._said = False
         self._passage = Passage()
         self.size = 0
@@ -307,6 +307,11 @@ def _breaks_off(dialect: MarkupDialect, block: str) -> bool:
         return bool(brace) and arguments.refused == "truncated"
     closed = any(mark in block for mark in dialect.closers)
     return not closed and _VALUE.search(block) is not None
+
+
+@lru_cache(maxsize=64)  # the marks of a family are the same in each answer
+def _starts_of(markers: tuple[str, ...]) -> _Starts:
+    return _Starts(markers)
 
 
 class _Starts:

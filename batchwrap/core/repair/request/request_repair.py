@@ -126,7 +126,7 @@ def _without_strict(body: chat.Body) -> chat.Body:
 
     https://github.com/mpfaffenberger/code_puppy/commit/ec57423075e6d802fbf26bbbb99c3cddb63104fc
     """
-    functions = list(chat.function_tools(body.get("tools")))
+    functions = chat.function_tools(body.get("tools"))
     strict = sum(bool(function.get("strict")) for function in functions)
     if not any("strict" in function for function in functions) or strict == len(functions):
         return body

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from batchwrap.lab import Call, FileReader, Habit, Reply
-from batchwrap.lab.as_chat import as_chat
+from batchwrap.lab.api_forms import API_FORMS, as_chat
 from batchwrap.lab.transcript import calls_of, text_of
 
 READ = {
@@ -128,10 +128,36 @@ def test_other_items() -> None:
         {"role": "assistant", "content": "Yes."},
         {"type": "item_reference", "id": "msg_1"},
     ]
-    choice = {"type": "none"}
-    chat = as_chat({"input": items, "tools": [{"type": "web_search"}], "tool_choice": choice})
+    chat = as_chat({"input": items, "tools": [{"type": "web_search"}], "tool_choice": "none"})
     assert chat["tools"] == [{"type": "web_search"}]
     assert chat["tool_choice"] == "none"
     [call] = calls_of(chat["messages"])
     assert (call.name, call.arguments, call.result) == ("patch", "*** Begin", "done")
     assert text_of(chat["messages"][-1]) == "Yes."
+
+
+@pytest.mark.parametrize("name", API_FORMS)
+@pytest.mark.parametrize(
+    "choice",
+    ["none", "auto", "required", {"type": "function", "function": {"name": "read_file"}}, None],
+)
+@pytest.mark.parametrize("parallel", [{}, {"parallel_tool_calls": False}])
+def test_choices_of_tools(name: str, choice: Any, parallel: dict[str, bool]) -> None:
+    """Which tools a model may call, and how many at a time, is the same in each API."""
+    asked = {**CHAT, **({} if choice is None else {"tool_choice": choice}), **parallel}
+    chat = as_chat(API_FORMS[name].request(asked))
+    assert chat.get("tool_choice", "auto") == asked.get("tool_choice", "auto")
+    assert chat.get("parallel_tool_calls") == asked.get("parallel_tool_calls")
+
+
+def test_hosted_tools_of_messages() -> None:
+    """A tool that Anthropic runs stays as it is; what the model thought is no part of its text."""
+    tool = {"type": "web_search_20250305", "name": "web_search"}
+    said = [
+        {"type": "thinking", "thinking": "Hm.", "signature": "s"},
+        {"type": "text", "text": "A"},
+    ]
+    messages = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": said}]
+    chat = as_chat({"system": "S", "messages": messages, "tools": [tool]})
+    assert chat["tools"] == [tool]
+    assert chat["messages"][-1] == {"role": "assistant", "content": "A"}
