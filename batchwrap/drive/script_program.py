@@ -45,7 +45,9 @@ class _Asyncio:
 asyncio = _Asyncio()
 """
 
-_FENCE = re.compile(r"\A\s*^(`{3,9}|~{3,9})[^\n]*\n(.*?)(?:^\1\s*)?\Z", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(
+    r"\A\s*(`{3,9}|~{3,9})[^\n]*\n(.*?)(?:^[ \t]*\1\s*)?\Z", re.DOTALL | re.MULTILINE
+)
 _MORE_ASYNCIO = re.compile(
     r"\b(?:asyncio\.(?:create_task|ensure_future|wait_for|TimeoutError)|return_exceptions)\b"
 )

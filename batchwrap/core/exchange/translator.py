@@ -328,6 +328,7 @@ class Translator:
         self._added.append(self.again)
         self._may_ask = len(self._added) < _MOST_ASKED and self._has_scripts
         self.again, self._readers, self._judged = None, {}, set()
+        self._has_said = False  # what was made of the answer was dropped with it
         self._head, self._usage, self._pace = {}, None, Pace()
         self._stream = self._form.stream()
         memory, now_s = self._context.memory, self._context.now_s

@@ -64,7 +64,10 @@ class ScriptRun:
             [number, one.tool, one.arguments, one.text, one.status.value]
             for number, one in sorted(self.results.items())
         ]
-        tools = [[name, one.signature] for name, one in sorted(self.functions.items())]
+        tools = [
+            [name, one.tool.name, [[it.python, it.name, it.schema] for it in one.parameters]]
+            for name, one in sorted(self.functions.items())
+        ]
         given = [self.code, results, tools, repr(self.limits)]
         return blake2b(fingerprint(given), digest_size=16).digest()
 

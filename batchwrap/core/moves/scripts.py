@@ -37,7 +37,10 @@ from batchwrap.core.recent import Recent
 from batchwrap.core.tools.multi import SCRIPT
 from batchwrap.core.tools.script_tool import ScriptTool, code_of
 
-NO_PROGRAM = 'The call holds no program: its arguments are {"code": "<Python>"}. Nothing was run.'
+NO_PROGRAM = (
+    'The call holds no program: its arguments must be {"code": "<Python>"}, as complete JSON. '
+    "Nothing was run."
+)
 # A longer text whose words alone tell of an error is what a tool was to return, such as a log.
 _MOST_ERROR_CHARS = 2_000
 _IMAGE = "[a part of this result is no text, and was left out]"
