@@ -121,8 +121,8 @@ def test_refused(caller: Caller, serve: Any, *, stream: bool) -> None:
 
 
 @both
-def test_no_trace(caller: Caller, serve: Any, *, stream: bool) -> None:
-    """The next request goes on with what the agent got, as if nothing had been."""
+def test_put_back(caller: Caller, serve: Any, *, stream: bool) -> None:
+    """The next request extends what the provider was asked, of which the agent saw a part."""
     lab: Lab = serve(NONSENSE, READ, Reply("Done."))
     client = batchwrap.wrap(caller.open(lab))
     ask(caller, client, stream=stream)
@@ -138,7 +138,9 @@ def test_no_trace(caller: Caller, serve: Any, *, stream: bool) -> None:
     ]
     ask(caller, client, stream=stream, messages=messages)
     assert len(lab.journal) == 3
-    assert "nonsense" not in str(lab.journal[-1].json)
+    _, asked, last = (entry.json["messages"] for entry in lab.journal)
+    assert "nonsense" in str(asked)
+    assert last == [*asked, *messages[1:]]
 
 
 @both

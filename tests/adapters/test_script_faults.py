@@ -46,8 +46,8 @@ class Talk:
     def go(self) -> Talk:
         """Until the model has nothing more to call."""
         while True:
-            body = {"model": "m", "messages": self._messages, "tools": TOOLS}
-            body |= {"stream": True} if self._stream else {}
+            asked = {"model": "m", "messages": self._messages, "tools": TOOLS}
+            body = {**asked, "stream": self._stream}
             answer = self.client.post("/v1/chat/completions", json=body)
             answer.raise_for_status()
             if self._stream:

@@ -170,12 +170,13 @@ KEYS = {
         "reasoning_content",
     ),
 }
-# Not the API's words: names of parameters of tools, what models write as arguments of a batch, and
-# parts of headers' names.
+# Not the API's words: names of parameters of tools, what models write as arguments of a batch or
+# a script, and parts of headers' names.
 OTHERS = {
     "core/tools/find.py": {"content"},
     "core/tools/meaning/aliases.py": {"content", "function", "input"},
     "core/tools/meaning/search.py": {"function"},
+    "core/tools/script_tool.py": {"input"},
     "core/moves/read_ahead/hits.py": {"content"},
     "core/limits/headers.py": {"input", "output"},
 }
