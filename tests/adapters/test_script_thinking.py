@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from batchwrap.adapters.clients import engine_of
 from batchwrap.lab import Call, Reply
 from batchwrap.options import Batching, Scripts
+from tests.adapters.api_agents import Made, MessagesAgent
 from tests.adapters.batching_models import scripted
-from tests.adapters.messages_agent import Agent
 from tests.core.script_play import INTERPRETER
 from tests.core.script_programs import World, programs, run_plainly, text_of, worlds
 
@@ -21,14 +21,13 @@ pytest.importorskip("pydantic_monty")
 BATCHING = Batching(scripts=Scripts())
 
 
-class Runner(Agent):
+class Runner(MessagesAgent):
     """An agent that asks for thinking, in a world."""
 
     def __init__(self, lab: Any, world: World, *, stream: bool) -> None:
         super().__init__(lab, stream=stream, batching=BATCHING)
         self.fields = {"thinking": {"type": "adaptive"}}
         self.world = world
-        self.result = self._result
         self._share()
 
     def forget(self) -> None:
@@ -41,10 +40,19 @@ class Runner(Agent):
         assert engine is not None
         engine.interpreter = INTERPRETER
 
-    def _result(self, call: Any) -> Any:
-        if call["name"] == "run_script":
+    def turn(self, answer: Any, calls: list[Made]) -> list[Any]:
+        """A message of the model, and one with all results."""
+        results = [
+            {"type": "tool_result", "tool_use_id": call.call_id, **self._result(call)}
+            for call in calls
+        ]
+        said = [{"role": "assistant", "content": answer["content"]}]
+        return [*said, {"role": "user", "content": results}] if results else said
+
+    def _result(self, call: Made) -> Any:
+        if call.name == "run_script":
             return {"content": "there is no such tool", "is_error": True}
-        status, content = self.world.result(call["name"], call["input"])
+        status, content = self.world.result(call.name, call.arguments)
         return {"content": text_of(content), "is_error": status == "failed"}
 
 
@@ -70,9 +78,9 @@ def test_what_was_thought_stays_valid(
             agent.forget()
         elif event == "retry":
             agent.ask()
-        elif event == "person" and len(agent.messages) > 1:
-            agent.messages.append({"role": "user", "content": "Go on."})
-        if agent.step()["stop_reason"] != "tool_use":
+        elif event == "person" and len(agent.history) > 1:
+            agent.history.append({"role": "user", "content": "Go on."})
+        if not agent.step():
             break
     agent.close()
     assert {request.status for request in lab.journal} == {200}
