@@ -201,7 +201,9 @@ class Play:
     def run(self, most: int = 400, until: Callable[[Play], bool] = lambda play: False) -> Play:
         """Go on until the model has no more to call."""
         for _ in range(most):
-            if not self.step() or until(self):
+            goes_on = self.step()
+            assert self.stats.internal_errors == 0
+            if not goes_on or until(self):
                 return self
         raise AssertionError("what is handed out comes again and again")
 

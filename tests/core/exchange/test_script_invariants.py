@@ -174,6 +174,18 @@ def test_a_script_runs(
                 for one in message.get("tool_calls") or ()
             ]
             assert not any(touches(one, other) for one, other in combinations(calls, 2))
+        waves = [one["tool_calls"] for one in play.told if are_script_calls(one)]
+        is_serial = batching.delivery == "serial" or (one_by_one and batching.delivery == "auto")
+        assert all(len(wave) <= (1 if is_serial else batching.max_items) for wave in waves)
+        if batching.approvals:
+            names = [[one["function"]["name"] for one in wave] for wave in waves]
+            assert all(some.count("edit_file") <= 1 for some in names)
+
+
+def are_script_calls(message: Message) -> bool:
+    """Whether scripts have made all calls of an answer."""
+    found = [ids.decode(one["id"]) for one in message.get("tool_calls") or ()]
+    return bool(found) and all(one is not None and one.kind == "x" for one in found)
 
 
 def is_script_call(message: Message) -> bool:
@@ -260,8 +272,13 @@ def test_forks(
 def test_a_window(
     api: Api, said: list[Said], world: World, agent: Agent, batching: Batching, at: int, cut: int
 ) -> None:
-    """Where an agent's window has dropped the first waves, nothing is made up or run again."""
-    agent = replace(agent, retries=False, takes="all")
+    """Where an agent's window has dropped the first waves, nothing is made up or run again.
+
+    It keeps its ids or cuts them: equal calls with ids of its own could not be told apart.
+    """
+    agent = replace(
+        agent, retries=False, takes="all", ids="kept" if agent.ids == "own" else agent.ids
+    )
     play = Play(Provider(api, [said[0].message]), agent, world, batching)
     play.run(until=lambda play: len(play.told) == at)
     if not play.told[-1].get("tool_calls"):
