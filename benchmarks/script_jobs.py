@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchwrap.demo.project import NEW_NAME, OLD_NAME, project_in, template
+from batchwrap.demo.project import (
+    NEW_NAME,
+    OLD_NAME,
+    list_of,
+    project_in,
+    rename_program,
+    template,
+)
 from batchwrap.eval.task_kinds.task import NAMES, differences
 
 # Gets the folder and the model's last words; says what is wrong, None if nothing is.
@@ -67,22 +74,9 @@ def _outcome(wanted: Mapping[str, str], answer: str) -> Check:
     return check
 
 
-_RENAME = """\
-async def rename(path, text):
-    olds = sorted(set(re.findall(r"\\W{old}\\W", text)))
-    for old in olds:
-        new = old.replace("{old}", "{new}")
-        await edit_file(path=path, old_string=old, new_string=new, replace_all=True)
-
-texts = await asyncio.gather(*[read_file(path=path) for path in paths])
-await asyncio.gather(*[rename(path, text) for path, text in zip(paths, texts)])
-"""
-
-
 def _demo() -> Job:
     project = project_in(Path())
-    listed = "".join(f'    "{path}",\n' for path in project.files)
-    code = f"paths = [\n{listed}]\n{_RENAME.format(old=OLD_NAME, new=NEW_NAME)}"
+    code = list_of(project.files) + rename_program(OLD_NAME, NEW_NAME)
 
     def check(root: Path, _: str) -> str | None:
         return None if project_in(root).renamed() else "it is not renamed everywhere"
@@ -298,7 +292,7 @@ def _rename() -> Job:
         path: text.replace(kept, "KEPT").replace("total_price", "sum_of_prices")
         for path, text in files.items()
     }
-    renaming = _RENAME.format(old="total_price", new="sum_of_prices")
+    renaming = rename_program("total_price", "sum_of_prices")
     return Job(
         name="rename, with a check",
         prompt=_CHECKED_PROMPT,

@@ -97,7 +97,7 @@ app.command("analyze", epilog=ANALYZE_EXIT_CODES)(analyze)
 app.command("eval", epilog=EXIT_CODES)(evaluate)
 app.command(
     "demo",
-    epilog="Exit codes: 0 both arms finished the job; 1 one did not; 2 wrong usage; 130"
+    epilog="Exit codes: 0 all arms finished the job; 1 one did not; 2 wrong usage; 130"
     " interrupted.",
 )(demo)
 app.command(

@@ -34,7 +34,7 @@ def demo(
     stream: Annotated[bool, typer.Option("--stream", help="Ask for streamed answers.")] = False,
     keep: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Keep both project folders in DIR."),
+        typer.Option(metavar="DIR", help="Keep the project folders in DIR."),
     ] = None,
     time_scale: Annotated[
         float | None,
@@ -61,11 +61,12 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Watch an agent do one job twice: with the bare OpenAI client, and with the wrapped one.
+    """Watch an agent do one job with the bare OpenAI client, wrapped, and with scripts.
 
     The agent renames a function in a small project, in a temporary folder, until the project's
     own tests pass. It needs no key and no network: the provider and its model are simulated, on a
-    clock that runs faster. HTTP, SDK, agent, files and tests are real. It takes about 15 s.
+    clock that runs faster. HTTP, SDK, agent, files and tests are real. It takes about 15 s. The run
+    with scripts needs the extra "scripts" and is left out without it.
 
     \b
     Examples:
@@ -130,15 +131,16 @@ def _warn_of_costs(endpoint: RealEndpoint) -> None:
     )
 
 
-def _projects(folder: Path) -> tuple[Project, Project]:
+def _projects(folder: Path) -> dict[ArmName, Project]:
     from batchwrap.demo.project import create
+    from batchwrap.demo.run import arms
 
     with option_checks.writing("--keep"):
-        return create(folder / "bare"), create(folder / "wrapped")
+        return {name: create(folder / name) for name in arms()}
 
 
 def _run(
-    projects: tuple[Project, Project],
+    projects: dict[ArmName, Project],
     endpoint: RealEndpoint | None,
     *,
     stream: bool,
@@ -161,10 +163,8 @@ def _run(
         return run.real(name, project, endpoint=endpoint, stream=stream, watcher=watcher)
 
     with nullcontext(run.Watcher()) if quiet else showing(console()) as watcher:
-        bare, wrapped = arm("bare", projects[0]), arm("wrapped", projects[1])
-    return DemoResult(
-        bare=bare, wrapped=wrapped, stream=stream, time_scale=time_scale, endpoint=endpoint
-    )
+        played = {name: arm(name, project) for name, project in projects.items()}
+    return DemoResult(**played, stream=stream, time_scale=time_scale, endpoint=endpoint)
 
 
 def _show(result: DemoResult, *, as_json: bool) -> None:

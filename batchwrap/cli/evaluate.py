@@ -45,8 +45,9 @@ def evaluate(
         typer.Option(
             "--arm",
             metavar="ARM",
-            help="bare, offer, reminders, instead, fast (all by default), or NAME=OPTIONS such as"
-            " often=every=2,max_items=16. May be repeated.",
+            help="bare, offer, reminders, instead, fast, scripts (all by default; scripts with the"
+            ' extra "scripts"), or NAME=OPTIONS such as often=every=2,max_items=16. May be'
+            " repeated.",
         ),
     ] = None,
     tasks: Annotated[

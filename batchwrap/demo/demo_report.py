@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,11 +16,12 @@ from batchwrap.lab import RateLimit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoResult:
-    """Both arms, and how they were run.
+    """All arms, and how they were run.
 
     Attributes:
         bare: the arm with the client as it is.
         wrapped: the arm with the wrapped client.
+        scripts: the arm with a wrapped client that offers scripts; None without the extra.
         stream: whether the agent asked for streams.
         time_scale: provider seconds in one real second; None at a real endpoint.
         endpoint: the real endpoint; None in the lab.
@@ -31,16 +32,22 @@ class DemoResult:
     stream: bool
     time_scale: float | None
     endpoint: RealEndpoint | None = None
+    scripts: DemoArm | None = None
+
+    @property
+    def arms(self) -> list[DemoArm]:
+        """The arms that were run, in their order."""
+        return [arm for arm in (self.bare, self.wrapped, self.scripts) if arm is not None]
 
     @property
     def reports_tokens(self) -> bool:
         """Whether the provider reported tokens."""
-        return None not in (self.bare.book.prompt_tokens, self.wrapped.book.prompt_tokens)
+        return all(arm.book.prompt_tokens is not None for arm in self.arms)
 
     @property
     def done(self) -> bool:
-        """Whether both arms finished the job."""
-        return self.bare.done and self.wrapped.done
+        """Whether all arms finished the job."""
+        return all(arm.done for arm in self.arms)
 
 
 # The name in JSON, the label in the table, and the value of an arm.
@@ -57,46 +64,61 @@ _MEASURES: tuple[tuple[str, str, Callable[[DemoArm], float | None]], ...] = (
 
 
 def table(result: DemoResult) -> Table:
-    """A table with a row for each number, and columns for the arms and their ratio."""
+    """A table with a row for each number, and columns for the arms and their ratios."""
     made = Table(title=f"One job: rename {OLD_NAME} to {NEW_NAME} in a small project")
     made.add_column("")
-    for heading in ("bare client", "wrapped", "wrapped/bare"):
-        made.add_column(heading, justify="right")
+    others = result.arms[1:]
+    made.add_column("bare client", justify="right")
+    for arm in others:
+        made.add_column(arm.name, justify="right")
+        made.add_column(f"{arm.name}/bare" if len(others) == 1 else "/bare", justify="right")
     for _, label, measure in _MEASURES:
-        bare, wrapped = measure(result.bare), measure(result.wrapped)
-        ratio = _ratio(bare, wrapped)
-        made.add_row(
-            label, _number(bare), _number(wrapped), "-" if ratio is None else f"{ratio:.2f}"
-        )
-    arms = (result.bare, result.wrapped)
-    made.add_row("project's tests pass", *("yes" if arm.tests_pass else "NO" for arm in arms))
-    made.add_row("job done", *("yes" if arm.done else "NO" for arm in arms))
+        bare = measure(result.bare)
+        made.add_row(label, _number(bare), *_compared(bare, [measure(arm) for arm in others]))
+    for label, holds in (
+        ("project's tests pass", [arm.tests_pass for arm in result.arms]),
+        ("job done", [arm.done for arm in result.arms]),
+    ):
+        first, *rest = ("yes" if it else "NO" for it in holds)
+        made.add_row(label, first, *(cell for it in rest for cell in (it, "")))
     return made
 
 
-def as_dict(result: DemoResult) -> dict[str, Any]:
-    """All numbers, ready for JSON. Seconds are the provider's; ratios are wrapped/bare.
+def _compared(bare: float | None, others: list[float | None]) -> Iterator[str]:
+    """The cells of the other arms: each number, and its ratio to the bare arm's."""
+    for number in others:
+        ratio = _ratio(bare, number)
+        yield _number(number)
+        yield "-" if ratio is None else f"{ratio:.2f}"
 
-    Prompt and completion tokens are None where the provider did not report them, and a ratio
-    is None where there is nothing to divide by.
+
+def as_dict(result: DemoResult) -> dict[str, Any]:
+    """All numbers, ready for JSON. Seconds are the provider's.
+
+    ``ratio`` is wrapped/bare, and ``scripts_ratio`` scripts/bare. Without the extra ``scripts``,
+    that and ``scripts`` are None. Prompt and completion tokens are None where the provider did not
+    report them, and a ratio is None where there is nothing to divide by.
     """
     return {
         "setting": _setting(result),
         "bare": _arm(result.bare),
         "wrapped": _arm(result.wrapped),
-        "ratio": {
-            name: _ratio(measure(result.bare), measure(result.wrapped))
-            for name, _, measure in _MEASURES
-        },
+        "scripts": None if result.scripts is None else _arm(result.scripts),
+        "ratio": _ratios(result.bare, result.wrapped),
+        "scripts_ratio": None if result.scripts is None else _ratios(result.bare, result.scripts),
         "done": result.done,
     }
+
+
+def _ratios(bare: DemoArm, other: DemoArm) -> dict[str, float | None]:
+    return {name: _ratio(measure(bare), measure(other)) for name, _, measure in _MEASURES}
 
 
 def notes(result: DemoResult) -> list[str]:
     """Notes: failures first, then what is simulated and what is real."""
     failures = [
         f"The {arm.name} arm failed: {arm.error or 'it ended, but the job is not done'}"
-        for arm in (result.bare, result.wrapped)
+        for arm in result.arms
         if not arm.done
     ]
     return failures + (_simulated_notes(result) if result.endpoint is None else _real_notes(result))
@@ -108,13 +130,14 @@ def _simulated_notes(result: DemoResult) -> list[str]:
         f"Simulated: the provider, with limits like {run.PLAN} ({limits}; {run.TOKENS_PER_S:,.0f}"
         f" tokens/s, {run.TTFT_S:g} s to the first token; Retry-After 60 s).",
         "Simulated: the model. It is an assumption, not a measurement, that it reads and edits one"
-        " file at a time, and batches only when it was recently reminded.",
+        " file at a time, and batches only when it was recently reminded."
+        + _said_of_scripts(result),
         f"Simulated: the clock. Times are provider time, of which {result.time_scale:g} s pass in a"
         " real second, so the program's own time counts that many times as much.",
         "Real: HTTP, the OpenAI SDK with its own retries, the agent's loop, the files and their"
         f" tests, and a system prompt of {run.SYSTEM_PROMPT_TOKENS:,} tokens.",
         "The numbers are the provider's own. Waiting is wall time less the time in which a request"
-        " was served; a Retry-After is obeyed in both arms.",
+        " was served; a Retry-After is obeyed in all arms.",
         "With a real provider: batchwrap demo --base-url URL --model NAME --api-key-env VARIABLE",
     ]
 
@@ -127,9 +150,16 @@ def _real_notes(result: DemoResult) -> list[str]:
         "The bare arm was metered by batchwrap with every part switched off: it only counts.",
         "The numbers are batchwrap's counters. Tokens are what the provider reported"
         + ("." if result.reports_tokens else "; here it said nothing. Try without --stream."),
-        f"The wrapped arm kept to the limits {result.endpoint.limits!r}. It came second, so it may"
-        " have found less of the minute's budget left.",
+        f"The wrapped client kept to the limits {result.endpoint.limits!r}. A later arm may have"
+        " found less of the minute's budget left.",
     ]
+
+
+def _said_of_scripts(result: DemoResult) -> str:
+    """What the simulated model does in the arm with scripts, or how to get that arm."""
+    if result.scripts is None:
+        return ' An arm with scripts needs pip install "batchwrap[scripts]".'
+    return " So is that it writes one script for the whole job, as soon as scripts are offered."
 
 
 def _setting(result: DemoResult) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The plot of the demo: the tokens of both arms over time, and the plan's limit."""
+"""The plot of the demo: the tokens of all arms over time, and the plan's limit."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 WINDOW_S = 60.0
 Steps = tuple[list[float], list[int]]
 
-_COLORS = {"bare": "#c44e52", "wrapped": "#2a6f97"}
-_STYLES = {"bare": "--", "wrapped": "-"}
+_COLORS = {"bare": "#c44e52", "wrapped": "#2a6f97", "scripts": "#55883b"}
+_STYLES = {"bare": "--", "wrapped": "-", "scripts": "-."}
 
 
 def new_figure() -> Figure:
@@ -43,7 +43,7 @@ def new_figure() -> Figure:
 
 
 def save(result: DemoResult, path: Path) -> None:
-    """Write the plot of both arms as a PNG.
+    """Write the plot of all arms as a PNG.
 
     The upper part has all tokens so far, the lower part those of the last minute. Lines end
     where the arm ended; refusals are crosses. The plan's limit is drawn where it is known.
@@ -52,7 +52,7 @@ def save(result: DemoResult, path: Path) -> None:
         MissingExtraError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
-    arms, tokens_per_minute = (result.bare, result.wrapped), _tokens_per_minute(result)
+    arms, tokens_per_minute = result.arms, _tokens_per_minute(result)
     provider = result.endpoint.model if result.endpoint else f"simulated: limits like {run.PLAN}"
     figure = new_figure()
     upper, lower = figure.subplots(2, 1, sharex=True)

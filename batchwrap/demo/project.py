@@ -7,9 +7,10 @@ own tests check the result.
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -130,6 +131,37 @@ def rename_calls(
         for path, content in files.items()
         for old, new in _edits(content, _word(old_name), new_name)
     ]
+
+
+_RENAME = """\
+async def rename(path, text):
+    names = set(re.findall(r"\\w*{old}\\w*", text))
+    olds = ["{old}"] if names == {{"{old}"}} else set(re.findall(r"\\W{old}\\W", text))
+    for old in sorted(olds):
+        new = old.replace("{old}", "{new}")
+        await edit_file(path=path, old_string=old, new_string=new, replace_all=True)
+
+texts = await asyncio.gather(*[read_file(path=path) for path in paths])
+await asyncio.gather(*[rename(path, text) for path, text in zip(paths, texts)])
+"""
+
+
+def rename_program(old_name: str, new_name: str) -> str:
+    """The program that renames a function in all files of the variable `paths`.
+
+    It is what a scripted model writes, if it can. In a file with longer names that contain the
+    old one, each edit takes in the characters around it, so that those names stay.
+
+    Args:
+        old_name: an identifier.
+        new_name: another identifier.
+    """
+    return _RENAME.format(old=old_name, new=new_name)
+
+
+def list_of(paths: Sequence[str]) -> str:
+    """The line of a program that sets the variable `paths`."""
+    return f"paths = {json.dumps(list(paths))}\n"
 
 
 def _edits(text: str, word: re.Pattern[str], new_name: str) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """Runs one arm of the demo: an agent does the job once, and a `Book` has the figures.
 
-Both arms have the same agent and the same project; only the client differs. `simulated` runs an arm
+All arms have the same agent and the same project; only the client differs. `simulated` runs an arm
 against a lab and counts by the lab's journal; `real` runs it against the user's endpoint and counts
 with `batchwrap.stats`.
 """
@@ -8,6 +8,7 @@ with `batchwrap.stats`.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,16 +19,25 @@ import batchwrap
 from batchwrap.demo import agent, sdk
 from batchwrap.demo.book import ONLY_COUNTS, Book, Clock, UsageBook, read_journal
 from batchwrap.demo.guarded_run import attempt
-from batchwrap.demo.project import NEW_NAME, OLD_NAME, Project, rename_calls
+from batchwrap.demo.project import (
+    NEW_NAME,
+    OLD_NAME,
+    Project,
+    list_of,
+    rename_calls,
+    rename_program,
+)
 from batchwrap.demo.prompt import system_prompt
+from batchwrap.drive.interpreter import Interpreter
 from batchwrap.lab import Call, FileReader, Lab, RateLimit, Reply, Script
-from batchwrap.options import Limit
+from batchwrap.lab.transcript import current_prompt
+from batchwrap.options import Batching, Limit, Scripts
 from batchwrap.tools import Workspace
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
-ArmName = Literal["bare", "wrapped"]
+ArmName = Literal["bare", "wrapped", "scripts"]
 
 # Tokens: third-party client code of September 2025, see the plan cerebras/code-pro-2025-09.
 # Requests: the vendor's FAQ of August 2026, see cerebras/code-pro.
@@ -41,6 +51,15 @@ TTFT_S = 0.2
 TIME_SCALE = 15.0
 # Real coding agents have 10,000 to 25,000 tokens of instructions.
 SYSTEM_PROMPT_TOKENS = 20_000
+
+
+_BATCHING = {"wrapped": Batching(), "scripts": Batching(scripts=Scripts())}
+_TESTS = Call("run_tests", {})
+
+
+def arms() -> tuple[ArmName, ...]:
+    """The arms that can be run here: the one with scripts needs the extra ``scripts``."""
+    return ("bare", "wrapped", "scripts") if Interpreter().is_available else ("bare", "wrapped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +146,7 @@ def simulated(
         MissingExtraError: openai is not installed.
     """
     lab = Lab(
-        FileReader(_job),
+        FileReader(_job, program=_program, afterwards=(_TESTS,)),
         limits=LIMITS,
         dialect="cerebras",
         tokens_per_s=TOKENS_PER_S,
@@ -138,7 +157,9 @@ def simulated(
     with lab, sdk.client(lab.base_url, "none", trust_env=False) as bare:
         # The wrapped client waits in real seconds, of which the lab's minute has few.
         limits = [Limit(it.kind, it.amount, it.per_s / time_scale) for it in LIMITS]
-        client = bare if arm == "bare" else batchwrap.wrap(bare, limits=limits)
+        client = bare
+        if arm != "bare":
+            client = batchwrap.wrap(bare, limits=limits, batching=_BATCHING[arm])
         work = _Work(arm, project, lab.now, watcher or Watcher())
         work.run(client, model="simulated", stream=stream)
         lab.wait_idle()
@@ -174,7 +195,9 @@ def real(
         if arm == "bare":
             client = batchwrap.wrap(bare, on_event=meter.event, **ONLY_COUNTS)
         else:
-            client = batchwrap.wrap(bare, limits=endpoint.limits, on_event=meter.event)
+            client = batchwrap.wrap(
+                bare, limits=endpoint.limits, batching=_BATCHING[arm], on_event=meter.event
+            )
         meter.watch(client)
         work = _Work(arm, project, time.monotonic, watcher or Watcher(), on_turn=meter.turn)
         work.run(client, model=endpoint.model, stream=stream)
@@ -245,11 +268,18 @@ class _Work:
 def _job(files: dict[str, str], _: dict[str, Any]) -> list[Call]:
     """The calls of the simulated model: all edits, one per turn, and then the tests."""
     edits = rename_calls(files, OLD_NAME, NEW_NAME)
-    return [*(Call(name, arguments) for name, arguments in edits), Call("run_tests", {})]
+    return [*(Call(name, arguments) for name, arguments in edits), _TESTS]
+
+
+def _program(request: dict[str, Any]) -> str:
+    """The program of the simulated model: reads and edits all files that the prompt names."""
+    paths = re.findall(r"^- (\S+)$", current_prompt(request["messages"]), re.MULTILINE)
+    renaming = rename_program(OLD_NAME, NEW_NAME)
+    return f'{list_of(paths)}{renaming}print("renamed in", len(paths), "files")\n'
 
 
 def _warm_up() -> None:
-    """One request of a wrapped client, to load what both arms need before a clock runs.
+    """One request of a wrapped client, to load what all arms need before a clock runs.
 
     The SDK imports its resources in the first request; at the scale of the lab that would
     cost the first arm several seconds.

@@ -14,18 +14,22 @@ from typing import Any
 
 import batchwrap
 from batchwrap.demo.book import ONLY_COUNTS
+from batchwrap.drive.interpreter import Interpreter, require
 from batchwrap.errors import ConfigError
-from batchwrap.options import PRESETS, Batching, EventHook, ReadAhead, Reminders
+from batchwrap.options import PRESETS, Batching, EventHook, ReadAhead, Reminders, Scripts
 
-BARE = "bare"
+BARE, SCRIPTS = "bare", "scripts"
 _ARMS: Mapping[str, str] = {
     BARE: BARE,
     "offer": "reminders=none",
     "reminders": "",
     "instead": "offer=instead",
     "fast": "preset=fast",
+    SCRIPTS: "scripts=true,reminders=none",
 }
 _PARTS: Mapping[str, type] = {"batching": Batching, "reminders": Reminders}
+# Options that "true" switches on with their defaults.
+_SWITCHED: Mapping[str, type] = {"read_ahead": ReadAhead, "scripts": Scripts}
 _FIELDS = {field.name: part for part, kind in _PARTS.items() for field in fields(kind)}
 
 
@@ -71,12 +75,15 @@ def arm(text: str) -> Arm:
 
     Raises:
         ConfigError: the arm does not exist, or an option is wrong.
+        MissingExtraError: it has scripts, and the extra is not installed.
     """
     name, own, options = text.partition("=")
     if not own:
         if name not in _ARMS:
             known = ", ".join(_ARMS)
             raise ConfigError("--arm", f"{name!r} is neither one of {known}, nor NAME=OPTIONS")
+        if name == SCRIPTS:
+            _parsed(_ARMS[name])
         return Arm(name, _ARMS[name])
     if not name or name in _ARMS:
         raise ConfigError("--arm", f"{text!r}: an arm with options needs a name of its own")
@@ -86,8 +93,9 @@ def arm(text: str) -> Arm:
 
 
 def standard_arms() -> list[Arm]:
-    """The five arms that are run by default."""
-    return [Arm(name, options) for name, options in _ARMS.items()]
+    """The arms that are run by default: all six, or five without the extra ``scripts``."""
+    has_scripts = Interpreter().is_available
+    return [Arm(name, options) for name, options in _ARMS.items() if has_scripts or name != SCRIPTS]
 
 
 def _parsed(options: str) -> dict[str, Any]:
@@ -116,8 +124,10 @@ def _parsed(options: str) -> dict[str, Any]:
 
 
 def _value(name: str, text: str) -> Any:
-    if name == "read_ahead" and text == "true":
-        return ReadAhead()
+    if name in _SWITCHED and text == "true":
+        if name == SCRIPTS:
+            require()  # a missing extra is named before anything is run
+        return _SWITCHED[name]()
     if text == "none":
         return None
     try:  # numbers, true and false; anything else is a text, which the option itself checks

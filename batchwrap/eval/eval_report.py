@@ -196,8 +196,9 @@ def _basis(result: EvaluationResult) -> Iterator[str]:
     if result.is_simulated:
         yield (
             "SIMULATED: the provider, its clock, and the model, a script that knows how the tasks"
-            f" are solved and {_habit(result.setting['model'])}. This is an assumption; only a real"
-            " endpoint shows what a real model does. Real: HTTP, SDK, agent, files, checkers."
+            f" are solved and {_habit(result.setting['model'])}.{_scripts(result.setting['model'])}"
+            " This is an assumption; only a real endpoint shows what a real model does. Real: HTTP,"
+            " SDK, agent, files, checkers."
         )
     yield (
         "batchwrap counts in all arms; in the bare arm it does nothing else. Waiting is wall time"
@@ -254,7 +255,7 @@ def _task_rows(summary: Summary) -> Iterator[list[str]]:
         cells = (arms.get(name) for name in summary.arms)
         yield [
             task,
-            *(f"{it.done}/{it.runs}  {it.round_trips:5.1f}" if it else "-" for it in cells),
+            *(f"{it.done}/{it.runs} {it.round_trips:.1f}" if it else "-" for it in cells),
         ]
 
 
@@ -292,3 +293,8 @@ def _habit(model: str) -> str:
         "cooperates": "batches whenever it can",
         "never": "never batches",
     }[model]
+
+
+def _scripts(model: str) -> str:
+    """What the scripted model does where scripts are offered."""
+    return "" if model == "never" else " It writes one program for a task if scripts are offered."

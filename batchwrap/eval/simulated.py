@@ -24,14 +24,21 @@ TOKENS_PER_S = 1500.0
 MODELS: Mapping[str, Habit] = {
     "forgets": Habit(),
     "cooperates": Habit(unasked=True),
-    "never": Habit(turns=0),
+    "never": Habit(turns=0, script_tool=None),
 }
 
 
 def solver(habit: Habit) -> Model:
     """A scripted model that solves every task, and batches by this habit."""
     readers = {
-        kind.opening: FileReader(kind.job, habit=habit, final=kind.final) for kind in TASKS.values()
+        kind.opening: FileReader(
+            kind.job,
+            habit=habit,
+            final=kind.final,
+            program=kind.program,
+            afterwards=kind.afterwards,
+        )
+        for kind in TASKS.values()
     }
 
     def model(request: dict[str, Any]) -> Reply:

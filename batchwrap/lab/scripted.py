@@ -87,6 +87,7 @@ class Habit:
         read_tools: the names of single read tools that the model knows.
         path: a regular expression for a path in a prompt.
         heeds_max_items: whether its calls have no more items than the schema's `maxItems`.
+        script_tool: the name of the tool that runs programs; None: it never writes any.
 
     Raises:
         ConfigError: `turns` is below 0.
@@ -108,6 +109,7 @@ class Habit:
     )
     path: str = PATH
     heeds_max_items: bool = True
+    script_tool: str | None = "run_script"
 
     def __post_init__(self) -> None:
         if self.turns < 0:
@@ -120,12 +122,14 @@ class FileReader:
     It has no memory: each answer follows from the request alone, so it can be called concurrently,
     and again for the same request. In each turn it does the first of these that applies:
 
-    1. Files in the prompt are unread, a multi-tool is offered, and it is in the habit of using it:
+    1. A tool that runs programs is offered, and it has a program for the job: it writes the
+       program, and then makes the calls that follow it. Nothing else is left to do.
+    2. Files in the prompt are unread, a multi-tool is offered, and it is in the habit of using it:
        it reads all of them in one call.
-    2. Files are unread: it reads the first one with the single read tool.
-    3. Calls of the job are missing: it makes the next one or, if it is in the habit of using a
+    3. Files are unread: it reads the first one with the single read tool.
+    4. Calls of the job are missing: it makes the next one or, if it is in the habit of using a
        multi-tool that takes such calls, all following calls of the same tool.
-    4. It ends its turn with a short text.
+    5. It ends its turn with a short text.
 
     It is in the habit if the multi-tool's name occurs in a user or tool message of the last
     `Habit.turns` assistant turns, or if it made a multi-call in one of them; and always with
@@ -139,6 +143,9 @@ class FileReader:
         habit_turns: short for `Habit(turns=…)`.
         habit: how it behaves.
         final: the text that ends its turn, or a function that makes it from the files read.
+        program: returns a program that does the job, for a request; its output, if it has any, is
+            the text that ends the turn.
+        afterwards: the calls that follow the program, one per turn.
     """
 
     def __init__(
@@ -148,19 +155,25 @@ class FileReader:
         habit_turns: int | None = None,
         habit: Habit | None = None,
         final: str | Callable[[dict[str, str]], str] = "Done.",
+        program: Callable[[dict[str, Any]], str] | None = None,
+        afterwards: tuple[Call, ...] = (),
     ) -> None:
         habit = habit or Habit()
         self.habit = habit if habit_turns is None else replace(habit, turns=habit_turns)
         self._job = job
         self._final = final
+        self._program = program
+        self._afterwards = afterwards
         self._path = re.compile(self.habit.path)
 
     def __call__(self, request: dict[str, Any]) -> Reply:
         """The turn that follows from the conversation, at any of the APIs."""
         request = as_chat(request)
         messages = request["messages"]
-        single, multi = self._read_tools(request)
         calls = list(flat(calls_of(messages)))
+        if self._program and any(it.name == self.habit.script_tool for it in tools_of(request)):
+            return self._by_program(self._program(request), calls)
+        single, multi = self._read_tools(request)
         files = files_read(calls, {tool.name: tool for tool in (single, multi) if tool})
         unread = [path for path in self._named(messages) if path not in files]
         if unread and (single or multi):
@@ -169,7 +182,22 @@ class FileReader:
         left = [call for call in job if not any(_is_equal(call, made) for made in calls)]
         if left:
             return Reply(calls=(self._make(left, request),))
-        return Reply(self._final if isinstance(self._final, str) else self._final(files))
+        return Reply(self._last_words(files))
+
+    def _by_program(self, code: str, calls: list[MadeCall]) -> Reply:
+        """The program, the next one of the calls that follow it, or what it printed."""
+        script = Call(self.habit.script_tool or "", {"code": code})
+        ran = next((made.result for made in calls if _is_equal(script, made)), None)
+        if ran is None:
+            return Reply(calls=(script,))
+        for call in self._afterwards:
+            if not any(_is_equal(call, made) for made in calls):
+                return Reply(calls=(call,))
+        # The last line of the result lists the calls that ran.
+        return Reply(ran.rpartition("\n")[0] or self._last_words({}))
+
+    def _last_words(self, files: dict[str, str]) -> str:
+        return self._final if isinstance(self._final, str) else self._final(files)
 
     def _make(self, left: list[Call], request: dict[str, Any]) -> Call:
         """The next call of the job, or a multi-call of it and the following ones of its tool."""

@@ -51,7 +51,7 @@ def test_help() -> None:
     """The help of a command has examples, every option, and the exit codes."""
     result = invoke("demo", "--help")
     assert result.exit_code == 0
-    for part in ("Examples:\n  ", "batchwrap demo --plot", "0 both arms", "1 one did", "2 wrong"):
+    for part in ("Examples:\n  ", "batchwrap demo --plot", "0 all arms", "1 one did", "2 wrong"):
         assert part in result.stdout
     for option in ("plot", "json", "stream", "keep", "base-url", "model", "api-key-env", "limits"):
         assert f"--{option} " in result.stdout
@@ -159,10 +159,10 @@ def test_a_demo_in_a_pipe(tmp_path: Path) -> None:
     assert lines[0].startswith("bare     turn  1 ")
     assert lines[0].endswith(" s  read_file README.md")
     assert sum(line.startswith("wrapped  done after ") for line in lines) == 1
-    for part in ("round trips", "wrapped/bare", "Simulated: the model", "Real: HTTP"):
+    for part in ("round trips", "scripts", "/bare", "Simulated: the model", "Real: HTTP"):
         assert part in result.stdout
     assert picture.read_bytes().startswith(b"\x89PNG")
-    for arm in ("bare", "wrapped"):
+    for arm in run.arms():
         assert "def parse_money(" in (kept / arm / "ledger/money.py").read_text(encoding="utf-8")
 
 
@@ -179,14 +179,14 @@ def test_json_from_a_process_of_its_own() -> None:
 
 
 def test_a_real_endpoint() -> None:
-    """Both arms run against the URL, after a line on stderr that says what it costs."""
+    """All arms run against the URL, after a line on stderr that says what it costs."""
     with Lab(FileReader(job), api_keys=["secret-key"], tokens_per_s=math.inf, ttft_s=0) as lab:
         result = invoke(*real(lab.base_url, "--json", "--limits", "cerebras/code-max"), env=KEY)
         seen, base_url = lab.round_trips, lab.base_url
     assert result.exit_code == 0
     assert result.stderr.startswith("This spends real tokens of swift at http://127.0.0.1:")
     numbers = json.loads(result.stdout)
-    assert numbers["bare"]["round_trips"] + numbers["wrapped"]["round_trips"] == seen
+    assert sum(numbers[name]["round_trips"] for name in run.arms()) == seen
     assert numbers["setting"] == {
         "base_url": base_url,
         "simulated": False,

@@ -45,7 +45,7 @@ def test_in_the_lab(tmp_path: Path) -> None:
     result = invoke("--lab", *TWO, "--parallel", "2", "--report", str(page))
     assert result.exit_code == 0
     assert "\x1b" not in result.stdout
-    for part in ("SIMULATED provider", "round trips", "-7.0 (-78%)", "Newcombe", "2/2    2.0"):
+    for part in ("SIMULATED provider", "round trips", "-7.0 (-78%)", "Newcombe", "2/2 2.0"):
         assert part in result.stdout
     lines = result.stderr.splitlines()
     assert sorted(line.partition("]")[0] for line in lines) == ["[1/4", "[2/4", "[3/4", "[4/4"]

@@ -18,7 +18,7 @@ def printed(it: DemoResult) -> dict[str, list[str]]:
     out = StringIO()
     Console(file=out, width=100).print(demo_report.table(it))
     rows = (re.split(r"\s*[│┃]\s*", line) for line in out.getvalue().splitlines())
-    return {row[1]: row[2:5] for row in rows if len(row) > 4}
+    return {row[1]: row[2:-1] for row in rows if len(row) > 4}
 
 
 def test_the_table_compares() -> None:
@@ -31,6 +31,34 @@ def test_the_table_compares() -> None:
     assert rows["waiting, s"] == ["120.5", "55.2", "0.46"]
     assert rows["wall time, s"] == ["130.5", "65.2", "0.50"]
     assert rows["job done"] == ["yes", "yes", ""]
+
+
+def test_the_table_with_scripts() -> None:
+    """The arm with scripts has a column of its own, and its ratio to the bare arm."""
+    it = result(scripts=arm("scripts", {"round_trips": 4, "prompt_tokens": 50_000}))
+    rows = printed(it)
+    assert rows[""] == ["bare client", "wrapped", "/bare", "scripts", "/bare"]
+    assert rows["round trips"] == ["40", "10", "0.25", "4", "0.10"]
+    assert rows["prompt tokens"] == ["1,000,000", "1,000,000", "1.00", "50,000", "0.05"]
+    assert rows["job done"] == ["yes", "yes", "", "yes", ""]
+    numbers = demo_report.as_dict(it)
+    assert numbers["scripts"]["round_trips"] == 4
+    assert numbers["scripts_ratio"]["round_trips"] == 0.1
+    assert "one script for the whole job" in "\n".join(demo_report.notes(it))
+
+
+def test_without_scripts() -> None:
+    """Without that arm its numbers are null, and the notes name the extra."""
+    numbers = demo_report.as_dict(result())
+    assert (numbers["scripts"], numbers["scripts_ratio"]) == (None, None)
+    assert "batchwrap[scripts]" in "\n".join(demo_report.notes(result()))
+
+
+def test_scripts_that_failed() -> None:
+    """The arm with scripts counts for whether all is done."""
+    it = result(scripts=arm("scripts", done=False, error="it broke"))
+    assert not it.done
+    assert demo_report.notes(it)[0] == "The scripts arm failed: it broke"
 
 
 def test_the_table_of_a_failure() -> None:

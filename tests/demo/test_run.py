@@ -12,6 +12,7 @@ import pytest
 from batchwrap.demo import run
 from batchwrap.demo.project import create
 from batchwrap.demo.run import ArmName, DemoArm, RealEndpoint, Watcher
+from batchwrap.drive.interpreter import Interpreter
 from batchwrap.errors import ConfigError
 from batchwrap.lab import Call, FileReader, Lab, RateLimit, Raw, Reply
 from tests.demo.jobs import job
@@ -51,6 +52,38 @@ def run_real(arm: ArmName, lab: Lab, folder: Path, **options: Any) -> DemoArm:
 @pytest.fixture(scope="module")
 def diary() -> Diary:
     return Diary()
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory: pytest.TempPathFactory) -> DemoArm:
+    """The arm with scripts, in the lab."""
+    pytest.importorskip("pydantic_monty")
+    folder = tmp_path_factory.mktemp("scripted") / "scripts"
+    return run.simulated("scripts", create(folder), time_scale=200.0)
+
+
+def test_scripts_need_least(both: Both, scripted: DemoArm) -> None:
+    """One script does the whole job: it, the tests and the end are three round trips."""
+    assert (scripted.done, scripted.error, scripted.files_changed) == (True, None, 13)
+    assert scripted.book.round_trips == 3
+    assert scripted.tool_calls == both["bare"].tool_calls
+    assert scripted.book.refusals == 0
+    assert (scripted.book.prompt_tokens or 0) < (both["bare"].book.prompt_tokens or 0) * 0.15
+
+
+def test_scripts_are_streamed(scripted: DemoArm, tmp_path: Path) -> None:
+    """The arm with scripts takes as many round trips in streams."""
+    it = run.simulated("scripts", create(tmp_path), stream=True, time_scale=1000)
+    assert it.done
+    assert it.book.round_trips == scripted.book.round_trips
+
+
+def test_the_arms_that_can_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the interpreter there is no arm with scripts."""
+    pytest.importorskip("pydantic_monty")
+    assert run.arms() == ("bare", "wrapped", "scripts")
+    monkeypatch.setattr(Interpreter, "is_available", False)
+    assert run.arms() == ("bare", "wrapped")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchwrap.errors import ConfigError
+from batchwrap.errors import ConfigError, MissingExtraError
 from batchwrap.eval.arms import Arm, arm, standard_arms
 from batchwrap.lab import Lab, Reply
 from tests.eval.helpers import KEY, quick_lab
@@ -40,6 +40,7 @@ def offered(lab: Lab, its: Arm) -> list[str]:
 
 def test_what_the_model_is_offered() -> None:
     """Bare changes nothing; the others offer multi-tools, beside the tool or in its place."""
+    pytest.importorskip("pydantic_monty")
     with quick_lab(lambda _: Reply("Hello.")) as lab:
         seen = {its.name: offered(lab, its) for its in [*standard_arms(), arm("off=offer=never")]}
     single, multi = ["read_file"], ["multi_read"]
@@ -48,9 +49,25 @@ def test_what_the_model_is_offered() -> None:
         "offer": single + multi,
         "reminders": single + multi,
         "instead": multi,
-        "fast": multi,
+        "fast": [*multi, "run_script"],
+        "scripts": [*single, *multi, "run_script"],
         "off": single,
     }
+
+
+def test_scripts_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The arm with scripts is left out by default; asked for by name, it names the extra."""
+    monkeypatch.setattr("batchwrap.drive.interpreter.find_spec", lambda _: None)
+    assert [its.name for its in standard_arms()] == [
+        "bare",
+        "offer",
+        "reminders",
+        "instead",
+        "fast",
+    ]
+    for text in ("scripts", "mine=scripts=true,every=2"):
+        with pytest.raises(MissingExtraError, match=r"batchwrap\[scripts\]"):
+            arm(text)
 
 
 def test_an_arm_of_ones_own() -> None:

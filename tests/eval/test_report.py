@@ -119,8 +119,8 @@ def test_the_table() -> None:
     assert not any("refused" in row[0] for row in rows)
     assert rows[-3:] == [
         ["task", "bare", "reminders"],
-        ["chain", "2/2   11.5", "2/2    6.5"],
-        ["answer", "2/2   21.5", "2/2   11.5"],
+        ["chain", "2/2 11.5", "2/2 6.5"],
+        ["answer", "2/2 21.5", "2/2 11.5"],
     ]
 
 

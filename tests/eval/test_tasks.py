@@ -63,6 +63,18 @@ def test_batching_helps_all_but_the_control() -> None:
     assert batched["chain"].round_trips == bare["chain"].round_trips == 8
 
 
+def test_scripts_help_the_control_too() -> None:
+    """A program does a task in one round trip before the last words, reads that depend or not."""
+    pytest.importorskip("pydantic_monty")
+    runs = runs_of("forgets", "scripts", *TASKS)
+    assert {name: run.problem for name, run in runs.items()} == dict.fromkeys(TASKS)
+    assert all(run.tool_errors == 0 for run in runs.values())
+    round_trips = {name: run.round_trips for name, run in runs.items()}
+    assert round_trips.pop("rename") == 3  # the tests are run outside of the program
+    assert round_trips.pop("bug") == 4  # which needs to know first what they say
+    assert set(round_trips.values()) == {2}
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_nothing_done_is_not_done(name: str, tmp_path: Path) -> None:
     """An agent that says that it is done has not done it."""

@@ -227,6 +227,40 @@ def test_a_call_within_a_batch_is_done(name: str, arguments: Any) -> None:
     assert ask(FileReader(replace_all), messages) == "Done."
 
 
+RUN = tool("run_script", {"code": {"type": "string"}})
+CODE = 'print(len(await read_file(path="src/a.py")))'
+TESTS = Call("run_tests", {})
+
+
+def programmer(**more: Any) -> FileReader:
+    return FileReader(replace_all, program=lambda _: CODE, afterwards=(TESTS,), **more)
+
+
+def test_a_program_does_the_job() -> None:
+    """Where programs are run it writes one, makes the calls behind it, and says what it printed."""
+    model, messages = programmer(), [user(PROMPT)]
+    assert ask(model, messages, [*TOOLS, RUN]) == Call("run_script", {"code": CODE})
+    messages += made("run_script", {"code": CODE}, "3\n[1 call ran: read_file 1]")
+    assert ask(model, messages, [*TOOLS, RUN]) == TESTS
+    messages += made("run_tests", {}, "OK", "call_2")
+    assert ask(model, messages, [*TOOLS, RUN]) == "3"
+
+
+def test_a_program_that_printed_nothing() -> None:
+    """Then its last words are those that it has otherwise."""
+    messages = [user(PROMPT), *made("run_script", {"code": CODE}, "[1 call ran: read_file 1]")]
+    model = FileReader(program=lambda _: CODE, final="That is all.")
+    assert ask(model, messages, [RUN]) == "That is all."
+
+
+def test_no_program_where_none_is_run() -> None:
+    """Without the tool, without a program, or without the habit it goes on call by call."""
+    first = Call("read_file", {"path": "src/a.py"})
+    assert ask(programmer(), [user(PROMPT)]) == first
+    assert ask(FileReader(replace_all), [user(PROMPT)], [*TOOLS, RUN]) == first
+    assert ask(programmer(habit=Habit(script_tool=None)), [user(PROMPT)], [*TOOLS, RUN]) == first
+
+
 def test_a_note_in_mid_job_is_no_new_job() -> None:
     """A reminder that comes as its own user message does not replace the prompt."""
     messages = [user(PROMPT), *read(PATHS[0]), user(f"{REMINDER} As in src/a.py.")]

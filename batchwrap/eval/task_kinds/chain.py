@@ -17,6 +17,7 @@ from batchwrap.eval.task_kinds.task import (
     differences,
 )
 from batchwrap.lab import Call
+from batchwrap.lab.transcript import current_prompt
 
 _OPENING = "The folder notes holds many notes, and a trail leads through some of them."
 _PROMPT = """\
@@ -64,6 +65,24 @@ def _final(files: Files) -> str:
     return f"I followed the trail.\nANSWER: {found[1] if found else 'unknown'}"
 
 
+_PROGRAM = """\
+number = {first}
+while True:
+    text = await read_file(path=f"notes/{number}.txt")
+    step = re.search(r"Add (\\d+) to", text)
+    if not step:
+        break
+    number += int(step.group(1))
+password = re.search(r"password is ([\\w-]+)", text).group(1)
+print(f"I followed the trail.\\nANSWER: {password}")
+"""
+
+
+def _program(request: dict[str, Any]) -> str:
+    first = re.search(r"notes/(\d+)\.txt", current_prompt(request["messages"]))
+    return _PROGRAM.replace("{first}", first[1] if first else "0")
+
+
 KIND = Kind(
     name="chain",
     about="the control: 7 files, each of which leads to the next",
@@ -71,4 +90,5 @@ KIND = Kind(
     make=_make,
     job=_job,
     final=_final,
+    program=_program,
 )

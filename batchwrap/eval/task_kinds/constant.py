@@ -62,9 +62,13 @@ def _job(files: Files, request: dict[str, Any]) -> list[Call]:
     reads = [Call("read_file", {"path": path}) for path in paths]
     if not paths or not files.keys() >= set(paths):
         return [search, *reads]
-    asked = re.search(r"set it to (\d+)", current_prompt(request["messages"]))
-    new = asked[1] if asked else ""
+    new = _new_in(request)
     return [search, *reads, *(_edit(path, files[path], new) for path in paths)]
+
+
+def _new_in(request: dict[str, Any]) -> str:
+    asked = re.search(r"set it to (\d+)", current_prompt(request["messages"]))
+    return asked[1] if asked else ""
 
 
 def _edit(path: str, text: str, new: str) -> Call:
@@ -76,10 +80,26 @@ def _edit(path: str, text: str, new: str) -> Call:
     )
 
 
+_PROGRAM = """\
+hits = await search_files(pattern="RETRY_LIMIT = ")
+paths = re.findall(r"(?m)^(\\S+):\\d+: RETRY_LIMIT = \\d", hits)
+texts = await asyncio.gather(*[read_file(path=path) for path in paths])
+for path, text in zip(paths, texts):
+    old = re.search(r"(?m)^RETRY_LIMIT = \\d+$", text).group(0) + "\\n"
+    await edit_file(path=path, old_string=old, new_string="RETRY_LIMIT = {new}\\n")
+print("It is set in", len(paths), "modules.")
+"""
+
+
+def _program(request: dict[str, Any]) -> str:
+    return _PROGRAM.replace("{new}", _new_in(request))
+
+
 KIND = Kind(
     name="constant",
     about="a constant found with a search, and changed in 5 of 14 files",
     opening=_OPENING,
     make=_make,
     job=_job,
+    program=_program,
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from random import Random
 from typing import Any
 
-from batchwrap.eval.task_kinds.task import NAMES, Files, Kind, Task, differences, listed
+from batchwrap.eval.task_kinds.task import NAMES, Files, Kind, Task, differences, listed, reading
 from batchwrap.lab import Call
 from batchwrap.lab.transcript import current_prompt
 
@@ -54,15 +55,31 @@ def _make(random: Random) -> Task:
     )
 
 
+def _header_in(request: dict[str, Any]) -> str:
+    header = re.search(r"(?m)^# Copyright .*\n# SPDX.*\n", current_prompt(request["messages"]))
+    return header[0] if header else ""
+
+
 def _job(files: Files, request: dict[str, Any]) -> list[Call]:
     """An edit of the first line of each file, as it was when it was first read."""
-    header = re.search(r"(?m)^# Copyright .*\n# SPDX.*\n", current_prompt(request["messages"]))
-    top = header[0] if header else ""
+    top = _header_in(request)
     firsts = {path: text.partition("\n")[0] for path, text in files.items()}
     return [
         Call("edit_file", {"path": path, "old_string": first, "new_string": top + first})
         for path, first in firsts.items()
     ]
+
+
+_EDIT = """\
+for path, text in zip(paths, texts):
+    first = text.split("\\n")[0]
+    await edit_file(path=path, old_string=first, new_string=top + first)
+print("The header stands in", len(paths), "files.")
+"""
+
+
+def _program(request: dict[str, Any]) -> str:
+    return f"top = {json.dumps(_header_in(request))}\n{reading(request)}{_EDIT}"
 
 
 KIND = Kind(
@@ -71,4 +88,5 @@ KIND = Kind(
     opening=_OPENING,
     make=_make,
     job=_job,
+    program=_program,
 )

@@ -15,6 +15,7 @@ from batchwrap.eval.task_kinds.task import (
     answer_is,
     differences,
     listed,
+    reading,
 )
 from batchwrap.lab import Call
 
@@ -76,6 +77,13 @@ def _final(files: Files) -> str:
     return f"I have added them up.\nANSWER: {sum(int(match[1]) for match in found if match)}"
 
 
+_ADD = """\
+north = [text for text in texts if "region = north\\n" in text]
+total = sum(int(re.search(r"main_mb = (\\d+)", text).group(1)) for text in north)
+print(f"I have added them up.\\nANSWER: {total}")
+"""
+
+
 KIND = Kind(
     name="answer",
     about="a question about 8 files that the prompt names",
@@ -83,4 +91,5 @@ KIND = Kind(
     make=_make,
     job=_job,
     final=_final,
+    program=lambda request: reading(request) + _ADD,
 )

@@ -6,8 +6,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from batchwrap.demo.project import NEW_NAME, OLD_NAME, project_in, rename_calls, template
-from batchwrap.eval.task_kinds.task import Files, Kind, Task
+from batchwrap.demo.project import (
+    NEW_NAME,
+    OLD_NAME,
+    project_in,
+    rename_calls,
+    rename_program,
+    template,
+)
+from batchwrap.eval.task_kinds.task import Files, Kind, Task, listing
 from batchwrap.lab import Call
 
 _OPENING = f"Please rename the function {OLD_NAME} to {NEW_NAME}"
@@ -28,10 +35,16 @@ def _job(files: Files, _: dict[str, Any]) -> list[Call]:
     return [*(Call(name, arguments) for name, arguments in edits), Call("run_tests", {})]
 
 
+def _program(request: dict[str, Any]) -> str:
+    return listing(request) + rename_program(OLD_NAME, NEW_NAME) + 'print("It is renamed.")\n'
+
+
 KIND = Kind(
     name="rename",
     about="a function renamed in 13 files, with tests",
     opening=_OPENING,
     make=_make,
     job=_job,
+    program=_program,
+    afterwards=(Call("run_tests", {}),),
 )

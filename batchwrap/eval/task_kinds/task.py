@@ -9,7 +9,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from batchwrap.demo.project import list_of
 from batchwrap.lab import Call
+from batchwrap.lab.transcript import current_prompt
 
 Files = dict[str, str]
 # Gets the folder and the agent's last text; returns what is wrong, None if nothing is.
@@ -62,6 +64,9 @@ class Kind:
         make: makes a task from a source of randomness.
         job: the calls that a scripted model makes after it has read the files in the prompt.
         final: the last text of a scripted model, given the files that were read.
+        program: the program that a scripted model writes for a request, where scripts are offered;
+            None: it makes calls there, too.
+        afterwards: the calls that follow the program.
     """
 
     name: str
@@ -70,6 +75,8 @@ class Kind:
     make: Callable[[Random], Task]
     job: Callable[[Files, dict[str, Any]], list[Call]]
     final: Callable[[Files], str] = lambda _: "It is done."
+    program: Callable[[dict[str, Any]], str] | None = None
+    afterwards: tuple[Call, ...] = ()
 
 
 def differences(root: Path, expected: Mapping[str, str]) -> str | None:
@@ -106,3 +113,15 @@ def answer_is(text: str, wanted: str) -> str | None:
 def listed(paths: list[str]) -> str:
     """Paths for a prompt, one a line."""
     return "\n".join(f"- {path}" for path in paths)
+
+
+def reading(request: dict[str, Any]) -> str:
+    """The beginning of a program: it reads the files that a prompt lists into `texts`."""
+    reads = "texts = await asyncio.gather(*[read_file(path=path) for path in paths])\n"
+    return listing(request) + reads
+
+
+def listing(request: dict[str, Any]) -> str:
+    """The line of a program that sets `paths` to the files that a prompt lists."""
+    paths = re.findall(r"^- (\S+)$", current_prompt(request["messages"]), re.MULTILINE)
+    return list_of(paths)

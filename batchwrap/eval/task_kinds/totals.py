@@ -7,7 +7,16 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from batchwrap.eval.task_kinds.task import NAMES, Files, Kind, Task, differences, listed, text_in
+from batchwrap.eval.task_kinds.task import (
+    NAMES,
+    Files,
+    Kind,
+    Task,
+    differences,
+    listed,
+    reading,
+    text_in,
+)
 from batchwrap.lab import Call
 
 _OPENING = "Add up the column pieces in each of these tables:"
@@ -51,10 +60,20 @@ def _sum(table: str) -> int:
     return sum(int(row[1]) for row in re.finditer(r"^[\w-]+,(\d+),\d+$", table, re.MULTILINE))
 
 
+_WRITE = """\
+for path, text in zip(paths, texts):
+    total = sum(int(row.split(",")[1]) for row in text.splitlines()[1:])
+    name = path.split("/")[-1].replace(".csv", ".txt")
+    await write_file(path=f"totals/{name}", content=f"{total}\\n")
+print("I have written", len(paths), "sums.")
+"""
+
+
 KIND = Kind(
     name="totals",
     about="6 tables read, 6 files written",
     opening=_OPENING,
     make=_make,
     job=_job,
+    program=lambda request: reading(request) + _WRITE,
 )
