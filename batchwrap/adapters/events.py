@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Generator, Iterable
 from functools import partial
 from typing import Any
 
 import orjson
 
+from batchwrap.adapters.pieces import BytePieces, BytesPipe, waited_for
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats import sse
@@ -45,6 +47,9 @@ class EventPipe:
         exchange: the exchange that the stream answers.
         most_bytes: the maximum size of an event; a longer one ends the stream with an error, or is
             handed out unread if streams are not repaired.
+
+    Attributes:
+        is_paused: whether a script has to be run before anything more is fed.
     """
 
     def __init__(self, exchange: Exchange, most_bytes: int = sse.MOST_EVENT_BYTES) -> None:
@@ -55,7 +60,7 @@ class EventPipe:
         self._ended = False
         self._failed = False
         self._is_open_ended = False  # whether the rest is handed out unread
-        self._is_paused = False  # whether a script has to be run before anything more
+        self.is_paused = False
         self._behind: list[bytes] = []  # events that came behind it
 
     def feed(self, data: bytes) -> bytes:
@@ -70,9 +75,9 @@ class EventPipe:
         with self._step:  # one guard for all events of a read
             for event in events:
                 out.append(self._event(event))
-                if self._is_paused:
+                if self.is_paused:
                     break
-        if self._is_paused:
+        if self.is_paused:
             self._behind += events[len(out) :]
             return b"".join(out)
         if len(out) < len(events):  # an error of our own
@@ -84,15 +89,15 @@ class EventPipe:
     @property
     def script_due(self) -> ScriptRun | None:
         """The script that has to be run before anything more is fed."""
-        return self._exchange.script_due if self._is_paused else None
+        return self._exchange.script_due if self.is_paused else None
 
     def ran(self, outcome: ScriptOutcome) -> bytes:
         """The bytes to hand out once that script has this outcome."""
         out = b""
         with self._step:
             out = b"".join(map(self._bytes, self._exchange.chunk_ran(outcome)))
-        self._is_paused = self._exchange.script_due is not None
-        if self._is_paused:
+        self.is_paused = self._exchange.script_due is not None
+        if self.is_paused:
             return out
         behind, self._behind = self._behind, []
         return out + self._read(behind)
@@ -145,14 +150,14 @@ class EventPipe:
         except ValueError:  # too deep
             return self._unread(event, data)
         chunks = self._exchange.chunk(came)
-        self._is_paused = self._exchange.script_due is not None
+        self.is_paused = self._exchange.script_due is not None
         return event if chunks is None else b"".join(map(self._bytes, chunks))
 
     def _odd(self, event: bytes, data: bytes) -> bytes:
         """The bytes for an event that is no chunk, or one that orjson does not read."""
         if data == sse.DONE:
             out = self._end(marked=True)
-            if self._is_paused:
+            if self.is_paused:
                 self._behind.append(event)
                 return out
             return out if self._failed else out + event
@@ -213,7 +218,7 @@ class EventPipe:
             return b""
         self._ended = True
         out = b"".join(map(self._bytes, self._exchange.end(marked=marked)))
-        self._is_paused = self._exchange.script_due is not None
+        self.is_paused = self._exchange.script_due is not None
         return out
 
 
@@ -223,6 +228,26 @@ def _is_object(event: bytes) -> bool:
         return isinstance(parsed(sse.data_of(event)), dict)
     except ValueError:
         return False
+
+
+def through(pipe: BytesPipe | None, source: Iterable[bytes]) -> Generator[Any, Any]:
+    """The bytes of a source, passed through a pipe if there is one.
+
+    Yields:
+        Bytes to hand out, or a `ScriptRun`, for whose outcome it then waits.
+    """
+    if pipe is None:
+        yield from source
+        return
+    for data in source:
+        if out := pipe.feed(data):
+            yield out
+        if pipe.is_paused:
+            yield from waited_for(BytePieces(pipe))
+    if out := pipe.finish():
+        yield out
+    if pipe.is_paused:
+        yield from waited_for(BytePieces(pipe))
 
 
 class Opening:

@@ -39,7 +39,13 @@ class Pipe(Protocol):
 
 
 class BytesPipe(Protocol):
-    """The same for bytes, of which there may be none to hand out."""
+    """The same for bytes, of which there may be none to hand out.
+
+    Attributes:
+        is_paused: whether a script has to be run before anything more is fed.
+    """
+
+    is_paused: bool
 
     @property
     def script_due(self) -> ScriptRun | None:
@@ -95,9 +101,13 @@ def through(pipe: Pipe, source: Iterable[Any]) -> Generator[Any, Any]:
     """
     for piece in source:
         yield from pipe.feed(piece)
-        while (run := pipe.script_due) is not None:
-            yield from pipe.ran((yield run))
+        yield from waited_for(pipe)
     yield from pipe.finish()
+    yield from waited_for(pipe)
+
+
+def waited_for(pipe: Pipe) -> Generator[Any, Any]:
+    """The scripts that a pipe waits for, each followed by what is handed out once it was run."""
     while (run := pipe.script_due) is not None:
         yield from pipe.ran((yield run))
 

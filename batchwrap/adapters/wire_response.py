@@ -9,8 +9,8 @@ from itertools import chain
 from types import ModuleType
 from typing import Any
 
-from batchwrap.adapters.events import EventPipe, Opening
-from batchwrap.adapters.pieces import AsyncPiped, BytePieces, Failing, through
+from batchwrap.adapters.events import EventPipe, Opening, through
+from batchwrap.adapters.pieces import AsyncPiped, BytePieces, BytesPipe, Failing
 from batchwrap.core.exchange.actions import Head
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.progress import WholeBody
@@ -28,7 +28,7 @@ _FRAMES = "application/vnd.amazon.eventstream"
 class Tap:
     """Passes a stream through and reads the usage and the errors in it."""
 
-    script_due = None  # nothing is translated
+    script_due, is_paused = None, False  # nothing is translated
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -141,10 +141,10 @@ class _WireResponse:
             raise self._cut
         yield from ()
 
-    def _pipe(self, exchange: Exchange) -> BytePieces:
+    def _pipe(self, exchange: Exchange) -> BytesPipe | None:
         if not (self.is_decoded and self._has_events):
-            return BytePieces(None)
-        return BytePieces(EventPipe(exchange) if exchange.is_translated else Tap(exchange))
+            return None
+        return EventPipe(exchange) if exchange.is_translated else Tap(exchange)
 
     def _decoded(self) -> WholeBody:
         raw = self.raw or b""
@@ -238,7 +238,7 @@ class AsyncWireResponse(_WireResponse):
         rest: AsyncIterator[bytes] = self._bytes() if self.data is None else self.data
         if self._cut is not None:
             rest = Failing(self._cut)
-        return AsyncPiped(self.came, rest, self._pipe(exchange))
+        return AsyncPiped(self.came, rest, BytePieces(self._pipe(exchange)))
 
     async def close(self) -> None:
         """Release the connection, whether or not the stream was read to its end."""

@@ -13,7 +13,7 @@ import pytest
 
 import batchwrap
 from batchwrap.lab import Call, Raw, Reply
-from batchwrap.options import Batching, Event, EventName, ReadAhead, Reminders
+from batchwrap.options import Batching, Event, EventName, ReadAhead, Reminders, Scripts
 from tests.adapters.callers import Caller, Web
 from tests.adapters.conversation import (
     END,
@@ -231,7 +231,7 @@ def conversation(caller: Caller, serve: Any, events: list[Event]) -> None:
     A refusal, a repair, a multi-call, a read with others added, parallel reads for the
     agent's own multi-tool, a reminder and what followed, one that was held back, a request
     sent again plain, a call that is cut off, a function of the user's that fails, a batch
-    that means nothing.
+    that means nothing, a script.
     """
     broken = call_event('{"files": [{"path": "secret.py"}]}', name="multi_read")
     broken = broken.replace(b'"index":0,"function"', b'"function"').replace(b'"id":"call_0",', b"")
@@ -242,10 +242,11 @@ def conversation(caller: Caller, serve: Any, events: list[Event]) -> None:
     cut = call_event('{"path": "secret', name="read_file") + event(chunk({}, "length"))
     misread = Reply(calls=(Call("batch", {"secret": 1}),))
     replies = raw(broken + ending), *reads, *said, Raw(400), Reply("secret"), raw(cut), END
-    lab = serve(REFUSED, *replies, misread, END)
+    script = Reply(calls=(Call("run_script", {"code": "await read_file(path='secret.py')"}),))
+    lab = serve(REFUSED, *replies, misread, END, script, END)
     client = batchwrap.wrap(
         caller.open(lab, api_key="sk-secret"),
-        batching=Batching(read_ahead=ReadAhead(), failed=fails),
+        batching=Batching(read_ahead=ReadAhead(), failed=fails, scripts=Scripts()),
         reminders=Reminders(every=1),
         on_event=events.append,
     )
@@ -269,6 +270,11 @@ def conversation(caller: Caller, serve: Any, events: list[Event]) -> None:
     edited = [*history(edit)[:2], denied, {"role": "assistant", "content": "secret"}, user]
     caller.ask(client, model="other", tools=TOOLS, messages=edited)
     caller.ask(client, model="third", tools=TOOLS, messages=[user])
+    ran = caller.ask(client, model="fourth", tools=TOOLS, messages=[user]).choices[0].message
+    results = [
+        {"role": "tool", "tool_call_id": it.id, "content": "secret"} for it in ran.tool_calls
+    ]
+    caller.ask(client, model="fourth", tools=TOOLS, messages=[user, ran, *results])
 
 
 def fails(text: str) -> bool:
