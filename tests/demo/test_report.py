@@ -47,6 +47,12 @@ def test_the_table_with_scripts() -> None:
     assert "one script for the whole job" in "\n".join(demo_report.notes(it))
 
 
+def test_the_table_fits_a_terminal() -> None:
+    """With all arms it is no wider than 80 characters, also where numbers are large."""
+    it = result(bare=arm("bare", {"prompt_tokens": 1_218_951}), scripts=arm("scripts"))
+    assert Console(width=1_000).measure(demo_report.table(it)).maximum <= 80
+
+
 def test_without_scripts() -> None:
     """Without that arm its numbers are null, and the notes name the extra."""
     numbers = demo_report.as_dict(result())

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from batchwrap.eval import eval_report
+from batchwrap.eval.arms import standard_arms
 from batchwrap.eval.eval_report import EvaluationResult
 from batchwrap.eval.eval_session import EvaluationPlan, SessionOutcome
 from batchwrap.eval.runs import Run
@@ -18,6 +19,7 @@ from batchwrap.eval.summary import Summary, summarise, where_it_failed
 from batchwrap.eval.token_budget import Prices
 from tests.eval.helpers import plan_of, run_of
 
+STANDARD = tuple(arm.name for arm in standard_arms())
 PLAN = plan_of("chain", "answer", runs=2)
 SETTING = {"simulated": False, "model": "swift", "base_url": "https://x.test/v1", "seed": 0}
 
@@ -45,6 +47,19 @@ def printed(it: EvaluationResult, summary: Summary) -> list[list[str]]:
         Console(file=out, width=120).print(table)
     lines = [line for line in out.getvalue().splitlines() if "│" in line or "┃" in line]
     return [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in lines]
+
+
+def test_the_tasks_fit_a_terminal() -> None:
+    """With all standard arms the table of the tasks is no wider than 80 characters."""
+    plan = plan_of("constant", arms=STANDARD, runs=3)
+    runs = [
+        run_of("constant", name, number, round_trips=33)
+        for name in STANDARD
+        for number in (1, 2, 3)
+    ]
+    _, by_task = eval_report.tables(result(runs, plan), summarise(plan, runs, None))
+    assert len(by_task.columns) == 1 + len(STANDARD)
+    assert Console(width=1_000).measure(by_task).maximum <= 80
 
 
 def test_means_and_differences() -> None:
