@@ -90,6 +90,12 @@ def test_nothing_from_elsewhere(report: str) -> None:
     assert "default-src 'none'" in report
 
 
+def test_scripts_stand_apart(report: str) -> None:
+    """What scripts could save at most has a table of its own, and words that say what it is."""
+    assert "<h2>What scripts could save at most: an upper bound</h2>" in report
+    assert "The figures for scripts are an upper bound and no more." in report
+
+
 def test_names_are_escaped(tmp_path: Path) -> None:
     """What stands in a log is text, and nothing that the browser runs."""
     evil = '<b><img src=x onerror="alert(1)"></b>$title'
