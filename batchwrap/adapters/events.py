@@ -61,6 +61,7 @@ class EventPipe:
         self._failed = False
         self._is_open_ended = False  # whether the rest is handed out unread
         self.is_paused = False
+        self._is_finishing = False  # whether it is paused at its very end
         self._behind: list[bytes] = []  # events that came behind it
 
     def feed(self, data: bytes) -> bytes:
@@ -100,7 +101,11 @@ class EventPipe:
         if self.is_paused:
             return out
         behind, self._behind = self._behind, []
-        return out + self._read(behind)
+        out += self._read(behind)
+        if self.is_paused or not self._is_finishing:
+            return out
+        ended = self.finish()
+        return out.rstrip(b"\r\n") + _BLANK_LINE + ended if out and ended else out + ended
 
     def finish(self) -> bytes:
         """The bytes to hand out when the stream is over."""
@@ -108,6 +113,9 @@ class EventPipe:
         with self._step:
             last = rest if rest and not self._is_half(rest) else b""
         last = self._guarded(last) if last else b""
+        self._is_finishing = self.is_paused  # the rest follows once the script was run
+        if self._is_finishing:
+            return last
         ended = b""
         with self._step:
             ended = self._end(marked=False)
@@ -184,7 +192,12 @@ class EventPipe:
         if not parts:
             return self._malformed(event) if data.startswith(b"{") else self._noise(event)
         self._exchange.taken_apart()
-        return b"".join(self._event(sse.render(part)) for part in parts)
+        out: list[bytes] = []
+        events = [sse.render(part) for part in parts]
+        while events and not self.is_paused:
+            out.append(self._event(events.pop(0)))
+        self._behind += events
+        return b"".join(out)
 
     def _malformed(self, event: bytes) -> bytes:
         """Handle a broken event, whose part of the answer is lost. SDKs would fail on it."""

@@ -46,6 +46,7 @@ class Provider:
         turns: what it says.
         pieces: into how many pieces arguments are streamed.
         cut: the share of a stream's bytes behind which it breaks off; None: it does not.
+        size: bytes in which a stream comes.
         refuses: whether it takes no request with something that batchwrap has added.
         requests: what it got.
         faults: what was wrong with some of these.
@@ -294,12 +295,11 @@ def _plain(one: Message, agent: Agent) -> Message:
 
 def gathered(api: Api, text: str) -> Message:
     """The message of a stream; of one that broke off, its whole calls."""
-    events = [
-        json.loads(line.removeprefix("data: "))
-        for line in text.split("\n")
-        if line.startswith("data: ") and line != "data: [DONE]"
-    ]
-    is_broken = any("error" in one or one.get("type") == "error" for one in events)
+    lines = [line.removeprefix("data: ") for line in text.split("\n") if line.startswith("data: {")]
+    events = [json.loads(line) for line in lines if _is_json(line)]
+    is_broken = len(events) < len(lines) or any(
+        "error" in one or one.get("type") == "error" for one in events
+    )
     message = api.gather([one for one in events if "error" not in one])
     if api.name == "chat":
         _with_fields(message, events)
@@ -317,8 +317,12 @@ def _with_fields(message: Message, events: list[Body]) -> None:
 
 
 def _is_whole(one: Message) -> bool:
+    return _is_json(one["function"]["arguments"])
+
+
+def _is_json(text: str) -> bool:
     try:
-        json.loads(one["function"]["arguments"])
+        json.loads(text)
     except ValueError:
         return False
     return True

@@ -231,7 +231,9 @@ def test_another_process(
     play.run()
     assert play.calls_run() <= may_run(said[:1], world)
     assert play.provider.faults == []
-    is_alone = len(said[0].message["tool_calls"]) == 1
+    # What was asked again, since a program made no call, is kept in memory alone.
+    has_calls = all(one.calls for one in plainly(said[:1], world).values())
+    is_alone = len(said[0].message["tool_calls"]) == 1 and has_calls
     if api.format.carries_scripts and agent.keeps and runs and is_alone:
         if not any(one[3] in ("failed", "denied") for one in play.ran):
             assert play.calls_run() == may_run(said[:1], world)
@@ -392,3 +394,30 @@ def test_the_conversation_goes_on(
     assert play.told[-1]["content"] == "Done."
     assert set(play.provider.faults) <= {"too many tools"}
     assert play.calls_run() <= may_run(said[:1], world) or agent.takes == "skips"
+
+
+@each_api
+@given(turns(), worlds, agents, options, st.floats(0, 1), st.integers(1, 60), st.integers(1, 9))
+def test_a_stream(
+    api: Api,
+    said: list[Said],
+    world: World,
+    agent: Agent,
+    batching: Batching,
+    cut: float,
+    size: int,
+    pieces: int,
+) -> None:
+    """However a stream is split, and wherever it breaks off, no call is made up or lost."""
+    agent = replace(agent, retries=False, takes="all", streams=True)
+    provider = Provider(api, [said[0].message], pieces=pieces, size=size, cut=cut)
+    play = Play(provider, agent, world, batching)
+    goes_on = play.step()
+    provider.cut = None
+    if not goes_on:
+        play.history = play.history[:1]
+    play.run()
+    assert provider.faults == []
+    assert play.calls_run() <= may_run(said[:1], world)
+    if not goes_on and not any(one[3] in ("failed", "denied") for one in play.ran):
+        assert play.calls_run() == may_run(said[:1], world)
