@@ -176,7 +176,6 @@ OTHERS = {
     "core/tools/find.py": {"content"},
     "core/tools/meaning/aliases.py": {"content", "function", "input"},
     "core/tools/meaning/search.py": {"function"},
-    "core/tools/script_tool.py": {"input"},
     "core/moves/read_ahead/hits.py": {"content"},
     "core/limits/headers.py": {"input", "output"},
 }
