@@ -27,7 +27,7 @@ MANY = [Limit("tokens", 1e6, 1e6)]
 
 def test_text_comes_at_once(caller: Caller, serve: Any) -> None:
     """Text is handed out while the model is still writing."""
-    lab = serve(lambda request: Reply(WORDS), tokens_per_s=2_000)
+    lab = serve(lambda request: Reply(WORDS), tokens_per_s=400)
     chunks = caller.each(caller.start(batchwrap.wrap(caller.open(lab)), **ASKED))
     first = [next(chunks), next(chunks)]
     assert first[-1].choices[0].delta.content

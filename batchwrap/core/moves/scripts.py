@@ -63,12 +63,14 @@ class Outcomes:
 
     def of(self, run: ScriptRun) -> ScriptOutcome | None:
         """The outcome of a run; None: nobody has run it yet."""
-        return self._own.get(run.digest) or self._kept.get(run.digest, self._now_s)
+        digest = run.digest
+        return self._own.get(digest) or self._kept.get(digest, self._now_s)
 
     def put(self, run: ScriptRun, outcome: ScriptOutcome) -> None:
         """Keep the outcome of a run."""
-        self._own[run.digest] = outcome
-        self._kept.put(run.digest, outcome, self._now_s)
+        digest = run.digest
+        self._own[digest] = outcome
+        self._kept.put(digest, outcome, self._now_s)
 
 
 @dataclass(frozen=True, slots=True)
