@@ -13,19 +13,8 @@ from batchwrap.core.reminders.schedule import Offered, Walk
 from batchwrap.core.tools.tool_set import tool_set_of
 from batchwrap.options import Batching, Reminders, Scripts
 from tests.core.harness import answer, call, entries, specs
-from tests.strategies import EDIT_FILE, READ_FILE
+from tests.strategies import EDIT_FILE, GREP, READ_FILE
 
-GREP: dict[str, Any] = {
-    "type": "function",
-    "function": {
-        "name": "grep",
-        "parameters": {
-            "type": "object",
-            "properties": {"pattern": {"type": "string"}},
-            "required": ["pattern"],
-        },
-    },
-}
 USER = {"role": "user", "content": "Do it."}
 SEARCH = ("grep", {"pattern": "TODO"})
 
