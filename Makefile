@@ -142,7 +142,7 @@ build: $(MAIN)/.ready
 	BATCHWRAP_TEST_DIST=dist $(MAIN)/bin/python -m pytest -q tests/package
 
 # What each environment needs; they are made when they are wanted, and again when that changes.
-$(MAIN)/.ready: NEEDS = -e '.[cli,httpx,httpx2,lab,plot,redis,serve]' --group openai3 --group valkey --group test --group lint --group bench
+$(MAIN)/.ready: NEEDS = -e '.[cli,httpx,httpx2,lab,plot,redis,scripts,serve]' --group openai3 --group valkey --group test --group lint --group bench
 $(LITELLM)/.ready: NEEDS = -e '.[all]' --group openai2 --group test
 $(SDKS)/.ready: NEEDS = -e '.[httpx,httpx2,lab]' --group sdks --group test
 $(PROXY)/.ready: NEEDS = -e '.[httpx,httpx2,lab,litellm]' --group proxy --group openai2 --group test
