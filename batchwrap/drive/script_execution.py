@@ -13,7 +13,7 @@ last one: whoever writes a call wants it to run.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,10 @@ OS_POLICY: pydantic_monty.OSPolicy = {
 }
 
 _CHARS_PER_TOKEN = 4
+# The sandbox's memory does not bound what stands in a value many times, when that is written out.
+_MOST_ARGUMENT_CHARS = 10_000_000  # of all calls of a script
+_MOST_VALUE_CHARS = 1_000_000
+_PART_CHARS = 10  # what each part counts beside its text, since each takes time
 # Each name that is looked up, each call and each wait is a stop of the interpreter.
 _STOPS_PER_CALL, _LEAST_STOPS = 4, 1_000
 _NO_VALUE = re.compile(
@@ -85,6 +89,7 @@ class ScriptExecution:
         self._code = program(run.code)
         self._bytes = self._code.encode()
         self._output = _Output(run.limits.max_output_tokens * _CHARS_PER_TOKEN)
+        self._room = _MOST_ARGUMENT_CHARS
         self._calls: list[ScriptCall] = []
         self._starts: list[int] = []  # where each of them stands
         self._numbers: dict[int, int] = {}  # of calls, by the interpreter's ids
@@ -141,7 +146,14 @@ class ScriptExecution:
         if function is None:
             return stop.resume({"exception": NameError(_undefined(stop.function_name))})
         try:
+            self._room -= _weight([stop.args, stop.kwargs], {})
+            if self._room < 0:
+                most = _MOST_ARGUMENT_CHARS
+                raise _Over(f"the calls of a script may take {most:,} characters of arguments")
             arguments = _arguments(function, stop)
+        except RecursionError:
+            error = TypeError(f"{function.name}() takes nothing that is nested so deeply")
+            return stop.resume({"exception": error})
         except TypeError as error:
             return stop.resume({"exception": error})
         number = self._made(ScriptCall(function.tool.name, arguments), stop)
@@ -323,8 +335,8 @@ def _arguments(function: ScriptFunction, stop: Any) -> str:
         given = [_plain(one, function.name) for one in stop.args]
         named = {name: _plain(one, function.name) for name, one in stop.kwargs.items()}
         return function.arguments(given, named)
-    except (RecursionError, ValueError):
-        raise TypeError(f"{function.name}() takes nothing that is nested so deeply") from None
+    except ValueError:  # Python itself writes no such number out
+        raise TypeError(f"{function.name}() takes no number of so many digits") from None
 
 
 def _plain(value: object, name: str) -> object:
@@ -353,10 +365,39 @@ def _shown(value: object) -> str | None:
     """A value as Python writes it, but sets in order; a text as it is."""
     if value is None or isinstance(value, str):
         return value
+    kind = type(value).__name__
     try:
+        if _weight(value, {}) > _MOST_VALUE_CHARS:
+            return f"<{kind}, too large to be shown>"
         return _written(value)
     except RecursionError:
-        return f"<{type(value).__name__}, nested too deeply to be shown>"
+        return f"<{kind}, nested too deeply to be shown>"
+    except ValueError:  # a number of too many digits
+        return f"<{kind}, too large to be shown>"
+
+
+def _weight(value: object, known: dict[int, int]) -> int:
+    """About how many characters a value has when it is written out.
+
+    A part that stands in it many times is looked at once, and counts each time.
+
+    Args:
+        value: it.
+        known: what its parts were found to weigh.
+    """
+    match value:
+        case str() | bytes():
+            return len(value) + _PART_CHARS
+        case dict():
+            parts: Iterable[object] = (one for pair in value.items() for one in pair)
+        case list() | tuple() | set() | frozenset():
+            parts = value
+        case _:
+            return _PART_CHARS
+    weight = known.get(id(value))
+    if weight is None:
+        weight = known[id(value)] = _PART_CHARS + sum(_weight(one, known) for one in parts)
+    return weight
 
 
 def _written(value: object) -> str:

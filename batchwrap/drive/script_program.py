@@ -53,9 +53,7 @@ _MORE_ASYNCIO = re.compile(
 )
 # At the beginning of a program, where no text in several lines can have begun.
 _HEAD = re.compile(r"(?:[ \t]*(?:#.*)?\n|(?:import|from)[ \t].*\n)*")
-_IMPORT = re.compile(r"^import[ \t]+asyncio(?=[ \t]*(?:#.*)?$)", re.MULTILINE)
-_FIRST_OF_IMPORTS = re.compile(r"^(import[ \t]+)asyncio[ \t]*,[ \t]*", re.MULTILINE)
-_LATER_IMPORT = re.compile(r"^(import[ \t].*?)[ \t]*,[ \t]*asyncio\b(?![ \t]+as\b)", re.MULTILINE)
+_IMPORT = re.compile(r"^import[ \t]+([^\n#]*)", re.MULTILINE)
 
 
 def program(code: str) -> str:
@@ -85,5 +83,13 @@ def _without_import(text: str) -> str:
     """The program does not import what would hide the prelude's own."""
     head = _HEAD.match(text)
     assert head is not None
-    begun = _LATER_IMPORT.sub(r"\1", _FIRST_OF_IMPORTS.sub(r"\1", _IMPORT.sub("pass", head[0])))
-    return begun + text[head.end() :]
+    return _IMPORT.sub(_without_asyncio, head[0]) + text[head.end() :]
+
+
+def _without_asyncio(found: re.Match[str]) -> str:
+    """The beginning of an import, up to a comment, that does not name asyncio."""
+    names = found[1].split(",")
+    kept = [name for name in names if name.strip() != "asyncio"]
+    if len(kept) == len(names):
+        return found[0]
+    return f"import {','.join(kept).lstrip()}" if kept else "pass "

@@ -352,6 +352,48 @@ def test_limits(interpreter: Interpreter, code: str, told: str) -> None:
     assert interpreter.run(run_of("1 + 1")).value == "2"
 
 
+# Small in the sandbox's memory, and too large for any other: each list holds the last one twice.
+SHARED = "x = ['a']\nfor _ in range(60):\n    x = [x, x]\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (f"{SHARED}x", "<list, too large to be shown>"),
+        (f"{SHARED}{{'a': (x, 1)}}", "<dict, too large to be shown>"),
+        ("7 ** 10**6", "<int, too large to be shown>"),
+    ],
+)
+def test_values_that_grow_outside_of_the_sandbox(
+    interpreter: Interpreter, code: str, told: str
+) -> None:
+    """They are named, and never written out."""
+    outcome = interpreter.run(run_of(code))
+    assert (outcome.value, outcome.error) == (told, None)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (f"{SHARED}await read(x)", "the calls of a script may take 10,000,000 characters"),
+        (f"{SHARED}await read(path={{'a': x}})", "the calls of a script may take 10,000,000 char"),
+        ("await read(path=['a' * 10**7] * 100)", "the calls of a script may take 10,000,000 char"),
+        (
+            "await asyncio.gather(*[read('a' * 10**6 + str(i)) for i in range(50)])",
+            "the calls of a script may take 10,000,000 characters",
+        ),
+        ("await read('a', limit=7 ** 10**6)", "read() takes no number of so many digits"),
+    ],
+)
+def test_arguments_that_grow_outside_of_the_sandbox(
+    interpreter: Interpreter, code: str, told: str
+) -> None:
+    """Nothing of such a call goes out, and a clear line says why."""
+    outcome = interpreter.run(run_of(code))
+    assert told in (outcome.error or "")
+    assert not outcome.waiting
+
+
 def test_long_programs(interpreter: Interpreter) -> None:
     """A program that is too long is not run."""
     outcome = interpreter.run(run_of("x = 1\n" * 20, Scripts(max_code_chars=100)))

@@ -380,6 +380,11 @@ def _judge(entries: Sequence[Entry], model: object, state: _State) -> None:
     state.context.memory.observations.judge_edits(model, seen, state.batching.max_items)
 
 
+def keeps_tools(asked: Asked, frozen: FrozenPrefix, batching: Batching, memory: Memory) -> bool:
+    """Whether a request has the tools for which the beginning of its conversation was rewritten."""
+    return asked.tools is frozen.tools or tool_set_for(asked, batching, memory) is frozen.tool_set
+
+
 def tool_set_for(asked: Asked, batching: Batching, memory: Memory) -> ToolSet:
     """What follows from the tools of a request, worked out once."""
     key = fingerprint(asked.tools) + (b"" if batching.scripts is None else b"scripts")

@@ -8,7 +8,7 @@ The core cannot run a program. It says which run it needs, and is told the outco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from batchwrap.core.exchange.context import Context
 from batchwrap.core.moves.past_turns import PastTurn
@@ -36,6 +36,7 @@ class ScriptRunning:
         batching = context.options.batching
         self._failed = batching.failed if batching is not None else None
         self._past: dict[int, TurnScripts] = {}  # by the identity of the turn
+        self._settled = 0  # turns of the history for which no run is needed any more
         self.due: ScriptRun | None = None
 
     def of_past(self, spoken: PastTurn) -> TurnScripts | None:
@@ -54,16 +55,30 @@ class ScriptRunning:
 
     def of_answer(self, turn: Turn) -> TurnScripts | None:
         """The scripts of an answer, which have no results yet."""
-        return self._made(turn) if turn.scripts else None
+        if not turn.scripts:
+            return None
+        # Kept with the turn: with other tools, the same program could come to something else.
+        turn.script_tool = turn.script_tool or self._tool()
+        return self._made(turn)
 
     def _made(self, turn: Turn) -> TurnScripts | None:
-        tool = self._tool()
+        tool = turn.script_tool or self._tool()
         return None if tool is None else TurnScripts(turn.scripts, tool, self._outcomes)
 
-    def need(self, found: Iterable[TurnScripts | None]) -> bool:
-        """Whether a run has to be known before these scripts can go on; it is due then."""
-        runs = (one.next_run for one in found if one is not None)
-        self.due = next((run for run in runs if run is not None), None)
+    def need(self, turn: Turn) -> bool:
+        """Whether a run has to be known before an answer can be handed out; it is due then."""
+        return self._needs(self.of_answer(turn))
+
+    def need_for(self, history: Sequence[PastTurn]) -> bool:
+        """The same for the turns of a history, which are always the same."""
+        while self._settled < len(history):
+            if self._needs(self.of_past(history[self._settled])):
+                return True
+            self._settled += 1
+        return False
+
+    def _needs(self, scripts: TurnScripts | None) -> bool:
+        self.due = None if scripts is None else scripts.next_run
         return self.due is not None
 
     def ran(self, outcome: ScriptOutcome) -> None:

@@ -23,7 +23,13 @@ from batchwrap.core.exchange.frozen_prefix import NOTHING, find_prefix
 from batchwrap.core.exchange.model_observations import Rewrite
 from batchwrap.core.exchange.pace import Pace
 from batchwrap.core.exchange.passthrough import NoRepair
-from batchwrap.core.exchange.provider_view import Asked, ProviderView, rewrite, tool_set_for
+from batchwrap.core.exchange.provider_view import (
+    Asked,
+    ProviderView,
+    keeps_tools,
+    rewrite,
+    tool_set_for,
+)
 from batchwrap.core.exchange.response_repair import ResponseRepair
 from batchwrap.core.exchange.script_running import ScriptRunning
 from batchwrap.core.exchange_metrics import ExchangeMetrics, ScriptTrace
@@ -168,10 +174,13 @@ class Translator:
 
     def script_run(self) -> ScriptRun | None:
         """The script that has to be run before the request can be answered, or sent."""
-        scripts = None if self._batching is None else self._batching.scripts
-        if scripts is not None and self._understood:
-            spoken = self._remembered.spoken(len(self._frozen.entries))
-            self._scripts.need(map(self._scripts.of_past, spoken))
+        batching, frozen = self._batching, self._frozen
+        if batching is None or batching.scripts is None or not self._understood:
+            return None
+        # With other tools, all of the conversation is rewritten.
+        is_kept = keeps_tools(self._asked, frozen, batching, self._context.memory)
+        start = len(frozen.entries) if is_kept else 0
+        self._scripts.need_for(self._remembered.spoken(start))
         return self._scripts.due
 
     def script_ran(self, outcome: ScriptOutcome) -> None:
@@ -446,7 +455,7 @@ class Translator:
     def _needs_run(self, index: Any) -> bool:
         """Whether a script of an answer has to be run before it can be handed out."""
         reader = self._readers[index]
-        return self._scripts.need([self._scripts.of_answer(reader.turn)])
+        return self._scripts.need(reader.turn)
 
     def _first_of_scripts(self, index: Any) -> list[Fragment]:
         """The first calls of an answer's scripts, all of which have been run."""

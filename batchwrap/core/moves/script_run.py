@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 
 from batchwrap.core.failures import ResultStatus
@@ -41,7 +42,7 @@ class ScriptResult:
     status: ResultStatus
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class ScriptRun:
     """A script to be run with the results that are there.
 
@@ -57,19 +58,25 @@ class ScriptRun:
     results: Mapping[int, ScriptResult]
     limits: Scripts
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
-        """What its outcome depends on."""
-        results = [
-            [number, one.tool, one.arguments, one.text, one.status.value]
-            for number, one in sorted(self.results.items())
-        ]
-        tools = [
-            [name, one.tool.name, [[it.python, it.name, it.schema] for it in one.parameters]]
-            for name, one in sorted(self.functions.items())
-        ]
-        given = [self.code, results, tools, repr(self.limits)]
-        return blake2b(fingerprint(given), digest_size=16).digest()
+        """What its outcome depends on. Results may be long, so it is made once."""
+        made = blake2b(digest_size=16)
+
+        def add(part: bytes) -> None:
+            made.update(b"%d:" % len(part))
+            made.update(part)
+
+        add(_bytes(self.code))
+        add(_bytes(repr(self.limits)))
+        for name, one in sorted(self.functions.items()):
+            parameters = [[it.python, it.name, it.schema] for it in one.parameters]
+            add(fingerprint([name, one.tool.name, parameters]))
+        for number, it in sorted(self.results.items()):
+            add(fingerprint([number, it.tool, it.status.value]))
+            add(_bytes(it.arguments))
+            add(_bytes(it.text))
+        return made.digest()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -112,3 +119,7 @@ class ScriptOutcome:
     def is_over(self) -> bool:
         """Whether it makes no further call."""
         return not self.waiting
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")

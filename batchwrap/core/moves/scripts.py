@@ -46,6 +46,8 @@ _MOST_ERROR_CHARS = 2_000
 _IMAGE = "[a part of this result is no text, and was left out]"
 # Names of calls that are listed one by one where a script was stopped.
 _MOST_NAMED = 8
+# Characters of the calls of an outcome that is kept for later requests.
+_MOST_KEPT_CHARS = 100_000
 
 
 class Outcomes:
@@ -67,10 +69,14 @@ class Outcomes:
         return self._own.get(digest) or self._kept.get(digest, self._now_s)
 
     def put(self, run: ScriptRun, outcome: ScriptOutcome) -> None:
-        """Keep the outcome of a run."""
-        digest = run.digest
-        self._own[digest] = outcome
-        self._kept.put(digest, outcome, self._now_s)
+        """Keep the outcome of a run; a large one for this request only, since it can be run again.
+
+        Nobody asks for the calls of a script that is over.
+        """
+        self._own[run.digest] = outcome
+        kept = replace(outcome, calls=()) if outcome.is_over else outcome
+        if sum(len(one.arguments) for one in kept.calls) <= _MOST_KEPT_CHARS:
+            self._kept.put(run.digest, kept, self._now_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +113,17 @@ class TurnScripts:
     tool: ScriptTool
     outcomes: Outcomes
     results: Mapping[str, Mapping[int, ScriptResult]] = field(default_factory=dict)
+    _runs: dict[str, ScriptRun] = field(default_factory=dict)
     _known: dict[str, ScriptOutcome] = field(default_factory=dict)
 
     def run(self, script: WrittenScript) -> ScriptRun:
         """The run of a script with the results that are there."""
-        results = self.results.get(script.nonce, {})
-        return ScriptRun(script.code or "", self.tool.functions, results, self.tool.limits)
+        known = self._runs.get(script.nonce)
+        if known is None:
+            results = self.results.get(script.nonce, {})
+            known = ScriptRun(script.code or "", self.tool.functions, results, self.tool.limits)
+            self._runs[script.nonce] = known
+        return known
 
     def outcome(self, script: WrittenScript) -> ScriptOutcome | None:
         """How far a script has come; None: it has to be run to know."""

@@ -19,6 +19,7 @@ from typing import Any
 from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats.calls import Call, Written
 from batchwrap.core.recent import Recent
+from batchwrap.core.tools.script_tool import ScriptTool
 
 MOST_AGE_S = 24 * 3_600.0
 # The numbers of the waves that stand behind the first script of a turn, behind the second, …
@@ -109,6 +110,7 @@ class Turn:
         calls: the agent's calls that were made from them; those of scripts once they are handed
             out.
         scripts: the scripts among the model's calls.
+        script_tool: what runs these, whatever tools later requests have; None: those say.
         later: ids of the calls that were handed out after the answer, wave by wave.
         counts: the number of items of each multi-call, by the model's id.
         nonce: its nonce in the derived ids; empty if nothing was expanded.
@@ -129,6 +131,7 @@ class Turn:
     said: list[Written] = field(default_factory=list)
     calls: list[Placed] = field(default_factory=list)
     scripts: list[WrittenScript] = field(default_factory=list)
+    script_tool: ScriptTool | None = None
     later: list[tuple[str, ...]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     nonce: str = ""

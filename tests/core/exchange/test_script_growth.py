@@ -1,0 +1,129 @@
+"""Scripts in long and odd conversations: their work, their memory, and other tools."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from batchwrap.adapters.clients import engine_of
+from batchwrap.core.moves.script_run import ScriptRun
+from batchwrap.core.moves.scripts import TurnScripts
+from tests.core.apis import CHAT, Message
+from tests.core.samples import EDIT_REQUEST
+from tests.core.script_play import Agent, Play, Provider, says, script, told
+from tests.core.script_programs import World
+from tests.drive.test_interpreter import result, run_of
+
+pytest.importorskip("pydantic_monty")
+TWO_READS = "a = await read_file(path='a.py')\nb = await read_file(path='b.py')\nprint(len(a + b))"
+GLOB = {
+    "type": "function",
+    "function": {
+        "name": "glob",
+        "description": "Find files by name.",
+        "parameters": {
+            "type": "object",
+            "properties": {"pattern": {"type": "string"}},
+            "required": ["pattern"],
+        },
+    },
+}
+
+
+def play(*turns: Message) -> Play:
+    """A conversation with these turns of the model."""
+    return Play(Provider(CHAT, turns), Agent(), World(1, outcomes=(0, 1)))
+
+
+def goes_on(one: Play, **extra: Any) -> None:
+    """The user says something more, in a request with something of its own."""
+    one.extra = extra
+    one.history.append({"role": "user", "content": f"Go on, {len(one.history)}."})
+    one.run()
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_other_tools_later(read: bool) -> None:
+    """What the model was told of a script stays, even if a tool comes, or one of it goes."""
+    one = play(says(script("c1", TWO_READS)))
+    one.run()
+    said = told(one)["c1"]
+    assert said.endswith("[2 calls ran: read_file 2]")
+    for _ in range(2):
+        goes_on(one)
+    tools = [it for it in EDIT_REQUEST["tools"] if read or it["function"]["name"] != "read_file"]
+    goes_on(one, tools=[*tools, GLOB])
+    assert told(one)["c1"] == said
+
+
+def test_other_tools_later_and_nothing_remembered() -> None:
+    """The outcome is worked out again, though the turn stands in a part that was settled."""
+    one = play(says(script("c1", TWO_READS)))
+    one.run()
+    said = told(one)["c1"]
+    for _ in range(2):
+        goes_on(one)
+    engine = engine_of(one.client)
+    assert engine is not None
+    memory = engine._memory
+    memory.outcomes._kept.entries.clear()
+    goes_on(one, tools=[*EDIT_REQUEST["tools"], GLOB])
+    assert told(one)["c1"] == said
+
+
+def test_work_of_a_long_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a restart each script is run once, and looked at twice."""
+    count = 30
+    one = play(*[says(script(f"c{i}", f"{TWO_READS}\nprint({i})")) for i in range(count)])
+    one.run()
+    looked, inner = [0], TurnScripts.next_run.fget
+    assert inner is not None
+
+    def next_run(scripts: TurnScripts) -> ScriptRun | None:
+        looked[0] += 1
+        found: ScriptRun | None = inner(scripts)
+        return found
+
+    monkeypatch.setattr(TurnScripts, "next_run", property(next_run))
+    one.restart(one.batching)
+    goes_on(one)
+    assert looked[0] <= 2 * count
+    assert len(told(one)) == count
+
+
+def test_memory_of_large_calls() -> None:
+    """Outcomes with much in their calls are not kept for later requests; no call runs twice."""
+    code = "for i in range(8):\n    text = str(i) + 'x' * 50_000\n"
+    code += "    await edit_file(path='a.py', old_string='a', new_string=text)"
+    one = play(says(script("c1", code)))
+    one.agent = Agent(retries=True)
+    one.run()
+    assert [json.loads(it[2])["new_string"][0] for it in one.ran] == list("01234567")
+    engine = engine_of(one.client)
+    assert engine is not None
+    kept = [outcome for _, outcome in engine._memory.outcomes._kept.entries.values()]
+    assert sum(len(call.arguments) for it in kept for call in it.calls) < 200_000
+    assert told(one)["c1"].endswith("[8 calls ran: edit_file 8]")
+
+
+def test_digests() -> None:
+    """Whatever an outcome may depend on changes the digest of its run."""
+    runs = [one.digest for one in _runs()]
+    assert len(set(runs)) == len(runs)
+
+
+def _runs() -> list[ScriptRun]:
+    return [
+        run_of("a"),
+        run_of("b"),
+        run_of("\ud800"),
+        run_of("a", c0=result("x")),
+        run_of("a", c1=result("x")),
+        run_of("a", c0=result("\ud800")),
+        run_of("a", c0=result("x", path="b")),
+        run_of("a", c0=result("x", tool="find")),
+        run_of("a", c0=result("x"), c1=result("y")),
+        run_of("a", c0=result("y"), c1=result("x")),
+    ]
