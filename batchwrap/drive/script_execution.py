@@ -19,7 +19,6 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from batchwrap.core.failures import ResultStatus
-from batchwrap.core.formats.calls import canonical_json
 from batchwrap.core.moves.script_run import ScriptCall, ScriptOutcome, ScriptResult, ScriptRun
 from batchwrap.core.tools.script_awaits import missing_awaits
 from batchwrap.core.tools.script_functions import ScriptFunction
@@ -156,7 +155,7 @@ class ScriptExecution:
             return stop.resume({"exception": error})
         except TypeError as error:
             return stop.resume({"exception": error})
-        number = self._made(ScriptCall(function.tool.name, arguments), stop)
+        number = self._made(function, ScriptCall(function.tool.name, arguments), stop)
         if not self._lacks_await(stop):
             return stop.resume({"future": ...})
         self._check_results()
@@ -173,7 +172,7 @@ class ScriptExecution:
         numbers = sorted((self._numbers[one], one) for one in stop.pending_call_ids)
         return stop.resume({one: self._result(number) for number, one in numbers})
 
-    def _made(self, call: ScriptCall, stop: Any) -> int:
+    def _made(self, function: ScriptFunction, call: ScriptCall, stop: Any) -> int:
         """The number of a call that the program makes now."""
         number, most = len(self._calls), self._run.limits.max_calls
         if number >= most:
@@ -182,7 +181,7 @@ class ScriptExecution:
         self._starts.append(stop.position.start)
         self._numbers[stop.call_id] = number
         recorded = self._run.results.get(number)
-        if recorded is not None and not _is_same(recorded, call):
+        if recorded is not None and not _is_same(function, recorded, call):
             raise _Over(
                 f"the record of this conversation differs: call {number} was "
                 f"{_named(recorded)}, and is now {_named(call)}"
@@ -318,11 +317,9 @@ def _named(call: ScriptCall | ScriptResult) -> str:
     return f"{call.tool} {script_errors.cut(call.arguments)}"
 
 
-def _is_same(recorded: ScriptResult, call: ScriptCall) -> bool:
-    return recorded.tool == call.tool and (
-        recorded.arguments == call.arguments
-        or canonical_json(recorded.arguments) == canonical_json(call.arguments)
-    )
+def _is_same(function: ScriptFunction, recorded: ScriptResult, call: ScriptCall) -> bool:
+    same_tool = recorded.tool == call.tool
+    return same_tool and function.is_same_call(recorded.arguments, call.arguments)
 
 
 def _arguments(function: ScriptFunction, stop: Any) -> str:

@@ -24,6 +24,7 @@ from batchwrap.core.formats.calls import Fragment
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import Body, Format, Local, Settings
 from batchwrap.core.moves import ids
+from batchwrap.core.moves.agent_notes import has_typed_message
 from batchwrap.core.moves.cap import tokens_of
 from batchwrap.core.moves.conflict import Waves
 from batchwrap.core.moves.past_turns import PastTurn
@@ -59,6 +60,8 @@ def open_turn(entries: Sequence[Entry], last: PastTurn | None) -> Turn | None:
         return None
     since = [*last.others, *entries[last.end :]]
     if not all(entry.role == "system" or entry.says_nothing for entry in since):
+        return None
+    if any(has_typed_message(answer.parts) for answer in last.answers):
         return None
     # Ids that an agent has shortened may have become equal: results could not be assigned then.
     is_clear = len({one.call_id for one in last.members}) == len(last.members)

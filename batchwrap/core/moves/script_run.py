@@ -34,12 +34,15 @@ class ScriptResult:
         arguments: its arguments as JSON, as they stand in the agent's history.
         text: its result.
         status: whether it failed, or was denied.
+        notes: what the agent has appended to the result for the model; the program does not get
+            it, and nothing depends on it.
     """
 
     tool: str
     arguments: str
     text: str
     status: ResultStatus
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)

@@ -23,6 +23,7 @@ from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats.calls import Call, Fragment, Written
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.moves import ids
+from batchwrap.core.moves.agent_notes import distinct_notes, split_notes
 from batchwrap.core.moves.cap import tokens_of
 from batchwrap.core.moves.conflict import Effect, Waves, effect_of
 from batchwrap.core.moves.results import label
@@ -224,7 +225,8 @@ class TurnScripts:
         said += [outcome.value or "", outcome.error or ""]
         if not outcome.is_over:
             said.append(_stopped(outcome, ran))
-        return "\n".join([*filter(None, said), _calls_that_ran(ran.values())])
+        notes = distinct_notes(note for _, one in sorted(ran.items()) for note in one.notes)
+        return "\n".join([*filter(None, said), _calls_that_ran(ran.values()), *notes])
 
 
 def result_of(
@@ -237,19 +239,22 @@ def result_of(
         answers: its results; the first counts.
         failed: the user's own idea of which text tells of a failure; None: he has none.
     """
-    return ScriptResult(call.name, call.arguments, _text(answers[0]), _status(answers[0], failed))
+    result = answers[0]
+    text, notes = _read(result)
+    status = _status(text, failed, is_error=result.is_error)
+    return ScriptResult(call.name, call.arguments, text, status, notes)
 
 
-def _status(result: Entry, failed: Callable[[str], bool] | None) -> ResultStatus:
+def _status(text: str, failed: Callable[[str], bool] | None, *, is_error: bool) -> ResultStatus:
     """How a call ended. A longer text that reads as an error may be what the tool was to return."""
-    status = status_of(result.text, is_error=result.is_error)
-    if failed is not None and not result.is_error:
-        if not failed(result.text):
+    status = status_of(text, is_error=is_error)
+    if failed is not None and not is_error:
+        if not failed(text):
             return ResultStatus.SUCCEEDED
         return ResultStatus.FAILED if status is ResultStatus.SUCCEEDED else status
     if status is not ResultStatus.FAILED:
         return status
-    return status_of(result.text, is_error=result.is_error, longest_message=_MOST_ERROR_CHARS)
+    return status_of(text, is_error=is_error, longest_message=_MOST_ERROR_CHARS)
 
 
 def carried(script: WrittenScript) -> dict[str, object]:
@@ -302,9 +307,19 @@ def digest_of(conversation: bytes, model: object) -> str:
     return blake2b(fingerprint(str(model)), key=conversation, digest_size=16).hexdigest()
 
 
-def _text(result: Entry) -> str:
-    """A result as a script gets it: its texts, one under the other; what is no text is named."""
-    return "\n".join(part if isinstance(part, str) else _IMAGE for part in result.parts)
+def _read(result: Entry) -> tuple[str, tuple[str, ...]]:
+    """A result as a script gets it, and the agent's notes in it.
+
+    Its texts are one under the other, and what is no text is named.
+    """
+    texts: list[str] = []
+    notes: list[str] = []
+    for part in result.parts:
+        text, found = split_notes(part) if isinstance(part, str) else (_IMAGE, ())
+        notes += found
+        if text or not found:
+            texts.append(text)
+    return "\n".join(texts), tuple(notes)
 
 
 def _stopped(outcome: ScriptOutcome, ran: Mapping[int, ScriptResult]) -> str:

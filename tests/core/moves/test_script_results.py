@@ -12,6 +12,7 @@ from batchwrap.core.failures import ResultStatus
 from batchwrap.core.formats.calls import Call
 from batchwrap.core.formats.chat.format import CHAT_FORMAT
 from batchwrap.core.formats.messages.format import MESSAGES_FORMAT
+from batchwrap.core.moves.agent_notes import distinct_notes
 from batchwrap.core.moves.script_run import ScriptResult
 from batchwrap.core.moves.scripts import result_of
 
@@ -90,3 +91,37 @@ def test_parts() -> None:
     assert result([text, IMAGE]).status is ResultStatus.FAILED
     assert result([IMAGE]).text == "[a part of this result is no text, and was left out]"
     assert result([{"type": "text", "text": "a"}, IMAGE]).text.startswith("a\n[a part")
+
+
+NOTE = "<system-reminder>\n9 tokens left\n</system-reminder>"
+IMAGED = "a\n[a part of this result is no text, and was left out]"
+OTHER = "<system-reminder>\nsomebody changed a.py\n</system-reminder>"
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "notes"),
+    [
+        (f"1\ta\n\n{NOTE}", "1\ta", (NOTE,)),
+        (f"a\n\n{OTHER}\n\n{NOTE}", "a", (OTHER, NOTE)),
+        (f"\n\n{NOTE}", "", (NOTE,)),
+        (NOTE, "", (NOTE,)),
+        ([{"type": "text", "text": "a"}, IMAGE, {"type": "text", "text": NOTE}], IMAGED, (NOTE,)),
+        (f"a {NOTE}", f"a {NOTE}", ()),
+        (f"a\n\n{NOTE}\n", f"a\n\n{NOTE}\n", ()),
+        (f"a\n\n{NOTE}\nb", f"a\n\n{NOTE}\nb", ()),
+        ("</system-reminder>", "</system-reminder>", ()),
+    ],
+)
+def test_notes_of_the_agent(content: Any, text: str, notes: tuple[str, ...]) -> None:
+    """What an agent appends for the model is kept from the program; other texts are not."""
+    found = result(content)
+    assert (found.text, found.notes) == (text, notes)
+    assert found.status is ResultStatus.SUCCEEDED
+
+
+def test_notes_that_repeat() -> None:
+    """The model gets each note once, and of a count that changes the last one."""
+    assert distinct_notes([NOTE, OTHER, NOTE.replace("9", "8"), OTHER]) == [
+        NOTE.replace("9", "8"),
+        OTHER,
+    ]

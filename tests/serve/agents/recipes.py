@@ -64,6 +64,12 @@ class Agent:
         return done.stdout
 
 
+def _with_search() -> str:
+    """A PATH with the `rg` that Codex brings along, for agents that would download one."""
+    folders = _COMMANDS.parent.glob("@openai/codex-*/vendor/*/codex-path")
+    return os.pathsep.join([*map(str, folders), os.environ["PATH"]])
+
+
 def _opencode(home: Path, base_url: str) -> dict[str, str]:
     config = {
         "provider": {
@@ -82,6 +88,7 @@ def _opencode(home: Path, base_url: str) -> dict[str, str]:
     quiet = ("MODELS_FETCH", "AUTOUPDATE", "LSP_DOWNLOAD", "DEFAULT_PLUGINS")
     return {
         "OPENCODE_CONFIG": str(file),
+        "PATH": _with_search(),
         **{f"OPENCODE_DISABLE_{it}": "1" for it in quiet},
     }
 
