@@ -5,7 +5,9 @@ after a reminder. How it fades is an assumption (`MODELS`): what is measured is 
 does best if models are like that, with every reminder paid for in each request that carries
 it. The draws are the same for all schedules, so differences are the schedules' own.
 
-Run it with ``make benchmark-reminders``; ``--plot FILE`` also draws it.
+Run it with ``make benchmark-reminders``; ``--plot FILE`` also draws it. ``--chains`` only counts, in
+the recordings themselves and with no model, after how many single calls a program is worth a
+reminder.
 """
 
 from __future__ import annotations
@@ -102,6 +104,10 @@ class Outcome:
         )
 
 
+# What a program can do one after the other without a model: look, and look at what was found.
+_LOOKS = frozenset({"read", "search"})
+_CHAINS = range(2, 7)
+
 Outcomes = dict[tuple[str, str], Outcome]  # by model and schedule
 
 
@@ -152,6 +158,37 @@ def _play_session(task: tuple[Session, tuple[Fading, ...]]) -> Outcomes:
                     played.reminder_tokens,
                 )
         return outcomes
+
+
+def chain_lengths(recorded: Sequence[Session]) -> list[int]:
+    """The lengths of chains of single calls that only look, none of which failed."""
+    lengths: list[int] = []
+    for session in recorded:
+        length = 0
+        for turn in session.turns:
+            calls = turn.calls
+            if len(calls) == 1 and calls[0].kind in _LOOKS and not calls[0].failed:
+                length += 1
+                continue
+            lengths.append(length)
+            length = 0
+        lengths.append(length)
+    return [length for length in lengths if length]
+
+
+def chain_lines(recorded: Sequence[Session]) -> Iterator[str]:
+    """The table: what follows in a chain of single calls once it has a length."""
+    lengths, turns = chain_lengths(recorded), sum(len(session.turns) for session in recorded)
+    yield "After so many single calls that only look, one after the other:"
+    yield f"{'calls':<8}{'times':>8}{'per 100 turns':>15}{'it goes on':>12}{'calls to come':>15}"
+    for least in _CHAINS:
+        reached = [length for length in lengths if length >= least]
+        on = sum(length > least for length in reached) / max(1, len(reached))
+        to_come = sum(length - least for length in reached) / max(1, len(reached))
+        yield (
+            f"{least:<8}{len(reached):>8,}{100 * len(reached) / turns:>15.1f}{on:>12.0%}"
+            f"{to_come:>15.1f}"
+        )
 
 
 def _turns_since(messages: Sequence[Message], *, by_itself: bool) -> int | None:
@@ -256,7 +293,13 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=_SAMPLE, help="sessions of each agent")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--plot", type=Path, help="write a plot to this file (.svg, .png)")
+    parser.add_argument("--chains", action="store_true", help="count chains of single calls only")
     given = parser.parse_args()
+    if given.chains:
+        recorded = sessions.load()
+        print(f"{len(recorded)} recorded sessions.")
+        print("\n".join(chain_lines(recorded)))
+        return
     recorded = chosen(given.sample)
     print(f"{len(recorded)} sessions. These models are assumptions, see benchmarks/reminders.py.")
     outcomes = play_all(recorded, workers=given.workers)

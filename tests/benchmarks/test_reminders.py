@@ -10,6 +10,7 @@ import pytest
 from batchwrap.options import Reminders
 from benchmarks import reminders
 from benchmarks.reminders import MODELS, SCHEDULES, Fading
+from benchmarks.sessions import RecordedCall, RecordedTurn, Session
 
 MODEL = Fading("m", reminded=0.8, left=0.2, half_life=2)
 
@@ -72,3 +73,21 @@ def test_the_default_is_among_the_schedules() -> None:
     default = Reminders()
     assert default in SCHEDULES.values()
     assert min(model.reminded for model in MODELS) < 0.5
+
+
+def test_chains_of_single_calls() -> None:
+    """They end at a turn with another call, with several, or with one that failed."""
+
+    def turn(*kinds: str, failed: bool = False) -> RecordedTurn:
+        return RecordedTurn(
+            0, 0, tuple(RecordedCall(0, 0, kind, None, 0, 0, failed, None) for kind in kinds)
+        )
+
+    looks = [turn("search"), turn("read"), turn("read")]
+    others = [turn("edit"), turn("read", "read"), turn(), turn("read", failed=True)]
+    script = [*looks, *(part for other in others for part in (other, turn("read")))]
+    session = Session("s", "a", tuple(script))
+    assert reminders.chain_lengths([session]) == [3, 1, 1, 1, 1]
+    lines = list(reminders.chain_lines([session]))
+    assert lines[2].split() == ["2", "1", "9.1", "100%", "1.0"]
+    assert lines[3].split() == ["3", "1", "9.1", "0%", "0.0"]
