@@ -5,8 +5,8 @@ after a reminder. How it fades is an assumption (`MODELS`): what is measured is 
 does best if models are like that, with every reminder paid for in each request that carries
 it. The draws are the same for all schedules, so differences are the schedules' own.
 
-Run it with ``make benchmark-reminders``; ``--plot FILE`` also draws it. ``--chains`` only counts, in
-the recordings themselves and with no model, after how many single calls a program is worth a
+Run it with ``make benchmark-reminders``; ``--plot FILE`` also draws it. ``--chains`` only counts,
+in the recordings themselves and with no model, after how many single calls a program is worth a
 reminder.
 """
 
