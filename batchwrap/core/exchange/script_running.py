@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from batchwrap.core.exchange.context import Context
+from batchwrap.core.formats.entries import Entry
 from batchwrap.core.moves.past_turns import PastTurn
 from batchwrap.core.moves.script_run import ScriptOutcome, ScriptResult, ScriptRun
 from batchwrap.core.moves.scripts import Outcomes, TurnScripts, result_of
@@ -24,13 +25,17 @@ class ScriptRunning:
 
     Args:
         context: what the exchange is given from outside.
+        entries: the conversation.
         tool: what runs scripts; None: nothing does.
 
     Attributes:
         due: the run that is needed next; None: none is.
     """
 
-    def __init__(self, context: Context, tool: Callable[[], ScriptTool | None]) -> None:
+    def __init__(
+        self, context: Context, entries: Sequence[Entry], tool: Callable[[], ScriptTool | None]
+    ) -> None:
+        self._entries = entries
         self._tool = tool
         self._outcomes = Outcomes(context.memory.outcomes, context.now_s)
         batching = context.options.batching
@@ -50,6 +55,9 @@ class ScriptRunning:
             if made is None:
                 return None
             made.results = _results(spoken, self._failed)
+            made.told = turn.told
+            since = self._entries[spoken.end :]
+            made.is_past = any(one.role == "model" and not one.says_nothing for one in since)
             known = self._past[id(spoken)] = made
         return known
 

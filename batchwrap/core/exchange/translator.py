@@ -161,7 +161,7 @@ class Translator:
         self._attempts = Attempts(kept, entries, self._prefixes, now_s)
         self._has_guessed = False
         self._added: list[Sequence[Entry]] = []  # what was asked again, time by time
-        self._scripts = ScriptRunning(context, self._script_tool)
+        self._scripts = ScriptRunning(context, entries, self._script_tool)
         self._whole: _Whole | None = None  # an answer whose scripts are not all run yet
         self._paused: _Paused | None = None  # the same of a stream
         self._ends: Callable[[], list[Body]] | None = None  # what follows at the end of a stream
