@@ -67,8 +67,7 @@ class Outcomes:
 
     def of(self, run: ScriptRun) -> ScriptOutcome | None:
         """The outcome of a run; None: nobody has run it yet."""
-        digest = run.digest
-        return self._own.get(digest) or self._kept.get(digest, self._now_s)
+        return self._own.get(run.digest) or self._kept.get(run.digest, self._now_s)
 
     def put(self, run: ScriptRun, outcome: ScriptOutcome) -> None:
         """Keep the outcome of a run; a large one for this request only, since it can be run again.
