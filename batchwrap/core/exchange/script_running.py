@@ -8,9 +8,14 @@ The core cannot run a program. It says which run it needs, and is told the outco
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from batchwrap.core.exchange.context import Context
+from batchwrap.core.exchange_metrics import ScriptTrace
+from batchwrap.core.formats.calls import Fragment
+from batchwrap.core.formats.entries import Entry
+from batchwrap.core.moves import ids
 from batchwrap.core.moves.past_turns import PastTurn
 from batchwrap.core.moves.script_run import ScriptOutcome, ScriptResult, ScriptRun
 from batchwrap.core.moves.scripts import Outcomes, TurnScripts, result_of
@@ -24,16 +29,21 @@ class ScriptRunning:
 
     Args:
         context: what the exchange is given from outside.
+        entries: the conversation.
         tool: what runs scripts; None: nothing does.
 
     Attributes:
         due: the run that is needed next; None: none is.
     """
 
-    def __init__(self, context: Context, tool: Callable[[], ScriptTool | None]) -> None:
+    def __init__(
+        self, context: Context, entries: Sequence[Entry], tool: Callable[[], ScriptTool | None]
+    ) -> None:
+        self._entries = entries
         self._tool = tool
         self._outcomes = Outcomes(context.memory.outcomes, context.now_s)
         batching = context.options.batching
+        self._metrics = context.metrics
         self._failed = batching.failed if batching is not None else None
         self._past: dict[int, TurnScripts] = {}  # by the identity of the turn
         self._settled = 0  # turns of the history for which no run is needed any more
@@ -50,6 +60,9 @@ class ScriptRunning:
             if made is None:
                 return None
             made.results = _results(spoken, self._failed)
+            made.told = turn.told
+            since = self._entries[spoken.end :]
+            made.is_past = any(one.role == "model" and not one.says_nothing for one in since)
             known = self._past[id(spoken)] = made
         return known
 
@@ -86,6 +99,29 @@ class ScriptRunning:
         assert self.due is not None
         self._outcomes.put(self.due, outcome)
         self.due = None
+
+    def count_wave(self, turn: Turn, calls: Sequence[Fragment]) -> int:
+        """Count the calls of scripts among those that are handed out; returns their number."""
+        derived = [one for call in calls if (one := ids.decode(call.call_id)) is not None]
+        made = Counter(one.nonce for one in derived if one.kind == SCRIPT)
+        for nonce, count in made.items():
+            turn.waves.setdefault(nonce, []).append((self._metrics.now_unix_s, count))
+        self._metrics.add("script_calls", made.total())
+        return made.total()
+
+    def count_told(self, spoken: PastTurn) -> None:
+        """Count what the scripts of a turn have kept from the model, which is told of them now."""
+        scripts, metrics = self.of_past(spoken), self._metrics
+        if scripts is None:
+            return
+        for script in scripts.scripts:
+            facts = scripts.facts(script)
+            if facts is not None:
+                metrics.add("script_tokens", max(facts.tokens, 0))
+                metrics.note("script", calls=facts.calls, failed=facts.failed, ended=facts.ended)
+                waves = () if spoken.known is None else spoken.known.waves.get(script.nonce, ())
+                course = ScriptTrace(script.name, facts.ended, tuple(waves), metrics.now_unix_s)
+                metrics.scripts.append(course)
 
 
 def _results(

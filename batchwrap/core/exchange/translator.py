@@ -9,7 +9,6 @@ methods are those of `Translation`; the exchange calls them through `GuardedTran
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -32,13 +31,12 @@ from batchwrap.core.exchange.provider_view import (
 )
 from batchwrap.core.exchange.response_repair import ResponseRepair
 from batchwrap.core.exchange.script_running import ScriptRunning
-from batchwrap.core.exchange_metrics import ExchangeMetrics, ScriptTrace
+from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.formats.calls import Fragment
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import Body, Delta, Format, Local, Piece, Take, is_signed
 from batchwrap.core.formats.sameness import Prefixes
-from batchwrap.core.moves import ids
 from batchwrap.core.moves.again import Attempts, asked_again
 from batchwrap.core.moves.conflict import Waves
 from batchwrap.core.moves.deliver import (
@@ -59,7 +57,6 @@ from batchwrap.core.moves.turn_memory import Turn
 from batchwrap.core.recent import Recent
 from batchwrap.core.repair.faults import INCOMPLETE
 from batchwrap.core.repair.repair_counts import RepairCounts
-from batchwrap.core.tools.multi import SCRIPT
 from batchwrap.core.tools.script_tool import ScriptTool
 from batchwrap.options import Batching
 from batchwrap.stats import malformed_counter
@@ -161,7 +158,7 @@ class Translator:
         self._attempts = Attempts(kept, entries, self._prefixes, now_s)
         self._has_guessed = False
         self._added: list[Sequence[Entry]] = []  # what was asked again, time by time
-        self._scripts = ScriptRunning(context, self._script_tool)
+        self._scripts = ScriptRunning(context, entries, self._script_tool)
         self._whole: _Whole | None = None  # an answer whose scripts are not all run yet
         self._paused: _Paused | None = None  # the same of a stream
         self._ends: Callable[[], list[Body]] | None = None  # what follows at the end of a stream
@@ -212,7 +209,7 @@ class Translator:
         )
         if calls is None:
             return None
-        if scripts is not None and self._count_wave(turn, calls):
+        if scripts is not None and self._scripts.count_wave(turn, calls):
             self._context.metrics.add("script_round_trips")
         self._context.metrics.add("local_answers")
         usage = turn.usage if batching.local_usage == "last_prompt" else None
@@ -264,7 +261,9 @@ class Translator:
                 scripts=self._scripts.of_past,
                 attempts=self._attempts.before,
             )
-            self._count_scripts()
+            last = self._last(self._history)
+            if last is not None and last.end == len(self._asked.entries):
+                self._scripts.count_told(last)  # nothing of them waits any more
             # The answer to a longer conversation would be signed for that one.
             self._may_ask = self._answers_locally and not self._asked.is_bound
         if self.repair.view.body is None:
@@ -465,42 +464,13 @@ class Translator:
             return []
         calls = reader.run_scripts(scripts)
         self._context.metrics.add("scripts", len(reader.turn.scripts))
-        self._count_wave(reader.turn, calls)
+        self._scripts.count_wave(reader.turn, calls)
         return calls
 
     @property
     def _has_scripts(self) -> bool:
         """Whether the answer holds a script."""
         return any(reader.turn.scripts for reader in self._readers.values())
-
-    def _count_wave(self, turn: Turn, calls: Sequence[Fragment]) -> int:
-        """Count the calls of scripts among those that are handed out; returns their number."""
-        derived = [one for call in calls if (one := ids.decode(call.call_id)) is not None]
-        made = Counter(one.nonce for one in derived if one.kind == SCRIPT)
-        for nonce, count in made.items():
-            waves = turn.waves.setdefault(nonce, [])
-            waves.append((self._context.metrics.now_unix_s, count))
-        self._context.metrics.add("script_calls", made.total())
-        return made.total()
-
-    def _count_scripts(self) -> None:
-        """Count what the scripts of the last turn have kept from the model, which is told of them.
-
-        The request goes to the provider, so nothing of them waits any more.
-        """
-        last = self._last(self._history)
-        if last is None or last.end != len(self._asked.entries):
-            return
-        scripts, metrics = self._scripts.of_past(last), self._context.metrics
-        for script in () if scripts is None else scripts.scripts:
-            facts = None if scripts is None else scripts.facts(script)
-            if facts is not None:
-                metrics.add("script_tokens", max(facts.tokens, 0))
-                metrics.note("script", calls=facts.calls, failed=facts.failed, ended=facts.ended)
-                waves = () if last.known is None else last.known.waves.get(script.nonce, ())
-                now_unix_s = metrics.now_unix_s
-                course = ScriptTrace(script.name, facts.ended, tuple(waves), now_unix_s)
-                metrics.scripts.append(course)
 
     @property
     def mends(self) -> bool:

@@ -20,7 +20,7 @@ from operator import is_
 
 from batchwrap.core.failures import ResultStatus, status_of
 from batchwrap.core.fingerprint import fingerprint
-from batchwrap.core.formats.calls import Call, Fragment, Written
+from batchwrap.core.formats.calls import Call, Fragment, Written, canonical_json
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.moves import ids
 from batchwrap.core.moves.agent_notes import distinct_notes, split_notes
@@ -47,6 +47,7 @@ _MOST_ERROR_CHARS = 2_000
 _IMAGE = "[a part of this result is no text, and was left out]"
 # Names of calls that are listed one by one where a script was stopped.
 _MOST_NAMED = 8
+_MOST_TOLD = 2  # accounts of one script and the same calls; two are as good as many
 # Characters of the calls of an outcome that is kept for later requests.
 _MOST_KEPT_CHARS = 100_000
 
@@ -66,8 +67,7 @@ class Outcomes:
 
     def of(self, run: ScriptRun) -> ScriptOutcome | None:
         """The outcome of a run; None: nobody has run it yet."""
-        digest = run.digest
-        return self._own.get(digest) or self._kept.get(digest, self._now_s)
+        return self._own.get(run.digest) or self._kept.get(run.digest, self._now_s)
 
     def put(self, run: ScriptRun, outcome: ScriptOutcome) -> None:
         """Keep the outcome of a run; a large one for this request only, since it can be run again.
@@ -108,12 +108,17 @@ class TurnScripts:
         tool: what runs them.
         results: of the calls that they made, by the nonce of the script and the call's number.
         outcomes: what is known of their runs.
+        told: what the model was told of them before, by their calls and their runs.
+        is_past: whether the model has spoken since. What it was told stays then, though an agent
+            may cut or clear old results.
     """
 
     scripts: Sequence[WrittenScript]
     tool: ScriptTool
     outcomes: Outcomes
     results: Mapping[str, Mapping[int, ScriptResult]] = field(default_factory=dict)
+    told: dict[bytes, dict[bytes, str]] = field(default_factory=dict)
+    is_past: bool = False
     _runs: dict[str, ScriptRun] = field(default_factory=dict)
     _known: dict[str, ScriptOutcome] = field(default_factory=dict)
 
@@ -215,10 +220,17 @@ class TurnScripts:
 
     def account(self, script: WrittenScript) -> str | None:
         """What the model is told of a script; None where it cannot be known here."""
-        outcome = self.outcome(script)
-        if outcome is None:
-            return None
-        ran = self.results.get(script.nonce, {})
+        outcome, run = self.outcome(script), self.run(script)
+        told = self.told.setdefault(_digest_of_calls(script, run), {})
+        if self.is_past and run.digest not in told and len(told) == 1:
+            return next(iter(told.values()))
+        account = None if outcome is None else self._account(outcome, run.results)
+        # Of forks with the same calls and different results, nobody knows which one was cut.
+        if account is not None and not self.is_past and len(told) < _MOST_TOLD:
+            told[run.digest] = account
+        return account
+
+    def _account(self, outcome: ScriptOutcome, ran: Mapping[int, ScriptResult]) -> str:
         said = [outcome.printed.rstrip("\n")]
         if outcome.dropped:
             said.append(f"[{outcome.dropped} more characters were printed and are left out]")
@@ -227,6 +239,15 @@ class TurnScripts:
             said.append(_stopped(outcome, ran))
         notes = distinct_notes(note for _, one in sorted(ran.items()) for note in one.notes)
         return "\n".join([*filter(None, said), _calls_that_ran(ran.values()), *notes])
+
+
+def _digest_of_calls(script: WrittenScript, run: ScriptRun) -> bytes:
+    """The calls that a script has made, whatever came of them."""
+    made = [
+        [number, one.tool, canonical_json(one.arguments)]
+        for number, one in sorted(run.results.items())
+    ]
+    return blake2b(fingerprint([script.nonce, made]), digest_size=16).digest()
 
 
 def result_of(

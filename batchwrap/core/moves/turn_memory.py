@@ -125,6 +125,8 @@ class Turn:
         is_over: whether the model's message is complete; otherwise it may be cut off.
         waves: when calls of its scripts were handed out, in seconds since 1970, and how many they
             were, by the nonce of the script.
+        told: what the model was told of its scripts, by the digests of the calls that had run, and
+            of the runs.
         is_restored: whether it was not remembered, and holds no more than a history shows.
     """
 
@@ -144,6 +146,7 @@ class Turn:
     room: int | None = None
     is_over: bool = False
     waves: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
+    told: dict[bytes, dict[bytes, str]] = field(default_factory=dict)
     is_restored: bool = False
 
     @property

@@ -157,8 +157,9 @@ class ScriptFunction:
         types = types_of(parameter.schema)
         if isinstance(plain, _Unwritable):
             raise TypeError(f"{self.name}() takes no {plain.kind} as {parameter.python!r}")
-        if types and not fits(plain, parameter.schema):
-            allowed = parameter.schema.get("enum")
+        allowed = parameter.schema.get("enum")
+        is_listed = not isinstance(allowed, list) or plain in allowed
+        if not is_listed or (types and not fits(plain, parameter.schema)):
             wanted = (
                 f"one of {allowed}" if isinstance(allowed, list) else " or ".join(sorted(types))
             )

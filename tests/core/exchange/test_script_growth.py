@@ -73,6 +73,52 @@ def test_other_tools_later_and_nothing_remembered() -> None:
     assert told(one)["c1"] == said
 
 
+CLEARED = "[Old tool result content cleared]"
+DEPENDENT = """\
+text = await read_file(path='a.py')
+for word in text.split():
+    await read_file(path=word)
+print('read', len(text))
+"""
+
+
+@pytest.mark.parametrize("code", [TWO_READS, DEPENDENT])
+def test_old_results_that_an_agent_clears(code: str) -> None:
+    """What the model was told of a script stays."""
+    one = play(says(script("c1", code)))
+    one.run()
+    said = told(one)["c1"]
+    for message in one.history:
+        if message["role"] == "tool":
+            message["content"] = CLEARED
+    goes_on(one)
+    assert told(one)["c1"] == said
+
+
+def test_results_that_an_agent_clears_while_a_script_runs() -> None:
+    """The program goes on with what stands in the history, and its account says so."""
+    one = play(says(script("c1", "print(await read_file(path='a.py'))\nprint(1)")))
+    one.step()
+    one.history[-1]["content"] = CLEARED
+    one.run()
+    assert told(one)["c1"] == f"{CLEARED}\n1\n[1 call ran: read_file 1]"
+
+
+def test_forks_with_other_results() -> None:
+    """Each is told its own, and later on, too."""
+    one = play(says(script("c1", TWO_READS)))
+    one.step()
+    other = one.fork(World(2, outcomes=(3,)))
+    said = []
+    for it in (one, other):
+        it.run()
+        said.append(told(it)["c1"])
+    assert said[0] != said[1]
+    for it, before in zip((one, other), said, strict=True):
+        goes_on(it)
+        assert told(it)["c1"] == before
+
+
 def test_work_of_a_long_history(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a restart each script is run once, and looked at twice."""
     count = 30
