@@ -1,4 +1,4 @@
-"""The agent's tools as functions of a script: when two calls are the same."""
+"""Calls that an agent has tidied up, and calls that are others."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchwrap.core.tools.find import SingleTool
-from batchwrap.core.tools.script_functions import ScriptFunction
+from batchwrap.core.tools.tidied import defaults_of, is_same_call
 
 TEXT = {"type": "string"}
 PARAMETERS: dict[str, Any] = {
@@ -16,7 +15,7 @@ PARAMETERS: dict[str, Any] = {
     "properties": {"path": TEXT, "new": TEXT, "all": {"type": "boolean", "default": False}},
     "required": ["path", "new"],
 }
-EDIT = ScriptFunction.of(SingleTool("Edit", "edit", "path", PARAMETERS, ("path", "new")), "Edit")
+DEFAULTS = defaults_of(PARAMETERS)
 MADE = {"path": "a", "new": "x \ny"}
 
 
@@ -31,8 +30,8 @@ MADE = {"path": "a", "new": "x \ny"}
 )
 def test_what_agents_tidy_up(recorded: dict[str, Any]) -> None:
     """A call with its defaults, or without blanks at the ends of lines, is the same call."""
-    assert EDIT.is_same_call(json.dumps(recorded), json.dumps(MADE))
-    assert EDIT.is_same_call(json.dumps(MADE), json.dumps(recorded))
+    assert is_same_call(json.dumps(recorded), json.dumps(MADE), DEFAULTS)
+    assert is_same_call(json.dumps(MADE), json.dumps(recorded), DEFAULTS)
 
 
 @pytest.mark.parametrize(
@@ -49,5 +48,11 @@ def test_what_agents_tidy_up(recorded: dict[str, Any]) -> None:
 )
 def test_what_is_another_call(recorded: str) -> None:
     """Any other change makes another call."""
-    assert not EDIT.is_same_call(recorded, json.dumps(MADE))
-    assert EDIT.is_same_call(recorded, recorded)
+    assert not is_same_call(recorded, json.dumps(MADE), DEFAULTS)
+    assert is_same_call(recorded, recorded, DEFAULTS)
+
+
+@pytest.mark.parametrize("odd", [{}, {"properties": []}, {"properties": {"path": True}}])
+def test_odd_schemas(odd: dict[str, Any]) -> None:
+    """A schema that states no defaults has none."""
+    assert defaults_of(odd) == {}
