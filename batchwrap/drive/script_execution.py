@@ -22,6 +22,7 @@ from batchwrap.core.failures import ResultStatus
 from batchwrap.core.moves.script_run import ScriptCall, ScriptOutcome, ScriptResult, ScriptRun
 from batchwrap.core.tools.script_awaits import missing_awaits
 from batchwrap.core.tools.script_functions import ScriptFunction
+from batchwrap.core.tools.tidied import defaults_of, is_same_call
 from batchwrap.drive import script_errors
 from batchwrap.drive.script_program import encodable, prelude_of, program
 
@@ -319,7 +320,9 @@ def _named(call: ScriptCall | ScriptResult) -> str:
 
 def _is_same(function: ScriptFunction, recorded: ScriptResult, call: ScriptCall) -> bool:
     same_tool = recorded.tool == call.tool
-    return same_tool and function.is_same_call(recorded.arguments, call.arguments)
+    return same_tool and is_same_call(
+        recorded.arguments, call.arguments, defaults_of(function.tool.parameters)
+    )
 
 
 def _arguments(function: ScriptFunction, stop: Any) -> str:

@@ -10,13 +10,15 @@ as the same, and a search conflicts with every write, since it may cover any pat
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from batchwrap.core.moves.touched import CHANGES, Touched
 from batchwrap.core.parse import parsed
 from batchwrap.core.tools.find import SingleTool
+from batchwrap.core.tools.tidied import defaults_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,12 @@ class Effect:
     Attributes:
         kind: the kind of its tool; ``"barrier"`` for an unknown tool.
         path: the parts of the path that it touches, in lower case; None for any path.
+        defaults: the defaults of its tool's parameters, which say the same as leaving them out.
     """
 
     kind: str
     path: tuple[str, ...] | None
+    defaults: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def changes(self) -> bool:
@@ -46,7 +50,7 @@ def effect_of(tool: SingleTool | None, arguments: str) -> Effect:
         given = _read(arguments)
         value = given.get(tool.path) if isinstance(given, dict) else None
         path = parts_of(value) if isinstance(value, str) else None
-    return Effect(tool.kind, path)
+    return Effect(tool.kind, path, defaults_of(tool.parameters))
 
 
 def _read(arguments: str) -> object:

@@ -31,6 +31,7 @@ from batchwrap.core.tools.meaning import Meant, corrections, decoded
 from batchwrap.core.tools.multi import AHEAD, SCRIPT, SINGLE, MultiTool
 from batchwrap.core.tools.offer import example
 from batchwrap.core.tools.script_tool import arguments_of, code_of
+from batchwrap.core.tools.tidied import defaults_of
 from batchwrap.core.tools.tool_set import ToolSet
 
 
@@ -402,13 +403,13 @@ class Expander:
         wave = self._waves.place_own(effect)
         # Something without a name is not a call. It is left to the agent, unchanged.
         if not written.is_call or not (wave or self._marks):
-            self.turn.calls.append(Placed(written, 0, effect.kind))
+            self.turn.calls.append(Placed(written, 0, effect.kind, effect.defaults))
             return [written.handed_out(self._take_index(opened.index))]
         self._marks = False
         derived = ids.DerivedId(self._nonce(opened), 0, 1, SINGLE, opened.origin)
         whole = written.handed_out(None)
         held = Written(replace(whole, call_id=ids.encode(derived), is_typed=True))
-        self.turn.calls.append(Placed(held, wave, effect.kind))
+        self.turn.calls.append(Placed(held, wave, effect.kind, effect.defaults))
         if wave:
             return []
         return [replace(held.handed_out(self._take_index()), origin=opened.origin)]
@@ -455,7 +456,7 @@ class Expander:
         if opened is not None and is_first:
             written.add_extras(opened.written.extras)
         wave = self._waves.place(effect)
-        placed = Placed(written, wave, effect.kind)
+        placed = Placed(written, wave, effect.kind, effect.defaults)
         self.turn.calls.append(placed)
         index = None if wave else self._take_index()
         if opened is not None and is_first:
@@ -475,7 +476,7 @@ class Expander:
             passed.placed.written.take(part)
         else:
             effect = self._effect(part.function or "", "")
-            placed = Placed(Written(part), 0, effect.kind)
+            placed = Placed(Written(part), 0, effect.kind, effect.defaults)
             number = self._waves.pass_on(effect)
             passed = _Passed(self._take_index(index), placed, number)
             self._passed[index] = passed
@@ -501,7 +502,7 @@ class Expander:
         tool = self._tool_set.singles.get(name)
         if tool is None or is_json(arguments):
             return effect_of(tool, arguments)
-        return Effect(tool.kind, None)
+        return Effect(tool.kind, None, defaults_of(tool.parameters))
 
     def _nonce(self, opened: _Open) -> str:
         """The nonce of a call's derived ids, which is made when the first id needs it."""

@@ -55,7 +55,7 @@ class Member:
     @property
     def is_unchanged(self) -> bool:
         """Whether the history holds it as it was handed out."""
-        return self.placed is not None and self.call.is_same(self.placed.call)
+        return self.placed is not None and self.placed.is_same(self.call)
 
 
 @dataclass(slots=True, repr=False)
@@ -398,7 +398,7 @@ def _said_by(script: WrittenScript, call: Call) -> Written:
 
 
 def _is_unchanged(call: Call, placed: Placed) -> bool:
-    return call.is_same(placed.call)
+    return placed.is_same(call)
 
 
 def _has_its_id(call: Call, placed: Placed) -> bool:

@@ -204,7 +204,7 @@ class TurnScripts:
             written.add_extras(carried(script))
         tools = {one.tool.name: one.tool for one in self.tool.functions.values()}
         effect = effect_of(tools.get(made.tool), made.arguments)
-        return Placed(written, script.first_wave + number, effect.kind), effect
+        return Placed(written, script.first_wave + number, effect.kind, effect.defaults), effect
 
     def facts(self, script: WrittenScript) -> ScriptFacts | None:
         """What is counted of a script; None where it has not begun, or cannot be known here."""

@@ -20,6 +20,7 @@ from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats.calls import Call, Written
 from batchwrap.core.recent import Recent
 from batchwrap.core.tools.script_tool import ScriptTool
+from batchwrap.core.tools.tidied import is_same_call
 
 MOST_AGE_S = 24 * 3_600.0
 # The numbers of the waves that stand behind the first script of a turn, behind the second, …
@@ -38,11 +39,13 @@ class Placed:
         wave: its wave. Wave 0 goes out with the answer, each later one when the calls of the
             earlier waves have their results.
         kind: the kind of its tool; ``"barrier"`` for an unknown tool.
+        defaults: the defaults of its tool's parameters.
     """
 
     written: Written
     wave: int
     kind: str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def call(self) -> Call:
@@ -53,6 +56,14 @@ class Placed:
     def call_id(self) -> str:
         """Its id."""
         return self.written.call_id
+
+    def is_same(self, call: Call) -> bool:
+        """Whether a call in the history is this one, as it was handed out or tidied up."""
+        own = self.call
+        if call.is_same(own):
+            return True
+        is_alike = (call.form, call.name) == (own.form, own.name)
+        return is_alike and is_same_call(call.arguments, own.arguments, self.defaults)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from keyword import iskeyword
 from typing import Any
 
-from batchwrap.core.formats.calls import canonical_json
-from batchwrap.core.parse import parsed, rendered
+from batchwrap.core.parse import rendered
 from batchwrap.core.tools.find import SingleTool
 from batchwrap.core.tools.schema import fits, required_in, resolved, types_of
 
@@ -129,28 +128,6 @@ class ScriptFunction:
             raise TypeError(f"{self.name}() needs {missing[0]!r}: {self.signature}")
         return rendered(arguments).decode()
 
-    def is_same_call(self, recorded: str, made: str) -> bool:
-        """Whether two JSON arguments are one call, if an agent has tidied up one of them.
-
-        Claude Code adds a parameter's default to a call, and removes blanks from the ends of its
-        lines, before it runs it.
-
-        Args:
-            recorded: as they stand in an agent's history.
-            made: as the script has them.
-        """
-        return recorded == made or self._tidy(recorded) == self._tidy(made)
-
-    def _tidy(self, arguments: str) -> str:
-        defaults = {
-            one.name: one.schema["default"] for one in self.parameters if "default" in one.schema
-        }
-        try:
-            tidy = _without_blanks({**defaults, **parsed(arguments)})
-        except (TypeError, ValueError, RecursionError):  # no object, no JSON, or too deep
-            return canonical_json(arguments)
-        return canonical_json(rendered(tidy).decode())
-
     def _checked(self, parameter: Parameter, value: object) -> object:
         """A value as JSON has it, if the parameter takes it."""
         plain = _plain(value)
@@ -196,15 +173,6 @@ def python_names(names: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
 
 def _is_python(name: str) -> bool:
     return name.isidentifier() and name.isascii() and not iskeyword(name)
-
-
-def _without_blanks(value: Any) -> Any:
-    """A value of JSON, with no blanks at the ends of lines in its texts."""
-    if isinstance(value, str):
-        return "\n".join(line.rstrip() for line in value.split("\n"))
-    if isinstance(value, dict):
-        return {key: _without_blanks(inner) for key, inner in value.items()}
-    return [_without_blanks(one) for one in value] if isinstance(value, list) else value
 
 
 def _takes_null(parameter: Parameter) -> bool:

@@ -1,4 +1,4 @@
-"""The agent's tools as functions of a script: which calls are taken, and which are the same."""
+"""The agent's tools as functions of a script: which calls they take."""
 
 from __future__ import annotations
 
@@ -8,50 +8,7 @@ from typing import Any
 import pytest
 
 from batchwrap.core.tools.find import SingleTool
-from batchwrap.core.tools.script_functions import ScriptFunction, functions_of
-
-TEXT = {"type": "string"}
-PARAMETERS: dict[str, Any] = {
-    "type": "object",
-    "properties": {"path": TEXT, "new": TEXT, "all": {"type": "boolean", "default": False}},
-    "required": ["path", "new"],
-}
-EDIT = ScriptFunction.of(SingleTool("Edit", "edit", "path", PARAMETERS, ("path", "new")), "Edit")
-MADE = {"path": "a", "new": "x \ny"}
-
-
-@pytest.mark.parametrize(
-    "recorded",
-    [
-        {"new": "x \ny", "path": "a"},
-        {"all": False, **MADE},
-        {**MADE, "new": "x\ny\t"},
-    ],
-    ids=["order", "default", "blanks"],
-)
-def test_what_agents_tidy_up(recorded: dict[str, Any]) -> None:
-    """A call with its defaults, or without blanks at the ends of lines, is the same call."""
-    assert EDIT.is_same_call(json.dumps(recorded), json.dumps(MADE))
-    assert EDIT.is_same_call(json.dumps(MADE), json.dumps(recorded))
-
-
-@pytest.mark.parametrize(
-    "recorded",
-    [
-        json.dumps({**MADE, "all": True}),
-        json.dumps({**MADE, "more": 1}),
-        json.dumps({**MADE, "path": "b"}),
-        json.dumps({**MADE, "new": " x \ny"}),
-        json.dumps([MADE]),
-        '{"path": "a"',
-        "[" * 5_000,
-    ],
-)
-def test_what_is_another_call(recorded: str) -> None:
-    """Any other change makes another call."""
-    assert not EDIT.is_same_call(recorded, json.dumps(MADE))
-    assert EDIT.is_same_call(recorded, recorded)
-
+from batchwrap.core.tools.script_functions import functions_of
 
 PROPERTIES = {
     "path": {"$ref": "#/$defs/Path"},

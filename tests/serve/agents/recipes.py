@@ -173,13 +173,7 @@ CLAUDE = Agent(
     "claude",
     ["--allowedTools=Read,Edit,Write", "-p"],
     _claude,
-    # It adds what was left out when it sends a call back.
-    lambda path, old, new: {
-        "file_path": path,
-        "old_string": old,
-        "new_string": new,
-        "replace_all": False,
-    },
+    lambda path, old, new: {"file_path": path, "old_string": old, "new_string": new},
     edits="Edit",
 )
 # With the model that it takes by itself, which always thinks.

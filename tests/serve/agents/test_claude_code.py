@@ -6,6 +6,7 @@ simulated; they refuse what Anthropic's server refuses of a conversation.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,19 @@ def test_an_edit_that_fails(front: Callable[[str], str], tmp_path: Path) -> None
     told = results(last)[1]
     assert "not found" in told.split("[2/3] Edit")[1]
     assert "[3/3] not run" in told
+
+
+def test_edits_that_it_tidies_up(front: Callable[[str], str], tmp_path: Path) -> None:
+    """It adds a default and removes blanks; what waits is run, and the model sees its own call."""
+    a = str(tmp_path / "project" / "a.txt")
+    edits = [edit(a, "alpha", "ALPHA \nx"), edit(a, "ALPHA", "omega")]
+    turn = several("multi_edit", edits)
+    with job(CLAUDE, tmp_path, in_turn(reading(tmp_path / "project"), turn), front) as work:
+        assert work.run("Change one.").strip() == "Done."
+        assert work.text("a.txt") == "a is omega\nx\n"
+        assert work.lab.round_trips == 3
+        sent = [one["tool_calls"][0] for one in work.asked[-1]["messages"] if "tool_calls" in one]
+    assert json.loads(sent[1]["function"]["arguments"]) == turn.calls[0].arguments
 
 
 def test_a_mixed_batch(front: Callable[[str], str], tmp_path: Path) -> None:
