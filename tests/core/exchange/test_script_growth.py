@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from batchwrap.adapters.clients import engine_of
-from batchwrap.core.moves.script_run import ScriptRun
+from batchwrap.core.failures import ResultStatus
+from batchwrap.core.moves.script_run import ScriptResult, ScriptRun
 from batchwrap.core.moves.scripts import TurnScripts
+from batchwrap.options import Scripts
 from tests.core.apis import CHAT, Message
 from tests.core.samples import EDIT_REQUEST
 from tests.core.script_play import Agent, Play, Provider, says, script, told
 from tests.core.script_programs import World
-from tests.drive.test_interpreter import result, run_of
+from tests.drive.script_programs import FUNCTIONS
 
 pytest.importorskip("pydantic_monty")
 TWO_READS = "a = await read_file(path='a.py')\nb = await read_file(path='b.py')\nprint(len(a + b))"
@@ -159,16 +163,20 @@ def test_digests() -> None:
     assert len(set(runs)) == len(runs)
 
 
-def _runs() -> list[ScriptRun]:
-    return [
-        run_of("a"),
-        run_of("b"),
-        run_of("\ud800"),
-        run_of("a", c0=result("x")),
-        run_of("a", c1=result("x")),
-        run_of("a", c0=result("\ud800")),
-        run_of("a", c0=result("x", path="b")),
-        run_of("a", c0=result("x", tool="find")),
-        run_of("a", c0=result("x"), c1=result("y")),
-        run_of("a", c0=result("y"), c1=result("x")),
-    ]
+def _runs() -> Iterator[ScriptRun]:
+    ok, failed = ResultStatus.SUCCEEDED, ResultStatus.FAILED
+    x, y = (ScriptResult("read", "{}", text, ok) for text in "xy")
+    plain = ScriptRun("a", FUNCTIONS, {}, Scripts())
+    yield plain
+    yield replace(plain, code="b")
+    yield replace(plain, code="\ud800")
+    yield replace(plain, limits=Scripts(max_calls=3))
+    yield replace(plain, functions={"read": FUNCTIONS["read"]})
+    for number in (0, 1):
+        yield replace(plain, results={number: x})
+    for other in (y, replace(x, text="\ud800"), replace(x, status=failed)):
+        yield replace(plain, results={0: other})
+    for other in (replace(x, tool="find"), replace(x, arguments="[]")):
+        yield replace(plain, results={0: other})
+    yield replace(plain, results={0: x, 1: y})
+    yield replace(plain, results={0: y, 1: x})
