@@ -19,7 +19,7 @@ from batchwrap.core.moves import ids
 from batchwrap.core.moves.past_turns import PastTurn
 from batchwrap.core.moves.script_run import ScriptOutcome, ScriptResult, ScriptRun
 from batchwrap.core.moves.scripts import Outcomes, TurnScripts, result_of
-from batchwrap.core.moves.turn_memory import Turn
+from batchwrap.core.moves.turn_memory import Group, Turn
 from batchwrap.core.tools.multi import SCRIPT
 from batchwrap.core.tools.script_tool import ScriptTool
 
@@ -103,9 +103,9 @@ class ScriptRunning:
     def count_wave(self, turn: Turn, calls: Sequence[Fragment]) -> int:
         """Count the calls of scripts among those that are handed out; returns their number."""
         derived = [one for call in calls if (one := ids.decode(call.call_id)) is not None]
-        made = Counter(one.nonce for one in derived if one.kind == SCRIPT)
-        for nonce, count in made.items():
-            turn.waves.setdefault(nonce, []).append((self._metrics.now_unix_s, count))
+        made = Counter(one.group for one in derived if one.kind == SCRIPT)
+        for group, count in made.items():
+            turn.waves.setdefault(group, []).append((self._metrics.now_unix_s, count))
         self._metrics.add("script_calls", made.total())
         return made.total()
 
@@ -119,20 +119,20 @@ class ScriptRunning:
             if facts is not None:
                 metrics.add("script_tokens", max(facts.tokens, 0))
                 metrics.note("script", calls=facts.calls, failed=facts.failed, ended=facts.ended)
-                waves = () if spoken.known is None else spoken.known.waves.get(script.nonce, ())
+                waves = () if spoken.known is None else spoken.known.waves.get(script.group, ())
                 course = ScriptTrace(script.name, facts.ended, tuple(waves), metrics.now_unix_s)
                 metrics.scripts.append(course)
 
 
 def _results(
     spoken: PastTurn, failed: Callable[[str], bool] | None
-) -> dict[str, dict[int, ScriptResult]]:
-    """The results of the calls that scripts of a turn made, by nonce and number."""
+) -> dict[Group, dict[int, ScriptResult]]:
+    """The results of the calls that scripts of a turn made, by group and number."""
     answers = {entry.call_id: entry for entry in reversed(spoken.answers)}
-    found: dict[str, dict[int, ScriptResult]] = {}
+    found: dict[Group, dict[int, ScriptResult]] = {}
     for member in spoken.members:
         derived, answer = member.derived, answers.get(member.call_id)
         if derived is not None and derived.kind == SCRIPT and answer is not None:
-            results = found.setdefault(derived.nonce, {})
+            results = found.setdefault(derived.group, {})
             results.setdefault(derived.index, result_of(member.call, [answer], failed))
     return found

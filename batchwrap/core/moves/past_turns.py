@@ -378,10 +378,10 @@ def _members(calls: Sequence[Call], found: Sequence[Placed]) -> list[Member]:
 
 def _take_scripts(turn: Turn, members: Sequence[Member]) -> None:
     """Take note of scripts that began in a later wave, of a turn that nobody remembers."""
-    known = {script.nonce for script in turn.scripts}
+    known = {script.group for script in turn.scripts}
     for member in members:
         script = script_in(member.call, len(turn.scripts))
-        if script is not None and script.nonce not in known:
+        if script is not None and script.group not in known:
             turn.scripts.append(script)
             turn.said.append(_said_by(script, member.call))
 

@@ -33,7 +33,7 @@ from batchwrap.core.moves.script_run import (
     ScriptResult,
     ScriptRun,
 )
-from batchwrap.core.moves.turn_memory import Placed, WrittenScript
+from batchwrap.core.moves.turn_memory import Group, Placed, WrittenScript
 from batchwrap.core.recent import Recent
 from batchwrap.core.tools.multi import SCRIPT
 from batchwrap.core.tools.script_tool import ScriptTool, code_of
@@ -106,7 +106,7 @@ class TurnScripts:
     Attributes:
         scripts: in the order of the model.
         tool: what runs them.
-        results: of the calls that they made, by the nonce of the script and the call's number.
+        results: of the calls that they made, by the group of the script and the call's number.
         outcomes: what is known of their runs.
         told: what the model was told of them before, by their calls and their runs.
         is_past: whether the model has spoken since. What it was told stays then, though an agent
@@ -116,29 +116,29 @@ class TurnScripts:
     scripts: Sequence[WrittenScript]
     tool: ScriptTool
     outcomes: Outcomes
-    results: Mapping[str, Mapping[int, ScriptResult]] = field(default_factory=dict)
+    results: Mapping[Group, Mapping[int, ScriptResult]] = field(default_factory=dict)
     told: dict[bytes, dict[bytes, str]] = field(default_factory=dict)
     is_past: bool = False
-    _runs: dict[str, ScriptRun] = field(default_factory=dict)
-    _known: dict[str, ScriptOutcome] = field(default_factory=dict)
+    _runs: dict[Group, ScriptRun] = field(default_factory=dict)
+    _known: dict[Group, ScriptOutcome] = field(default_factory=dict)
 
     def run(self, script: WrittenScript) -> ScriptRun:
         """The run of a script with the results that are there."""
-        known = self._runs.get(script.nonce)
+        known = self._runs.get(script.group)
         if known is None:
-            results = self.results.get(script.nonce, {})
+            results = self.results.get(script.group, {})
             known = ScriptRun(script.code or "", self.tool.functions, results, self.tool.limits)
-            self._runs[script.nonce] = known
+            self._runs[script.group] = known
         return known
 
     def outcome(self, script: WrittenScript) -> ScriptOutcome | None:
         """How far a script has come; None: it has to be run to know."""
-        known = self._known.get(script.nonce)
+        known = self._known.get(script.group)
         if known is None:
             none = script.code is None
             known = ScriptOutcome(error=NO_PROGRAM) if none else self.outcomes.of(self.run(script))
             if known is not None:
-                self._known[script.nonce] = known
+                self._known[script.group] = known
         return known
 
     @property
@@ -211,7 +211,7 @@ class TurnScripts:
         outcome, account = self.outcome(script), self.account(script)
         if outcome is None or account is None or not self.has_begun(script):
             return None
-        ran = self.results.get(script.nonce, {}).values()
+        ran = self.results.get(script.group, {}).values()
         ended = "over" if outcome.is_over else "stopped"
         ended = "denied" if outcome.is_denied else "error" if outcome.error else ended
         failed = sum(one.status is ResultStatus.FAILED for one in ran)
@@ -247,7 +247,7 @@ def _digest_of_calls(script: WrittenScript, run: ScriptRun) -> bytes:
         [number, one.tool, canonical_json(one.arguments)]
         for number, one in sorted(run.results.items())
     ]
-    return blake2b(fingerprint([script.nonce, made]), digest_size=16).digest()
+    return blake2b(fingerprint([*script.group, made]), digest_size=16).digest()
 
 
 def result_of(

@@ -19,9 +19,12 @@ from typing import Any
 from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats.calls import Call, Written
 from batchwrap.core.recent import Recent
+from batchwrap.core.tools.multi import SCRIPT
 from batchwrap.core.tools.script_tool import ScriptTool
 from batchwrap.core.tools.tidied import is_same_call
 
+# What all derived ids of one call of the model have in common (`DerivedId.group`).
+Group = tuple[str, str, str]
 MOST_AGE_S = 24 * 3_600.0
 # The numbers of the waves that stand behind the first script of a turn, behind the second, …
 SCRIPT_WAVES = 1_000_000
@@ -107,6 +110,11 @@ class WrittenScript:
     asked: str = ""
 
     @property
+    def group(self) -> Group:
+        """What the derived ids of its calls have in common. Nonces alone come again."""
+        return self.nonce, SCRIPT, self.origin
+
+    @property
     def first_wave(self) -> int:
         """The wave of its first call, where that does not go out with the answer."""
         return self.place * SCRIPT_WAVES + 1
@@ -135,7 +143,7 @@ class Turn:
         room: the free tokens of the context when it began; None if that was unknown.
         is_over: whether the model's message is complete; otherwise it may be cut off.
         waves: when calls of its scripts were handed out, in seconds since 1970, and how many they
-            were, by the nonce of the script.
+            were, by the group of the script.
         told: what the model was told of its scripts, by the digests of the calls that had run, and
             of the runs.
         is_restored: whether it was not remembered, and holds no more than a history shows.
@@ -156,7 +164,7 @@ class Turn:
     usage: Any = None
     room: int | None = None
     is_over: bool = False
-    waves: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
+    waves: dict[Group, list[tuple[float, int]]] = field(default_factory=dict)
     told: dict[bytes, dict[bytes, str]] = field(default_factory=dict)
     is_restored: bool = False
 

@@ -142,6 +142,17 @@ def test_work_of_a_long_history(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(told(one)) == count
 
 
+def test_very_many_scripts_in_one_turn() -> None:
+    """Each is told its own, though their nonces come again."""
+    count = 64
+    codes = [f"await read_file(path='{place}.py')\nprint('file {place}')" for place in range(count)]
+    one = play(says(*[script(f"c{place}", code) for place, code in enumerate(codes)]))
+    one.run()
+    assert len(one.ran) == count
+    expected = {f"c{it}": f"file {it}\n[1 call ran: read_file 1]" for it in range(count)}
+    assert told(one) == expected
+
+
 def test_memory_of_large_calls() -> None:
     """Outcomes with much in their calls are not kept for later requests; no call runs twice."""
     code = "for i in range(8):\n    text = str(i) + 'x' * 50_000\n"
