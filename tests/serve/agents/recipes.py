@@ -173,7 +173,13 @@ CLAUDE = Agent(
     "claude",
     ["--allowedTools=Read,Edit,Write", "-p"],
     _claude,
-    lambda path, old, new: {"file_path": path, "old_string": old, "new_string": new},
+    # It adds a default when it sends a call back, and the scripted model compares that to its own.
+    lambda path, old, new: {
+        "file_path": path,
+        "old_string": old,
+        "new_string": new,
+        "replace_all": False,
+    },
     edits="Edit",
 )
 # With the model that it takes by itself, which always thinks.
