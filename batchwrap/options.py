@@ -228,8 +228,8 @@ class Scripts(_Part):
 
     Args:
         max_calls: the most calls that one script may make.
-        max_seconds: computing time of a script between two waves, in seconds; waiting for results
-            does not count.
+        max_seconds: computing time of a script for each wave, in seconds, from its start to
+            where it waits again; waiting for results does not count.
         max_memory_mb: memory of a script, in megabytes.
         max_code_chars: the longest program that is run, in characters.
         max_output_tokens: how much of what a script prints the model is shown, in tokens.
