@@ -81,7 +81,9 @@ class GuardedTranslation:
     @property
     def script_due(self) -> ScriptRun | None:
         """The script that a stream waits for: nothing more of it may come before `chunk_ran`."""
-        return None if self._paused is None else self._inner.script_due
+        if self._paused is None:
+            return None
+        return self._guarded("script", lambda inner: inner.script_due)
 
     def script_run(self) -> ScriptRun | None:
         """The script that has to be run before the request can be answered, or sent."""
@@ -124,7 +126,7 @@ class GuardedTranslation:
     @property
     def may_ask_again(self) -> bool:
         """Whether the model can be asked again, since the agent has nothing of the answer yet."""
-        return not self._is_broken and self._inner.may_ask_again
+        return not self._is_broken and self._guarded("again", lambda inner: inner.may_ask_again)
 
     @property
     def asks_again(self) -> bool:
@@ -152,7 +154,7 @@ class GuardedTranslation:
     @property
     def is_over(self) -> bool:
         """Whether the answer has ended in an error."""
-        return not self._is_broken and self._inner.repair.is_over
+        return not self._is_broken and self._guarded("end", lambda inner: inner.repair.is_over)
 
     @property
     def is_guess(self) -> bool:
