@@ -19,7 +19,7 @@ from tests.core.harness import call
 from tests.core.samples import touches
 from tests.core.script_play import Agent, Play, Provider, has_our_ids, key, says, script, told
 from tests.core.script_programs import Ran, World, programs, run_plainly, worlds
-from tests.strategies import single_calls
+from tests.strategies import examples, single_calls
 
 _LINE = re.compile(r"\[(\d+) calls? ran: (.*?)(?:; (\d+) failed)?\]\Z")
 
@@ -146,6 +146,7 @@ def check_provider(play: Play, said: list[Said], *, exact: bool = True) -> None:
 
 
 @each_api
+@examples(30, quick=10)
 @given(turns(), worlds, agents, options, st.booleans())
 def test_a_script_runs(
     api: Api, said: list[Said], world: World, agent: Agent, batching: Batching, one_by_one: bool
@@ -195,6 +196,7 @@ def is_script_call(message: Message) -> bool:
 
 
 @each_api
+@examples(30, quick=10)
 @given(turns(), worlds, agents, options, st.integers(1, 3), st.sampled_from(["person", "model"]))
 def test_something_else_is_said(
     api: Api, said: list[Said], world: World, agent: Agent, batching: Batching, at: int, what: str
@@ -219,6 +221,7 @@ def test_something_else_is_said(
 
 
 @each_api
+@examples(30, quick=10)
 @given(turns(), worlds, agents, options, st.integers(1, 3), st.booleans())
 def test_another_process(
     api: Api, said: list[Said], world: World, agent: Agent, batching: Batching, at: int, runs: bool
@@ -242,6 +245,7 @@ def test_another_process(
 
 
 @each_api
+@examples(30, quick=10)
 @given(turns(), worlds, worlds, agents, options, st.integers(1, 3))
 def test_forks(
     api: Api,
@@ -270,6 +274,7 @@ def test_forks(
 
 
 @each_api
+@examples(30, quick=10)
 @given(turns(), worlds, agents, options, st.integers(2, 4), st.integers(1, 3))
 def test_a_window(
     api: Api, said: list[Said], world: World, agent: Agent, batching: Batching, at: int, cut: int
@@ -296,6 +301,7 @@ def test_a_window(
 
 
 @each_api
+@examples(30, quick=10)
 @given(turns(), worlds, agents, options, st.integers(1, 3), st.integers(0, 2))
 def test_a_hook(
     api: Api, said: list[Said], world: World, agent: Agent, batching: Batching, at: int, place: int
@@ -347,6 +353,7 @@ def futile(draw: st.DrawFn) -> list[Message]:
 
 
 @each_api
+@examples(30, quick=10)
 @given(futile(), worlds, agents, options, st.booleans())
 def test_what_was_asked_again_stays(
     api: Api, said: list[Message], world: World, agent: Agent, batching: Batching, more: bool
@@ -364,6 +371,7 @@ def test_what_was_asked_again_stays(
 
 
 @each_api
+@examples(30, quick=10)
 @given(
     turns(),
     worlds,
@@ -397,6 +405,7 @@ def test_the_conversation_goes_on(
 
 
 @each_api
+@examples(30, quick=10)
 @given(turns(), worlds, agents, options, st.floats(0, 1), st.integers(1, 60), st.integers(1, 9))
 def test_a_stream(
     api: Api,
