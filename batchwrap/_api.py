@@ -6,6 +6,7 @@ from collections.abc import Callable
 from inspect import Parameter, signature
 from typing import Any, TypeVar, Unpack, overload
 
+from batchwrap._forks import LOADING
 from batchwrap.errors import ConfigError
 from batchwrap.options import DEFAULT_ARGUMENTS, OptionArguments, combine
 from batchwrap.stats import PROCESS, Stats
@@ -54,7 +55,8 @@ def wrap(
         >>> type(client).__name__
         'OpenAI'
     """
-    from batchwrap.adapters.clients import wrap_client
+    with LOADING:
+        from batchwrap.adapters.clients import wrap_client
 
     return wrap_client(target, combine(**options), in_place=in_place)
 
@@ -91,7 +93,8 @@ def batched(
         ...     import litellm
         ...     return litellm.completion(**kwargs)
     """
-    from batchwrap.adapters.function import batch_function
+    with LOADING:
+        from batchwrap.adapters.function import batch_function
 
     chosen = combine(**options)
     if fn is not None:
@@ -120,7 +123,8 @@ def install(
         >>> batchwrap.install(remind_every=6)
         >>> batchwrap.uninstall()
     """
-    from batchwrap.adapters import process
+    with LOADING:
+        from batchwrap.adapters import process
 
     process.install(combine(**options))
 
@@ -130,7 +134,8 @@ def uninstall() -> None:
 
     Without an `install` it does nothing.
     """
-    from batchwrap.adapters import process
+    with LOADING:
+        from batchwrap.adapters import process
 
     process.uninstall()
 
@@ -147,10 +152,10 @@ def stats(target: object = None) -> Stats:
     Raises:
         ConfigError: the target was not wrapped.
     """
-    from batchwrap.adapters import clients, function
-
     if target is None:
         return PROCESS.stats()
+    with LOADING:
+        from batchwrap.adapters import clients, function
     engine = function.engine_of(target) or clients.engine_of(target)
     if engine is None:
         raise ConfigError("target", f"{target!r} was not wrapped by batchwrap")
