@@ -38,7 +38,7 @@ SDK_TESTS := $(SDK_ITSELF) tests/cli/test_doctor.py tests/cli/test_live.py tests
 LITELLM_TESTS := tests/serve/test_litellm.py
 WITHOUT_SDK := tests batchwrap $(SDK_TESTS:%=--ignore=%)
 
-.PHONY: demo soak docs docs-cli check test test-agents test-frameworks test-core test-fuzz test-once test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
+.PHONY: demo soak docs docs-cli docs-multi-tools check test test-agents test-frameworks test-core test-fuzz test-once test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
 	coverage-once coverage-openai3 coverage-openai2 build clean benchmark-growth benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-scripts benchmark-throttle benchmark-tokens benchmark-understanding \
 	benchmark-way
@@ -114,6 +114,10 @@ docs: $(DOCS)/.ready
 # The page of the command line, written anew from the commands; a test says when that is needed.
 docs-cli: $(DOCS)/.ready
 	$(DOCS)/bin/python docs/write_cli.py
+
+# The page of the multi-tools, written anew from a real request.
+docs-multi-tools: $(MAIN)/.ready
+	$(MAIN)/bin/python docs/write_multi_tools.py
 
 # The share of branches that the tests take, both environments together, with CI's more examples.
 coverage: $(MAIN)/.ready $(LITELLM)/.ready

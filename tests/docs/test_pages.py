@@ -4,6 +4,7 @@ import ast
 import re
 import runpy
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,26 @@ def test_the_page_of_the_command_line_is_current() -> None:
     wanted = runpy.run_path(str(ROOT / "docs" / "write_cli.py"))["page"]()
     shown = (ROOT / "docs" / "cli.md").read_text("utf-8")
     assert shown.split() == wanted.split()  # lines break where the terminal's library likes
+
+
+def test_the_page_of_the_multi_tools_is_current() -> None:
+    """docs/multi-tools.md is what a model gets; `make docs-multi-tools` writes it anew."""
+    wanted = runpy.run_path(str(ROOT / "docs" / "write_multi_tools.py"))["page"]()
+    assert (ROOT / "docs" / "multi-tools.md").read_text("utf-8") == wanted
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_name_is_missing(page: Path) -> None:
+    """Pasted in their order, the blocks of a page name nothing that they do not define."""
+    program = "\n".join(blocks(page, "python"))
+    checked = subprocess.run(
+        ["ruff", "check", "--isolated", "--select=F821", "--stdin-filename=page.py", "-"],
+        input=program,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

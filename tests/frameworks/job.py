@@ -125,13 +125,18 @@ QUIET = {
 
 def run_example(name: str, folder: Path, model: Script, *options: str) -> Run:
     """Run an example in a process of its own, in a folder with the files of the job."""
+    return run_program(EXAMPLES / name, folder, model, *options, TASK)
+
+
+def run_program(program: Path, folder: Path, model: Script, *arguments: str) -> Run:
+    """Run a program in a process of its own, in a folder with the files of the job."""
     for file, text in FILES.items():
         (folder / file).write_text(text)
     home = folder / "home"
     home.mkdir(exist_ok=True)
     with Lab(model, tokens_per_s=math.inf, ttft_s=0) as lab:
         done = subprocess.run(
-            [sys.executable, EXAMPLES / name, *options, TASK],
+            [sys.executable, program, *arguments],
             cwd=folder,
             env={
                 **os.environ,
