@@ -31,7 +31,6 @@ The model makes one call, `multi_read {"files": [{"path": "a.py"}, {"path": "b.p
 gets two calls of `read_file` and answers both. In the next request, the model sees its own call
 again, with one result:
 
-
 """
 ABSENT = """
 A multi-tool exists only if the agent has a tool of its kind, and is called something else if the
