@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batchwrap.cli import completion
 from batchwrap.cli.console import console
 from batchwrap.cli.option_checks import check_file, writing
 from batchwrap.cli.text_tables import print_table
@@ -40,6 +41,7 @@ def analyze(
             help="Replay the requests against the limits of this plan, such as cerebras/code-max"
             " (see batchwrap limits).",
             show_default=False,
+            autocompletion=completion.plans,
         ),
     ] = None,
     tokens_per_s: Annotated[

@@ -47,7 +47,8 @@ def test_in_the_lab(tmp_path: Path) -> None:
     assert "\x1b" not in result.stdout
     for part in ("SIMULATED provider", "round trips", "-7.0 (-78%)", "Newcombe", "2/2 2.0"):
         assert part in result.stdout
-    lines = result.stderr.splitlines()
+    first, *lines = result.stderr.splitlines()
+    assert first == "4 runs; limits: auto; arms: bare, instead"
     assert sorted(line.partition("]")[0] for line in lines) == ["[1/4", "[2/4", "[3/4", "[4/4"]
     assert all("done; " in line for line in lines)
     assert page.read_text().startswith("# batchwrap eval: SIMULATED")
@@ -194,13 +195,18 @@ NOWHERE = "https://x.test/v1"
         ([], "--base-url: "),
         (["--lab", "--base-url", NOWHERE], "--base-url: "),
         (["--base-url", "x.test", "--model", "m"], "--base-url: "),
-        (["--base-url", NOWHERE], "--base-url: "),
+        (["--base-url", NOWHERE], "--model: "),
         (["--base-url", NOWHERE, "--model", "m"], "--out: "),
-        (["--base-url", NOWHERE, "--model", "m", "--out", "x.jsonl"], "--base-url: "),
         ([*real(NOWHERE, Path("x.jsonl"))[:5], "NO_KEY", "--out", "x.jsonl"], "NO_KEY is not set"),
         (real(NOWHERE, Path("/none/x.jsonl")), "--out: "),
         (["--lab", "--model", "swift"], "--model: "),
+        (["--lab", "--model", "cooperate"], "did you mean 'cooperates'?"),
         (["--lab", "--arm", "nonsense"], "--arm: "),
+        (["--lab", "--arm", "reminder"], "did you mean 'reminders'?"),
+        (["--lab", "--arm", "mine=evry=2"], "did you mean 'every'?"),
+        (["--lab", "--arm", "mine=preset=fats"], "did you mean 'fast'?"),
+        (["--lab", "--task", "answr"], "did you mean 'answer'?"),
+        (["--lab", "--limits", "cerebras/code-mux"], "did you mean 'cerebras/code-max'?"),
         (["--lab", "--arm", "bare", "--arm", "bare"], "--arm: "),
         (["--lab", "--task", "nonsense"], "--task: "),
         (["--lab", "--runs", "0"], "--runs"),
