@@ -107,7 +107,8 @@ class _Told:
 
     def __call__(self, run: Run) -> None:
         self._ended += 1
-        outcome = "done" if run.done else f"NOT done: {run.problem}"
+        not_done = f"NOT done: {run.problem}" if run.counts else "stopped"
+        outcome = "done" if run.done else not_done
         typer.echo(
             f"[{self._ended}/{self._count}] {run.task} {run.arm} {run.number}: {outcome};"
             f" {run.round_trips} round trips, {run.wall_s:.1f} s",

@@ -146,6 +146,8 @@ def test_a_call() -> None:
         one = findings(*asked, env={"KEY": "k"})["host/call"]
         assert lab.round_trips == 1
         wrong = findings(*asked, env={"KEY": "wrong"}, code=1)["host/call"]
+        without = findings(*asked[:-2], code=1)["host/call"]
+    assert without["hint"].startswith("No API key was sent. If the endpoint wants one, --api-key")
     assert one["found"] == "answers; limits that it names: 30 requests"
     assert wrong["found"].startswith("AuthenticationError")
 
@@ -156,7 +158,10 @@ def test_a_call() -> None:
         (["--call"], "--call: needs --base-url"),
         (["--base-url", "x.test"], "--base-url: "),
         (["--base-url", "http://x.test", "--call"], "--model: is needed with --base-url"),
-        (["--base-url", "http://x.test", "--call", "--model", "m", "--api-key-env", "K"], "K is not"),
+        (
+            ["--base-url", "http://x.test", "--call", "--model", "m", "--api-key-env", "K"],
+            "K is not",
+        ),
         (["--api-key-env", "KEY"], "--api-key-env: "),
         (["--store", "mongo://x"], "--store: "),
     ],

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import datetime as dt
+import re
 from dataclasses import fields
 from importlib import resources
 from pathlib import Path
