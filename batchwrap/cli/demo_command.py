@@ -29,7 +29,7 @@ _FOR_ENDPOINTS = "With --base-url: "
 
 def demo(
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a PNG: tokens over time.")
+        Path | None, typer.Option(metavar="FILE", help="Write a PNG or SVG: tokens over time.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object and nothing else.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -22,14 +23,6 @@ def test_tokens_so_far() -> None:
     assert plot.total(SPENT, 80.0) == ([0.0, 1.0, 2.0, 70.0, 80.0], [0, 10, 15, 16, 16])
 
 
-def test_tokens_of_the_last_minute() -> None:
-    """What was used counts for 60 s."""
-    assert plot.trailing(SPENT, 80.0) == (
-        [0.0, 1.0, 2.0, 61.0, 62.0, 70.0, 80.0],
-        [0, 10, 15, 5, 0, 1, 1],
-    )
-
-
 @pytest.mark.parametrize(
     "it",
     [
@@ -43,9 +36,17 @@ def test_tokens_of_the_last_minute() -> None:
     ids=["lab", "nothing", "auto", "preset"],
 )
 def test_a_picture_is_written(it: DemoResult, tmp_path: Path) -> None:
-    """The file is a PNG whatever its name, also of arms that failed, with limits known or not."""
+    """Without the name of an SVG the file is a PNG, also of arms that failed, at any limits."""
     plot.save(it, tmp_path / "tokens")
     assert (tmp_path / "tokens").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_drawing(theme: Literal["light", "dark"], tmp_path: Path) -> None:
+    """A file with the name of an SVG is one, in the colors of the theme."""
+    plot.save(result(), tmp_path / "tokens.svg", theme)
+    drawn = (tmp_path / "tokens.svg").read_text("utf-8")
+    assert "<svg" in drawn and plot.THEMES[theme].paper in drawn
 
 
 def test_without_the_extra() -> None:
