@@ -144,10 +144,8 @@ def _read(source: LogFile, report: Report, reading: LogReading) -> None:
         report.skipped += totals.sessions == before
         report.add_problem(source.name, str(problem))
         return
-    if source.broken:
-        line = f"{source.broken} lines are no JSON, the first is line {source.first_broken}"
-        reason = line if source.first_broken else "its last document breaks off"
-        report.add_problem(source.name, reason)
+    if source.problem:
+        report.add_problem(source.name, source.problem)
     if totals.sessions == before:
         report.add_problem(source.name, "holds no answer of a model, or only copies")
 

@@ -24,7 +24,7 @@ from tests.analyze import samples
         (b"\0\1\2", "is not text"),
         (b"plain words\nand more\n", "is neither JSON nor JSON lines"),
         (b'{"a": 1}\n', "of a known format"),
-        (b"[1, 2]\n", "of a known format"),
+        (b"[1, 2]\n", "contains no JSON object"),
         (b'{"messages": [', "is neither JSON nor JSON lines"),
         (gzip.compress(samples.conversation())[:-20], "cannot be read"),
     ],
