@@ -9,7 +9,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -50,7 +50,7 @@ class _Counted(io.RawIOBase):
 class _Recoded(io.BufferedIOBase):
     """The lines of a file in UTF-16, such as PowerShell writes, as UTF-8."""
 
-    def __init__(self, file: io.BufferedReader) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._text = io.TextIOWrapper(file, "utf-16", errors="replace", newline="\n")
 
     def readline(self, size: int | None = -1, /) -> bytes:
@@ -71,11 +71,11 @@ def opened(path: Path | None, read: Callable[[int], object]) -> IO[bytes]:
         read: called with the number of bytes that were read.
     """
     file = sys.stdin.buffer if path is None else path.open("rb")
-    plain = io.BufferedReader(_Counted(file, read), 2**16)
+    plain: Any = io.BufferedReader(_Counted(file, read), 2**16)
     if plain.peek(2)[:2] == _GZIP:
-        plain = io.BufferedReader(gzip.GzipFile(fileobj=plain), 2**16)  # type: ignore[arg-type]
-    recoded = plain.peek(2)[:2] in _UTF_16
-    return _Recoded(plain) if recoded else plain  # type: ignore[return-value]
+        plain = gzip.GzipFile(fileobj=plain)
+    lines: Any = _Recoded(plain) if plain.peek(2)[:2] in _UTF_16 else plain
+    return cast(IO[bytes], lines)
 
 
 def binary_format(line: bytes) -> str | None:

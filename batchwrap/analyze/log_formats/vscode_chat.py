@@ -22,9 +22,9 @@ _DOCUMENT, _SET, _EXTEND, _REMOVE = range(4)
 
 def recognises(record: Record) -> bool:
     """Whether a record is a chat, or begins a log of changes."""
-    chat = record.get("v") if record.get("kind") == _DOCUMENT else record
-    is_chat = isinstance(chat, dict) and isinstance(chat.get("requests"), list)
-    return is_chat and ("responderUsername" in chat or "sessionId" in chat)
+    chat = dict_of(record, "v") if record.get("kind") == _DOCUMENT else record
+    is_named = "responderUsername" in chat or "sessionId" in chat
+    return is_named and isinstance(chat.get("requests"), list)
 
 
 def read(records: Iterator[Record], file: str) -> Iterator[Said]:
