@@ -144,7 +144,7 @@ class LogFile:
                 and text.startswith((b"{", b"["))
                 and tries < _MOST_TRIES
             ):
-                value = _loads(text)
+                value = _loads(text) or _mended(text)
                 tries += value is None
                 if value is not None:
                     yield value

@@ -110,14 +110,14 @@ def gemini_messages() -> list[Json]:
     made: list[Json] = [{"id": "m-u", "timestamp": WHEN, "type": "user", "content": PROMPT}]
     for turn in TURNS:
         counted = {"input": prompt_tokens(turn), "cached": cached_tokens(turn), "tool": 0}
-        about = {"id": f"m-{turn}", "timestamp": WHEN, "type": "gemini", "model": "swift"}
+        about: Json = {"id": f"m-{turn}", "timestamp": WHEN, "type": "gemini", "model": "swift"}
         about |= {"tokens": {**counted, "output": 15, "thoughts": 5, "total": 0}}
         if turn == len(STEPS):
             made.append({**about, "content": DONE, "thoughts": []})
             break
         name, given = gemini_tool(turn)
         status = "error" if failed(turn) else "success"
-        call = {"id": f"call_{turn}", "name": name, "args": given, "status": status}
+        call: Json = {"id": f"call_{turn}", "name": name, "args": given, "status": status}
         call["result"] = [gemini_response(turn, name)]
         made.append({**about, "content": "", "toolCalls": [call]})
         # Newer versions repeat the result as a message of the user.
@@ -164,7 +164,7 @@ def qwen_code() -> bytes:
     made: list[Json] = []
     kinds = {"user": "tool_result", "model": "assistant"}
     for number, content in enumerate(gemini_contents()):
-        about = {"uuid": f"q{number}", "parentUuid": None, "sessionId": "qwen-1"}
+        about: Json = {"uuid": f"q{number}", "parentUuid": None, "sessionId": "qwen-1"}
         about |= {"timestamp": WHEN, "cwd": "/job", "version": "0.9.0", "message": content}
         if content["role"] == "model":
             turn = number // 2
@@ -402,7 +402,7 @@ def atif() -> bytes:
             result = {"source_call_id": f"call_{turn}", "content": STEPS[turn][2]}
             step |= {"tool_calls": [call], "observation": {"results": [result]}}
         steps.append({**step, "message": "" if turn < len(STEPS) else DONE})
-    about = {"schema_version": "ATIF-v1.7", "session_id": "atif-1"}
+    about: Json = {"schema_version": "ATIF-v1.7", "session_id": "atif-1"}
     about["agent"] = {"name": "made", "version": "1", "model_name": "swift"}
     numbered = [{"step_id": number, **step} for number, step in enumerate(steps, 1)]
     return orjson.dumps({**about, "steps": numbered}, option=orjson.OPT_INDENT_2)

@@ -72,6 +72,49 @@ def test_broken_lines(tmp_path: Path) -> None:
     assert report.skipped == 0
 
 
+def test_a_last_line_that_was_cut(tmp_path: Path) -> None:
+    """One broken line is named by its number."""
+    file = tmp_path / "log"
+    file.write_bytes(samples.claude_code() + b'{"type": "assist')
+    report = analyze([str(file)])
+    assert (report.totals.requests, report.skipped) == (6, 0)
+    number = samples.claude_code().count(b"\n") + 1
+    assert report.problems[0].reason == f"line {number} is no JSON"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"nothing here", b"half of a pair: \\ud83d"),
+        (b"nothing here", b"Latin-1: \xe4\xff"),
+        (b'"cwd":"/job"', b'"cwd":NaN'),
+    ],
+)
+@pytest.mark.parametrize("indented", [False, True])
+def test_odd_encodings(old: bytes, new: bytes, indented: bool, tmp_path: Path) -> None:
+    """What JavaScript writes and other programs read is read here, too."""
+    log = samples.claude_code()
+    assert old in log
+    log = log.replace(old, new)
+    if indented:
+        log = log.replace(b'{"type"', b'{\n"type"').replace(b"}\n", b"\n}\n")
+    (tmp_path / "log").write_bytes(log)
+    report = analyze([str(tmp_path)])
+    assert (report.totals.requests, report.problems) == (6, [])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["claude_code", "opencode"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_utf_16(encoding: str, name: str, packed: bool, tmp_path: Path) -> None:
+    """What PowerShell writes with ``>`` is read like any other file, gzipped or not."""
+    text = "\ufeff" + samples.SAMPLES[name]().decode().replace("\n", "\r\n")
+    content = text.encode(encoding)
+    (tmp_path / "log").write_bytes(gzip.compress(content) if packed else content)
+    report = analyze([str(tmp_path)])
+    assert (report.totals.requests, report.problems) == (6, [])
+
+
 def test_documents_that_break_off(tmp_path: Path) -> None:
     """Of documents one behind the other all but the last one, which was cut, are read."""
     (tmp_path / "log").write_bytes(samples.sdk_spans()[:-50])

@@ -81,8 +81,7 @@ def sessions_in(source: LogFile, reading: LogReading) -> tuple[str, Iterator[Ses
             break
     if not head:
         raise Unreadable("contains no JSON object")
-    known = ", ".join(NAMES)
-    raise Unreadable(f"none of its first {len(head)} records is of a known format ({known})")
+    raise Unreadable(f"none of its first {len(head)} records is of a known format")
 
 
 def _reader_for(record: Record) -> tuple[str, Reader] | None:
