@@ -67,13 +67,44 @@ def test_one_answer_with_two_calls(name: str, first: bytes, second: bytes, tmp_p
 
 
 def test_two_calls_in_what_was_seen(tmp_path: Path) -> None:
-    """What Cline's user saw after one request belongs to one answer."""
+    """An answer with several calls has made tool calls, since XML allows only one."""
     seen = orjson.loads(agent_samples.cline_seen())
+    assert "5 calls are text" in " ".join(
+        asked_of_the_model(report_of(tmp_path, orjson.dumps(seen)))
+    )
     second = [n for n, one in enumerate(seen) if one.get("say") == "api_req_started"][1]
     del seen[second]
     report = report_of(tmp_path, orjson.dumps(seen))
-    assert shape(report) == (1, 5, 5, 3)
-    assert "5 calls are text" in " ".join(asked_of_the_model(report))
+    assert (shape(report), report.totals.text_calls) == ((1, 5, 5, 3), 0)
+
+
+def test_requests_of_cline_that_failed(tmp_path: Path) -> None:
+    """A request that was cancelled before it had an answer is no round trip."""
+    seen = orjson.loads(agent_samples.cline_seen())
+    cancelled = orjson.dumps({"request": "x", "cancelReason": "user_cancelled"}).decode()
+    told = {"ts": 3, "type": "say", "say": "api_req_started", "text": cancelled}
+    report = report_of(tmp_path, orjson.dumps([*seen[:1], told, *seen[1:]]))
+    assert shape(report) == (1, 6, 5, 5)
+
+
+def test_older_logs_of_copilot(tmp_path: Path) -> None:
+    """Where answers do not have their calls, those that begin after them are theirs."""
+    events = [orjson.loads(line) for line in agent_samples.copilot_cli().splitlines()]
+    for event in events:
+        event["data"].pop("toolRequests", None)
+    report = report_of(tmp_path, lines(*events))
+    assert shape(report) == (1, 6, 5, 5)
+    assert report.totals.tools["view"].own == 3
+
+
+def test_gemini_without_ids(tmp_path: Path) -> None:
+    """Messages of other writers have no ids. Each of them counts."""
+    log = orjson.loads(agent_samples.gemini_document())
+    for message in log["messages"]:
+        del message["id"]
+    about = {key: log[key] for key in ("sessionId", "projectHash")}
+    report = report_of(tmp_path, orjson.dumps(log), lines(about, *log["messages"]))
+    assert shape(report) == (2, 12, 10, 10)
 
 
 def test_a_task_of_cline_counts_once(tmp_path: Path) -> None:
@@ -198,17 +229,17 @@ def test_what_claude_code_prints(tmp_path: Path) -> None:
     assert dict(report.formats) == {"Claude Code": 1}
 
 
-def test_subagents_of_copilot(tmp_path: Path) -> None:
-    """Events with the id of the call that began a subagent are a session of their own."""
-    own = agent_samples.copilot_cli().splitlines(keepends=True)
-    events = [orjson.loads(line) for line in own[2:]]
-    for event in events:
-        event["data"]["parentToolCallId"] = "call_9"
-    inner = lines(*events).replace(b'"a', b'"sub-a').replace(b'"m', b'"sub-m')
-    inner = inner.replace(b'"sub-message', b'"message').replace(b'"sub-assistant', b'"assistant')
-    inner = inner.replace(b'"sub-model', b'"model').replace(b'"sub-apiCall', b'"apiCall')
-    report = report_of(tmp_path, b"".join(own) + inner)
-    assert report.totals.sessions == 2 and report.totals.requests == 12
+@pytest.mark.parametrize("marked", ["agentId", "parentToolCallId"])
+def test_subagents_of_copilot(marked: str, tmp_path: Path) -> None:
+    """Events of a subagent are a session of their own."""
+    events = [orjson.loads(line) for line in agent_samples.copilot_cli().splitlines()]
+    inner = [orjson.loads(orjson.dumps(event)) for event in events[2:]]
+    for event in inner:
+        (event if marked == "agentId" else event["data"])[marked] = "call_9"
+        for key in ("apiCallId", "messageId"):
+            event["data"][key] = f"inner-{event['data'].get(key)}"
+    mixed = [*events[:2], *(one for pair in zip(events[2:], inner, strict=True) for one in pair)]
+    assert shape(report_of(tmp_path, lines(*mixed))) == (2, 12, 10, 10)
 
 
 GOOSE = {"role": "assistant", "created": 1, "content": [{"type": "toolRequest", "id": "t"}]}

@@ -2,13 +2,15 @@
 
 The history has Anthropic's messages, with more beside them. Older versions write calls as XML in
 the text (`text_calls`). What the user saw (``ui_messages.json``) has the tokens of each request and
-its calls, but neither most results nor how the calls were made, so they count as text. Where both
-files are in a folder, only the history is read (`files`).
+its calls, but neither most results nor how the calls were made. As XML, an answer can have only one
+call, so calls count as text unless an answer of the task has several. Where both files are in a
+folder, only the history is read (`files`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -52,11 +54,13 @@ def recognises(record: Record) -> bool:
 def read(records: Iterator[Record], file: str) -> Iterator[Said]:
     """The messages of a task."""
     seen = _Seen(file)
+    shown: list[Said] = []
     for record in records:
         for message in dicts_in(record.get("messages")):
             yield from _said(message, file)
         if "messages" not in record:
-            yield from seen.said(record)
+            shown += seen.said(record)
+    yield from (replace(one, as_text=seen.is_text) for one in shown)
 
 
 def _said(message: Record, session: str) -> Iterator[Said]:
@@ -83,40 +87,57 @@ def _usage(tokens: Record) -> Usage | None:
 
 
 class _Seen:
-    """Converts what the user saw, message by message."""
+    """Converts what the user saw, message by message.
+
+    Attributes:
+        is_text: whether no answer so far has several calls.
+    """
 
     def __init__(self, file: str) -> None:
         self._file = file
         self._answers = 0
         self._calls = 0
+        self._calls_before = 0  # those of the answers before the last one
+        self.is_text = True
 
     def said(self, record: Record) -> Iterator[Said]:
         """The message for what the user saw, if it is one of the conversation."""
         kind, text = record.get(str(record.get("type"))), text_of(record.get("text"))
+        model = text_of(dict_of(record, "modelInfo").get("modelId"))
         if record.get("partial") is True:
             return
         if kind == "api_req_started":
-            self._answers += 1
-            yield self._say(assistant("", []), _request_usage(_object_in(text)))
+            about = _object_in(text)
+            usage = _request_usage(about)
+            if usage is None and _has_failed(about):
+                return
+            self._answers, self._calls_before = self._answers + 1, self._calls
+            yield self._say(assistant("", []), model, usage)
         elif kind == "text" and self._answers:
-            yield self._say(assistant(text, []))
+            yield self._say(assistant(text, []), model)
         elif kind in ("task", "text", "user_feedback"):
             yield self._say({"role": "user", "content": text})
         elif kind == "command_output" and self._calls:
             yield self._say(result(self._calls, text))
         elif self._answers and (made := _call(kind, text)) is not None:
             self._calls += 1
-            yield self._say(assistant("", [call(self._calls, *made)]))
+            self.is_text &= self._calls - self._calls_before < 2
+            yield self._say(assistant("", [call(self._calls, *made)]), model)
 
-    def _say(self, message: Record, usage: Usage | None = None) -> Said:
+    def _say(self, message: Record, model: str = "", usage: Usage | None = None) -> Said:
         return Said(
             session=self._file,
             message=message,
             source=NAME,
+            model=model,
             usage=usage,
             answer=str(self._answers) if message["role"] == "assistant" else None,
-            as_text=True,
         )
+
+
+def _has_failed(about: Record) -> bool:
+    """Whether a request without tokens brought no answer."""
+    return "cancelReason" in about or "streamingFailedMessage" in about
 
 
 def _call(kind: object, text: str) -> tuple[str, Record] | None:

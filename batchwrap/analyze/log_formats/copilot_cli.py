@@ -1,7 +1,8 @@
 """Reads sessions of GitHub's Copilot CLI: ``~/.copilot/session-state/<session>/events.jsonl``.
 
-Events of a subagent have the id of the call that began it. A usage event, where it was written,
-comes after its answer.
+Events of a subagent have an id of its own, or that of the call that began it. A usage event, where
+it was written, comes after its answer. In older logs an answer does not have its calls. Then those
+that begin after it are its own.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
 
 NAME = "Copilot CLI"
-_ANSWER, _USAGE, _RESULT = "assistant.message", "assistant.usage", "tool.execution_complete"
-_TYPES = (_ANSWER, _USAGE, _RESULT, "session.start", "user.message")
+_ANSWER, _USAGE = "assistant.message", "assistant.usage"
+_BEGUN, _RESULT = "tool.execution_start", "tool.execution_complete"
+_TYPES = (_ANSWER, _USAGE, _BEGUN, _RESULT, "session.start", "user.message")
 
 
 def recognises(record: Record) -> bool:
@@ -34,17 +36,20 @@ def recognises(record: Record) -> bool:
 
 def read(records: Iterator[Record], file: str) -> Iterator[Said]:
     """The messages of a session."""
-    session, model, last = file, "", dict[str, str]()
+    session, model, last, asked = file, "", dict[str, str](), set[int]()
     for record in records:
         kind, data = record.get("type"), dict_of(record, "data")
         if kind == "session.start":
             session = text_of(data.get("sessionId")) or session
         model = text_of(data.get("model", data.get("newModel"))) or model
-        message, agent = _message(kind, data), text_of(data.get("parentToolCallId"))
+        agent = text_of(record.get("agentId", data.get("parentToolCallId")))
+        message = _message(kind, data)
         if kind == _ANSWER:
             key = data.get("apiCallId") or data.get("messageId") or record.get("id")
             last[agent] = text_of(key)
-        if message is None or (kind == _USAGE and agent not in last):
+            asked.update(hash(text_of(one.get("toolCallId"))) for one in _requests(data))
+        known = kind == _BEGUN and hash(text_of(data.get("toolCallId"))) in asked
+        if message is None or known or (kind in (_BEGUN, _USAGE) and agent not in last):
             continue
         is_answer = message["role"] == "assistant"
         yield Said(
@@ -58,13 +63,20 @@ def read(records: Iterator[Record], file: str) -> Iterator[Said]:
         )
 
 
+def _requests(data: Record) -> list[Record]:
+    return dicts_in(data.get("toolRequests"))
+
+
 def _message(kind: object, data: Record) -> chat.Message | None:
     if kind == _ANSWER:
         calls = [
             call(one.get("toolCallId"), one.get("name"), one.get("arguments"))
-            for one in dicts_in(data.get("toolRequests"))
+            for one in _requests(data)
         ]
         return assistant(text_of(data.get("content")), calls, text_of(data.get("reasoningText")))
+    if kind == _BEGUN:
+        made = call(data.get("toolCallId"), data.get("toolName"), data.get("arguments"))
+        return assistant("", [made])
     if kind == _USAGE:
         return assistant("", [])  # an empty piece of the answer, which carries its tokens
     if kind == _RESULT:

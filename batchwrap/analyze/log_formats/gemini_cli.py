@@ -41,7 +41,8 @@ def read(records: Iterator[Record], file: str) -> Iterator[Said]:
         for content in _history(record):
             yield from _said_of_content(content, session)
         for message in _messages(record):
-            if last and message.get("id") != last.get("id"):
+            is_again = "id" in message and message["id"] == last.get("id")
+            if not is_again:
                 yield from _once(last, session, seen)
             last = message
     yield from _once(last, session, seen)
@@ -67,7 +68,7 @@ def _said_of_content(content: Record, session: str) -> Iterator[Said]:
 
 def _messages(record: Record) -> Iterator[Record]:
     """The messages of a whole session, or a line that is one."""
-    if isinstance(record.get("type"), str) and "id" in record:
+    if isinstance(record.get("type"), str) and "content" in record:
         yield record
     if "projectHash" in record:
         yield from dicts_in(record.get("messages"))
@@ -75,10 +76,10 @@ def _messages(record: Record) -> Iterator[Record]:
 
 def _once(message: Record, session: str, seen: set[int]) -> Iterator[Said]:
     """The messages for one message, unless it was read before."""
-    key = hash(text_of(message.get("id")))
-    if not message or key in seen:
+    key = text_of(message.get("id"))
+    if not message or (key and hash(key) in seen):
         return
-    seen.add(key)
+    seen.add(hash(key))
     if message.get("type") != "gemini":
         # Results are repeated as messages of the user. They stand in the calls, too.
         parts = dicts_in(message.get("content"))
@@ -97,7 +98,7 @@ def _once(message: Record, session: str, seen: set[int]) -> Iterator[Said]:
         source=NAME,
         model=text_of(message.get("model")),
         usage=_usage(dict_of(message, "tokens")),
-        answer=text_of(message.get("id")) or None,
+        answer=key or None,
         everywhere=True,
     )
     for one in calls:
