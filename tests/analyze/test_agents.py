@@ -251,6 +251,7 @@ UNREAD: list[tuple[Json | list[Any], str]] = [
         [{"sessionId": "s", "messageId": 0, "type": "user", "message": "Go."}],
         "prompt log of Gemini CLI",
     ),
+    ({"sessionId": "s", "startTime": "x", "timeline": []}, "a session of an older Copilot CLI"),
     (GOOSE, "a session of Goose"),
     ({"working_dir": "/job", "conversation": [GOOSE]}, "a session of Goose"),
     ({"history": [{"message": {}, "contextItems": []}]}, "a session of Continue"),
@@ -280,6 +281,17 @@ def test_databases(content: bytes, name: str, tmp_path: Path) -> None:
     """A file that agents keep sessions in is named, although it is no text."""
     [problem] = report_of(tmp_path, content).problems
     assert "is a" in problem.reason and name in problem.reason
+
+
+def test_a_chat_without_rounds(tmp_path: Path) -> None:
+    """A request without rounds is one answer; if it had calls, the report says what is missing."""
+    request: Json = {"requestId": "r", "message": "Why?", "response": [{"value": "So."}]}
+    chat = {"responderUsername": "GitHub Copilot", "requests": [request]}
+    report = report_of(tmp_path, orjson.dumps(chat))
+    assert (shape(report), report.problems) == ((1, 1, 0, 0), [])
+    request["response"].append({"kind": "toolInvocationSerialized", "toolId": "read"})
+    [problem] = report_of(tmp_path, orjson.dumps(chat)).problems
+    assert "saved without the model's answers" in problem.reason
 
 
 def test_changes_that_fit_nothing(tmp_path: Path) -> None:

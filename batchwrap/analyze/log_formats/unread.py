@@ -40,6 +40,9 @@ _FORMATS: dict[str, Callable[[Record], bool]] = {
     f"the prompt log of Gemini CLI, {_PROMPTS}: read the folder chats beside it": _has(
         "sessionId", "messageId", "message", "type"
     ),
+    "a session of an older Copilot CLI: read ~/.copilot/session-state": _has(
+        "sessionId", "startTime", "timeline"
+    ),
     "a session of Goose": _is_goose,
     "a session of Continue": lambda record: any(
         "contextItems" in one for one in dicts_in(record.get("history"))[:1]

@@ -3,7 +3,7 @@
 The older form is a document, which "Chat: Export Chat" writes, too. The newer one is a log of
 changes to such a document, which is made again from them: ``kind`` 0 is the document, 1 sets a
 value, 2 extends a list, 3 removes a value. A request of the user has rounds, and each of them is
-one answer of the model with its calls.
+one answer of the model with its calls. One without rounds is one answer.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import Any
 
 import orjson
 
-from batchwrap.analyze.files import Record
+from batchwrap.analyze.files import Record, Unreadable
 from batchwrap.analyze.log_messages import Said, assistant, call, dict_of, dicts_in, result, text_of
 
 NAME = "VS Code chat"
 _DOCUMENT, _SET, _EXTEND, _REMOVE = range(4)
+# The part of what was shown that stands for a call.
+_CALLED = "toolInvocationSerialized"
 
 
 def recognises(record: Record) -> bool:
@@ -28,7 +30,11 @@ def recognises(record: Record) -> bool:
 
 
 def read(records: Iterator[Record], file: str) -> Iterator[Said]:
-    """The messages of a chat."""
+    """The messages of a chat.
+
+    Raises:
+        Unreadable: the agent made calls, but what it asked the model was not saved.
+    """
     chat: Any = None
     for record in records:
         if "kind" not in record:
@@ -69,15 +75,23 @@ def _inside(value: Any, key: object) -> Any:
 
 def _said(chat: Record, file: str) -> Iterator[Said]:
     session = text_of(chat.get("sessionId")) or file
+    lost = False
     for request in dicts_in(chat.get("requests")):
-        content = text_of(dict_of(request, "message").get("text"))
+        asked = request.get("message")
+        content = asked if isinstance(asked, str) else text_of(dict_of(asked).get("text"))
         yield Said(session=session, message={"role": "user", "content": content}, source=NAME)
-        about = dict_of(request, "result", "metadata")
+        about, shown = dict_of(request, "result", "metadata"), dicts_in(request.get("response"))
         results = dict_of(about, "toolCallResults")
         model = text_of(about.get("resolvedModel")) or text_of(request.get("modelId"))
-        for place, one in enumerate(dicts_in(about.get("toolCallRounds"))):
+        rounds = dicts_in(about.get("toolCallRounds"))
+        lost |= not rounds and any(part.get("kind") == _CALLED for part in shown)
+        if not rounds and shown:
+            rounds = [{"response": "\n".join(text_of(part.get("value")) for part in shown)}]
+        for place, one in enumerate(rounds):
             key = f"{request.get('requestId')}/{place}"
             yield from _round(one, results, session, model, key)
+    if lost:
+        raise Unreadable("its calls were saved without the model's answers; read chatSessions")
 
 
 def _round(one: Record, results: Record, session: str, model: str, key: str) -> Iterator[Said]:
