@@ -85,7 +85,9 @@ def binary_format(line: bytes) -> str | None:
 
 
 def is_zip(path: Path) -> bool:
-    """Whether a file is a zip archive."""
+    """Whether a file is a zip archive. A pipe is none, since what is read of it is gone."""
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
         return file.read(len(_ZIP)) == _ZIP
 

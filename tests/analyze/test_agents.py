@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 from itertools import repeat
 from pathlib import Path
@@ -76,6 +77,19 @@ def test_two_calls_in_what_was_seen(tmp_path: Path) -> None:
     del seen[second]
     report = report_of(tmp_path, orjson.dumps(seen))
     assert (shape(report), report.totals.text_calls) == ((1, 5, 5, 3), 0)
+
+
+def test_what_only_looks_like_cline(tmp_path: Path) -> None:
+    """Cline's requests in a log of chat completions are read as such, with their tool calls."""
+    begun = agent_samples.cline_history()[0]
+    history = [begun, *samples.chat_history(5)[1:], samples.chat_answer(5)]
+    requests = [
+        {"messages": [begun, *samples.chat_history(turn)[1:]], **samples.completion(turn)}
+        for turn in range(6)
+    ]
+    report = report_of(tmp_path, lines({"messages": history}), lines(*requests))
+    assert (shape(report), report.totals.text_calls) == ((2, 12, 10, 10), 0)
+    assert dict(report.formats) == {"chat messages": 2}
 
 
 def test_requests_of_cline_that_failed(tmp_path: Path) -> None:
@@ -199,6 +213,19 @@ def test_a_damaged_eval_log(tmp_path: Path) -> None:
     assert broken == "document samples/two.json is no JSON"
     assert "a zip archive that breaks off" in cut
     assert "without samples of Inspect AI" in other
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="this Python reads zstd")
+def test_an_eval_log_in_zstd(tmp_path: Path) -> None:
+    """A compression that this Python does not have is named, with what to do."""
+    log = bytearray(agent_samples.inspect_eval())
+    for begin, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):  # where headers name the method
+        at = log.find(begin)
+        while at >= 0:
+            log[at + place] = 93
+            at = log.find(begin, at + 1)
+    [problem] = report_of(tmp_path, bytes(log)).problems
+    assert "inspect log convert --to json" in problem.reason
 
 
 def test_older_forms_of_codex(tmp_path: Path) -> None:

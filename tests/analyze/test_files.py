@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import sys
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,6 +147,17 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", given)
     assert analyze(["-"]).totals.requests == 6
     assert not given.buffer.closed
+
+
+def test_a_pipe(tmp_path: Path) -> None:
+    """A named pipe, or what a shell puts in place of a command, is read once and as a whole."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=[samples.codex()])
+    writer.start()
+    report = analyze([str(pipe)])
+    writer.join()
+    assert (report.totals.requests, report.problems) == (6, [])
 
 
 def test_a_missing_file() -> None:

@@ -46,9 +46,16 @@ def recognises(record: Record) -> bool:
     """Whether a record is a history, or a message of those that the user saw."""
     if record.get("type") in ("ask", "say"):
         return "ts" in record and text_of(record.get(str(record["type"]))) != ""
-    messages = dicts_in(record.get("messages"))[:1]
-    texts = [text_of(part.get("text")) for one in messages for part in dicts_in(one.get("content"))]
-    return "response" not in record and any(mark in text for text in texts for mark in _MARKS)
+    messages = dicts_in(record.get("messages"))
+    texts = [text_of(part.get("text")) for part in _blocks(messages[:1])]
+    is_marked = any(mark in text for text in texts for mark in _MARKS)
+    # A log of the same agent's requests has more than Anthropic's messages.
+    is_logged = "response" in record or "choices" in record
+    return is_marked and not is_logged and not any("tool_calls" in one for one in messages)
+
+
+def _blocks(messages: list[Record]) -> Iterator[Record]:
+    return (part for one in messages for part in dicts_in(one.get("content")))
 
 
 def read(records: Iterator[Record], file: str) -> Iterator[Said]:
