@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, field, fields, replace
-from difflib import get_close_matches
 from functools import wraps
 from importlib.util import find_spec
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar, Unpack, cast, get_args
 from zoneinfo import ZoneInfo
 
+from batchwrap.checks import nearest as _nearest
 from batchwrap.checks import one_of as _one_of
 from batchwrap.directives import DEFAULT_DIRECTIVES, DEFAULT_MARKERS, Directive, Marker
 from batchwrap.errors import ConfigError
@@ -714,8 +714,3 @@ def combine(**given: Unpack[OptionArguments]) -> Options:
         repair=repair,
         on_event=on_event,
     )
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """A question that names the option that was probably meant; empty if none is similar."""
-    return "".join(f"; did you mean {near!r}?" for near in get_close_matches(name, known, n=1))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batchwrap import __version__
-from batchwrap.cli.console import console
+from batchwrap.cli import completion
+from batchwrap.cli.console import console, waiting_for
 from batchwrap.cli.option_checks import check_file, writing
 from batchwrap.cli.text_tables import print_table
 from batchwrap.errors import ConfigError
@@ -42,6 +43,7 @@ def analyze(
             help="Replay the requests against the limits of this plan, such as cerebras/code-max"
             " (see batchwrap limits).",
             show_default=False,
+            autocompletion=completion.plans,
         ),
     ] = None,
     tokens_per_s: Annotated[
@@ -75,7 +77,8 @@ def analyze(
       batchwrap analyze requests.jsonl --html report.html
       opencode export ses_1 | batchwrap analyze - --json
     """
-    from batchwrap.analyze import analyze as read
+    with waiting_for("loading"):
+        from batchwrap.analyze import analyze as read
 
     _check(paths, html)
     with _progress() as watch:

@@ -1,18 +1,21 @@
 """The command line with all its commands, and the one place where errors become messages.
 
-What batchwrap raises and what the system refuses is one line on stderr, named after the option that
-was typed, with exit code 1 or 2. Anything else is a bug and keeps its traceback.
+What batchwrap raises, what typer refuses and what the system refuses is one line on stderr, named
+after the option that was typed, with exit code 1 or 2. Anything else is a bug and keeps its
+traceback.
 """
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from batchwrap import __version__
+from batchwrap.checks import nearest
 from batchwrap.cli import option_checks
 from batchwrap.cli.analyze_command import EXIT_CODES as ANALYZE_EXIT_CODES
 from batchwrap.cli.analyze_command import analyze
@@ -24,14 +27,18 @@ from batchwrap.cli.serve_command import serve
 from batchwrap.errors import BatchwrapError, ConfigError, StoreUnavailable
 
 FAILED, USAGE_ERROR = 1, 2
+# typer has its own copy of click since 0.26, so the class has to be found by what typer exports.
+_Refused: Any = typer.BadParameter.__mro__[1]
 
-# The names of options in the library, and on the command line.
-_TYPED = {
-    "Batching.offer": "--offer",
-    "Reminders.every": "--remind-every",
-    "Throttle.store": "--store",
-    "api_key": "--api-key-env",
-    **{name: f"--{name}" for name in ("host", "limits", "port", "preset", "token", "upstream")},
+# The names of options in the library, and on the command line; the first that the command has.
+_TYPED: Mapping[str, Sequence[str]] = {
+    "Batching.offer": ["--offer"],
+    "Batching.tools": ["--tool"],
+    "Reminders.every": ["--remind-every"],
+    "Throttle.store": ["--store"],
+    "api_key": ["--api-key-env"],
+    "limits": ["--limits", "--plan", "NAME"],
+    **{name: [f"--{name}"] for name in ("host", "port", "preset", "token", "upstream")},
 }
 
 
@@ -42,24 +49,56 @@ class Commands(TyperGroup):
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
+        except _Refused as error:
+            raise _refused(ctx, error) from error
         except BatchwrapError as error:
-            typer.echo(f"batchwrap: {' '.join(self._said(ctx, error).split())}", err=True)
+            _tell(self._said(ctx, error))
             failed = isinstance(error, StoreUnavailable)
             raise typer.Exit(FAILED if failed else USAGE_ERROR) from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of a pipe has ended; typer exits silently
                 raise
-            typer.echo(f"batchwrap: {option_checks.reason(error)}", err=True)
+            _tell(option_checks.reason(error))
             raise typer.Exit(FAILED) from error
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options before the command. Without any argument typer shows the help."""
+        wants_help = not args
+        try:
+            return super().parse_args(ctx, args)
+        except _Refused as error:
+            if wants_help:
+                raise
+            raise _refused(ctx, error) from error
 
     def _said(self, ctx: Any, error: BatchwrapError) -> str:
         """The error's message, with the option's name as it was typed."""
-        if not isinstance(error, ConfigError) or error.option not in _TYPED:
-            return str(error)
+        option = error.option if isinstance(error, ConfigError) else ""
         # The same error may come from a command that does not have the option.
-        typed = _TYPED[error.option]
-        there = {name for it in self.commands[ctx.invoked_subcommand].params for name in it.opts}
-        return str(error).replace(error.option, typed, 1) if typed in there else str(error)
+        params = self.commands[ctx.invoked_subcommand].params
+        there = {name for it in params for name in (*it.opts, it.metavar)}
+        typed = [it for it in _TYPED.get(option.partition("[")[0], ()) if it in there]
+        return str(error).replace(option, typed[0], 1) if typed else str(error)
+
+
+def _tell(message: str) -> None:
+    typer.echo(f"batchwrap: {' '.join(message.split())}", err=True)
+
+
+def _refused(ctx: Any, error: Any) -> typer.Exit:
+    """The end of a command whose arguments typer refuses, after a line that says why."""
+    where = error.ctx or ctx
+    known = [name for it in where.command.params for name in it.opts]
+    option = getattr(error, "option_name", "")
+    near = "" if option in known else nearest(option, known)
+    if near:
+        _tell(f"{option}: there is no such option{near}")
+    elif (said := error.format_message().rstrip(".")).endswith("?"):
+        _tell(said)
+    else:
+        command = " ".join(filter(None, ("batchwrap", ctx.invoked_subcommand, "--help")))
+        _tell(f"{said}; see {command}")
+    return typer.Exit(USAGE_ERROR)
 
 
 # Help and errors have no boxes, so that they can be searched, copied and wrapped.

@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import batchwrap
-from batchwrap.errors import ConfigError, MissingExtraError, StoreUnavailable
+from batchwrap.cli.option_checks import is_installed
+from batchwrap.errors import BatchwrapError, ConfigError, MissingExtraError, StoreUnavailable
 
 # The packages that each extra installs.
 EXTRAS = {
@@ -85,24 +86,16 @@ def adapters() -> Iterator[Finding]:
         yield Finding(part="adapters", name="all", state="missing", found="not tried", hint=hint)
         return
     for name, trial in trials().items():
-        if _is_there(trial.module):
-            yield _tried("adapters", name, trial.run, _OTHER_VERSION)
+        if is_installed(trial.module):
+            yield _tried("adapters", name, partial(_timed, trial.run), _OTHER_VERSION)
         elif trial.extra is not None:
             hint = _install(trial.extra)
             found = f"{trial.module} is not installed"
             yield Finding(part="adapters", name=name, state="missing", found=found, hint=hint)
 
 
-def _is_there(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # `find_spec` raises if the parent package is missing
-        return False
-
-
 def _tried(part: str, name: str, trial: Callable[[], str | None], hint: str = "") -> Finding:
     """The result of a trial. Libraries may raise anything, so every exception is a finding."""
-    started_s = time.perf_counter()
     try:
         said = trial()
     except ConfigError:  # wrong usage of the command is not a finding
@@ -110,9 +103,23 @@ def _tried(part: str, name: str, trial: Callable[[], str | None], hint: str = ""
     except Exception as error:
         hint = _install(error.extra) if isinstance(error, MissingExtraError) else hint
         found = f"{type(error).__name__}: {error}"
+        if error.__cause__ and not isinstance(error, BatchwrapError):  # ours say all that they may
+            found += f" ({error.__cause__})"
         return Finding(part=part, name=name, state="failed", found=found, hint=hint)
-    took_ms = (time.perf_counter() - started_s) * 1_000
-    return Finding(part=part, name=name, found=said or f"works ({took_ms:,.0f} ms)")
+    return Finding(part=part, name=name, found=said or "works")
+
+
+def _timed(trial: Callable[[], None]) -> str:
+    """Run a trial twice, since libraries are imported in the first, some in its first request."""
+    first_ms, again_ms = _took_ms(trial), _took_ms(trial)
+    importing_ms = max(0.0, first_ms - again_ms)
+    return f"works ({again_ms:,.0f} ms, imports {importing_ms:,.0f} ms)"
+
+
+def _took_ms(trial: Callable[[], None]) -> float:
+    started_s = time.perf_counter()
+    trial()
+    return (time.perf_counter() - started_s) * 1_000
 
 
 def model(name: str) -> Iterator[Finding]:
@@ -180,7 +187,7 @@ def host(base_url: str) -> Iterator[Finding]:
 def call(base_url: str, model_name: str, api_key: str) -> Iterator[Finding]:
     """Send a tiny request to a real endpoint: whether it answers, and which limits it names."""
     from batchwrap.core.limits.headers import read_headers
-    from batchwrap.demo.sdk import client
+    from batchwrap.demo.sdk import NO_KEY_SENT, client
     from batchwrap.providers import provider_of
 
     def asked() -> str:
@@ -193,4 +200,4 @@ def call(base_url: str, model_name: str, api_key: str) -> Iterator[Finding]:
         limits = [f"{one.limit:,.0f} {one.kind}" for one in seen if one.limit]
         return f"answers; limits that it names: {', '.join(limits) or 'none'}"
 
-    yield _tried("host", "call", asked)
+    yield _tried("host", "call", asked, "" if api_key else NO_KEY_SENT)

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batchwrap.cli import option_checks
-from batchwrap.cli.console import console
+from batchwrap.cli import completion, option_checks
+from batchwrap.cli.console import console, print_text, waiting_for
+from batchwrap.cli.text_tables import print_table
+from batchwrap.demo import PLAN_NAME
 from batchwrap.errors import ConfigError
 
 if TYPE_CHECKING:
     from batchwrap.demo.demo_report import DemoResult
+    from batchwrap.demo.played_plan import PlayedPlan
     from batchwrap.demo.project import Project
     from batchwrap.demo.run import ArmName, DemoArm, RealEndpoint
 
@@ -50,14 +53,17 @@ def demo(
     api_key_env: Annotated[
         str | None,
         typer.Option(
-            metavar="VARIABLE", help=f"{_FOR_ENDPOINTS}environment variable with the API key."
+            metavar="VARIABLE",
+            help=f"{_FOR_ENDPOINTS}environment variable with the API key, if it wants one.",
         ),
     ] = None,
     limits: Annotated[
         str | None,
         typer.Option(
             metavar="PLAN",
-            help=f'{_FOR_ENDPOINTS}limits that the wrapped client keeps, e.g. "cerebras/code-max".',
+            help="Limits that the wrapped client keeps and, if it is simulated, the provider has,"
+            ' e.g. "cerebras/code-max".',
+            autocompletion=completion.limits,
         ),
     ] = None,
 ) -> None:
@@ -71,6 +77,7 @@ def demo(
     \b
     Examples:
       batchwrap demo
+      batchwrap demo --limits cerebras/code-max
       batchwrap demo --plot tokens.png --keep /tmp/demo
       batchwrap demo --json | python -m json.tool
       batchwrap demo --base-url https://api.cerebras.ai/v1 --model qwen-3-coder-480b \\
@@ -80,13 +87,18 @@ def demo(
         _check_time_scale(time_scale, base_url)
     endpoint = _endpoint(base_url, model, api_key_env, limits)
     # Whatever may fail is checked before the demo runs, which takes a while.
+    option_checks.check_installed(openai="openai", starlette="lab", uvicorn="lab")
     if plot is not None:
-        _check_plot(plot)
+        option_checks.check_installed(matplotlib="plot")
+        option_checks.check_file("--plot", plot)
+    _announce(endpoint, limits, quiet=as_json)
+    with waiting_for("loading"):
+        plan = _plan(limits, endpoint)
+        if plot is not None:
+            _load_plot()
     with nullcontext(keep) if keep else tempfile.TemporaryDirectory() as folder:
         projects = _projects(Path(folder))
-        if endpoint is not None:
-            _warn_of_costs(endpoint)
-        result = _run(projects, endpoint, stream=stream, time_scale=time_scale, quiet=as_json)
+        result = _run(projects, endpoint, plan, stream=stream, time_scale=time_scale, quiet=as_json)
     _show(result, as_json=as_json)
     if plot is not None:
         _save_plot(result, plot)
@@ -97,22 +109,39 @@ def demo(
 def _endpoint(
     base_url: str | None, model: str | None, api_key_env: str | None, limits: str | None
 ) -> RealEndpoint | None:
+    kept = option_checks.check_limits(limits)
     if base_url is None:
-        for option, value in (
-            ("--model", model),
-            ("--api-key-env", api_key_env),
-            ("--limits", limits),
-        ):
+        for option, value in (("--model", model), ("--api-key-env", api_key_env)):
             if value is not None:
                 raise ConfigError(option, "is only for a real endpoint; give --base-url, too")
         return None
-    key = option_checks.api_key(base_url, model, api_key_env)
-    assert model is not None
+    model = option_checks.check_endpoint(base_url, model)
+    key = option_checks.api_key(api_key_env)
     from batchwrap.demo.run import RealEndpoint
 
-    return RealEndpoint(
-        base_url=base_url, model=model, api_key=key, limits=option_checks.check_limits(limits)
-    )
+    return RealEndpoint(base_url=base_url, model=model, api_key=key, limits=kept)
+
+
+def _announce(endpoint: RealEndpoint | None, limits: str | None, *, quiet: bool) -> None:
+    """Say on stderr what begins, before anything is imported that takes its time."""
+    if endpoint is not None:
+        typer.echo(
+            f"This spends real tokens of {endpoint.model} at {endpoint.base_url}: about 1.6 million"
+            " if the model works like the simulated one. It also runs tests that the model has"
+            " edited on this machine.",
+            err=True,
+        )
+    elif not quiet:
+        plan = PLAN_NAME if limits in (None, "auto") else limits
+        typer.echo(f"An agent does one job at a simulated provider: {plan}.", err=True)
+
+
+def _plan(limits: str | None, endpoint: RealEndpoint | None) -> PlayedPlan:
+    """The limits of the simulated provider."""
+    from batchwrap.demo.played_plan import played
+    from batchwrap.demo.run import PLAN
+
+    return PLAN if limits in (None, "auto") or endpoint is not None else played(limits)
 
 
 def _check_time_scale(time_scale: float, base_url: str | None) -> None:
@@ -120,15 +149,6 @@ def _check_time_scale(time_scale: float, base_url: str | None) -> None:
         raise ConfigError("--time-scale", "is only for the simulated provider; omit --base-url")
     if not 0 < time_scale < math.inf:
         raise ConfigError("--time-scale", f"{time_scale:g} is not a number above 0")
-
-
-def _warn_of_costs(endpoint: RealEndpoint) -> None:
-    typer.echo(
-        f"This spends real tokens of {endpoint.model} at {endpoint.base_url}: about 1.6 million if"
-        " the model works like the simulated one. It also runs tests that the model has edited on"
-        " this machine.",
-        err=True,
-    )
 
 
 def _projects(folder: Path) -> dict[ArmName, Project]:
@@ -142,6 +162,7 @@ def _projects(folder: Path) -> dict[ArmName, Project]:
 def _run(
     projects: dict[ArmName, Project],
     endpoint: RealEndpoint | None,
+    plan: PlayedPlan,
     *,
     stream: bool,
     time_scale: float | None,
@@ -157,14 +178,14 @@ def _run(
     def arm(name: ArmName, project: Project) -> DemoArm:
         if time_scale is not None:
             return run.simulated(
-                name, project, stream=stream, time_scale=time_scale, watcher=watcher
+                name, project, stream=stream, time_scale=time_scale, plan=plan, watcher=watcher
             )
         assert endpoint is not None
         return run.real(name, project, endpoint=endpoint, stream=stream, watcher=watcher)
 
     with nullcontext(run.Watcher()) if quiet else showing(console()) as watcher:
         played = {name: arm(name, project) for name, project in projects.items()}
-    return DemoResult(**played, stream=stream, time_scale=time_scale, endpoint=endpoint)
+    return DemoResult(**played, stream=stream, time_scale=time_scale, endpoint=endpoint, plan=plan)
 
 
 def _show(result: DemoResult, *, as_json: bool) -> None:
@@ -175,17 +196,16 @@ def _show(result: DemoResult, *, as_json: bool) -> None:
         return
     screen = console()
     screen.print()
-    screen.print(demo_report.table(result))
+    print_table(screen, demo_report.table(result))
     for note in demo_report.notes(result):
-        screen.print(note, markup=False, highlight=False, soft_wrap=not screen.is_terminal)
+        print_text(screen, note)
 
 
-def _check_plot(path: Path) -> None:
-    """Check that a plot can be drawn and written, before the demo runs and not after it."""
+def _load_plot() -> None:
+    """Check that a plot can be drawn, before the demo runs and not after it."""
     from batchwrap.demo.plot import new_figure
 
     new_figure()
-    option_checks.check_file("--plot", path)
 
 
 def _save_plot(result: DemoResult, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batchwrap.cli import option_checks
-from batchwrap.cli.console import console
+from batchwrap.cli.console import console, print_text, waiting_for
 from batchwrap.cli.text_tables import print_table
 from batchwrap.errors import ConfigError
 
@@ -44,7 +44,10 @@ def doctor(
     ] = False,
     api_key_env: Annotated[
         str | None,
-        typer.Option(metavar="VARIABLE", help="With --call: environment variable with the key."),
+        typer.Option(
+            metavar="VARIABLE",
+            help="With --call: environment variable with the API key, if the endpoint wants one.",
+        ),
     ] = None,
 ) -> None:
     """Show what is installed, which adapters work, and how to fix those that do not.
@@ -57,11 +60,11 @@ def doctor(
       batchwrap doctor
       batchwrap doctor --model qwen-3-coder-480b --base-url https://api.cerebras.ai/v1
       batchwrap doctor --store redis://localhost
-      batchwrap doctor --base-url http://localhost:8000/v1 --call --model m --api-key-env KEY
+      batchwrap doctor --base-url http://localhost:8000/v1 --call --model m
       batchwrap doctor --json | python -m json.tool
     """
     key = _key(call, base_url, model, api_key_env)
-    with console(stderr=True).status("trying what is installed"):  # some libraries load slowly
+    with waiting_for("trying what is installed"):  # some libraries load slowly
         found = list(_findings(model, store, base_url, key))
     healthy = all(one.state != "failed" for one in found)
     if as_json:
@@ -86,7 +89,8 @@ def _key(
     if call:
         if base_url is None:
             raise ConfigError("--call", "needs --base-url, too")
-        return option_checks.api_key(base_url, model, api_key_env)
+        option_checks.check_endpoint(base_url, model)
+        return option_checks.api_key(api_key_env)
     if api_key_env is not None:
         raise ConfigError("--api-key-env", "is only for a call; give --call, too")
     return None
@@ -114,7 +118,7 @@ def _print(found: Iterable[Finding]) -> None:
     from rich.text import Text
 
     table, hints, last = Table(), dict[str, list[str]](), ""
-    for title in ("", "what", "state", "found"):
+    for title in ("part", "what", "state", "found"):
         table.add_column(title, overflow="fold")
     for one in found:
         if last not in ("", one.part):
@@ -125,6 +129,7 @@ def _print(found: Iterable[Finding]) -> None:
         last = one.part
         if one.hint:  # the same hint of several checks is printed once
             hints.setdefault(one.hint, []).append(one.name)
-    print_table(console(), table)
+    screen = console()
+    print_table(screen, table)
     for hint, names in hints.items():
-        typer.echo(f"{', '.join(names)}: {hint}")
+        print_text(screen, f"{', '.join(names)}: {hint}")

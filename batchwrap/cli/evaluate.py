@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from batchwrap.cli import completion
+from batchwrap.cli.console import waiting_for
 from batchwrap.cli.eval_options import Order
 
 EXIT_CODES = (
@@ -26,12 +28,17 @@ def evaluate(
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="The model. With --lab: forgets (default), cooperates or never."
+            metavar="NAME",
+            help="The model. With --lab: forgets (default), cooperates or never.",
+            autocompletion=completion.models,
         ),
     ] = None,
     api_key_env: Annotated[
         str | None,
-        typer.Option(metavar="VARIABLE", help="Environment variable with the API key."),
+        typer.Option(
+            metavar="VARIABLE",
+            help="Environment variable with the API key, if the endpoint wants one.",
+        ),
     ] = None,
     lab: Annotated[
         bool, typer.Option("--lab", help="Use a simulated provider and model instead; free.")
@@ -48,6 +55,7 @@ def evaluate(
             help="bare, offer, reminders, instead, fast, scripts (all by default; scripts with the"
             ' extra "scripts"), or NAME=OPTIONS such as often=every=2,max_items=16. May be'
             " repeated.",
+            autocompletion=completion.arms,
         ),
     ] = None,
     tasks: Annotated[
@@ -57,6 +65,7 @@ def evaluate(
             metavar="TASK",
             help="answer, rename, bug, header, constant, totals, chain (all by default). May be"
             " repeated.",
+            autocompletion=completion.tasks,
         ),
     ] = None,
     runs: Annotated[
@@ -67,7 +76,10 @@ def evaluate(
     limits: Annotated[
         str | None,
         typer.Option(
-            metavar="PLAN", help='Limits that the wrapped arms keep, e.g. "cerebras/code-max".'
+            metavar="PLAN",
+            help="Limits that the wrapped arms keep and, with --lab, the simulated provider has,"
+            ' e.g. "cerebras/code-max".',
+            autocompletion=completion.limits,
         ),
     ] = None,
     system_tokens: Annotated[
@@ -141,6 +153,7 @@ def evaluate(
         tasks=tasks or (),
     )
     # Imported here, since other commands must not wait for the tasks, the tables and the lab.
-    from batchwrap.cli.evaluation import carry_out
+    with waiting_for("loading"):
+        from batchwrap.cli.evaluation import carry_out
 
     carry_out(order)

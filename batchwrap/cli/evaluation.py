@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,13 @@ from urllib.parse import urlsplit
 import typer
 
 from batchwrap import __version__
+from batchwrap.checks import one_of
 from batchwrap.cli import option_checks
-from batchwrap.cli.console import console
+from batchwrap.cli.console import console, print_text
 from batchwrap.cli.eval_options import Order
+from batchwrap.cli.text_tables import print_table
 from batchwrap.demo import sdk
+from batchwrap.demo.played_plan import played
 from batchwrap.errors import ConfigError
 from batchwrap.eval import eval_report
 from batchwrap.eval.arms import arm, standard_arms
@@ -31,7 +34,7 @@ from batchwrap.eval.token_budget import Prices, TokenBudget
 from batchwrap.eval.trial import ModelEndpoint
 
 _ENDPOINT_FAILED, _LIMIT_REACHED, _INTERRUPTED = 1, 3, 130
-_TABLE_WIDTH = 120
+_STOPPING = "stopping: no further request is begun; another Ctrl-C does not wait for running ones"
 
 
 def carry_out(order: Order) -> None:
@@ -54,27 +57,58 @@ def carry_out(order: Order) -> None:
     file = _file(order.out, setting)
     cells = plan.missing(file.runs, again=order.retry_errors)
     budget = TokenBudget(max_tokens=order.max_tokens, max_cost=order.max_cost, prices=prices)
-    told = _Told(len(cells))
-    with _endpoint(order, key, setting) as endpoint:
+    with _saying_where(order.out, file, plan), _endpoint(order, key, setting) as endpoint:
+        told = _Told(len(cells), plan, setting)
         outcome = work_off(
-            plan, cells, endpoint, file, budget=budget, parallel=order.parallel, told=told
+            plan,
+            cells,
+            endpoint,
+            file,
+            budget=budget,
+            parallel=order.parallel,
+            told=told,
+            stopping=lambda: typer.echo(_STOPPING, err=True),
         )
-    result = EvaluationResult(
-        plan=plan, runs=file.runs, setting=setting, prices=prices, outcome=outcome
-    )
-    _show(result, order)
-    _end(outcome, budget)
+        result = EvaluationResult(
+            plan=plan, runs=file.runs, setting=setting, prices=prices, outcome=outcome
+        )
+        _show(result, order)
+        if outcome.interrupted:
+            raise KeyboardInterrupt
+    _end(outcome, budget, "" if key or order.lab else f". {sdk.NO_KEY_SENT}")
+
+
+@contextmanager
+def _saying_where(out: Path | None, file: RunFile, plan: EvaluationPlan) -> Iterator[None]:
+    """End an evaluation that is interrupted, wherever it is, with a line that says what is saved.
+
+    Raises:
+        typer.Exit: it was interrupted.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        saved = "nothing is saved without --out FILE"
+        if out is not None:
+            whole = len(plan.cells())
+            count = whole - len(plan.missing(file.runs))
+            saved = f"run the same command again to continue: {out} has {count} of {whole} runs"
+        typer.echo(f"batchwrap: interrupted; {saved}", err=True)
+        raise typer.Exit(_INTERRUPTED) from error
 
 
 class _Told:
-    """Prints a line on stderr for each run that ends."""
+    """Prints a line on stderr at the beginning, and for each run that ends."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, plan: EvaluationPlan, setting: Mapping[str, Any]) -> None:
         self._count, self._ended = count, 0
+        arms = ", ".join(arm.name for arm in plan.arms)
+        typer.echo(f"{count} runs; limits: {setting['limits']}; arms: {arms}", err=True)
 
     def __call__(self, run: Run) -> None:
         self._ended += 1
-        outcome = "done" if run.done else f"NOT done: {run.problem}"
+        not_done = f"NOT done: {run.problem}" if run.counts else "stopped"
+        outcome = "done" if run.done else not_done
         typer.echo(
             f"[{self._ended}/{self._count}] {run.task} {run.arm} {run.number}: {outcome};"
             f" {run.round_trips} round trips, {run.wall_s:.1f} s",
@@ -88,8 +122,7 @@ def _plan(order: Order) -> EvaluationPlan:
     if twice := [name for name in names if names.count(name) > 1]:
         raise ConfigError("--arm", f"{twice[0]!r} is given twice")
     for task in order.tasks:
-        if task not in TASKS:
-            raise ConfigError("--task", f"{task!r} is not one of {', '.join(TASKS)}")
+        one_of("--task", task, tuple(TASKS))
     tasks = list(dict.fromkeys(order.tasks or TASKS))
     return EvaluationPlan(tasks=tasks, arms=arms, runs=order.runs, seed=order.seed)
 
@@ -116,12 +149,10 @@ def _setting(order: Order) -> dict[str, Any]:
     if order.lab == (order.base_url is not None):
         raise ConfigError("--base-url", "give either --base-url or --lab")
     if order.base_url is None:
-        if order.model not in (None, *MODELS):
-            raise ConfigError("--model", f"{order.model!r} is not one of {', '.join(MODELS)}")
+        if order.model is not None:
+            one_of("--model", order.model, tuple(MODELS))
     else:
-        option_checks.check_base_url(order.base_url)
-        if order.model is None:
-            raise ConfigError("--base-url", "needs --model, too")
+        option_checks.check_endpoint(order.base_url, order.model)
     return {
         "simulated": order.lab,
         "base_url": order.base_url and _without_secrets(order.base_url),
@@ -138,7 +169,7 @@ def _key(order: Order) -> str:
         return ""
     if order.out is None:
         raise ConfigError("--out", "is needed with --base-url, so that no paid run is lost")
-    return option_checks.api_key(order.base_url, order.model, order.api_key_env)
+    return option_checks.api_key(order.api_key_env)
 
 
 def _without_secrets(base_url: str) -> str:
@@ -161,7 +192,9 @@ def _file(path: Path | None, setting: dict[str, Any]) -> RunFile:
 def _endpoint(order: Order, key: str, setting: dict[str, Any]) -> Iterator[ModelEndpoint]:
     model, seed, system_tokens = (setting[name] for name in ("model", "seed", "system_tokens"))
     if order.base_url is None:
-        with simulated(model, system_tokens=system_tokens, seed=seed) as endpoint:
+        limits = setting["limits"]
+        plan = None if limits == "auto" else played(limits)
+        with simulated(model, system_tokens=system_tokens, seed=seed, plan=plan) as endpoint:
             yield endpoint
         return
     typer.echo(
@@ -192,9 +225,9 @@ def _show_estimate(
     if order.as_json:
         typer.echo(json.dumps(eval_report.estimate_dict(shares, setting, prices), indent=2))
         return
-    screen = console(least_width=_TABLE_WIDTH)
-    screen.print(eval_report.estimate_table(shares, setting, prices))
-    screen.print(eval_report.ESTIMATED, soft_wrap=not screen.is_terminal)
+    screen = console()
+    print_table(screen, eval_report.estimate_table(shares, setting, prices))
+    print_text(screen, eval_report.ESTIMATED)
 
 
 def _show(result: EvaluationResult, order: Order) -> None:
@@ -205,25 +238,22 @@ def _show(result: EvaluationResult, order: Order) -> None:
     if order.as_json:
         typer.echo(json.dumps(eval_report.as_dict(result, summary), indent=2))
         return
-    screen = console(least_width=_TABLE_WIDTH)
+    screen = console()
     for table in eval_report.tables(result, summary) if summary.arms else ():
-        screen.print(table)
+        print_table(screen, table)
     for note in eval_report.notes(result, summary):
-        screen.print(note, markup=False, highlight=False, soft_wrap=not screen.is_terminal)
+        print_text(screen, note)
 
 
-def _end(outcome: SessionOutcome, budget: TokenBudget) -> None:
+def _end(outcome: SessionOutcome, budget: TokenBudget, hint: str) -> None:
     """Exit with the code and the reason of an early end; return if there was none.
 
     Raises:
-        typer.Exit: the endpoint failed, the user interrupted, or a limit was reached.
+        typer.Exit: the endpoint failed, or a limit was reached.
     """
     if outcome.failed is not None:
-        typer.echo(f"batchwrap: the endpoint failed: {outcome.failed}", err=True)
+        typer.echo(f"batchwrap: the endpoint failed: {outcome.failed}{hint}", err=True)
         raise typer.Exit(_ENDPOINT_FAILED)
-    if outcome.interrupted:
-        typer.echo("batchwrap: interrupted; run the same command again to continue", err=True)
-        raise typer.Exit(_INTERRUPTED)
     if outcome.limit is not None:
         typer.echo(
             f"batchwrap: stopped before {outcome.limit} would be exceeded;"

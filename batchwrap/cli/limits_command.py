@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from batchwrap.cli import completion
 from batchwrap.cli.console import console
 from batchwrap.cli.text_tables import print_table, said
 from batchwrap.errors import ConfigError
@@ -26,6 +27,7 @@ def limits(
             help="Show only this provider, plan or file, with all facts. With --store: the plan"
             " whose buckets are shown.",
             show_default=False,
+            autocompletion=completion.providers_and_plans,
         ),
     ] = None,
     as_json: Annotated[

@@ -6,24 +6,39 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from batchwrap.errors import ConfigError
+from batchwrap.checks import nearest
+from batchwrap.errors import ConfigError, MissingExtraError
 
 
-def api_key(base_url: str, model: str | None, api_key_env: str | None) -> str:
-    """The key for a real endpoint.
+def check_endpoint(base_url: str, model: str | None) -> str:
+    """Check the options of a real endpoint.
+
+    Returns:
+        The model.
 
     Raises:
-        ConfigError: the address is wrong, or another option is missing or wrong.
+        ConfigError: the address is wrong, or no model is named.
     """
     check_base_url(base_url)
-    if model is None or api_key_env is None:
-        raise ConfigError("--base-url", "needs --model and --api-key-env, too")
-    key = os.environ.get(api_key_env)
-    if not key:
-        raise ConfigError("--api-key-env", f"the environment variable {api_key_env} is not set")
+    if model is None:
+        raise ConfigError("--model", "is needed with --base-url")
+    return model
+
+
+def api_key(variable: str | None) -> str:
+    """The key in an environment variable; empty without one, for a server that wants no key.
+
+    Raises:
+        ConfigError: the variable is not set.
+    """
+    key = "" if variable is None else os.environ.get(variable, "")
+    if variable is not None and not key:
+        near = nearest(variable, (name for name, value in os.environ.items() if value))
+        raise ConfigError("--api-key-env", f"the environment variable {variable} is not set{near}")
     return key
 
 
@@ -53,6 +68,28 @@ def check_limits(limits: str | None) -> str:
     if limits not in (None, "auto"):
         plan(limits)
     return limits or "auto"
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be found; it is not imported, which may take seconds."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # `find_spec` raises if the parent package is missing
+        return False
+
+
+def check_installed(**modules: str) -> None:
+    """Check that modules are installed.
+
+    Args:
+        modules: the extra that installs a module, by the module's name.
+
+    Raises:
+        MissingExtraError: one is not.
+    """
+    for module, extra in modules.items():
+        if not is_installed(module):
+            raise MissingExtraError(module, extra)
 
 
 def check_file(option: str, path: Path) -> None:

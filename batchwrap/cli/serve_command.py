@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from batchwrap import options as opts
+from batchwrap.cli import completion, option_checks
+from batchwrap.cli.console import waiting_for
 from batchwrap.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,7 +65,11 @@ def serve(
     ] = None,
     limits: Annotated[
         str,
-        typer.Option(metavar="PLAN", help='Limits to keep, e.g. "cerebras/code-max".'),
+        typer.Option(
+            metavar="PLAN",
+            help='Limits to keep, e.g. "cerebras/code-max".',
+            autocompletion=completion.limits,
+        ),
     ] = "auto",
     store: Annotated[
         str | None,
@@ -74,13 +79,19 @@ def serve(
         ),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(metavar="NAME", help='Options by name: "fast" or "careful".')
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help='Options by name: "fast" or "careful".',
+            autocompletion=completion.presets,
+        ),
     ] = None,
     offer: Annotated[
         str | None,
         typer.Option(
             metavar="HOW",
             help='Multi-tools "alongside" the agent\'s own, "instead" of them, or "never".',
+            autocompletion=completion.offers,
         ),
     ] = None,
     tool: Annotated[
@@ -130,7 +141,7 @@ def serve(
         host=host,
         port=port,
         token=token,
-        api_key=_key_in(api_key_env),
+        api_key=option_checks.api_key(api_key_env) or None,
         allow_hosts=tuple(allow_host or ()),
     )
     given = {
@@ -142,7 +153,8 @@ def serve(
     }
     # In this order: the port is open, and Ctrl-C ends the server, before the address is printed.
     _allow_files()
-    server = _server(settings, given)
+    with waiting_for("starting"):
+        server = _server(settings, given)
     _end_by_signals(server)
     _tell(server, settings, as_json=as_json)
     server.run()
@@ -152,14 +164,6 @@ def _settings(**given: Any) -> Settings:
     from batchwrap.serve import Settings
 
     return Settings(**given)
-
-
-def _key_in(variable: str | None) -> str | None:
-    """The provider's key, as the environment has it."""
-    key = None if variable is None else os.environ.get(variable)
-    if variable is not None and not key:
-        raise ConfigError("--api-key-env", f"the environment variable {variable} is not set")
-    return key
 
 
 def _batching(

@@ -2,3 +2,5 @@
 
 run (project, prompt, agent) -> book -> demo_report, plot
 """
+
+PLAN_NAME = "Cerebras Code Pro, September 2025"  # known before anything slow is imported

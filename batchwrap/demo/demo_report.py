@@ -9,9 +9,10 @@ from typing import Any
 from rich.table import Table
 
 from batchwrap.demo import run
+from batchwrap.demo.played_plan import PlayedPlan
 from batchwrap.demo.project import NEW_NAME, OLD_NAME
 from batchwrap.demo.run import DemoArm, RealEndpoint
-from batchwrap.lab import RateLimit
+from batchwrap.demo.sdk import NO_KEY_SENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class DemoResult:
         stream: whether the agent asked for streams.
         time_scale: provider seconds in one real second; None at a real endpoint.
         endpoint: the real endpoint; None in the lab.
+        plan: the limits in the lab.
     """
 
     bare: DemoArm
@@ -33,6 +35,7 @@ class DemoResult:
     time_scale: float | None
     endpoint: RealEndpoint | None = None
     scripts: DemoArm | None = None
+    plan: PlayedPlan = run.PLAN
 
     @property
     def arms(self) -> list[DemoArm]:
@@ -50,9 +53,16 @@ class DemoResult:
         return all(arm.done for arm in self.arms)
 
 
+TURNS = (
+    "A round trip is a request that the provider's model answered; a turn is an answer that the"
+    " agent got. Calls of a batch that must run one after another are several turns of one round"
+    " trip."
+)
+
 # The name in JSON, the label in the table, and the value of an arm.
 _MEASURES: tuple[tuple[str, str, Callable[[DemoArm], float | None]], ...] = (
     ("round_trips", "round trips", lambda arm: arm.book.round_trips),
+    ("turns", "turns", lambda arm: arm.turns),
     ("prompt_tokens", "prompt tokens", lambda arm: arm.book.prompt_tokens),
     ("completion_tokens", "completion tokens", lambda arm: arm.book.completion_tokens),
     ("refusals", "refused (429)", lambda arm: arm.book.refusals),
@@ -121,14 +131,18 @@ def notes(result: DemoResult) -> list[str]:
         for arm in result.arms
         if not arm.done
     ]
-    return failures + (_simulated_notes(result) if result.endpoint is None else _real_notes(result))
+    if failures and result.endpoint is not None and not result.endpoint.api_key:
+        failures.append(NO_KEY_SENT)
+    how = _simulated_notes(result) if result.endpoint is None else _real_notes(result)
+    return [*failures, TURNS, *how]
 
 
 def _simulated_notes(result: DemoResult) -> list[str]:
-    limits = " and ".join(_limit(limit) for limit in run.LIMITS)
+    left_out = " and ".join(map(str, result.plan.left_out))
     return [
-        f"Simulated: the provider, with limits like {run.PLAN} ({limits}; {run.TOKENS_PER_S:,.0f}"
-        f" tokens/s, {run.TTFT_S:g} s to the first token; Retry-After 60 s).",
+        f"Simulated: the provider, with limits like {result.plan.name} ({result.plan};"
+        f" {run.TOKENS_PER_S:,.0f} tokens/s, {run.TTFT_S:g} s to the first token; Retry-After is a"
+        " whole period)." + (f" Left out: {left_out}." if left_out else ""),
         "Simulated: the model. It is an assumption, not a measurement, that it reads and edits one"
         " file at a time, and batches only when it was recently reminded."
         + _said_of_scripts(result),
@@ -170,8 +184,8 @@ def _setting(result: DemoResult) -> dict[str, Any]:
         return setting | {name: getattr(result.endpoint, name) for name in names}
     return setting | {
         "time_scale": result.time_scale,
-        "plan": run.PLAN,
-        "limits": [asdict(limit) for limit in run.LIMITS],
+        "plan": result.plan.name,
+        "limits": [asdict(limit) for limit in result.plan.limits],
         "tokens_per_s": run.TOKENS_PER_S,
         "ttft_s": run.TTFT_S,
     }
@@ -180,7 +194,6 @@ def _setting(result: DemoResult) -> dict[str, Any]:
 def _arm(arm: DemoArm) -> dict[str, Any]:
     return {
         **{name: _rounded(measure(arm)) for name, _, measure in _MEASURES},
-        "turns": arm.turns,
         "tests_pass": arm.tests_pass,
         "done": arm.done,
         "error": arm.error,
@@ -199,8 +212,3 @@ def _number(number: float | None) -> str:
     if number is None:
         return "not reported"
     return f"{number:,.1f}" if isinstance(number, float) else f"{number:,}"
-
-
-def _limit(limit: RateLimit) -> str:
-    period = "minute" if limit.per_s == 60 else f"{limit.per_s:g} s"
-    return f"{limit.amount:,.0f} {limit.kind} per {period}"

@@ -34,4 +34,7 @@ def attempt(work: Callable[[], AgentResult]) -> tuple[AgentResult | None, str | 
 
 
 def _in_one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    """The error, and its cause: of a failed connection the SDK says nothing else."""
+    cause = error.__cause__
+    said = f"{type(error).__name__}: {error}" + (f" ({cause})" if cause and str(cause) else "")
+    return " ".join(said.split())

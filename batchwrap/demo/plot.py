@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchwrap.demo import run
 from batchwrap.demo.book import TokensSpent
 from batchwrap.demo.demo_report import DemoResult
 from batchwrap.demo.run import DemoArm
@@ -53,7 +52,9 @@ def save(result: DemoResult, path: Path) -> None:
         OSError: the file cannot be written.
     """
     arms, tokens_per_minute = result.arms, _tokens_per_minute(result)
-    provider = result.endpoint.model if result.endpoint else f"simulated: limits like {run.PLAN}"
+    provider = (
+        result.endpoint.model if result.endpoint else f"simulated: limits like {result.plan.name}"
+    )
     figure = new_figure()
     upper, lower = figure.subplots(2, 1, sharex=True)
     figure.suptitle(f"One job, with the bare client and wrapped ({provider})", fontsize=12)
@@ -97,7 +98,7 @@ def trailing(spent: Sequence[TokensSpent], until_s: float) -> Steps:
 def _tokens_per_minute(result: DemoResult) -> float | None:
     """The limit of the plan, if it has one of this kind."""
     if result.endpoint is None:
-        limits: Sequence[RateLimit | Limit] = run.LIMITS
+        limits: Sequence[RateLimit | Limit] = result.plan.limits
     else:
         limits = () if result.endpoint.limits == "auto" else plan(result.endpoint.limits).limits
     of_tokens = [it for it in limits if it.kind == "tokens" and it.per_s == WINDOW_S]

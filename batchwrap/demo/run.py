@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import batchwrap
-from batchwrap.demo import agent, sdk
+from batchwrap.demo import PLAN_NAME, agent, sdk
 from batchwrap.demo.book import ONLY_COUNTS, Book, Clock, UsageBook, read_journal
 from batchwrap.demo.guarded_run import attempt
+from batchwrap.demo.played_plan import PlayedPlan
 from batchwrap.demo.project import (
     NEW_NAME,
     OLD_NAME,
@@ -31,7 +32,7 @@ from batchwrap.demo.prompt import system_prompt
 from batchwrap.drive.interpreter import Interpreter
 from batchwrap.lab import Call, FileReader, Lab, RateLimit, Reply, Script
 from batchwrap.lab.transcript import current_prompt
-from batchwrap.options import Batching, Limit, Scripts
+from batchwrap.options import Batching, Scripts
 from batchwrap.tools import Workspace
 
 if TYPE_CHECKING:
@@ -41,8 +42,10 @@ ArmName = Literal["bare", "wrapped", "scripts"]
 
 # Tokens: third-party client code of September 2025, see the plan cerebras/code-pro-2025-09.
 # Requests: the vendor's FAQ of August 2026, see cerebras/code-pro.
-PLAN = "Cerebras Code Pro, September 2025"
-LIMITS = (RateLimit("tokens", 300_000, 60), RateLimit("requests", 50, 60))
+PLAN = PlayedPlan(
+    PLAN_NAME,
+    (RateLimit("tokens", 300_000, 60), RateLimit("requests", 50, 60)),
+)
 TOKENS_PER_S = 1500.0
 TTFT_S = 0.2
 # At 15 both runs together take about 15 s. On a faster clock the milliseconds that the program
@@ -114,7 +117,7 @@ class RealEndpoint:
     Attributes:
         base_url: its base URL, up to ``/v1``.
         model: the model's name.
-        api_key: sent as bearer token.
+        api_key: sent as bearer token; empty for a server that wants none.
         limits: the limits that the wrapped client keeps: a plan, or ``"auto"``.
     """
 
@@ -130,6 +133,7 @@ def simulated(
     *,
     stream: bool = False,
     time_scale: float = TIME_SCALE,
+    plan: PlayedPlan = PLAN,
     watcher: Watcher | None = None,
 ) -> DemoArm:
     """Run one arm against a lab of its own.
@@ -139,6 +143,7 @@ def simulated(
         project: a new one; the agent works in its folder.
         stream: whether the agent asks for streams.
         time_scale: provider seconds in one real second.
+        plan: the limits that the provider enforces and the wrapped client keeps.
         watcher: follows the run.
 
     Raises:
@@ -147,7 +152,7 @@ def simulated(
     """
     lab = Lab(
         FileReader(_job, program=_program, afterwards=(_TESTS,)),
-        limits=LIMITS,
+        limits=plan.limits,
         dialect="cerebras",
         tokens_per_s=TOKENS_PER_S,
         ttft_s=TTFT_S,
@@ -155,10 +160,9 @@ def simulated(
     )
     _warm_up()
     with lab, sdk.client(lab.base_url, "none", trust_env=False) as bare:
-        # The wrapped client waits in real seconds, of which the lab's minute has few.
-        limits = [Limit(it.kind, it.amount, it.per_s / time_scale) for it in LIMITS]
         client = bare
         if arm != "bare":
+            limits = plan.kept(time_scale)
             client = batchwrap.wrap(bare, limits=limits, batching=_BATCHING[arm])
         work = _Work(arm, project, lab.now, watcher or Watcher())
         work.run(client, model="simulated", stream=stream)

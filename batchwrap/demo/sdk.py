@@ -11,13 +11,18 @@ from batchwrap.errors import MissingExtraError
 if TYPE_CHECKING:
     from openai import OpenAI
 
+NO_KEY_SENT = (
+    "No API key was sent. If the endpoint wants one, --api-key-env names the environment variable"
+    " that has it."
+)
+
 
 def client(base_url: str, api_key: str, **http_options: Any) -> OpenAI:
     """A plain client; close it.
 
     Args:
         base_url: the provider's, up to ``/v1``.
-        api_key: the key.
+        api_key: the key; empty for a server that wants none.
         http_options: for the HTTP client below. ``trust_env=False`` keeps a proxy of the
             environment from coming between the client and the loopback.
 
@@ -27,7 +32,7 @@ def client(base_url: str, api_key: str, **http_options: Any) -> OpenAI:
     openai = _openai()
     made: OpenAI = openai.OpenAI(
         base_url=base_url,
-        api_key=api_key,
+        api_key=api_key or "none",  # the SDK makes no client without a key
         http_client=openai.DefaultHttpxClient(**http_options),
     )
     return made

@@ -8,15 +8,16 @@ switched off, which only counts, so that all arms are measured in the same way.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import batchwrap
+from batchwrap.checks import nearest
 from batchwrap.demo.book import ONLY_COUNTS
 from batchwrap.drive.interpreter import Interpreter, require
 from batchwrap.errors import ConfigError
-from batchwrap.options import PRESETS, Batching, EventHook, ReadAhead, Reminders, Scripts
+from batchwrap.options import PRESETS, Batching, EventHook, Limit, ReadAhead, Reminders, Scripts
 
 BARE, SCRIPTS = "bare", "scripts"
 _ARMS: Mapping[str, str] = {
@@ -45,7 +46,7 @@ class Arm:
     name: str
     options: str
 
-    def wrap(self, client: Any, *, limits: str, on_event: EventHook) -> Any:
+    def wrap(self, client: Any, *, limits: str | Sequence[Limit], on_event: EventHook) -> Any:
         """Wrap a client for this arm.
 
         Args:
@@ -81,7 +82,8 @@ def arm(text: str) -> Arm:
     if not own:
         if name not in _ARMS:
             known = ", ".join(_ARMS)
-            raise ConfigError("--arm", f"{name!r} is neither one of {known}, nor NAME=OPTIONS")
+            said = f"{name!r} is neither one of {known}, nor NAME=OPTIONS"
+            raise ConfigError("--arm", said + nearest(name, _ARMS))
         if name == SCRIPTS:
             _parsed(_ARMS[name])
         return Arm(name, _ARMS[name])
@@ -90,6 +92,11 @@ def arm(text: str) -> Arm:
     if options != BARE:
         _parsed(options)
     return Arm(name, options)
+
+
+def arm_names() -> list[str]:
+    """The names of all standard arms, whether they can be run here or not."""
+    return list(_ARMS)
 
 
 def standard_arms() -> list[Arm]:
@@ -116,7 +123,9 @@ def _parsed(options: str) -> dict[str, Any]:
         elif name in _PARTS and value is None:
             wrapping[name] = None
         else:
-            raise ConfigError("--arm", f"{word!r} is no option of an arm")
+            known = (*_FIELDS, *_PARTS, "preset")
+            near = nearest(value, PRESETS) if name == "preset" else nearest(name, known)
+            raise ConfigError("--arm", f"{word!r} is no option of an arm{near}")
     for part, values in given.items():
         if values:
             wrapping[part] = _PARTS[part](**values)

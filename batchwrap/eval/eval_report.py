@@ -62,14 +62,14 @@ def tables(result: EvaluationResult, summary: Summary) -> list[Table]:
     """The tables: the numbers of each arm, and the round trips by task."""
     numbers = Table(title=result.title)
     for at, heading in enumerate(_HEADINGS):
-        numbers.add_column(heading, justify="right" if at > 1 else "left", no_wrap=True)
+        numbers.add_column(heading, justify="right" if at > 1 else "left", overflow="fold")
     for rows in _rows(summary):
         for row in rows:
             numbers.add_row(*row)
         numbers.add_section()
     by_task = Table(title="Tasks done of runs, and mean round trips")
     for at, heading in enumerate(("task", *summary.arms)):
-        by_task.add_column(heading, justify="right" if at else "left", no_wrap=True)
+        by_task.add_column(heading, justify="right" if at else "left", overflow="fold")
     for row in _task_rows(summary):
         by_task.add_row(*row)
     return [numbers, by_task]
@@ -200,6 +200,13 @@ def _basis(result: EvaluationResult) -> Iterator[str]:
             " This is an assumption; only a real endpoint shows what a real model does. Real: HTTP,"
             " SDK, agent, files, checkers."
         )
+    if (limits := result.setting["limits"]) != "auto":
+        also = ", which the simulated provider has in all of them" if result.is_simulated else ""
+        yield f"The wrapped arms keep the limits of {limits}{also}."
+    yield (
+        "A round trip is a request that the provider's model answered. Where several calls of a"
+        " batch must run one after another, the agent takes more turns than that."
+    )
     yield (
         "batchwrap counts in all arms; in the bare arm it does nothing else. Waiting is wall time"
         " less the time in which a request was served, so it includes the time of the tools."

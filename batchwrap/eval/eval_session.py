@@ -83,6 +83,7 @@ def work_off(
     budget: TokenBudget,
     parallel: int = 1,
     told: Told = lambda _: None,
+    stopping: Callable[[], None] = lambda: None,
 ) -> SessionOutcome:
     """Run cells of a plan, and write each run to the file when it ends.
 
@@ -97,6 +98,7 @@ def work_off(
         budget: the limits of tokens and cost.
         parallel: how many runs there are at the same time.
         told: called in this thread with each run that ends.
+        stopping: called in this thread after the first interrupt.
 
     Returns:
         How the session ended.
@@ -124,6 +126,7 @@ def work_off(
                 return outcome
             pool.stop.set()
             outcome = replace(outcome, interrupted=True)
+            stopping()
 
 
 def _take(pool: _Pool, outcome: SessionOutcome, told: Told) -> SessionOutcome:

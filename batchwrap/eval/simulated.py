@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from batchwrap.demo.played_plan import PlayedPlan
 from batchwrap.eval.task_kinds import TASKS
 from batchwrap.eval.trial import ModelEndpoint
 from batchwrap.lab import FileReader, Habit, Lab, Model, Reply
@@ -52,25 +53,33 @@ def solver(habit: Habit) -> Model:
 
 
 @contextmanager
-def simulated(model: str, *, system_tokens: int, seed: int) -> Iterator[ModelEndpoint]:
+def simulated(
+    model: str, *, system_tokens: int, seed: int, plan: PlayedPlan | None = None
+) -> Iterator[ModelEndpoint]:
     """A context manager with a simulated endpoint.
 
     Args:
         model: the name of one of `MODELS`.
         system_tokens: the length of the agent's system prompt.
         seed: the seed of the tasks.
+        plan: the limits that the provider enforces and batchwrap keeps; None for no limits.
 
     Raises:
         MissingExtraError: the server's packages are not installed.
     """
     lab = Lab(
-        solver(MODELS[model]), ttft_s=TTFT_S, tokens_per_s=TOKENS_PER_S, time_scale=TIME_SCALE
+        solver(MODELS[model]),
+        limits=plan.limits if plan else (),
+        ttft_s=TTFT_S,
+        tokens_per_s=TOKENS_PER_S,
+        time_scale=TIME_SCALE,
     )
     with lab:
         yield ModelEndpoint(
             base_url=lab.base_url,
             model=model,
             api_key="simulated-key",
+            limits=plan.kept(TIME_SCALE) if plan else "auto",
             system_tokens=system_tokens,
             seed=seed,
             clock=lab.now,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -22,6 +22,7 @@ from batchwrap.eval.arms import Arm
 from batchwrap.eval.runs import Cell, Ending, Run
 from batchwrap.eval.task_kinds import TASKS, Task
 from batchwrap.eval.token_budget import BudgetSpent, TokenBudget, TokensUsed
+from batchwrap.options import Limit
 from batchwrap.tools import Workspace
 
 MAX_TURNS = 60
@@ -39,8 +40,8 @@ class ModelEndpoint:
     Attributes:
         base_url: the base URL, up to ``/v1``.
         model: the model's name.
-        api_key: the key, which is never written anywhere.
-        limits: the limits that batchwrap keeps: a plan, or ``"auto"``.
+        api_key: the key, which is never written anywhere; empty for a server that wants none.
+        limits: the limits that batchwrap keeps: a plan, ``"auto"``, or themselves.
         system_tokens: the length of the agent's system prompt.
         seed: runs of the same seed and number have the same files.
         clock: returns seconds: the simulated provider's, or real ones.
@@ -50,7 +51,7 @@ class ModelEndpoint:
     base_url: str
     model: str
     api_key: str = field(repr=False)
-    limits: str = "auto"
+    limits: str | Sequence[Limit] = "auto"
     system_tokens: int
     seed: int
     clock: Clock = time.monotonic

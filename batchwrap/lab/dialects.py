@@ -85,7 +85,7 @@ class _Cerebras:
         found = {}
         for standing in standings:
             limit = standing.limit
-            rung = f"{limit.kind}-{_period(limit)}"
+            rung = f"{limit.kind}-{period(limit)}"
             found[f"x-ratelimit-limit-{rung}"] = f"{limit.amount:.0f}"
             found[f"x-ratelimit-remaining-{rung}"] = f"{math.floor(standing.remaining)}"
             found[f"x-ratelimit-reset-{rung}"] = str(standing.reset_s / time_scale)
@@ -98,7 +98,7 @@ class _Cerebras:
         # The wording of Cerebras, which clients and batchwrap's matchers read.
         what, past = ("tokens", "processed") if limit.kind == "tokens" else ("requests", "sent")
         body = {
-            "message": f"{what.capitalize()} per {_period(limit)} limit exceeded"
+            "message": f"{what.capitalize()} per {period(limit)} limit exceeded"
             f" - too many {what} {past}.",
             "type": f"too_many_{what}_error",
             "param": "quota",
@@ -125,7 +125,7 @@ class _OpenAI:
         limit = refusal.limit
         if limit.kind == "concurrency":
             return _too_many(refusal, time_scale)
-        short = {"minute": "min"}.get(_period(limit), _period(limit))
+        short = {"minute": "min"}.get(period(limit), period(limit))
         unit = f"{limit.kind} per {short} ({limit.kind[0].upper()}P{short[0].upper()})"
         asked = f"Limit {limit.amount:.0f}, Requested {refusal.requested:.0f}"
         if math.isinf(refusal.wait_s):  # no `retry-after`: waiting would not help
@@ -163,7 +163,8 @@ def _too_many(refusal: RateLimitRefusal, time_scale: float) -> LabResponse:
     return LabResponse(answer.status, answer.body, _retry_after(refusal.wait_s / time_scale))
 
 
-def _period(limit: RateLimit) -> str:
+def period(limit: RateLimit) -> str:
+    """The period of a limit in a word, such as ``minute``, or in seconds."""
     return _PERIODS.get(limit.per_s, f"{limit.per_s:g}s")
 
 

@@ -5,20 +5,21 @@ Each file is read when it is first needed, and kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from batchwrap._forks import LOADING
+from batchwrap.checks import nearest
 from batchwrap.core.provider import UNKNOWN, Provider, RequestRules
 from batchwrap.core.repair.request.servers import SERVERS
 from batchwrap.errors import ConfigError
 from batchwrap.providers.file_format import Plan, ProviderFile, parse
 
 _SUFFIX = ".toml"
+_MOST_LISTED = 20
 
 
 def plan(name: str) -> Plan:
@@ -28,15 +29,15 @@ def plan(name: str) -> Plan:
     provider, it extends that provider's facts.
 
     Raises:
-        ConfigError: the plan does not exist (the message lists all plans, the most similar name
-            first), or the file is wrong.
+        ConfigError: the plan does not exist (the message names the most similar one), or the file
+            is wrong.
     """
     where, short = split_plan_name(name)
-    own = where.endswith(_SUFFIX)
-    plans = provider_file(where).plans if own or where in _files() else {}
+    known = where.endswith(_SUFFIX) or where in _files()
+    plans = provider_file(where).plans if known else {}
     if short not in plans:
-        there = [plan.name for plan in plans.values()] if own else plan_names()
-        raise ConfigError("limits", f"no plan {name!r}; there are: {_nearest(name, there)}")
+        there = [plan.name for plan in plans.values()] if known else plan_names()
+        raise ConfigError("limits", f"no plan {name!r}; {_there(name, there)}")
     return plans[short]
 
 
@@ -102,8 +103,7 @@ def provider_file(name: str) -> ProviderFile:
         known = {file.provider.name: file.provider for file in provider_files()}
         return parse(_text(Path(name)), name, prefix=f"{name}#", known=known)
     if name not in _files():
-        there = _nearest(name, _files())
-        raise ConfigError("limits", f"no provider {name!r}; there are: {there}")
+        raise ConfigError("limits", f"no provider {name!r}; {_there(name, sorted(_files()))}")
     return _shipped(name)
 
 
@@ -124,10 +124,12 @@ def split_plan_name(name: str) -> tuple[str, str]:
     return provider, short
 
 
-def _nearest(name: str, there: Iterable[str]) -> str:
-    """All names in one line, the most similar one first."""
-    found = list(there)
-    return ", ".join(get_close_matches(name, found, n=max(1, len(found)), cutoff=0.0)) or "none"
+def _there(name: str, names: Sequence[str]) -> str:
+    """What there is instead of a name: a short list, or the command that has it; the nearest."""
+    if len(names) > _MOST_LISTED:
+        return f"batchwrap limits shows all {len(names)}{nearest(name, names)}"
+    listed = f"there are: {', '.join(names) or 'none'}"
+    return listed + (nearest(name, names) if len(names) > 1 else "")
 
 
 def _text(file: Traversable) -> str:

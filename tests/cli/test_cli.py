@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import re
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from io import StringIO
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 from rich.console import Console
@@ -21,11 +19,15 @@ from batchwrap.cli.demo_progress import showing
 from batchwrap.demo import run
 from batchwrap.demo.project import create
 from batchwrap.lab import FileReader, Lab, Reply
-from tests.cli.commands import invoke, subprocess_of
+from batchwrap.providers import plan_names
+from tests.cli.commands import invoke, shown_on_a_terminal, subprocess_of
 from tests.demo.jobs import job
 
 # The shortest runs that are still whole: at this scale there is hardly anything to wait for.
 FAST = ["demo", "--time-scale", "400"]
+ANNOUNCED = "An agent does one job at a simulated provider: Cerebras Code Pro, September 2025."
+# What takes its time to import.
+SLOW = ["typer", "rich.console", "openai", "httpx", "httpx2", "starlette", "uvicorn", "matplotlib"]
 KEY = {"THE_KEY": "secret-key"}
 
 
@@ -67,17 +69,41 @@ def test_what_all_commands_have(command: str) -> None:
         assert part in said or (command, part) == ("limits", "2 wrong usage")
 
 
-def test_shell_completion() -> None:
-    """A shell that asks is told the commands; there is a script that makes it ask."""
-    shown = invoke("--show-completion", "bash")
-    assert shown.exit_code == 0
-    asked = {"_BATCHWRAP_COMPLETE": "complete_bash", "COMP_WORDS": "batchwrap d", "COMP_CWORD": "1"}
-    assert invoke(env=asked).stdout.split() == ["demo", "doctor"]
+def test_a_script_for_completion() -> None:
+    """There is a script that makes a shell ask."""
+    assert invoke("--show-completion", "bash").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("d", ["demo", "doctor"]),
+        ("demo --li", ["--limits"]),
+        ("demo --limits cerebras/code-m", ["cerebras/code-max", "cerebras/code-max-2025-09"]),
+        ("eval --limits a", ["auto", *(it for it in plan_names() if it.startswith("a"))]),
+        ("eval --arm re", ["reminders"]),
+        ("eval --arm bare --arm s", ["scripts"]),
+        ("eval --task c", ["constant", "chain"]),
+        ("eval --lab --model c", ["cooperates"]),
+        ("serve --preset f", ["fast"]),
+        ("serve --offer in", ["instead"]),
+        ("serve --limits groq/", ["groq/free"]),
+        ("analyze --plan groq/", ["groq/free"]),
+        ("limits groq", ["groq", "groq/free"]),
+        ("demo --limits nothing-like-it", []),
+    ],
+)
+def test_shell_completion(typed: str, completed: list[str]) -> None:
+    """A shell that asks is told commands, options, plans, presets, arms, tasks and models."""
+    words = f"batchwrap {typed}"
+    asked = {"_BATCHWRAP_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    told = invoke(env={**asked, "COMP_CWORD": str(words.count(" "))})
+    assert (told.stdout.split(), told.stderr) == (completed, "")
 
 
 @pytest.mark.thorough
 def test_a_reader_that_has_seen_enough() -> None:
-    """`batchwrap … | head -1` ends without a word on stderr."""
+    """`batchwrap … | head -1` ends without an error on stderr."""
     with subprocess.Popen(
         [sys.executable, "-m", "batchwrap", *FAST], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -85,7 +111,7 @@ def test_a_reader_that_has_seen_enough() -> None:
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr is not None
-        assert process.stderr.read() == b""
+        assert process.stderr.read().decode() == f"{ANNOUNCED}\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
@@ -122,30 +148,33 @@ def test_ctrl_c() -> None:
 
 def test_a_narrow_terminal() -> None:
     """On 60 columns no line of a table is wider than that, and NO_COLOR is obeyed."""
-    pty = pytest.importorskip("pty")
-    here, there = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "batchwrap", "limits", "groq"],
-        stdout=there,
-        stderr=there,
-        env={**os.environ, "COLUMNS": "60", "NO_COLOR": "1", "TERM": "xterm"},
-    ):
-        os.close(there)
-        with os.fdopen(here, "rb") as terminal:
-            shown = _all_of(terminal).decode()
+    shown = shown_on_a_terminal("-m", "batchwrap", "limits", "groq", columns=60)
     table = [line for line in shown.splitlines() if line.startswith(("│", "├", "└"))]
     assert table
     assert max(map(len, table)) <= 60
     assert "\x1b[3" not in shown
 
 
-def _all_of(terminal: BinaryIO) -> bytes:
-    """What a terminal shows until its last program is gone, which Linux tells as an error."""
-    shown = b""
-    with suppress(OSError):
-        while part := terminal.read1():  # type: ignore[attr-defined]
-            shown += part
-    return shown
+@pytest.mark.parametrize("command", ["demo", "eval", "doctor", "limits", "serve", "analyze"])
+def test_the_first_sign(command: str) -> None:
+    """On a terminal something is shown before anything is imported that takes its time."""
+    shown = shown_on_a_terminal("-X", "importtime", "-m", "batchwrap", command, "--nonsense")
+    before, _, after = shown.partition("batchwrap is starting …")
+    slow = re.compile(rf"\| +({'|'.join(SLOW)})\b")
+    assert slow.search(after) and not slow.search(before)
+
+
+def test_the_first_line_of_a_demo() -> None:
+    """What is played is said before the SDK, the server and the tables are imported."""
+    code = (
+        "import sys, typer, batchwrap.cli\n"
+        f"def echo(text, **_): print(text, [it for it in {SLOW[1:]!r} if it in sys.modules])\n"
+        "typer.echo, sys.argv[1:] = echo, ['demo', '--limits', 'groq/free', '--plot', 'x.png']\n"
+        "sys.modules['batchwrap.demo.played_plan'] = None\n"
+        "batchwrap.cli.main()"
+    )
+    ran = subprocess_of("-c", code)
+    assert ran.stdout == "An agent does one job at a simulated provider: groq/free. []\n"
 
 
 @pytest.mark.thorough
@@ -153,7 +182,7 @@ def test_a_demo_in_a_pipe(tmp_path: Path) -> None:
     """Plain lines for the turns, the table and the notes; the folders and the plot are left."""
     picture, kept = tmp_path / "tokens.png", tmp_path / "kept"
     result = invoke(*FAST, "--plot", str(picture), "--keep", str(kept), env={"FORCE_COLOR": "1"})
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, result.stderr) == (0, f"{ANNOUNCED}\n")
     assert "\x1b" not in result.stdout
     lines = result.stdout.splitlines()
     assert lines[0].startswith("bare     turn  1 ")
@@ -197,6 +226,28 @@ def test_a_real_endpoint() -> None:
     }
 
 
+def test_a_server_that_wants_no_key() -> None:
+    """A key is not needed; if the endpoint wants one, that is said, with the option."""
+    no_key = ["--base-url", "{}", "--model", "swift"]
+    with Lab(FileReader(job), tokens_per_s=math.inf, ttft_s=0) as lab:
+        result = invoke("demo", "--json", *(it.format(lab.base_url) for it in no_key))
+    assert result.exit_code == 0
+    with Lab(FileReader(job), api_keys=["secret-key"], tokens_per_s=math.inf, ttft_s=0) as lab:
+        result = invoke("demo", *(it.format(lab.base_url) for it in no_key))
+    assert result.exit_code == 1
+    assert "The bare arm failed: AuthenticationError" in result.stdout
+    assert "No API key was sent. If the endpoint wants one, --api-key-env" in result.stdout
+
+
+def test_the_limits_of_a_plan() -> None:
+    """A simulated provider has the limits of the plan, and the result names it."""
+    result = invoke(*FAST, "--json", "--limits", "deepseek/flash")
+    assert result.exit_code == 0
+    setting = json.loads(result.stdout)["setting"]
+    assert setting["plan"] == "deepseek/flash"
+    assert [it["kind"] for it in setting["limits"]] == ["concurrency"]
+
+
 def test_a_job_that_is_not_done(tmp_path: Path) -> None:
     """The exit code is 1, the table is shown all the same, and there is nothing to plot."""
     picture = tmp_path / "tokens.png"
@@ -213,12 +264,21 @@ def test_a_job_that_is_not_done(tmp_path: Path) -> None:
     ("arguments", "named"),
     [
         (["demo", "--nonsense"], "--nonsense"),
+        (["demo", "--limts", "x"], "--limts: there is no such option; did you mean '--limits'?"),
+        (["--versoin"], "--versoin: there is no such option; did you mean '--version'?"),
+        (["--nonsense"], "--nonsense"),
         (["nonsense"], "nonsense"),
+        (["demo", "--plot"], "'--plot' requires an argument; see batchwrap demo --help"),
+        (["demo", "more"], "(more); see batchwrap demo --help"),
+        (["serve"], "'--upstream'; see batchwrap serve --help"),
+        (["eval", "--lab", "--runs", "x"], "'--runs'"),
+        (["analyze"], "'PATH'; see batchwrap analyze --help"),
+        (["analyze", __file__, "--plan", "groq/fre"], "--plan: no plan 'groq/fre'"),
         (["demo", "--model", "m"], "--model: "),
         (["demo", "--api-key-env", "HOME"], "--api-key-env: "),
-        (["demo", "--limits", "cerebras/code-max"], "--limits: "),
+        (["demo", "--limits", "cerebras/code-mux"], "did you mean 'cerebras/code-max'?"),
         (["demo", "--base-url", "x.test"], "--base-url: "),
-        (["demo", "--base-url", "https://x.test"], "--base-url: "),
+        (["demo", "--base-url", "https://x.test"], "--model: "),
         (["doctor", "--base-url", "https://"], "--base-url: "),
         (["doctor", "--base-url", "http://[bad"], "--base-url: "),
         (["eval", "--base-url", "http://x:port", "--model", "m"], "--base-url: "),
@@ -232,11 +292,12 @@ def test_a_job_that_is_not_done(tmp_path: Path) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_usage(arguments: list[str], named: str) -> None:
-    """The exit code is 2, nothing is run, and the last line says what is wrong."""
+    """The exit code is 2, nothing is run, and one line says what is wrong."""
     result = invoke(*arguments, env={"THE_KEY": ""})
     assert (result.exit_code, result.stdout) == (2, "")
-    assert named in result.stderr.splitlines()[-1]
-    assert "Traceback" not in result.stderr
+    *before, line = result.stderr.splitlines()
+    assert line.startswith("batchwrap: ") and named in line
+    assert before in ([], [ANNOUNCED])
 
 
 def test_an_unknown_plan() -> None:

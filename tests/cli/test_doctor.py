@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,14 +45,14 @@ def test_adapters() -> None:
 
 
 def test_a_table() -> None:
-    """For people it is a table in whole lines, and what to do about what is missing below it."""
+    """In a pipe it is plain rows, and what to do about what is missing below them."""
     result = invoke("doctor", "--model", "gpt-4-turbo", env={"FORCE_COLOR": "1"})
     assert (result.exit_code, result.stderr) == (0, "")
     assert "\x1b" not in result.stdout
-    rows = [line.split("│") for line in result.stdout.splitlines() if line.startswith("│")]
-    cells = {row[2].strip(): [cell.strip() for cell in row[3:5]] for row in rows}
-    assert cells["encoding"] == ["ok", "cl100k_base, which comes with the package"]
-    assert cells["OpenAI"][0] == "ok"
+    rows = [re.split("  +", line, maxsplit=3) for line in result.stdout.splitlines()]
+    assert ["model", "encoding", "ok", "cl100k_base, which comes with the package"] in rows
+    [[found]] = [row[3:] for row in rows if row[:3] == ["adapters", "OpenAI", "ok"]]
+    assert re.fullmatch(r"works \([\d,]+ ms, imports [\d,]+ ms\)", found)
 
 
 def test_an_adapter_that_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,6 +146,8 @@ def test_a_call() -> None:
         one = findings(*asked, env={"KEY": "k"})["host/call"]
         assert lab.round_trips == 1
         wrong = findings(*asked, env={"KEY": "wrong"}, code=1)["host/call"]
+        without = findings(*asked[:-2], code=1)["host/call"]
+    assert without["hint"].startswith("No API key was sent. If the endpoint wants one, --api-key")
     assert one["found"] == "answers; limits that it names: 30 requests"
     assert wrong["found"].startswith("AuthenticationError")
 
@@ -154,7 +157,11 @@ def test_a_call() -> None:
     [
         (["--call"], "--call: needs --base-url"),
         (["--base-url", "x.test"], "--base-url: "),
-        (["--base-url", "http://x.test", "--call"], "needs --model and --api-key-env"),
+        (["--base-url", "http://x.test", "--call"], "--model: is needed with --base-url"),
+        (
+            ["--base-url", "http://x.test", "--call", "--model", "m", "--api-key-env", "K"],
+            "K is not",
+        ),
         (["--api-key-env", "KEY"], "--api-key-env: "),
         (["--store", "mongo://x"], "--store: "),
     ],

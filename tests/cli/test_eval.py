@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import threading
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from batchwrap.cli.app import app
+from batchwrap.eval import eval_report, simulated
 from batchwrap.eval.simulated import MODELS, solver
 from batchwrap.lab import Lab, Raw, Reply
 from tests.eval.helpers import KEY, quick_lab
@@ -47,7 +49,8 @@ def test_in_the_lab(tmp_path: Path) -> None:
     assert "\x1b" not in result.stdout
     for part in ("SIMULATED provider", "round trips", "-7.0 (-78%)", "Newcombe", "2/2 2.0"):
         assert part in result.stdout
-    lines = result.stderr.splitlines()
+    first, *lines = result.stderr.splitlines()
+    assert first == "4 runs; limits: auto; arms: bare, instead"
     assert sorted(line.partition("]")[0] for line in lines) == ["[1/4", "[2/4", "[3/4", "[4/4"]
     assert all("done; " in line for line in lines)
     assert page.read_text().startswith("# batchwrap eval: SIMULATED")
@@ -166,23 +169,82 @@ def test_a_cut_line_is_told(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["missing"] == 0
 
 
+def interrupt() -> None:
+    """What Ctrl-C does."""
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGINT)
+
+
 def test_ctrl_c(tmp_path: Path) -> None:
-    """The exit code is 130, the file can be used, and the same command goes on."""
+    """The exit code is 130, a line says where the runs are, and the same command goes on."""
     solve, asked, out = solver(MODELS["never"]), [0], tmp_path / "runs.jsonl"
 
     def model(request: dict[str, Any]) -> Reply | Raw:
         asked[0] += 1
-        if asked[0] == 5:
-            main = threading.main_thread().ident
-            assert main is not None
-            signal.pthread_kill(main, signal.SIGINT)
+        if asked[0] == 12:  # in the second run
+            interrupt()
         return solve(request)
 
     with quick_lab(model) as lab:
         result = invoke(*real(lab, out, *TWO))
         assert result.exit_code == 130
-        assert "interrupted; run the same command again" in result.stderr
+        *_, stopping, ended, saved = result.stderr.splitlines()
+        assert stopping.startswith("stopping: ") and ": stopped; " in ended
+        assert saved == (
+            f"batchwrap: interrupted; run the same command again to continue: {out} has 1 of 4 runs"
+        )
         assert invoke(*real(lab, out, *TWO)).exit_code == 0
+
+
+def test_ctrl_c_at_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while the numbers are computed, which takes a while, it says where the runs are."""
+    out, one = tmp_path / "runs.jsonl", ["--arm", "bare", "--task", "answer", "--runs", "1"]
+
+    def summarise(*_: Any) -> None:
+        interrupt()
+        threading.Event().wait()
+
+    monkeypatch.setattr(eval_report, "summarise", summarise)
+    with quick_lab() as lab:
+        result = invoke(*real(lab, out, *one))
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1].endswith(f": {out} has 1 of 1 runs")
+
+
+def test_ctrl_c_without_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is saved, that is said, with the option that saves."""
+
+    def model(_: dict[str, Any]) -> Reply:
+        interrupt()
+        return Reply("No.")
+
+    monkeypatch.setattr(simulated, "solver", lambda _: model)
+    result = invoke("--lab", "--arm", "bare", "--task", "answer")
+    assert result.exit_code == 130
+    last = result.stderr.splitlines()[-1]
+    assert last == "batchwrap: interrupted; nothing is saved without --out FILE"
+
+
+def test_a_server_that_wants_no_key(tmp_path: Path) -> None:
+    """A key is not needed; if the endpoint wants one, that is said, with the option."""
+    one = ["--arm", "bare", "--task", "answer", "--runs", "1", "--system-tokens", "200"]
+    for keys, code in (None, 0), ([KEY], 1):
+        with Lab(solver(MODELS["never"]), api_keys=keys, ttft_s=0, tokens_per_s=math.inf) as lab:
+            where = ["--base-url", lab.base_url, "--model", "m"]
+            result = invoke(*where, "--out", str(tmp_path / f"{code}.jsonl"), *one)
+        assert result.exit_code == code
+    assert "the endpoint failed: AuthenticationError" in result.stderr
+    assert "No API key was sent. If the endpoint wants one, --api-key-env" in result.stderr
+
+
+def test_the_limits_of_a_plan() -> None:
+    """In the lab the provider has the limits of the plan, and the result names it."""
+    given = ["--lab", "--limits", "deepseek/flash", "--arm", "offer", "--task", "answer"]
+    result = invoke(*given, "--runs", "1")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("1 runs; limits: deepseek/flash; arms: offer\n")
+    assert "The wrapped arms keep the limits of deepseek/flash, which the sim" in result.stdout
 
 
 NOWHERE = "https://x.test/v1"
@@ -194,13 +256,18 @@ NOWHERE = "https://x.test/v1"
         ([], "--base-url: "),
         (["--lab", "--base-url", NOWHERE], "--base-url: "),
         (["--base-url", "x.test", "--model", "m"], "--base-url: "),
-        (["--base-url", NOWHERE], "--base-url: "),
+        (["--base-url", NOWHERE], "--model: "),
         (["--base-url", NOWHERE, "--model", "m"], "--out: "),
-        (["--base-url", NOWHERE, "--model", "m", "--out", "x.jsonl"], "--base-url: "),
         ([*real(NOWHERE, Path("x.jsonl"))[:5], "NO_KEY", "--out", "x.jsonl"], "NO_KEY is not set"),
         (real(NOWHERE, Path("/none/x.jsonl")), "--out: "),
         (["--lab", "--model", "swift"], "--model: "),
+        (["--lab", "--model", "cooperate"], "did you mean 'cooperates'?"),
         (["--lab", "--arm", "nonsense"], "--arm: "),
+        (["--lab", "--arm", "reminder"], "did you mean 'reminders'?"),
+        (["--lab", "--arm", "mine=evry=2"], "did you mean 'every'?"),
+        (["--lab", "--arm", "mine=preset=fats"], "did you mean 'fast'?"),
+        (["--lab", "--task", "answr"], "did you mean 'answer'?"),
+        (["--lab", "--limits", "cerebras/code-mux"], "did you mean 'cerebras/code-max'?"),
         (["--lab", "--arm", "bare", "--arm", "bare"], "--arm: "),
         (["--lab", "--task", "nonsense"], "--task: "),
         (["--lab", "--runs", "0"], "--runs"),

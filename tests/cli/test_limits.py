@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,12 @@ from tests.cli.commands import invoke
 
 
 def test_all_of_them() -> None:
-    """Each plan has its row, a provider without plans says so; a pipe gets whole lines."""
+    """Each plan has its row, a provider without plans says so; a pipe gets whole, plain lines."""
     result = invoke("limits", env={"FORCE_COLOR": "1"})
     assert (result.exit_code, result.stderr) == (0, "")
     assert "\x1b" not in result.stdout and "…" not in result.stdout
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines()]
-    found = {"/".join(row[:2]): row[2:] for row in rows if row and row[0]}
+    rows = [re.split("  +", line) for line in result.stdout.splitlines()]
+    found = {"/".join(row[:2]): row[2:] for row in rows}
     assert found.keys() >= set(plan_names())
     assert found["together/–"][0] == "no amounts are known"
     assert found["deepseek/v4-pro"] == [
@@ -49,7 +50,7 @@ def test_one_provider() -> None:
     ("name", "said"),
     [
         ("gemini/free-flash", "20 requests a day, from midnight America/Los_Angeles"),
-        ("azure/gpt-4o-default", "450,000 tokens a minute, fixed "),
+        ("azure/gpt-4o-default", "450,000 tokens a minute, fixed"),
         ("azure/gpt-4o-default", "450 requests in 10 s, rolling"),
         ("azure/gpt-4o-default", "afterwards: never corrected"),
         ("groq/free", "cached tokens: do not count"),
@@ -101,8 +102,8 @@ def test_an_own_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("cerebra", "no provider 'cerebra'; there are: cerebras, "),
-        ("cerebras/code-mux", "no plan 'cerebras/code-mux'; there are: cerebras/code-max, "),
+        ("cerebra", "zai; did you mean 'cerebras'?"),
+        ("cerebras/code-mux", "; did you mean 'cerebras/code-max'?"),
         ("none.toml", "none.toml cannot be read"),
     ],
 )
@@ -110,5 +111,5 @@ def test_an_unknown_name(name: str, said: str) -> None:
     """The exit code is 2, and one line names what was wrong and the nearest name."""
     result = invoke("limits", name)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("batchwrap: limits: ") and said in result.stderr
+    assert result.stderr.startswith("batchwrap: NAME: ") and said in result.stderr
     assert result.stderr.count("\n") == 1

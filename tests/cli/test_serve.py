@@ -80,7 +80,7 @@ def test_help() -> None:
         (["--preset", "odd"], "--preset: "),
         (["--offer", "odd"], "--offer: "),
         (["--tool", "bash"], "--tool: 'bash' is not NAME=KIND"),
-        (["--tool", "bash=odd"], "Batching.tools['bash']: "),
+        (["--tool", "bash=odd"], "--tool: 'odd' is not one of 'read', "),
         (["--remind-every", "0"], "--remind-every: "),
     ],
 )

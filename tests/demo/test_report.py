@@ -83,7 +83,7 @@ def test_the_dict_is_json() -> None:
     assert it["bare"]["refusals"] == 2
     assert it["wrapped"]["wall_s"] == 65.25
     assert it["ratio"]["round_trips"] == 0.25
-    assert it["ratio"].keys() == it["bare"].keys() - {"turns", "tests_pass", "done", "error"}
+    assert it["ratio"].keys() == it["bare"].keys() - {"tests_pass", "done", "error"}
     assert it["done"] is True
     assert it["setting"]["simulated"] is True
     assert it["setting"]["time_scale"] == 15

@@ -21,7 +21,13 @@ from tests.eval.helpers import plan_of, run_of
 
 STANDARD = tuple(arm.name for arm in standard_arms())
 PLAN = plan_of("chain", "answer", runs=2)
-SETTING = {"simulated": False, "model": "swift", "base_url": "https://x.test/v1", "seed": 0}
+SETTING = {
+    "simulated": False,
+    "model": "swift",
+    "base_url": "https://x.test/v1",
+    "seed": 0,
+    "limits": "auto",
+}
 
 
 def some_runs(**wrapped: Any) -> list[Run]:
