@@ -2,7 +2,8 @@
 # make demo   the main job, once with the bare client and once wrapped
 # make check  what to run before each commit: lint, types, layers, and the tests of the core
 # make test   all tests but the thorough ones, with openai 3.x, and with openai 2.x and litellm
-# make coverage   the thorough ones as well, with more examples, and what they cover; CI runs it
+# make coverage   the thorough ones as well, with more examples, and what they cover
+# make ci-checks, make ci-tests   what CI runs of all this, side by side
 # make test-sdks     other SDKs that are wrapped in the same way
 # make test-fuzz     bodies that nobody has thought of, 20,000 of them
 # make test-agents   agents in another language behind `batchwrap serve`; needs node and npm
@@ -36,15 +37,29 @@ SDK_TESTS := $(SDK_ITSELF) tests/cli/test_doctor.py tests/cli/test_live.py tests
 	tests/demo tests/eval tests/serve/test_chat.py tests/testing tests/test_examples.py
 # Those that only the environment with litellm can run.
 LITELLM_TESTS := tests/serve/test_litellm.py
+COVERED := coverage-once coverage-openai2 coverage-openai3
 WITHOUT_SDK := tests batchwrap $(SDK_TESTS:%=--ignore=%)
 
-.PHONY: demo soak docs docs-cli docs-multi-tools check test test-agents test-frameworks test-core test-fuzz test-once test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
+.PHONY: ci-checks ci-tests coverage-report demo soak docs docs-cli docs-multi-tools check test test-agents test-frameworks test-core test-fuzz test-once test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
 	coverage-once coverage-openai3 coverage-openai2 build clean benchmark-growth benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-scripts benchmark-throttle benchmark-tokens benchmark-understanding \
 	benchmark-way
 
 demo: $(MAIN)/.ready
 	$(MAIN)/bin/batchwrap demo
+
+# What CI runs behind the first failures that are soon found: all other tests side by side. A process
+# that installs or that waits for a server leaves room for another, so three keep two cores busy. The
+# longest comes first, since what is begun last is waited for.
+ci-tests:
+	rm -f .coverage*
+	$(MAKE) -j3 --output-sync=target $(COVERED) test-fuzz test-agents test-proxy test-sdks test-typing \
+		$(FRAMEWORKS:%=test-frameworks-%)
+	$(MAKE) coverage-report
+
+# What is looked at without running the tests, side by side, too.
+ci-checks:
+	$(MAKE) -j3 --output-sync=target build lint docs
 
 # The quick lane: no server, no process, no SDK in the tests that it runs.
 check: $(MAIN)/.ready
@@ -122,7 +137,10 @@ docs-multi-tools: $(MAIN)/.ready
 # The share of branches that the tests take, both environments together, with CI's more examples.
 coverage: $(MAIN)/.ready $(LITELLM)/.ready
 	rm -f .coverage*
-	$(MAKE) -j2 --output-sync=target coverage-once coverage-openai2 coverage-openai3
+	$(MAKE) -j2 --output-sync=target $(COVERED)
+	$(MAKE) coverage-report
+
+coverage-report: $(MAIN)/.ready
 	$(MAIN)/bin/python -m coverage combine -q
 	$(MAIN)/bin/python -m coverage report --fail-under=90
 	$(MAIN)/bin/python -m coverage report --include='batchwrap/core/*' --fail-under=95

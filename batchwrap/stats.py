@@ -13,10 +13,16 @@ from typing import Any
 from weakref import WeakSet
 
 from batchwrap._forks import ForkSafeLock
+from batchwrap.declarations import declaration
 
 _ONLY_THROTTLED, _REPAIRS, _DEFECTS = "only_throttled.", "repairs.", "defects."
+_UNDECLARED = "undeclared."
 # Callers of `serve` choose the names of models, possibly a new one in each request.
 MOST_MODELS, OTHER_MODELS = 256, "(other models)"
+# Agents choose the names of tools.
+MOST_TOOLS, OTHER_TOOLS = 64, "(other tools)"
+# Fewer single calls of a tool in a row are no reason to declare it.
+_LEAST_UNDECLARED = 2
 # A newline separates the parts of these names, since names of models contain all other separators.
 _DIRECTIVES, _MALFORMED = "directives\n", "malformed\n"
 
@@ -86,6 +92,8 @@ class Stats:
             `tokens` that it took in all requests (a rough estimate); and how often it was
             `withheld_…`, by reason.
         defects: defects of answers that could not be repaired, by kind.
+        undeclared: by tool, single calls of the model that followed a single call of the same
+            tool, where batchwrap does not know the tool. `declaration` says what to do.
         waiting: the requests that wait for a limit now. All other numbers never decrease.
     """
 
@@ -120,12 +128,24 @@ class Stats:
     repairs: Mapping[str, int] = field(default_factory=dict)
     directives: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     defects: Mapping[str, int] = field(default_factory=dict)
+    undeclared: Mapping[str, int] = field(default_factory=dict)
     waiting: tuple[Waiting, ...] = ()
 
     @property
     def round_trips_saved(self) -> int:
         """Calls that needed no round trip of their own: items minus multi-calls."""
         return max(0, self.items - self.multi_calls)
+
+    @property
+    def declaration(self) -> str:
+        """The option that lets batchwrap batch the tools in `undeclared`; empty if there is none.
+
+        The kinds follow from the names of the tools: check them.
+        """
+        counted = sorted(self.undeclared.items(), key=lambda item: (-item[1], item[0]))
+        return declaration(
+            name for name, count in counted if count >= _LEAST_UNDECLARED and name != OTHER_TOOLS
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """All counters by name, as JSON values."""
@@ -146,16 +166,19 @@ class Stats:
             for model, counts in sorted(rows.pop("malformed").items())
             for how, count in counts.items()
         }
-        for group in ("only_throttled", "repairs", "defects"):
+        for group in ("only_throttled", "repairs", "defects", "undeclared"):
             counted = rows.pop(group)
             rows |= {f"{group}: {name}": count for name, count in sorted(counted.items())}
         width = max(len(name) for name in rows)
-        return "\n".join(
+        lines = [
             f"{name.replace('_', ' '):<{width}}  {value:>12,.1f}"
             if isinstance(value, float)
             else f"{name.replace('_', ' '):<{width}}  {value:>12,}"
             for name, value in rows.items()
-        )
+        ]
+        if self.declaration:
+            lines.append(f"to batch what was undeclared: {self.declaration}")
+        return "\n".join(lines)
 
 
 class Counters:
@@ -171,6 +194,7 @@ class Counters:
     ) -> None:
         self._counts: Counter[str] = Counter()
         self._models: set[str] = set()
+        self._tools: set[str] = set()
         self._lock = ForkSafeLock()  # a dropped stream may be counted by the garbage collector
         self._above = above
         self._waiting = waiting
@@ -188,7 +212,14 @@ class Counters:
             self._above.add(counts)
 
     def _bounded(self, name: str) -> str:
-        """The name to count a new one under; models beyond the limit are counted together."""
+        """The name to count a new one under.
+
+        Models beyond their limit are counted together, and tools beyond theirs.
+        """
+        if name.startswith(_UNDECLARED):
+            is_full = len(self._tools) >= MOST_TOOLS
+            self._tools.add(OTHER_TOOLS if is_full else name)
+            return undeclared_counter(OTHER_TOOLS) if is_full else name
         if not name.startswith((_DIRECTIVES, _MALFORMED)):
             return name
         group, _, rest = name.partition("\n")
@@ -214,6 +245,7 @@ class Counters:
             only_throttled=_under(_ONLY_THROTTLED, counts),
             repairs=_under(_REPAIRS, counts),
             defects=_under(_DEFECTS, counts),
+            undeclared=_under(_UNDECLARED, counts),
             waiting=tuple(self.waiting()),
             directives=_by_directive(counts),
             malformed=_by_model(counts),
@@ -228,6 +260,11 @@ def directive_counter(model: object, directive: str, what: str) -> str:
 def malformed_counter(model: object, understood: str) -> str:
     """The name of a counter for malformed multi-calls."""
     return f"{_MALFORMED}{model}\n{understood}"
+
+
+def undeclared_counter(tool: str) -> str:
+    """The name of a counter for a tool that is not declared."""
+    return f"{_UNDECLARED}{tool}"
 
 
 def _by_model(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:

@@ -17,10 +17,10 @@ import tracemalloc
 from collections import deque
 from dataclasses import dataclass
 
-from benchmarks import growth_formats, growth_paths
+from benchmarks import growth_formats, growth_logs, growth_paths
 from benchmarks.growth_paths import Path
 
-PATHS = [*growth_paths.PATHS, *growth_formats.PATHS]
+PATHS = [*growth_paths.PATHS, *growth_formats.PATHS, *growth_logs.PATHS]
 _TIMES = 3
 _AGAIN = 8  # more looks at a ratio that seems too high
 _FACTOR = 4

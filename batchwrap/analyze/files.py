@@ -6,9 +6,8 @@ is reported as a problem and skipped.
 
 from __future__ import annotations
 
-import gzip
-import io
-import sys
+import json
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,15 +17,20 @@ from typing import IO, Any
 
 import orjson
 
+from batchwrap.analyze.opened_files import binary_format, is_zip, opened, zipped_samples
+
 STDIN = "-"
 Record = dict[str, Any]
-_GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
 # A line is held in memory. The longest lines of real logs contain images, of about 10 MB.
 _LONGEST_LINE = 256 * 2**20
 # How many lines are tried as the end of a document. Each try parses all of it again, so after these
 # only the end of the file counts.
 _MOST_TRIES = 20
+# Both files of a task of Cline's have the same conversation, and the second one has it in full.
+_SEEN, _HISTORY = "ui_messages.json", "api_conversation_history.json"
+# OpenHands writes each event of a conversation to a file of its own, in a folder of this name.
+_EVENTS, _EVENT = "events", re.compile(r"(?:event-)?(\d+)(?:-[\w-]+)?\.json")
 
 
 class Unreadable(Exception):
@@ -35,21 +39,23 @@ class Unreadable(Exception):
 
 @dataclass(slots=True)
 class LogFile:
-    """One file, or the standard input.
+    """One file, or the standard input, or the files of one conversation.
 
     Args:
-        path: the file; None for the standard input.
+        path: the file, or the folder of the parts; None for the standard input.
         read: called with the number of bytes that were read, before decompression.
+        parts: the files in the folder, each with a part of the conversation.
 
     Attributes:
         broken: the number of lines that were not JSON, or of incomplete documents, all skipped.
-        first_broken: the number of the first such line, from 1; 0 for a document.
+        first_broken: the place of the first one; empty for the last document of a file.
     """
 
     path: Path | None
     read: Callable[[int], object] = field(default=lambda _: None, repr=False)
+    parts: tuple[Path, ...] = ()
     broken: int = 0
-    first_broken: int = 0
+    first_broken: str = ""
 
     @property
     def name(self) -> str:
@@ -59,44 +65,73 @@ class LogFile:
     def records(self) -> Iterator[Record]:
         """The JSON objects of the file, one by one.
 
-        A list of messages becomes one object with ``messages``. Of any other list, each item that
-        is an object becomes a record.
+        A list of messages becomes one object with ``messages``, and a list of the Responses API's
+        items one with ``input``. Of any other list, each item that is an object becomes a record.
 
         Raises:
             Unreadable: the file cannot be read, or is not JSON.
         """
         try:
-            with _opened(self.path, self.read) as lines:
-                for value in self._values(lines):
-                    yield from _objects(value)
+            for value in self._parts_values() if self.parts else self._file_values(self.path):
+                yield from _objects(value)
         except (OSError, EOFError, zlib.error) as error:
             raise Unreadable(f"cannot be read: {error}") from error
 
+    @property
+    def problem(self) -> str:
+        """What was skipped of the file, in words; empty if nothing was."""
+        if not self.broken:
+            return ""
+        if not self.first_broken:
+            return "its last document breaks off"
+        if self.broken == 1:
+            return f"{self.first_broken} is no JSON"
+        kind = self.first_broken.partition(" ")[0]
+        return f"{self.broken} {kind}s are no JSON, the first is {self.first_broken}"
+
+    def _parts_values(self) -> Iterator[Any]:
+        for part in self.parts:
+            try:
+                yield from self._file_values(part)
+            except Unreadable:
+                self._skip(f"file {part.name}")
+
+    def _file_values(self, path: Path | None) -> Iterator[Any]:
+        if path is not None and is_zip(path):
+            for name, text in zipped_samples(path, self.read, _LONGEST_LINE):
+                yield from self._value(text, f"document {name}")
+            return
+        with opened(path, self.read) as lines:
+            yield from self._values(lines)
+
     def _values(self, lines: IO[bytes]) -> Iterator[Any]:
         first = _next_line(lines).removeprefix(_BOM)
-        if b"\0" in first[:4096]:
-            raise Unreadable("is not text")
+        if (binary := binary_format(first)) is not None:
+            raise Unreadable(binary)
         if not first:
             raise Unreadable("is empty")
         second = _next_line(lines)
         rest = iter(lambda: _next_line(lines), b"")
         # If neither of the first two lines is JSON, the lines belong to a document. Two are read,
         # since the first line of JSON lines may be broken.
-        if _loads(first) is None and not isinstance(_loads(second), dict):
+        if _loads(first) is None and not isinstance(_loads(second), dict) and not _mended(first):
             yield from self._documents(chain((first, second), rest))
             return
         for number, line in enumerate(chain((first, second), rest), start=1):
-            yield from self._line(line, number)
+            yield from self._value(line, f"line {number}")
 
-    def _line(self, line: bytes, number: int) -> Iterator[Any]:
-        if not line.strip():
+    def _value(self, text: bytes, place: str) -> Iterator[Any]:
+        if not text.strip():
             return
-        value = _loads(line)
+        value = _loads(text) or _mended(text)
         if value is None:
-            self.broken += 1
-            self.first_broken = self.first_broken or number
+            self._skip(place)
         else:
             yield value
+
+    def _skip(self, place: str) -> None:
+        self.broken += 1
+        self.first_broken = self.first_broken or place
 
     def _documents(self, lines: Iterable[bytes]) -> Iterator[Any]:
         """The values of documents that follow each other and have several lines each."""
@@ -109,7 +144,7 @@ class LogFile:
                 and text.startswith((b"{", b"["))
                 and tries < _MOST_TRIES
             ):
-                value = _loads(text)
+                value = _loads(text) or _mended(text)
                 tries += value is None
                 if value is not None:
                     yield value
@@ -120,9 +155,13 @@ class LogFile:
         try:
             yield orjson.loads(text)
         except orjson.JSONDecodeError as error:
-            if not found:
+            value = _mended(text)
+            if value is not None:
+                yield value
+            elif not found:
                 raise Unreadable(f"is neither JSON nor JSON lines: {error}") from error
-            self.broken += 1
+            else:
+                self.broken += 1
 
 
 def sources(paths: Sequence[str], read: Callable[[int], object] = lambda _: None) -> list[LogFile]:
@@ -130,41 +169,26 @@ def sources(paths: Sequence[str], read: Callable[[int], object] = lambda _: None
     found: dict[str, LogFile] = {}
     for given in paths:
         path = Path(given)
-        inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        for file in [None] if given == STDIN else inside:
-            source = LogFile(file, read)
+        folder = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else None
+        listed: Iterable[LogFile] = [LogFile(None if given == STDIN else path)]
+        for source in listed if folder is None else _sources_in(folder):
+            source.read = read
             found.setdefault(source.name, source)
     return list(found.values())
 
 
-class _Counted(io.RawIOBase):
-    """A file that reports how many bytes were read."""
-
-    def __init__(self, file: IO[bytes], read: Callable[[int], object]) -> None:
-        self._file, self._read = file, read
-
-    def readable(self) -> bool:
-        """True: `io.BufferedReader` requires it."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read some bytes."""
-        some = self._file.read(len(buffer))
-        buffer[: len(some)] = some
-        self._read(len(some))
-        return len(some)
-
-    def close(self) -> None:
-        """Close the file below, unless it is the standard input, which is not ours."""
-        if self._file is not sys.stdin.buffer:
-            self._file.close()
-        super().close()
-
-
-def _opened(path: Path | None, read: Callable[[int], object]) -> IO[bytes]:
-    file = sys.stdin.buffer if path is None else path.open("rb")
-    plain = io.BufferedReader(_Counted(file, read), 2**16)
-    return gzip.GzipFile(fileobj=plain) if plain.peek(2)[:2] == _GZIP else plain  # type: ignore[return-value]
+def _sources_in(files: Sequence[Path]) -> Iterator[LogFile]:
+    """The sources of a folder's files. The files of one conversation are one source."""
+    events: dict[Path, list[tuple[int, Path]]] = {}
+    all_of_them = set(files)
+    for file in files:
+        numbered = _EVENT.fullmatch(file.name) if file.parent.name == _EVENTS else None
+        if numbered is not None:
+            events.setdefault(file.parent, []).append((int(numbered[1]), file))
+        elif file.name != _SEEN or file.with_name(_HISTORY) not in all_of_them:
+            yield LogFile(file)
+    for folder, listed in events.items():
+        yield LogFile(folder, parts=tuple(file for _, file in sorted(listed)))
 
 
 def _next_line(lines: IO[bytes]) -> bytes:
@@ -183,6 +207,20 @@ def _loads(text: bytes | bytearray) -> Any:
     return value if isinstance(value, (dict, list)) else None
 
 
+def _mended(text: bytes | bytearray) -> Any:
+    """The object or list in a text that JavaScript wrote or a program cut; None if it is no JSON.
+
+    Strings may contain halves of surrogate pairs and bytes that are no UTF-8. Numbers may be NaN.
+    """
+    try:
+        value = json.loads(text.decode("utf-8", "replace"), parse_constant=lambda _: None)
+        # A half of a pair would break whatever encodes the text later.
+        whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    except (ValueError, RecursionError):
+        return None
+    return _loads(whole)
+
+
 def _objects(value: Any) -> Iterator[Record]:
     if isinstance(value, dict):
         yield value
@@ -190,5 +228,7 @@ def _objects(value: Any) -> Iterator[Record]:
         items = [item for item in value if isinstance(item, dict)]
         if items and all(isinstance(item.get("role"), str) for item in items):
             yield {"messages": items}
+        elif any(item.get("type") == "function_call" for item in items):
+            yield {"input": items}
         else:
             yield from items

@@ -1,8 +1,14 @@
-"""Lapses: single calls in a row that could have been one batch, by the rule of the reminders."""
+"""Lapses: single calls in a row that could have been one batch, by the rule of the reminders.
+
+Single calls in a row of a tool that batchwrap does not recognise are no lapses, since nothing was
+offered for it. They show which tools to declare.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from batchwrap.analyze.bounds import EDITS, READS, WRITES, runs_of
 from batchwrap.analyze.recorded_session import RecordedTurn, Session
@@ -49,6 +55,22 @@ def lapses(session: Session) -> list[Lapse]:
             where = (session.file, session.id, run[0].index, calls[0].name or calls[0].kind)
             found.append(Lapse(resent, *where, len(run), paths))
     return found
+
+
+def undeclared_calls(session: Session) -> Iterator[str]:
+    """The tools of single calls that followed a single call of the same tool, call by call.
+
+    Only tools that have to be declared count, and no repetition of the same call.
+    """
+    for before, after in pairwise(session.script):
+        if not isinstance(before, RecordedTurn) or not isinstance(after, RecordedTurn):
+            continue
+        if len(before.calls) != 1 or len(after.calls) != 1:
+            continue
+        first, then = before.calls[0], after.calls[0]
+        is_same = (first.path, first.argument_tokens) == (then.path, then.argument_tokens)
+        if first.name == then.name and not (then.own or then.as_text or is_same):
+            yield then.name or then.kind
 
 
 def _tool_of(turn: RecordedTurn) -> str | None:

@@ -9,20 +9,38 @@ from string import Template
 
 from batchwrap.analyze.charts import Bar, bars, columns
 from batchwrap.analyze.report import Report
-from batchwrap.analyze.report_words import asked_of_the_model, assumptions, percent, visible
+from batchwrap.analyze.report_words import (
+    asked_of_the_model,
+    assumptions,
+    caching,
+    percent,
+    rules,
+    visible,
+)
 from batchwrap.analyze.tables import TITLES, Table, headline, tables
 
 _MOST_ROWS = 8
 
 
-def page(report: Report) -> str:
-    """The report as an HTML page."""
+def page(report: Report, made: str = "") -> str:
+    """The report as an HTML page.
+
+    Args:
+        report: the report.
+        made: what stands at the foot of the page, such as the version and the date.
+    """
     template = Template(resources.files(__package__).joinpath("page.html").read_text("utf-8"))
     facts = "".join(
         f"<li><b>{_(said)}</b><span>{_(what)}</span></li>" for said, what in _facts(report)
     )
     body = "\n".join(_sections(report))
-    return template.substitute(title=_(headline(report)), facts=facts, body=body)
+    return template.substitute(
+        title=_(headline(report)),
+        rules=_rules(report),
+        facts=facts,
+        body=body,
+        made=_(made),
+    )
 
 
 # Every text passes through this: a log may contain names with markup in them.
@@ -40,6 +58,16 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield f"{totals.lapses:,}", "lapses"
 
 
+def _rules(report: Report) -> str:
+    """What the rules of the headline mean."""
+    if not report.totals.requests:
+        return ""
+    terms = "".join(
+        f"<dt>{rule}</dt><dd>{_(said)}</dd>" for rule, said in rules(report.totals.most).items()
+    )
+    return f'<dl class="rules">{terms}</dl>'
+
+
 def _sections(report: Report) -> Iterator[str]:
     if report.totals.requests:
         yield from _findings(report)
@@ -49,6 +77,8 @@ def _sections(report: Report) -> Iterator[str]:
 
 
 def _findings(report: Report) -> Iterator[str]:
+    if said := caching(report):
+        yield f'<aside class="card"><b>What caching makes of it</b><p>{_(said)}</p></aside>'
     yield f'<h2>Charts</h2><div class="charts">{"".join(_charts(report))}</div>'
     yield f"<h2>What it takes</h2>{_list(asked_of_the_model(report))}"
     for table in tables(report):

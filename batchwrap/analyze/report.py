@@ -12,7 +12,7 @@ from batchwrap.analyze.files import LogFile, Unreadable, sources
 from batchwrap.analyze.log_formats import sessions_in
 from batchwrap.analyze.pressure import Pressure
 from batchwrap.analyze.record import LogReading
-from batchwrap.analyze.report_words import asked_of_the_model, assumptions, ranked
+from batchwrap.analyze.report_words import asked_of_the_model, assumptions, ranked, to_declare
 from batchwrap.analyze.session_totals import MOST_ITEMS, SCOPES, Totals
 
 _MOST_PROBLEMS = 100
@@ -87,6 +87,7 @@ class Report:
             "batch_sizes": dict(sorted(totals.batch_sizes.items())),
             "sessions_by_tenths_saved": {n: totals.shares[n] for n in range(10)},
             "pressure": _pressure(self.pressure),
+            "to_declare": to_declare(self),
             "what_it_takes": asked_of_the_model(self),
             "assumptions": assumptions(self),
             "formats": dict(self.formats),
@@ -144,10 +145,8 @@ def _read(source: LogFile, report: Report, reading: LogReading) -> None:
         report.skipped += totals.sessions == before
         report.add_problem(source.name, str(problem))
         return
-    if source.broken:
-        line = f"{source.broken} lines are no JSON, the first is line {source.first_broken}"
-        reason = line if source.first_broken else "its last document breaks off"
-        report.add_problem(source.name, reason)
+    if source.problem:
+        report.add_problem(source.name, source.problem)
     if totals.sessions == before:
         report.add_problem(source.name, "holds no answer of a model, or only copies")
 

@@ -13,9 +13,13 @@ from batchwrap.analyze.session_totals import (
     SCRIPT_OFFER_TOKENS,
     Totals,
 )
+from batchwrap.declarations import declaration
 
 if TYPE_CHECKING:
     from batchwrap.analyze.report import Report
+
+# Fewer single calls of a tool in a row are no reason to declare it.
+_LEAST_IN_A_ROW, _MOST_NAMED = 2, 5
 
 
 def ranked(counts: dict[str, Any], by: str) -> list[tuple[str, Any]]:
@@ -28,9 +32,57 @@ def asked_of_the_model(report: Report) -> list[str]:
     return list(_asked(report.totals))
 
 
+def to_declare(report: Report) -> str:
+    """The option that declares the tools whose single calls came in a row; empty if none did."""
+    return declaration(name for name, _ in _in_a_row(report.totals))
+
+
 def assumptions(report: Report) -> list[str]:
     """Sentences: what the figures assume."""
     return list(_assumptions(report))
+
+
+def rules(most: int) -> dict[str, str]:
+    """What each rule takes for a batch, in words.
+
+    Args:
+        most: the largest number of calls in a batch, by the safe rule.
+    """
+    return {
+        "safe": "the lower figure: what careful takes, but no change of what was read in the same"
+        f" batch, and at most {most} calls in a batch",
+        "careful": "a run ends at a failed call, and at a file that is first named inside the run",
+        "upper": "the higher figure: every run of single calls, as by a model that always guesses"
+        " right",
+    }
+
+
+def caching(report: Report) -> str:
+    """What a prompt cache makes of the savings, in words; empty if nothing is saved."""
+    totals = report.totals
+    saving = totals.saving(DECLARED, "safe")
+    if not saving.round_trips:
+        return ""
+    prompt = _change(saving.prompt_tokens, totals.prompt_tokens)
+    if not totals.cached_tokens:
+        return (
+            "No prompt token is reported to have come from a cache. Then each saved one would have"
+            f" been charged in full: {prompt} with safe batches and your tools declared."
+        )
+    full = _change(saving.uncached_tokens, totals.prompt_tokens - totals.cached_tokens)
+    assumed = " (assumed, where the logs do not say)" if totals.estimated else ""
+    return (
+        f"{percent(totals.cached_tokens, totals.prompt_tokens):.0f} % of the prompt tokens came"
+        f" from a cache{assumed}. Safe batches with your tools declared change all prompt tokens by"
+        f" {prompt}, but those that are charged in full by {full}, since a saved request would have"
+        " read nearly all of its prompt from the cache. Saved round trips, and with them time and"
+        " requests that count against limits, are the same with a cache and without."
+    )
+
+
+def _change(saved: int, whole: int) -> str:
+    """A saving as a change of the whole, in percent: a saving has a minus sign."""
+    return f"{'−' if saved >= 0 else '+'}{percent(abs(saved), whole):.1f} %"
 
 
 def percent(part: float, whole: float) -> float:
@@ -64,20 +116,34 @@ def _asked(totals: Totals) -> Iterator[str]:
             f" {own.calls:,} single calls ({own.calls / own.batches:.1f} in one). The model decides"
             " whether to use them; reminders ask for it."
         )
-    tools = [name for name, tool in ranked(totals.tools, "safe") if tool.safe and not tool.own]
     more = declared.round_trips - own.round_trips
-    if tools and more > 0:
-        example = f'Batching(tools={{"{tools[0]}": "sequential"}})'
-        yield (
-            f"{more:,} more round trips need tools that only you can declare"
-            f" ({', '.join(tools[:5])}), as in {example}."
-        )
-    texts = sum(tool.as_text for tool in totals.tools.values())
-    if texts:
+    if more > 0:
+        yield f"{more:,} more round trips need tools that only you can declare."
+    yield from _to_declare(totals)
+    if texts := totals.text_calls:
         yield (
             f"{texts:,} calls are text that the agent reads, or custom calls whose input is text."
             " They are no function calls, so they cannot be batched."
         )
+
+
+def _to_declare(totals: Totals) -> Iterator[str]:
+    """Which tools came in single calls in a row, and the option that declares them."""
+    listed = _in_a_row(totals)
+    line = declaration(name for name, _ in listed)
+    if line:
+        counted = ", ".join(f"{name} ({count:,})" for name, count in listed[:_MOST_NAMED])
+        yield (
+            f"Single calls of tools that batchwrap does not recognise came in a row: {counted}."
+            f" Declare those whose calls may be one batch: {line}. The kinds are guessed from the"
+            " names: 'read_only' calls run at the same time, 'sequential' ones after each other."
+        )
+
+
+def _in_a_row(totals: Totals) -> list[tuple[str, int]]:
+    """The tools to declare, with their single calls in a row, most of them first."""
+    counted = [(name, tool.in_a_row) for name, tool in ranked(totals.tools, "in_a_row")]
+    return [(name, count) for name, count in counted if count >= _LEAST_IN_A_ROW]
 
 
 def _assumptions(report: Report) -> Iterator[str]:
@@ -89,12 +155,8 @@ def _assumptions(report: Report) -> Iterator[str]:
             " estimated from the texts in the logs (system prompt and tools are often missing), as"
             " if the whole last prompt was cached."
         )
-    yield (
-        "'upper' takes every run of single calls; 'careful' stops at a failed call and at a file"
-        " that is first named inside the run; 'safe' also changes nothing that was read in the same"
-        f" batch, and has at most {totals.most} calls. A search may depend on what was just read;"
-        " no rule recognises that."
-    )
+    said = "; ".join(f"'{rule}': {what}" for rule, what in rules(totals.most).items())
+    yield f"{said}. A search may depend on what was just read; no rule recognises that."
     yield (
         f"Saved tokens are net of the {OFFER_TOKENS} tokens that the multi-tools add to each"
         " remaining request, but not net of reminders."

@@ -31,7 +31,7 @@ from batchwrap.analyze.bounds import (
     script_runs,
 )
 from batchwrap.analyze.kinds import is_batch
-from batchwrap.analyze.lapses import Lapse, lapses
+from batchwrap.analyze.lapses import Lapse, lapses, undeclared_calls
 from batchwrap.analyze.recorded_session import RecordedCall, RecordedTurn, Session
 from batchwrap.options import Scripts
 
@@ -158,6 +158,7 @@ class ToolCount:
         result_tokens: the size of its results.
         own: the calls in which batchwrap would recognise the tool by itself.
         as_text: the calls that are text, and not tool calls of the API.
+        in_a_row: single calls after a single call of the same tool, which has to be declared.
         upper, safe: the calls whose request would be saved if the tools were declared.
     """
 
@@ -167,6 +168,7 @@ class ToolCount:
     result_tokens: int = 0
     own: int = 0
     as_text: int = 0
+    in_a_row: int = 0
     upper: int = 0
     safe: int = 0
 
@@ -255,9 +257,21 @@ class Totals:
         for (scope, script_rule), bound in self.script_savings.items():
             rows = script_runs(session, SCOPES[scope].has, script_rule, MOST_SCRIPT_CALLS)
             bound.add(turns, rows, offered=SCOPES[scope].is_in(turns))
+        for name in undeclared_calls(session):
+            self.tools[name].in_a_row += 1
         for lapse in lapses(session):
             self._add_lapse(lapse)
             self._model(turns[lapse.turn]).lapses += 1
+
+    @property
+    def calls(self) -> int:
+        """The number of all calls."""
+        return sum(tool.calls for tool in self.tools.values())
+
+    @property
+    def text_calls(self) -> int:
+        """The number of calls that are text, and not tool calls of the API."""
+        return sum(tool.as_text for tool in self.tools.values())
 
     def saving(self, scope: str, rule: Rule) -> Saving:
         """What a rule saves in a scope."""

@@ -43,6 +43,12 @@ def headline(report: Report) -> str:
     requests = report.totals.requests
     if not requests:
         return "No round trip was found."
+    calls, texts = report.totals.calls, report.totals.text_calls
+    if calls and calls == texts:
+        return (
+            f"Batching cannot save any of {requests:,} round trips: all {calls:,} calls are text"
+            " that the agent reads, such as XML, and no tool calls."
+        )
     own, declared = (_range(report, scope) for scope in (ITSELF, DECLARED))
     more = f", or {declared} with tools that you declare" if declared != own else ""
     return f"Batching would save {own} of {requests:,} round trips{more}."

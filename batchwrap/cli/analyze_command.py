@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batchwrap import __version__
 from batchwrap.cli import completion
 from batchwrap.cli.console import console, waiting_for
 from batchwrap.cli.option_checks import check_file, writing
@@ -62,11 +64,11 @@ def analyze(
 ) -> None:
     """Show what batching, and at most scripts, would have saved in recorded sessions.
 
-    Reads chat completions as JSON or JSON lines (conversations, or requests with their answers),
-    requests to the Responses API with their responses, the logs of Claude Code, Codex and litellm,
-    exports of OpenCode, trajectories of SWE-agent, and OpenTelemetry's GenAI spans; any of them may
-    be gzipped. The format of a file is recognised by its content. Nothing leaves this machine, and
-    of a session's text only file names are kept.
+    Reads the logs of Claude Code, Codex, Qwen Code, Gemini CLI, pi, Copilot (its CLI and VS Code),
+    Cline and Roo Code; exports of OpenCode, events of OpenHands, trajectories of SWE-agent and
+    ATIF, logs of Inspect AI; and logs of requests: chat completions, the Responses API, litellm,
+    OpenTelemetry's GenAI spans. Any of them may be gzipped. The format of a file is recognised by
+    its content. Nothing leaves this machine, and of a session's text only file names are kept.
 
     \b
     Examples:
@@ -85,7 +87,8 @@ def analyze(
         from batchwrap.analyze.page import page
 
         with writing("--html"):
-            html.write_text(page(report), encoding="utf-8")
+            made = f"batchwrap {__version__}, {date.today()}"
+            html.write_text(page(report, made), encoding="utf-8")
     if as_json:
         typer.echo(json.dumps(report.as_dict(), indent=2))
     else:

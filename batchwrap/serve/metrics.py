@@ -14,7 +14,12 @@ from batchwrap.stats import Stats
 
 _PREFIX = "batchwrap_"
 _HELP = "See batchwrap.Stats"
-_LABELS = {"only_throttled": "endpoint", "repairs": "repair", "defects": "defect"}
+_LABELS = {
+    "only_throttled": "endpoint",
+    "repairs": "repair",
+    "defects": "defect",
+    "undeclared": "tool",
+}
 
 
 class Metrics(Collector):

@@ -267,6 +267,25 @@ def test_honest_words(tmp_path: Path) -> None:
     assert "estimated" not in " ".join(assumptions(shell))
 
 
+def weather(city: str) -> tuple[str, dict[str, Any], str]:
+    return "get_weather", {"city": city}, "mild"
+
+
+def test_what_to_declare(tmp_path: Path) -> None:
+    """Tools that came in single calls in a row are named with the line to paste."""
+    totals = Totals()
+    totals.add(recorded(weather("Bonn"), weather("Vienna"), weather("Rome or Naples")))
+    totals.add(recorded(read("a"), read("b"), prompt="a b"))  # found without a declaration
+    totals.add(recorded(weather("Bonn"), weather("Bonn")))  # the same again
+    assert totals.tools["get_weather"].in_a_row == 2
+    assert totals.tools["read_file"].in_a_row == 0
+    report = Report(totals)
+    assert report.as_dict()["to_declare"] == 'Batching(tools={"get_weather": "read_only"})'
+    [said] = [line for line in asked_of_the_model(report) if "get_weather (2)" in line]
+    assert report.as_dict()["to_declare"] in said
+    assert sample(tmp_path, "claude_code").as_dict()["to_declare"] == ""
+
+
 def test_the_worst_lapse(tmp_path: Path) -> None:
     """It names where it is, what was read, and what the requests beyond the first cost."""
     [lapse] = sample(tmp_path, "claude_code").as_dict()["worst_lapses"]

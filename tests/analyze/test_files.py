@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import sys
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +26,7 @@ from tests.analyze import samples
         (b"\0\1\2", "is not text"),
         (b"plain words\nand more\n", "is neither JSON nor JSON lines"),
         (b'{"a": 1}\n', "of a known format"),
-        (b"[1, 2]\n", "of a known format"),
+        (b"[1, 2]\n", "contains no JSON object"),
         (b'{"messages": [', "is neither JSON nor JSON lines"),
         (gzip.compress(samples.conversation())[:-20], "cannot be read"),
     ],
@@ -72,6 +74,49 @@ def test_broken_lines(tmp_path: Path) -> None:
     assert report.skipped == 0
 
 
+def test_a_last_line_that_was_cut(tmp_path: Path) -> None:
+    """One broken line is named by its number."""
+    file = tmp_path / "log"
+    file.write_bytes(samples.claude_code() + b'{"type": "assist')
+    report = analyze([str(file)])
+    assert (report.totals.requests, report.skipped) == (6, 0)
+    number = samples.claude_code().count(b"\n") + 1
+    assert report.problems[0].reason == f"line {number} is no JSON"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"nothing here", b"half of a pair: \\ud83d"),
+        (b"nothing here", b"Latin-1: \xe4\xff"),
+        (b'"cwd":"/job"', b'"cwd":NaN'),
+    ],
+)
+@pytest.mark.parametrize("indented", [False, True])
+def test_odd_encodings(old: bytes, new: bytes, indented: bool, tmp_path: Path) -> None:
+    """What JavaScript writes and other programs read is read here, too."""
+    log = samples.claude_code()
+    assert old in log
+    log = log.replace(old, new)
+    if indented:
+        log = log.replace(b'{"type"', b'{\n"type"').replace(b"}\n", b"\n}\n")
+    (tmp_path / "log").write_bytes(log)
+    report = analyze([str(tmp_path)])
+    assert (report.totals.requests, report.problems) == (6, [])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["claude_code", "opencode"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_utf_16(encoding: str, name: str, packed: bool, tmp_path: Path) -> None:
+    """What PowerShell writes with ``>`` is read like any other file, gzipped or not."""
+    text = "\ufeff" + samples.SAMPLES[name]().decode().replace("\n", "\r\n")
+    content = text.encode(encoding)
+    (tmp_path / "log").write_bytes(gzip.compress(content) if packed else content)
+    report = analyze([str(tmp_path)])
+    assert (report.totals.requests, report.problems) == (6, [])
+
+
 def test_documents_that_break_off(tmp_path: Path) -> None:
     """Of documents one behind the other all but the last one, which was cut, are read."""
     (tmp_path / "log").write_bytes(samples.sdk_spans()[:-50])
@@ -102,6 +147,17 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", given)
     assert analyze(["-"]).totals.requests == 6
     assert not given.buffer.closed
+
+
+def test_a_pipe(tmp_path: Path) -> None:
+    """A named pipe, or what a shell puts in place of a command, is read once and as a whole."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=[samples.codex()])
+    writer.start()
+    report = analyze([str(pipe)])
+    writer.join()
+    assert (report.totals.requests, report.problems) == (6, [])
 
 
 def test_a_missing_file() -> None:

@@ -96,6 +96,36 @@ def test_scripts_stand_apart(report: str) -> None:
     assert "The figures for scripts are an upper bound and no more." in report
 
 
+def test_what_the_headline_means(report: str) -> None:
+    """The three rules are explained under the headline, before any figure."""
+    head, _, rest = report.partition('<ul class="facts">')
+    assert all(f"<dt>{rule}</dt><dd>" in head for rule in ("safe", "careful", "upper"))
+    assert "at most 8 calls" in head and "<dt>" not in rest
+
+
+def test_what_caching_makes_of_it(report: str, tmp_path: Path) -> None:
+    """A card says what is saved of all tokens and of those charged in full, if anything is."""
+    assert "What caching makes of it" in report
+    # 12 requests of 1,000 to 1,500 tokens, of which all but what is new came from a cache.
+    assert "80 % of the prompt tokens came from a cache." in report
+    (tmp_path / "1").write_bytes(samples.swe_agent())
+    assert "What caching makes of it" not in page(analyze([str(tmp_path / "1")]))
+
+
+def test_no_cache(tmp_path: Path) -> None:
+    """Where a log reports no cached token, the card says so."""
+    log = samples.claude_code().replace(b'"cache_read_input_tokens":1', b'"none":1')
+    (tmp_path / "log").write_bytes(log)
+    assert "No prompt token is reported" in page(analyze([str(tmp_path / "log")]))
+
+
+def test_the_foot(report: str) -> None:
+    """The foot of the page says what made it, and when, if that is told."""
+    made = page(analyze(["/no/such/file"]), "batchwrap <9>, 2026-11-29")
+    assert "<footer>batchwrap &lt;9&gt;, 2026-11-29</footer>" in made
+    assert "<footer></footer>" in report
+
+
 def test_names_are_escaped(tmp_path: Path) -> None:
     """What stands in a log is text, and nothing that the browser runs."""
     evil = '<b><img src=x onerror="alert(1)"></b>$title'

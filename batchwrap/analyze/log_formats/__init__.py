@@ -7,16 +7,28 @@ from itertools import chain
 
 from batchwrap.analyze.files import LogFile, Record, Unreadable
 from batchwrap.analyze.log_formats import (
+    atif,
     chat_messages,
     claude_code,
+    cline,
     codex,
+    copilot_cli,
+    gemini_cli,
+    inspect_ai,
     litellm_log,
     opencode,
+    openhands,
+    openhands_v0,
     opentelemetry,
+    pi,
+    qwen_code,
     responses_log,
     skeleton,
     swe_agent,
+    vscode_chat,
 )
+from batchwrap.analyze.log_formats.text_calls import with_text_calls
+from batchwrap.analyze.log_formats.unread import unread_format
 from batchwrap.analyze.log_messages import LogFormat, Reader
 from batchwrap.analyze.record import LogReading
 from batchwrap.analyze.record import sessions as recorded
@@ -24,16 +36,25 @@ from batchwrap.analyze.recorded_session import Session
 
 # Specific formats come first, since their records often contain chat messages, too.
 _READERS: Mapping[LogFormat, Reader] = {
+    qwen_code: qwen_code.read,
     claude_code: claude_code.read,
     codex: codex.read,
+    pi: pi.read,
+    copilot_cli: copilot_cli.read,
+    vscode_chat: vscode_chat.read,
+    gemini_cli: gemini_cli.read,
     opencode: opencode.read,
+    openhands: openhands.read,
+    openhands_v0: openhands_v0.read,
+    cline: cline.read,
     swe_agent: swe_agent.read,
+    atif: atif.read,
+    inspect_ai: inspect_ai.read,
     litellm_log: litellm_log.read,
     opentelemetry: opentelemetry.read,
     responses_log: responses_log.read,
-    chat_messages: chat_messages.read,
 }
-NAMES = (*(one.NAME for one in _READERS), skeleton.NAME)
+NAMES = (*(one.NAME for one in _READERS), chat_messages.NAME, skeleton.NAME)
 # A log may begin with lines that say nothing of its format, such as summaries.
 _LOOKED_AT = 50
 
@@ -51,14 +72,33 @@ def sessions_in(source: LogFile, reading: LogReading) -> tuple[str, Iterator[Ses
         head.append(record)
         if skeleton.recognises(record):
             return skeleton.NAME, _skeletons(chain(head, records), source.name)
-        for one, read in _READERS.items():
-            if one.recognises(record):
-                said = read(chain(head, records), source.name)
-                return one.NAME, recorded(said, source.name, reading)
+        found = _reader_for(record)
+        if found is not None:
+            name, read = found
+            said = with_text_calls(read(chain(head, records), source.name))
+            return name, recorded(said, source.name, reading)
         if len(head) >= _LOOKED_AT:
             break
-    known = ", ".join(NAMES)
-    raise Unreadable(f"none of its first {len(head)} records is of a known format ({known})")
+    if not head:
+        raise Unreadable("contains no JSON object")
+    raise Unreadable(f"none of its first {len(head)} records is of a known format")
+
+
+def _reader_for(record: Record) -> tuple[str, Reader] | None:
+    """The name and the reader of a record's format; None if it is unknown so far.
+
+    Raises:
+        Unreadable: the format is known, but not read.
+    """
+    for one, read in _READERS.items():
+        if one.recognises(record):
+            return one.NAME, read
+    unread = unread_format(record)
+    if unread is not None:
+        raise Unreadable(f"is not read: it is {unread}")
+    # Last, since records of many formats look like chat messages, too.
+    is_chat = chat_messages.recognises(record)
+    return (chat_messages.NAME, chat_messages.read) if is_chat else None
 
 
 def _skeletons(records: Iterator[Record], file: str) -> Iterator[Session]:

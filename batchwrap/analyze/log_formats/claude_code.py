@@ -1,7 +1,8 @@
 """Reads session logs of Claude Code: ``~/.claude/projects/<project>/<session>.jsonl``.
 
 An answer has several lines, one for each block. All have the answer's id and a usage, of which the
-last one counts. Subagents have their own lines or files, which are marked as side chains.
+last one counts. Subagents have their own lines or files, which are marked as side chains. What
+``claude -p --output-format stream-json`` prints is read, too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ _NOBODY = "<synthetic>"
 def recognises(record: Record) -> bool:
     """Whether a record is a line of such a log."""
     has_message = isinstance(dict_of(record, "message").get("role"), str)
-    return record.get("type") in ("user", "assistant") and has_message and "sessionId" in record
+    is_named = "sessionId" in record or "session_id" in record
+    return record.get("type") in ("user", "assistant") and has_message and is_named
 
 
 def read(records: Iterator[Record], file: str) -> Iterator[Said]:
@@ -44,5 +46,7 @@ def read(records: Iterator[Record], file: str) -> Iterator[Said]:
 
 
 def _session(record: Record) -> str:
-    side = record.get("agentId") or ("side chain" if record.get("isSidechain") is True else "")
-    return f"{record.get('sessionId')}{f'/{side}' if side else ''}"
+    side = record.get("agentId") or record.get("parent_tool_use_id")
+    side = side or ("side chain" if record.get("isSidechain") is True else "")
+    session = record.get("sessionId") or record.get("session_id")
+    return f"{session}{f'/{side}' if side else ''}"

@@ -2,7 +2,7 @@
 
 A record contains the request (under ``request`` or ``body``, or directly) and the ``response``. The
 input of a request is the whole conversation, or only what is new if the request continues a
-response by its id.
+response by its id. A record without a response is a conversation as a whole, as its input.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from batchwrap.analyze.files import Record
 from batchwrap.analyze.log_formats.requests import LoggedRequest, Stitcher
 from batchwrap.analyze.log_formats.response_items import messages_of, usage_of
-from batchwrap.analyze.log_messages import Said, dict_of, text_of
+from batchwrap.analyze.log_messages import Said, dict_of, dicts_in, text_of
 
 NAME = "Responses API"
 
 
 def recognises(record: Record) -> bool:
-    """Whether a record is a request to this API with its response."""
-    return "input" in _request(record) and is_response(_response(record))
+    """Whether a record is a request to this API with its response, or a conversation's items."""
+    return "input" in _request(record) and (is_response(_response(record)) or _is_input(record))
 
 
 def is_response(value: object) -> bool:
@@ -30,9 +30,20 @@ def is_response(value: object) -> bool:
 def read(records: Iterator[Record], file: str) -> Iterator[Said]:
     """The messages of a log."""
     stitcher = Stitcher(NAME, file)
-    for record in records:
-        if recognises(record):
+    for number, record in enumerate(records):
+        if _is_input(record):
+            session = f"{file}#{number}" if number else file
+            for message in messages_of(_request(record)["input"]):
+                yield Said(session=session, message=message, source=NAME)
+        elif recognises(record):
             yield from stitcher.said(_logged(record))
+
+
+def _is_input(record: Record) -> bool:
+    """Whether a record has the items of a conversation, with calls, and no response."""
+    items = dicts_in(_request(record).get("input"))
+    has_calls = any(one.get("type") == "function_call" for one in items)
+    return has_calls and not is_response(_response(record))
 
 
 def _logged(record: Record) -> LoggedRequest:

@@ -17,6 +17,7 @@ from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.frozen_prefix import NOTHING, FrozenPrefix, keep_prefix
 from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.exchange.offer_choice import OfferChoice, choose, choose_bound, start_of
+from batchwrap.core.exchange.undeclared_runs import undeclared_tool
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats.calls import Call
@@ -43,6 +44,7 @@ from batchwrap.core.repair.request.validity import Checked
 from batchwrap.core.tools.offer import Form, hidden_by, offer, wants_one_tool
 from batchwrap.core.tools.tool_set import NO_TOOLS, ToolSet, tool_set_of
 from batchwrap.options import Batching, ReadAhead
+from batchwrap.stats import undeclared_counter
 
 # The bounds for showing earlier read-ahead results if the option is switched off by now.
 _READ_AHEAD = ReadAhead()
@@ -191,6 +193,7 @@ def rewrite(
     )
     entries, walk, frozen = _entries(frozen, state)
     is_follow_up = any(entry.role == "model" for entry in entries)
+    _count_undeclared(entries, state)
     items, source = form.write(entries), form.items(asked.body)
     if walk is None:
         if tool_set.multis and directives and not is_follow_up and wants_one_tool(entries):
@@ -228,6 +231,18 @@ def rewrite(
         is_offered=True,
         is_guess=is_guess,
     )
+
+
+def _count_undeclared(entries: Sequence[Entry], state: _State) -> None:
+    """Count a tool that should be declared, once for each call of the model."""
+    tool, places = undeclared_tool(entries, state.tool_set, state.batching), state.places
+    if tool is None:
+        return
+    if state.walk is None or not state.walk.options:
+        # No reminder was decided here, so nobody has recorded yet that the request was seen.
+        places.at(len(state.asked.entries), is_last=True)
+    if places.is_new:
+        state.context.metrics.add(undeclared_counter(tool))
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -6,7 +6,7 @@ of a multi-call from the ids alone, even if a later request offers no tools.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from batchwrap.core.tools.find import SingleTool
@@ -91,13 +91,20 @@ def render(kind: str, calls: Sequence[tuple[str, str]]) -> str:
     return f'{{"{_FORMS[kind][1]}":[{",".join(items)}]}}'
 
 
-def multi_tools(singles: Sequence[SingleTool], taken: set[str], *, mixed: bool) -> list[MultiTool]:
+def multi_tools(
+    singles: Sequence[SingleTool],
+    taken: set[str],
+    *,
+    mixed: bool,
+    declared: Container[str] = (),
+) -> list[MultiTool]:
     """The multi-tools that are offered for an agent's tools.
 
     Args:
         singles: the tools that can be batched.
         taken: the names of the agent's tools, which no multi-tool gets.
         mixed: whether to offer `batch`.
+        declared: the names of the tools that the user has declared.
     """
     multis = []
     for single in singles:
@@ -110,7 +117,9 @@ def multi_tools(singles: Sequence[SingleTool], taken: set[str], *, mixed: bool) 
             multis.append(MultiTool("n", {single.name: single}))
         elif single.kind == "sequential":
             multis.append(MultiTool("c", {single.name: single}))
-    if mixed and len(singles) > 1:
+    # A tool that was declared for nothing else gets a `batch` even if it is the only one.
+    is_wanted = any(one.kind == "read_only" and one.name in declared for one in singles)
+    if mixed and (is_wanted or len(singles) > 1):
         kind = "d" if "batch" in taken else "b"
         multis.append(MultiTool(kind, {single.name: single for single in singles}))
     return [multi for multi in multis if multi.name not in taken]

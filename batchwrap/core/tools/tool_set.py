@@ -86,7 +86,7 @@ def tool_set_of(tools: Sequence[ToolSpec], batching: Batching) -> ToolSet:
     names = {tool.name for tool in tools}
     found = find(tools, batching)
     singles = {single.name: single for single in found}
-    multis = multi_tools(found, names, mixed=batching.mixed)
+    multis = multi_tools(found, names, mixed=batching.mixed, declared=batching.tools)
     others = barriers(tools, singles)
     known = {multi.name: multi for multi in (*made_up(singles, others, names), *multis)}
     own = {} if batching.coalesce == "never" else natives(tools, singles, batching)

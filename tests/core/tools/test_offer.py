@@ -12,7 +12,7 @@ from batchwrap.core.tools.find import find
 from batchwrap.core.tools.multi import MultiTool, multi_tools
 from batchwrap.core.tools.offer import Form, definitions, example, offer
 from batchwrap.encodings import load
-from batchwrap.options import Batching, Options
+from batchwrap.options import Batching, Options, ToolKind
 from tests.core.harness import Bench, call, completion, specs
 from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE
 
@@ -151,6 +151,17 @@ def test_nothing_to_offer(fields: dict[str, Any]) -> None:
     """Without two calls to batch, or with several choices, nothing changes."""
     body = {"messages": [{"role": "user", "content": "hi"}], **fields}
     assert Bench().request(body) is None
+
+
+def test_a_declared_tool_alone() -> None:
+    """A tool that only looks is offered in a `batch` if the user declared it, even alone."""
+    body = {"messages": [{"role": "user", "content": "hi"}], "tools": [GREP]}
+    name = GREP["function"]["name"]
+    kinds: list[tuple[ToolKind, list[str]]] = [("read_only", ["batch"]), ("bookkeeping", [])]
+    for kind, offered in kinds:
+        sent = Bench(Options(batching=Batching(tools={name: kind}))).request(body)
+        names = [tool["function"]["name"] for tool in (sent or body)["tools"]]
+        assert names == [name, *offered]
 
 
 def test_allowed_tools() -> None:
