@@ -13,7 +13,7 @@ import typer
 
 from batchwrap import __version__
 from batchwrap.cli import completion
-from batchwrap.cli.console import console, waiting_for
+from batchwrap.cli.console import console, print_text, waiting_for
 from batchwrap.cli.option_checks import check_file, writing
 from batchwrap.cli.text_tables import print_table
 from batchwrap.errors import ConfigError
@@ -113,7 +113,8 @@ def _print(report: Report) -> None:
     from batchwrap.analyze.report_words import asked_of_the_model, assumptions, visible
     from batchwrap.analyze.tables import headline, tables
 
-    typer.echo(headline(report))
+    screen = console()
+    print_text(screen, headline(report))
     if not report.totals.sessions:
         return
     for table in tables(report):
@@ -126,9 +127,9 @@ def _print(report: Report) -> None:
             # As `Text`, or rich would read markup in the names of tools and files.
             shown.add_row(*(Text(visible(cell)) for cell in row))
         typer.echo()
-        print_table(console(), shown)
+        print_table(screen, shown)
     for line in ("", *asked_of_the_model(report), "", *assumptions(report)):
-        typer.echo(visible(line))
+        print_text(screen, visible(line))
 
 
 def _print_problems(report: Report) -> None:

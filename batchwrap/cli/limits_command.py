@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from batchwrap.cli import completion
-from batchwrap.cli.console import console
+from batchwrap.cli.console import console, print_text
 from batchwrap.cli.text_tables import print_table, said
 from batchwrap.errors import ConfigError
 
@@ -83,7 +83,7 @@ def limits(
     _print_table(chosen)
     if name is not None:
         for line in _facts(chosen[0]):
-            typer.echo(line)
+            print_text(console(), line)
 
 
 def _show_store(url: str, name: str | None, *, as_json: bool, watched: bool) -> None:

@@ -37,7 +37,7 @@ def requests(
 
 @each_api
 @pytest.mark.parametrize("coalesce", ["never", "always"])
-@examples(quick=8)
+@examples(50, quick=8)
 @given(st.lists(turns(), max_size=6), st.data())
 def test_the_same_as_anew(api: Api, coalesce: str, spoken: Any, data: st.DataObject) -> None:
     """A request comes out the same whether its beginning is settled or not."""

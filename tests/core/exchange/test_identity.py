@@ -84,7 +84,7 @@ def told(messages: list[Message]) -> str:
 
 @each_api
 @pytest.mark.parametrize("way", SHORTENED)
-@examples(quick=12)
+@examples(40, quick=12)
 @given(turn=turns())
 def test_ids_that_agents_shorten(api: Api, way: str, turn: tuple[Message, list[Any]]) -> None:
     """Every call runs once, and the model sees its own message again, whatever is left of ids."""
@@ -319,7 +319,7 @@ def text_of(message: Message) -> str:
 
 @each_api
 @pytest.mark.parametrize("change", CHANGES)
-@examples(quick=8)
+@examples(30, quick=8)  # of each of ten changes, in each API
 @given(spoken=st.lists(turns(), min_size=1, max_size=4))
 def test_benign_changes_cancel_nothing(
     api: Api, change: str, spoken: list[tuple[Message, Any]]
