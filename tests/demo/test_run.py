@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from batchwrap.demo import run
+from batchwrap.demo.played_plan import PlayedPlan
 from batchwrap.demo.project import create
 from batchwrap.demo.run import ArmName, DemoArm, RealEndpoint, Watcher
 from batchwrap.drive.interpreter import Interpreter
@@ -21,6 +23,8 @@ Both = dict[ArmName, DemoArm]
 ARMS: tuple[ArmName, ...] = ("bare", "wrapped")
 # Without limits or delays: then the clock of the lab does not matter.
 AT_ONCE: dict[str, Any] = {"tokens_per_s": math.inf, "ttft_s": 0}
+# Half of what the bare arm needs, and it refills slowly.
+PERIOD = PlayedPlan("half", (RateLimit("tokens", 450_000, 240),))
 
 
 class Diary(Watcher):
@@ -88,12 +92,13 @@ def test_the_arms_that_can_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory, diary: Diary) -> Both:
-    """Both arms in the lab. The bare one on a clock slow enough to use up the plan."""
-    folder, scales = tmp_path_factory.mktemp("both"), {"bare": 30.0, "wrapped": 200.0}
-    return {
-        arm: run.simulated(arm, create(folder / arm), time_scale=scales[arm], watcher=diary)
-        for arm in ARMS
-    }
+    """Both arms in the lab. The bare one has a plan that a slow machine uses up, too."""
+    folder = tmp_path_factory.mktemp("both")
+    bare = run.simulated(
+        "bare", create(folder / "bare"), time_scale=30.0, plan=PERIOD, watcher=diary
+    )
+    wrapped = run.simulated("wrapped", create(folder / "wrapped"), time_scale=200.0, watcher=diary)
+    return {"bare": bare, "wrapped": wrapped}
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -115,10 +120,10 @@ def test_wrapped_needs_less(both: Both) -> None:
 
 
 def test_the_bare_client_is_refused(both: Both) -> None:
-    """The bare arm uses up the plan, and waits a whole minute after every refusal."""
-    bare = both["bare"]
+    """The bare arm uses up the plan, and waits a whole period after every refusal."""
+    bare, [limit] = both["bare"], PERIOD.limits
     assert bare.book.refusals == len(bare.book.refused_at_s) >= 1
-    assert bare.waiting_s > 60 * bare.book.refusals
+    assert bare.waiting_s > limit.per_s * bare.book.refusals
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -163,12 +168,16 @@ def test_a_wrong_time_scale_is_refused(tmp_path: Path) -> None:
         run.simulated("bare", create(tmp_path), time_scale=0)
 
 
-# The bare arm makes forty requests, and waits half a second after every third.
 @pytest.mark.parametrize("arm", [pytest.param("bare", marks=pytest.mark.thorough), "wrapped"])
 def test_a_real_endpoint_is_metered(arm: ArmName, tmp_path: Path) -> None:
     """What batchwrap counts is what the provider has in its own journal, refusals included."""
-    limits = [RateLimit("requests", 3, 0.5, mode="fixed")]
-    with Lab(FileReader(job), limits=limits, **AT_ONCE) as lab:
+    numbers, reader = itertools.count(1), FileReader(job)
+    refusal = Raw(429, {"retry-after": "0.1"}, (b"{}",))
+
+    def model(request: dict[str, Any]) -> Reply | Raw:
+        return reader(request) if next(numbers) % 4 else refusal
+
+    with Lab(model, **AT_ONCE) as lab:
         it = run_real(arm, lab, tmp_path)
         lab.wait_idle()
         served = [entry for entry in lab.journal if entry.status == 200]
