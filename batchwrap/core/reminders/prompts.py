@@ -1,0 +1,79 @@
+"""Finds out whether a prompt names several files that the conversation has not dealt with yet.
+
+    user    Compare src/a.py and src/b.py.           both are new
+    model   multi_read(src/a.py, src/b.py)
+    user    Rename f in src/a.py and src/b.py.       neither is new
+    user    Now do the same in src/c.py and src/d.py.     both are new
+
+A file counts as dealt with if an earlier prompt or a call of the model has named it. Its name in
+the result of a search, or in a list of files, does not count: that does not show what is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from batchwrap.core.formats.entries import Entry
+from batchwrap.core.moves.read_ahead.paths import FilePath
+from batchwrap.core.moves.read_ahead.sources import MOST_NAMES, mentioned, names_in, own_words
+
+# Fewer files need no batch.
+_SEVERAL = 2
+# Paths are compared by so many parts at their end.
+_MOST_PARTS = 8
+
+
+def is_prompt(entry: Entry) -> bool:
+    """Whether an entry holds words of the user, and not only what an agent adds to them."""
+    return entry.role == "user" and any(own_words(text).strip() for text in entry.texts())
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Named:
+    """The files that a conversation has dealt with, up to an entry.
+
+    Attributes:
+        ends: each end of their paths, in lower case: ``c.py``, ``b/c.py``, ``a/b/c.py``.
+        upto: the number of entries.
+    """
+
+    ends: frozenset[str] = frozenset()
+    upto: int = 0
+
+    def then(self, entries: Sequence[Entry], upto: int) -> Named:
+        """The same with the entries that follow, up to an index."""
+        more = (end for entry in entries[self.upto : upto] for end in _ends_in(entry))
+        return Named(self.ends.union(more), upto)
+
+    def has_several_new(self, prompt: Entry) -> bool:
+        """Whether a prompt names several files that are not among these.
+
+        A text that names very many files is a list of what there is, not of what to read.
+        """
+        names = _files_in(prompt)
+        new = [name for name in names if next(_ends_of(name)) not in self.ends]
+        return len(names) <= MOST_NAMES and len(new) >= _SEVERAL
+
+
+NOTHING = Named()
+
+
+def _files_in(prompt: Entry) -> Sequence[FilePath]:
+    return mentioned(prompt.text)
+
+
+def _ends_in(entry: Entry) -> Iterator[str]:
+    """The ends of the paths that an entry of the model or the user names."""
+    for call in entry.calls:
+        for path in names_in(call.arguments):
+            yield from _ends_of(path)
+    names = _files_in(entry) if entry.role == "user" else ()
+    for path in names if len(names) <= MOST_NAMES else ():
+        yield from _ends_of(path)
+
+
+def _ends_of(path: FilePath) -> Iterator[str]:
+    """The ends of a path, the longest first."""
+    parts = path.key[1][-_MOST_PARTS:]
+    return ("/".join(parts[start:]) for start in range(len(parts)))
