@@ -52,7 +52,7 @@ class Named:
         A text that names very many files is a list of what there is, not of what to read.
         """
         names = _files_in(prompt)
-        new = [name for name in names if next(_ends_of(name)) not in self.ends]
+        new = {next(_ends_of(name)) for name in names} - self.ends
         return len(names) <= MOST_NAMES and len(new) >= _SEVERAL
 
 
