@@ -24,6 +24,7 @@ from batchwrap.core.model import Refused
 from batchwrap.core.moves import cap
 from batchwrap.core.moves.mentions import Mentions
 from batchwrap.core.moves.past_turns import by_id
+from batchwrap.core.moves.results import added_in
 from batchwrap.core.reminders import directives, placement
 from batchwrap.core.reminders.directives import Ready
 from batchwrap.core.reminders.gates import Facts, Places
@@ -132,6 +133,7 @@ class Walk:
     _prompt: Entry | None = None  # the user's last message since the model's last turn
     _spoken: int = 0  # the number of entries up to the model's last turn
     _named: Named = NOTHING
+    _added: frozenset[str] = frozenset()  # what read-ahead has delivered: tool and path of each
     _looked: int = 0  # turns that only looked since the last edits in a batch
     _turns_to_edits: bool = False  # whether the last turn was a single edit after such turns
     _ignored: Mapping[DirectiveKind, int] = field(default_factory=dict)  # in a row, by kind
@@ -265,6 +267,8 @@ class Walk:
             self.lapse.clear()
         elif any(single.arguments == other.arguments for other in self.lapse):
             return  # a repeated call is not a missed batch
+        elif f"{single.multi.single.name} {single.path}" in self._added:
+            return  # the same: the file came with an earlier read
         else:
             if self.lapse and not could_be_one(self.lapse[0], single, before):
                 self.lapse.clear()
@@ -276,6 +280,8 @@ class Walk:
         """Record a result: the outcome of edits, and a failure, which ends a lapse."""
         offered = self.offered
         self._open.discard(entry.call_id or "")
+        more = () if self._is_over else added_in(entry)
+        self._added = self._added.union(more) if more else self._added
         multis, singles = offered.multis, offered.singles
         outcome = cap.outcome(self._calls, entry, multis, singles, offered.failed)
         if outcome is not None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.model import Model
 from batchwrap.directives import DEFAULT_DIRECTIVES
-from batchwrap.options import Options, Reminders
+from batchwrap.options import Batching, Options, ReadAhead, Reminders
 from tests.core.apis import APIS, MESSAGES, Api, each_api
 from tests.core.harness import Bench, answer, call
 from tests.strategies import EDIT_FILE, GREP, READ_FILE
@@ -340,3 +340,18 @@ def test_all_messages_have_their_place() -> None:
         messages += [*turn(number, "grep", f"{number}"), CLOSE, user(f"{number}x.py, {number}y.py")]
         sent.append(bench.sent({**BODY, "messages": messages}))
     assert all(later[: len(one)] == one for one, later in pairwise(sent))
+
+
+@each_api
+def test_what_read_ahead_has_delivered(api: Api) -> None:
+    """A read of a file that came with an earlier one is no lapse."""
+    options = Options(batching=Batching(read_ahead=ReadAhead()))
+    bench = Bench(options, api=api)
+    body = {**BODY, "messages": [user("Look at a.py and b.py.")]}
+    for path in ("a.py", "b.py"):
+        said = {"role": "assistant", "content": None}
+        said["tool_calls"] = [call(f"call_{path[0]}", "read_file", {"path": path})]
+        body = {**body, "messages": bench.run(body, said, results=lambda _: "text")}
+    sent = bench.sent(body)
+    assert "[read ahead] read_file b.py" in str(sent[2])
+    assert "[Reminder: " not in str(sent[1:])
