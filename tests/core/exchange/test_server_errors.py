@@ -16,10 +16,10 @@ from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.repair.diagnosis import may_be_about_request
 from batchwrap.throttle.estimate import Estimator
 from tests.core.apis import APIS, Api, each_api
-from tests.core.harness import context_of
+from tests.core.harness import answer, call, context_of
 from tests.strategies import EDIT_FILE, READ_FILE
 
-BODY = {
+BODY: dict[str, Any] = {
     "model": "m",
     "messages": [{"role": "user", "content": "go"}],
     "tools": [READ_FILE, EDIT_FILE],
@@ -124,3 +124,23 @@ def test_bodies_of_any_shape(body: Any) -> None:
     assert may_be_about_request(500, {}, body)
     assert not may_be_about_request(503, {}, body)
     assert not may_be_about_request(200, {}, body)
+
+
+def test_refused_in_any_view() -> None:
+    """A request that is changed either way, since a program travels in it, is sent twice at most."""
+    made = {**call("c1", "read_file", {"path": "a"}), "batchwrap_script": {"code": "x"}}
+    messages = [*BODY["messages"], *answer({"tool_calls": [made]}, {"c1": "ok"})]
+    exchange = Exchange(
+        {**BODY, "messages": messages},
+        context=context_of(),
+        counter=Estimator(),
+        limits_tokens=False,
+        backoff=lambda refusal: None,
+    )
+    exchange.start()
+    exchange.reserved(0.0)
+    said = []
+    for _ in range(2):
+        exchange.received(Head(400, {}), 0.0)
+        said.append(exchange.body(WholeBody(ERROR)))
+    assert [type(one) for one in said] == [Resend, Respond]
