@@ -19,7 +19,7 @@ from batchwrap.core.moves.read_ahead.paths import FilePath
 from batchwrap.core.moves.read_ahead.sources import MOST_NAMES, mentioned, names_in, own_words
 
 # Fewer files need no batch.
-_SEVERAL = 2
+SEVERAL = 2
 # Paths are compared by so many parts at their end.
 _MOST_PARTS = 8
 
@@ -46,21 +46,23 @@ class Named:
         more = (end for entry in entries[self.upto : upto] for end in _ends_in(entry))
         return Named(self.ends.union(more), upto)
 
-    def has_several_new(self, prompt: Entry) -> bool:
-        """Whether a prompt names several files that are not among these.
-
-        A text that names very many files is a list of what there is, not of what to read.
-        """
-        names = _files_in(prompt)
-        new = {next(_ends_of(name)) for name in names} - self.ends
-        return len(names) <= MOST_NAMES and len(new) >= _SEVERAL
+    def new_in(self, prompt: Entry) -> set[str]:
+        """The paths in a prompt that are not among these."""
+        return {next(_ends_of(path)) for path in _files_in(prompt)} - self.ends
 
 
 NOTHING = Named()
 
 
+def names_several(prompt: Entry) -> bool:
+    """Whether a prompt names several files, new or not."""
+    return len(_files_in(prompt)) >= SEVERAL
+
+
 def _files_in(prompt: Entry) -> Sequence[FilePath]:
-    return mentioned(prompt.text)
+    """The files that a prompt names; none if they are so many that they are only a list."""
+    names = mentioned(prompt.text)
+    return names if len(names) <= MOST_NAMES else ()
 
 
 def _ends_in(entry: Entry) -> Iterator[str]:
@@ -68,8 +70,7 @@ def _ends_in(entry: Entry) -> Iterator[str]:
     for call in entry.calls:
         for path in names_in(call.arguments):
             yield from _ends_of(path)
-    names = _files_in(entry) if entry.role == "user" else ()
-    for path in names if len(names) <= MOST_NAMES else ():
+    for path in _files_in(entry) if entry.role == "user" else ():
         yield from _ends_of(path)
 
 

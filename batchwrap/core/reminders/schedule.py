@@ -29,7 +29,7 @@ from batchwrap.core.reminders import directives, placement
 from batchwrap.core.reminders.directives import Ready
 from batchwrap.core.reminders.gates import Facts, Places
 from batchwrap.core.reminders.modes import marker_in
-from batchwrap.core.reminders.prompts import NOTHING, Named, is_prompt
+from batchwrap.core.reminders.prompts import NOTHING, SEVERAL, Named, is_prompt, names_several
 from batchwrap.core.reminders.turns import Made, Single, could_be_one, could_be_scripted
 from batchwrap.core.tools.find import SingleTool
 from batchwrap.core.tools.multi import MultiTool
@@ -379,10 +379,11 @@ class Walk:
 
     def _names_files(self, before: Sequence[Entry]) -> bool:
         """Whether the user's newest message names several files that are new."""
-        if self._prompt is None:
+        prompt = self._prompt
+        if prompt is None or not names_several(prompt):
             return False
         self._named = self._named.then(before, self._spoken)
-        return self._named.has_several_new(self._prompt)
+        return len(self._named.new_in(prompt)) >= SEVERAL
 
     def _is_heeded(self, kind: DirectiveKind) -> bool:
         """Whether a kind of directive was not ignored too often in this conversation."""

@@ -127,7 +127,7 @@ def test_bodies_of_any_shape(body: Any) -> None:
 
 
 def test_refused_in_any_view() -> None:
-    """A request that is changed either way, since a program travels in it, is sent twice at most."""
+    """A request that is changed either way, since it holds a program, is sent twice at most."""
     made = {**call("c1", "read_file", {"path": "a"}), "batchwrap_script": {"code": "x"}}
     messages = [*BODY["messages"], *answer({"tool_calls": [made]}, {"c1": "ok"})]
     exchange = Exchange(

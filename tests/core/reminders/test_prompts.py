@@ -349,8 +349,8 @@ def test_what_read_ahead_has_delivered(api: Api) -> None:
     bench = Bench(options, api=api)
     body = {**BODY, "messages": [user("Look at a.py and b.py.")]}
     for path in ("a.py", "b.py"):
-        said = {"role": "assistant", "content": None}
-        said["tool_calls"] = [call(f"call_{path[0]}", "read_file", {"path": path})]
+        made = [call(f"call_{path[0]}", "read_file", {"path": path})]
+        said = {"role": "assistant", "content": None, "tool_calls": made}
         body = {**body, "messages": bench.run(body, said, results=lambda _: "text")}
     sent = bench.sent(body)
     assert "[read ahead] read_file b.py" in str(sent[2])
