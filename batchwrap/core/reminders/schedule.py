@@ -211,9 +211,8 @@ class Walk:
             self._turn(entry, before)
         elif entry.role == "result":
             self._result(entry)
-        elif not self._is_over and is_prompt(entry):
-            self._prompt = entry
         if self.options and entry.role != "model" and not self._is_over:
+            self._prompt = entry if is_prompt(entry) else self._prompt
             self._mark(marker_in(entry, self.options.modes, self._tool_of(entry)))
 
     def _turn(self, entry: Entry, before: Mentions) -> None:
