@@ -26,13 +26,15 @@ class Directive:
             the offered multi-tools; ``{multi_tools}`` for all of these with their uses;
             ``{script}`` for the tool that runs programs; and any other name for the tool of that
             name. A directive is not given if it names a tool that the request does not have.
-        kind: when it is due. ``"prefetch"``: when planning begins. ``"group_edits"``: when
-            planning ends and building begins. ``"general"``: every N turns, alternating with
-            others of the kind. ``"bookkeeping"``: when the model spends whole turns on its to-do
-            list. ``"lapse"``: after two single calls that could have been one; then ``{tool}``,
-            ``{multi}`` and ``{call}`` are the tool, its multi-tool, and the one call that would
-            have replaced both. ``"script"``: after several single calls that a program could
-            have made; then ``{program}`` is the beginning of that program.
+        kind: when it is due. ``"prefetch"``: when planning begins, and when a prompt names two or
+            more files that were not named before. ``"group_edits"``: when planning ends and
+            building begins, and when the model, after it has read, makes a first edit alone.
+            ``"general"``: every N turns, alternating with others of the kind.
+            ``"bookkeeping"``: when the model spends whole turns on its to-do list. ``"lapse"``:
+            after two single calls that could have been one; then ``{tool}``, ``{multi}`` and
+            ``{call}`` are the tool, its multi-tool, and the one call that would have replaced
+            both. ``"script"``: after several single calls that a program could have made; then
+            ``{program}`` is the beginning of that program.
         when: the mode in which it is given: ``"plan"``, ``"build"`` (whenever the agent is not
             known to be planning), or ``"always"``.
         models: patterns for the names of the models that get it (``"*qwen*"``); empty for all
@@ -103,7 +105,6 @@ DEFAULT_DIRECTIVES: tuple[Directive, ...] = (
         "call sends this whole conversation again. Only what another file leads you to is read "
         "later.",
         kind="prefetch",
-        when="plan",
         unless=r"(?i)\bone file at a time\b"
         r"|\b(?:do not|don't|never) read (?:all|several|many|multiple) files\b",
     ),

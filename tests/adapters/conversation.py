@@ -9,7 +9,7 @@ from batchwrap.lab import Call, Reply
 from tests.strategies import EDIT_FILE, READ_FILE
 
 TOOLS = [READ_FILE, EDIT_FILE]
-USER = {"role": "user", "content": "Read a.py and b.py."}
+USER = {"role": "user", "content": "Read the files."}
 MULTI_CALL = Reply(
     "Let me read.",
     calls=(Call("multi_read", {"files": [{"path": "a.py"}, {"path": "b.py", "offset": 3}]}),),

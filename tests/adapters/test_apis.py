@@ -52,6 +52,7 @@ def test_reads_in_one_round_trip(serve: Any, opened: Any, api: Api, stream: bool
     """Three reads in one multi-call: the agent runs three, the model sees one and its result."""
     lab = serve(scripted(MULTI_READ))
     agent = opened(lab, api, stream=stream)
+    agent.history = [{"role": "user", "content": "Mend the files."}]
     written = deepcopy({**agent.body, "stream": stream, **agent.fields})
     agent.run()
     assert agent.ran == [("read_file", path) for path in READS]

@@ -14,7 +14,7 @@ from tests.strategies import EDIT_FILE, READ_FILE
 
 TOOLS = [{"type": "function", **one["function"]} for one in (READ_FILE, EDIT_FILE)]
 SAID = {"type": "message", "role": "assistant", "content": "Which ones?"}
-GIVEN = [{"role": "user", "content": "Read."}, SAID, {"role": "user", "content": "a.py and b.py"}]
+GIVEN = [{"role": "user", "content": "Read."}, SAID, {"role": "user", "content": "All of them."}]
 ASKED: dict[str, Any] = {"model": "gpt", "tools": TOOLS, "input": GIVEN}
 JSON = {"content-type": "application/json"}
 

@@ -40,6 +40,18 @@ def test_a_block(caller: Caller, serve: Any) -> None:
     assert batchwrap.stats(client).directives["m"]["prefetch"]["given"] == 2
 
 
+def test_in_no_mode(caller: Caller, serve: Any) -> None:
+    """A prompt that names files needs no mode, and says nothing about the next conversation."""
+    lab = serve(*[Reply("Read.")] * 4)
+    client = batchwrap.wrap(caller.open(lab))
+    for text in ("Compare a.py and b.py.", "Go on."):
+        for stream in (False, True):
+            caller.ask(
+                client, tools=TOOLS, messages=[{"role": "user", "content": text}], stream=stream
+            )
+    assert [PREFETCH in first(entry) for entry in lab.journal] == [True, True, False, False]
+
+
 def test_the_decorator_sees_the_block(serve: Any) -> None:
     """A decorated function is in the mode of the block that it is called in."""
     seen: list[Any] = []

@@ -26,9 +26,10 @@ def test_reasoning_stays_beside_its_calls(serve: Any, opened: Any, stream: bool)
             {**call, "arguments": '{"path": "a.py"}', "id": f"fc_{number}"},
         ]
     outputs = [{"type": "function_call_output", "call_id": f"c{n}", "output": "x"} for n in (1, 2)]
-    agent.history = [TASK, *turns, *outputs]
+    task = {"role": "user", "content": "Mend the files."}
+    agent.history = [task, *turns, *outputs]
     agent.run()
-    assert lab.journal[0].json["input"][: len(turns) + 2] == [TASK, *turns, outputs[0]]
+    assert lab.journal[0].json["input"][: len(turns) + 2] == [task, *turns, outputs[0]]
 
 
 def test_a_first_request_that_may_be_kept(serve: Any, opened: Any, stream: bool) -> None:

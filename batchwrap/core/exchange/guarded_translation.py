@@ -169,6 +169,19 @@ class GuardedTranslation:
         """Switch the refused rewrite off for this model: its own request was accepted."""
         self._guarded("refused", lambda inner: inner.give_up())
 
+    @property
+    def may_try(self) -> bool:
+        """Whether the agent's own request may be sent after a server error, to find its cause."""
+        return self._guarded("refused", lambda inner: inner.may_try)
+
+    def tried(self, *, accepted: bool) -> None:
+        """The agent's own request was sent after a server error; whether it was accepted."""
+        self._guarded("refused", lambda inner: inner.tried(accepted=accepted))
+
+    def accepted(self) -> None:
+        """The provider has accepted the rewritten request."""
+        self._guarded("refused", lambda inner: inner.accepted())
+
     def response(self, completion: Body) -> Body | ScriptRun | None:
         """A plain completion in the agent view, or the script in it that has to be run first.
 

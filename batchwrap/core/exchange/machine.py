@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from batchwrap.core.exchange.actions import (
     Action,
@@ -23,6 +23,7 @@ from batchwrap.core.exchange.actions import (
     Head,
     ReadBody,
     ReadFirst,
+    Resend,
     Reserve,
     Respond,
     RunScript,
@@ -50,7 +51,7 @@ from batchwrap.core.limits.refusal import Refusal, read_refusal, read_stream_err
 from batchwrap.core.limits.resets import server_time
 from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
 from batchwrap.core.repair.answer_forms import as_chunks
-from batchwrap.core.repair.diagnosis import read_fault, repaired_body
+from batchwrap.core.repair.diagnosis import may_be_about_request, read_fault, repaired_body
 from batchwrap.core.repair.faults import (
     Broken,
     Fault,
@@ -78,11 +79,17 @@ class Counter(Protocol):
 # Refusals that may be due to what we added to the request.
 NOT_UNDERSTOOD = (400, 413, 422)
 _OK = 200
+# A server refuses a conversation before it generates anything. A later error has another cause.
+_AT_ONCE_S = 10.0
 # Errors of HTTP libraries that come after a request was sent; all others come before.
 _AFTER_SENDING = frozenset({"ReadTimeout", "ReadError", "RemoteProtocolError", "APITimeoutError"})
 _ONE_REQUEST = cost.Cost(requests=1)
 # A shorter wait is no wait: it is the time that the call itself takes.
 _WORTH_TELLING_S = 0.001
+
+
+def _no_clock() -> float:
+    return 0.0
 
 
 def translation_of(context: Context, body: Body, endpoint: Endpoint) -> Translation:
@@ -155,6 +162,7 @@ class Exchange:
         self._read_usage = Meter(endpoint)
 
         made = partial(translation_of, context, body, endpoint)
+        self._clock = context.clock or _no_clock
         self._translator = GuardedTranslation(made, self.guard, self._form)
         self.fast_path = self._translator.fast_path
 
@@ -237,7 +245,7 @@ class Exchange:
 
     def sending(self) -> AbstractContextManager[object]:
         """The context manager in which the driver sends an attempt."""
-        self._request.is_out = True
+        self._request.is_out, self._request.sent_s = True, self._clock()
         with self.guard.step("observe"):
             return self.observer.sending()
         return nullcontext()
@@ -253,7 +261,8 @@ class Exchange:
         self._expect("received")
         self._request.is_out = False
         self.metrics.add("round_trips")
-        answer = self._answer = AnswerProgress(head, now_unix_s)
+        took_s = self._clock() - self._request.sent_s
+        answer = self._answer = AnswerProgress(head, now_unix_s, took_s)
         answer.is_accepted = 200 <= head.status < 300
         with self.guard.step("headers"):
             answer.now_unix_s = server_time(head.headers, now_unix_s)
@@ -524,9 +533,14 @@ class Exchange:
 
     def _understood(self) -> None:
         """Record that the provider has accepted the request."""
+        request = self._request
         # It refused the rewritten request and accepts the agent's own: the rewrite was the cause.
-        if self._request.is_plain:
+        if request.suspicion == "server_error":
+            self._translator.tried(accepted=True)
+        elif request.suspicion == "refusal":
             self._translator.give_up()
+        elif request.changed is not None and not request.is_plain:
+            self._translator.accepted()
 
     # The answer.
 
@@ -643,6 +657,13 @@ class Exchange:
     def _judged(self, refusal: Refusal | None, read: WholeBody) -> Action:
         """The action after an answer, or the first event of one, that is an error."""
         request, head = self._request, self._answer.head
+        if request.suspicion == "server_error":  # the agent's own request fails, too
+            request.suspicion = None
+            self._translator.tried(accepted=False)
+        elif self._may_be_ours(read):
+            again = self._as_written(read, "server_error")
+            if again is not None:
+                return again
         if refusal is not None:
             refusal = replace(refusal, tries=head.tries)
             action = self._refused(refusal)
@@ -653,15 +674,39 @@ class Exchange:
         # The longer request with our note was refused, so the one before it goes out again.
         if not_understood and request.has_asked and request.changed is not request.unasked:
             return AskAgain()
-        if not_understood and (request.changed is not None or self._translator.is_guess):
-            # Nothing that we added may fail a request, so it goes out once as the agent wrote it.
-            again = self._translator.refused(read.completion or {})
+        is_ours = request.changed is not None and not request.is_plain
+        if not_understood and (is_ours or self._translator.is_guess):
+            again = self._as_written(read, "refusal")
             if again is not None:
-                request.changed, request.is_plain = again.body, again.is_plain
-                request.asked_usage = False
-                request.estimated = 0  # it was the estimate of the other body
                 return again
         return self._error(read, gave_up=False)
+
+    def _may_be_ours(self, read: WholeBody) -> bool:
+        """Whether a server error may be due to what we changed, and the request is sent without.
+
+        Some servers report an error of the model's chat template like this. The same is said by a
+        server that has too much to do, so it gets a second request only if nothing points to that,
+        and rarely if it fails that one, too.
+        """
+        request, answer = self._request, self._answer
+        if request.changed is None or request.is_plain or request.has_asked:
+            return False
+        told = read.other if read.completion is None else read.completion
+        is_quick = answer.took_s < _AT_ONCE_S
+        may_be = is_quick and may_be_about_request(answer.head.status, answer.head.headers, told)
+        return may_be and self._translator.may_try
+
+    def _as_written(
+        self, read: WholeBody, suspicion: Literal["refusal", "server_error"]
+    ) -> Resend | None:
+        """Send the request as the agent wrote it: nothing that we add may fail it."""
+        request, again = self._request, self._translator.refused(read.completion or {})
+        if again is not None:
+            request.changed, request.is_plain = again.body, again.is_plain
+            request.suspicion = suspicion if again.is_plain else None
+            request.asked_usage = False
+            request.estimated = 0  # it was the estimate of the other body
+        return again
 
     def _error(self, read: WholeBody, *, gave_up: bool) -> Action:
         """Hand out an answer that is an error, in the shape that SDKs read."""

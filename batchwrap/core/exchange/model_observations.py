@@ -30,6 +30,12 @@ _ENOUGH_MISSES = 3
 # the time is switched off wrongly, with none in twenty, once in 26 cases.
 _ENOUGH_REMINDERS = 20
 _WORTH_IT = 0.05
+# A server error for a rewritten request, and none for the agent's own right after it, may be
+# chance. So often in a row it is not, and what it has cost by then is as many quick errors.
+_ENOUGH_TRIALS = 3
+# If the agent's own request failed, too, the server is in trouble. It is not asked twice for one
+# request again before this many seconds have passed.
+_TROUBLE_S = 10.0
 # The median of the last answers is used, so an answer that the agent read slowly does not count.
 _PACES = 9
 
@@ -45,6 +51,9 @@ class _Observed:
 
     Attributes:
         off: rewrites that its endpoint does not accept.
+        suspected: how often in a row a rewrite met a server error that the agent's own request did
+            not meet.
+        trouble_s: when the agent's own request last met one, too.
         malformed: the number of malformed multi-calls in a row.
         steps: how often that number reached the maximum, so that the model is offered less.
         misses: the number of prompts that could have been cached and were not.
@@ -56,6 +65,8 @@ class _Observed:
     """
 
     off: set[Rewrite] = field(default_factory=set)
+    suspected: Counter[Rewrite] = field(default_factory=Counter)
+    trouble_s: float = float("-inf")
     malformed: int = 0
     steps: int = 0
     misses: int = 0
@@ -103,6 +114,27 @@ class ModelObservations:
     def is_off(self, model: object, rewrite: Rewrite) -> bool:
         """Whether requests to this model go out without a rewrite."""
         return rewrite in self._known(model).off
+
+    def may_try(self, model: object, now_s: float) -> bool:
+        """Whether the agent's own request may be sent after a server error, to find its cause."""
+        return now_s - self._known(model).trouble_s >= _TROUBLE_S
+
+    def judge_trial(self, model: object, rewrite: Rewrite, now_s: float, *, accepted: bool) -> None:
+        """Record whether the agent's own request was accepted right after a server error."""
+        with self._lock:
+            seen = self._noted(model)
+            if not accepted:
+                seen.trouble_s = now_s
+                return
+            seen.suspected[rewrite] += 1
+            if seen.suspected[rewrite] >= _ENOUGH_TRIALS:
+                seen.off.add(rewrite)
+
+    def judge_accepted(self, model: object, rewrite: Rewrite) -> None:
+        """Record that a rewritten request was accepted: earlier server errors were chance."""
+        if self._known(model).suspected:
+            with self._lock:
+                self._noted(model).suspected.pop(rewrite, None)
 
     def judge_call(self, model: object, *, malformed: bool) -> None:
         """Record whether a model's multi-call was malformed."""

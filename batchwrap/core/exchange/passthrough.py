@@ -106,6 +106,7 @@ class Passthrough:
     again = None
     repair = NoRepair()  # one for all requests: it keeps no state where nothing is translated
     is_guess = False
+    may_try = False
     script_due = None
 
     def script_run(self) -> None:
@@ -141,6 +142,12 @@ class Passthrough:
 
     def give_up(self) -> None:
         """Nothing was added, so nothing is switched off."""
+
+    def tried(self, *, accepted: bool) -> None:
+        """Nothing was added, so nothing was tried without it."""
+
+    def accepted(self) -> None:
+        """Nothing was rewritten."""
 
     def response(self, completion: Body) -> None:
         """The answer stays as it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from batchwrap.core.exchange.actions import Head
 from batchwrap.core.formats.format import Body
@@ -22,12 +23,14 @@ class RequestProgress:
         unasked: what went out before the model was asked again.
         has_asked: whether the model was asked again.
         is_plain: whether the agent's own request goes out since the provider refused ours.
+        suspicion: what our changes have caused if it is accepted; None if that tells nothing.
         asked_usage: whether we have asked for the stream's usage and the agent has not.
         estimated: prompt tokens before corrections; 0 if they were not counted.
         reserved: the cost that is reserved.
         minimum: the part of the cost that the request itself names.
         headroom: the cost beyond that if the estimates are too low.
         is_out: whether the request was sent and not answered yet.
+        sent_s: when it was sent, by the clock of the context.
         pause_s: seconds to wait before it is sent again.
     """
 
@@ -36,12 +39,14 @@ class RequestProgress:
     unasked: Body | None = None
     has_asked: bool = False
     is_plain: bool = False
+    suspicion: Literal["refusal", "server_error"] | None = None
     asked_usage: bool = False
     estimated: int = 0
     reserved: cost.Cost = field(default_factory=lambda: cost.Cost(1))
     minimum: cost.Cost = field(default_factory=lambda: cost.Cost(1))
     headroom: cost.Cost = NOTHING
     is_out: bool = False
+    sent_s: float = 0.0
     pause_s: float = 0.0
 
     @property
@@ -57,6 +62,7 @@ class AnswerProgress:
     Attributes:
         head: its status and headers; status 0 before an answer has come.
         now_unix_s: when it came, by the provider's clock.
+        took_s: the seconds until it began.
         observations: what its headers say about limits.
         is_accepted: whether the status says that the provider did what it was asked.
         is_read: whether the driver reads it as a whole.
@@ -71,6 +77,7 @@ class AnswerProgress:
 
     head: Head
     now_unix_s: float = 0.0
+    took_s: float = 0.0
     observations: list[Observation] = field(default_factory=list)
     is_accepted: bool = False
     is_read: bool = False

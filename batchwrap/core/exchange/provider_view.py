@@ -456,11 +456,19 @@ def _offered(
 
 
 def _places(asked: Asked, prefixes: Prefixes, context: Context) -> Places:
-    """The facts for reminders besides the conversation; constant if that is bound."""
-    kept = context.memory.places
-    if asked.is_bound:
-        return Places(prefixes, _BOUND, kept, is_fixed=True)
-    return Places(prefixes, _facts(asked, context), kept)
+    """The facts for reminders besides the conversation.
+
+    They are constant in a bound conversation. If its model has signed what it thought without being
+    asked to think, they are so only after its first signed turn: what came before that turn was
+    sent when nobody knew, and has to stay as it was.
+    """
+    facts, kept = _facts(asked, context), context.memory.places
+    unknown = Facts(thinks=facts.thinks)
+    if not asked.is_bound:
+        return Places(prefixes, facts, kept, unknown)
+    signed = (place for place, entry in enumerate(asked.entries) if entry.is_bound)
+    start = 0 if facts.thinks else next(signed, -1) + 1
+    return Places(prefixes, _BOUND, kept, unknown, fixed_from=start)
 
 
 def _facts(asked: Asked, context: Context) -> Facts:

@@ -418,6 +418,20 @@ class Translator:
         """Switch the refused rewrite off for this model: its own request was accepted."""
         self._context.memory.observations.switch_off(self._asked.model, self._rewrite)
 
+    @property
+    def may_try(self) -> bool:
+        """Whether the agent's own request may be sent after a server error, to find its cause."""
+        return self._context.memory.observations.may_try(self._asked.model, self._context.now_s)
+
+    def tried(self, *, accepted: bool) -> None:
+        """The agent's own request was sent after a server error; whether it was accepted."""
+        observations, now_s = self._context.memory.observations, self._context.now_s
+        observations.judge_trial(self._asked.model, self._rewrite, now_s, accepted=accepted)
+
+    def accepted(self) -> None:
+        """The provider has accepted the rewritten request."""
+        self._context.memory.observations.judge_accepted(self._asked.model, self._rewrite)
+
     def response(self, completion: Body) -> Body | ScriptRun | None:
         """A plain completion in the agent view; None if it stays as it is.
 

@@ -45,9 +45,9 @@ from batchwrap.core.moves.results import (
     NOT_SEEN,
     REST_NOT_SEEN,
     UNKNOWN,
+    added,
     contents,
     item,
-    label,
     missing,
 )
 from batchwrap.core.moves.scripts import TurnScripts, script_in, without_script, without_scripts
@@ -414,11 +414,7 @@ class _Folding:
             for one in self._parts.ahead.get(key, ())
         ]
         kept = self._kept([found for _, found in read])
-        return [
-            [f"[read ahead] {label(call)}", *found]
-            for (call, found), keep in zip(read, kept, strict=True)
-            if keep
-        ]
+        return [added(call, found) for (call, found), keep in zip(read, kept, strict=True) if keep]
 
 
 def _program(group: _Group) -> Call | None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from batchwrap.core.moves import ids
-from batchwrap.core.parse import rendered
+from batchwrap.core.parse import is_object, rendered
 from batchwrap.core.tools.items import ItemScanner
 from batchwrap.core.tools.meaning import (
     NOTHING,
@@ -28,7 +28,7 @@ from batchwrap.core.tools.meaning import (
     decoded,
     read,
 )
-from batchwrap.core.tools.multi import MultiTool
+from batchwrap.core.tools.multi import MultiTool, render
 
 Understood = Literal["exactly", "tolerantly", "in_part", "not_at_all"]
 
@@ -46,7 +46,8 @@ class Reading:
     """Reads the arguments of one multi-call.
 
     Attributes:
-        arguments: the arguments as the model will see them again; if they broke off, closed.
+        arguments: the arguments as the model will see them again, always an object if anything
+            runs: closed if they broke off, and else those of the items that run.
         understood: how well they were understood, set by `finish`.
 
     Args:
@@ -93,6 +94,16 @@ class Reading:
         Returns:
             A call for each item that runs, and a `Misread` in the place of each that does not.
         """
+        rest = self._rest()
+        run = [part for part in (*self._out, *rest) if isinstance(part, Meant)]
+        # What is no JSON would go back to the model as a call without arguments.
+        if run and not is_object(self.arguments):
+            named = [(meant.tool.name, meant.arguments) for meant in run]
+            self.arguments = render(self._multi.kind, named)
+        return rest
+
+    def _rest(self) -> list[Part]:
+        """The remaining parts, by the complete arguments."""
         self.arguments = text = self._scanner.text
         if self.is_closed and self._out and self._scanner.is_alone:
             return []

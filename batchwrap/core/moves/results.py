@@ -18,6 +18,8 @@ from batchwrap.core.formats.calls import Call
 from batchwrap.core.formats.entries import Entry, Parts
 from batchwrap.core.tools.find import path_in
 
+_ADDED = "[read ahead] "
+_ADDED_LINE = re.compile(rf"^{re.escape(_ADDED)}(.+)$", re.MULTILINE)
 _LINE = re.compile(r"^\[\d+(?:-\d+)?/\d+\] (\S+).*$", re.MULTILINE)
 
 # The reasons why an item has no result, as the model reads them.
@@ -66,6 +68,16 @@ def contents(answers: Sequence[Entry]) -> Parts:
         if found != one.parts:
             found += one.parts
     return found
+
+
+def added(call: Call, found: Parts) -> Parts:
+    """The line and the result of a read that read-ahead has added."""
+    return [f"{_ADDED}{label(call)}", *found]
+
+
+def added_in(entry: Entry) -> list[str]:
+    """The labels of the added reads in a result."""
+    return [name for text in entry.texts() if _ADDED in text for name in _ADDED_LINE.findall(text)]
 
 
 def label(call: Call) -> str:

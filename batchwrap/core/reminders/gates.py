@@ -38,9 +38,10 @@ class Places:
     Args:
         prefixes: the digests of the conversation at each place, in the agent view.
         now: the facts of this request.
-        kept: the facts of earlier requests, by place. If a place is not there, no facts are
-            assumed except for thinking, which rarely changes within a conversation.
-        is_fixed: whether the facts of this request hold at every place.
+        kept: the facts of earlier requests, by place.
+        unknown: the facts at a place that is not there: none except for thinking, which rarely
+            changes within a conversation.
+        fixed_from: the place from which on the facts of this request hold; None for its end only.
 
     Attributes:
         is_new: whether this is the first request that ends at its place.
@@ -49,7 +50,8 @@ class Places:
     prefixes: Prefixes
     now: Facts = field(default_factory=Facts)
     kept: Recent[bytes, Facts] = field(default_factory=lambda: Recent(1))
-    is_fixed: bool = False
+    unknown: Facts = field(default_factory=Facts)
+    fixed_from: int | None = None
     is_new: bool = False
 
     def at(self, place: int, *, is_last: bool) -> Facts:
@@ -59,12 +61,13 @@ class Places:
             place: the number of entries before it, in the agent view.
             is_last: whether the conversation ends there.
         """
-        if not is_last and self.is_fixed:  # signed thinking: the view must not depend on memory
+        is_fixed = self.fixed_from is not None and place >= self.fixed_from
+        if not is_last and is_fixed:  # signed thinking: the view must not depend on memory
             return self.now
         digest = self.prefixes.before(place).digest
         known = self.kept.get(digest)
         if not is_last:
-            return known or Facts(thinks=self.now.thinks)
+            return known or self.unknown
         self.is_new = known is None
         self.kept.put(digest, self.now)
         return self.now

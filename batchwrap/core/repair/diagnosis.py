@@ -37,6 +37,26 @@ def read_fault(
     return _placed(fault, f"{words} {inner}", wording.wait_in(words, headers or {}))
 
 
+def may_be_about_request(status: int, headers: Mapping[str, str], body: object) -> bool:
+    """Whether an error that a server calls its own may be due to what the request says.
+
+    llama.cpp answers 500 if the chat template of a model refuses a conversation, and other servers
+    do so if it raises. Gateways make 503 of it. A server under strain says so instead, in words or
+    by the time after which to come back; a gateway that reaches no server answers with a page.
+
+    Args:
+        status: the HTTP status.
+        headers: of the answer, with lower-case names.
+        body: the answer: JSON, a text, or None.
+    """
+    error = error_in(body) if isinstance(body, dict) else None
+    if status not in (500, 503) or (status == 503 and error is None):
+        return False
+    given = body if error is None else [error.get(name) for name in ("message", "type", "code")]
+    words = _words(given)
+    return wording.STRAINED.search(words) is None and wording.wait_in(words, headers) is None
+
+
 def _words(value: object) -> str:
     """The text of a field of an error, up to the length that is searched."""
     text = value if isinstance(value, str) else str(value or "")

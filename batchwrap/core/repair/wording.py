@@ -38,11 +38,12 @@ TOOL = re.compile(
     r"|not in request\.tools|tool call validation failed",
     re.IGNORECASE,
 )
-BUSY = re.compile(
-    r"overload|capacity|unavailable|insufficient_system_resource|temporarily|bad gateway"
-    r"|internal.?(server.?)?error|upstream|gateway",
-    re.IGNORECASE,
+_STRAINED = (
+    r"overload|capacity|unavailable|insufficient_system_resource|temporarily|upstream|gateway"
 )
+# The server has no room for the request now, or did not reach what is behind it.
+STRAINED = re.compile(rf"{_STRAINED}|try again|timed? ?out|loading model|\bbusy\b", re.IGNORECASE)
+BUSY = re.compile(rf"{_STRAINED}|internal.?(server.?)?error", re.IGNORECASE)
 _MARKED = re.compile(r"\[?\bHTTP(?:/\d\.\d)?[ :]\s*([45]\d\d)\b\]?|status(?: code)?:? ([45]\d\d)\b")
 _NUMBER = rf"(?<![\d,])(\d[\d,]{{0,{_DIGITS - 1}}}+)(?!\d)"
 _NUMBERS = {

@@ -28,10 +28,15 @@ _ONE_TOOL = re.compile(
     r"response))\b|\bone tool (at a time )?per (message|turn)\b",
     re.IGNORECASE,
 )
-# The end of each description. If two layers of batchwrap handle a request, the second one
-# recognises by it what the first has offered.
-_LIMITS = ". Not for dependent calls. E.g. {"
-_NOTES = ("description", "title", "examples", "default", "$comment", "$schema")
+_EXAMPLE = ". E.g. {"
+# If two layers of batchwrap handle a request, the second one recognises by this text what the
+# first has offered: the description of the first multi-tool always has it.
+_LIMITS = f". Not for dependent calls{_EXAMPLE}"
+# What is not repeated in items. The agent's tool checks the bounds of a number or a text.
+_NOTES = (
+    *("description", "title", "examples", "default", "$comment", "$schema"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"),
+)
 _NESTED = ("items", "additionalProperties", "not", "if", "then", "else", "contains")
 _NESTED_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _NESTED_MAPS = ("properties", "$defs", "definitions", "patternProperties")
@@ -103,33 +108,42 @@ def _definition(multi: MultiTool, form: Form, *, is_first: bool) -> ToolSpec:
     full, own = form.instead, multi.single.parameters
     items = _mixed_item(multi) if multi.is_mixed else dict(own) if full else _slim(own)
     shared = {key: items.pop(key) for key in ("$defs", "definitions") if key in items}
-    listed = {"type": "array", "items": items, "maxItems": form.most}
-    told = f"{multi.single.description}\n" if full and not multi.is_mixed else ""
     stops = form.stops and multi.single.kind == "sequential"
+    listed = {
+        "type": "array",
+        "description": _order(multi, stops=stops),
+        "items": items,
+        "maxItems": form.most,
+    }
+    told = f"{multi.single.description}\n" if full and not multi.is_mixed else ""
     parameters = {
         "type": "object",
         "properties": {multi.key: listed},
         "required": [multi.key],
         **shared,
     }
-    described = told + _description(multi, with_cost=is_first, stops=stops)
+    described = told + _description(multi, is_first=is_first)
     return ToolSpec(multi.name, parameters, described)
 
 
-def _description(multi: MultiTool, *, with_cost: bool, stops: bool) -> str:
+def _order(multi: MultiTool, *, stops: bool) -> str:
+    """The description of the list of items. Some chat templates refuse a parameter without one."""
+    if multi.single.kind == "read" and not multi.is_mixed:
+        return "In any order"
+    return "In order, up to the first that fails" if stops else "In order"
+
+
+def _description(multi: MultiTool, *, is_first: bool) -> str:
     """What a multi-tool does, why and when to use it, and an example.
 
-    Only the first multi-tool of a request gives the reason, which is the same for all.
+    Only the first multi-tool of a request gives the reason, which is the same for all. It names
+    the exception as well, which `batch` repeats: its calls could be mistaken for steps.
     """
     paths = ("a.py", "b.py") if multi.is_mixed or len(multi.single.required) < 2 else ("a.py",)
     of = "Calls of several tools" if multi.is_mixed else f"Several {multi.single.name} calls"
-    ordered = "" if multi.single.kind == "read" and not multi.is_mixed else ", in order"
-    stop = ", up to the first that fails" if stops else ""
-    cost = "; each trip resends the whole conversation" if with_cost else ""
-    return (
-        f"{of} in one round trip{ordered}{stop}{cost}{_LIMITS}"
-        f"{example(multi, paths).removeprefix('{')}"
-    )
+    cost = "; each trip resends the whole conversation" if is_first else ""
+    limits = _LIMITS if is_first or multi.is_mixed else _EXAMPLE
+    return f"{of} in one round trip{cost}{limits}{example(multi, paths).removeprefix('{')}"
 
 
 def example(multi: MultiTool, paths: Sequence[str]) -> str:
@@ -159,11 +173,12 @@ def _mixed_item(multi: MultiTool) -> dict[str, Any]:
             "tool": {"type": "string", "enum": list(multi.tools)},
             "arguments": {"type": "object"},
         },
+        "required": ["tool", "arguments"],
     }
 
 
 def _slim(schema: Any) -> Any:
-    """A JSON schema without descriptions and other notes. Properties with such names stay."""
+    """A JSON schema without descriptions, bounds and notes. Properties with such names stay."""
     if not isinstance(schema, dict):
         return schema
     slim: dict[str, Any] = {}

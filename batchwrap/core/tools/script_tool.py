@@ -54,7 +54,7 @@ class ScriptTool:
         signatures = "\n".join(one.signature for one in self.functions.values())
         parameters = {
             "type": "object",
-            "properties": {_KEY: {"type": "string"}},
+            "properties": {_KEY: {"type": "string", "description": "Python"}},
             "required": [_KEY],
         }
         told = f"{OFFERED}{_TOLD}{signatures}\nE.g.\n{_example(list(self.functions.values()))}"

@@ -97,7 +97,8 @@ def tool_set_of(tools: Sequence[ToolSpec], batching: Batching) -> ToolSet:
     script = script_tool(singles, others, {*names, *known}, batching.scripts)
     if script is not None:
         runs[script.name] = {one.tool.name: one.tool for one in script.functions.values()}
-    toolbox = Toolbox(singles, others)
+    of_one = {name: multi.single for name, multi in known.items() if not multi.is_mixed}
+    toolbox = Toolbox(singles, others, of_one)
     return ToolSet(singles, tuple(multis), known, own, toolbox, script, harmless, runs)
 
 

@@ -8,9 +8,10 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.moves import ids
 from benchmarks.distortions import Renderer
 from tests.core.harness import Bench, call, ran
@@ -241,6 +242,43 @@ def test_reads_that_break_off(name: str, text: str, *, streamed: bool) -> None:
         "[2/3] read_file b",
         "[3/3] not run: the arguments break off here",
     ]
+
+
+@given(
+    st.sampled_from(["multi_read", "batch"]),
+    st.integers(1, 3),
+    st.integers(0, 20),
+    st.lists(st.sampled_from([*'{}[]",:x', "}}", ',"x":1']), max_size=3).map("".join),
+    st.integers(0, 100),
+)
+@example("multi_read", 1, 2, "}", 0)
+@example("batch", 2, 2, "}}", 40)
+def test_any_end(name: str, reads: int, cut: int, end: str, at: int) -> None:
+    """However the arguments end: what ran stands in the model's call, above its results."""
+    items: list[Any] = [{"path": f"{number}.py"} for number in range(reads)]
+    if name == "batch":
+        items = [{"tool": "read_file", "arguments": one} for one in items]
+    whole = json.dumps({"calls" if name == "batch" else "files": items})
+    text = whole[: len(whole) - cut] + end
+    bench = Bench()
+    history = bench.run(REQUEST, says((name, text)), pieces=[[text[:at], text[at:]]])
+    given = [
+        one["function"]["arguments"]
+        for message in history
+        for one in message.get("tool_calls") or ()
+    ]
+    if given == [text]:
+        return  # nothing runs: the agent's tool refuses it
+    for memory in (bench.memory, Memory()):
+        bench.memory = memory
+        told = bench.request({**REQUEST, "messages": history})
+        assert told is not None
+        [said] = told["messages"][1]["tool_calls"]
+        arguments = json.loads(said["function"]["arguments"])
+        assert isinstance(arguments, dict)
+        if said["function"]["arguments"] != text:
+            items = [one for listed in arguments.values() for one in listed]
+            assert [one.get("arguments", one) for one in items] == [*map(json.loads, given)]
 
 
 def test_beside_calls_that_run() -> None:

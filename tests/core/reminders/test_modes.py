@@ -18,7 +18,8 @@ from batchwrap.options import Options, Reminders
 from tests.core.harness import Bench, answer, call, entries
 from tests.strategies import EDIT_FILE, GREP, READ_FILE
 
-TASK = {"role": "user", "content": "Fix a.py and b.py."}
+TASK = {"role": "user", "content": "Fix a.py."}
+BOTH = {"role": "user", "content": "Fix a.py and b.py."}
 BODY: dict[str, Any] = {"model": "m", "messages": [TASK], "tools": [READ_FILE, EDIT_FILE, GREP]}
 PREFETCH, GROUP = "before you begin,", "from here on,"
 
@@ -271,5 +272,5 @@ def test_slow_models_are_not_pressed(
     lapse = [TASK, *(m for one in edits for m in answer({"tool_calls": [one]}))]
     assert bool(told(lapsing.request({**BODY, "messages": lapse}))) is expected
     reads = [call(path, "read_file", {"path": path}) for path in ("a.py", "b.py")]
-    lapse = [TASK, *(m for one in reads for m in answer({"tool_calls": [one]}))]
-    assert told(lapsing.request({**BODY, "messages": lapse})) == ["your last two"]
+    lapse = [BOTH, *(m for one in reads for m in answer({"tool_calls": [one]}))]
+    assert told(lapsing.request({**BODY, "messages": lapse})) == [PREFETCH, "your last two"]

@@ -148,7 +148,7 @@ def test_what_was_not_known_is_no_lapse() -> None:
     second = answer({"tool_calls": [call("b", "read_file", {"path": "src/u.py"})]})
     assert places([USER, *first, *second]) == []
     named = {"role": "user", "content": "Do it: 0_0.py and src/u.py"}
-    assert places([named, *first, *second]) == [2]
+    assert places([named, *first, *second]) == [0, 2]
 
 
 def test_what_follows_a_failure_is_no_lapse() -> None:

@@ -83,7 +83,7 @@ def test_the_same_change_in_several_files() -> None:
 )
 def test_none_without_a_rule(made: tuple[tuple[str, dict[str, Any]], ...]) -> None:
     """What the model had to think about between the calls is no program."""
-    assert reminders(*made) == []
+    assert not any("run_script" in one for one in reminders(*made))
 
 
 def test_none_after_a_failure() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +13,14 @@ from hypothesis import strategies as st
 
 from batchwrap.core.tools.find import barriers, find
 from batchwrap.core.tools.meaning import Meant, Toolbox, read
+from batchwrap.core.tools.offer import example
 from batchwrap.core.tools.tool_set import tool_set_of
 from batchwrap.options import Batching
 from benchmarks.distortions import Renderer
 from tests.core.harness import specs
 from tests.strategies import EDIT_FILE, GREP, READ_FILE, RUN, WRITE_FILE, batches
 
+DIALECTS = json.loads((Path(__file__).parents[1] / "dialects.json").read_text())
 TOOLS = [READ_FILE, EDIT_FILE, WRITE_FILE, GREP, RUN]
 SINGLES = {tool.name: tool for tool in find(specs(*TOOLS), Batching())}
 BARRIERS = barriers(specs(*TOOLS), SINGLES)
@@ -198,3 +201,33 @@ def test_large() -> None:
     for _ in range(200):
         deep = {"files": [deep]}
     assert meant("multi_read", deep) == [None]
+
+
+@pytest.mark.parametrize("agent", sorted({one["agent"] for one in DIALECTS}))
+def test_multi_tools_in_a_batch(agent: str) -> None:
+    """Where the model puts a multi-tool into a batch, it means the tool that this one runs."""
+    own = [one for one in DIALECTS if one["agent"] == agent]
+    tool_set = tool_set_of(
+        specs(*({"type": "function", "function": one} for one in own)), Batching()
+    )
+    mixed = [multi.name for multi in tool_set.multis if multi.is_mixed]
+    for multi in tool_set.multis[:-1] if mixed else ():  # `batch` is the last one
+        given = json.loads(example(multi, ("a.py", "b.py")))
+        meant = [(multi.single.name, item) for item in given[multi.key]]
+        nested = [{"tool": multi.name, "arguments": given}, {"tool": multi.name, **given}]
+        whole = {"tool": mixed[0], "arguments": {"calls": nested}}
+        for items in (nested[:1], nested[1:], [whole]):
+            parts = read({"calls": items}, tool_set.toolbox, None)
+            assert all(isinstance(part, Meant) for part in parts), parts
+            found = [(p.tool.name, json.loads(p.arguments)) for p in parts if isinstance(p, Meant)]
+            assert found == meant * (len(parts) // len(meant))
+
+
+def test_the_order_in_a_batch() -> None:
+    """What a multi-tool lists takes its place in the batch, and nothing if it lists nothing."""
+    reads = [{"path": "a"}, {"path": "b"}]
+    search = {"tool": "grep", "arguments": {"pattern": "x"}}
+    nested = {"tool": "batch", "calls": [search, {"tool": "multi_read", "files": reads}]}
+    found = meant("batch", {"calls": [nested, {"tool": "multi_edit", "files": []}, search]})
+    one, two = ("grep", {"pattern": "x"}), [("read_file", read) for read in reads]
+    assert found == [one, *two, one]

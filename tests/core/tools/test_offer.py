@@ -267,4 +267,5 @@ def test_only_what_was_asked_for() -> None:
     assert sent is not None
     assert names(sent)[3:] == ["multi_read", "multi_bash"]
     assert list(sent["tools"][-1]["function"]["parameters"]["properties"]) == ["calls"]
-    assert "in order, up to the first that fails" in sent["tools"][-1]["function"]["description"]
+    listed = sent["tools"][-1]["function"]["parameters"]["properties"]["calls"]
+    assert listed["description"] == "In order, up to the first that fails"

@@ -14,13 +14,11 @@ from batchwrap.core.moves.read_ahead.hits import hit_rate
 from batchwrap.core.moves.read_ahead.past import Past, PastCall, arguments_in, may_be_same, past_of
 from batchwrap.core.moves.read_ahead.paths import FilePath, is_harmless, is_near, parse
 from batchwrap.core.moves.read_ahead.ranges import Window, ended, is_part, lines_in, move, window_of
-from batchwrap.core.moves.read_ahead.sources import aligned, listed, mentioned, referred
+from batchwrap.core.moves.read_ahead.sources import MOST_NAMES, aligned, listed, mentioned, referred
 from batchwrap.core.tools.find import SingleTool, role_of
 from batchwrap.core.tools.items import as_text
 from batchwrap.options import AheadSource, ReadAhead
 
-# A text that names more files than this does not show which is read next.
-_MOST_NAMES = 20
 # Nothing is added if the free context is less than this many times the token budget.
 _ROOM = 2
 _MOST_DOUBLINGS = 10
@@ -191,7 +189,7 @@ _SOURCES: dict[AheadSource, Callable[[_Now], Iterator[_Wanted]]] = {
 
 
 def _few(paths: Sequence[FilePath], named: int) -> Iterator[_Wanted]:
-    return ((path, {}, named) for path in paths if len(paths) <= _MOST_NAMES)
+    return ((path, {}, named) for path in paths if len(paths) <= MOST_NAMES)
 
 
 def _shown(read: PastCall) -> Window:

@@ -20,6 +20,8 @@ from batchwrap.core.tools.find import role_of
 # Texts may be long and hostile. Only this many characters are searched, without backtracking.
 _MOST_TEXT = 40_000
 _LONGEST_WORD = 400
+# A text that names more files than this does not show which of them are needed.
+MOST_NAMES = 20
 _TOKEN = re.compile(r"[^\s\"'`<>()\[\]{},;|]+")
 _LINE_NUMBER = re.compile(r":\d[\d:,-]*$|::.*$|#L\d.*$")
 # Sections that agents add to the user's words, such as lists of open files.
@@ -38,10 +40,20 @@ _LISTED = re.compile(
 
 @functools.lru_cache(maxsize=32)  # each request of a task repeats its prompt
 def mentioned(text: str) -> tuple[FilePath, ...]:
-    """The files that a text mentions, each once, in order."""
+    """The files that a text of the user mentions, each once, in order."""
+    return names_in(own_words(text))
+
+
+def own_words(text: str) -> str:
+    """The beginning of a text of the user, without the sections that agents add to it."""
     pieces = _ADDED.split(text[:_MOST_TEXT])
     own = (piece for place, piece in enumerate(pieces) if place == 0 or pieces[place - 1] == "/")
-    words = (word for piece in own for word in _TOKEN.findall(piece) if len(word) < _LONGEST_WORD)
+    return "\n".join(own)
+
+
+def names_in(text: str) -> tuple[FilePath, ...]:
+    """The files that the beginning of a text names, each once, in order."""
+    words = (word for word in _TOKEN.findall(text[:_MOST_TEXT]) if len(word) < _LONGEST_WORD)
     names = (_LINE_NUMBER.sub("", word.rstrip(".:!?")).removeprefix("@") for word in words)
     likely = (name for name in names if "." in name or name.endswith("file"))
     return _distinct(parse(name) for name in likely if not _PRODUCT.fullmatch(name))

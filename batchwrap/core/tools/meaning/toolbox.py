@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Final, Literal
 
 from batchwrap.core.tools.find import SingleTool, words_of
@@ -27,14 +28,19 @@ class Toolbox:
     Args:
         singles: the tools that can be batched, by name.
         barriers: the agent's other tools, by name.
+        multis: the tool that runs the items, by the name of a multi-tool for one tool.
     """
 
     def __init__(
-        self, singles: Mapping[str, SingleTool], barriers: Mapping[str, SingleTool]
+        self,
+        singles: Mapping[str, SingleTool],
+        barriers: Mapping[str, SingleTool],
+        multis: Mapping[str, SingleTool] = MappingProxyType({}),
     ) -> None:
         self._forms = {
             name: ParameterForm.of(tool) for name, tool in {**singles, **barriers}.items()
         }
+        self._multis = {name: self._forms[tool.name] for name, tool in multis.items()}
         self._stems: dict[frozenset[str], list[ParameterForm]] = {}
         for form in self._forms.values():
             self._stems.setdefault(_stem(form.tool.name), []).append(form)
@@ -56,7 +62,8 @@ class Toolbox:
         The name of a multi-tool means its single tool, even if it was not offered (`multi_grep`),
         since a list is accepted wherever a call is.
         """
-        exact = self._forms.get(name) or self._forms.get(name.removeprefix("functions."))
+        bare = name.removeprefix("functions.")
+        exact = self._forms.get(name) or self._forms.get(bare) or self._multis.get(bare)
         if exact is not None:
             return exact
         if "_".join(words_of(name)) in MIXED_NAMES:
