@@ -689,7 +689,7 @@ def combine(base: Options | None = None, /, **given: Unpack[OptionArguments]) ->
         TypeError: an option does not exist.
     """
     for name in given.keys() - DEFAULT_ARGUMENTS.keys():
-        raise TypeError(f"there is no option {name!r}{nearest(name, DEFAULT_ARGUMENTS)}")
+        raise TypeError(f"there is no option {name!r}{_nearest(name, DEFAULT_ARGUMENTS)}")
     chosen: dict[str, Any] = {**DEFAULT_ARGUMENTS, **_parts(base or Options()), **given}
     _check_parts(chosen)
     if chosen["preset"] is not None:
@@ -728,30 +728,5 @@ def _check_parts(chosen: Mapping[str, Any]) -> None:
         part = chosen[name]
         if part is not None and not isinstance(part, kind):
             raise ConfigError(name, f"{part!r} is neither None nor a {kind.__name__}")
-<<<<<<< HEAD
-    if on_event is not None and not callable(on_event):
-        raise ConfigError("on_event", f"{on_event!r} cannot be called")
-    if limits != "auto":
-        if throttle is None:
-            raise ConfigError("limits", "given although throttle=None switches throttling off")
-        throttle = replace(throttle, limits=limits)
-    if remind_every is not None:
-        if reminders is None:
-            raise ConfigError("remind_every", "given although reminders=None switches them off")
-        reminders = replace(reminders, every=remind_every)
-    return Options(
-        batching=batching,
-        reminders=reminders,
-        throttle=throttle,
-        repair=repair,
-        on_event=on_event,
-    )
-=======
     if chosen["on_event"] is not None and not callable(chosen["on_event"]):
         raise ConfigError("on_event", f"{chosen['on_event']!r} cannot be called")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A question that names the option that was probably meant; empty if none is similar."""
-    return "".join(f"; did you mean {near!r}?" for near in get_close_matches(name, known, n=1))
->>>>>>> cf67772 (Options without code: batchwrap.toml, variables, and batchwrap config)

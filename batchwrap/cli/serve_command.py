@@ -12,12 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-<<<<<<< HEAD
-from batchwrap import options as opts
 from batchwrap.cli import completion, option_checks
 from batchwrap.cli.console import waiting_for
-=======
->>>>>>> cf67772 (Options without code: batchwrap.toml, variables, and batchwrap config)
 from batchwrap.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,19 +73,13 @@ def serve(
         ),
     ] = None,
     limits: Annotated[
-<<<<<<< HEAD
-        str,
+        str | None,
         typer.Option(
             metavar="PLAN",
             help='Limits to keep, e.g. "cerebras/code-max".',
             autocompletion=completion.limits,
         ),
-    ] = "auto",
-=======
-        str | None,
-        typer.Option(metavar="PLAN", help='Limits to keep, e.g. "cerebras/code-max".'),
     ] = None,
->>>>>>> cf67772 (Options without code: batchwrap.toml, variables, and batchwrap config)
     store: Annotated[
         str | None,
         typer.Option(
@@ -172,12 +162,8 @@ def serve(
     )
     # In this order: the port is open, and Ctrl-C ends the server, before the address is printed.
     _allow_files()
-<<<<<<< HEAD
     with waiting_for("starting"):
-        server = _server(settings, given)
-=======
-    server = _server(settings, config, typed)
->>>>>>> cf67772 (Options without code: batchwrap.toml, variables, and batchwrap config)
+        server = _server(settings, config, typed)
     _end_by_signals(server)
     _tell(server, settings, as_json=as_json)
     server.run()
@@ -189,22 +175,6 @@ def _settings(**given: Any) -> Settings:
     return Settings(**given)
 
 
-<<<<<<< HEAD
-def _batching(
-    preset: str | None, offer: str | None, tools: Sequence[str], *, scripts: bool
-) -> opts.Batching:
-    """The preset's, but for what is asked for here."""
-    batching: opts.Batching = opts.PRESETS.get(preset or "", {}).get("batching", opts.Batching())
-    kinds: dict[str, Any] = {}
-=======
-def _key_in(variable: str | None) -> str | None:
-    """The provider's key, as the environment has it."""
-    key = None if variable is None else os.environ.get(variable)
-    if variable is not None and not key:
-        raise ConfigError("--api-key-env", f"the environment variable {variable} is not set")
-    return key
-
-
 def _said(**options: Any) -> dict[str, Any]:
     """Those that were typed."""
     return {name: value for name, value in options.items() if value not in (None, {})}
@@ -213,7 +183,6 @@ def _said(**options: Any) -> dict[str, Any]:
 def _kinds(tools: Sequence[str]) -> dict[str, str]:
     """The kinds of tools by their names."""
     kinds: dict[str, str] = {}
->>>>>>> cf67772 (Options without code: batchwrap.toml, variables, and batchwrap config)
     for pair in tools:
         name, found, kinds[name] = pair.partition("=")
         if not found:

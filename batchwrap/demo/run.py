@@ -162,12 +162,8 @@ def simulated(
     with lab, sdk.client(lab.base_url, "none", trust_env=False) as bare:
         client = bare
         if arm != "bare":
-<<<<<<< HEAD
             limits = plan.kept(time_scale)
-            client = batchwrap.wrap(bare, limits=limits, batching=_BATCHING[arm])
-=======
             client = batchwrap.wrap(bare, limits=limits, batching=_BATCHING[arm], config=None)
->>>>>>> cf67772 (Options without code: batchwrap.toml, variables, and batchwrap config)
         work = _Work(arm, project, lab.now, watcher or Watcher())
         work.run(client, model="simulated", stream=stream)
         lab.wait_idle()
