@@ -1,4 +1,4 @@
-"""Writes the table of options in docs/configuration.md: `python docs/write_configuration.py`."""
+"""Writes the table of options in docs/configuration.md: `make docs-configuration`."""
 
 import json
 from pathlib import Path

@@ -37,7 +37,8 @@ class ViewText:
 
     def lines(self, body: Mapping[str, Any]) -> Iterator[str]:
         """The lines of a request."""
-        for name, value in body.items():
+        # Versions of an SDK differ in the order of the fields; lists, which are long, come last.
+        for name, value in sorted(body.items(), key=lambda it: (isinstance(it[1], list), it[0])):
             if name in _HIDDEN:
                 continue
             before = self._last.get(name)

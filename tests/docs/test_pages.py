@@ -96,7 +96,7 @@ def test_no_name_is_missing(page: Path) -> None:
 
 
 def test_the_page_of_the_options_is_current() -> None:
-    """docs/configuration.md lists the options that there are; docs/write_configuration.py does."""
+    """docs/configuration.md lists the options that there are; `make docs-configuration` does."""
     wanted = runpy.run_path(str(ROOT / "docs" / "write_configuration.py"))["page"]()
     assert (ROOT / "docs" / "configuration.md").read_text("utf-8") == wanted
 

@@ -40,9 +40,18 @@ def job(caller: Caller, client: Any) -> None:
             client.chat.completions.create, model="m", messages=messages, tools=[READ_FILE]
         )
         message = answer.choices[0].message
-        messages.append(message.model_dump(exclude_none=True))
         if not message.tool_calls:
             return
+        # By hand, since the order of the fields differs between versions of the SDK.
+        calls = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.function.name, "arguments": call.function.arguments},
+            }
+            for call in message.tool_calls
+        ]
+        messages.append({"role": "assistant", "content": None, "tool_calls": calls})
         messages += [
             {"role": "tool", "tool_call_id": call.id, "content": "a text"}
             for call in message.tool_calls
