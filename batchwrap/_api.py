@@ -8,7 +8,7 @@ from typing import Any, TypeVar, Unpack, overload
 
 from batchwrap._forks import LOADING
 from batchwrap.errors import ConfigError
-from batchwrap.options import DEFAULT_ARGUMENTS, OptionArguments, combine
+from batchwrap.options import DEFAULT_ARGUMENTS, OptionArguments, Options, combine
 from batchwrap.stats import PROCESS, Stats
 
 Target = TypeVar("Target")
@@ -38,6 +38,9 @@ def wrap(
             here with other than its default values replaces the preset's part.
         remind_every: short for `Reminders.every`.
         on_event: called with each `Event`, in the thread or task that made the request.
+        config: where options that are not passed here come from: ``"auto"`` for the variables
+            ``BATCHWRAP_…`` and the nearest ``batchwrap.toml``; a path for the variables and
+            that file; None for neither.
         in_place: change the client itself instead of a copy. The module is always changed
             itself; ``openai.http_client = None`` undoes it.
 
@@ -58,7 +61,15 @@ def wrap(
     with LOADING:
         from batchwrap.adapters.clients import wrap_client
 
-    return wrap_client(target, combine(**options), in_place=in_place)
+    return wrap_client(target, _resolved(options), in_place=in_place)
+
+
+def _resolved(given: OptionArguments) -> Options:
+    """The options that were passed, and below them those that were configured without code."""
+    with LOADING:
+        from batchwrap.configuration import configured
+
+    return combine(configured(given.get("config", "auto")).options, **given)
 
 
 @overload
@@ -96,7 +107,7 @@ def batched(
     with LOADING:
         from batchwrap.adapters.function import batch_function
 
-    chosen = combine(**options)
+    chosen = _resolved(options)
     if fn is not None:
         return batch_function(fn, chosen)
     return lambda function: batch_function(function, chosen)
@@ -126,7 +137,7 @@ def install(
     with LOADING:
         from batchwrap.adapters import process
 
-    process.install(combine(**options))
+    process.install(_resolved(options))
 
 
 def uninstall() -> None:

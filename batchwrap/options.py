@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, MISSING, Field, dataclass, field, fields, repla
 from functools import wraps
 from importlib.util import find_spec
 from math import isfinite
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar, Unpack, cast, get_args
 from zoneinfo import ZoneInfo
 
@@ -57,15 +58,19 @@ class _Part:
     __slots__ = ()
 
     def __repr__(self) -> str:
-        shown = [one for one in fields(cast(Any, self)) if one.repr]
-        given = {one.name: getattr(self, one.name) for one in shown}
-        changed = [
-            f"{one.name}={given[one.name]!r}" for one in shown if given[one.name] != _default(one)
-        ]
+        shown = {one.name for one in fields(cast(Any, self)) if one.repr}
+        changed = [f"{name}={it!r}" for name, it in changed_fields(self).items() if name in shown]
         return f"{type(self).__name__}({', '.join(changed)})"
 
 
-def _default(one: Field[Any]) -> object:
+def changed_fields(part: Any) -> dict[str, Any]:
+    """The fields of an option's part that differ from their defaults."""
+    given = {one.name: (getattr(part, one.name), default_of(one)) for one in fields(part)}
+    return {name: value for name, (value, default) in given.items() if value != default}
+
+
+def default_of(one: Field[Any]) -> Any:
+    """The default of a dataclass's field; `MISSING` if it has none."""
     return one.default if one.default_factory is MISSING else one.default_factory()
 
 
@@ -653,6 +658,7 @@ class OptionArguments(TypedDict, total=False):
     preset: Preset | None
     remind_every: int | None
     on_event: EventHook | None
+    config: str | PathLike[str] | None
 
 
 DEFAULT_ARGUMENTS: OptionArguments = {
@@ -664,14 +670,19 @@ DEFAULT_ARGUMENTS: OptionArguments = {
     "preset": None,
     "remind_every": None,
     "on_event": None,
+    "config": "auto",
 }
 
 
-def combine(**given: Unpack[OptionArguments]) -> Options:
+def combine(base: Options | None = None, /, **given: Unpack[OptionArguments]) -> Options:
     """Combine the keyword arguments of `wrap`, `batched` or `install` into one `Options`.
 
     `limits` and `remind_every` are short for fields of `Throttle` and `Reminders`. A part that
     differs from its defaults takes precedence over the preset's.
+
+    Args:
+        base: what holds for what is not given: the options that were configured without code.
+        given: the keyword arguments; `config` was used to find the base.
 
     Raises:
         ConfigError: an option is wrong, or two of them contradict each other.
@@ -679,38 +690,43 @@ def combine(**given: Unpack[OptionArguments]) -> Options:
     """
     for name in given.keys() - DEFAULT_ARGUMENTS.keys():
         raise TypeError(f"there is no option {name!r}{_nearest(name, DEFAULT_ARGUMENTS)}")
-    chosen: OptionArguments = {**DEFAULT_ARGUMENTS, **given}
-    preset, limits, on_event = chosen["preset"], chosen["limits"], chosen["on_event"]
-    batching, reminders = chosen["batching"], chosen["reminders"]
-    throttle, repair = chosen["throttle"], chosen["repair"]
-    remind_every = chosen["remind_every"]
-    if preset is not None:
-        _one_of("preset", preset, tuple(PRESETS))
-        changed = PRESETS[preset]
-        # A part with default values cannot be told apart from one that was not passed.
-        batching = changed.get("batching", batching) if batching == Batching() else batching
-        reminders = changed.get("reminders", reminders) if reminders == Reminders() else reminders
-    # Before the short forms below, which would fail less clearly on a part of the wrong type.
-    parts = {"batching": batching, "reminders": reminders, "throttle": throttle, "repair": repair}
-    for (name, part), kind in zip(
-        parts.items(), (Batching, Reminders, Throttle, Repair), strict=True
-    ):
+    chosen: dict[str, Any] = {**DEFAULT_ARGUMENTS, **_parts(base or Options()), **given}
+    _check_parts(chosen)
+    if chosen["preset"] is not None:
+        _one_of("preset", chosen["preset"], tuple(PRESETS))
+        for name, part in PRESETS[chosen["preset"]].items():
+            # A part with default values cannot be told apart from one that was not passed.
+            if name not in given or chosen[name] == _KINDS[name]():
+                chosen[name] = replace(chosen[name] or _KINDS[name](), **changed_fields(part))
+    if "limits" in given and (chosen["limits"] != "auto" or "throttle" not in given):
+        if chosen["throttle"] is None and "throttle" in given:
+            raise ConfigError("limits", "given although throttle=None switches throttling off")
+        chosen["throttle"] = replace(chosen["throttle"] or Throttle(), limits=chosen["limits"])
+    if chosen["remind_every"] is not None:
+        if chosen["reminders"] is None and "reminders" in given:
+            raise ConfigError("remind_every", "given although reminders=None switches them off")
+        every = chosen["remind_every"]
+        chosen["reminders"] = replace(chosen["reminders"] or Reminders(), every=every)
+    return Options(**{name: chosen[name] for name in (*_KINDS, "on_event")})
+
+
+_KINDS: Mapping[str, type[Any]] = {
+    "batching": Batching,
+    "reminders": Reminders,
+    "throttle": Throttle,
+    "repair": Repair,
+}
+
+
+def _parts(options: Options) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in _KINDS}
+
+
+def _check_parts(chosen: Mapping[str, Any]) -> None:
+    # Before presets and short forms, which would fail less clearly on a part of the wrong type.
+    for name, kind in _KINDS.items():
+        part = chosen[name]
         if part is not None and not isinstance(part, kind):
             raise ConfigError(name, f"{part!r} is neither None nor a {kind.__name__}")
-    if on_event is not None and not callable(on_event):
-        raise ConfigError("on_event", f"{on_event!r} cannot be called")
-    if limits != "auto":
-        if throttle is None:
-            raise ConfigError("limits", "given although throttle=None switches throttling off")
-        throttle = replace(throttle, limits=limits)
-    if remind_every is not None:
-        if reminders is None:
-            raise ConfigError("remind_every", "given although reminders=None switches them off")
-        reminders = replace(reminders, every=remind_every)
-    return Options(
-        batching=batching,
-        reminders=reminders,
-        throttle=throttle,
-        repair=repair,
-        on_event=on_event,
-    )
+    if chosen["on_event"] is not None and not callable(chosen["on_event"]):
+        raise ConfigError("on_event", f"{chosen['on_event']!r} cannot be called")

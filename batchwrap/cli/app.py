@@ -19,6 +19,7 @@ from batchwrap.checks import nearest
 from batchwrap.cli import option_checks
 from batchwrap.cli.analyze_command import EXIT_CODES as ANALYZE_EXIT_CODES
 from batchwrap.cli.analyze_command import analyze
+from batchwrap.cli.config_command import config
 from batchwrap.cli.demo_command import demo
 from batchwrap.cli.doctor import doctor
 from batchwrap.cli.evaluate import EXIT_CODES, evaluate
@@ -37,6 +38,7 @@ _TYPED: Mapping[str, Sequence[str]] = {
     "Reminders.every": ["--remind-every"],
     "Throttle.store": ["--store"],
     "api_key": ["--api-key-env"],
+    "config": ["--config"],
     "limits": ["--limits", "--plan", "NAME"],
     **{name: [f"--{name}"] for name in ("host", "port", "preset", "token", "upstream")},
 }
@@ -144,6 +146,9 @@ app.command(
     epilog="Exit codes: 0 shown, also if Ctrl-C ends --watch; 1 the store cannot be read now; 2"
     " the provider or the store does not exist, or a file is wrong; 130 interrupted.",
 )(limits)
+app.command("config", epilog="Exit codes: 0 shown; 2 an option, a variable or the file is wrong.")(
+    config
+)
 app.command("serve", epilog="Exit codes: 0 ended by Ctrl-C or SIGTERM; 2 wrong usage.")(serve)
 app.command(
     "doctor",

@@ -40,7 +40,8 @@ class Finding:
     """The result of one check.
 
     Attributes:
-        part: the group: ``"versions"``, ``"adapters"``, ``"model"``, ``"store"`` or ``"host"``.
+        part: the group: ``"versions"``, ``"options"``, ``"adapters"``, ``"model"``, ``"store"``
+            or ``"host"``.
         name: what was checked.
         state: ``"ok"``; ``"missing"`` for an optional package that is not installed; or
             ``"failed"``.
@@ -64,6 +65,20 @@ def versions() -> Iterator[Finding]:
     for extra, packages in EXTRAS.items():
         for package in packages:
             yield _package(package, _install(extra), "missing")
+
+
+def options() -> Iterator[Finding]:
+    """The options that hold without code: how many, and where from."""
+    from batchwrap.configuration import configured
+
+    try:
+        found = configured()
+    except ConfigError as error:
+        hint = "correct it; batchwrap config shows what holds then"
+        yield Finding(part="options", name="file", state="failed", found=str(error), hint=hint)
+        return
+    said = f"{found.file or 'no batchwrap.toml'}, {len(found.said())} options differ from defaults"
+    yield Finding(part="options", name="file", found=f"{said} (batchwrap config shows them)")
 
 
 def _package(name: str, hint: str, without: Literal["missing", "failed"]) -> Finding:

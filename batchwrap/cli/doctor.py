@@ -102,6 +102,7 @@ def _findings(
     from batchwrap.cli import checkup
 
     yield from checkup.versions()
+    yield from checkup.options()
     yield from checkup.adapters()
     if model is not None:
         yield from checkup.model(model)

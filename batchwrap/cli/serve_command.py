@@ -6,12 +6,12 @@ import json
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from batchwrap import options as opts
 from batchwrap.cli import completion, option_checks
 from batchwrap.cli.console import waiting_for
 from batchwrap.errors import ConfigError
@@ -63,14 +63,23 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Options from this file instead of the batchwrap.toml that is found; those given"
+            " here win over it.",
+            show_default=False,
+        ),
+    ] = None,
     limits: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="PLAN",
             help='Limits to keep, e.g. "cerebras/code-max".',
             autocompletion=completion.limits,
         ),
-    ] = "auto",
+    ] = None,
     store: Annotated[
         str | None,
         typer.Option(
@@ -144,17 +153,17 @@ def serve(
         api_key=option_checks.api_key(api_key_env) or None,
         allow_hosts=tuple(allow_host or ()),
     )
-    given = {
-        "limits": limits,
-        "preset": preset,
-        "remind_every": remind_every,
-        "batching": _batching(preset, offer, tool or (), scripts=scripts),
-        "throttle": opts.Throttle() if store is None else opts.Throttle(store=store),
-    }
+    typed = _said(
+        limits=limits,
+        preset=preset,
+        remind_every=remind_every,
+        batching=_said(offer=offer, tools=_kinds(tool or ()), scripts=scripts or None),
+        throttle=_said(store=store),
+    )
     # In this order: the port is open, and Ctrl-C ends the server, before the address is printed.
     _allow_files()
     with waiting_for("starting"):
-        server = _server(settings, given)
+        server = _server(settings, config, typed)
     _end_by_signals(server)
     _tell(server, settings, as_json=as_json)
     server.run()
@@ -166,25 +175,29 @@ def _settings(**given: Any) -> Settings:
     return Settings(**given)
 
 
-def _batching(
-    preset: str | None, offer: str | None, tools: Sequence[str], *, scripts: bool
-) -> opts.Batching:
-    """The preset's, but for what is asked for here."""
-    batching: opts.Batching = opts.PRESETS.get(preset or "", {}).get("batching", opts.Batching())
-    kinds: dict[str, Any] = {}
+def _said(**options: Any) -> dict[str, Any]:
+    """Those that were typed."""
+    return {name: value for name, value in options.items() if value not in (None, {})}
+
+
+def _kinds(tools: Sequence[str]) -> dict[str, str]:
+    """The kinds of tools by their names."""
+    kinds: dict[str, str] = {}
     for pair in tools:
         name, found, kinds[name] = pair.partition("=")
         if not found:
             raise ConfigError("--tool", f"{pair!r} is not NAME=KIND")
-    chosen: Any = batching.offer if offer is None else offer
-    run = batching.scripts or (opts.Scripts() if scripts else None)
-    return replace(batching, offer=chosen, tools=kinds, scripts=run)
+    return kinds
 
 
-def _server(settings: Settings, options: dict[str, Any]) -> Server:
+def _server(settings: Settings, config: Path | None, typed: dict[str, Any]) -> Server:
+    """The server with the options of the file, the variables and the command line."""
+    from batchwrap.configuration import configured
     from batchwrap.serve import Server
 
-    return Server(settings, **options)
+    options = configured(config or "auto", typed).options
+    given = {one.name: getattr(options, one.name) for one in fields(options)}
+    return Server(settings, **given, config=None)
 
 
 def _allow_files() -> None:

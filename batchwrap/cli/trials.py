@@ -104,7 +104,9 @@ def _model(request: Body) -> Reply:
 def _openai(base_url: str, closing: ExitStack) -> Ask:
     from batchwrap.demo.sdk import client
 
-    wrapped = batchwrap.wrap(closing.enter_context(client(base_url, "key", trust_env=False)))
+    wrapped = batchwrap.wrap(
+        closing.enter_context(client(base_url, "key", trust_env=False)), config=None
+    )
     return lambda body: _message(wrapped.chat.completions.create(**body))
 
 
@@ -114,13 +116,13 @@ def _async_openai(base_url: str, closing: ExitStack) -> Ask:
     http_client = openai.DefaultAsyncHttpxClient(trust_env=False)
     bare = openai.AsyncOpenAI(base_url=base_url, api_key="key", http_client=http_client)
     closing.callback(call, bare.close)
-    create = batchwrap.wrap(bare).chat.completions.create
+    create = batchwrap.wrap(bare, config=None).chat.completions.create
     return lambda body: _message(call(partial(create, **body)))
 
 
 def _client(library: str, base_url: str, closing: ExitStack) -> Ask:
     bare = closing.enter_context(import_module(library).Client(trust_env=False))
-    post = batchwrap.wrap(bare).post
+    post = batchwrap.wrap(bare, config=None).post
     return lambda body: _content(post(base_url + _CHAT, json=body))
 
 
@@ -128,12 +130,12 @@ def _async_client(library: str, base_url: str, closing: ExitStack) -> Ask:
     call = closing.enter_context(_event_loop())
     bare = import_module(library).AsyncClient(trust_env=False)
     closing.callback(call, bare.aclose)
-    post = batchwrap.wrap(bare).post
+    post = batchwrap.wrap(bare, config=None).post
     return lambda body: _content(call(partial(post, base_url + _CHAT, json=body)))
 
 
 def _litellm(base_url: str, closing: ExitStack) -> Ask:
-    complete = batchwrap.batched(_litellm_itself().completion)
+    complete = batchwrap.batched(config=None)(_litellm_itself().completion)
     there = {"model": "openai/m", "api_base": base_url, "api_key": "key"}
     return lambda body: _message(complete(**{**body, **there}))
 
@@ -143,7 +145,7 @@ def _async_litellm(base_url: str, closing: ExitStack) -> Ask:
     litellm = _litellm_itself()
     # Run before the event loop of these clients is closed.
     closing.callback(call, litellm.close_litellm_async_clients)
-    complete = batchwrap.batched(litellm.acompletion)
+    complete = batchwrap.batched(config=None)(litellm.acompletion)
     there = {"model": "openai/m", "api_base": base_url, "api_key": "key"}
     return lambda body: _message(call(partial(complete, **{**body, **there})))
 
@@ -157,7 +159,7 @@ def _litellm_itself() -> Any:
 def _serve(base_url: str, closing: ExitStack) -> Ask:
     from batchwrap.serve import Server, Settings
 
-    server = Server(Settings(upstream=base_url))
+    server = Server(Settings(upstream=base_url), config=None)
     thread = Thread(target=server.run)
     thread.start()
     closing.callback(thread.join)
@@ -169,7 +171,7 @@ def _serve(base_url: str, closing: ExitStack) -> Ask:
 def _sdk(module: str, kind: str, base_url: str, closing: ExitStack) -> Ask:
     """Open an SDK that is built like openai's, but whose base URL has no `/v1`."""
     client = closing.enter_context(_opened(module, kind, base_url))
-    wrapped = batchwrap.wrap(client)
+    wrapped = batchwrap.wrap(client, config=None)
     return lambda body: _message(wrapped.chat.completions.create(**body))
 
 
@@ -186,7 +188,7 @@ def _anthropic() -> None:
     """Anthropic's client: without batching, its messages must be unchanged and be counted."""
     with Lab(_model, tokens_per_s=math.inf, ttft_s=0) as lab, ExitStack() as closing:
         client = closing.enter_context(_opened("anthropic", "Anthropic", lab.base_url))
-        wrapped = batchwrap.wrap(client, batching=None, reminders=None)
+        wrapped = batchwrap.wrap(client, batching=None, reminders=None, config=None)
         asked = {"role": "user", "content": "Say done."}
         wrapped.messages.create(model="m", max_tokens=16, messages=[asked])
         told = batchwrap.stats(wrapped)

@@ -14,7 +14,9 @@ from batchwrap.options import Event
 Clock = Callable[[], float]
 
 # The options of `wrap` with every part switched off, so that it only counts.
-ONLY_COUNTS: Mapping[str, Any] = dict.fromkeys(("batching", "reminders", "throttle", "repair"))
+ONLY_COUNTS: Mapping[str, Any] = dict.fromkeys(
+    ("batching", "reminders", "throttle", "repair", "config")
+)
 
 
 @dataclass(frozen=True, slots=True)

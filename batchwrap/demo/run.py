@@ -163,7 +163,7 @@ def simulated(
         client = bare
         if arm != "bare":
             limits = plan.kept(time_scale)
-            client = batchwrap.wrap(bare, limits=limits, batching=_BATCHING[arm])
+            client = batchwrap.wrap(bare, limits=limits, batching=_BATCHING[arm], config=None)
         work = _Work(arm, project, lab.now, watcher or Watcher())
         work.run(client, model="simulated", stream=stream)
         lab.wait_idle()
@@ -200,7 +200,11 @@ def real(
             client = batchwrap.wrap(bare, on_event=meter.event, **ONLY_COUNTS)
         else:
             client = batchwrap.wrap(
-                bare, limits=endpoint.limits, batching=_BATCHING[arm], on_event=meter.event
+                bare,
+                limits=endpoint.limits,
+                batching=_BATCHING[arm],
+                on_event=meter.event,
+                config=None,
             )
         meter.watch(client)
         work = _Work(arm, project, time.monotonic, watcher or Watcher(), on_turn=meter.turn)
@@ -290,7 +294,7 @@ def _warm_up() -> None:
     """
     lab = Lab(Script(Reply("Ready.")))
     with lab, sdk.client(lab.base_url, "none", trust_env=False) as client:
-        batchwrap.wrap(client).chat.completions.create(
+        batchwrap.wrap(client, config=None).chat.completions.create(
             model="simulated", messages=[{"role": "user", "content": "Ready?"}]
         )
 

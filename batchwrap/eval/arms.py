@@ -62,7 +62,8 @@ class Arm:
         """
         if self.options == BARE:
             return batchwrap.wrap(client, on_event=on_event, **ONLY_COUNTS)
-        return batchwrap.wrap(client, limits=limits, on_event=on_event, **_parsed(self.options))
+        options = _parsed(self.options)
+        return batchwrap.wrap(client, limits=limits, on_event=on_event, config=None, **options)
 
 
 def arm(text: str) -> Arm:

@@ -15,7 +15,7 @@ from batchwrap.errors import ConfigError
 Annotations = Mapping[str, Any]
 T = TypeVar("T")
 
-_WORDS: Mapping[Any, str] = {
+TYPE_WORDS: Mapping[Any, str] = {
     str: "a text",
     bool: "true or false",
     int: "a whole number",
@@ -99,4 +99,4 @@ def _value(value: Any, annotation: Any, at: str) -> Any:
 def _be(value: object, wanted: type, at: str) -> None:
     """Check the exact type: `true` is not a number here, and a time is not a date."""
     if type(value) is not wanted and not (wanted is float and type(value) is int):
-        refuse(at, f"{value!r} is not {_WORDS[wanted]}")
+        refuse(at, f"{value!r} is not {TYPE_WORDS[wanted]}")

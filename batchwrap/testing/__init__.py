@@ -1,4 +1,4 @@
-"""Tools for testing an agent with batchwrap: a scripted provider, a manual clock, `calls_in`.
+"""Tools for testing an agent: a scripted provider, a manual clock, a recorder, `calls_in`.
 
 The provider is a real HTTP server on the loopback (`batchwrap.lab`), so the agent runs with its own
 SDK, and nothing is patched. `docs/testing.md` shows how.
@@ -10,6 +10,7 @@ from batchwrap import lab
 from batchwrap.lab import Call, Entry, FileReader, Habit, Model, RateLimit, Raw, Reply, Script
 from batchwrap.testing.clock import ManualClock
 from batchwrap.testing.message_calls import calls_in
+from batchwrap.testing.recorder import Recorder
 
 if TYPE_CHECKING:
     from batchwrap.lab import Lab
@@ -24,6 +25,7 @@ __all__ = [
     "Model",
     "RateLimit",
     "Raw",
+    "Recorder",
     "Reply",
     "Script",
     "calls_in",

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,6 +22,7 @@ from typer.testing import CliRunner
 
 from batchwrap.cli.app import app
 from batchwrap.lab import Lab, Reply
+from tests.strategies import READ_FILE
 
 UP = ["serve", "--upstream", "https://api.example.com/v1"]
 ASK: Any = {"model": "m", "messages": [{"role": "user", "content": "Hi."}]}
@@ -55,6 +57,29 @@ def serving(
             process.kill()
 
 
+def test_options_of_a_file(tmp_path: Path) -> None:
+    """`--config` has them; what is typed wins, option by option, and a mistake is one line."""
+    file = tmp_path / "own.toml"
+    file.write_text("limits = 'groq/free'\n[batching]\noffer = 'never'\nmax_items = 3\n")
+    lab = Lab(lambda request: Reply("Hello."), tokens_per_s=math.inf, ttft_s=0)
+    tools: Any = [READ_FILE]
+    for typed, offered in (([], 1), (["--offer", "alongside"], 2)):
+        options = ["--port", "0", "--config", str(file), *typed]
+        with (
+            lab,
+            serving("--upstream", lab.base_url, *options, env={}) as (_, base_url),
+            openai.OpenAI(base_url=base_url, api_key="any", max_retries=0) as client,
+        ):
+            client.chat.completions.create(**ASK, tools=tools)
+            sent = lab.journal[-1].json["tools"]
+        assert len(sent) == offered
+    items = [it["function"]["parameters"]["properties"] for it in sent[1:]]
+    assert {it[name]["maxItems"] for it in items for name in it} == {3}
+    file.write_text("limit = 'groq/free'")
+    line = f"batchwrap: {file}:1: limit: no such option; did you mean 'limits'?"
+    assert refused(*UP, "--config", str(file)) == line
+
+
 def test_help() -> None:
     """The help has examples, every option and the exit codes."""
     result = CliRunner().invoke(app, ["serve", "--help"], prog_name="batchwrap")
@@ -63,7 +88,7 @@ def test_help() -> None:
         assert part in result.stdout
     for option in ("upstream", "port", "host", "token", "api-key-env", "limits", "store", "preset"):
         assert f"--{option} " in result.stdout
-    for option in ("offer", "tool", "remind-every", "allow-host"):
+    for option in ("offer", "tool", "remind-every", "allow-host", "config"):
         assert f"--{option} " in result.stdout
 
 

@@ -17,6 +17,8 @@ import batchwrap.serve
 import batchwrap.testing
 import batchwrap.tools
 from batchwrap.cli.app import app
+from batchwrap.configuration import configured
+from batchwrap.options import Options
 
 ROOT = Path(__file__).parents[2]
 ACME = "batchwrap/providers/acme.toml"
@@ -91,6 +93,26 @@ def test_no_name_is_missing(page: Path) -> None:
         check=False,
     )
     assert checked.returncode == 0, checked.stdout
+
+
+def test_the_page_of_the_options_is_current() -> None:
+    """docs/configuration.md lists the options that there are; `make docs-configuration` does."""
+    wanted = runpy.run_path(str(ROOT / "docs" / "write_configuration.py"))["page"]()
+    assert (ROOT / "docs" / "configuration.md").read_text("utf-8") == wanted
+
+
+def test_the_files_of_the_page_of_the_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it shows as a file can be used as one; the first one without being named."""
+    found, named = blocks(ROOT / "docs" / "configuration.md", "toml")
+    monkeypatch.delenv("BATCHWRAP_CONFIG")
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "batchwrap.toml"
+    file.write_text(found)
+    assert configured().options != Options()
+    file.write_text(named)
+    assert configured(file).options != Options()
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

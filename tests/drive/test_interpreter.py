@@ -797,7 +797,12 @@ def in_a_process(program: str) -> str:
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # From Python 3.12 on it warns of every fork beside a thread, which these are about.
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONWARNINGS": "ignore:This process:DeprecationWarning",
+        },
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout

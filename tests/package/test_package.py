@@ -76,6 +76,11 @@ def test_metadata() -> None:
     assert said.get_all("Classifier") == sorted(project["classifiers"])
 
 
+def test_the_size_of_the_wheel() -> None:
+    """It stays small enough for an image or a function in a cloud."""
+    assert the("*.whl").stat().st_size < 3_000_000
+
+
 def test_what_is_in_the_wheel() -> None:
     """Every file of the package that git has, and nothing else."""
     with ZipFile(the("*.whl")) as wheel:
