@@ -59,6 +59,9 @@ class Recorder:
         It records at the client's transport, beneath batchwrap, whether it is attached before or
         after `batchwrap.wrap`. The client itself is changed.
 
+        Args:
+            client: a client of httpx, of httpx2, or of an SDK that is built on one of them.
+
         Returns:
             The client.
 
@@ -74,11 +77,13 @@ class Recorder:
         return client
 
     def records(self, function: Function) -> Function:
-        """Record what a completion function is called with: a decorator beneath `batched`.
+        """Record what a completion function is called with; a decorator beneath `batched`.
 
-        @batchwrap.batched
-        @recorder.records
-        def complete(**kwargs): ...
+        Args:
+            function: the function that calls the provider, with keyword arguments; sync or async.
+
+        Returns:
+            A function that does the same.
         """
 
         @functools.wraps(function)
@@ -89,7 +94,12 @@ class Recorder:
         return recorded  # type: ignore[return-value]  # the same signature
 
     def add(self, body: Mapping[str, Any], label: str = "request") -> None:
-        """Record one request: the body of a `Lab`'s journal, or of a provider of your own."""
+        """Record one request, such as those of a lab's journal or of a provider of your own.
+
+        Args:
+            body: the body of the request.
+            label: what the text calls it.
+        """
         with self._lock:  # the caller may change the body afterwards
             self._requests.append((label, _copied(body)))
 
@@ -125,9 +135,8 @@ class Recorder:
             raise AssertionError(f"there is no {file}; set {UPDATE}=1 to write it")
         wanted = file.read_text(encoding="utf-8")
         if wanted != text:
-            names = {"fromfile": str(file), "tofile": "this run"}
-            lines = unified_diff(wanted.splitlines(), text.splitlines(), lineterm="", **names)
-            shown = "\n".join(lines)
+            lines = wanted.splitlines(), text.splitlines()
+            shown = "\n".join(unified_diff(*lines, str(file), "this run", lineterm=""))
             raise AssertionError(
                 f"the provider's view has changed; set {UPDATE}=1 to accept it\n{shown}"
             )

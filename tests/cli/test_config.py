@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,8 @@ def test_what_holds(file: Path) -> None:
     env = {"BATCHWRAP_BATCHING_EXCLUDE": "bash,git", "BATCHWRAP_REPAIR": "off"}
     result = invoke("config", "--config", str(file), env=env)
     assert (result.exit_code, result.stderr) == (0, "")
-    rows = [[cell.strip() for cell in line.split("│")[1:4]] for line in result.stdout.splitlines()]
-    assert [row for row in rows if row] == [
+    rows = [re.split(r"  +", line.strip()) for line in result.stdout.splitlines()]
+    assert [row for row in rows if len(row) == 3 and row[0] != "option"] == [
         ["batching.exclude", '["bash", "git"]', "BATCHWRAP_BATCHING_EXCLUDE"],
         ["batching.max_items", "4", 'preset "careful", own.toml:1'],
         ["batching.coalesce", '"never"', 'preset "careful", own.toml:1'],

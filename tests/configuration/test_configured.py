@@ -368,7 +368,8 @@ def test_everything_that_is_no_plain_value(monkeypatch: pytest.MonkeyPatch) -> N
     )
     assert options.throttle == Throttle(limits=(Limit("tokens", 1_000),))
     assert options.reminders is not None
-    assert options.repair is options.reminders.every is None
+    assert options.repair is None
+    assert options.reminders.every is None
     assert [it.id for it in options.reminders.directives] == ["own"]
 
 
