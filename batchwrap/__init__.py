@@ -68,7 +68,7 @@ __all__ = [
     "uninstall",
     "wrap",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Silent, unless the application says where messages go.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
