@@ -49,7 +49,7 @@ class Recorder:
     """
 
     def __init__(self, *, replace: Mapping[str, str] | None = None) -> None:
-        self._replace = dict(replace or {})
+        self._replace = {} if replace is None else replace  # read when the text is made
         self._requests: list[tuple[str, dict[str, Any]]] = []
         self._lock = Lock()
 

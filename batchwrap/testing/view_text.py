@@ -31,7 +31,7 @@ class ViewText:
     """
 
     def __init__(self, replace: Mapping[str, str]) -> None:
-        self._replace = dict(replace)
+        self._replace = replace
         self._ids: dict[str, str] = {}
         self._last: Mapping[str, Any] = {}
 
