@@ -67,7 +67,7 @@ def test_a_wrapped_client(caller: Caller, attached: str) -> None:
         bare = caller.open(lab)
         if attached == "before":
             recorder.attach(bare)
-        client = batchwrap.wrap(bare)
+        client = batchwrap.wrap(bare, reminders=None)
         if attached == "after":
             recorder.attach(client)
         job(caller, client)
