@@ -215,14 +215,17 @@ def _allow_files() -> None:
 
 def _tell(server: Server, settings: Settings, *, as_json: bool) -> None:
     """Print the addresses, also into a pipe: the program that started it may wait for them."""
-    health, metrics = f"{server.url}/healthz", f"{server.url}/metrics"
+    paths = {"page": "/batchwrap", "health": "/healthz", "metrics": "/metrics"}
+    urls = {name: f"{server.url}{path}" for name, path in paths.items()}
     if as_json:
         told = {"upstream": settings.upstream, "base_url": server.base_url}
-        typer.echo(json.dumps({**told, "health": health, "metrics": metrics}))
+        typer.echo(json.dumps({**told, **urls}))
         return
     typer.echo(f"batchwrap serves {settings.upstream}")
     typer.echo(f"base URL for agents: {server.base_url}")
-    typer.echo(f"health: {health}  metrics: {metrics}")
+    needs_token = " (asks for the token)" if settings.token is not None else ""
+    typer.echo(f"page: {urls['page']}{needs_token}")
+    typer.echo(f"health: {urls['health']}  metrics: {urls['metrics']}")
 
 
 def _end_by_signals(server: Server) -> None:
