@@ -215,7 +215,10 @@ def _allow_files() -> None:
 
 def _tell(server: Server, settings: Settings, *, as_json: bool) -> None:
     """Print the addresses, also into a pipe: the program that started it may wait for them."""
-    paths = {"page": "/batchwrap", "health": "/healthz", "metrics": "/metrics"}
+    from batchwrap.serve.asgi_app import HEALTH, METRICS
+    from batchwrap.serve.live_page import PAGE
+
+    paths = {"page": PAGE, "health": HEALTH, "metrics": METRICS}
     urls = {name: f"{server.url}{path}" for name, path in paths.items()}
     if as_json:
         told = {"upstream": settings.upstream, "base_url": server.base_url}

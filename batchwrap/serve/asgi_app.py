@@ -1,7 +1,7 @@
 """The ASGI application of `serve`: health, metrics, page, and all other requests to the upstream.
 
 HostCheck or Access -> router -> Relay -> wrapped httpx2 client -> upstream
-HostCheck or Login  -> Page
+HostCheck or Login  -> LivePage
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from batchwrap.adapters.clients import engine_of
 from batchwrap.options import Event, EventHook
 from batchwrap.serve.access import Access
 from batchwrap.serve.hosts import HostCheck
+from batchwrap.serve.live_page import LivePage, Login, Recents, Snapshots, with_page
 from batchwrap.serve.metrics import Metrics
-from batchwrap.serve.page import Login, Page, Recents, Snapshots, with_page
 from batchwrap.serve.relay import Relay
 from batchwrap.serve.sampler import Sampler
 from batchwrap.serve.settings import Settings
@@ -79,7 +79,7 @@ def create_app(settings: Settings, **options: Any) -> ASGIApp:
 
     routes = [Route(HEALTH, show_health), Route(METRICS, show_metrics)]
     router = Router(routes, redirect_slashes=False, default=relayed, lifespan=lifespan)
-    page = Page(Snapshots(settings, stats, sampler, recents))
+    page = LivePage(Snapshots(settings, stats, sampler, recents))
     if settings.token is None:
         app = with_page(router, page, settings)
         return HostCheck(app, [settings.host, *settings.allow_hosts])

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from itertools import accumulate
 
+from batchwrap.core.exchange.outline import readable
 from batchwrap.options import Event
 from batchwrap.stats import OTHER_MODELS
 
@@ -71,7 +72,7 @@ class Traffic:
         if event.name != "ended":
             return
         data = event.data
-        name = str(data.get("model", ""))[:LONGEST_MODEL]
+        name = readable(str(data.get("model", "")), LONGEST_MODEL)
         model = _bounded(name, self._models, MOST_MODELS, OTHER_MODELS)
         source = "local" if data.get("local") else "provider"
         said = data.get("error") or data.get("status") or (_OK if source == "local" else "none")

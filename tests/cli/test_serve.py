@@ -178,7 +178,7 @@ def test_json() -> None:
     """With `--json` the first line is one object with the addresses, for programs that start it."""
     with serving(*UP[1:], "--port", "0", "--json", env={}, skip=0) as (process, line):
         told = json.loads(line)
-        assert set(told) == {"upstream", "base_url", "health", "metrics"}
+        assert set(told) == {"upstream", "base_url", "page", "health", "metrics"}
         assert httpx.get(told["health"]).json()["status"] == "ok"
         process.send_signal(signal.SIGTERM)
         out, errors = process.communicate(timeout=20)

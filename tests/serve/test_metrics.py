@@ -109,7 +109,10 @@ def test_both_forms() -> None:
     """What a scraper gets is valid, in the old text format and in OpenMetrics."""
     content, kind = metrics().render("application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text")
-    strict = {family.name for family in strictly_parsed(content.decode())}
+    strict = {
+        family.name
+        for family in strictly_parsed(content.decode())  # type: ignore[no-untyped-call]
+    }
     text, kind = metrics().render("")
     assert kind.startswith("text/plain")
     plain = {family.name for family in text_string_to_metric_families(text.decode())}

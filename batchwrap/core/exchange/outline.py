@@ -55,8 +55,16 @@ def by_tool(calls: Iterable[tuple[str, int]], is_known: Callable[[str], bool]) -
     """
     found: dict[str, tuple[int, int]] = {}
     for name, chars in calls:
-        shown = name[:LONGEST_NAME] if is_known(name) else UNKNOWN_TOOL
+        shown = readable(name, LONGEST_NAME) if is_known(name) else UNKNOWN_TOOL
         key = shown if shown in found or len(found) < MOST_NAMES else OTHER_TOOLS
         known, known_chars = found.get(key, (0, 0))
         found[key] = known + 1, known_chars + chars
     return tuple((name, count, chars) for name, (count, chars) in found.items())
+
+
+def readable(name: str, longest: int) -> str:
+    """A name that somebody else has chosen, cut, and with half surrogates escaped.
+
+    Agents and providers write these, and no encoder takes them.
+    """
+    return name[:longest].encode(errors="backslashreplace").decode()

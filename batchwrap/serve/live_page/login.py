@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from batchwrap.adapters.keys import key_of
 from batchwrap.serve.access import WRONG_TOKEN
 from batchwrap.serve.caller import Caller, ClientGone, TooLarge, TooSlow
-from batchwrap.serve.page.document import GUARDED, document
+from batchwrap.serve.live_page.document import GUARDED, document
 
 PAGE = "/batchwrap"
 LOGIN = f"{PAGE}/login"

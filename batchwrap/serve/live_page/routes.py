@@ -6,9 +6,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from batchwrap.serve.caller import Caller
-from batchwrap.serve.page.document import GUARDED, document
-from batchwrap.serve.page.login import PAGE
-from batchwrap.serve.page.snapshot import Snapshots
+from batchwrap.serve.live_page.document import GUARDED, document
+from batchwrap.serve.live_page.login import PAGE
+from batchwrap.serve.live_page.snapshot import Snapshots
 from batchwrap.serve.proxy_headers import Headers as Pairs
 from batchwrap.serve.settings import Settings
 
@@ -39,7 +39,7 @@ def _is_browser(scope: Scope) -> bool:
     return scope["method"] == "GET" and "text/html" in Headers(scope=scope).get("accept", "")
 
 
-class Page:
+class LivePage:
     """The page as an ASGI application.
 
     Args:

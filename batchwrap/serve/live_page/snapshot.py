@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 import batchwrap
-from batchwrap.serve.page.recent import Recents
+from batchwrap.serve.live_page.recent_turns import Recents
 from batchwrap.serve.sampler import KEPT, PERIOD_S, Sample, Sampler
 from batchwrap.serve.settings import Settings
 from batchwrap.stats import Stats

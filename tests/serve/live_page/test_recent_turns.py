@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchwrap.options import Event
-from batchwrap.serve.page.recent import (
+from batchwrap.serve.live_page.recent_turns import (
     LONGEST_NAME,
     MOST_CONVERSATIONS,
     MOST_REFUSALS,
@@ -55,9 +55,16 @@ def test_refusals() -> None:
     """The last refusals are kept; long names are cut."""
     recents = Recents()
     for number in range(3 * MOST_REFUSALS):
-        data = {"status": 429, "kind": "bucket", "scope": "x" * 999, "retry_after_s": number}
+        data = {
+            "status": 429,
+            "kind": "bucket",
+            "scope": "\ud800" + "x" * 999,
+            "retry_after_s": number,
+        }
         recents.take(Event(name="refused", data=data, at_unix_s=number))
     recents.take(Event(name="waiting", data={"limit": "l"}))
     assert len(recents.refusals) == MOST_REFUSALS
     assert recents.refusals[0]["at"] == 3 * MOST_REFUSALS - 1
-    assert len(recents.refusals[0]["scope"]) == LONGEST_NAME
+    shown = recents.refusals[0]["scope"]
+    assert shown.startswith("\\ud800x") and shown.count("x") == LONGEST_NAME - 1
+    orjson.dumps(recents.refusals)

@@ -4,7 +4,7 @@ const DATA = "/batchwrap/data";
 const SHOWN_S = 600;
 const SVG = "http://www.w3.org/2000/svg";
 const TOKEN_KINDS = ["tokens", "uncached_tokens", "input_tokens", "output_tokens"];
-const states = new Map(); // by process: its newest data, and all samples that are shown
+const states = new Map(); // by process: its newest data, and the samples that are shown
 let shown = null; // the process that is shown
 let paused = false;
 let retryIn = 0;
@@ -302,17 +302,16 @@ function draw() {
 // Data
 
 function take(data) {
-  const known = states.get(data.process);
-  const isSame = known && known.data.began === data.began;
-  const samples = isSame ? known.samples : [];
+  const process = `${data.process}, since ${clock(data.began)}`;
+  const samples = states.get(process)?.samples ?? [];
   const last = samples.at(-1)?.n ?? 0;
   samples.push(...data.samples.filter((sample) => sample.n > last));
-  const oldest = data.now / data.period_s - (SHOWN_S + 60) / data.period_s;
-  states.set(data.process, { data, samples: samples.filter((sample) => sample.n >= oldest) });
-  for (const [process, state] of states) { // a process that has ended
-    if (data.now - state.data.now > 60) states.delete(process);
+  const oldest = (data.now - SHOWN_S - 60) / data.period_s;
+  states.set(process, { data, samples: samples.filter((sample) => sample.n >= oldest) });
+  for (const [other, state] of states) { // it has ended
+    if (data.now - state.data.now > 60) states.delete(other);
   }
-  if (!states.has(shown)) shown = data.process;
+  if (!states.has(shown)) shown = process;
 }
 
 function say(style, text) {

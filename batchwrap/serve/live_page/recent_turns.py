@@ -10,6 +10,7 @@ from collections import OrderedDict, deque
 from itertools import count
 from typing import Any
 
+from batchwrap.core.exchange.outline import readable
 from batchwrap.options import Event
 
 MOST_CONVERSATIONS, MOST_TURNS, MOST_REFUSALS = 8, 12, 12
@@ -64,5 +65,6 @@ class Recents:
 def _short(facts: Any) -> dict[str, Any]:
     """The facts, with long texts cut: clients choose the names of models."""
     return {
-        name: fact[:LONGEST_NAME] if isinstance(fact, str) else fact for name, fact in facts.items()
+        name: readable(fact, LONGEST_NAME) if isinstance(fact, str) else fact
+        for name, fact in facts.items()
     }

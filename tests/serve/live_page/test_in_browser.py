@@ -17,7 +17,7 @@ from batchwrap.lab import Lab, Raw, Reply
 from batchwrap.options import Limit
 from batchwrap.serve import Server
 from tests.adapters.conversation import MULTI_CALL, TOOLS, USER
-from tests.serve.page.browser import Browser, browsing
+from tests.serve.live_page.browser import Browser, browsing
 from tests.serve.sockets import ask, message, upstream
 
 InFront = Callable[..., Server]
@@ -130,7 +130,7 @@ def test_waits_and_refusals(in_front: InFront, browser: Browser) -> None:
     """Who waits is shown while it waits, and what the provider refused."""
     leave = threading.Event()
     busy = Raw(503, {"content-type": "application/json", "retry-after": "0"}, (b"{}",))
-    replies = iter([busy, Reply("One."), Reply("Two.")])
+    replies: Iterator[Reply | Raw] = iter([busy, Reply("One."), Reply("Two.")])
 
     def model(request: dict[str, Any]) -> Reply | Raw:
         reply = next(replies)
@@ -250,12 +250,10 @@ def test_several_processes(serve: Any, in_front: InFront, browser: Browser) -> N
     server = in_front(serve(MULTI_CALL).base_url)
     browser.open(f"{server.url}/batchwrap")
     browser.until(LIVE)
-    own = browser.run("shown")
-    browser.run("take({...states.get(shown).data, process: shown + 1, samples: []}); draw()")
+    browser.run("take({...states.get(shown).data, process: 1, samples: []}); draw()")
     buttons = "[...document.querySelectorAll('#processes button')]"
-    assert browser.run(f"{buttons}.map((it) => it.getAttribute('aria-pressed'))") == [
-        "true",
-        "false",
-    ]
-    browser.run(f"{buttons}[1].click()")
-    assert browser.run("shown") == own + 1
+    pressed = f"{buttons}.map((it) => it.getAttribute('aria-pressed'))"
+    assert sorted(browser.run(pressed)) == ["false", "true"]
+    browser.run(f"{buttons}.find((it) => it.innerText.startsWith('process 1, ')).click()")
+    assert browser.run("shown").startswith("1, since ")
+    assert sorted(browser.run(pressed)) == ["false", "true"]
