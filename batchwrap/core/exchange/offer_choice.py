@@ -162,9 +162,4 @@ def _digest(entries: Sequence[Entry], model: object) -> bytes:
     said = Conversation()
     for entry in entries:
         said.take(entry)
-    return key_of(said, model)
-
-
-def key_of(begun: Conversation, model: object) -> bytes:
-    """What names a conversation: a digest of its beginning, and of its model."""
-    return blake2b(fingerprint(model), key=begun.digest, digest_size=16).digest()
+    return blake2b(fingerprint(model), key=said.digest, digest_size=16).digest()

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
+
+from batchwrap.core.fingerprint import fingerprint
+from batchwrap.core.formats.sameness import Conversation
 
 MOST_NAMES = 16
 OTHER_TOOLS, UNKNOWN_TOOL = "(other tools)", "(unknown tool)"
@@ -44,6 +48,11 @@ class Outline:
             "got": self.got or None,
             "held": self.held or None,
         }
+
+
+def named(conversation: Conversation, model: object) -> str:
+    """A short name for a conversation with a model: a digest of how it begins."""
+    return blake2b(fingerprint(model), key=conversation.beginning, digest_size=6).hexdigest()
 
 
 def by_tool(calls: Iterable[tuple[str, int]], is_known: Callable[[str], bool]) -> Calls:

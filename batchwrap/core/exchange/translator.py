@@ -20,8 +20,7 @@ from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.fast_path import Route, as_it_came, repaired
 from batchwrap.core.exchange.frozen_prefix import NOTHING, find_prefix
 from batchwrap.core.exchange.model_observations import Rewrite
-from batchwrap.core.exchange.offer_choice import key_of, start_of
-from batchwrap.core.exchange.outline import Outline, by_tool
+from batchwrap.core.exchange.outline import Outline, by_tool, named
 from batchwrap.core.exchange.pace import Pace
 from batchwrap.core.exchange.passthrough import NoRepair
 from batchwrap.core.exchange.provider_view import (
@@ -223,14 +222,16 @@ class Translator:
 
     def outline(self) -> Outline:
         """The answer in names and sizes, as far as it was read."""
-        begun = self._prefixes.before(start_of(self._asked.entries)) if self._understood else None
+        entries, name = self._asked.entries, ""
+        if self._understood:
+            name = named(self._prefixes.before(len(entries)), self._asked.model)
         turns = [reader.turn for reader in self._readers.values()]
         said = [(one.call.name, len(one.text)) for turn in turns for one in turn.said]
         given = [one for turn in turns for wave in turn.deliveries for one in wave]
         got = [(one.call.name, len(one.written.text)) for one in given]
         got += [(part.name or "", len(part.text or "")) for part in self._local]
         return Outline(
-            conversation="" if begun is None else key_of(begun, self._asked.model).hex()[:12],
+            conversation=name,
             said=by_tool(said, self._is_tool),
             got=by_tool(got, self._is_tool),
             held=sum(len(turn.calls) for turn in turns) - len(given),
