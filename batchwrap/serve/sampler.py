@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import anyio
 import anyio.to_thread
+import orjson
 
 from batchwrap.engine import Engine
 from batchwrap.errors import StoreUnavailable
@@ -33,13 +35,12 @@ class Sample:
 
     Attributes:
         number: the number of the period since 1970, which is the same in all processes.
-        stats: the counters.
-        standings: the buckets that were used last; empty if the store could not be read.
+        row: the tokens so far and the levels of the buckets, as JSON for the page. It is written
+            when the sample is taken, so that a new viewer does not hold the others up.
     """
 
     number: int
-    stats: Stats
-    standings: Sequence[Standing]
+    row: bytes
 
 
 class Sampler:
@@ -51,6 +52,7 @@ class Sampler:
 
     Attributes:
         samples: the samples, oldest first.
+        standings: the buckets that were used last; empty if the store could not be read.
         store_is_down: whether the store could not be read the last time.
     """
 
@@ -58,6 +60,7 @@ class Sampler:
         self._engine = engine
         self._clock = clock
         self.samples: deque[Sample] = deque(maxlen=KEPT)
+        self.standings: Sequence[Standing] = ()
         self.store_is_down = False
 
     async def run(self) -> None:
@@ -71,23 +74,19 @@ class Sampler:
 
     async def take(self) -> None:
         """Take a sample now; it replaces one of the same period, or of a later one."""
-        standings = await self._standings()
-        sample = Sample(int(self._clock() // PERIOD_S), self._engine.counters.stats(), standings)
-        while self.samples and self.samples[-1].number >= sample.number:
+        self.standings = await self._standings()
+        number = int(self._clock() // PERIOD_S)
+        row = _row(number, self._engine.counters.stats(), self.standings)
+        while self.samples and self.samples[-1].number >= number:
             self.samples.pop()
-        self.samples.append(sample)
-
-    @property
-    def standings(self) -> Sequence[Standing]:
-        """The buckets of the newest sample."""
-        return self.samples[-1].standings if self.samples else ()
+        self.samples.append(Sample(number, row))
 
     async def _standings(self) -> Sequence[Standing]:
         budget = self._engine.budget
         look: Any = budget.standings
         try:
             found: list[Standing] = (
-                await anyio.to_thread.run_sync(look, MOST_ACCOUNTS)
+                await anyio.to_thread.run_sync(look, MOST_ACCOUNTS, abandon_on_cancel=True)
                 if budget.limiter.store.shared
                 else look(MOST_ACCOUNTS)
             )
@@ -96,3 +95,20 @@ class Sampler:
             return ()
         self.store_is_down = False
         return found
+
+
+def ids(standing: Standing) -> Iterator[str]:
+    """Names for an account's limits, the same in all samples and processes."""
+    key = f"{standing.account}:{standing.scope.name}".encode(errors="backslashreplace")
+    name = blake2b(key, digest_size=6).hexdigest()
+    return (f"{name}-{place}" for place in range(len(standing.scope.limits)))
+
+
+def _row(number: int, stats: Stats, standings: Sequence[Standing]) -> bytes:
+    tokens = [stats.prompt_tokens, stats.cached_tokens, stats.completion_tokens]
+    levels = {
+        name: [round(amount, 1) for amount in (level.capacity, level.free, level.reserved)]
+        for standing in standings
+        for name, (_, level, _) in zip(ids(standing), standing.levels, strict=True)
+    }
+    return orjson.dumps({"n": number, "tokens": tokens, "levels": levels})

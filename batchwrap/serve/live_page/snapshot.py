@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
-from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 import batchwrap
 from batchwrap.serve.live_page.recent_turns import Recents
-from batchwrap.serve.sampler import KEPT, PERIOD_S, Sample, Sampler
+from batchwrap.serve.sampler import KEPT, PERIOD_S, Sampler, ids
 from batchwrap.serve.settings import Settings
 from batchwrap.stats import Stats
 from batchwrap.throttle.standing import Standing
@@ -91,7 +90,9 @@ class Snapshots:
             "waiting_count": len(waiting),
             "refusals": self._recents.refusals,
             "conversations": self._recents.conversations,
-            "samples": [_sample(one) for one in list(self._sampler.samples) if one.number > since],
+            "samples": [
+                orjson.Fragment(one.row) for one in self._sampler.samples if one.number > since
+            ],
         }
 
 
@@ -114,26 +115,6 @@ def _account(standing: Standing) -> dict[str, Any]:
                 "reserved": level.reserved,
                 "full_s": full_s,
             }
-            for name, (limit, level, full_s) in zip(_ids(standing), standing.levels, strict=True)
+            for name, (limit, level, full_s) in zip(ids(standing), standing.levels, strict=True)
         ],
     }
-
-
-def _sample(sample: Sample) -> dict[str, Any]:
-    stats = sample.stats
-    return {
-        "n": sample.number,
-        "tokens": [stats.prompt_tokens, stats.cached_tokens, stats.completion_tokens],
-        "levels": {
-            name: [level.capacity, level.free, level.reserved]
-            for standing in sample.standings
-            for name, (_, level, _) in zip(_ids(standing), standing.levels, strict=True)
-        },
-    }
-
-
-def _ids(standing: Standing) -> Iterator[str]:
-    """Names for an account's limits, the same in all samples and processes."""
-    key = f"{standing.account}:{standing.scope.name}".encode()
-    name = blake2b(key, digest_size=6).hexdigest()
-    return (f"{name}-{place}" for place in range(len(standing.scope.limits)))
