@@ -13,9 +13,10 @@ from typing import Any
 
 from batchwrap.core.fingerprint import fingerprint
 from batchwrap.core.formats.sameness import Conversation
+from batchwrap.stats import OTHER_TOOLS
 
 MOST_NAMES = 16
-OTHER_TOOLS, UNKNOWN_TOOL = "(other tools)", "(unknown tool)"
+UNKNOWN_TOOL = "(unknown tool)"
 LONGEST_NAME = 64  # the longest that OpenAI and Anthropic allow
 
 # The name of a tool, how many calls of it there are, and the characters of their arguments.

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from batchwrap.core.exchange.outline import (
     LONGEST_NAME,
     MOST_NAMES,
-    OTHER_TOOLS,
     UNKNOWN_TOOL,
     by_tool,
 )
+from batchwrap.stats import OTHER_TOOLS
 
 # Half surrogates, too: agents write them.
 NAMES = st.text(st.characters(), max_size=3 * LONGEST_NAME)
