@@ -133,7 +133,8 @@ def serve(
 
     Set the agent's base URL to the address that is printed. Chat completions, Responses and
     Messages are translated and throttled as by batchwrap.wrap; all other requests pass through
-    unchanged. /healthz and /metrics (Prometheus) show its state. Ctrl-C ends it.
+    unchanged. The page that is printed shows live what it does; /metrics is for Prometheus, and
+    /healthz for containers and load balancers. Ctrl-C ends it.
 
     Without --token the agent's own API key is sent to the provider. No key is ever logged.
 

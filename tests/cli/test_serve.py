@@ -180,6 +180,7 @@ def test_json() -> None:
         told = json.loads(line)
         assert set(told) == {"upstream", "base_url", "page", "health", "metrics"}
         assert httpx.get(told["health"]).json()["status"] == "ok"
+        assert "<h1>batchwrap serve</h1>" in httpx.get(told["page"]).text
         process.send_signal(signal.SIGTERM)
         out, errors = process.communicate(timeout=20)
     assert (process.returncode, out, errors) == (0, "", "")
