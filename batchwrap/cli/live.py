@@ -18,9 +18,10 @@ from rich.text import Text
 from batchwrap.cli.books import Page
 from batchwrap.cli.console import console
 from batchwrap.cli.text_tables import print_table, said
-from batchwrap.cli.view import Standing, View, as_dict
+from batchwrap.cli.view import View, as_dict
 from batchwrap.core.limits.state import Snapshot
 from batchwrap.throttle.presence import describe_owner
+from batchwrap.throttle.standing import Standing
 from batchwrap.throttle.stores import TokenTotals
 
 _REFRESH_S = 1.0

@@ -133,7 +133,8 @@ def serve(
 
     Set the agent's base URL to the address that is printed. Chat completions, Responses and
     Messages are translated and throttled as by batchwrap.wrap; all other requests pass through
-    unchanged. /healthz and /metrics (Prometheus) show its state. Ctrl-C ends it.
+    unchanged. The page that is printed shows live what it does; /metrics is for Prometheus, and
+    /healthz for containers and load balancers. Ctrl-C ends it.
 
     Without --token the agent's own API key is sent to the provider. No key is ever logged.
 
@@ -215,14 +216,20 @@ def _allow_files() -> None:
 
 def _tell(server: Server, settings: Settings, *, as_json: bool) -> None:
     """Print the addresses, also into a pipe: the program that started it may wait for them."""
-    health, metrics = f"{server.url}/healthz", f"{server.url}/metrics"
+    from batchwrap.serve.asgi_app import HEALTH, METRICS
+    from batchwrap.serve.live_page import PAGE
+
+    paths = {"page": PAGE, "health": HEALTH, "metrics": METRICS}
+    urls = {name: f"{server.url}{path}" for name, path in paths.items()}
     if as_json:
         told = {"upstream": settings.upstream, "base_url": server.base_url}
-        typer.echo(json.dumps({**told, "health": health, "metrics": metrics}))
+        typer.echo(json.dumps({**told, **urls}))
         return
     typer.echo(f"batchwrap serves {settings.upstream}")
     typer.echo(f"base URL for agents: {server.base_url}")
-    typer.echo(f"health: {health}  metrics: {metrics}")
+    needs_token = " (asks for the token)" if settings.token is not None else ""
+    typer.echo(f"page: {urls['page']}{needs_token}")
+    typer.echo(f"health: {urls['health']}  metrics: {urls['metrics']}")
 
 
 def _end_by_signals(server: Server) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from batchwrap.cli.books import Page, Today, pages
-from batchwrap.core.limits.state import Level, Snapshot
+from batchwrap.core.limits.state import Snapshot
 from batchwrap.errors import ConfigError
 from batchwrap.options import Limit, Throttle
 from batchwrap.providers import plan
@@ -17,33 +17,12 @@ from batchwrap.throttle.accounts import Account, Origin
 from batchwrap.throttle.budget import Budget
 from batchwrap.throttle.presence import describe_owner
 from batchwrap.throttle.scope import LimitScope
+from batchwrap.throttle.standing import Standing
 from batchwrap.throttle.stores import BookLine
 from batchwrap.throttle.stores.contract import DAY_S
 
 _SHARED = ("sqlite:", "redis:", "rediss:", "redis+", "rediss+", "unix:")
 _SHARED_ARE = 'use "sqlite:///path", "redis://…", "redis+cluster://…" or "redis+sentinel://…"'
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The state of one account's buckets.
-
-    Attributes:
-        account: the name of the account.
-        scope: the limits, which belong to the plan or to one of its models.
-        now: their levels, and the running and waiting requests.
-    """
-
-    account: str
-    scope: LimitScope
-    now: Snapshot
-
-    @property
-    def levels(self) -> Iterator[tuple[Limit, Level, float | None]]:
-        """Each limit, its level, and the seconds until it is full; None if that is unknown."""
-        for limit, level in zip(self.scope.limits, self.now.levels, strict=True):
-            ends = limit.kind != "concurrency"  # nobody knows when a running request ends
-            yield limit, level, level.full_s if ends else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class RequestObserver:
         return time.perf_counter() - self._started_s
 
     def _facts(self, exchange: Exchange) -> dict[str, Any]:
-        counts, usage = exchange.metrics.counts, exchange.usage
+        counts, usage, outline = exchange.metrics.counts, exchange.usage, exchange.outline
         facts = {
             "model": exchange.model,
             "provider": self._provider.name,
@@ -95,6 +95,7 @@ class RequestObserver:
             "prompt_tokens": None if usage is None else usage.prompt_tokens,
             "cached_tokens": None if usage is None else usage.cached_tokens,
             "completion_tokens": None if usage is None else usage.completion_tokens,
+            **({} if outline is None else outline.facts),
         }
         return {name: value for name, value in facts.items() if value is not None}
 

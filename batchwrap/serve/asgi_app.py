@@ -1,6 +1,7 @@
-"""The ASGI application of `serve`: health, metrics, and all other requests to the upstream.
+"""The ASGI application of `serve`: health, metrics, page, and all other requests to the upstream.
 
 HostCheck or Access -> router -> Relay -> wrapped httpx2 client -> upstream
+HostCheck or Login  -> LivePage
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import errno
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
+import anyio
 import httpx2
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -20,11 +21,16 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import batchwrap
+from batchwrap.adapters.clients import engine_of
+from batchwrap.options import Event, EventHook
 from batchwrap.serve.access import Access
 from batchwrap.serve.hosts import HostCheck
+from batchwrap.serve.live_page import LivePage, Login, Recents, Snapshots, with_page
 from batchwrap.serve.metrics import Metrics
 from batchwrap.serve.relay import Relay
+from batchwrap.serve.sampler import Sampler
 from batchwrap.serve.settings import Settings
+from batchwrap.serve.traffic import Traffic
 
 _log = logging.getLogger("batchwrap")
 HEALTH, METRICS = "/healthz", "/metrics"
@@ -44,13 +50,12 @@ def create_app(settings: Settings, **options: Any) -> ASGIApp:
     Raises:
         ConfigError: an option is wrong.
     """
-    # The caller decides how long it waits for an answer, and how many requests it sends at once.
-    client = httpx2.AsyncClient(
-        timeout=httpx2.Timeout(None, connect=_CONNECT_WITHIN_S),
-        limits=httpx2.Limits(max_connections=None),
-    )
-    client = batchwrap.wrap(client, **options)
-    metrics = Metrics(partial(batchwrap.stats, client))
+    traffic, recents = Traffic(), Recents()
+    client = _client(options, traffic.take, recents.take)
+    engine = engine_of(client)
+    assert engine is not None
+    sampler, stats = Sampler(engine), engine.counters.stats
+    metrics = Metrics(stats, traffic, lambda: sampler.standings)
     relay = Relay(client, settings)
 
     async def relayed(scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,14 +72,36 @@ def create_app(settings: Settings, **options: Any) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[None]:
         asyncio.get_running_loop().set_exception_handler(_report)
-        async with client:
+        async with client, anyio.create_task_group() as tasks:
+            tasks.start_soon(sampler.run)
             yield
+            tasks.cancel_scope.cancel()
 
     routes = [Route(HEALTH, show_health), Route(METRICS, show_metrics)]
     router = Router(routes, redirect_slashes=False, default=relayed, lifespan=lifespan)
-    if settings.token is not None:
-        return Access(router, settings.token, frozenset({HEALTH}))
-    return HostCheck(router, [settings.host, *settings.allow_hosts])
+    page = LivePage(Snapshots(settings, stats, sampler, recents))
+    if settings.token is None:
+        app = with_page(router, page, settings)
+        return HostCheck(app, [settings.host, *settings.allow_hosts])
+    guarded = Access(router, settings.token, frozenset({HEALTH}))
+    return with_page(guarded, Login(page, settings.token), settings)
+
+
+def _client(options: dict[str, Any], *hooks: EventHook) -> httpx2.AsyncClient:
+    """The wrapped client, whose events go to these hooks, and then to the user's own."""
+    own: EventHook | None = options.pop("on_event", None)
+
+    def report(event: Event) -> None:
+        for hook in (*hooks, own):
+            if hook is not None:
+                hook(event)
+
+    # The caller decides how long it waits for an answer, and how many requests it sends at once.
+    client = httpx2.AsyncClient(
+        timeout=httpx2.Timeout(None, connect=_CONNECT_WITHIN_S),
+        limits=httpx2.Limits(max_connections=None),
+    )
+    return batchwrap.wrap(client, on_event=report, **options)
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from batchwrap.throttle.feedback import Feedback
 from batchwrap.throttle.limiter import Limiter
 from batchwrap.throttle.pool import Pool
 from batchwrap.throttle.signal import UNCLOSED, Waits
+from batchwrap.throttle.standing import Standing
 from batchwrap.throttle.stores import open_store
 
 _MAX_SCOPES = 4_096
@@ -115,6 +116,20 @@ class Budget:
                 waited_s=now_s - one.began_s,
                 expected_s=expected_s if expected_s < inf else None,
             )
+
+    def standings(self, most: int) -> list[Standing]:
+        """How full the buckets are that were used last. A shared store is asked, and may block.
+
+        Args:
+            most: how many accounts are read.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        return [
+            Standing(key.removesuffix(f":{scope.name}"), scope, now)
+            for key, (scope, now) in self.limiter.snapshots(most).items()
+        ]
 
     def _limits(self, model: str) -> tuple[Limit, ...] | None:
         """The limits that the user names; None if only the provider's headers name them."""

@@ -211,9 +211,16 @@ class Limiter:
             self._registry.settled(reservation.ticket)
         self.run(reservation, settle_and_wake)
 
-    def snapshots(self) -> dict[str, tuple[LimitScope, Snapshot]]:
-        """The levels of all buckets that were used so far, by the account's key."""
-        known = dict(self._scopes)
+    def snapshots(self, most: int = _MAX_SCOPES) -> dict[str, tuple[LimitScope, Snapshot]]:
+        """The levels of the buckets that were used last, by the account's key.
+
+        Args:
+            most: how many accounts are read.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        known = dict([*self._scopes.items()][-most:])
         store = self._usable()
         return {key: (scope, store.snapshot(key, scope.meters)) for key, scope in known.items()}
 
@@ -288,6 +295,7 @@ class Limiter:
         for account in one.accounts:
             key = one.scope.key(account)
             self._scopes[key] = one.scope
+            self._scopes.move_to_end(key)
             if self.store.shared:
                 self._renewed[key] = one.scope.meters
                 self._worker.watch()

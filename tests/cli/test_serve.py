@@ -178,8 +178,9 @@ def test_json() -> None:
     """With `--json` the first line is one object with the addresses, for programs that start it."""
     with serving(*UP[1:], "--port", "0", "--json", env={}, skip=0) as (process, line):
         told = json.loads(line)
-        assert set(told) == {"upstream", "base_url", "health", "metrics"}
+        assert set(told) == {"upstream", "base_url", "page", "health", "metrics"}
         assert httpx.get(told["health"]).json()["status"] == "ok"
+        assert "<h1>batchwrap serve</h1>" in httpx.get(told["page"]).text
         process.send_signal(signal.SIGTERM)
         out, errors = process.communicate(timeout=20)
     assert (process.returncode, out, errors) == (0, "", "")

@@ -14,6 +14,7 @@ from typing import TypeVar
 from batchwrap.core.exchange.actions import Resend
 from batchwrap.core.exchange.fast_path import FastPath, Route
 from batchwrap.core.exchange.guard import Guard
+from batchwrap.core.exchange.outline import Outline
 from batchwrap.core.exchange.passthrough import NoSalvage, Passthrough
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.exchange.translation import Translation
@@ -292,3 +293,7 @@ class GuardedTranslation:
         with self._guard.step("salvage"):
             return self._account().end()
         return []
+
+    def outline(self) -> Outline | None:
+        """The answer in names and sizes; None if it was not translated."""
+        return self._guarded("observe", lambda inner: inner.outline())

@@ -36,6 +36,7 @@ from batchwrap.core.exchange.continued import Continued
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.guarded_translation import GuardedTranslation
 from batchwrap.core.exchange.observer import NO_OBSERVER, Observer
+from batchwrap.core.exchange.outline import Outline
 from batchwrap.core.exchange.passthrough import OnlyThrottled
 from batchwrap.core.exchange.progress import AnswerProgress, RequestProgress, WholeBody
 from batchwrap.core.exchange.states import AFTER, ALLOWED, OutOfOrder, State
@@ -456,6 +457,11 @@ class Exchange:
     def status(self) -> int | None:
         """The HTTP status of the newest answer; None if none came."""
         return self._answer.head.status or None
+
+    @property
+    def outline(self) -> Outline | None:
+        """The answer in names and sizes; None if it was not translated."""
+        return self._translator.outline()
 
     @property
     def failure(self) -> str | None:

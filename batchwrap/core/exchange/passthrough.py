@@ -175,6 +175,9 @@ class Passthrough:
         """Nothing is added at the end."""
         return []
 
+    def outline(self) -> None:
+        """Nothing of the answer was read."""
+
 
 class OnlyThrottled(Passthrough):
     """A passthrough that counts, for endpoints whose requests are only throttled."""

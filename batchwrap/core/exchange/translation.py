@@ -7,6 +7,7 @@ from typing import Protocol
 
 from batchwrap.core.exchange.actions import Resend
 from batchwrap.core.exchange.fast_path import Route
+from batchwrap.core.exchange.outline import Outline
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import Body, Piece
@@ -154,3 +155,6 @@ class Translation(Protocol):
 
     def end(self, chunk: Body | None, *, marked: bool | None = None) -> list[Body]:
         """The chunks to hand out at the end of a stream."""
+
+    def outline(self) -> Outline | None:
+        """The answer in names and sizes, as far as it was read; None if it was not translated."""

@@ -20,6 +20,7 @@ from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.fast_path import Route, as_it_came, repaired
 from batchwrap.core.exchange.frozen_prefix import NOTHING, find_prefix
 from batchwrap.core.exchange.model_observations import Rewrite
+from batchwrap.core.exchange.outline import Outline, by_tool, named
 from batchwrap.core.exchange.pace import Pace
 from batchwrap.core.exchange.passthrough import NoRepair
 from batchwrap.core.exchange.provider_view import (
@@ -158,6 +159,7 @@ class Translator:
         self._attempts = Attempts(kept, entries, self._prefixes, now_s)
         self._has_guessed = False
         self._added: list[Sequence[Entry]] = []  # what was asked again, time by time
+        self._local: Sequence[Fragment] = ()  # the calls of a local answer
         self._scripts = ScriptRunning(context, entries, self._script_tool)
         self._whole: _Whole | None = None  # an answer whose scripts are not all run yet
         self._paused: _Paused | None = None  # the same of a stream
@@ -212,10 +214,34 @@ class Translator:
         if scripts is not None and self._scripts.count_wave(turn, calls):
             self._context.metrics.add("script_round_trips")
         self._context.metrics.add("local_answers")
+        self._local = calls
         usage = turn.usage if batching.local_usage == "last_prompt" else None
         answer = Local(calls, self._context.random_text(24), turn.head, usage)
         given = partial(turn.hand_out, tuple(call.call_id for call in calls))
         return LocalAnswer(self._form, answer, given)
+
+    def outline(self) -> Outline:
+        """The answer in names and sizes, as far as it was read."""
+        entries, name = self._asked.entries, ""
+        if self._understood:
+            name = named(self._prefixes.before(len(entries)), self._asked.model)
+        turns = [reader.turn for reader in self._readers.values()]
+        said = [(one.call.name, len(one.text)) for turn in turns for one in turn.said]
+        given = [one for turn in turns for wave in turn.deliveries for one in wave]
+        got = [(one.call.name, len(one.written.text)) for one in given]
+        got += [(part.name or "", len(part.text or "")) for part in self._local]
+        return Outline(
+            conversation=name,
+            said=by_tool(said, self._is_tool),
+            got=by_tool(got, self._is_tool),
+            held=sum(len(turn.calls) for turn in turns) - len(given),
+        )
+
+    def _is_tool(self, name: str) -> bool:
+        """Whether a name is that of a tool in the request, as the agent or the model sees it."""
+        tools = self.repair.view.tool_set
+        is_script = tools.script is not None and name == tools.script.name
+        return is_script or name in self._asked.settings.tools or tools.multi(name) is not None
 
     def _last(self, history: HistoryReader) -> PastTurn | None:
         """The last turn of the history whose calls were split; None if there is none."""

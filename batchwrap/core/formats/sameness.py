@@ -26,16 +26,18 @@ _END = b"\n"  # JSON contains no raw newline, so no entry can be read as a part 
 class Conversation:
     """The digest of a conversation up to one entry. Benign changes do not change it."""
 
-    __slots__ = ("_has_begun", "_hasher")
+    __slots__ = ("_beginning", "_has_begun", "_hasher")
 
     def __init__(self) -> None:
         self._hasher: Any = blake2b(digest_size=16)
         self._has_begun = False
+        self._beginning: bytes | None = None  # once the model has spoken
 
     def copy(self) -> Conversation:
         """A copy that can be continued independently."""
         new = Conversation.__new__(Conversation)
         new._hasher, new._has_begun = self._hasher.copy(), self._has_begun
+        new._beginning = self._beginning
         return new
 
     def take(self, entry: Entry) -> None:
@@ -46,6 +48,8 @@ class Conversation:
                 self._hasher.update(_DIGITS.sub(b"0", entry.canonical))
             return
         self._has_begun = True
+        if role == "model" and self._beginning is None:
+            self._beginning = self.digest
         if role == "model" and entry.says_nothing:
             return
         self._hasher.update(entry.canonical)
@@ -56,6 +60,11 @@ class Conversation:
         """The digest of all added entries."""
         done: bytes = self._hasher.digest()
         return done
+
+    @property
+    def beginning(self) -> bytes:
+        """The digest of what came before the model's first entry, which names the conversation."""
+        return self.digest if self._beginning is None else self._beginning
 
 
 class Prefixes:

@@ -1,0 +1,1 @@
+"""The page of `serve`, its data, and who may see it."""
