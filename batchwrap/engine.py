@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from batchwrap._forks import ForkSafeLock
+from batchwrap._forks import LOADING, ForkSafeLock
 from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.machine import Exchange, translation_of
 from batchwrap.core.exchange.memory import Memory
+from batchwrap.core.exchange.recall import Recall
 from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.bodies import Bodies
@@ -44,7 +45,12 @@ from batchwrap.throttle.estimate import Estimator
 from batchwrap.throttle.periods import zone_offset_s
 from batchwrap.throttle.signal import UNCLOSED, Waits
 
+if TYPE_CHECKING:
+    from batchwrap.memory_stores.shared import AccountMemory, SharedMemory
+
 _log = logging.getLogger("batchwrap")
+# Letters of a name that no other exchange or process has.
+_NAME_LENGTH = 22
 _ALPHANUMERIC = string.ascii_letters + string.digits
 
 
@@ -71,6 +77,7 @@ class Call:
         is_known: whether it goes to a provider that batchwrap knows.
         ended: called when the exchange has ended.
         interpreter: runs its scripts.
+        memory: what other processes remember of its account; None if nothing is shared.
     """
 
     exchange: Exchange
@@ -78,6 +85,7 @@ class Call:
     is_known: bool
     ended: Callable[[Exchange], None]
     interpreter: Interpreter
+    memory: AccountMemory | None = None
 
 
 class Engine:
@@ -101,12 +109,14 @@ class Engine:
         self.is_off = False  # everything passes through
         self._pools = bool(options.throttle and options.throttle.keys)
         self._memory = Memory(ForkSafeLock())
+        self._shared = _shared_memory(options)
         self._bodies = Bodies()
         self._warned: set[str] = set()
         self._estimator = Estimator()
         # Ids need not be secret, only unlikely to collide. With its own generator, a user's
         # `random.seed` cannot make two processes derive the same ids.
         self._random = random.Random(secrets.randbits(128))
+        self._name = self._random_text(_NAME_LENGTH)
 
     def read(self, content: bytes, endpoint: Endpoint) -> chat.Body | None:
         """Parse the body of a request to an endpoint; None if it is not a JSON object."""
@@ -149,6 +159,8 @@ class Engine:
         throttle = self.options.throttle if retries else None
         observer = RequestObserver(body, admission.provider, origin, self.options.on_event)
         context = self._context(body, origin, admission.provider, mode)
+        if self._shared is not None:
+            context = self._recalling(context, endpoint)
         exchange = Exchange(
             body,
             context=context,
@@ -163,7 +175,8 @@ class Engine:
         )
         ended = partial(self._ended, observer)
         is_known = bool(admission.provider.name)
-        return Call(exchange, admission, is_known, ended, self.interpreter)
+        shared = None if self._shared is None else self._shared.of(origin.api_key)
+        return Call(exchange, admission, is_known, ended, self.interpreter, shared)
 
     def counted(
         self, body: chat.Body, origin: Origin, *, endpoint: Endpoint, mode: Mode | None = None
@@ -194,6 +207,21 @@ class Engine:
             clock=time.monotonic,
             zones=zone_offset_s,
         )
+
+    def _recalling(self, context: Context, endpoint: Endpoint) -> Context:
+        """The context of an exchange that shares what it remembers with other processes."""
+        form = endpoint.format or endpoint.continued
+        if form is None:
+            return context
+        recall = Recall(
+            context.memory,
+            form,
+            now_s=context.now_s,
+            now_unix_s=time.time,
+            exchange=self._random_text(_NAME_LENGTH),
+            process=self._name,
+        )
+        return replace(context, memory=recall.memory, recall=recall)
 
     @property
     def _options(self) -> Options:
@@ -258,6 +286,17 @@ class Engine:
 
     def _random_text(self, length: int) -> str:
         return "".join(self._random.choices(_ALPHANUMERIC, k=length))
+
+
+def _shared_memory(options: Options) -> SharedMemory | None:
+    """The memory that processes share; None if each has its own."""
+    batching = options.batching
+    if batching is None or batching.memory == "memory":
+        return None
+    with LOADING:
+        from batchwrap.memory_stores import open_memory
+        from batchwrap.memory_stores.shared import SharedMemory
+    return SharedMemory(open_memory(batching.memory))
 
 
 def _without_scripts(options: Options) -> Options:

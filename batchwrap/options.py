@@ -296,6 +296,11 @@ class Batching(_Part):
         scripts: programs of the model's over the agent's tools; None offers none.
         context_tokens: the size of the model's context window in tokens; batches get smaller as
             it fills. None for the size in the provider's data file, if it is there.
+        memory: where it is kept which calls wait, what scripts have done, and what the model wrote
+            itself: ``"memory"`` for one process; ``"sqlite:///path"`` for the processes of one
+            host, ``"redis://host"`` for several, with URLs as in `Throttle.store`. Contents are
+            encrypted with a key derived from the API key, and kept for a day. Needs
+            ``batchwrap[memory]``.
 
     Raises:
         ConfigError: an option is wrong, or `approvals` is combined with ``"at_once"``.
@@ -315,6 +320,7 @@ class Batching(_Part):
     read_ahead: ReadAhead | None = None
     scripts: Scripts | None = None
     context_tokens: int | None = None
+    memory: str = field(default="memory", repr=False)  # its URL may hold a password
 
     def __post_init__(self) -> None:
         _one_of("Batching.offer", self.offer, ("alongside", "instead", "never"))
@@ -329,6 +335,8 @@ class Batching(_Part):
             raise ConfigError("Batching.scripts", f"{self.scripts!r} is not a Scripts")
         if self.context_tokens is not None:
             _whole("Batching.context_tokens", self.context_tokens, least=1)
+        if not isinstance(self.memory, str):
+            raise ConfigError("Batching.memory", f"{self.memory!r} is not a text")
         _one_of("Batching.mixed", self.mixed, (True, False))
         _one_of("Batching.approvals", self.approvals, (True, False))
         # A person approves edits one by one, so a later one has to wait for the answer.

@@ -91,12 +91,13 @@ class _Result:
         # Another status than the function's success means that the exchange made an error of it.
         if respond.status is not None and respond.body is not None:
             raise BrokenAnswer(respond.body)
-        if respond.body is None:
+        # The first answer shows what local ones have to be like: what waits may be remembered.
+        if respond.body is None and self._templates.whole is not None:
             return self.original
         with self._guard.step("encode"):
             maker = self._templates.maker()
             maker.see(self.original, self.said() or {})
-            made = maker.build(respond.body)
+            made = self.original if respond.body is None else maker.build(respond.body)
             self._templates.whole = maker
             return made
         return self.original

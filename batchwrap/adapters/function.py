@@ -274,7 +274,12 @@ def _call(
             call.ended(exchange)
 
     answer = sync.run(
-        call.exchange, send, admission=call.admission, on_end=ended, interpreter=call.interpreter
+        call.exchange,
+        send,
+        admission=call.admission,
+        on_end=ended,
+        interpreter=call.interpreter,
+        memory=call.memory,
     )
     made = target.answered(request, answer, is_async=False)
     if made is None and isinstance(answer.outcome, AnswerLocally):
@@ -311,6 +316,7 @@ async def _call_async(
         admission=call.admission,
         on_end=call.ended,
         interpreter=call.interpreter,
+        memory=call.memory,
     )
     made = target.answered(request, answer, is_async=True)
     if made is None and isinstance(answer.outcome, AnswerLocally):

@@ -314,6 +314,7 @@ class SyncWire(_Wire):
                 admission=call.admission,
                 on_end=call.ended,
                 interpreter=call.interpreter,
+                memory=call.memory,
             )
         except BatchwrapError as error:
             return self._failed(error, request)
@@ -382,6 +383,7 @@ class AsyncWire(_Wire):
                 admission=call.admission,
                 on_end=call.ended,
                 interpreter=call.interpreter,
+                memory=call.memory,
             )
         except BatchwrapError as error:
             return self._failed(error, request)

@@ -33,6 +33,7 @@ _Refused: Any = typer.BadParameter.__mro__[1]
 
 # The names of options in the library, and on the command line; the first that the command has.
 _TYPED: Mapping[str, Sequence[str]] = {
+    "Batching.memory": ["--memory"],
     "Batching.offer": ["--offer"],
     "Batching.tools": ["--tool"],
     "Reminders.every": ["--remind-every"],
@@ -40,7 +41,7 @@ _TYPED: Mapping[str, Sequence[str]] = {
     "api_key": ["--api-key-env"],
     "config": ["--config"],
     "limits": ["--limits", "--plan", "NAME"],
-    **{name: [f"--{name}"] for name in ("host", "port", "preset", "token", "upstream")},
+    **{name: [f"--{name}"] for name in ("host", "port", "preset", "token", "upstream", "workers")},
 }
 
 

@@ -23,6 +23,7 @@ EXTRAS = {
     "httpx": ("httpx",),
     "httpx2": ("httpx2",),
     "litellm": ("litellm",),
+    "memory": ("cryptography",),
     "redis": ("redis",),
     "otel": ("opentelemetry-api",),
     "lab": ("starlette", "uvicorn"),

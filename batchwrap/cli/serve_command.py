@@ -17,7 +17,7 @@ from batchwrap.cli.console import waiting_for
 from batchwrap.errors import ConfigError
 
 if TYPE_CHECKING:
-    from batchwrap.serve import Server, Settings
+    from batchwrap.serve import Server, Settings, Workers
 
 _FILES = 65_536  # the number of open files that is asked for
 
@@ -87,6 +87,22 @@ def serve(
             help="Where the budget is kept, if not in memory: sqlite:///path or redis://host.",
         ),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where it is kept which calls wait, if not in memory: sqlite:///path or"
+            " redis://host, for several machines behind a load balancer.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="The number of processes that serve the port. Without --store and --memory they"
+            " share a file of their own.",
+        ),
+    ] = 1,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -145,6 +161,9 @@ def serve(
       batchwrap serve --upstream https://openrouter.ai/api/v1 --tool bash=sequential
       BATCHWRAP_TOKEN=… batchwrap serve --upstream https://api.groq.com/openai/v1 \\
           --host 0.0.0.0 --api-key-env GROQ_API_KEY --store sqlite:///budget.db
+      batchwrap serve --upstream https://api.cerebras.ai/v1 --workers 4
+      batchwrap serve --upstream https://api.cerebras.ai/v1 --store redis://10.0.0.5 \\
+          --memory redis://10.0.0.5
     """
     settings = _settings(
         upstream=upstream,
@@ -158,13 +177,15 @@ def serve(
         limits=limits,
         preset=preset,
         remind_every=remind_every,
-        batching=_said(offer=offer, tools=_kinds(tool or ()), scripts=scripts or None),
+        batching=_said(
+            offer=offer, tools=_kinds(tool or ()), scripts=scripts or None, memory=memory
+        ),
         throttle=_said(store=store),
     )
     # In this order: the port is open, and Ctrl-C ends the server, before the address is printed.
     _allow_files()
     with waiting_for("starting"):
-        server = _server(settings, config, typed)
+        server = _server(settings, workers, config, typed)
     _end_by_signals(server)
     _tell(server, settings, as_json=as_json)
     server.run()
@@ -191,14 +212,18 @@ def _kinds(tools: Sequence[str]) -> dict[str, str]:
     return kinds
 
 
-def _server(settings: Settings, config: Path | None, typed: dict[str, Any]) -> Server:
+def _server(
+    settings: Settings, workers: int, config: Path | None, typed: dict[str, Any]
+) -> Server | Workers:
     """The server with the options of the file, the variables and the command line."""
     from batchwrap.configuration import configured
-    from batchwrap.serve import Server
+    from batchwrap.serve import Server, Workers
 
     options = configured(config or "auto", typed).options
     given = {one.name: getattr(options, one.name) for one in fields(options)}
-    return Server(settings, **given, config=None)
+    if workers == 1:
+        return Server(settings, **given, config=None)
+    return Workers(settings, workers, **given, config=None)
 
 
 def _allow_files() -> None:
@@ -214,7 +239,7 @@ def _allow_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _tell(server: Server, settings: Settings, *, as_json: bool) -> None:
+def _tell(server: Server | Workers, settings: Settings, *, as_json: bool) -> None:
     """Print the addresses, also into a pipe: the program that started it may wait for them."""
     from batchwrap.serve.asgi_app import HEALTH, METRICS
     from batchwrap.serve.live_page import PAGE
@@ -232,7 +257,7 @@ def _tell(server: Server, settings: Settings, *, as_json: bool) -> None:
     typer.echo(f"health: {urls['health']}  metrics: {urls['metrics']}")
 
 
-def _end_by_signals(server: Server) -> None:
+def _end_by_signals(server: Server | Workers) -> None:
     """End with exit code 0 after Ctrl-C or SIGTERM, at any time after the address was printed.
 
     While the server runs, uvicorn handles the signals, and raises them again after its shutdown.

@@ -30,6 +30,7 @@ class Recent(Generic[Key, Value]):
     ) -> None:
         self._kept: _Kept[Key, Value] = _Kept(most, most_age_s, lock)
         self._owner = ""
+        self._note: Callable[[Key, Value], None] | None = None
 
     def __len__(self) -> int:
         return len(self._kept.entries)
@@ -38,6 +39,12 @@ class Recent(Generic[Key, Value]):
         """A view with the entries of one owner only. All owners share the bounds."""
         own = copy(self)
         own._owner = owner
+        return own
+
+    def noting(self, note: Callable[[Key, Value], None]) -> Recent[Key, Value]:
+        """A view that reports each entry that `put` adds or replaces by another value."""
+        own = copy(self)
+        own._note = note
         return own
 
     def aside(self) -> Recent[Key, Value]:
@@ -50,8 +57,12 @@ class Recent(Generic[Key, Value]):
 
     def put(self, key: Key, value: Value, now_s: float = 0.0) -> None:
         """Keep a value, and drop entries that are too many or too old."""
+        own = self._owner, key
         with self._kept.lock:
-            self._kept.put((self._owner, key), value, now_s)
+            is_new = self._note is not None and self._kept.get(own, now_s) != value
+            self._kept.put(own, value, now_s)
+        if is_new and self._note is not None:
+            self._note(key, value)
 
     def get(self, key: Key, now_s: float = 0.0) -> Value | None:
         """The value, or None if it was dropped. This counts as a use."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from batchwrap.core.exchange.actions import AnswerLocally, Head, Respond
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.progress import WholeBody
+from batchwrap.core.exchange.recall import Record
 from batchwrap.core.formats.chat import Body
 from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
 
@@ -84,6 +85,25 @@ class Interprets(Protocol):
 
     async def run_async(self, run: ScriptRun) -> ScriptOutcome:
         """The same, without blocking the event loop."""
+
+
+class Remembers(Protocol):
+    """Keeps what other processes have to know of an account's conversations.
+
+    What fails, or takes too long, is as if nothing had been kept.
+    """
+
+    def load(self, names: Sequence[str]) -> Mapping[str, Sequence[bytes]]:
+        """What is kept under these names."""
+
+    def keep(self, records: Sequence[Record]) -> None:
+        """Keep records."""
+
+    async def load_async(self, names: Sequence[str]) -> Mapping[str, Sequence[bytes]]:
+        """What is kept under these names, without blocking the event loop."""
+
+    async def keep_async(self, records: Sequence[Record]) -> None:
+        """Keep records, without blocking the event loop."""
 
 
 In = TypeVar("In")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, assert_never
 
@@ -11,7 +11,7 @@ from batchwrap.core.exchange import actions
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.formats.chat import Body
 from batchwrap.core.moves.script_run import ScriptRun
-from batchwrap.drive.answer import Answer, Held, Incoming, Interprets, sent
+from batchwrap.drive.answer import Answer, Held, Incoming, Interprets, Remembers, sent
 from batchwrap.drive.attempt import Attempt
 from batchwrap.throttle.admission import AdmissionRequest
 
@@ -32,12 +32,14 @@ class Pieces:
         attempt: Attempt,
         held: Held,
         interpreter: Interprets,
+        memory: Remembers | None,
     ) -> None:
         self._source = source
         self._incoming = incoming
         self._attempt = attempt
         self._held = held
         self._interpreter = interpreter
+        self._memory = memory
         self._open = attempt.streams()
 
     def __iter__(self) -> Pieces:
@@ -48,9 +50,13 @@ class Pieces:
             if self._held.pieces or self._held.error is not None:
                 return self._held.take()
             if self._open is None:
-                return _next(self._source, self._interpreter)
-            with self._open:
-                return _next(self._source, self._interpreter)
+                piece = _next(self._source, self._interpreter)
+            else:
+                with self._open:
+                    piece = _next(self._source, self._interpreter)
+            if self._memory is not None:
+                _keep(self._attempt.exchange, self._memory)
+            return piece
         except BaseException as error:  # StopIteration, too: either way it is over
             self._attempt.stopped(error)
             self.close()
@@ -62,6 +68,7 @@ class Pieces:
             with suppress(ValueError):  # another thread is waiting in the generator
                 self._source.close()
             self._incoming.close()
+            _keep(self._attempt.exchange, self._memory, is_last=True)
         finally:
             self._attempt.end()
 
@@ -76,6 +83,7 @@ def run(  # noqa: C901  # one case for each action
     admission: AdmissionRequest,
     on_end: Callable[[Exchange], None],
     interpreter: Interprets,
+    memory: Remembers | None = None,
 ) -> Answer[In, Pieces]:
     """Carry out the actions of an exchange until there is an answer to hand out.
 
@@ -86,6 +94,7 @@ def run(  # noqa: C901  # one case for each action
         admission: reserves the cost of each attempt.
         on_end: called once, when everything was handed out or given up.
         interpreter: runs the model's scripts.
+        memory: what other processes remember; needed if the exchange loads from it.
 
     Returns:
         The answer: whole, local, or a stream.
@@ -99,7 +108,10 @@ def run(  # noqa: C901  # one case for each action
         action = exchange.start()
         while True:
             match action:
+                case actions.Load(names):
+                    action = exchange.loaded(_load(names, exchange, memory))
                 case actions.AnswerLocally() as local:
+                    _keep(exchange, memory, is_last=True)
                     attempt.end()
                     return Answer(None, local)
                 case actions.RunScript(script):
@@ -131,17 +143,19 @@ def run(  # noqa: C901  # one case for each action
                     action = exchange.body(sent(incoming).read())
                 case actions.Respond() as respond:
                     sent(incoming).close()
+                    _keep(exchange, memory, is_last=True)
                     attempt.end()
                     return Answer(sent(incoming), respond)
                 case actions.Stream():
                     arriving = sent(incoming)
                     source = arriving.pieces(exchange)
                     held = _beginning(source, exchange, interpreter)
+                    _keep(exchange, memory)
                     if exchange.asks_again:
                         source.close()
                         action = actions.AskAgain()
                     else:
-                        pieces = Pieces(source, arriving, attempt, held, interpreter)
+                        pieces = Pieces(source, arriving, attempt, held, interpreter, memory)
                         return Answer(arriving, pieces)
                 case _:
                     assert_never(action)
@@ -157,6 +171,24 @@ def _next(source: Generator[Any, Any], interpreter: Interprets) -> Any:
     while isinstance(piece, ScriptRun):
         piece = source.send(interpreter.run(piece))
     return piece
+
+
+def _load(
+    names: Sequence[str], exchange: Exchange, memory: Remembers | None
+) -> Mapping[str, Sequence[bytes]]:
+    """What other processes have kept under some names; nothing if that fails."""
+    assert memory is not None  # only exchanges that share a memory load from it
+    with exchange.guard.step("memory"):
+        return memory.load(names)
+    return {}
+
+
+def _keep(exchange: Exchange, memory: Remembers | None, *, is_last: bool = False) -> None:
+    """Keep what other processes have to know before anything more is handed out."""
+    if memory is None or not (news := exchange.news(is_last=is_last)):
+        return
+    with exchange.guard.step("memory"):
+        memory.keep(news)
 
 
 def _beginning(source: Generator[Any, Any], exchange: Exchange, interpreter: Interprets) -> Held:

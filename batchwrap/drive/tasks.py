@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, assert_never
 
@@ -19,6 +19,7 @@ from batchwrap.drive.answer import (
     AsyncPiecesSource,
     Held,
     Interprets,
+    Remembers,
     sent,
 )
 from batchwrap.drive.attempt import Attempt
@@ -50,12 +51,14 @@ class AsyncPieces:
         attempt: Attempt,
         held: Held,
         interpreter: Interprets,
+        memory: Remembers | None,
     ) -> None:
         self._source = source
         self._incoming = incoming
         self._attempt = attempt
         self._held = held
         self._interpreter = interpreter
+        self._memory = memory
         self._open = attempt.streams()
         _OPEN.add(source)
 
@@ -67,9 +70,13 @@ class AsyncPieces:
             if self._held.pieces or self._held.error is not None:
                 return self._held.take()
             if self._open is None:
-                return await _next(self._source, self._interpreter)
-            with self._open:
-                return await _next(self._source, self._interpreter)
+                piece = await _next(self._source, self._interpreter)
+            else:
+                with self._open:
+                    piece = await _next(self._source, self._interpreter)
+            if self._memory is not None:
+                await _keep(self._attempt.exchange, self._memory)
+            return piece
         except BaseException as error:  # StopAsyncIteration, too: either way it is over
             self._attempt.stopped(error)
             if isinstance(error, GeneratorExit):  # its event loop is gone: nothing can be awaited
@@ -85,6 +92,7 @@ class AsyncPieces:
                 with suppress(RuntimeError):  # another task is waiting in the iterator
                     await self._source.aclose()
                 await self._incoming.close()
+                await _keep(self._attempt.exchange, self._memory, is_last=True)
         finally:
             _OPEN.discard(self._source)
             self._attempt.end()
@@ -101,6 +109,7 @@ async def run(  # noqa: C901  # one case for each action
     admission: AdmissionRequest,
     on_end: Callable[[Exchange], None],
     interpreter: Interprets,
+    memory: Remembers | None = None,
 ) -> Answer[In, AsyncPieces]:
     """Carry out the actions of an exchange until there is an answer to hand out.
 
@@ -111,6 +120,7 @@ async def run(  # noqa: C901  # one case for each action
         admission: reserves the cost of each attempt.
         on_end: called once, when everything was handed out or given up.
         interpreter: runs the model's scripts.
+        memory: what other processes remember; needed if the exchange loads from it.
 
     Returns:
         The answer: whole, local, or a stream.
@@ -124,7 +134,10 @@ async def run(  # noqa: C901  # one case for each action
         action = exchange.start()
         while True:
             match action:
+                case actions.Load(names):
+                    action = exchange.loaded(await _load(names, exchange, memory))
                 case actions.AnswerLocally() as local:
+                    await _keep(exchange, memory, is_last=True)
                     attempt.end()
                     return Answer(None, local)
                 case actions.RunScript(script):
@@ -156,17 +169,19 @@ async def run(  # noqa: C901  # one case for each action
                     action = exchange.body(await sent(incoming).read())
                 case actions.Respond() as respond:
                     await sent(incoming).close()
+                    await _keep(exchange, memory, is_last=True)
                     attempt.end()
                     return Answer(sent(incoming), respond)
                 case actions.Stream():
                     arriving = sent(incoming)
                     source = arriving.pieces(exchange)
                     held = await _beginning(source, exchange, interpreter)
+                    await _keep(exchange, memory)
                     if exchange.asks_again:
                         await source.aclose()
                         action = actions.AskAgain()
                     else:
-                        pieces = AsyncPieces(source, arriving, attempt, held, interpreter)
+                        pieces = AsyncPieces(source, arriving, attempt, held, interpreter, memory)
                         return Answer(arriving, pieces)
                 case _:
                     assert_never(action)
@@ -182,6 +197,24 @@ async def _next(source: AsyncPiecesSource, interpreter: Interprets) -> Any:
     while isinstance(piece, ScriptRun):
         piece = await source.asend(await interpreter.run_async(piece))
     return piece
+
+
+async def _load(
+    names: Sequence[str], exchange: Exchange, memory: Remembers | None
+) -> Mapping[str, Sequence[bytes]]:
+    """What other processes have kept under some names; nothing if that fails."""
+    assert memory is not None  # only exchanges that share a memory load from it
+    with exchange.guard.step("memory"):
+        return await memory.load_async(names)
+    return {}
+
+
+async def _keep(exchange: Exchange, memory: Remembers | None, *, is_last: bool = False) -> None:
+    """Keep what other processes have to know before anything more is handed out."""
+    if memory is None or not (news := exchange.news(is_last=is_last)):
+        return
+    with exchange.guard.step("memory"):
+        await memory.keep_async(news)
 
 
 async def _beginning(

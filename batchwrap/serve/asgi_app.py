@@ -27,6 +27,7 @@ from batchwrap.serve.access import Access
 from batchwrap.serve.hosts import HostCheck
 from batchwrap.serve.live_page import LivePage, Login, Recents, Snapshots, with_page
 from batchwrap.serve.metrics import Metrics
+from batchwrap.serve.peers import Peers
 from batchwrap.serve.relay import Relay
 from batchwrap.serve.sampler import Sampler
 from batchwrap.serve.settings import Settings
@@ -37,11 +38,12 @@ HEALTH, METRICS = "/healthz", "/metrics"
 _CONNECT_WITHIN_S = 30.0
 
 
-def create_app(settings: Settings, **options: Any) -> ASGIApp:
+def create_app(settings: Settings, *, peers: Peers | None = None, **options: Any) -> ASGIApp:
     """Make the endpoint as an ASGI application.
 
     Args:
         settings: the upstream, and who may use the endpoint. `port` is not used here.
+        peers: the other processes that serve the same port; None if there are none.
         options: the options of `batchwrap.wrap`.
 
     Returns:
@@ -66,14 +68,16 @@ def create_app(settings: Settings, **options: Any) -> ASGIApp:
         return JSONResponse({"status": "ok", "version": batchwrap.__version__})
 
     async def show_metrics(request: Request) -> Response:
-        content, kind = metrics.render(request.headers.get("accept", ""))
-        return Response(content, media_type=kind)
+        content, kind = metrics.render("" if peers else request.headers.get("accept", ""))
+        return Response(peers.merged(content) if peers else content, media_type=kind)
 
     @asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[None]:
         asyncio.get_running_loop().set_exception_handler(_report)
         async with client, anyio.create_task_group() as tasks:
             tasks.start_soon(sampler.run)
+            if peers is not None:
+                tasks.start_soon(peers.run, lambda: metrics.render("")[0])
             yield
             tasks.cancel_scope.cancel()
 

@@ -10,13 +10,14 @@ import uvicorn
 
 from batchwrap.errors import ConfigError
 from batchwrap.serve.asgi_app import create_app
+from batchwrap.serve.peers import Peers
 from batchwrap.serve.protocol import Protocol
 from batchwrap.serve.settings import Settings
 
 # Longer than clients keep idle connections. If the server closed first, a client might send a
 # request into a connection that is being closed.
 _KEEP_ALIVE_S = 120
-_FINISH_WITHIN_S = 30
+FINISH_WITHIN_S = 30
 _MAX_HEAD_BYTES = 64 * 1024
 
 
@@ -25,6 +26,8 @@ class Server:
 
     Args:
         settings: the address, the upstream, and who may use the endpoint.
+        listener: the socket to listen at, if it is open already.
+        peers: the other processes that serve the same port.
         options: the options of `batchwrap.wrap`.
 
     Raises:
@@ -39,10 +42,17 @@ class Server:
         >>> server.close()
     """
 
-    def __init__(self, settings: Settings, **options: Any) -> None:
-        app = create_app(settings, **options)
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        listener: socket.socket | None = None,
+        peers: Peers | None = None,
+        **options: Any,
+    ) -> None:
+        app = create_app(settings, peers=peers, **options)
         self._settings = settings
-        self._listener = _listen(settings)
+        self._listener = listener or listen(settings)
         self._uvicorn = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -55,15 +65,14 @@ class Server:
                 server_header=False,  # the upstream sends both
                 date_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
-                timeout_graceful_shutdown=_FINISH_WITHIN_S,
+                timeout_graceful_shutdown=FINISH_WITHIN_S,
             )
         )
 
     @property
     def url(self) -> str:
         """The address at which it listens, without a path."""
-        host, port = self._listener.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return address_of(self._listener)
 
     @property
     def base_url(self) -> str:
@@ -86,7 +95,18 @@ class Server:
         self._listener.close()
 
 
-def _listen(settings: Settings) -> socket.socket:
+def address_of(listener: socket.socket) -> str:
+    """The address of a listening socket as a URL without a path."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Open the port.
+
+    Raises:
+        ConfigError: the port is taken, or the host is open to others and there is no token.
+    """
     host, port = settings.host, settings.port
     # The protocol is named, or asyncio leaves Nagle's algorithm on: 40 ms a response.
     try:

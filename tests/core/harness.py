@@ -71,11 +71,15 @@ class Bench:
 
     def translator(self, body: dict[str, Any]) -> Translator:
         """A translator for one exchange, with a request in the form of the API."""
+        return Translator(self.context_with(self.memory), body, self.api.format)
+
+    def context_with(self, memory: Memory) -> Context:
+        """What one exchange gets, with this memory."""
         named = self.options.repair.provider if self.options.repair is not None else None
-        context = Context(
+        return Context(
             options=self.options,
             random_text=lambda length: f"{next(self._numbers):0{length}}"[-length:],
-            memory=self.memory,
+            memory=memory,
             metrics=self.metrics,
             provider=self.provider,
             rules=rules_named(named) if named else None,
@@ -84,7 +88,6 @@ class Bench:
             mode=self.mode,
             clock=lambda: self.now_s,
         )
-        return Translator(context, body, self.api.format)
 
     def wire(self, body: dict[str, Any]) -> dict[str, Any]:
         """What goes out for a request, in the form of the API; valid wherever the agent's was."""

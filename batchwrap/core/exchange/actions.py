@@ -5,7 +5,7 @@ Which action may follow which is in `states`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from batchwrap.core.formats.format import Body
@@ -33,6 +33,13 @@ class RunScript:
     """Run a script of the model's, then call `ran` with its outcome."""
 
     run: ScriptRun
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Load what other processes have kept under these names, then call `loaded` with it."""
+
+    names: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +144,8 @@ class AnswerLocally:
 
 
 Action = (
-    RunScript
+    Load
+    | RunScript
     | Reserve
     | Send
     | Resend

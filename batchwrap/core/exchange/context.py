@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from batchwrap.core.exchange.memory import Memory
+from batchwrap.core.exchange.recall import Recall
 from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.limits.moments import ZoneOffset, no_zones
 from batchwrap.core.model import UNKNOWN_MODEL, Model
@@ -33,6 +34,7 @@ class Context:
         mode: the agent's mode, if the program set it.
         clock: returns the time, to measure the model's speed; None if it is not measured.
         zones: returns the offset of a time zone by its name.
+        recall: what the exchange asks of and tells other processes; None if nothing is shared.
     """
 
     options: Options
@@ -46,3 +48,4 @@ class Context:
     mode: Mode | None = None
     clock: Callable[[], float] | None = None
     zones: ZoneOffset = no_zones
+    recall: Recall | None = None

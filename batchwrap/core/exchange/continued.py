@@ -7,6 +7,8 @@ own calls; nothing else of the request is changed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.passthrough import OnlyThrottled
 from batchwrap.core.exchange.provider_view import shown
@@ -36,6 +38,13 @@ class Continued(OnlyThrottled):
         self._context = context
         self._body = body
         self._form = form
+
+    def names(self) -> Sequence[str]:
+        """The names under which other processes may have kept the turn."""
+        recall, form = self._context.recall, self._form
+        if recall is None or not form.understands(self._body):
+            return ()
+        return recall.names_of_results(form.read(form.items(self._body)))
 
     def request(self) -> Body | None:
         """The request with results of the model's own calls; None if no result is of ours."""

@@ -8,7 +8,7 @@ format's `salvage` ends the stream so that it says nothing untrue.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from batchwrap.core.exchange.actions import Resend
@@ -85,6 +85,10 @@ class GuardedTranslation:
         if self._paused is None:
             return None
         return self._guarded("script", lambda inner: inner.script_due)
+
+    def names(self) -> Sequence[str]:
+        """The names under which other processes may have kept what this one needs."""
+        return self._guarded("memory", lambda inner: inner.names())
 
     def script_run(self) -> ScriptRun | None:
         """The script that has to be run before the request can be answered, or sent."""

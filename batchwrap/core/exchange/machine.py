@@ -10,7 +10,7 @@ not change keeps its bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -21,6 +21,7 @@ from batchwrap.core.exchange.actions import (
     AnswerLocally,
     AskAgain,
     Head,
+    Load,
     ReadBody,
     ReadFirst,
     Resend,
@@ -39,6 +40,7 @@ from batchwrap.core.exchange.observer import NO_OBSERVER, Observer
 from batchwrap.core.exchange.outline import Outline
 from batchwrap.core.exchange.passthrough import OnlyThrottled
 from batchwrap.core.exchange.progress import AnswerProgress, RequestProgress, WholeBody
+from batchwrap.core.exchange.recall import Record
 from batchwrap.core.exchange.states import AFTER, ALLOWED, OutOfOrder, State
 from batchwrap.core.exchange.translation import Translation
 from batchwrap.core.exchange.translator import Translator
@@ -160,6 +162,7 @@ class Exchange:
         self._takes_over = takes_over
         self._retries = retries
         self._may_answer = may_answer
+        self._recall = context.recall
         self._read_usage = Meter(endpoint)
 
         made = partial(translation_of, context, body, endpoint)
@@ -191,7 +194,29 @@ class Exchange:
         """
         self._expect("start")
         self.metrics.add("requests")
-        return self._says(self._begin())
+        names = self._translator.names() if self._recall is not None else ()
+        return self._says(Load(names) if names else self._begin())
+
+    def loaded(self, found: Mapping[str, Sequence[bytes]]) -> Action:
+        """Other processes have kept this, by the names that were asked for."""
+        self._expect("loaded")
+        names: Sequence[str] = ()
+        if self._recall is not None:
+            with self.guard.step("memory"):
+                names = self._recall.take(found)
+        return self._says(Load(names) if names else self._begin())
+
+    def news(self, *, is_last: bool = False) -> Sequence[Record]:
+        """What has to be kept for other processes before anything more is handed out.
+
+        Args:
+            is_last: whether nothing more is handed out.
+        """
+        if self._recall is None:
+            return ()
+        with self.guard.step("memory"):
+            return self._recall.news(is_last=is_last)
+        return ()
 
     def ran(self, outcome: ScriptOutcome) -> Action:
         """A script that had to be run has this outcome."""

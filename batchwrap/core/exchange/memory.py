@@ -5,9 +5,11 @@ Losing an entry costs a batch or some work done twice, never a request.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 from batchwrap.core.exchange.frozen_prefix import FrozenPrefix
 from batchwrap.core.exchange.model_observations import ModelObservations
@@ -29,6 +31,10 @@ _MOST_OUTCOMES = 1_024  # each holds what a script printed
 _MOST_CHOICES = 4_096
 _MOST_PLACES = 16_384  # each request adds one
 _MOST_OWNERS = 64  # the parts of further owners are made again for each request; nothing is lost
+
+
+Kind = Literal["turn", "plain", "choice", "facts", "attempt", "thoughts"]
+Note = Callable[[Kind, Any, Any], None]
 
 
 class Memory:
@@ -71,6 +77,22 @@ class Memory:
         if own is None:
             own = self._part_of(owner)
             self._owned.put(owner, own)
+        return own
+
+    def noting(self, note: Note) -> Memory:
+        """A view that reports what is remembered through it, with its kind and its key.
+
+        Args:
+            note: gets what other processes need as well. What can be computed again is left out.
+        """
+        own = copy(self)
+        own.turns = self.turns.noting(
+            lambda turn: note("turn", turn.nonce, turn), partial(note, "plain")
+        )
+        own.choices = self.choices.noting(partial(note, "choice"))
+        own.places = self.places.noting(partial(note, "facts"))
+        own.attempts = self.attempts.noting(partial(note, "attempt"))
+        own.thoughts = self.thoughts.noting(partial(note, "thoughts"))
         return own
 
     def aside(self) -> Memory:

@@ -6,7 +6,7 @@ that are not repaired, so the exchange has one way for all requests.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from batchwrap.core.exchange.actions import Resend
 from batchwrap.core.exchange.fast_path import as_it_came
@@ -108,6 +108,10 @@ class Passthrough:
     is_guess = False
     may_try = False
     script_due = None
+
+    def names(self) -> Sequence[str]:
+        """Nothing of it is remembered."""
+        return ()
 
     def script_run(self) -> None:
         """Nothing was read, so no script was found."""

@@ -7,7 +7,8 @@
                        +-- waited -- WAITING <-------- refused -----+
                        +-- ask_again -- ASKING <-- not understood --+
 
-Before it is reserved, and before an answer is handed out, scripts may have to be run: the exchange
+If processes share their memory, the exchange is `LOADING` first. Before it is reserved, and before
+an answer is handed out, scripts may have to be run: the exchange
 is `RUNNING` then, and goes on when it is told that they `ran`. A stream is `PAUSED` meanwhile.
 
 A stream goes from `SENDING` to `STREAMING`, usually through `PEEKING`, in which its first events
@@ -26,6 +27,7 @@ class State(Enum):
     """The states, by the name of the call that the exchange waits for."""
 
     NEW = "start"
+    LOADING = "loaded"
     RUNNING = "ran"
     RESERVING = "reserved"
     SENDING = "received"
@@ -40,6 +42,7 @@ class State(Enum):
 
 # The state that each action leads to.
 AFTER: Mapping[type[actions.Action], State] = {
+    actions.Load: State.LOADING,
     actions.RunScript: State.RUNNING,
     actions.Reserve: State.RESERVING,
     actions.Send: State.SENDING,
@@ -57,6 +60,7 @@ AFTER: Mapping[type[actions.Action], State] = {
 # out only after it has held the stream's beginning.
 ALLOWED: Mapping[str, frozenset[State]] = {
     "start": frozenset({State.NEW}),
+    "loaded": frozenset({State.LOADING}),
     "ran": frozenset({State.RUNNING}),
     "reserved": frozenset({State.RESERVING}),
     "withdraw": frozenset({State.SENDING}),

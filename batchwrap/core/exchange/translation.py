@@ -82,6 +82,9 @@ class Translation(Protocol):
     def script_due(self) -> ScriptRun | None:
         """The script that a stream waits for: nothing more of it may come before `chunk_ran`."""
 
+    def names(self) -> Sequence[str]:
+        """The names under which other processes may have kept what this one needs."""
+
     def script_run(self) -> ScriptRun | None:
         """The script that has to be run before the request can be answered, or sent."""
 

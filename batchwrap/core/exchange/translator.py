@@ -171,6 +171,13 @@ class Translator:
             return None
         return tool_set_for(self._asked, self._batching, self._context.memory).script
 
+    def names(self) -> Sequence[str]:
+        """The names under which other processes may have kept what this one needs."""
+        recall, frozen = self._context.recall, self._frozen
+        if recall is None or not self._understood:
+            return ()
+        return recall.names(self._prefixes, self._asked.entries, len(frozen.entries))
+
     def script_run(self) -> ScriptRun | None:
         """The script that has to be run before the request can be answered, or sent."""
         batching, frozen = self._batching, self._frozen
@@ -218,6 +225,9 @@ class Translator:
         usage = turn.usage if batching.local_usage == "last_prompt" else None
         answer = Local(calls, self._context.random_text(24), turn.head, usage)
         given = partial(turn.hand_out, tuple(call.call_id for call in calls))
+        if self._context.recall is not None:
+            given()  # other processes have to know before the agent has it
+            self._context.recall.progressed(turn)
         return LocalAnswer(self._form, answer, given)
 
     def outline(self) -> Outline:
@@ -290,6 +300,8 @@ class Translator:
             last = self._last(self._history)
             if last is not None and last.end == len(self._asked.entries):
                 self._scripts.count_told(last)  # nothing of them waits any more
+                if self._context.recall is not None and last.known is not None and last.known.told:
+                    self._context.recall.progressed(last.known)
             # The answer to a longer conversation would be signed for that one.
             self._may_ask = self._answers_locally and not self._asked.is_bound
         if self.repair.view.body is None:

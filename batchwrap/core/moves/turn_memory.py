@@ -8,7 +8,7 @@ told that they were not run, and can make them again.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass, field
@@ -119,6 +119,11 @@ class WrittenScript:
         """The wave of its first call, where that does not go out with the answer."""
         return self.place * SCRIPT_WAVES + 1
 
+    @property
+    def waves(self) -> range:
+        """The waves of its calls."""
+        return range(self.first_wave, self.first_wave + SCRIPT_WAVES - 1)
+
 
 @dataclass(slots=True, repr=False)
 class Turn:
@@ -185,6 +190,29 @@ class Turn:
         at = next((i for i, it in enumerate(self.calls) if it.wave >= behind), len(self.calls))
         self.calls[at:at] = [placed for placed in calls if placed.call_id not in known]
 
+    def take_in(self, other: Turn) -> None:
+        """Take in how far another process has come with the same turn.
+
+        Only scripts make calls after the answer, and only what is known can have been handed out.
+        """
+        for script in self.scripts:
+            self.add([placed for placed in other.calls if placed.wave in script.waves], script)
+        known = {placed.call_id for placed in self.calls}
+        for wave in other.later:
+            if known.issuperset(wave):
+                self.hand_out(wave)
+        for calls, accounts in other.told.items():
+            self.told.setdefault(calls, {}).update(accounts)
+
+    def is_of(self, other: Turn) -> bool:
+        """Whether both are the same answer of the model."""
+        return self._beginning == other._beginning
+
+    @property
+    def _beginning(self) -> list[str]:
+        """The ids of its calls, of which a turn that was cut off may have only the agent's."""
+        return [written.call_id for written in (*self.said, *self.calls[:1])]
+
     def hand_out(self, wave: tuple[str, ...]) -> None:
         """Record calls, by their ids, that were handed out after the answer."""
         if wave not in self.later:
@@ -216,6 +244,7 @@ class Turns:
     def __init__(self, lock: AbstractContextManager[Any] | None = None) -> None:
         lock = lock or nullcontext()
         self._only_scripts = False
+        self._note: Callable[[Turn], None] | None = None
         self._kept: Recent[Hashable, tuple[Turn, ...]] = Recent(_MOST_TURNS, MOST_AGE_S, lock)
         self._plain: Recent[tuple[bytes, ...], bool] = Recent(_MOST_TURNS, MOST_AGE_S, lock)
 
@@ -223,6 +252,14 @@ class Turns:
         """The part of the memory that belongs to one account."""
         own = copy(self)
         own._kept, own._plain = self._kept.of(owner), self._plain.of(owner)
+        return own
+
+    def noting(
+        self, note: Callable[[Turn], None], note_plain: Callable[[tuple[bytes, ...], bool], None]
+    ) -> Turns:
+        """A view that reports what is kept through it: turns, and the keys of plain answers."""
+        own = copy(self)
+        own._note, own._plain = note, self._plain.noting(note_plain)
         return own
 
     def of_scripts(self) -> Turns:
@@ -239,6 +276,26 @@ class Turns:
             keys.append(_place(turn.asked.conversation, turn.calls[0].call))
         for key in keys:
             self._kept.change(key, partial(_with, turn), now_s)
+        if self._note is not None:
+            self._note(turn)
+
+    def take_in(self, turn: Turn, now_s: float, *, is_whole: bool) -> None:
+        """Remember what another process has recorded of a turn, which may be known here.
+
+        Args:
+            turn: the turn.
+            now_s: the time.
+            is_whole: whether it is all of the turn; else only how far it has come.
+        """
+        same = [one for one in self.named(turn.nonce, now_s) if one.asked == turn.asked]
+        for known in same:
+            known.take_in(turn)
+        if is_whole and not any(known.is_of(turn) for known in same):
+            self.keep(turn, now_s)
+
+    def take_in_plain(self, places: tuple[bytes, ...], now_s: float) -> None:
+        """Remember an answer that another process has handed out unchanged."""
+        self._plain.put(places, True, now_s)
 
     def named(self, nonce: str, now_s: float) -> tuple[Turn, ...]:
         """The turns with this nonce, the newest first."""

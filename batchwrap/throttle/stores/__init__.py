@@ -10,10 +10,11 @@ from batchwrap.errors import ConfigError
 from batchwrap.throttle.stores.contract import BookLine, Store, TokenTotals
 from batchwrap.throttle.stores.in_memory import MemoryStore
 
-__all__ = ["BookLine", "MemoryStore", "Store", "TokenTotals", "open_store"]
+__all__ = ["REDIS", "BookLine", "MemoryStore", "Store", "TokenTotals", "open_store"]
 
 
-_REDIS = ("redis://", "rediss://", "unix://", "redis+", "rediss+")
+# The beginnings of URLs of Redis servers.
+REDIS = ("redis://", "rediss://", "unix://", "redis+", "rediss+")
 
 
 def open_store(url: str, *, clock: Callable[[], float] | None = None) -> Store:
@@ -36,7 +37,7 @@ def open_store(url: str, *, clock: Callable[[], float] | None = None) -> Store:
             from batchwrap.throttle.stores.sqlite import SqliteStore
 
         return SqliteStore(url, clock=clock or time.time)
-    if url.startswith(_REDIS):
+    if url.startswith(REDIS):
         with LOADING:
             from batchwrap.throttle.stores.redis import RedisStore
 

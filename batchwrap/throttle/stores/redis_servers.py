@@ -148,8 +148,9 @@ class Servers(ABC):
 class OneServer(Servers):
     """A server with a fixed address."""
 
-    def __init__(self, url: str) -> None:
-        self._client: Any = redis.Redis.from_url(url, **_DEFAULTS, retry=_no_retries())
+    def __init__(self, url: str, timeout_s: float) -> None:
+        options = _defaults(timeout_s)
+        self._client: Any = redis.Redis.from_url(url, **options, retry=_no_retries())
         pool = self._client.connection_pool
         # Made and dropped, so that an unknown option raises now.
         pool.connection_class(**pool.connection_kwargs)
@@ -183,7 +184,7 @@ class SentinelServers(Servers):
     def __init__(self, url: _Url) -> None:
         self.name, self._failover_s = url.name, url.failover_s
         self._replicas = Replicas()
-        options = {**_DEFAULTS, **url.options}
+        options = {**url.options}
         asked = {name: options[name] for name in ("ssl", *_TIMEOUTS) if name in options}
         for name in ("username", "password"):
             asked[name] = options.pop(f"sentinel_{name}", None)
@@ -257,7 +258,7 @@ class ClusterServers(Servers):
             if self._known is None:
                 node: Any = ClusterNode
                 hosts = [node(host, port) for host, port in self._url.hosts]
-                options = {**_DEFAULTS, **self._url.options, "retry": Retry(NoBackoff(), 1)}
+                options = {**self._url.options, "retry": Retry(NoBackoff(), 1)}
                 self._known = RedisCluster(startup_nodes=hosts, **options)
             return self._known
 
@@ -338,8 +339,8 @@ class _Url:
     options: dict[str, Any]
 
     @classmethod
-    def read(cls, url: str, port: int) -> _Url:
-        """Read a URL; raises ValueError if it is not one."""
+    def read(cls, url: str, port: int, timeout_s: float, failover_s: float) -> _Url:
+        """Read a URL; raises ValueError if it is not one. Its own options count first."""
         scheme, _, rest = url.partition("://")
         protocol, _, kind = scheme.partition("+")
         place, _, query = rest.partition("?")
@@ -351,7 +352,7 @@ class _Url:
             raise ValueError(url)
         user = f"{user}@" if user else ""
         read: Any = parse_url
-        options = read(f"redis://{user}host?{query}")
+        options = {**_defaults(timeout_s), **read(f"redis://{user}host?{query}")}
         for name in ("host", "port", "db"):
             options.pop(name, None)
         if protocol == "rediss":
@@ -359,12 +360,24 @@ class _Url:
         name = f"{scheme}://{','.join(f'{_shown(host)}:{port}' for host, port in hosts)}"
         if service:
             name += f"/{service}/{int(db or 0)}"
-        failover_s = float(options.pop("failover_s", _FAILOVER_S))
+        failover_s = float(options.pop("failover_s", failover_s))
         return cls(name, hosts, service, int(db or 0), failover_s, options)
 
 
-def servers_of(url: str) -> Servers:
+def servers_of(
+    url: str,
+    *,
+    option: str = "Throttle.store",
+    timeout_s: float = _TIMEOUT_S,
+    failover_s: float = _FAILOVER_S,
+) -> Servers:
     """The servers that a URL names.
+
+    Args:
+        url: the URL, whose own options count first.
+        option: the option that holds it.
+        timeout_s: how long a server may take to connect, and to answer.
+        failover_s: how long commands are sent again while a replica replaces a master.
 
     Raises:
         ConfigError: it names no server.
@@ -372,13 +385,13 @@ def servers_of(url: str) -> Servers:
     try:
         kind = url.partition("://")[0].partition("+")[2]
         if kind == "cluster":
-            return ClusterServers(_Url.read(url, _REDIS_PORT))
+            return ClusterServers(_Url.read(url, _REDIS_PORT, timeout_s, failover_s))
         if kind == "sentinel":
-            return SentinelServers(_Url.read(url, _SENTINEL_PORT))
-        return OneServer(url)
+            return SentinelServers(_Url.read(url, _SENTINEL_PORT, timeout_s, failover_s))
+        return OneServer(url, timeout_s)
     except (ValueError, TypeError) as error:
         del error  # it may contain the password
-        raise ConfigError("Throttle.store", _NO_URL) from None
+        raise ConfigError(option, _NO_URL) from None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -404,8 +417,11 @@ def _no_retries() -> Retry:
     return Retry(NoBackoff(), 0)
 
 
-_TIMEOUTS = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}
-_DEFAULTS: dict[str, Any] = {"decode_responses": True, **_TIMEOUTS}
+def _defaults(timeout_s: float) -> dict[str, Any]:
+    return {"decode_responses": True, **dict.fromkeys(_TIMEOUTS, timeout_s)}
+
+
+_TIMEOUTS = ("socket_timeout", "socket_connect_timeout")
 _NO_URL = (
     'is not a URL of Redis: "redis://host:6379/0", "rediss://…", "unix:///path", '
     '"redis+cluster://host:7000,host:7001", "redis+sentinel://host:26379,host:26379/name"'

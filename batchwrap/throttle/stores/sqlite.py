@@ -107,7 +107,7 @@ class SqliteStore(LocalStore):
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = _connect(self._path, self._timeout_s)
+            self._connection = connect(self._path, self._timeout_s)
             self._closer = weakref.finalize(self, self._connection.close)
         return self._connection
 
@@ -201,25 +201,39 @@ class SqliteStore(LocalStore):
         ]
 
 
-def path_of(url: str) -> Path:
+def path_of(url: str, option: str = "Throttle.store") -> Path:
     """The file that a store's URL names.
+
+    Args:
+        url: the URL.
+        option: the option that holds it.
 
     Raises:
         ConfigError: it names no file.
     """
     path = url.removeprefix("sqlite:///")
     if path == url or path in ("", ":memory:"):
-        raise ConfigError("Throttle.store", f'{url!r} names no file: "sqlite:///path" does')
+        raise ConfigError(option, f'{url!r} names no file: "sqlite:///path" does')
     return Path(path).expanduser()
 
 
-def _connect(path: Path, timeout_s: float) -> sqlite3.Connection:
-    _make_private(path)
+def connect(path: Path, timeout_s: float, option: str = "Throttle.store") -> sqlite3.Connection:
+    """Open a file of batchwrap, which is made if it is missing.
+
+    Args:
+        path: the file.
+        timeout_s: how long to wait for other processes before giving up.
+        option: the option that names the file.
+
+    Raises:
+        ConfigError: the file cannot be made, or is not one of this version of batchwrap.
+    """
+    _make_private(path, option)
     connection = sqlite3.connect(
         path, timeout=timeout_s, isolation_level=None, check_same_thread=False
     )
     try:
-        _check_ours(connection, path)
+        _check_ours(connection, path, option)
         _use_wal(connection, timeout_s)
         # A commit survives a crash of the process. One of the machine may lose the last commits.
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -230,17 +244,17 @@ def _connect(path: Path, timeout_s: float) -> sqlite3.Connection:
     return connection
 
 
-def _make_private(path: Path) -> None:
+def _make_private(path: Path, option: str) -> None:
     # Opened only if it is new, since closing a file drops all POSIX locks of this process on it.
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
         pass
     except OSError as error:
-        raise ConfigError("Throttle.store", f"{path} cannot be made: {error.strerror}") from error
+        raise ConfigError(option, f"{path} cannot be made: {error.strerror}") from error
 
 
-def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
+def _check_ours(connection: sqlite3.Connection, path: Path, option: str) -> None:
     try:
         [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         [application] = connection.execute("PRAGMA application_id").fetchone()
@@ -248,11 +262,11 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorname != "SQLITE_NOTADB":
             raise
-        raise ConfigError("Throttle.store", f"{path} is not a SQLite file") from error
+        raise ConfigError(option, f"{path} is not a SQLite file") from error
     if tables and application != APPLICATION_ID:
-        raise ConfigError("Throttle.store", f"{path} belongs to another program")
+        raise ConfigError(option, f"{path} belongs to another program")
     if tables and not 1 <= version <= SCHEMA_VERSION:
-        raise ConfigError("Throttle.store", f"{path} was made by another version of batchwrap")
+        raise ConfigError(option, f"{path} was made by another version of batchwrap")
 
 
 def _use_wal(connection: sqlite3.Connection, timeout_s: float) -> None:

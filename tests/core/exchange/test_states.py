@@ -42,6 +42,7 @@ def told(exchange: Exchange) -> Mapping[str, Callable[[Any], object]]:
     """Everything that a driver may tell it, with any of several answers."""
     return {
         "start": lambda _: exchange.start(),
+        "loaded": lambda _: exchange.loaded({}),
         "ran": lambda _: exchange.ran(ScriptOutcome()),
         "reserved": lambda _: exchange.reserved(0.0),
         "withdraw": lambda _: exchange.withdraw(),
