@@ -13,8 +13,7 @@ KEPT_S = MOST_AGE_S  # as long as the memory of a process, counted from the last
 MOST_PARTS = 32
 # What one request loads. Conversations have a few kilobytes a turn.
 MOST_LOADED_BYTES = 16_000_000
-# A request waits at most for one connection and one answer of this length, and for each time that
-# it loads or keeps something.
+# How long a server may take to connect, and to answer; how long a file may be locked.
 TIMEOUT_S = 1.0
 
 
@@ -38,11 +37,16 @@ class SharedStore(Protocol):
 
     Attributes:
         name: its URL without a password.
+        timeout_s: how long it may take to answer.
     """
 
     @property
     def name(self) -> str:
         """Its URL without a password."""
+
+    @property
+    def timeout_s(self) -> float:
+        """How long it may take to answer."""
 
     def load(self, account: str, names: Sequence[str]) -> list[list[str]]:
         """The sealed contents under each of the names, all of one account."""

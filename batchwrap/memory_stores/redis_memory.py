@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha1
 from typing import Any
+from urllib.parse import parse_qs
 
 from batchwrap.errors import StoreRefused, StoreUnavailable
 from batchwrap.memory_stores import OPTION
@@ -59,6 +60,8 @@ class RedisMemory:
         # No request waits for a fail-over: without the memory it loses a batch at most.
         self._servers = servers_of(url, option=OPTION, timeout_s=TIMEOUT_S, failover_s=0.0)
         self.name = self._servers.name
+        own = parse_qs(url.partition("?")[2]).get("socket_timeout")
+        self.timeout_s = float(own[-1]) if own else TIMEOUT_S
 
     def load(self, account: str, names: Sequence[str]) -> list[list[str]]:
         """The sealed contents under each of the names."""

@@ -17,14 +17,15 @@ from anyio.lowlevel import RunVar
 
 from batchwrap.core.exchange.recall import Record
 from batchwrap.errors import StoreUnavailable
-from batchwrap.memory_stores.memory_store import TIMEOUT_S, SealedRecord, SharedStore
+from batchwrap.memory_stores.memory_store import SealedRecord, SharedStore
 from batchwrap.memory_stores.sealing import Sealing, sealing_of
 
 T = TypeVar("T")
 _log = logging.getLogger("batchwrap")
 # How long a store that could not be used is left alone.
 AGAIN_S = 5.0
-_MOST_S = 2 * TIMEOUT_S
+# A task waits for so many times the store's own timeout, whatever the store does in its thread.
+_PATIENCE = 3
 _MOST_THREADS = 16
 _DOWN = (
     "the shared memory cannot be used, so batches and scripts may end early whose next calls "
@@ -40,18 +41,16 @@ class SharedMemory:
     Args:
         store: the store.
         clock: seconds of any clock.
-        most_s: how long a task waits for it, whatever the store does in its thread.
     """
 
     def __init__(
         self,
         store: SharedStore,
         clock: Callable[[], float] = time.monotonic,
-        most_s: float = _MOST_S,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._most_s = most_s
+        self._most_s = _PATIENCE * store.timeout_s
         self._off_until_s = -1.0
         self._has_warned = False
 

@@ -65,7 +65,7 @@ class SqliteMemory:
     """
 
     def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
-        self.name = url
+        self.name, self.timeout_s = url, TIMEOUT_S
         self._path = path_of(url, OPTION)
         self._clock = clock
         self._kept = 0

@@ -27,6 +27,7 @@ class Store:
     """
 
     name = "store://here"
+    timeout_s = 20.0
 
     def __init__(self) -> None:
         self.kept: dict[str, dict[str, str]] = {}
@@ -95,7 +96,8 @@ async def test_tasks() -> None:
     await own.keep_async(RECORDS)
     assert await own.load_async(["name"]) == {"name": [b"content"]}
     store.may_go.clear()
-    short = SharedMemory(store, most_s=0.01).of("key")
+    store.timeout_s = 0.01
+    short = SharedMemory(store).of("key")
     assert await short.load_async(["name"]) == {}
     before = store.asked
     assert await short.load_async(["name"]) == {}

@@ -23,6 +23,7 @@ from batchwrap.memory_stores.memory_store import (
 from batchwrap.memory_stores.sqlite_memory import SqliteMemory
 
 Open = Callable[[], SharedStore]
+PATIENT = "socket_timeout=60&socket_connect_timeout=60"  # a busy machine is no failure
 SERVERS = {"redis": "redis_server", "valkey": "valkey_server", "cluster": "redis_cluster"}
 
 
@@ -32,7 +33,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     if request.param == "sqlite":
         return lambda: open_memory(f"sqlite:///{tmp_path}/shared.db")
     url = request.getfixturevalue(SERVERS[request.param]).url
-    return lambda: open_memory(url)
+    return lambda: open_memory(f"{url}?{PATIENT}")
 
 
 @pytest.fixture

@@ -50,7 +50,9 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @pytest.fixture(scope="module")
 def endpoints(provider: Lab, redis: RedisServer) -> Iterator[Fleet]:
     """Three processes in front of it that share a memory and a budget."""
-    shared = "--memory", redis.url, "--store", redis.url, "--scripts"
+    # A busy machine is no failure.
+    patient = f"{redis.url}?socket_timeout=60&socket_connect_timeout=60"
+    shared = "--memory", patient, "--store", patient, "--scripts"
     made = Fleet(3, "--upstream", provider.base_url, *shared)
     yield made
     made.end()

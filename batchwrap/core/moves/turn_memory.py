@@ -211,7 +211,8 @@ class Turn:
     @property
     def _beginning(self) -> list[str]:
         """The ids of its calls, of which a turn that was cut off may have only the agent's."""
-        return [written.call_id for written in (*self.said, *self.calls[:1])]
+        said = [written.call_id for written in self.said]
+        return [*said, *(placed.call_id for placed in self.calls[:1])]
 
     def hand_out(self, wave: tuple[str, ...]) -> None:
         """Record calls, by their ids, that were handed out after the answer."""
