@@ -9,6 +9,7 @@ import pytest
 
 from batchwrap.serve.metrics import Metrics
 from batchwrap.serve.peers import Peers
+from batchwrap.serve.traffic import Traffic
 from batchwrap.stats import Counters
 
 
@@ -17,7 +18,7 @@ class Process:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.counters = Counters(above=None)
-        self.metrics = Metrics(self.counters.stats)
+        self.metrics = Metrics(self.counters.stats, Traffic())
         self.peers = Peers(folder, name)
 
     def text(self) -> bytes:
