@@ -59,7 +59,8 @@ def test_errors(web: Web, serve: Any) -> None:
     """An error of the provider reaches the client as it came."""
     statuses = (401, 404, 409, 500)
     said = b'{"error" : {"message":"no"} }'
-    lab = serve(*(Raw(status, JSON, (said,)) for status in statuses))
+    # After a server error the request is sent once more, as the client wrote it.
+    lab = serve(*(Raw(status, JSON, (said,)) for status in (*statuses, 500)))
     client = batchwrap.wrap(web.open())
     for status in statuses:
         response = web.post(client, lab, json={"messages": [USER], "tools": TOOLS})

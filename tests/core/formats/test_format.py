@@ -101,7 +101,9 @@ def test_batches_and_folding() -> None:
         ("read_file", {"path": "b.py"}),
     ]
     again = agent.sent(agent.exchange())
-    assert again["talk"][:3] == [*TALK, ["bot", "Reading.", [READS]]]
+    system, asked, turn = again["talk"][:3]
+    assert [system, turn] == [TALK[0], ["bot", "Reading.", [READS]]]
+    assert asked[1].startswith(f"{TALK[1][1]}\n\n[Reminder: before you begin, ")
     [result] = again["talk"][3:]
     first, second = (call[0] for call in said[2])
     assert result[:2] == ["out", "m1"]
