@@ -222,7 +222,10 @@ CASES = {
     "a multi-call": Case([Said(MULTI)], "respond"),
     "not JSON": Case([Said(None)], "respond"),
     "an error": Case([Said({"error": {}}, status=404)], "respond"),
-    "an error in place of a stream": Case([Said({"error": {}}, 500, chunks=[])], "respond"),
+    "an error in place of a stream": Case([Said({"error": {}}, 500, chunks=[])] * 2, "respond"),
+    "an error that the plain view avoids": Case(
+        [Said({"error": {}}, 500, chunks=[]), Said(chunks=CHUNKS)], "exhausted"
+    ),
     "a stream": Case([Said(chunks=CHUNKS)], "exhausted"),
     "an empty stream": Case([Said(chunks=[])], "exhausted"),
     "a stream without an end": Case([Said(chunks=CHUNKS[:2])], "exhausted"),
