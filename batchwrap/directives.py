@@ -97,7 +97,9 @@ class Marker:
         pattern("Marker.pattern", self.pattern)
 
 
-# Each gives the cost as its reason, and the exception for calls that depend on each other.
+# Each gives the cost as its reason. The wordings were chosen with Qwen2.5-Coder-1.5B on 29 November
+# 2026 (docs/reminders.md): it follows a text that asks for what is left, and repeats the calls that
+# a text shows.
 DEFAULT_DIRECTIVES: tuple[Directive, ...] = (
     Directive(
         "prefetch",
@@ -119,8 +121,8 @@ DEFAULT_DIRECTIVES: tuple[Directive, ...] = (
     ),
     Directive(
         "lapse",
-        "your last two {tool} calls could have been one: {multi}({call}). Every call sends this "
-        "whole conversation again: ask for all that you know you need in one {multi} call.",
+        "every call sends this whole conversation again, and your last two {tool} calls could "
+        "have been one {multi} call. Make all that are left in one {multi} call.",
         kind="lapse",
         unless=r"(?i)\b(?:do not|don't|never) (?:batch|combine|group)\b",
     ),
@@ -135,8 +137,8 @@ DEFAULT_DIRECTIVES: tuple[Directive, ...] = (
     ),
     Directive(
         "general",
-        "every tool call sends this whole conversation again. When you need several calls and "
-        "none of them depends on what another one says, make all of them in one: {multi_tools}.",
+        "every tool call sends this whole conversation again. Make all calls that are left in "
+        "one: {multi_tools}.",
         kind="general",
         unless=r"(?i)\b(?:do not|don't|never) (?:batch|combine|group)\b",
     ),

@@ -45,6 +45,13 @@ def arms() -> list[str]:
     return arm_names()
 
 
+def answers() -> list[str]:
+    """The kinds of answers that can be asked for."""
+    from batchwrap.eval.answers.situations import KINDS
+
+    return [*KINDS, "all"]
+
+
 def tasks() -> list[str]:
     """The names of the evaluation's tasks."""
     from batchwrap.eval.task_kinds import TASKS

@@ -18,11 +18,12 @@ class Order:
     out: Path | None
     arms: Sequence[str]
     tasks: Sequence[str]
-    runs: int
+    answers: Sequence[str]
+    runs: int | None
     seed: int
     parallel: int
     limits: str | None
-    system_tokens: int
+    system_tokens: int | None
     max_tokens: int | None
     max_cost: float | None
     price_in: float | None

@@ -68,9 +68,19 @@ def evaluate(
             autocompletion=completion.tasks,
         ),
     ] = None,
+    answers: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND",
+            help="Ask for single answers instead of running tasks, in minutes: first, second (after"
+            " single reads), edits (after a plan), or all. May be repeated.",
+            autocompletion=completion.answers,
+        ),
+    ] = None,
     runs: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Runs of each task in each arm.")
-    ] = 3,
+        int | None,
+        typer.Option(metavar="N", min=1, help="Runs of each task in each arm: 3; of answers: 1."),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="The seed of the tasks' files.")] = 0,
     parallel: Annotated[int, typer.Option(metavar="N", min=1, help="Runs at the same time.")] = 1,
     limits: Annotated[
@@ -83,8 +93,13 @@ def evaluate(
         ),
     ] = None,
     system_tokens: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Length of the agent's system prompt.")
-    ] = 2_000,
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Length of the agent's system prompt: 2,000; for answers 200.",
+        ),
+    ] = None,
     max_tokens: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Stop before all runs exceed N tokens.")
     ] = None,
@@ -128,6 +143,8 @@ def evaluate(
       batchwrap eval --base-url https://api.cerebras.ai/v1 --model qwen-3-coder-480b \\
           --api-key-env CEREBRAS_API_KEY --out runs.jsonl --dry-run
       batchwrap eval … --out runs.jsonl --runs 10 --max-tokens 5000000 --report eval.md
+      batchwrap eval --answers first --base-url http://localhost:8080/v1 --model NAME \\
+          --out answers.json
     """
     order = Order(
         base_url=base_url,
@@ -151,9 +168,13 @@ def evaluate(
         as_json=as_json,
         arms=arms or (),
         tasks=tasks or (),
+        answers=answers or (),
     )
     # Imported here, since other commands must not wait for the tasks, the tables and the lab.
     with waiting_for("loading"):
-        from batchwrap.cli.evaluation import carry_out
+        if order.answers:
+            from batchwrap.cli.answer_command import carry_out_answers as carry_out
+        else:
+            from batchwrap.cli.evaluation import carry_out
 
     carry_out(order)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,16 @@ from batchwrap.eval.cost_estimate import estimate
 from batchwrap.eval.eval_report import EvaluationResult
 from batchwrap.eval.eval_session import EvaluationPlan, SessionOutcome, work_off
 from batchwrap.eval.runs import Run, RunFile
-from batchwrap.eval.simulated import MODELS, simulated
+from batchwrap.eval.simulated import MODELS, simulated, solver
 from batchwrap.eval.task_kinds import TASKS
 from batchwrap.eval.token_budget import Prices, TokenBudget
 from batchwrap.eval.trial import ModelEndpoint
+from batchwrap.lab import Habit, Model
 
 _ENDPOINT_FAILED, _LIMIT_REACHED, _INTERRUPTED = 1, 3, 130
+# What is meant where the options do not say it.
+_RUNS, _SYSTEM_TOKENS = 3, 2_000
+_RUNS_TESTS = " It also runs tests that the model has edited on this machine."
 _STOPPING = "stopping: no further request is begun; another Ctrl-C does not wait for running ones"
 
 
@@ -45,7 +49,7 @@ def carry_out(order: Order) -> None:
         MissingExtraError: a package is not installed.
         typer.Exit: it ended early, at a limit or by an error.
     """
-    plan, prices, setting = _plan(order), _prices(order), _setting(order)
+    plan, prices, setting = _plan(order), prices_of(order), setting_of(order)
     if order.limits is not None and order.parallel > 1:
         raise ConfigError("--limits", "needs --parallel 1, since each run counts them for itself")
     if order.report is not None:
@@ -57,7 +61,11 @@ def carry_out(order: Order) -> None:
     file = _file(order.out, setting)
     cells = plan.missing(file.runs, again=order.retry_errors)
     budget = TokenBudget(max_tokens=order.max_tokens, max_cost=order.max_cost, prices=prices)
-    with _saying_where(order.out, file, plan), _endpoint(order, key, setting) as endpoint:
+    whole = len(plan.cells())
+    with (
+        saying_where(order.out, whole, lambda: len(plan.missing(file.runs))),
+        endpoint_of(order, key, setting) as endpoint,
+    ):
         told = _Told(len(cells), plan, setting)
         outcome = work_off(
             plan,
@@ -75,12 +83,20 @@ def carry_out(order: Order) -> None:
         _show(result, order)
         if outcome.interrupted:
             raise KeyboardInterrupt
-    _end(outcome, budget, "" if key or order.lab else f". {sdk.NO_KEY_SENT}")
+    end(outcome, budget, hint_without(key, order))
 
 
 @contextmanager
-def _saying_where(out: Path | None, file: RunFile, plan: EvaluationPlan) -> Iterator[None]:
+def saying_where(
+    out: Path | None, whole: int, missing: Callable[[], int], what: str = "runs"
+) -> Iterator[None]:
     """End an evaluation that is interrupted, wherever it is, with a line that says what is saved.
+
+    Args:
+        out: the file; None if there is none.
+        whole: the number of results that were wanted.
+        missing: returns the number of those that are missing.
+        what: what they are.
 
     Raises:
         typer.Exit: it was interrupted.
@@ -90,9 +106,8 @@ def _saying_where(out: Path | None, file: RunFile, plan: EvaluationPlan) -> Iter
     except KeyboardInterrupt as error:
         saved = "nothing is saved without --out FILE"
         if out is not None:
-            whole = len(plan.cells())
-            count = whole - len(plan.missing(file.runs))
-            saved = f"run the same command again to continue: {out} has {count} of {whole} runs"
+            done = f"{out} has {whole - missing()} of {whole} {what}"
+            saved = f"run the same command again to continue: {done}"
         typer.echo(f"batchwrap: interrupted; {saved}", err=True)
         raise typer.Exit(_INTERRUPTED) from error
 
@@ -124,10 +139,15 @@ def _plan(order: Order) -> EvaluationPlan:
     for task in order.tasks:
         one_of("--task", task, tuple(TASKS))
     tasks = list(dict.fromkeys(order.tasks or TASKS))
-    return EvaluationPlan(tasks=tasks, arms=arms, runs=order.runs, seed=order.seed)
+    return EvaluationPlan(tasks=tasks, arms=arms, runs=order.runs or _RUNS, seed=order.seed)
 
 
-def _prices(order: Order) -> Prices | None:
+def prices_of(order: Order) -> Prices | None:
+    """The prices of tokens; None without any.
+
+    Raises:
+        ConfigError: a price is wrong or missing.
+    """
     given = {
         "--price-in": order.price_in,
         "--price-out": order.price_out,
@@ -144,21 +164,29 @@ def _prices(order: Order) -> Prices | None:
     return Prices(prompt=order.price_in, completion=order.price_out, cached=order.price_cached)
 
 
-def _setting(order: Order) -> dict[str, Any]:
-    """The options that must be equal in all runs of a file, or they could not be compared."""
+def setting_of(order: Order, system_tokens: int = _SYSTEM_TOKENS) -> dict[str, Any]:
+    """The options that must be equal in all runs of a file, or they could not be compared.
+
+    Args:
+        order: the options.
+        system_tokens: the length of the system prompt if the options do not say it.
+
+    Raises:
+        ConfigError: an option is wrong or missing.
+    """
     if order.lab == (order.base_url is not None):
         raise ConfigError("--base-url", "give either --base-url or --lab")
     if order.base_url is None:
         if order.model is not None:
             one_of("--model", order.model, tuple(MODELS))
     else:
-        option_checks.check_endpoint(order.base_url, order.model)
+        option_checks.checkendpoint_of(order.base_url, order.model)
     return {
         "simulated": order.lab,
         "base_url": order.base_url and _without_secrets(order.base_url),
         "model": order.model or next(iter(MODELS)),
         "seed": order.seed,
-        "system_tokens": order.system_tokens,
+        "system_tokens": order.system_tokens or system_tokens,
         "limits": option_checks.check_limits(order.limits),
         "batchwrap": __version__,
     }
@@ -189,17 +217,35 @@ def _file(path: Path | None, setting: dict[str, Any]) -> RunFile:
 
 
 @contextmanager
-def _endpoint(order: Order, key: str, setting: dict[str, Any]) -> Iterator[ModelEndpoint]:
+def endpoint_of(
+    order: Order,
+    key: str,
+    setting: Mapping[str, Any],
+    *,
+    play: Callable[[Habit], Model] = solver,
+    warning: str = _RUNS_TESTS,
+) -> Iterator[ModelEndpoint]:
+    """A context manager with the endpoint: the user's, or a simulated one.
+
+    Args:
+        order: the options.
+        key: the key.
+        setting: what all runs have in common.
+        play: makes the scripted model of the simulated endpoint.
+        warning: the end of the warning that the user's endpoint costs tokens.
+    """
     model, seed, system_tokens = (setting[name] for name in ("model", "seed", "system_tokens"))
     if order.base_url is None:
         limits = setting["limits"]
         plan = None if limits == "auto" else played(limits)
-        with simulated(model, system_tokens=system_tokens, seed=seed, plan=plan) as endpoint:
+        with simulated(
+            model, system_tokens=system_tokens, seed=seed, plan=plan, play=play
+        ) as endpoint:
             yield endpoint
         return
     typer.echo(
         f"This spends real tokens of {model} at {setting['base_url']}; --dry-run shows about how"
-        " many. It also runs tests that the model has edited on this machine.",
+        f" many.{warning}",
         err=True,
     )
     yield ModelEndpoint(
@@ -220,7 +266,7 @@ def _show_estimate(
     cells = plan.missing(file.runs, again=order.retry_errors)
     # The lab has no limits that runs would share, so the estimate always runs two at a time.
     shares = estimate(
-        plan, cells, system_tokens=order.system_tokens, parallel=max(2, order.parallel)
+        plan, cells, system_tokens=setting["system_tokens"], parallel=max(2, order.parallel)
     )
     if order.as_json:
         typer.echo(json.dumps(eval_report.estimate_dict(shares, setting, prices), indent=2))
@@ -245,7 +291,12 @@ def _show(result: EvaluationResult, order: Order) -> None:
         print_text(screen, note)
 
 
-def _end(outcome: SessionOutcome, budget: TokenBudget, hint: str) -> None:
+def hint_without(key: str, order: Order) -> str:
+    """What may be the reason if an endpoint fails that was sent no key."""
+    return "" if key or order.lab else f". {sdk.NO_KEY_SENT}"
+
+
+def end(outcome: SessionOutcome, budget: TokenBudget, hint: str) -> None:
     """Exit with the code and the reason of an early end; return if there was none.
 
     Raises:

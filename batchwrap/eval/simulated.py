@@ -7,7 +7,7 @@ show that any model behaves like this.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -54,7 +54,12 @@ def solver(habit: Habit) -> Model:
 
 @contextmanager
 def simulated(
-    model: str, *, system_tokens: int, seed: int, plan: PlayedPlan | None = None
+    model: str,
+    *,
+    system_tokens: int,
+    seed: int,
+    plan: PlayedPlan | None = None,
+    play: Callable[[Habit], Model] = solver,
 ) -> Iterator[ModelEndpoint]:
     """A context manager with a simulated endpoint.
 
@@ -63,12 +68,13 @@ def simulated(
         system_tokens: the length of the agent's system prompt.
         seed: the seed of the tasks.
         plan: the limits that the provider enforces and batchwrap keeps; None for no limits.
+        play: makes the scripted model for a habit.
 
     Raises:
         MissingExtraError: the server's packages are not installed.
     """
     lab = Lab(
-        solver(MODELS[model]),
+        play(MODELS[model]),
         limits=plan.limits if plan else (),
         ttft_s=TTFT_S,
         tokens_per_s=TOKENS_PER_S,

@@ -115,6 +115,12 @@ def test_the_files_of_the_page_of_the_options(
     assert configured(file).options != Options()
 
 
+def test_the_page_of_measurements_is_current() -> None:
+    """It is what the files say; `make docs-measurements` writes it anew."""
+    wanted = runpy.run_path(str(ROOT / "docs" / "write_measurements.py"))["page"]()
+    assert (ROOT / "docs" / "measurements.md").read_text("utf-8") == wanted
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_the_reference_names_all(module: Any) -> None:
     """Every public name of a module stands in the reference, and no other one does."""

@@ -44,8 +44,8 @@ def test_an_agent_with_everything() -> None:
     assert "one multi_edit call" in ready["group_edits"].text
     assert "TodoWrite" in ready["bookkeeping"].text
     assert ready["general"].text.endswith(
-        "multi_edit instead of repeated edit_file, multi_read instead of repeated read_file, "
-        "multi_write instead of repeated write_file, batch for calls of different tools."
+        "multi_read for all read_file calls, multi_edit for all edit_file calls, "
+        "multi_write for all write_file calls, batch for calls of different tools."
     )
 
 
@@ -86,7 +86,7 @@ def test_a_hidden_tool_is_not_named() -> None:
     assert names == {
         "multi_read": "multi_read",
         "multi_edit": "multi_edit",
-        "multi_tools": "multi_edit, multi_read",
+        "multi_tools": "multi_read, multi_edit",
     }
 
 

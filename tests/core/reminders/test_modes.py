@@ -273,4 +273,4 @@ def test_slow_models_are_not_pressed(
     assert bool(told(lapsing.request({**BODY, "messages": lapse}))) is expected
     reads = [call(path, "read_file", {"path": path}) for path in ("a.py", "b.py")]
     lapse = [BOTH, *(m for one in reads for m in answer({"tool_calls": [one]}))]
-    assert told(lapsing.request({**BODY, "messages": lapse})) == [PREFETCH, "your last two"]
+    assert told(lapsing.request({**BODY, "messages": lapse})) == [PREFETCH, "every call sends"]

@@ -106,22 +106,23 @@ def test_silent_after_parallel_calls() -> None:
 
 
 def test_on_a_lapse() -> None:
-    """Two single reads in a row bring the reminder at once, with the batch spelled out."""
+    """Two single reads in a row bring the reminder at once, with the names of both tools."""
     messages = conversation("read_file", "read_file")
     assert places(messages) == [2]
     reminded, count = remind(messages, Reminders())
     assert count == 1
-    assert reminded[-1]["content"].startswith("ok\n\n[Reminder: your last two read_file")
-    assert 'multi_read({"files":[{"path":"0_0.py"},{"path":"1_0.py"}]})' in reminded[-1]["content"]
+    assert reminded[-1]["content"].startswith("ok\n\n[Reminder: every call sends")
+    assert "your last two read_file calls could have been one multi_read" in reminded[-1]["content"]
     assert places(messages, on_lapse=False) == []
 
 
 def test_a_lapse_has_the_calls_own_arguments() -> None:
-    """Ranges are spelled out; long texts are not repeated."""
+    """A directive may show the call: ranges are spelled out; long texts are not repeated."""
     old = {"path": "0_0.py", "old_string": "x" * 99, "new_string": "y"}
     made = [call("a", "edit_file", old), call("b", "edit_file", {**old, "old_string": "z"})]
     messages = [USER, *(message for one in made for message in answer({"tool_calls": [one]}))]
-    [text] = said(messages)
+    own = Directive("own", "better: {multi}({call}).", kind="lapse")
+    [text] = said(messages, directives=[own])
     start = text.index("multi_edit(") + len("multi_edit(")
     assert json.loads(text[start : text.index(")", start)])["files"] == [
         {"path": "0_0.py", "old_string": "…", "new_string": "y"},
