@@ -28,7 +28,7 @@ from batchwrap.eval.cost_estimate import estimate
 from batchwrap.eval.eval_report import EvaluationResult
 from batchwrap.eval.eval_session import EvaluationPlan, SessionOutcome, work_off
 from batchwrap.eval.runs import Run, RunFile
-from batchwrap.eval.simulated import MODELS, simulated, solver
+from batchwrap.eval.simulated import MODELS, simulated
 from batchwrap.eval.task_kinds import TASKS
 from batchwrap.eval.token_budget import Prices, TokenBudget
 from batchwrap.eval.trial import ModelEndpoint
@@ -180,7 +180,7 @@ def setting_of(order: Order, system_tokens: int = _SYSTEM_TOKENS) -> dict[str, A
         if order.model is not None:
             one_of("--model", order.model, tuple(MODELS))
     else:
-        option_checks.checkendpoint_of(order.base_url, order.model)
+        option_checks.check_endpoint(order.base_url, order.model)
     return {
         "simulated": order.lab,
         "base_url": order.base_url and _without_secrets(order.base_url),
@@ -222,7 +222,7 @@ def endpoint_of(
     key: str,
     setting: Mapping[str, Any],
     *,
-    play: Callable[[Habit], Model] = solver,
+    play: Callable[[Habit], Model] | None = None,
     warning: str = _RUNS_TESTS,
 ) -> Iterator[ModelEndpoint]:
     """A context manager with the endpoint: the user's, or a simulated one.
@@ -231,7 +231,7 @@ def endpoint_of(
         order: the options.
         key: the key.
         setting: what all runs have in common.
-        play: makes the scripted model of the simulated endpoint.
+        play: makes the scripted model of the simulated endpoint; None for that of the tasks.
         warning: the end of the warning that the user's endpoint costs tokens.
     """
     model, seed, system_tokens = (setting[name] for name in ("model", "seed", "system_tokens"))

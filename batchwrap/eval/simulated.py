@@ -59,7 +59,7 @@ def simulated(
     system_tokens: int,
     seed: int,
     plan: PlayedPlan | None = None,
-    play: Callable[[Habit], Model] = solver,
+    play: Callable[[Habit], Model] | None = None,
 ) -> Iterator[ModelEndpoint]:
     """A context manager with a simulated endpoint.
 
@@ -68,13 +68,13 @@ def simulated(
         system_tokens: the length of the agent's system prompt.
         seed: the seed of the tasks.
         plan: the limits that the provider enforces and batchwrap keeps; None for no limits.
-        play: makes the scripted model for a habit.
+        play: makes the scripted model for a habit; None for the one that solves the tasks.
 
     Raises:
         MissingExtraError: the server's packages are not installed.
     """
     lab = Lab(
-        play(MODELS[model]),
+        (play or solver)(MODELS[model]),
         limits=plan.limits if plan else (),
         ttft_s=TTFT_S,
         tokens_per_s=TOKENS_PER_S,
