@@ -33,7 +33,8 @@ class Directive:
             ``"bookkeeping"``: when the model spends whole turns on its to-do list. ``"lapse"``:
             after two single calls that could have been one; then ``{tool}``, ``{multi}`` and
             ``{call}`` are the tool, its multi-tool, and the one call that would have replaced
-            both. ``"script"``: after several single calls that a program could have made; then
+            both, and ``{left}`` the multi-tool with the files that are known to be left.
+            ``"script"``: after several single calls that a program could have made; then
             ``{program}`` is the beginning of that program.
         when: the mode in which it is given: ``"plan"``, ``"build"`` (whenever the agent is not
             known to be planning), or ``"always"``.
@@ -122,7 +123,7 @@ DEFAULT_DIRECTIVES: tuple[Directive, ...] = (
     Directive(
         "lapse",
         "every call sends this whole conversation again, and your last two {tool} calls could "
-        "have been one {multi} call. Make all that are left in one {multi} call.",
+        "have been one {multi} call. Make all that are left in one {left}.",
         kind="lapse",
         unless=r"(?i)\b(?:do not|don't|never) (?:batch|combine|group)\b",
     ),

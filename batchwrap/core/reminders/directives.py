@@ -11,6 +11,9 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
+
+import orjson
 
 from batchwrap.core.formats.format import ToolSpec
 from batchwrap.core.reminders.turns import Single, spelled_out
@@ -21,7 +24,7 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 # Tools that write a to-do list: TodoWrite, todowrite, update_todo_list, write_todos.
 _TODO = re.compile(r"(?i)^(?!.*(?:read|get)).*todo")
 # Placeholders whose values are known only when the reminder is given, by kind of directive.
-_LATER = {"lapse": ("tool", "multi", "call"), "script": ("program",)}
+_LATER = {"lapse": ("tool", "multi", "call", "left"), "script": ("program",)}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -118,7 +121,11 @@ def prepare(
 
 
 def written(
-    ready: Ready, lapse: Sequence[Single], most: int | None = None, program: str = ""
+    ready: Ready,
+    lapse: Sequence[Single],
+    most: int | None = None,
+    program: str = "",
+    left: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The text of a reminder.
 
@@ -127,6 +134,7 @@ def written(
         lapse: the single calls that could have been one batch, for a directive about a lapse.
         most: the number of items that a batch should have; None if the schema's limit holds.
         program: the beginning of a program, for a directive about a script.
+        left: the arguments of the calls that are known to be left, for a directive about a lapse.
     """
     text = ready.text
     if ready.directive.kind == "script":
@@ -134,6 +142,9 @@ def written(
     if ready.directive.kind == "lapse":
         multi = lapse[0].multi
         told = {"tool": multi.single.name, "multi": multi.name, "call": spelled_out(lapse)}
+        told["left"] = f"{multi.name} call"
+        if left:
+            told["left"] += f": {multi.name}({orjson.dumps({multi.key: [*left]}).decode()})"
         text = _PLACEHOLDER.sub(lambda found: told.get(found[1], found[0]), text)
     capped = most is not None and ready.directive.kind not in ("bookkeeping", "script")
     return f"[Reminder: {text}{f' At most {most} at a time.' if capped else ''}]"

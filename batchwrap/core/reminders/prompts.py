@@ -48,7 +48,7 @@ class Named:
 
     def new_in(self, prompt: Entry) -> set[str]:
         """The paths in a prompt that are not among these."""
-        return {next(_ends_of(path)) for path in _files_in(prompt)} - self.ends
+        return {next(ends_of(path)) for path in _files_in(prompt)} - self.ends
 
 
 NOTHING = Named()
@@ -69,12 +69,12 @@ def _ends_in(entry: Entry) -> Iterator[str]:
     """The ends of the paths that an entry of the model or the user names."""
     for call in entry.calls:
         for path in names_in(call.arguments):
-            yield from _ends_of(path)
+            yield from ends_of(path)
     for path in _files_in(entry) if entry.role == "user" else ():
-        yield from _ends_of(path)
+        yield from ends_of(path)
 
 
-def _ends_of(path: FilePath) -> Iterator[str]:
+def ends_of(path: FilePath) -> Iterator[str]:
     """The ends of a path, the longest first."""
     parts = path.key[1][-_MOST_PARTS:]
     return ("/".join(parts[start:]) for start in range(len(parts)))

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from batchwrap.core.formats.calls import Call
 from batchwrap.core.formats.entries import Entry, Role
@@ -28,6 +29,7 @@ from batchwrap.core.moves.results import added_in
 from batchwrap.core.reminders import directives, placement
 from batchwrap.core.reminders.directives import Ready
 from batchwrap.core.reminders.gates import Facts, Places
+from batchwrap.core.reminders.left import left_to_read
 from batchwrap.core.reminders.modes import marker_in
 from batchwrap.core.reminders.prompts import NOTHING, SEVERAL, Named, is_prompt, names_several
 from batchwrap.core.reminders.turns import Made, Single, could_be_one, could_be_scripted
@@ -323,9 +325,16 @@ class Walk:
         most = self.most if self.most < self.offered.cap else None
         script = self.offered.script
         program = "" if script is None else script.program(self.chain)
-        text = directives.written(due, self.lapse[-2:], most, program)
+        left = self._left([*before, entry]) if "{left}" in due.text else ()
+        text = directives.written(due, self.lapse[-2:], most, program, left)
         self._give(due, text)
         return placement.place(entry, text, options.placement, self.offered.refused)
+
+    def _left(self, entries: Sequence[Entry]) -> Sequence[Mapping[str, Any]]:
+        """The arguments of the calls that are left after a lapse, as far as they are known."""
+        last = list(self._calls.values())[-1:]
+        singles = self.offered.singles
+        return left_to_read(entries, last[0], singles, self.most) if last else ()
 
     def _due(self, facts: Facts, before: Sequence[Entry]) -> Ready | None:
         """The directive that is due here; None if none is, or all that are due are held back."""

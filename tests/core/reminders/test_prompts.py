@@ -19,7 +19,7 @@ from tests.strategies import EDIT_FILE, GREP, READ_FILE
 
 Messages = list[dict[str, Any]]
 BODY: dict[str, Any] = {"model": "m", "tools": [READ_FILE, EDIT_FILE, GREP]}
-PREFETCH, GROUP, LAPSE = "before you begin,", "from here on,", "your last two"
+PREFETCH, GROUP, LAPSE = "before you begin,", "from here on,", "every call sends"
 CLOSE: dict[str, Any] = {"role": "assistant", "content": "Done."}
 
 
