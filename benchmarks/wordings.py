@@ -26,7 +26,7 @@ from batchwrap.eval.answers.situations import Kind
 from batchwrap.eval.arms import Arm
 from batchwrap.eval.token_budget import TokenBudget
 from batchwrap.eval.trial import ModelEndpoint
-from batchwrap.options import EventHook, Reminders
+from batchwrap.options import EventHook, Limit, Reminders
 
 WORDINGS = Path(__file__).parent / "data" / "wordings.toml"
 # For each directive the situations in which it is due, and options under which no other one is.
@@ -44,7 +44,7 @@ class Worded(Arm):
 
     directive: Directive
 
-    def wrap(self, client: Any, *, limits: str, on_event: EventHook) -> Any:
+    def wrap(self, client: Any, *, limits: str | Sequence[Limit], on_event: EventHook) -> Any:
         """Wrap a client whose reminders have no other directive."""
         options = _DUE[self.directive.kind][2]
         reminders = Reminders(directives=[self.directive], **options)
