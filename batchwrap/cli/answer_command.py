@@ -147,6 +147,8 @@ def _show(order: Order, plan: AnswerPlan, file: AnswerFile, setting: Mapping[str
         missing = len(plan.missing(file.answers))
         typer.echo(json.dumps(answer_report.answers_as_dict(setting, summed, missing), indent=2))
         return
+    if not summed:
+        return
     screen = console()
     print_table(screen, answer_report.answer_table(title, summed))
     for note in answer_report.answer_notes(summed):
