@@ -20,7 +20,7 @@ from functools import cached_property
 
 from batchwrap.core.formats.calls import Call
 from batchwrap.core.formats.entries import Entry, Role
-from batchwrap.core.model import Refused
+from batchwrap.core.model import Order
 from batchwrap.core.moves import cap
 from batchwrap.core.moves.mentions import Mentions
 from batchwrap.core.moves.past_turns import by_id
@@ -66,7 +66,7 @@ class Offered:
         ready: the directives that may be given.
         todo: the name of the agent's tool for a to-do list; None if it has none.
         batches: names of other tools whose calls are batches.
-        refused: orders of messages that the model refuses.
+        avoided: places where the model takes no reminder as a message of its own.
         script: runs programs over the tools; None if it is not offered.
     """
 
@@ -77,7 +77,7 @@ class Offered:
     ready: Sequence[Ready] = ()
     todo: str | None = None
     batches: Set[str] = frozenset()
-    refused: Set[Refused] = frozenset()
+    avoided: Set[Order] = frozenset()
     script: ScriptTool | None = None
 
     @cached_property
@@ -325,7 +325,7 @@ class Walk:
         program = "" if script is None else script.program(self.chain)
         text = directives.written(due, self.lapse[-2:], most, program)
         self._give(due, text)
-        return placement.place(entry, text, options.placement, self.offered.refused)
+        return placement.place(entry, text, options.placement, self.offered.avoided)
 
     def _due(self, facts: Facts, before: Sequence[Entry]) -> Ready | None:
         """The directive that is due here; None if none is, or all that are due are held back."""
