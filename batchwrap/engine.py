@@ -64,8 +64,8 @@ _SWITCHED_OFF = (
 )
 
 _APPENDED = (
-    "reminders for the model %s are appended to other messages where it does not support %s messages "
-    'of their own: %s. Reminders(placement="append") always appends them.'
+    "reminders for the model %s are appended to other messages where it does not support %s "
+    'messages of their own: %s. Reminders(placement="append") always appends them.'
 )
 _EFFECTS: Mapping[Effect, str] = {
     "refused": "such requests are refused",

@@ -2,7 +2,7 @@
 
 In each one an agent works through a wrapped client with a scripted model, behind the simulated
 provider's HTTP server. What the provider got is the provider view. Its twin is the same work
-without batchwrap: the same calls, one in each answer, and what the agent sent itself.
+without batchwrap: the same calls, one in each answer, and the requests of the agent itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import chain
+from itertools import chain, dropwhile
 from typing import Any
 
 from openai import OpenAI
@@ -21,6 +21,7 @@ import batchwrap
 from batchwrap import Batching, ReadAhead, Reminders, Scripts
 from batchwrap.directives import Mode
 from batchwrap.lab import Call, Lab, Reply, Script
+from batchwrap.options import Placement
 from tests.adapters.agent import message_of
 from tests.adapters.batching_models import edit, files
 from tests.strategies import EDIT_FILE, GREP, READ_FILE, WRITE_FILE
@@ -50,6 +51,8 @@ class Scene:
         keeps: what the agent sends of its history.
         is_forgotten: whether each request goes through a new wrapper, which remembers nothing.
         mode: the mode that the agent has set.
+        model: the model that it asks for.
+        grows: whether each request is meant to begin with the one before it.
     """
 
     name: str
@@ -60,6 +63,8 @@ class Scene:
     keeps: Callable[[list[Body]], list[Body]] = list
     is_forgotten: bool = False
     mode: Mode | None = None
+    model: str = "m"
+    grows: bool = True
 
 
 @dataclass(frozen=True)
@@ -67,16 +72,17 @@ class Conversation:
     """A conversation that was held.
 
     Attributes:
-        name: its scene's.
+        scene: what it is.
         bare: the requests of its twin, which knows nothing of batchwrap.
         wrapped: the requests that the provider got.
-        grows: whether each request continues the one before it, as the agent sends it.
     """
 
-    name: str
+    scene: Scene
     bare: list[Body]
     wrapped: list[Body]
-    grows: bool
+
+    def __str__(self) -> str:
+        return self.scene.name
 
 
 def read(path: str) -> Reply:
@@ -121,65 +127,68 @@ _CODE = ((Reply(calls=(Call("run_script", {"code": _PROGRAM}),)), read("c.py")),
 
 def _window(history: list[Body]) -> list[Body]:
     """What an agent keeps that cuts off: its task, and the newest answers with their results."""
-    start = next(
-        (
-            at
-            for at in range(max(2, len(history) - 5), len(history))
-            if history[at]["role"] == "assistant"
-        ),
-        len(history) - 1,
-    )
-    return [*history[:2], *history[start:]]
+    newest = dropwhile(lambda one: one["role"] != "assistant", history[max(2, len(history) - 5) :])
+    return [*history[:2], *newest]
+
+
+def _batching(**options: Any) -> dict[str, Any]:
+    return {"batching": Batching(**options)}
 
 
 SCENES = (
     Scene(name="alongside", turns=_WORK),
     Scene(name="alongside, streamed", turns=_WORK, stream=True),
-    Scene(name="instead", turns=_WORK, options={"batching": Batching(offer="instead")}),
-    Scene(name="never", turns=_READS, options={"batching": Batching(offer="never")}),
+    Scene(name="instead", turns=_WORK, options=_batching(offer="instead")),
+    Scene(name="never", turns=_READS, options=_batching(offer="never")),
     Scene(name="plan", turns=_WORK, mode="plan"),
     Scene(name="often", turns=_READS, options={"reminders": Reminders(every=1, cooldown=0)}),
+    # Rewrites the history when a run of calls has ended, so the prompt cache is lost once.
     Scene(
-        name="coalesced, streamed",
+        name="coalesced",
         turns=_READS,
-        options={"batching": Batching(coalesce="always")},
+        options=_batching(coalesce="always"),
         stream=True,
+        grows=False,
     ),
-    Scene(name="one by one", turns=_WORK, options={"batching": Batching(delivery="serial")}),
-    Scene(name="approvals", turns=_WORK, options={"batching": Batching(approvals=True)}),
-    Scene(name="read ahead", turns=_READS, options={"batching": Batching(read_ahead=ReadAhead())}),
-    Scene(name="script", turns=_CODE, options={"batching": Batching(scripts=Scripts())}),
-    Scene(name="fast, streamed", turns=_WORK, options={"preset": "fast"}, stream=True),
+    Scene(name="one by one", turns=_WORK, options=_batching(delivery="serial")),
+    Scene(name="approvals", turns=_WORK, options=_batching(approvals=True)),
+    Scene(name="read ahead", turns=_READS, options=_batching(read_ahead=ReadAhead())),
+    Scene(name="script", turns=_CODE, options=_batching(scripts=Scripts())),
+    Scene(name="fast", turns=_WORK, options={"preset": "fast"}, stream=True),
     Scene(name="failed edits", turns=_WORK, fails="edit_file"),
     Scene(name="forgotten", turns=_WORK, is_forgotten=True),
     Scene(
         name="cut off",
         turns=_WORK,
-        options={"batching": Batching(delivery="serial")},
+        options=_batching(delivery="serial"),
         keeps=_window,
+        grows=False,
     ),
     Scene(name="odd forms", turns=_ODD),
     Scene(name="two calls in one answer", turns=_AT_ONCE),
-)
-# These stand apart: where a model does not bear them, the reminder is appended.
-PLACEMENTS = tuple(
-    Scene(name=f"placement {place}", turns=_READS, options={"reminders": reminders}, mode="plan")
-    for place in ("append", "user", "system")
-    for reminders in [Reminders(every=1, cooldown=0, placement=place)]
 )
 
 
 @cache
 def conversations() -> tuple[Conversation, ...]:
-    """All scenes, held."""
+    """All scenes, held with a model of which nothing is known."""
     return tuple(map(hold, SCENES))
+
+
+@cache
+def placed(placement: Placement, model: str) -> Conversation:
+    """Reminders after each turn and each prompt, wherever a model supports the placement."""
+    reminders = Reminders(every=1, cooldown=0, placement=placement, prefetch_when_thinking=True)
+    name = f"placement {placement}"
+    options = {"reminders": reminders}
+    return hold(Scene(name=name, turns=_READS, options=options, mode="plan", model=model))
 
 
 def hold(scene: Scene) -> Conversation:
     """Hold a conversation, with batchwrap and without it."""
     wrapped = _Work(scene, scene.turns)
     bare = _Work(scene, wrapped.apart, wraps=False)
-    return Conversation(scene.name, bare.requests, wrapped.requests, grows=scene.keeps is list)
+    return Conversation(scene, bare.requests, wrapped.requests)
 
 
 class _Work:
@@ -199,7 +208,7 @@ class _Work:
         self._history: list[Body] = [SYSTEM]
         self._ran: list[list[Call]] = []  # of each answer of the provider
         ends = [(*replies, Reply("Done.")) for replies in turns]
-        model = Script(*(_thinking(reply, at) for at, reply in enumerate(chain(*ends))))
+        model = Script(*(_numbered(reply, at) for at, reply in enumerate(chain(*ends))))
         with Lab(model, tokens_per_s=math.inf, ttft_s=0) as self._lab:
             self._client = OpenAI(base_url=self._lab.base_url, api_key="k", max_retries=0)
             self._complete = self._completions()
@@ -207,18 +216,11 @@ class _Work:
                 self._history.append({"role": "user", "content": prompt})
                 while self._answer():
                     pass
-            self.requests = [entry.json for entry in self._lab.journal if entry.is_chat]
+            self.requests: list[Body] = [one.json for one in self._lab.journal if one.is_chat]
             self._client.close()
         assert not model.left
         ran = iter(self._ran)
-        self.apart = [
-            [
-                one
-                for reply, calls in zip(replies, ran, strict=False)
-                for one in _apart(reply, calls)
-            ]
-            for replies in ends
-        ]
+        self.apart = [[one for reply in said for one in _apart(reply, next(ran))] for said in ends]
 
     def _completions(self) -> Any:
         if self._options is None:
@@ -228,10 +230,10 @@ class _Work:
     def _answer(self) -> bool:
         """Ask once, and run what is called; whether anything was."""
         complete = self._completions() if self._scene.is_forgotten else self._complete
-        messages, stream = self._scene.keeps(self._history), self._scene.stream
+        body = {"model": self._scene.model, "tools": TOOLS, "stream": self._scene.stream}
         with batchwrap.mode(self._scene.mode) if self._scene.mode else nullcontext():
-            answer = complete.create(model="m", messages=messages, tools=TOOLS, stream=stream)
-        message = message_of(answer, stream)
+            answer = complete.create(**body, messages=self._scene.keeps(self._history))
+        message = message_of(answer, self._scene.stream)
         if thought := message.pop("reasoning", None):
             message["reasoning_content"] = thought  # the name that servers of open models read
         self._history.append(message)
@@ -244,14 +246,15 @@ class _Work:
         return bool(message.get("tool_calls"))
 
 
-def _thinking(reply: Reply, number: int) -> Reply:
-    calls = tuple(replace(call, id=f"call_{number:02}{at}") for at, call in enumerate(reply.calls))
-    return replace(reply, calls=calls, reasoning=f"Thought number {number} about it.")
+def _numbered(reply: Reply, number: int) -> Reply:
+    """A reply with its own reasoning, and ids of nine characters, as Mistral's templates want."""
+    calls = [replace(call, id=f"call{number:04}{at}") for at, call in enumerate(reply.calls)]
+    return replace(reply, calls=tuple(calls), reasoning=f"Thought number {number} about it.")
 
 
 def _apart(reply: Reply, calls: list[Call]) -> list[Reply]:
     """The same calls, each in an answer of its own unless the model has made several itself."""
     if len(reply.calls) > 1:
         return [replace(reply, calls=tuple(calls))]
-    texts = [reply.text] + [""] * len(calls)
+    texts = [reply.text, *[""] * len(calls)]
     return [Reply(text, calls=(call,)) for text, call in zip(texts, calls, strict=False)]
