@@ -278,8 +278,10 @@ class Engine:
         """Say once that reminders do not stand where the user wants them, and why."""
         placement = self.options.reminders.placement if self.options.reminders else "append"
         unsupported = model_facts(model).unsupported
-        for effect in filter(None, map(unsupported.get, orders_of(placement))):
-            self.warn_once("placement", _APPENDED, model, placement, _EFFECTS[effect])
+        for order in orders_of(placement):
+            if order in unsupported:
+                why = _EFFECTS[unsupported[order]]
+                self.warn_once("placement", _APPENDED, model, placement, why)
 
     def guard(self) -> Guard:
         """A guard for the steps of a request outside its exchange, which reports at once."""

@@ -14,7 +14,12 @@ from tests.real_models import chat_templates, small_model
 _missing = [*small_model.missing(), *([] if chat_templates.templates() else ["chat templates"])]
 if _missing and "BATCHWRAP_TEST_MODEL" in os.environ:  # CI says so: there, nothing is skipped
     raise pytest.UsageError(f"missing: {', '.join(_missing)}; `make test-model` brings them along")
-collect_ignore_glob = ["test_*.py"] if _missing else []
+collect_ignore_glob = ["test_[!c]*.py"] if _missing else []
+
+
+def pytest_report_header() -> str:
+    """What is left out, and why."""
+    return f"real models: without {', '.join(_missing)} (make test-model)" if _missing else ""
 
 
 @pytest.fixture(scope="session")

