@@ -10,7 +10,7 @@ import random
 import secrets
 import string
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,10 @@ from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.bodies import Bodies
 from batchwrap.core.formats.endpoints import CHAT, Endpoint
+from batchwrap.core.model import Effect
 from batchwrap.core.parse import parsed_object, rendered
 from batchwrap.core.provider import Provider
+from batchwrap.core.reminders.placement import orders_of
 from batchwrap.core.tools.offer import is_offered
 from batchwrap.directives import Mode
 from batchwrap.drive.interpreter import Interpreter, require
@@ -60,6 +62,17 @@ _SWITCHED_OFF = (
     "accepts them without. Wrap with batching=None and reminders=None for such a model, or with "
     "another `Batching.offer`."
 )
+
+_APPENDED = (
+    "reminders for the model %s are appended to other messages where it does not support %s "
+    'messages of their own: %s. Reminders(placement="append") always appends them.'
+)
+_EFFECTS: Mapping[Effect, str] = {
+    "refused": "such requests are refused",
+    "dropped": "its chat template leaves such messages out",
+    "prefix": "its chat template rewrites what stands before them, which costs the prompt cache",
+    "reasoning": "its chat template drops the reasoning before them",
+}
 
 _LEFT = (
     "batching and reminders are inactive for requests to %s %s. Those are throttled, and otherwise "
@@ -258,6 +271,17 @@ class Engine:
         self.counters.add(exchange.metrics.counts)
         if exchange.metrics.counts["switched_off"]:
             self.warn_once("switched_off", _SWITCHED_OFF, exchange.model)
+        if exchange.metrics.counts["reminders"]:
+            self._warn_of_placement(exchange.model)
+
+    def _warn_of_placement(self, model: str) -> None:
+        """Say once that reminders do not stand where the user wants them, and why."""
+        placement = self.options.reminders.placement if self.options.reminders else "append"
+        unsupported = model_facts(model).unsupported
+        for order in orders_of(placement):
+            if order in unsupported:
+                why = _EFFECTS[unsupported[order]]
+                self.warn_once("placement", _APPENDED, model, placement, why)
 
     def guard(self) -> Guard:
         """A guard for the steps of a request outside its exchange, which reports at once."""

@@ -58,9 +58,9 @@ class LlamaServer:
             raise LlamaServerError(
                 "xllamacpp, which holds the server, is not installed: pip install xllamacpp"
             )
-        files = [model, template] if template else [model]
+        files = [str(path) for path in (model, template) if path is not None]
         for path in files:
-            if not path.is_file():
+            if not Path(path).is_file():
                 raise LlamaServerError(f"there is no file {path}")
         # Appended to, since the server and `log` share one position in the file.
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115 (closed with the server)
@@ -89,7 +89,8 @@ class LlamaServer:
             raise LlamaServerError(
                 f"the server did not start within {within_s:g} s: try a smaller context or model"
             )
-        if address := output.readline().strip():
+        address: str = output.readline().strip()
+        if address:
             return address
         raise LlamaServerError(f"the server did not start: {self._fault()}")
 
@@ -98,6 +99,11 @@ class LlamaServer:
         lines = self.log().splitlines()
         faults = [line.partition(" E ")[2] for line in lines if " E " in line] or lines[-1:]
         return " ".join("".join(faults[:1]).split()) or "it wrote nothing"
+
+    @property
+    def pid(self) -> int:
+        """The id of its process."""
+        return self._process.pid
 
     def log(self) -> str:
         """What the server has written so far."""

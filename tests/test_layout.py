@@ -10,12 +10,12 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "tests").rglob("*.py"))
 # Environments of their own, a page for type checkers, and bodies that any SDK sends alike.
 LISTS = ("SDK_ITSELF", "SDK_TESTS", "LITELLM_TESTS")
-ONCE = ("frameworks", "fuzz", "proxy", "sdks", "typing")
+ONCE = ("frameworks", "fuzz", "proxy", "real_models", "sdks", "typing")
 
 # Folders of tests that belong to no part of the package.
 APART = {
-    *("benchmarks", "docs", "frameworks", "fuzz", "package", "proxy", "sdks", "serve/agents"),
-    *("transparency", "typing"),
+    *("benchmarks", "docs", "frameworks", "fuzz", "package", "proxy", "real_models", "sdks"),
+    *("serve/agents", "transparency", "typing"),
 }
 
 

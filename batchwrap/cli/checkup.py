@@ -153,8 +153,9 @@ def model(name: str) -> Iterator[Finding]:
     facts = model_facts(name)
     thinks = "thinks, so it is not reminded to prefetch" if facts.thinks else "not known to think"
     yield Finding(part="model", name="thinking", found=thinks)
-    refused = ", ".join(sorted(facts.refuses)) or "nothing known"
-    yield Finding(part="model", name="refuses", found=refused)
+    effects = [f"{order} ({effect})" for order, effect in sorted(facts.unsupported.items())]
+    found = ", ".join(effects) or "nothing known"
+    yield Finding(part="model", name="does not support", found=found)
 
 
 def store(url: str) -> Iterator[Finding]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-# Messages of ours that a chat template or an API refuses: a user message directly after a tool's
-# result or another user message, and a system message that is not the first one.
-Refused = Literal["user_after_tool", "user_after_user", "late_system"]
+# Places where a reminder can be a message of its own: as the user's, directly after a tool's result
+# or after another message of the user's; as the system's, where it is not the first message.
+Order = Literal["user_after_tool", "user_after_user", "late_system"]
+# What happens there: the request is refused; the chat template leaves the message out; it writes
+# what stands before the message in another way, so that the prompt cache is lost; or it drops the
+# reasoning of the turn that still goes on.
+Effect = Literal["refused", "dropped", "reasoning", "prefix"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +21,12 @@ class Model:
 
     Attributes:
         thinks: whether it reasons before it answers, unless a request says otherwise.
-        refuses: the orders of messages that it refuses.
+        unsupported: places where a reminder cannot be a message of its own, and what happens
+            to one there.
     """
 
     thinks: bool = False
-    refuses: frozenset[Refused] = frozenset()
+    unsupported: Mapping[Order, Effect] = field(default_factory=dict)
 
 
 UNKNOWN_MODEL = Model()

@@ -17,11 +17,15 @@ def model_facts(name: str) -> Model:
     """The facts about a model; of several matching entries, the first one counts for each fact."""
     # Without the prefixes of gateways: `openrouter/qwen/qwen3-coder` is `qwen3-coder`.
     short = name.lower().rsplit("/", 1)[-1]
-    facts: dict[str, Any] = {}
-    for family in _families():
-        if any(fnmatchcase(short, pattern) for pattern in family["match"]):
-            facts = {**family, **facts}
-    return Model(bool(facts.get("thinks")), frozenset(facts.get("refuses", ())))
+    found = [
+        family
+        for family in _families()
+        if any(fnmatchcase(short, pattern) for pattern in family["match"])
+    ]
+    unsupported: dict[Any, Any] = {}
+    for family in reversed(found):
+        unsupported |= family.get("unsupported", {})
+    return Model(next((one["thinks"] for one in found if "thinks" in one), False), unsupported)
 
 
 @cache

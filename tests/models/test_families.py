@@ -35,9 +35,13 @@ def test_models_that_think(name: str, thinks: bool) -> None:
     assert model_facts(name).thinks is thinks
 
 
-def test_orders_that_are_refused() -> None:
+def test_places_of_messages() -> None:
     """Of several entries that fit, each fact is taken from the first that has it."""
-    assert model_facts("mistralai/Devstral-Small-2507").refuses >= {"user_after_tool"}
-    assert model_facts("gemma-3-27b-it").refuses >= {"user_after_user"}
-    assert model_facts("qwen3-coder-30b") == Model(refuses=frozenset({"late_system"}))
-    assert model_facts("gpt-oss-120b").refuses == set()
+    assert model_facts("mistralai/Devstral-Small-2507").unsupported["user_after_tool"] == "refused"
+    assert model_facts("gemma-3-27b-it").unsupported["user_after_user"] == "refused"
+    assert model_facts("qwen3-coder-30b") == Model(unsupported={"late_system": "refused"})
+    assert model_facts("gpt-oss-120b").unsupported == {"late_system": "dropped"}
+    qwen = {"late_system": "refused", "user_after_tool": "reasoning"}
+    assert model_facts("Qwen/Qwen3.5-4B").unsupported == qwen
+    assert model_facts("gemma-4-31b-it").unsupported["user_after_tool"] == "reasoning"
+    assert model_facts("gpt-4o").unsupported == {}

@@ -451,7 +451,7 @@ def _offered(
             *(() if script is None else (script.name,)),
         },
         script=script,
-        refused=context.model.refuses,
+        avoided=context.model.unsupported.keys(),
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from batchwrap.core.formats.calls import Call
 from batchwrap.core.formats.entries import Entry, Role
-from batchwrap.core.model import Refused
+from batchwrap.core.model import Order
 from batchwrap.core.moves import cap
 from batchwrap.core.moves.mentions import Mentions
 from batchwrap.core.moves.past_turns import by_id
@@ -68,7 +68,7 @@ class Offered:
         ready: the directives that may be given.
         todo: the name of the agent's tool for a to-do list; None if it has none.
         batches: names of other tools whose calls are batches.
-        refused: orders of messages that the model refuses.
+        avoided: places where the model takes no reminder as a message of its own.
         script: runs programs over the tools; None if it is not offered.
     """
 
@@ -79,7 +79,7 @@ class Offered:
     ready: Sequence[Ready] = ()
     todo: str | None = None
     batches: Set[str] = frozenset()
-    refused: Set[Refused] = frozenset()
+    avoided: Set[Order] = frozenset()
     script: ScriptTool | None = None
 
     @cached_property
@@ -328,7 +328,7 @@ class Walk:
         left = self._left([*before, entry]) if "{left}" in due.text else ()
         text = directives.written(due, self.lapse[-2:], most, program, left)
         self._give(due, text)
-        return placement.place(entry, text, options.placement, self.offered.refused)
+        return placement.place(entry, text, options.placement, self.offered.avoided)
 
     def _left(self, entries: Sequence[Entry]) -> Sequence[Mapping[str, Any]]:
         """The arguments of the calls that are left after a lapse, as far as they are known."""

@@ -60,11 +60,12 @@ def test_orders_that_the_model_refuses(
     placement: Placement, messages: list[dict[str, Any]], refused: Any
 ) -> None:
     """There the reminder is appended; elsewhere it is placed as the user wants."""
-    made = sent(messages, placement, Model(refuses=frozenset({refused})))
+    made = sent(messages, placement, Model(unsupported={refused: "refused"}))
     assert [message["role"] for message in made] == [message["role"] for message in messages]
     assert "[Reminder: " in made[-1]["content"]
-    others = {"user_after_tool", "user_after_user", "late_system"} - {refused}
-    assert len(sent(messages, placement, Model(refuses=frozenset(others)))) == len(messages) + 1  # type: ignore[arg-type]
+    others: Any = {"user_after_tool", "user_after_user", "late_system"} - {refused}
+    model = Model(unsupported=dict.fromkeys(others, "refused"))
+    assert len(sent(messages, placement, model)) == len(messages) + 1
 
 
 def test_several_results_come_first() -> None:
