@@ -38,15 +38,15 @@ from batchwrap.eval.token_budget import TokenBudget
 _SYSTEM_TOKENS = 200
 _ALL = "all"
 _LOOPBACK, _LOCAL = ("localhost", "127.0.0.1", "::1"), "a local server"
-# After lapses, the last two have their reminder in the newest message, whatever the number.
+# The reminder of a lapse is due after two reads, and these have their first one after four and six.
 _ARMS: Mapping[Kind, Sequence[str]] = {
     "first": ("bare", "offer", "reminders", "instead"),
     "second": (
         "bare",
         "offer",
         "reminders",
-        "lapse=every=none,cooldown=2",
-        "every=every=2,on_lapse=false",
+        "every4=every=4,on_lapse=false",
+        "every6=every=6,on_lapse=false",
     ),
     "edits": ("bare", "offer", "reminders", "instead"),
 }

@@ -49,10 +49,11 @@ def test_the_arms_by_kind() -> None:
     """Without --arm, second answers have reminders that are due just then."""
     numbers = json.loads(invoke("--lab", "--answers", "second", "--json").stdout)
     assert [row["arm"] for row in numbers["shares"][:5]] == [
-        *("bare", "offer", "reminders", "lapse", "every"),
+        *("bare", "offer", "reminders", "every4", "every6"),
     ]
+    due = [("reminders", 2), ("every4", 4), ("every6", 6)]
     for row in numbers["shares"]:
-        if row["arm"] in ("lapse", "every"):
+        if (row["arm"], row["lapses"]) in due:
             assert row["reminded"] == row["batches"] == row["answers"] == 6
         if row["arm"] in ("bare", "offer"):
             assert (row["reminded"], row["batches"]) == (0, 0)
