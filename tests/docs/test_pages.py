@@ -28,6 +28,10 @@ FRAMEWORKS = [
     for page in sorted((ROOT / "docs" / "guides").glob("*.md"))
     if (ROOT / "examples" / "frameworks" / f"with_{page.stem.replace('-', '_')}.py").exists()
 ]
+OWN_FILES = (
+    r"^https://(?:github\.com/batchwrap/batchwrap/blob|raw\.githubusercontent\.com/batchwrap/batchwrap)"
+    r"/main/(.+)"
+)
 MODULES = (batchwrap, batchwrap.testing, batchwrap.tools, batchwrap.serve)
 
 
@@ -155,6 +159,21 @@ def test_paths_in_contributing_exist() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     """A link to a file of the repository leads to one, also where no site is built."""
-    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
-    local = [link for link in links if "://" not in link]
+    local = [link for link in links(page) if "://" not in link]
     assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_links_of_the_package_page() -> None:
+    """The README is the page of the package, too: its links are absolute, to files that exist."""
+    found = links(ROOT / "README.md") + re.findall(
+        r'(?:src|srcset)="([^"]+)"', (ROOT / "README.md").read_text("utf-8")
+    )
+    assert [link for link in found if not link.startswith("https://")] == []
+    own = [part for link in found for part in re.findall(OWN_FILES, link)]
+    assert len(own) > 15
+    assert [path for path in own if not (ROOT / path).exists()] == []
+
+
+def links(page: Path) -> list[str]:
+    """Where the links of a page lead, without their anchors."""
+    return re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
