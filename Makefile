@@ -50,7 +50,7 @@ VERSION_TESTS := tests/adapters/test_clients.py tests/cli/test_config.py tests/c
 	tests/observe tests/serve/test_metrics.py tests/test_import.py tests/test_options.py tests/testing \
 	tests/throttle/test_retry.py tests/throttle/tokens/test_tables.py
 COVERED := coverage-once coverage-openai2 coverage-openai3
-WITHOUT_SDK := tests batchwrap $(SDK_TESTS:%=--ignore=%)
+WITHOUT_SDK := tests batchwrap --ignore=tests/real_models $(SDK_TESTS:%=--ignore=%)
 
 .PHONY: test-versions test-lowest $(PYTHONS:%=test-%) docs-configuration ci-checks ci-tests coverage-report demo soak docs docs-cli docs-measurements docs-multi-tools check eval-model test test-agents test-frameworks test-core test-fuzz test-model test-once test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
 	coverage-once coverage-openai3 coverage-openai2 build clean benchmark-growth benchmark-offer \
