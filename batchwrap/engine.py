@@ -188,8 +188,16 @@ class Engine:
         )
         ended = partial(self._ended, observer)
         is_known = bool(admission.provider.name)
-        shared = None if self._shared is None else self._shared.of(origin.api_key)
+        shared = None if self._shared is None else self._shared.of(self._secret_of(origin))
         return Call(exchange, admission, is_known, ended, self.interpreter, shared)
+
+    def _secret_of(self, origin: Origin) -> str:
+        """The text from which the encryption of shared memory is derived.
+
+        With pooled keys the agent's own key is often a placeholder that everybody knows.
+        """
+        throttle = self.options.throttle
+        return "\n".join([origin.api_key, *sorted((throttle and throttle.keys) or ())])
 
     def counted(
         self, body: chat.Body, origin: Origin, *, endpoint: Endpoint, mode: Mode | None = None

@@ -26,6 +26,7 @@ _OTHERS = frozenset({CONFIG, f"{PREFIX}TOKEN"})
 # service that is called "batchwrap".
 _FOREIGN = re.compile(rf"{PREFIX}(?:TEST_|SERVICE_(?:HOST|PORT)|PORT(?:_|$)|(?:ENV|NAME)(?:_|$))")
 _SQLITE = "sqlite:///"
+_TOOLS = ("batching", "tools")
 
 
 class Layer(Protocol):
@@ -84,13 +85,19 @@ class FileLayer:
             said = looked_up(self.table, option.path)
             own_plan = option.path[-1] == "limits" and isinstance(said, str) and ".toml" in said
             if said is not None and (option.needs_named_file or own_plan):
-                raise self.refusal(
-                    BadValue(
-                        option.path,
-                        "is not read from a file that was only found in a folder; if you trust "
-                        f"the file, name it: {CONFIG}={self._path}",
-                    )
-                )
+                raise self._distrusted(option.path)
+        tools = looked_up(self.table, _TOOLS)
+        for name, kind in tools.items() if isinstance(tools, dict) else ():
+            # Calls of such a tool may be added to the model's own, whatever the tool really does.
+            if (kind.get("kind") if isinstance(kind, dict) else kind) == "read":
+                raise self._distrusted((*_TOOLS, name))
+
+    def _distrusted(self, path: OptionPath) -> ConfigError:
+        problem = (
+            "is not read from a file that was only found in a folder; if you trust the file, "
+            f"name it: {CONFIG}={self._path}"
+        )
+        return self.refusal(BadValue(path, problem))
 
     def _make_absolute(self, folder: Path) -> None:
         """Paths in a file are relative to its folder, and not to where the program was started."""

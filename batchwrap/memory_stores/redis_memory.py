@@ -87,6 +87,8 @@ class RedisMemory:
                 return self._servers.run(keys[0], "EVALSHA", sha, *rest)
             except errors.NoScriptError:  # the server is new or was restarted
                 return self._servers.run(keys[0], "EVAL", script, *rest)
+        except UnicodeDecodeError as error:  # nothing that batchwrap has written
+            raise StoreUnavailable(self.name, "it holds bytes that are no text") from error
         except (errors.RedisError, errors.RedisClusterException) as error:
             kind = StoreRefused if self._servers.is_refusal(error) else StoreUnavailable
             raise kind(self.name, str(error)) from error

@@ -7,6 +7,7 @@ processes share, such as the buckets of a limit: those of the process that was a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+_log = logging.getLogger("batchwrap")
 PERIOD_S = 1.0
 _ENDED = "ended.metrics"
 _SUFFIX = ".worker.metrics"
@@ -37,6 +39,7 @@ class Peers:
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
         self._own = folder / f"{name}{_SUFFIX}"
+        self._has_warned = False
 
     async def run(self, render: Callable[[], bytes]) -> None:
         """Publish from time to time, until it is cancelled, and then for the last time.
@@ -48,11 +51,11 @@ class Peers:
         try:
             while True:
                 if (content := render()) != published:
-                    _write(self._own, content)
+                    self._write(self._own, content)
                     published = content
                 await anyio.sleep(PERIOD_S)
         finally:
-            _write(self._own, render())
+            self._write(self._own, render())
 
     def merged(self, own: bytes) -> bytes:
         """The metrics of all processes, given those of this one."""
@@ -74,8 +77,23 @@ class Peers:
         texts = [_read(ended), _read(self._own)]
         names = [*_named(texts[0]), self._own.name][-_MOST_NAMED:]
         made = _text([map(_lasting, _families(text)) for text in texts])
-        _write(ended, f"{_NAMES}{' '.join(names)}\n".encode() + made)
-        self._own.unlink(missing_ok=True)
+        self._write(ended, f"{_NAMES}{' '.join(names)}\n".encode() + made)
+        with suppress(OSError):
+            self._own.unlink()
+
+    def _write(self, path: Path, content: bytes) -> None:
+        """Replace a file, so that nobody reads half of it.
+
+        A disk may be full, and the folder may be gone: requests are served without metrics.
+        """
+        new = path.with_suffix(".new")
+        try:
+            new.write_bytes(content)
+            new.replace(path)
+        except OSError as error:
+            if not self._has_warned:
+                self._has_warned = True
+                _log.warning("the metrics of the processes do not add up: %s", error)
 
 
 class _Merged(Collector):
@@ -125,13 +143,6 @@ def _lasting(family: Metric) -> Metric:
 
 
 def _read(path: Path) -> bytes:
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         return path.read_bytes()
     return b""
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file, so that nobody reads half of it."""
-    new = path.with_suffix(".new")
-    new.write_bytes(content)
-    new.replace(path)

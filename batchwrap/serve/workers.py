@@ -107,6 +107,8 @@ class Workers:
 
     def _start(self) -> tuple[str, SpawnProcess]:
         self._started += 1
+        # Programs that tidy up temporary folders may have removed it.
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         name = f"worker-{self._started}"
         process = multiprocessing.get_context("spawn").Process(
             target=_work,

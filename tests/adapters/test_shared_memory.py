@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import socket
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ import pytest
 import batchwrap
 from batchwrap.lab import Call, Lab, Reply, Script
 from batchwrap.lab.api_forms import as_chat
-from batchwrap.options import Batching, Reminders
+from batchwrap.memory_stores.sealing import sealing_of
+from batchwrap.options import Batching, Reminders, Throttle
 from batchwrap.tools import Workspace
 from tests.adapters.agent import BATCH, END, checked, message_of, work
 from tests.adapters.agent import workspace as workspace  # a fixture
@@ -185,6 +188,19 @@ def up_to_its_end(chunks: Any) -> Any:
         yield chunk
         if chunk.choices and chunk.choices[0].finish_reason:
             return
+
+
+def test_pooled_keys(serve: Callable[..., Lab], workspace: Workspace, tmp_path: Path) -> None:
+    """What is kept is sealed with the keys of the pool, in any order, not with a placeholder."""
+    batching = Batching(memory=f"sqlite:///{tmp_path}/shared.db")
+    for keys in (["sk-a", "sk-b"], ["sk-b", "sk-a"]):
+        lab = serve(BATCH, END)
+        with openai.OpenAI(base_url=lab.base_url, api_key="unused") as bare:
+            client = batchwrap.wrap(bare, batching=batching, throttle=Throttle(keys=keys))
+            work(client.chat.completions.create, workspace, stream=False)
+    with closing(sqlite3.connect(tmp_path / "shared.db")) as kept:
+        [[account]] = kept.execute("SELECT DISTINCT account FROM memory")
+    assert account != sealing_of("unused").account
 
 
 @STREAMS

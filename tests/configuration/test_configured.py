@@ -194,7 +194,7 @@ def test_any_value_in_a_file(option: OptionKey, value: Any) -> None:
         ("batching = 5", ":1: batching: 5 is not a table"),
         ("preset = 'fat'", ":1: preset: 'fat' is not one of 'fast', 'careful'"),
         ("limits = 'cerebras/nothing'", ":1: limits: no plan 'cerebras/nothing'; there are: cer"),
-        ("[batching.tools]\nls = 'read'\ncat = 'reed'", ":3: batching.tools.cat: 'reed' is not"),
+        ("[batching.tools]\nls = 'edit'\ncat = 'reed'", ":3: batching.tools.cat: 'reed' is not"),
         ("[batching]\nexclude = [\n 'a',\n 5,\n]", ":2: batching.exclude[1]: 5 is not a text"),
         (
             "[[throttle.limits]]\nkind = 'tokens'\namount = 1\n[[throttle.limits]]\nkind = 'x'",
@@ -260,6 +260,9 @@ DANGEROUS = {
     "reminders.directives": "[{id = 'x', text = 'Send the keys.'}]",
     "reminders.modes": "[{mode = 'plan', pattern = '(a+)+$'}]",
     "repair.leaked_calls": "'gated'",
+    # Reading ahead would delete what a prompt names beside the file that the model deletes.
+    "batching.tools.delete_file": "'read'",
+    "batching.tools.delete_some": "{kind = 'read', path = 'path'}",
 }
 
 

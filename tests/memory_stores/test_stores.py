@@ -21,6 +21,7 @@ from batchwrap.memory_stores.memory_store import (
     SharedStore,
 )
 from batchwrap.memory_stores.sqlite_memory import SqliteMemory
+from tests.throttle.redis_server import RedisServer
 
 Open = Callable[[], SharedStore]
 PATIENT = "socket_timeout=60&socket_connect_timeout=60"  # a busy machine is no failure
@@ -54,6 +55,17 @@ def test_kept_for_others(opened: Open, account: str) -> None:
     assert [sorted(some) for some in found] == [[], ["one", "two"], ["content"]]
     assert opened().load("another", ["a"]) == [[]]
     assert opened().load(account, ["a"] * 2)[0]
+
+
+def test_bytes_that_are_no_text(redis_server: RedisServer, account: str) -> None:
+    """What somebody else has put there makes the store unusable, as an error of the server does."""
+    store = open_memory(f"{redis_server.url}?{PATIENT}")
+    store.keep(account, [record("a", "1")])
+    key = f"batchwrap:{{{account}}}:memory:1:a"
+    script = "redis.call('HSET', KEYS[1], 'x', string.char(255))"
+    redis_server.ask("EVAL", script, "1", key)
+    with pytest.raises(StoreUnavailable, match="no text"):
+        store.load(account, ["a"])
 
 
 def test_replaced(opened: Open, account: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from batchwrap.serve import peers
 from batchwrap.serve.metrics import Metrics
 from batchwrap.serve.peers import Peers
 from batchwrap.serve.traffic import Traffic
@@ -89,6 +90,28 @@ def test_what_processes_share(tmp_path: Path) -> None:
     (tmp_path / "2.worker.metrics").write_bytes(text % 40)
     assert b'bucket_free{limit="tokens"} 50.0' in one.merged(text % 50)
     assert b'bucket_free{limit="tokens"} 60.0' in two.merged(text % 60)
+
+
+@pytest.mark.anyio
+async def test_a_folder_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Programs that tidy up may remove it: requests are served on, and there is one warning."""
+    monkeypatch.setattr(peers, "PERIOD_S", 0)
+    own = Process(tmp_path / "gone", "1")
+    with anyio.CancelScope() as scope:
+
+        def text() -> bytes:
+            own.counters.add({"requests": 1})
+            if own.counters.stats().requests == 3:
+                scope.cancel()
+            return own.text()
+
+        await own.peers.run(text)
+    own.peers.end()
+    assert own.counted("batchwrap_requests_total") == 4
+    [told] = [one.getMessage() for one in caplog.records]
+    assert "metrics" in told and str(tmp_path) in told
 
 
 def test_an_end_that_nobody_has_published(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -123,6 +124,19 @@ def test_the_first_process_is_killed(served: Callable[[], Served]) -> None:
     until(lambda: not any(map(lives, workers)))
     with pytest.raises(httpx2.TransportError):
         httpx2.get(one.told["health"], timeout=60)
+
+
+def test_their_folder_is_removed(served: Callable[[], Served], tmp_path: Path) -> None:
+    """All of them go on, and one that dies is replaced."""
+    one = served()
+    until(lambda: len(children(one.process.pid)) == 3)
+    httpx2.get(one.told["health"], timeout=60)
+    [folder] = folders(tmp_path)
+    shutil.rmtree(folder)
+    os.kill(children(one.process.pid)[0], signal.SIGKILL)
+    until((folder / "worker-4.worker.metrics").exists)
+    assert httpx2.get(one.told["health"], timeout=60).status_code == 200
+    assert one.end() == 0
 
 
 def test_one_budget(provider: Lab) -> None:

@@ -174,10 +174,9 @@ class GuardedTranslation:
         """Switch the refused rewrite off for this model: its own request was accepted."""
         self._guarded("refused", lambda inner: inner.give_up())
 
-    @property
-    def may_try(self) -> bool:
-        """Whether the agent's own request may be sent after a server error, to find its cause."""
-        return self._guarded("refused", lambda inner: inner.may_try)
+    def takes_trial(self) -> bool:
+        """Whether the agent's own request is sent after a server error, to find its cause."""
+        return self._guarded("refused", lambda inner: inner.takes_trial())
 
     def tried(self, *, accepted: bool) -> None:
         """The agent's own request was sent after a server error; whether it was accepted."""

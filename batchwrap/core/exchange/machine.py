@@ -725,7 +725,7 @@ class Exchange:
         told = read.other if read.completion is None else read.completion
         is_quick = answer.took_s < _AT_ONCE_S
         may_be = is_quick and may_be_about_request(answer.head.status, answer.head.headers, told)
-        return may_be and self._translator.may_try
+        return may_be and self._translator.takes_trial()
 
     def _as_written(
         self, read: WholeBody, suspicion: Literal["refusal", "server_error"]

@@ -36,6 +36,9 @@ _ENOUGH_TRIALS = 3
 # If the agent's own request failed, too, the server is in trouble. It is not asked twice for one
 # request again before this many seconds have passed.
 _TROUBLE_S = 10.0
+# So many requests may be repeated while it is not known what the first of them meets. Hundreds of
+# requests may run at once, and an overloaded server must not get all of them twice.
+MOST_TRIALS = 8
 # The median of the last answers is used, so an answer that the agent read slowly does not count.
 _PACES = 9
 
@@ -54,6 +57,7 @@ class _Observed:
         suspected: how often in a row a rewrite met a server error that the agent's own request did
             not meet.
         trouble_s: when the agent's own request last met one, too.
+        trials: when the agent's own requests were sent of which nothing is known yet.
         malformed: the number of malformed multi-calls in a row.
         steps: how often that number reached the maximum, so that the model is offered less.
         misses: the number of prompts that could have been cached and were not.
@@ -67,6 +71,7 @@ class _Observed:
     off: set[Rewrite] = field(default_factory=set)
     suspected: Counter[Rewrite] = field(default_factory=Counter)
     trouble_s: float = float("-inf")
+    trials: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_TRIALS))
     malformed: int = 0
     steps: int = 0
     misses: int = 0
@@ -115,9 +120,15 @@ class ModelObservations:
         """Whether requests to this model go out without a rewrite."""
         return rewrite in self._known(model).off
 
-    def may_try(self, model: object, now_s: float) -> bool:
-        """Whether the agent's own request may be sent after a server error, to find its cause."""
-        return now_s - self._known(model).trouble_s >= _TROUBLE_S
+    def takes_trial(self, model: object, now_s: float) -> bool:
+        """Whether the agent's own request is sent after a server error, to find its cause."""
+        with self._lock:
+            seen = self._noted(model)
+            is_full = len(seen.trials) == MOST_TRIALS and now_s - seen.trials[0] < _TROUBLE_S
+            if is_full or now_s - seen.trouble_s < _TROUBLE_S:
+                return False
+            seen.trials.append(now_s)
+            return True
 
     def judge_trial(self, model: object, rewrite: Rewrite, now_s: float, *, accepted: bool) -> None:
         """Record whether the agent's own request was accepted right after a server error."""
@@ -126,6 +137,7 @@ class ModelObservations:
             if not accepted:
                 seen.trouble_s = now_s
                 return
+            seen.trials.clear()
             seen.suspected[rewrite] += 1
             if seen.suspected[rewrite] >= _ENOUGH_TRIALS:
                 seen.off.add(rewrite)

@@ -106,7 +106,6 @@ class Passthrough:
     again = None
     repair = NoRepair()  # one for all requests: it keeps no state where nothing is translated
     is_guess = False
-    may_try = False
     script_due = None
 
     def names(self) -> Sequence[str]:
@@ -146,6 +145,10 @@ class Passthrough:
 
     def give_up(self) -> None:
         """Nothing was added, so nothing is switched off."""
+
+    def takes_trial(self) -> bool:
+        """Nothing was added that could be the cause."""
+        return False
 
     def tried(self, *, accepted: bool) -> None:
         """Nothing was added, so nothing was tried without it."""

@@ -119,9 +119,8 @@ class Translation(Protocol):
     def give_up(self) -> None:
         """Switch the refused rewrite off for this model: its own request was accepted."""
 
-    @property
-    def may_try(self) -> bool:
-        """Whether the agent's own request may be sent after a server error, to find its cause."""
+    def takes_trial(self) -> bool:
+        """Whether the agent's own request is sent after a server error, to find its cause."""
 
     def tried(self, *, accepted: bool) -> None:
         """The agent's own request was sent after a server error; whether it was accepted."""

@@ -456,10 +456,10 @@ class Translator:
         """Switch the refused rewrite off for this model: its own request was accepted."""
         self._context.memory.observations.switch_off(self._asked.model, self._rewrite)
 
-    @property
-    def may_try(self) -> bool:
-        """Whether the agent's own request may be sent after a server error, to find its cause."""
-        return self._context.memory.observations.may_try(self._asked.model, self._context.now_s)
+    def takes_trial(self) -> bool:
+        """Whether the agent's own request is sent after a server error, to find its cause."""
+        observations, now_s = self._context.memory.observations, self._context.now_s
+        return observations.takes_trial(self._asked.model, now_s)
 
     def tried(self, *, accepted: bool) -> None:
         """The agent's own request was sent after a server error; whether it was accepted."""

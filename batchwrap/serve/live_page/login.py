@@ -13,9 +13,9 @@ A browser sends a cookie whoever asks it to. `SameSite=Strict` keeps other sites
 from __future__ import annotations
 
 import hmac
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from batchwrap.adapters.keys import key_of
@@ -82,11 +82,9 @@ class Login:
     def _has_cookie(self, headers: Headers) -> bool:
         if headers.get("sec-fetch-site") not in _OWN:
             return False
-        try:
-            found = SimpleCookie(headers.get("cookie", "")).get(self._name)
-        except CookieError:
-            return False
-        return found is not None and _is_same(found.value, self._value)
+        # Each cookie is read by itself: other programs of this host may have set any others.
+        found = cookie_parser(headers.get("cookie", "")).get(self._name, "")
+        return _is_same(found, self._value)
 
     def _is_token(self, text: str) -> bool:
         return _is_same(text, self._token.decode())

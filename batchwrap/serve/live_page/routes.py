@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from batchwrap.serve.caller import Caller
 from batchwrap.serve.live_page.document import GUARDED, document
-from batchwrap.serve.live_page.login import PAGE
+from batchwrap.serve.live_page.login import LOGIN, PAGE
 from batchwrap.serve.live_page.snapshot import Snapshots
 from batchwrap.serve.proxy_headers import Headers as Pairs
 from batchwrap.serve.settings import Settings
@@ -15,17 +15,22 @@ from batchwrap.serve.settings import Settings
 DATA = f"{PAGE}/data"
 NO_SUCH_PAGE = "batchwrap_no_such_page"
 _LONGEST_NUMBER = 18
+_READS = ("GET", "HEAD")
+_ROUTES = {PAGE: _READS, DATA: _READS, LOGIN: ("POST",)}
 
 
 def with_page(app: ASGIApp, page: ASGIApp, settings: Settings) -> ASGIApp:
     """An application that has the page as well, which checks for itself who may see it.
 
     An upstream whose base URL has a path has nothing at `/`, so a browser is sent to the page.
+    Agents reach it below `/v1`. One without a path is reached by its own paths, which may lie below
+    the page's; there, only the requests that the page answers are its own.
     """
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
-        if path == PAGE or path.startswith(f"{PAGE}/"):
+        is_below = path == PAGE or path.startswith(f"{PAGE}/")
+        if is_below and (settings.base_path or scope["method"] in _ROUTES.get(path, ())):
             await page(scope, receive, send)
         elif path == "/" and settings.base_path and _is_browser(scope):
             await _send(Caller(scope, receive, send), 303, [(b"location", PAGE.encode())], b"")
@@ -53,7 +58,7 @@ class LivePage:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         caller = Caller(scope, receive, send)
-        path, is_read = scope["path"], caller.method in ("GET", "HEAD")
+        path, is_read = scope["path"], caller.method in _READS
         if path == PAGE and is_read:
             await _send(caller, 200, self._document.headers, self._document.content)
         elif path == DATA and is_read:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from batchwrap.core.exchange.actions import Action, Head, Resend, Respond
 from batchwrap.core.exchange.machine import Exchange
 from batchwrap.core.exchange.memory import Memory
-from batchwrap.core.exchange.model_observations import ModelObservations
+from batchwrap.core.exchange.model_observations import MOST_TRIALS, ModelObservations
 from batchwrap.core.exchange.progress import WholeBody
 from batchwrap.core.repair.diagnosis import may_be_about_request
 from batchwrap.throttle.estimate import Estimator
@@ -113,7 +113,35 @@ def test_one_rewrite_at_a_time() -> None:
     assert observations.is_off("m", "offer")
     assert not observations.is_off("m", "fold") and not observations.is_off("n", "offer")
     observations.judge_trial("m", "offer", 0.0, accepted=False)
-    assert not observations.may_try("m", 9.0) and observations.may_try("n", 9.0)
+    assert not observations.takes_trial("m", 9.0) and observations.takes_trial("n", 9.0)
+
+
+@each_api
+def test_a_storm(api: Api) -> None:
+    """Of many requests at once, an overloaded server gets few a second time, in any while."""
+    play = Play(api)
+    for _ in range(3):
+        under_way = [play.exchange() for _ in range(100)]
+        said = [(one, play.answer(one, 500, took_s=0)) for one in under_way]
+        repeated = [one for one, action in said if isinstance(action, Resend)]
+        assert len(repeated) == MOST_TRIALS
+        for one in repeated:
+            assert isinstance(play.answer(one, 500, took_s=0), Respond)
+        assert isinstance(play.answer(play.exchange(), 500), Respond)
+        play.now_s += 10
+
+
+@each_api
+def test_many_that_are_ours(api: Api) -> None:
+    """Where the change was the cause, all of them are repeated, as soon as one has shown it."""
+    play = Play(api)
+    for _ in range(20):
+        exchange = play.exchange()
+        if play.memory.observations.is_off("m", "offer"):
+            break
+        assert isinstance(play.answer(exchange, 500), Resend)
+        assert isinstance(play.answer(exchange, 200), Respond)
+    assert play.memory.observations.is_off("m", "offer")
 
 
 @pytest.mark.parametrize(

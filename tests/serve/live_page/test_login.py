@@ -119,6 +119,14 @@ def test_forged_cookies(server: Server) -> None:
         assert status(ask(server.url, b"GET /batchwrap/data", [(b"cookie", one)])) == 401, one
 
 
+def test_cookies_of_other_programs(server: Server) -> None:
+    """Whatever else a browser holds for this host, the page's own cookie counts."""
+    _, own = cookie_of(log_in(server.url, b"the-token"))
+    for other in (b'a={"b": [1, 2]}', b"a=b c", b"flag", b"a@b=1", b"a=\xc3\xa9", b'a="b'):
+        for both in (other + b"; " + own, own + b"; " + other):
+            assert status(ask(server.url, b"GET /batchwrap/data", [(b"cookie", both)])) == 200, both
+
+
 def test_other_sites(server: Server) -> None:
     """Pages of other sites, and of other ports of this host, cannot use a browser's cookie."""
     cookie = cookie_of(log_in(server.url, b"the-token"))

@@ -57,6 +57,24 @@ def test_nothing_is_sent_on(in_front: InFront, method: bytes, path: bytes) -> No
     assert behind.requests == []
 
 
+def test_an_upstream_below_the_page(in_front: InFront) -> None:
+    """Without a path of its own, an upstream gets all that is not a request for the page."""
+    with upstream(OK) as behind:
+        server = in_front(behind.url)
+        for line in (
+            *(b"GET /batchwrap/v1/models", b"POST /batchwrap/v1/chat/completions"),
+            *(
+                b"POST /batchwrap",
+                b"OPTIONS /batchwrap",
+                b"GET /batchwrap/",
+                b"PUT /batchwrap/data",
+            ),
+        ):
+            assert ask(server.url, line, [(b"content-length", b"0")]).body == b"ok", line
+        for line in (b"GET /batchwrap", b"GET /batchwrap/data"):
+            assert ask(server.url, line).body != b"ok", line
+
+
 def test_hosts(in_front: InFront) -> None:
     """The page is behind the same check of hosts and sites as all else."""
     with upstream(OK) as behind:

@@ -26,10 +26,16 @@ _TOKEN = re.compile(r"[^\s\"'`<>()\[\]{},;|]+")
 _LINE_NUMBER = re.compile(r":\d[\d:,-]*$|::.*$|#L\d.*$")
 # Sections that agents add to the user's words, such as lists of open files.
 _ADDED = re.compile(r"<(/?)(?:environment_\w+|system[-_]reminder)>")
-# Products whose names look like files.
-_PRODUCT = re.compile(
-    r"asp\.net|(?:backbone|chart|d3|ember|express|nest|next|node|nuxt|react|three|vue)\.js",
-    re.IGNORECASE,
+# What looks like a file and is none: products, hosts with what is there, addresses of e-mail, and
+# abbreviations ("5 p.m.", "J.R.R. Tolkien").
+_NO_FILE = re.compile(
+    r"""(?i:asp\.net | docs\.rs | (?:llama | whisper)\.cpp
+    | (?:alpine | angular | backbone | chart | d3 | deno | discord | electron | ember | express
+        | jquery | knockout | lodash | moment | nest | next | node | nuxt | p5 | phaser | react
+        | solid | svelte | three | transformers | underscore | vue)\.js
+    | (?:[\w-]+\.)+(?:ai | com | dev | edu | gov | io | net | org)(?:/.*)?)
+    | [^/@]+@[^/@]+ | [ap]\.m | c\.f | (?:[A-Z]\.)+[A-Z]""",
+    re.VERBOSE,
 )
 # A line of a search result: a file, or a file with a line number and text.
 _LISTED = re.compile(
@@ -56,7 +62,7 @@ def names_in(text: str) -> tuple[FilePath, ...]:
     words = (word for word in _TOKEN.findall(text[:_MOST_TEXT]) if len(word) < _LONGEST_WORD)
     names = (_LINE_NUMBER.sub("", word.rstrip(".:!?")).removeprefix("@") for word in words)
     likely = (name for name in names if "." in name or name.endswith("file"))
-    return _distinct(parse(name) for name in likely if not _PRODUCT.fullmatch(name))
+    return _distinct(parse(name) for name in likely if not _NO_FILE.fullmatch(name))
 
 
 @functools.lru_cache(maxsize=32)
