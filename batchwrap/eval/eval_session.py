@@ -144,8 +144,7 @@ def _take(pool: _Pool, outcome: SessionOutcome, told: Told) -> SessionOutcome:
         raise said
     if said is None:
         return outcome
-    if said.reached_nobody:  # the other runs would fail in the same way
-        pool.stop.set()
+    if said.reached_nobody:
         return replace(outcome, failed=outcome.failed or said.problem)
     if said.turns:  # a run that was stopped before its first answer has nothing to record
         pool.file.add(said)
@@ -195,6 +194,8 @@ class _Pool:
         run = run_cell(cell, self._arms[cell.arm], self._endpoint, self._budget, self.stop)
         if run.ended == "stopped" and not self.stop.is_set():
             self.limit = run.problem
+            self.stop.set()
+        if run.reached_nobody:  # the other runs would fail in the same way
             self.stop.set()
         self.ended.put(run)
 
