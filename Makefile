@@ -62,12 +62,17 @@ demo: $(MAIN)/.ready
 
 # What CI runs behind the first failures that are soon found: all other tests side by side. A process
 # that installs or that waits for a server leaves room for another, so three keep two cores busy. The
-# longest comes first, since what is begun last is waited for.
-ci-tests:
+# longest comes first, since what is begun last is waited for; each makes its environment itself, so
+# that none waits for those of the others.
+ci-tests: $(MAIN)/.ready
 	rm -f .coverage*
-	$(MAKE) -j3 --output-sync=target $(COVERED) test-fuzz test-model test-agents test-proxy test-sdks \
-		test-typing 		$(FRAMEWORKS:%=test-frameworks-%) test-lowest $(PYTHONS:%=test-%)
+	$(MAKE) -j3 --output-sync=target $(COVERED:%=ci-of-%) $(patsubst %,ci-of-%,test-fuzz test-model \
+		test-agents test-proxy test-sdks test-typing $(FRAMEWORKS:%=test-frameworks-%) test-lowest \
+		$(PYTHONS:%=test-%))
 	$(MAKE) coverage-report
+
+ci-of-%:
+	$(MAKE) $*
 
 # What is looked at without running the tests, side by side, too.
 ci-checks:
