@@ -24,6 +24,10 @@ Record = dict[str, Any]
 _BOM = b"\xef\xbb\xbf"
 # A line is held in memory. The longest lines of real logs contain images, of about 10 MB.
 _LONGEST_LINE = 256 * 2**20
+# The same for a document of several lines, and for the values in a text: a small file can be
+# unpacked to 256 MB of ``{},{},{}``, which would take 7 GB as objects.
+_LARGEST_DOCUMENT = 2**30
+_MOST_VALUES = 10_000_000
 # How many lines are tried as the end of a document. Each try parses all of it again, so after these
 # only the end of the file counts.
 _MOST_TRIES = 20
@@ -138,6 +142,8 @@ class LogFile:
         text, tries, found = bytearray(), 0, False
         for line in lines:
             text += line
+            if len(text) > _LARGEST_DOCUMENT:
+                raise Unreadable(f"has a document of more than {_LARGEST_DOCUMENT // 2**20} MB")
             # A document's last line begins with its closing bracket, however it is indented.
             if (
                 line.startswith((b"}", b"]"))
@@ -152,6 +158,7 @@ class LogFile:
                     text.clear()
         if not text.strip():
             return
+        _check(text)
         try:
             yield orjson.loads(text)
         except orjson.JSONDecodeError as error:
@@ -198,8 +205,15 @@ def _next_line(lines: IO[bytes]) -> bytes:
     return line
 
 
+def _check(text: bytes | bytearray) -> None:
+    """Refuse a text that would take too much memory as objects."""
+    if len(text) > _MOST_VALUES and text.count(b",") >= _MOST_VALUES:
+        raise Unreadable(f"has a document of more than {_MOST_VALUES:,} values")
+
+
 def _loads(text: bytes | bytearray) -> Any:
     """The object or list in a text; None for anything else."""
+    _check(text)
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:

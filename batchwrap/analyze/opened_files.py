@@ -21,6 +21,7 @@ _BINARIES = {
     _ZIP: "is a zip archive, which is read only from a path",
 }
 _SAMPLES = "samples/"
+_DAMAGED = "a zip archive that breaks off or is damaged"
 
 
 class _Counted(io.RawIOBase):
@@ -103,7 +104,7 @@ def zipped_samples(
         longest: the most bytes of a sample that are read.
 
     Raises:
-        OSError: the archive cannot be read, or contains no sample.
+        OSError: the archive cannot be read, contains no sample, or one that is longer.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -111,12 +112,21 @@ def zipped_samples(
             if not samples:
                 raise OSError("a zip archive without samples of Inspect AI")
             for sample in samples:
-                with archive.open(sample) as content:
-                    text = content.read(longest)
+                if sample.file_size > longest:
+                    raise OSError(f"{sample.filename} has more than {longest // 2**20} MB")
+                yield sample.filename, _content(archive, sample)
                 read(sample.compress_size)
-                yield sample.filename, text
-    except zipfile.BadZipFile as error:
-        raise OSError(f"a zip archive that breaks off or is damaged ({error})") from error
+    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
+        raise OSError(f"{_DAMAGED} ({error})") from error
     except (NotImplementedError, RuntimeError) as error:
         hint = "convert it with `inspect log convert --to json`"
         raise OSError(f"{error}; {hint}") from error
+
+
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """The content of a file in an archive."""
+    with archive.open(member) as content:
+        try:
+            return content.read()
+        except Exception as error:  # each method of compression has errors of its own
+            raise OSError(f"{_DAMAGED} ({error})") from error

@@ -6,6 +6,7 @@ import sys
 import zipfile
 from itertools import repeat
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import orjson
@@ -213,6 +214,32 @@ def test_a_damaged_eval_log(tmp_path: Path) -> None:
     assert broken == "document samples/two.json is no JSON"
     assert "a zip archive that breaks off" in cut
     assert "without samples of Inspect AI" in other
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+@given(data=st.data())
+def test_any_damage(method: int, data: st.DataObject) -> None:
+    """Whatever bytes of an archive are others, it is read or skipped."""
+    with NamedTemporaryFile(suffix=".eval") as file:
+        with zipfile.ZipFile(file, "w", method) as archive:
+            archive.writestr("samples/one.json", orjson.dumps(agent_samples.inspect_sample()))
+        place = data.draw(st.integers(4, file.tell() - 1))
+        file.seek(place)
+        file.write(data.draw(st.binary(min_size=1, max_size=3)))
+        file.flush()
+        assert analyze([file.name]).skipped in (0, 1)
+
+
+def test_an_archive_that_unpacks_to_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample that is larger than a line may be, or would be too many objects, is not read."""
+    monkeypatch.setattr("batchwrap.analyze.files._LONGEST_LINE", 10_000)
+    monkeypatch.setattr("batchwrap.analyze.files._MOST_VALUES", 1_000)
+    for name, text in (("large", b" " * 10_001), ("many", b"[%s0]" % (b"0," * 1_000))):
+        with zipfile.ZipFile(tmp_path / f"{name}.eval", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("samples/one.json", text)
+    large, many = (one.reason for one in analyze([str(tmp_path)]).problems)
+    assert "samples/one.json has more than" in large
+    assert "more than 1,000 values" in many
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="this Python reads zstd")

@@ -42,6 +42,14 @@ def test_what_is_skipped(content: bytes, reason: str, tmp_path: Path) -> None:
     assert report.skipped == 1
 
 
+def test_a_document_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that are no JSON are not collected for ever."""
+    monkeypatch.setattr("batchwrap.analyze.files._LARGEST_DOCUMENT", 10_000)
+    (tmp_path / "log").write_bytes(b"a line\n" * 2_000)
+    [problem] = analyze([str(tmp_path)]).problems
+    assert "has a document of more than" in problem.reason
+
+
 def test_what_breaks_off(tmp_path: Path) -> None:
     """What stands before the end of a file that was cut counts, and the cut is reported."""
     packed = gzip.compress(samples.claude_code() * 3 + bytes(range(32, 127)) * 999, 0)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import random
+from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchwrap.core.exchange.recall import Record
 from batchwrap.core.formats.sameness import Conversation, Prefixes
 from batchwrap.options import Batching, Options, Reminders
 from tests.core.apis import Api, each_api
 from tests.core.harness import Bench, answer, call, entries
 from tests.core.played import Player
-from tests.core.processes import Processes
+from tests.core.processes import Processes, Shelf
 from tests.core.samples import EDIT_REQUEST
 from tests.core.script_play import says
 from tests.strategies import Step, sessions
@@ -40,6 +43,48 @@ def test_as_one_process(api: Api, session: list[Step], count: int) -> None:
     remembered = [replace(step, forgets="") for step in session]
     expected = played(Bench(OPTIONS, api=api), remembered)
     assert played(Processes(OPTIONS, api=api, count=count), session) == expected
+
+
+class Lossy(Shelf):
+    """A shelf of which records vanish, or are as they were some time ago, whenever it is read."""
+
+    def __init__(self, chosen: random.Random) -> None:
+        super().__init__()
+        self._chosen = chosen
+        self._old: dict[tuple[str, str], list[bytes]] = defaultdict(list)
+
+    def keep(self, record: Record) -> None:
+        """Keep a record, and remember it for later."""
+        self._old[record.name, record.part].append(record.content)
+        super().keep(record)
+
+    def load(self, names: list[str]) -> dict[str, list[bytes]]:
+        """What is left."""
+        for name, part in [(it, part) for it in names for part in self.kept.get(it, ())]:
+            what = self._chosen.choice(["there", "there", "gone", "old"])
+            if what == "gone":
+                del self.kept[name][part]
+            elif what == "old":
+                self.kept[name][part] = self._chosen.choice(self._old[name, part])
+        return super().load(names)
+
+
+@each_api
+@given(sessions, st.randoms(use_true_random=False))
+def test_lost_and_old_records(api: Api, session: list[Step], chosen: random.Random) -> None:
+    """Nothing is handed out twice, or that the model has not called; nothing fails."""
+    bench = Processes(OPTIONS, api=api)
+    bench.shelf = Lossy(chosen)
+    player = Player(bench).play([replace(step, retries=False) for step in session])
+    for one in player.played:
+        handed_out = [made["id"] for got in one.got for made in got.get("tool_calls") or ()]
+        assert len(handed_out) == len(set(handed_out))
+        if one.step.cut is None:
+            ran, means = (
+                Counter(map(repr, it)) for it in ([made for made, _ in one.ran], one.step.means)
+            )
+            assert ran <= means
+    assert player.sent
 
 
 def test_from_a_cut_history() -> None:
