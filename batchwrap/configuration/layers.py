@@ -128,7 +128,7 @@ class VariableLayer:
             path = SHORT.get(option.key, option.path)
             try:
                 value = read_text(text, option.types, is_optional=option.is_optional)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ConfigError(name, f"is not a value of TOML: {error}") from error
             _put(self.table, path, value)
             self._names[path] = name

@@ -161,8 +161,9 @@ def _merge(
     for name, value in table.items():
         here = (*path, name)
         if not isinstance(value, dict):
-            for below in [it for it in owners if it[: len(here)] == here]:
-                del owners[below]
+            if name in into:
+                for below in [it for it in owners if it[: len(here)] == here]:
+                    del owners[below]
             into[name], owners[here] = value, layer
             continue
         if not isinstance(into.get(name), dict):

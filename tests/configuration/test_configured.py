@@ -212,12 +212,27 @@ def test_mistakes_in_a_file(content: str, said: str) -> None:
     assert str(caught.value).startswith(f"{path}{said}")
 
 
-@pytest.mark.parametrize("kind", ["deep", "large"])
-def test_rude_files(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a = " + "[" * 90_000, "is not TOML: "),
+        ("#" * (MAX_BYTES + 1), "is larger than 1,000,000 bytes"),
+        ("a." * 200_000 + "b = 1", "is not TOML: a line has more than 100 dots"),
+        ("x = {" + '"a" . ' * 90_000 + "b = 1}", "is not TOML: a line has more than 100 dots"),
+    ],
+    ids=["deep", "large", "dotted", "dotted inside"],
+)
+def test_rude_files(content: str, said: str) -> None:
     """One that is nested without end, or that is too large, is refused like any other."""
-    path = write("a = " + "[" * 90_000 if kind == "deep" else "#" * (MAX_BYTES + 1))
-    said = {"deep": "is not TOML: ", "large": "is larger than 1,000,000 bytes"}
-    assert refusal().startswith(f"{path}: {said[kind]}")
+    path = write(content)
+    assert refusal().startswith(f"{path}: {said}")
+
+
+def test_texts_with_dots() -> None:
+    """Names and texts may have as many dots as they like, on one line."""
+    names = [f"mcp.server.tool_{number}" for number in range(200)]
+    write(f"batching.exclude = {names}")
+    assert configured().options.batching == Batching(exclude=tuple(names))
 
 
 @pytest.mark.parametrize(
@@ -228,8 +243,10 @@ def test_rude_files(kind: str) -> None:
         ("BATCHING_TOOLS", "ls=reed", "ls: 'reed' is not one of 'read', "),
         ("THROTTLE_LIMITS", '[{kind = "tokens", amount = 0}]', "[0].amount: 0 is not above 0"),
         ("THROTTLE_LIMITS", "[{", "is not a value of TOML: "),
+        ("THROTTLE_LIMITS", "[" * 9_000, "is not a value of TOML: "),
         ("THROTTLE_KEYS", "['sk-1', 2]", "[1]: does not fit; its value is not shown"),
         ("CONFIG", "no.toml", "there is no file 'no.toml'"),
+        ("CONFIG", "~nobody-here/no.toml", "there is no file '~nobody-here/no.toml'"),
     ],
 )
 def test_mistakes_in_a_variable(
