@@ -89,7 +89,7 @@ def read(file: FileState) -> tuple[dict[str, Any], str]:
     if file.size > MAX_BYTES:
         raise ConfigError(str(file.path), f"is larger than {MAX_BYTES:,} bytes")
     try:
-        text = file.path.read_text(encoding="utf-8")
+        text = file.path.read_text(encoding="utf-8-sig")  # editors may begin it with a mark
         if any(map(_has_many_dots, text.splitlines())):
             raise ValueError(f"a line has more than {MAX_DOTS} dots")
         return tomllib.loads(text), text

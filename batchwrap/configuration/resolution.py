@@ -109,7 +109,7 @@ def _file(config: str | os.PathLike[str]) -> FileState | None:
     named = os.environ.get(CONFIG)
     if not named:
         return config_file.found_file()
-    return None if named == "off" else config_file.named_file(named, CONFIG)
+    return None if named.lower() == "off" else config_file.named_file(named, CONFIG)
 
 
 @lru_cache(maxsize=16)
@@ -193,6 +193,7 @@ def _owner(path: OptionPath, owners: Mapping[OptionPath, Layer], last: Layer) ->
 
 def _refusal(bad: BadValue, layer: Layer) -> ConfigError:
     """The error of a layer, without a value that nobody may see."""
-    if any(it.is_secret and bad.path[: len(it.path)] == it.path for it in option_keys()):
+    secret = (it for it in option_keys() if it.is_secret and not it.is_code)
+    if any(bad.path[: len(it.path)] == it.path for it in secret):
         bad = BadValue(bad.path, "does not fit; its value is not shown", bad.option)
     return layer.refusal(bad)

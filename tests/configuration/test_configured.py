@@ -190,6 +190,7 @@ def test_any_value_in_a_file(option: OptionKey, value: Any) -> None:
             "[batching]\nfailed = 'x'",
             ":2: batching.failed: is a function or an object; it can only",
         ),
+        ("[throttle]\nclock = 'x'", ":2: throttle.clock: is a function or an object; it can only"),
         ("on_event = 'x'", ":1: on_event: is a function or an object; it can only be said in code"),
         ("batching = 5", ":1: batching: 5 is not a table"),
         ("preset = 'fat'", ":1: preset: 'fat' is not one of 'fast', 'careful'"),
@@ -210,6 +211,12 @@ def test_mistakes_in_a_file(content: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         configured()
     assert str(caught.value).startswith(f"{path}{said}")
+
+
+def test_a_file_that_begins_with_a_mark() -> None:
+    """Some editors put a byte order mark before UTF-8."""
+    write("\ufeffremind_every = 4")
+    assert configured().options.reminders == Reminders(every=4)
 
 
 @pytest.mark.parametrize(
@@ -239,6 +246,7 @@ def test_texts_with_dots() -> None:
     ("name", "value", "said"),
     [
         ("REMINDERS_EVRY", "4", "names no option; did you mean 'BATCHWRAP_REMINDERS_EVERY'?"),
+        ("TOKN", "x", "names no option; did you mean 'BATCHWRAP_TOKEN'?"),
         ("REMINDERS_EVERY", "often", "'often' is not a whole number"),
         ("BATCHING_TOOLS", "ls=reed", "ls: 'reed' is not one of 'read', "),
         ("THROTTLE_LIMITS", '[{kind = "tokens", amount = 0}]', "[0].amount: 0 is not above 0"),
@@ -329,7 +337,7 @@ def test_a_file_that_changes() -> None:
 def test_without_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
     """`BATCHWRAP_CONFIG=off` looks for no file; `config=None` reads no variables either."""
     write("[batching]\nmax_items = 3")
-    monkeypatch.setenv("BATCHWRAP_CONFIG", "off")
+    monkeypatch.setenv("BATCHWRAP_CONFIG", "Off")
     monkeypatch.setenv("BATCHWRAP_REMINDERS_EVERY", "9")
     assert configured().options == Options(reminders=Reminders(every=9))
     assert configured(None).options == Options()
