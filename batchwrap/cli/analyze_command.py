@@ -27,6 +27,7 @@ EXIT_CODES = (
     " 130 interrupted."
 )
 _MOST_PROBLEMS = 10
+_TOKENS_PER_S = 1_000
 
 
 def analyze(
@@ -47,8 +48,11 @@ def analyze(
         ),
     ] = None,
     tokens_per_s: Annotated[
-        float, typer.Option("--tokens-per-s", min=1, help="With --plan: the model's speed.")
-    ] = 1_000,
+        float | None,
+        typer.Option(
+            "--tokens-per-s", min=1, help="With --plan: the model's speed; 1,000 by default."
+        ),
+    ] = None,
     max_items: Annotated[
         int, typer.Option("--max-items", min=2, help="Most calls in one batch, by the safe rule.")
     ] = 8,
@@ -81,8 +85,16 @@ def analyze(
         from batchwrap.analyze import analyze as read
 
     _check(paths, html)
+    if tokens_per_s is not None and plan is None:
+        raise ConfigError("--tokens-per-s", "is only for the limits of a plan; give --plan, too")
     with _progress() as watch:
-        report = read(paths, plan=plan, tokens_per_s=tokens_per_s, most=max_items, watch=watch)
+        report = read(
+            paths,
+            plan=plan,
+            tokens_per_s=tokens_per_s or _TOKENS_PER_S,
+            most=max_items,
+            watch=watch,
+        )
     if html is not None:
         from batchwrap.analyze.page import page
 
@@ -104,6 +116,8 @@ def _check(paths: list[str], html: Path | None) -> None:
             raise ConfigError("PATH", f"{path} does not exist")
     if html is not None:
         check_file("--html", html)
+        if html.exists() and any(path != "-" and html.samefile(path) for path in paths):
+            raise ConfigError("--html", f"{html} is a recording; name another file")
 
 
 def _print(report: Report) -> None:

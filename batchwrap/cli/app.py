@@ -8,6 +8,7 @@ traceback.
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -38,11 +39,15 @@ _TYPED: Mapping[str, Sequence[str]] = {
     "Batching.tools": ["--tool"],
     "Reminders.every": ["--remind-every"],
     "Throttle.store": ["--store"],
+    "allow_hosts": ["--allow-host"],
     "api_key": ["--api-key-env"],
     "config": ["--config"],
     "limits": ["--limits", "--plan", "NAME"],
     **{name: [f"--{name}"] for name in ("host", "port", "preset", "token", "upstream", "workers")},
 }
+# What typer says of a number that does not fit, in the language of a schema.
+_UNFIT = re.compile(r"Invalid value for '(.+)': Input should be (.+)")
+_NUMBERS = {"a valid integer": "wants a whole number", "a valid number": "wants a number"}
 
 
 class Commands(TyperGroup):
@@ -96,12 +101,24 @@ def _refused(ctx: Any, error: Any) -> typer.Exit:
     near = "" if option in known else nearest(option, known)
     if near:
         _tell(f"{option}: there is no such option{near}")
-    elif (said := error.format_message().rstrip(".")).endswith("?"):
+    elif (said := _in_words(error.format_message().rstrip("."))).endswith("?"):
         _tell(said)
     else:
         command = " ".join(filter(None, ("batchwrap", ctx.invoked_subcommand, "--help")))
         _tell(f"{said}; see {command}")
     return typer.Exit(USAGE_ERROR)
+
+
+def _in_words(said: str) -> str:
+    """A refusal of typer, in the form of all other messages.
+
+    >>> _in_words("Invalid value for '--port': Input should be a valid integer, unable to parse")
+    '--port: wants a whole number'
+    """
+    if unfit := _UNFIT.fullmatch(said):
+        option, wanted = unfit.groups()
+        return f"{option}: {_NUMBERS.get(wanted.partition(',')[0], f'should be {wanted}')}"
+    return said
 
 
 # Help and errors have no boxes, so that they can be searched, copied and wrapped.

@@ -89,7 +89,7 @@ def _key(
     if call:
         if base_url is None:
             raise ConfigError("--call", "needs --base-url, too")
-        option_checks.check_endpoint(base_url, model)
+        option_checks.check_endpoint(base_url, model, needed_by="--call")
         return option_checks.api_key(api_key_env)
     if api_key_env is not None:
         raise ConfigError("--api-key-env", "is only for a call; give --call, too")

@@ -179,6 +179,8 @@ def setting_of(order: Order, system_tokens: int = _SYSTEM_TOKENS) -> dict[str, A
     if order.base_url is None:
         if order.model is not None:
             one_of("--model", order.model, tuple(MODELS))
+        if order.api_key_env is not None:
+            raise ConfigError("--api-key-env", "is only for a real endpoint, and not for --lab")
     else:
         option_checks.check_endpoint(order.base_url, order.model)
     return {

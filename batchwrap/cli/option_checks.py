@@ -14,8 +14,13 @@ from batchwrap.checks import nearest
 from batchwrap.errors import ConfigError, MissingExtraError
 
 
-def check_endpoint(base_url: str, model: str | None) -> str:
+def check_endpoint(base_url: str, model: str | None, needed_by: str = "--base-url") -> str:
     """Check the options of a real endpoint.
+
+    Args:
+        base_url: its address.
+        model: the model, if one was named.
+        needed_by: the option that needs a model.
 
     Returns:
         The model.
@@ -24,8 +29,8 @@ def check_endpoint(base_url: str, model: str | None) -> str:
         ConfigError: the address is wrong, or no model is named.
     """
     check_base_url(base_url)
-    if model is None:
-        raise ConfigError("--model", "is needed with --base-url")
+    if not model:
+        raise ConfigError("--model", f"is needed with {needed_by}")
     return model
 
 
@@ -37,6 +42,8 @@ def api_key(variable: str | None) -> str:
     """
     key = "" if variable is None else os.environ.get(variable, "")
     if variable is not None and not key:
+        if not variable.isidentifier():  # a key was typed, which is not shown again
+            raise ConfigError("--api-key-env", "wants the name of a variable, and not the key")
         near = nearest(variable, (name for name, value in os.environ.items() if value))
         raise ConfigError("--api-key-env", f"the environment variable {variable} is not set{near}")
     return key

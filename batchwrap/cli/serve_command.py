@@ -207,7 +207,7 @@ def _kinds(tools: Sequence[str]) -> dict[str, str]:
     kinds: dict[str, str] = {}
     for pair in tools:
         name, found, kinds[name] = pair.partition("=")
-        if not found:
+        if not (name and found):
             raise ConfigError("--tool", f"{pair!r} is not NAME=KIND")
     return kinds
 

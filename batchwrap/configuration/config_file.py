@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,10 @@ from batchwrap.errors import ConfigError
 
 NAME = "batchwrap.toml"
 MAX_BYTES = 1_000_000
+# The parser's time grows with the square of the length of a dotted key. Options have three parts.
+MAX_DOTS = 100
 _QUOTES = ('"""', "'''")
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,10 @@ def named_file(path: str | os.PathLike[str], by: str) -> FileState:
     Raises:
         ConfigError: there is no such file.
     """
-    state = _state(Path(path).expanduser(), is_named=True)
+    try:
+        state = _state(Path(path).expanduser(), is_named=True)
+    except RuntimeError as error:  # `~name`, and nobody has that name
+        raise ConfigError(by, f"there is no file {os.fspath(path)!r} ({error})") from error
     if state is None:
         raise ConfigError(by, f"there is no file {os.fspath(path)!r}")
     return state
@@ -82,12 +89,19 @@ def read(file: FileState) -> tuple[dict[str, Any], str]:
     if file.size > MAX_BYTES:
         raise ConfigError(str(file.path), f"is larger than {MAX_BYTES:,} bytes")
     try:
-        text = file.path.read_text(encoding="utf-8")
+        text = file.path.read_text(encoding="utf-8-sig")  # editors may begin it with a mark
+        if any(map(_has_many_dots, text.splitlines())):
+            raise ValueError(f"a line has more than {MAX_DOTS} dots")
         return tomllib.loads(text), text
     except OSError as error:
         raise ConfigError(str(file.path), error.strerror or "cannot be read") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(str(file.path), f"is not TOML: {error or 'nested too deeply'}") from error
+
+
+def _has_many_dots(line: str) -> bool:
+    """Whether a line has many dots outside of texts."""
+    return line.count(".") > MAX_DOTS and _QUOTED.sub("", line).count(".") > MAX_DOTS
 
 
 def lines_of(text: str) -> dict[tuple[str | int, ...], int]:

@@ -124,11 +124,12 @@ class VariableLayer:
         for name, text in variables:
             option = _by_variable().get(name)
             if option is None:
-                raise ConfigError(name, f"names no option{nearest(name, _by_variable())}")
+                near = nearest(name, (*_by_variable(), *_OTHERS))
+                raise ConfigError(name, f"names no option{near}")
             path = SHORT.get(option.key, option.path)
             try:
                 value = read_text(text, option.types, is_optional=option.is_optional)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ConfigError(name, f"is not a value of TOML: {error}") from error
             _put(self.table, path, value)
             self._names[path] = name

@@ -109,7 +109,7 @@ def _file(config: str | os.PathLike[str]) -> FileState | None:
     named = os.environ.get(CONFIG)
     if not named:
         return config_file.found_file()
-    return None if named == "off" else config_file.named_file(named, CONFIG)
+    return None if named.lower() == "off" else config_file.named_file(named, CONFIG)
 
 
 @lru_cache(maxsize=16)
@@ -161,8 +161,9 @@ def _merge(
     for name, value in table.items():
         here = (*path, name)
         if not isinstance(value, dict):
-            for below in [it for it in owners if it[: len(here)] == here]:
-                del owners[below]
+            if name in into:
+                for below in [it for it in owners if it[: len(here)] == here]:
+                    del owners[below]
             into[name], owners[here] = value, layer
             continue
         if not isinstance(into.get(name), dict):
@@ -192,6 +193,7 @@ def _owner(path: OptionPath, owners: Mapping[OptionPath, Layer], last: Layer) ->
 
 def _refusal(bad: BadValue, layer: Layer) -> ConfigError:
     """The error of a layer, without a value that nobody may see."""
-    if any(it.is_secret and bad.path[: len(it.path)] == it.path for it in option_keys()):
+    secret = (it for it in option_keys() if it.is_secret and not it.is_code)
+    if any(bad.path[: len(it.path)] == it.path for it in secret):
         bad = BadValue(bad.path, "does not fit; its value is not shown", bad.option)
     return layer.refusal(bad)

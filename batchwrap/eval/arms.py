@@ -124,13 +124,20 @@ def _parsed(options: str) -> dict[str, Any]:
         elif name in _PARTS and value is None:
             wrapping[name] = None
         else:
-            known = (*_FIELDS, *_PARTS, "preset")
-            near = nearest(value, PRESETS) if name == "preset" else nearest(name, known)
-            raise ConfigError("--arm", f"{word!r} is no option of an arm{near}")
-    for part, values in given.items():
-        if values:
-            wrapping[part] = _PARTS[part](**values)
-    return wrapping
+            raise ConfigError("--arm", _unknown(word, name, value))
+    try:
+        return wrapping | {part: _PARTS[part](**it) for part, it in given.items() if it}
+    except ConfigError as error:
+        raise ConfigError("--arm", str(error).partition(".")[2]) from error
+
+
+def _unknown(word: str, name: str, value: object) -> str:
+    """What is wrong with a word that sets nothing."""
+    if name == "preset":
+        return f"preset: {value!r} is not one of {', '.join(PRESETS)}{nearest(value, PRESETS)}"
+    if name in _PARTS:
+        return f"{word!r}: {name} can only be none; its options stand alone, such as every=2"
+    return f"{word!r} is no option of an arm{nearest(name, (*_FIELDS, *_PARTS, 'preset'))}"
 
 
 def _value(name: str, text: str) -> Any:

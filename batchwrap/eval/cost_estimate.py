@@ -43,12 +43,17 @@ def estimate(
 
     Returns:
         The estimates by the name of the arm, without arms that have nothing to run.
+
+    Raises:
+        KeyboardInterrupt: the user did not wait for it.
     """
     # One run of a task is like another in the lab, so each is run only once.
     once = sorted({Cell(cell.task, cell.arm, 1) for cell in cells})
     file = RunFile(None, {}, {})
     with simulated(MODEL, system_tokens=system_tokens, seed=plan.seed) as endpoint:
-        work_off(plan, once, endpoint, file, budget=TokenBudget(), parallel=parallel)
+        outcome = work_off(plan, once, endpoint, file, budget=TokenBudget(), parallel=parallel)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
     runs = {(run.task, run.arm): run for run in file.runs}
     shares: dict[str, Share] = {}
     for cell in cells:

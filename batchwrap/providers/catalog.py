@@ -103,6 +103,8 @@ def provider_file(name: str) -> ProviderFile:
         known = {file.provider.name: file.provider for file in provider_files()}
         return parse(_text(Path(name)), name, prefix=f"{name}#", known=known)
     if name not in _files():
+        if plans := [plan for plan in plan_names() if plan.endswith(f"/{name}")]:
+            raise ConfigError("limits", f"no provider {name!r}; did you mean {plans[0]!r}?")
         raise ConfigError("limits", f"no provider {name!r}; {_there(name, sorted(_files()))}")
     return _shipped(name)
 
@@ -135,7 +137,9 @@ def _there(name: str, names: Sequence[str]) -> str:
 def _text(file: Traversable) -> str:
     try:
         return file.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ConfigError("limits", f"{file} cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise ConfigError("limits", f"{file} cannot be read: {error}") from error
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from batchwrap.errors import ConfigError
+from batchwrap.serve.hosts import is_loopback
 
 _HIGHEST_PORT = 65_535
 _ENDPOINT = "/chat/completions"
@@ -46,8 +47,13 @@ class Settings:
         _check_upstream(self.upstream)
         if not 0 <= self.port <= _HIGHEST_PORT:
             raise ConfigError("port", f"{self.port} is not between 0 and {_HIGHEST_PORT}")
-        if isinstance(self.allow_hosts, str) or not all(map(_is_host, self.allow_hosts)):
+        if self.port and _is_itself(urlsplit(self.upstream), self.host, self.port):
+            raise ConfigError("upstream", f"{self.upstream!r} is where it listens itself")
+        if isinstance(self.allow_hosts, str):
             raise ConfigError("allow_hosts", f"{self.allow_hosts!r} is no list of host names")
+        for name in self.allow_hosts:
+            if not _is_host(name):
+                raise ConfigError("allow_hosts", f"{name!r} is not a host name without a port")
         if self.max_body_bytes < 1:
             raise ConfigError("max_body_bytes", f"{self.max_body_bytes} is not at least 1")
         for name in ("token", "api_key"):
@@ -83,6 +89,13 @@ def _check_upstream(upstream: str) -> None:
         raise ConfigError("upstream", f"{upstream!r} is an endpoint; give the base URL before it")
     if url.query or url.fragment:
         raise ConfigError("upstream", f"{_bare(upstream)!r} has a query or fragment after its path")
+
+
+def _is_itself(upstream: SplitResult, host: str, port: int) -> bool:
+    """Whether requests to an upstream would come back to the address that is listened at."""
+    name, anywhere = upstream.hostname or "", host in ("0.0.0.0", "::")  # noqa: S104
+    here = name == host or (is_loopback(name) and (anywhere or is_loopback(host)))
+    return upstream.port == port and here
 
 
 def _bare(upstream: str) -> str:

@@ -13,9 +13,10 @@ import signal
 import socket
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,6 +36,7 @@ _SHARED = "shared.db"
 # A process that ends at once is not replaced more often than this.
 _PAUSE_S = 1.0
 _IN_MEMORY = "memory"
+_HAS_MASKS = hasattr(signal, "pthread_sigmask")  # not on Windows
 
 
 class Workers:
@@ -115,7 +117,8 @@ class Workers:
             args=(self._listener, self._settings, self._options, self._folder, name),
             name=f"batchwrap-{name}",
         )
-        process.start()
+        with _without_interrupts():
+            process.start()
         return name, process
 
     def _take_leave(self, running: dict[str, SpawnProcess]) -> None:
@@ -143,6 +146,24 @@ def _sharing(given: dict[str, Any], url: str) -> dict[str, Any]:
     return {**{one.name: getattr(made, one.name) for one in fields(made)}, "config": None}
 
 
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that are started in this block get a Ctrl-C only when they can handle it.
+
+    A terminal sends it to all processes at once. One that is still importing would end with a
+    traceback.
+    """
+    if not _HAS_MASKS:
+        yield
+        return
+    resource_tracker.ensure_running()  # which would end the block for itself
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
 def _end(processes: Any) -> None:
     """End processes: they have some time to finish their requests."""
     until_s = time.monotonic() + FINISH_WITHIN_S + _PAUSE_S
@@ -162,6 +183,8 @@ def _work(
     server = Server(settings, listener=listener, peers=Peers(folder, name), **options)
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: server.stop())
+    if _HAS_MASKS:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     server.run()
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from batchwrap.core.parse import rendered
+
 Json = dict[str, Any]
 PROMPT = "Read src/a.py and src/b.py, then fix what is wrong."
 EDIT = {"file_path": "src/a.py", "old_string": "one", "new_string": "two"}
@@ -44,7 +46,7 @@ def cached_tokens(turn: int) -> int:
 
 def lines(*records: Json) -> bytes:
     """Records as JSON lines."""
-    return b"".join(orjson.dumps(record) + b"\n" for record in records)
+    return b"".join(rendered(record) + b"\n" for record in records)
 
 
 def chat_call(turn: int) -> Json:

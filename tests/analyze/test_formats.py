@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
 from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
@@ -42,6 +43,17 @@ ODD: list[Any] = [
     "{",
     float("1e300"),
 ]
+
+
+NESTED = "nested"
+
+
+def nested() -> Any:
+    """What can be read, and is too deep for some that write JSON."""
+    value: Any = []
+    for _ in range(900):
+        value = {"text": value}
+    return value
 
 
 def read(tmp_path: Path, content: bytes, name: str = "some.file") -> tuple[str, list[Session]]:
@@ -220,6 +232,27 @@ def test_odd_logs(name: str, data: st.DataObject, tmp_path_factory: pytest.TempP
     assert report.as_dict()["requests"] >= 6
 
 
+@pytest.mark.parametrize("name", ["requests", "vscode_document", "gemini_document", "skeleton"])
+def test_deep_logs(name: str, tmp_path: Path) -> None:
+    """A value that is nested deeply, wherever it stands, fails nothing."""
+    file = tmp_path / "log"
+    file.write_bytes(SAMPLES[name]())
+    records = list(LogFile(file).records())
+    for value, key in places(records):
+        before, value[key] = value[key], nested()
+        file.write_bytes(samples.lines(*records))
+        value[key] = before
+        assert analyze([str(file)]).totals.sessions <= 2
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """All places in a value: what holds it, and its key there."""
+    for key in value if isinstance(value, dict) else range(len(value)):
+        if isinstance(value[key], (dict, list)):
+            yield from places(value[key])
+        yield value, key
+
+
 def spoil(value: object, data: st.DataObject) -> None:
     """Put something odd anywhere into a value."""
     while isinstance(value, (dict, list)) and value:
@@ -227,6 +260,7 @@ def spoil(value: object, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(keys))
         inner = value[key]
         if not isinstance(inner, (dict, list)) or not inner or data.draw(st.booleans()):
-            value[key] = deepcopy(data.draw(st.sampled_from(ODD)))
+            odd = data.draw(st.sampled_from([*ODD, NESTED]))
+            value[key] = nested() if odd is NESTED else deepcopy(odd)
             return
         value = inner

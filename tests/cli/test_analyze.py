@@ -105,6 +105,8 @@ def test_many_skipped_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
+        ([__file__, "--tokens-per-s", "99"], "--tokens-per-s: is only for the limits of a plan"),
+        ([__file__, "--html", __file__], "is a recording; name another file"),
         (["/no/such/file"], "PATH: /no/such/file does not exist"),
         ([__file__, "--plan", "cerebras/none"], "no plan 'cerebras/none'"),
         ([__file__, "--html", "/no/such/folder/x.html"], "--html: "),

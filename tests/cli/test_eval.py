@@ -226,6 +226,18 @@ def test_ctrl_c_without_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert last == "batchwrap: interrupted; nothing is saved without --out FILE"
 
 
+def test_ctrl_c_in_a_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An estimate that nobody waits for is left out."""
+
+    def model(_: dict[str, Any]) -> Reply:
+        interrupt()
+        return Reply("No.")
+
+    monkeypatch.setattr(simulated, "solver", lambda _: model)
+    result = invoke("--lab", "--dry-run", "--arm", "bare")
+    assert (result.exit_code, result.stdout) == (130, "")
+
+
 def test_a_server_that_wants_no_key(tmp_path: Path) -> None:
     """A key is not needed; if the endpoint wants one, that is said, with the option."""
     one = ["--arm", "bare", "--task", "answer", "--runs", "1", "--system-tokens", "200"]
@@ -265,7 +277,10 @@ NOWHERE = "https://x.test/v1"
         (["--lab", "--arm", "nonsense"], "--arm: "),
         (["--lab", "--arm", "reminder"], "did you mean 'reminders'?"),
         (["--lab", "--arm", "mine=evry=2"], "did you mean 'every'?"),
-        (["--lab", "--arm", "mine=preset=fats"], "did you mean 'fast'?"),
+        (["--lab", "--arm", "mine=preset=fats"], "preset: 'fats' is not one of fast, careful; did"),
+        (["--lab", "--arm", "mine=reminders=no"], "reminders can only be none"),
+        (["--lab", "--arm", "mine=every=x"], "--arm: every: 'x' is not a whole number"),
+        (["--lab", "--api-key-env", "HOME"], "--api-key-env: is only for a real endpoint"),
         (["--lab", "--task", "answr"], "did you mean 'answer'?"),
         (["--lab", "--limits", "cerebras/code-mux"], "did you mean 'cerebras/code-max'?"),
         (["--lab", "--arm", "bare", "--arm", "bare"], "--arm: "),

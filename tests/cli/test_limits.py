@@ -104,7 +104,8 @@ def test_an_own_file(tmp_path: Path) -> None:
     [
         ("cerebra", "zai; did you mean 'cerebras'?"),
         ("cerebras/code-mux", "; did you mean 'cerebras/code-max'?"),
-        ("none.toml", "none.toml cannot be read"),
+        ("code-max", "no provider 'code-max'; did you mean 'cerebras/code-max'?"),
+        ("none.toml", "none.toml cannot be read: No such file or directory\n"),
     ],
 )
 def test_an_unknown_name(name: str, said: str) -> None:

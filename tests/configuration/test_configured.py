@@ -190,6 +190,7 @@ def test_any_value_in_a_file(option: OptionKey, value: Any) -> None:
             "[batching]\nfailed = 'x'",
             ":2: batching.failed: is a function or an object; it can only",
         ),
+        ("[throttle]\nclock = 'x'", ":2: throttle.clock: is a function or an object; it can only"),
         ("on_event = 'x'", ":1: on_event: is a function or an object; it can only be said in code"),
         ("batching = 5", ":1: batching: 5 is not a table"),
         ("preset = 'fat'", ":1: preset: 'fat' is not one of 'fast', 'careful'"),
@@ -212,24 +213,48 @@ def test_mistakes_in_a_file(content: str, said: str) -> None:
     assert str(caught.value).startswith(f"{path}{said}")
 
 
-@pytest.mark.parametrize("kind", ["deep", "large"])
-def test_rude_files(kind: str) -> None:
+def test_a_file_that_begins_with_a_mark() -> None:
+    """Some editors put a byte order mark before UTF-8."""
+    write("\ufeffremind_every = 4")
+    assert configured().options.reminders == Reminders(every=4)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a = " + "[" * 90_000, "is not TOML: "),
+        ("#" * (MAX_BYTES + 1), "is larger than 1,000,000 bytes"),
+        ("a." * 200_000 + "b = 1", "is not TOML: a line has more than 100 dots"),
+        ("x = {" + '"a" . ' * 90_000 + "b = 1}", "is not TOML: a line has more than 100 dots"),
+    ],
+    ids=["deep", "large", "dotted", "dotted inside"],
+)
+def test_rude_files(content: str, said: str) -> None:
     """One that is nested without end, or that is too large, is refused like any other."""
-    path = write("a = " + "[" * 90_000 if kind == "deep" else "#" * (MAX_BYTES + 1))
-    said = {"deep": "is not TOML: ", "large": "is larger than 1,000,000 bytes"}
-    assert refusal().startswith(f"{path}: {said[kind]}")
+    path = write(content)
+    assert refusal().startswith(f"{path}: {said}")
+
+
+def test_texts_with_dots() -> None:
+    """Names and texts may have as many dots as they like, on one line."""
+    names = [f"mcp.server.tool_{number}" for number in range(200)]
+    write(f"batching.exclude = {names}")
+    assert configured().options.batching == Batching(exclude=tuple(names))
 
 
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
         ("REMINDERS_EVRY", "4", "names no option; did you mean 'BATCHWRAP_REMINDERS_EVERY'?"),
+        ("TOKN", "x", "names no option; did you mean 'BATCHWRAP_TOKEN'?"),
         ("REMINDERS_EVERY", "often", "'often' is not a whole number"),
         ("BATCHING_TOOLS", "ls=reed", "ls: 'reed' is not one of 'read', "),
         ("THROTTLE_LIMITS", '[{kind = "tokens", amount = 0}]', "[0].amount: 0 is not above 0"),
         ("THROTTLE_LIMITS", "[{", "is not a value of TOML: "),
+        ("THROTTLE_LIMITS", "[" * 9_000, "is not a value of TOML: "),
         ("THROTTLE_KEYS", "['sk-1', 2]", "[1]: does not fit; its value is not shown"),
         ("CONFIG", "no.toml", "there is no file 'no.toml'"),
+        ("CONFIG", "~nobody-here/no.toml", "there is no file '~nobody-here/no.toml'"),
     ],
 )
 def test_mistakes_in_a_variable(
@@ -312,7 +337,7 @@ def test_a_file_that_changes() -> None:
 def test_without_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
     """`BATCHWRAP_CONFIG=off` looks for no file; `config=None` reads no variables either."""
     write("[batching]\nmax_items = 3")
-    monkeypatch.setenv("BATCHWRAP_CONFIG", "off")
+    monkeypatch.setenv("BATCHWRAP_CONFIG", "Off")
     monkeypatch.setenv("BATCHWRAP_REMINDERS_EVERY", "9")
     assert configured().options == Options(reminders=Reminders(every=9))
     assert configured(None).options == Options()

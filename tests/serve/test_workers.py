@@ -7,8 +7,11 @@ import math
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +103,9 @@ def test_as_one(served: Callable[[], Served], provider: Lab, tmp_path: Path) -> 
         agent.keeps = False
         agent.run()
         assert flat(agent.ran) == flat([FIRST, SECOND, [edit("a.py", 5), edit("a.py", 6)]])
-        if not number:
+        if not number:  # what a process that is killed has not published yet is lost
             until(lambda: counter(one.told, "batchwrap_local_answers_total") == 5)
+            until(lambda: counter(one.told, "batchwrap_round_trips_total") == provider.round_trips)
             dead = children(one.process.pid)[0]
             os.kill(dead, signal.SIGKILL)
     assert provider.round_trips == 4 * len(PLAYS["batches"])
@@ -137,6 +141,31 @@ def test_their_folder_is_removed(served: Callable[[], Served], tmp_path: Path) -
     until((folder / "worker-4.worker.metrics").exists)
     assert httpx2.get(one.told["health"], timeout=60).status_code == 200
     assert one.end() == 0
+
+
+def imports(pid: int) -> bool:
+    """Whether a process has begun to import batchwrap."""
+    return "orjson" in Path(f"/proc/{pid}/maps").read_text()
+
+
+def test_ctrl_c_while_they_start() -> None:
+    """A terminal sends it to all processes. Those that are not ready end without a traceback."""
+    command = [sys.executable, "-m", "batchwrap", "serve", "--port", "0", "--workers", "2"]
+    with subprocess.Popen(
+        [*command, "--upstream", "http://h/v1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        until(lambda: len(children(process.pid)) == 2)
+        first = children(process.pid)
+        for pid in first:
+            until(partial(imports, pid))
+            os.kill(pid, signal.SIGINT)
+        until(lambda: not any(map(lives, first)))
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert b"Traceback" not in errors
 
 
 def test_one_budget(provider: Lab) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
 from batchwrap.analyze.files import Record
 from batchwrap.analyze.log_messages import (
     assistant,
@@ -22,6 +20,7 @@ from batchwrap.analyze.log_messages import (
 )
 from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
+from batchwrap.core.parse import rendered
 
 
 def messages_of(content: Record) -> Iterator[tuple[chat.Message, bool]]:
@@ -47,7 +46,7 @@ def response_of(response: Record) -> tuple[chat.Message, bool]:
     """The result for a function's response, and whether it failed."""
     given = dict_of(response, "response")
     output = given.get("output", given.get("error", given))
-    text = output if isinstance(output, str) else orjson.dumps(output, default=str).decode()
+    text = output if isinstance(output, str) else rendered(output).decode()
     return result(_id_of(response), text), bool(given.get("error"))
 
 

@@ -26,6 +26,7 @@ from batchwrap.analyze.log_messages import (
 )
 from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
+from batchwrap.core.parse import rendered
 
 NAME = "OpenTelemetry"
 _INPUT, _OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
@@ -94,7 +95,7 @@ def _messages(message: dict[str, Any]) -> Iterator[chat.Message]:
     for part in parts:
         if part.get("type") == "tool_call_response":
             given = part.get("response", part.get("result"))
-            content = given if isinstance(given, str) else orjson.dumps(given, default=str).decode()
+            content = given if isinstance(given, str) else rendered(given).decode()
             yield result(part.get("id"), content)
     if text or not any(part.get("type") == "tool_call_response" for part in parts):
         yield {"role": message.get("role"), "content": text}

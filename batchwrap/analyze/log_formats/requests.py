@@ -17,6 +17,7 @@ from batchwrap.analyze.log_formats.blocks import as_chat, has_blocks
 from batchwrap.analyze.log_messages import Said
 from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
+from batchwrap.core.parse import rendered
 
 # How many conversations can be open at once.
 _MOST_OPEN = 256
@@ -114,6 +115,12 @@ def _digests(messages: Sequence[chat.Message], before: bytes) -> Iterator[bytes]
     """The digest of the conversation up to each message, given the digest `before` them."""
     digest = before
     for message in messages:
-        written = orjson.dumps(message, option=orjson.OPT_SORT_KEYS)
-        digest = blake2b(digest + written, digest_size=16).digest()
+        digest = blake2b(digest + _written(message), digest_size=16).digest()
         yield digest
+
+
+def _written(message: chat.Message) -> bytes:
+    try:
+        return orjson.dumps(message, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # nested too deeply for it
+        return rendered(message)

@@ -57,15 +57,17 @@ def _script(turns: list[Any], about: Record) -> Iterator[Prompt | RecordedTurn]:
 
 
 def _call(record: Record, number: int, group: int, about: Record) -> RecordedCall:
-    as_text = about.get("native") is False
+    as_text, path, failed = about.get("native") is False, record["p"], record["err"]
+    if not isinstance(path, str | None) or not isinstance(failed, int):
+        raise TypeError("a call whose path is no text, or that has no flag whether it failed")
     return RecordedCall(
         number=number,
         group=group,
         kind=record["k"],
-        path=record["p"],
+        path=path,
         argument_tokens=record["t"],
         result_tokens=record["out"],
-        failed=record["err"],
+        failed=bool(failed),
         known_from=0 if record["known"] else None,
         name=str(record.get("n") or ""),
         own=not as_text and is_own(str(record.get("n") or ""), record["k"]),

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
 from batchwrap.analyze.files import Record, Unreadable
 from batchwrap.analyze.log_messages import Said, assistant, call, dict_of, dicts_in, result, text_of
+from batchwrap.core.parse import rendered
 
 NAME = "VS Code chat"
 _DOCUMENT, _SET, _EXTEND, _REMOVE = range(4)
@@ -120,4 +119,4 @@ def _thinking(one: Record) -> str:
 
 def _text(value: object) -> str:
     """The text of a result, which may be the tree of a rendered prompt."""
-    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+    return value if isinstance(value, str) else rendered(value).decode()

@@ -272,7 +272,7 @@ function drawFacts({ counters: c, waiting_count: waiting, repairs }) {
       + `(${short(c.cached_tokens)} cached), ${short(c.completion_tokens)} out`),
     fact("Waiting now", whole(waiting), `${lasting(c.waited_s)} waited in all`),
     fact("Refusals", whole(c.refusals), counted(c.retries, "retry", "retries")),
-    fact("Repairs", whole(total), `${counted(c.reminders, "reminder")} given`));
+    fact("Repairs", whole(total), `${counted(c.reminders, "reminder")} sent`));
 }
 
 function draw() {

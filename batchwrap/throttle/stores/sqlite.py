@@ -249,7 +249,8 @@ def _make_private(path: Path, option: str) -> None:
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
-        pass
+        if path.is_dir():
+            raise ConfigError(option, f"{path} is a folder") from None
     except OSError as error:
         raise ConfigError(option, f"{path} cannot be made: {error.strerror}") from error
 
