@@ -311,6 +311,26 @@ def test_whatever_a_model_does(serve: Any, opened: Any, stream: bool, replies: l
     assert sorted(map(json.dumps, said)) == sorted(map(json.dumps, made))
 
 
+def test_back_from_a_fork(serve: Any, opened: Any, stream: bool) -> None:
+    """A fork in which an edit had not run yet does not change the conversation in which it has."""
+    first = {"tool": "read_file", "arguments": {"path": "a.py"}}
+    both = [first, {"tool": "edit_file", "arguments": edit("a.py", "1")}]
+    read = Reply(calls=(Call("read_file", {"path": "a.py"}),))
+    lab = serve(thinking(Reply(calls=(Call("batch", {"calls": both}),)), read, read, read))
+    agent = thinker(opened, lab, stream=stream)
+    agent.step()
+    forked = [*agent.history]
+    agent.step()
+    agent.forget()
+    agent.step()
+    whole, agent.history = agent.history, forked
+    agent.step()
+    agent.step()
+    agent.history = whole
+    agent.step()
+    assert _refused(lab) == []
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(replies=conversations, data=st.data())
 def test_whatever_happens_between(

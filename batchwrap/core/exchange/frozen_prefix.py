@@ -7,6 +7,7 @@ decisions that do not follow from the conversation alone: they are made once and
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from batchwrap.core.exchange.offer_choice import OfferChoice
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import Body, Format
 from batchwrap.core.formats.sameness import Conversation
+from batchwrap.core.moves import ids
 from batchwrap.core.recent import Recent
 from batchwrap.core.reminders.schedule import Walk
 from batchwrap.core.repair.request.validity import Checked
@@ -61,9 +63,26 @@ def find_prefix(
     for item in reversed(items):
         key = form.key_of(item)
         known = kept.get(key, now_s) if key else None
-        if known is not None and items[: len(known.source)] == known.source:
+        is_same = known is not None and items[: len(known.source)] == known.source
+        if known is not None and is_same and not _cuts_turn(known, items, form):
             return known
     return NOTHING
+
+
+def _cuts_turn(known: FrozenPrefix, items: Sequence[Any], form: Format) -> bool:
+    """Whether the conversation goes on with calls of the turn at which a known prefix ends.
+
+    Then it was frozen in a fork, in which these calls had not run and the model had been told so.
+    """
+    ended = _turn_in(map(form.key_of, reversed(known.source)))
+    following = items[len(known.source) :]
+    return ended is not None and ended == _turn_in(map(form.key_of, following))
+
+
+def _turn_in(keys: Iterable[str | None]) -> str | None:
+    """The nonce of the turn that the first id belongs to; None if it is the provider's own."""
+    derived = ids.decode(next(filter(None, keys), None))
+    return derived.turn if derived is not None else None
 
 
 def keep_prefix(
