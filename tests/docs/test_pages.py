@@ -90,7 +90,16 @@ def test_no_name_is_missing(page: Path) -> None:
     """Pasted in their order, the blocks of a page name nothing that they do not define."""
     program = "\n".join(blocks(page, "python"))
     checked = subprocess.run(
-        ["ruff", "check", "--isolated", "--select=F821", "--stdin-filename=page.py", "-"],
+        [
+            sys.executable,
+            "-m",
+            "ruff",
+            "check",
+            "--isolated",
+            "--select=F821",
+            "--stdin-filename=page.py",
+            "-",
+        ],
         input=program,
         capture_output=True,
         text=True,

@@ -23,7 +23,7 @@ LONGEST_NAME = 64  # the longest that OpenAI and Anthropic allow
 Calls = tuple[tuple[str, int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Outline:
     """The calls of one answer.
 
