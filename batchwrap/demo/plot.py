@@ -143,7 +143,7 @@ def _draw(axes: Axes, arm: DemoArm, colors: Theme, label: str, *, is_longest: bo
     axes.annotate(
         label,
         (times[-1], sums[-1]),
-        xytext=(-58, -22) if is_longest else (9, -7),
+        xytext=(-58, -44) if is_longest else (9, -7),
         textcoords="offset points",
         ha="right" if is_longest else "left",
         va="center",
