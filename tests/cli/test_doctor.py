@@ -157,7 +157,7 @@ def test_a_call() -> None:
     [
         (["--call"], "--call: needs --base-url"),
         (["--base-url", "x.test"], "--base-url: "),
-        (["--base-url", "http://x.test", "--call"], "--model: is needed with --base-url"),
+        (["--base-url", "http://x.test", "--call"], "--model: is needed with --call"),
         (
             ["--base-url", "http://x.test", "--call", "--model", "m", "--api-key-env", "K"],
             "K is not",
