@@ -863,7 +863,7 @@ def test_fork_before_the_first_run() -> None:
     """A child may run scripts if its parent has run none, and both may."""
     program = """
 child = os.fork()
-print(value(), flush=True)
+os.write(1, f"{value()}\\n".encode())  # both write at the same time, so each in one piece
 if child: os.waitpid(child, 0)
 """
     assert in_a_process(program) == "2\n2\n"
