@@ -179,6 +179,7 @@ def test_a_stream_that_is_left(
     history = work(complete, workspace, stream=stream)
     for bare in clients:
         bare.close()
+    lab.wait_idle(60)  # the provider notices later that nobody reads its last answer to the end
     checked(history, lab, workspace)
 
 
