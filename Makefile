@@ -12,7 +12,7 @@
 # make test-proxy   the hook in a real litellm proxy
 # make test-frameworks   real agent frameworks, each through a job with the simulated provider
 # make eval-model MODEL=…   how a real model batches; a GGUF file, or with BASE_URL=… an endpoint
-# make test-model   llama.cpp's server with a real model, and the chat templates of 71
+# make test-model   llama.cpp's server with a real model, and 71 chat templates
 # make lint   format, lint, types, layers
 # make docs   the site, in build/docs; a warning is an error
 # make build  sdist and wheel, installed in empty environments with each extra
@@ -60,10 +60,10 @@ WITHOUT_SDK := tests batchwrap --ignore=tests/real_models $(SDK_TESTS:%=--ignore
 demo: $(MAIN)/.ready
 	$(MAIN)/bin/batchwrap demo
 
-# What CI runs behind the first failures that are soon found: all other tests side by side. A process
-# that installs or that waits for a server leaves room for another, so three keep two cores busy. The
-# longest comes first, since what is begun last is waited for; each makes its environment itself, so
-# that none waits for those of the others.
+# What CI runs after the checks that fail soonest: all tests, side by side. A process that installs, or
+# waits for a server, leaves room for another, so three keep two cores busy. The longest begin first,
+# since the one that begins last is waited for. Each makes its own environment, so none waits for those
+# of the others.
 ci-tests: $(MAIN)/.ready
 	rm -f .coverage*
 	$(MAKE) -j3 --output-sync=target $(COVERED:%=ci-of-%) $(patsubst %,ci-of-%,test-fuzz test-model \
@@ -74,7 +74,7 @@ ci-tests: $(MAIN)/.ready
 ci-of-%:
 	$(MAKE) $*
 
-# What is looked at without running the tests, side by side, too.
+# What is checked without running tests: the wheel, lint, types, layers, the docs; side by side, too.
 ci-checks:
 	$(MAKE) -j3 --output-sync=target build lint docs
 
