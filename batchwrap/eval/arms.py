@@ -124,17 +124,17 @@ def _parsed(options: str) -> dict[str, Any]:
         elif name in _PARTS and value is None:
             wrapping[name] = None
         else:
-            raise ConfigError("--arm", _unknown(word, name, value))
+            raise ConfigError("--arm", _unknown(word, name, text))
     try:
         return wrapping | {part: _PARTS[part](**it) for part, it in given.items() if it}
     except ConfigError as error:
         raise ConfigError("--arm", str(error).partition(".")[2]) from error
 
 
-def _unknown(word: str, name: str, value: object) -> str:
+def _unknown(word: str, name: str, text: str) -> str:
     """What is wrong with a word that sets nothing."""
     if name == "preset":
-        return f"preset: {value!r} is not one of {', '.join(PRESETS)}{nearest(value, PRESETS)}"
+        return f"preset: {text!r} is not one of {', '.join(PRESETS)}{nearest(text, PRESETS)}"
     if name in _PARTS:
         return f"{word!r}: {name} can only be none; its options stand alone, such as every=2"
     return f"{word!r} is no option of an arm{nearest(name, (*_FIELDS, *_PARTS, 'preset'))}"

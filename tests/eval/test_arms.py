@@ -88,7 +88,7 @@ def test_an_arm_of_ones_own() -> None:
         ("mine=every", "--arm: every: "),
         ("mine=every=0", "--arm: every: 0"),
         ("mine=offer=maybe", "--arm: offer: .maybe"),
-        ("mine=preset=none", "--arm: preset: None"),
+        ("mine=preset=none", "--arm: preset: 'none' is not one of"),
         ("mine=reminders=2", "reminders=2"),
     ],
 )
