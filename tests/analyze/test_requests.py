@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from batchwrap.analyze import Report, analyze
 from batchwrap.analyze.log_formats.requests import LoggedRequest, Stitcher
 from tests.analyze import samples
+
+REFUSED = {"error": {"message": "Too many requests.", "code": 429}}
 
 
 def report_of(tmp_path: Path, *records: samples.Json) -> Report:
@@ -39,6 +42,17 @@ def test_failures_are_no_round_trips(tmp_path: Path) -> None:
     nested = [{"standard_logging_object": one} for one in payloads()]
     report = report_of(tmp_path, {"standard_logging_object": failed}, *nested)
     assert report.totals.requests == 6
+
+
+@pytest.mark.parametrize("said", [{"response": None}, {"response": REFUSED}, REFUSED])
+@pytest.mark.parametrize("log", [samples.requests, samples.responses])
+def test_refused_requests(log: Callable[[], bytes], said: samples.Json, tmp_path: Path) -> None:
+    """A request that was refused and repeated is one round trip, and no conversation of its own."""
+    answered = [orjson.loads(line) for line in log().splitlines()]
+    refused = [{"request": one["request"], **said} for one in answered]
+    pairs = zip(refused, answered, strict=True)
+    report = report_of(tmp_path, *(one for pair in pairs for one in pair))
+    assert (report.totals.sessions, report.totals.requests) == (1, len(answered))
 
 
 def test_usage_of_the_payload(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from batchwrap.analyze.files import Record
 from batchwrap.analyze.log_formats.blocks import as_chat, has_blocks
 from batchwrap.analyze.log_formats.blocks import usage_of as blocks_usage
-from batchwrap.analyze.log_formats.requests import LoggedRequest, Stitcher
+from batchwrap.analyze.log_formats.requests import LoggedRequest, Stitcher, has_failed
 from batchwrap.analyze.log_messages import Said, dict_of, dicts_in, text_of
 from batchwrap.core.formats import chat
 from batchwrap.core.formats.chat.usage import usage_of
@@ -39,6 +39,8 @@ def read(records: Iterator[Record], file: str) -> Iterator[Said]:
         request, answer = _request(record), _answer(record)
         if answer is not None:
             yield from stitcher.said(_logged(record, request, answer))
+            continue
+        if has_failed(record, request):
             continue
         name = text_of(record.get("id")) or f"{file}#{number}"
         model = text_of(request.get("model")) or text_of(record.get("model"))

@@ -13,6 +13,7 @@ from hashlib import blake2b
 
 import orjson
 
+from batchwrap.analyze.files import Record
 from batchwrap.analyze.log_formats.blocks import as_chat, has_blocks
 from batchwrap.analyze.log_messages import Said
 from batchwrap.core.formats import chat
@@ -109,6 +110,17 @@ class Stitcher:
                 failed=failed,
                 tools=request.tools,
             )
+
+
+def has_failed(record: Record, request: Record) -> bool:
+    """Whether a record without an answer is a request that failed, and no whole conversation.
+
+    Args:
+        record: the record.
+        request: the request in it, or the record itself.
+    """
+    is_logged = request is not record and bool(record.get("error"))
+    return is_logged or ("response" in record and not isinstance(record["response"], str))
 
 
 def _digests(messages: Sequence[chat.Message], before: bytes) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from batchwrap.analyze.files import Record
-from batchwrap.analyze.log_formats.requests import LoggedRequest, Stitcher
+from batchwrap.analyze.log_formats.requests import LoggedRequest, Stitcher, has_failed
 from batchwrap.analyze.log_formats.response_items import messages_of, usage_of
 from batchwrap.analyze.log_messages import Said, dict_of, dicts_in, text_of
 
@@ -41,9 +41,10 @@ def read(records: Iterator[Record], file: str) -> Iterator[Said]:
 
 def _is_input(record: Record) -> bool:
     """Whether a record has the items of a conversation, with calls, and no response."""
-    items = dicts_in(_request(record).get("input"))
-    has_calls = any(one.get("type") == "function_call" for one in items)
-    return has_calls and not is_response(_response(record))
+    request = _request(record)
+    if is_response(_response(record)) or has_failed(record, request):
+        return False
+    return any(one.get("type") == "function_call" for one in dicts_in(request.get("input")))
 
 
 def _logged(record: Record) -> LoggedRequest:
