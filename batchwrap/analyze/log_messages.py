@@ -78,6 +78,11 @@ def count_of(value: object) -> int:
     return max(0, int(value)) if isinstance(value, (int, float)) and value == value else 0
 
 
+def usage_from(prompt: int, output: int, cached: int = 0) -> Usage | None:
+    """The usage of a request, of whose prompt tokens some came from a cache; None without any."""
+    return Usage(prompt, output, min(prompt, cached)) if prompt else None
+
+
 def call(
     call_id: object, name: object, arguments: object, *, is_function: bool = True
 ) -> chat.ToolCall:
@@ -85,6 +90,11 @@ def call(
     function = {"name": str(name), "arguments": arguments}
     kind = "function" if is_function else "custom"
     return {"id": str(call_id), "type": kind, "function": function}
+
+
+def calls_of(listed: list[Record], call_id: str, name: str, arguments: str) -> list[chat.ToolCall]:
+    """The tool calls for some objects that have id, name and arguments under these keys."""
+    return [call(one.get(call_id), one.get(name), one.get(arguments)) for one in listed]
 
 
 def assistant(text: str, calls: list[chat.ToolCall], reasoning: str = "") -> chat.Message:

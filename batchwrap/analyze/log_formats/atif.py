@@ -12,12 +12,13 @@ from batchwrap.analyze.files import Record
 from batchwrap.analyze.log_messages import (
     Said,
     assistant,
-    call,
+    calls_of,
     count_of,
     dict_of,
     dicts_in,
     result,
     text_of,
+    usage_from,
 )
 from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
@@ -42,15 +43,13 @@ def read(records: Iterator[Record], file: str) -> Iterator[Said]:
 
 
 def _said(step: Record, place: int, session: str, model: str) -> Iterator[Said]:
-    said = _text(step.get("message"))
+    said = chat.text_of(step.get("message"))
     if step.get("source") != "agent" or step.get("is_copied_context") is True:
         role = "system" if step.get("source") == "system" else "user"
         yield Said(session=session, message={"role": role, "content": said}, source=NAME)
     else:
-        calls = [
-            call(one.get("tool_call_id"), one.get("function_name"), one.get("arguments"))
-            for one in dicts_in(step.get("tool_calls"))
-        ]
+        made = dicts_in(step.get("tool_calls"))
+        calls = calls_of(made, "tool_call_id", "function_name", "arguments")
         yield Said(
             session=session,
             message=assistant(said, calls, text_of(step.get("reasoning_content"))),
@@ -69,17 +68,9 @@ def _results(step: Record) -> Iterator[chat.Message]:
     ids = [one.get("tool_call_id") for one in calls]
     for place, one in enumerate(dicts_in(dict_of(step, "observation").get("results"))):
         at_its_place = ids[place] if place < len(ids) else None
-        yield result(one.get("source_call_id") or at_its_place, _text(one.get("content")))
-
-
-def _text(content: object) -> str:
-    """A content, which is a text or a list of parts."""
-    if isinstance(content, str):
-        return content
-    return "\n".join(text_of(part.get("text")) for part in dicts_in(content))
+        yield result(one.get("source_call_id") or at_its_place, chat.text_of(one.get("content")))
 
 
 def _usage(metrics: Record) -> Usage | None:
     prompt, output = (count_of(metrics.get(f"{kind}_tokens")) for kind in ("prompt", "completion"))
-    cached = min(prompt, count_of(metrics.get("cached_tokens")))
-    return Usage(prompt, output, cached) if prompt else None
+    return usage_from(prompt, output, count_of(metrics.get("cached_tokens")))

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from batchwrap.analyze.log_messages import assistant, call, count_of, dicts_in, result, text_of
+from batchwrap.analyze.log_messages import (
+    assistant,
+    call,
+    count_of,
+    dicts_in,
+    result,
+    text_of,
+    usage_from,
+)
 from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
 
@@ -49,7 +57,7 @@ def usage_of(usage: dict[str, Any]) -> Usage | None:
     cached = count_of(usage.get("cache_read_input_tokens"))
     written = count_of(usage.get("cache_creation_input_tokens"))
     prompt = count_of(usage.get("input_tokens")) + cached + written
-    return Usage(prompt, count_of(usage.get("output_tokens")), cached) if prompt else None
+    return usage_from(prompt, count_of(usage.get("output_tokens")), cached)
 
 
 def _text(content: object, kind: str) -> str:

@@ -26,6 +26,7 @@ from batchwrap.analyze.log_messages import (
     dicts_in,
     result,
     text_of,
+    usage_from,
 )
 from batchwrap.core.limits.cost import Usage
 
@@ -89,8 +90,7 @@ def _said(message: Record, session: str) -> Iterator[Said]:
 
 def _usage(tokens: Record) -> Usage | None:
     prompt, output = count_of(tokens.get("prompt")), count_of(tokens.get("completion"))
-    cached = min(prompt, count_of(tokens.get("cached")))
-    return Usage(prompt, output, cached) if prompt else None
+    return usage_from(prompt, output, count_of(tokens.get("cached")))
 
 
 class _Seen:
@@ -164,7 +164,7 @@ def _request_usage(about: Record) -> Usage | None:
     """The tokens of a request, which are counted as Anthropic does."""
     cached, written = count_of(about.get("cacheReads")), count_of(about.get("cacheWrites"))
     prompt = count_of(about.get("tokensIn")) + cached + written
-    return Usage(prompt, count_of(about.get("tokensOut")), cached) if prompt else None
+    return usage_from(prompt, count_of(about.get("tokensOut")), cached)
 
 
 def _object_in(text: str) -> dict[str, Any]:

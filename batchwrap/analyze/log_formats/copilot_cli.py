@@ -14,11 +14,13 @@ from batchwrap.analyze.log_messages import (
     Said,
     assistant,
     call,
+    calls_of,
     count_of,
     dict_of,
     dicts_in,
     result,
     text_of,
+    usage_from,
 )
 from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
@@ -69,10 +71,7 @@ def _requests(data: Record) -> list[Record]:
 
 def _message(kind: object, data: Record) -> chat.Message | None:
     if kind == _ANSWER:
-        calls = [
-            call(one.get("toolCallId"), one.get("name"), one.get("arguments"))
-            for one in _requests(data)
-        ]
+        calls = calls_of(_requests(data), "toolCallId", "name", "arguments")
         return assistant(text_of(data.get("content")), calls, text_of(data.get("reasoningText")))
     if kind == _BEGUN:
         made = call(data.get("toolCallId"), data.get("toolName"), data.get("arguments"))
@@ -91,4 +90,4 @@ def _usage(data: Record) -> Usage | None:
     cached = count_of(data.get("cacheReadTokens"))
     # The SDK does not document whether the input includes the tokens of the cache. It seems so.
     prompt = max(count_of(data.get("inputTokens")), cached)
-    return Usage(prompt, count_of(data.get("outputTokens")), cached) if prompt else None
+    return usage_from(prompt, count_of(data.get("outputTokens")), cached)

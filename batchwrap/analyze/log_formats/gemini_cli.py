@@ -15,12 +15,13 @@ from batchwrap.analyze.log_formats.gemini_parts import messages_of, response_of,
 from batchwrap.analyze.log_messages import (
     Said,
     assistant,
-    call,
+    calls_of,
     count_of,
     dict_of,
     dicts_in,
     result,
     text_of,
+    usage_from,
 )
 from batchwrap.core.limits.cost import Usage
 
@@ -92,7 +93,7 @@ def _once(message: Record, session: str, seen: set[int]) -> Iterator[Said]:
         session=session,
         message=assistant(
             text_in(message.get("content")),
-            [call(one.get("id"), one.get("name"), one.get("args")) for one in calls],
+            calls_of(calls, "id", "name", "args"),
             "\n".join(text_of(one.get("description")) for one in dicts_in(message.get("thoughts"))),
         ),
         source=NAME,
@@ -116,4 +117,4 @@ def _result(one: Record) -> Record:
 def _usage(tokens: Record) -> Usage | None:
     prompt = count_of(tokens.get("input"))
     output = count_of(tokens.get("output")) + count_of(tokens.get("thoughts"))
-    return Usage(prompt, output, min(prompt, count_of(tokens.get("cached")))) if prompt else None
+    return usage_from(prompt, output, count_of(tokens.get("cached")))

@@ -17,6 +17,7 @@ from batchwrap.analyze.log_messages import (
     dicts_in,
     result,
     text_of,
+    usage_from,
 )
 from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
@@ -62,8 +63,8 @@ def usage_of(usage: Record) -> Usage | None:
     """The tokens of a request in Gemini's words; None if there are none."""
     prompt = count_of(usage.get("promptTokenCount"))
     output = (usage.get(f"{kind}TokenCount") for kind in ("candidates", "thoughts"))
-    cached = min(prompt, count_of(usage.get("cachedContentTokenCount")))
-    return Usage(prompt, sum(map(count_of, output)), cached) if prompt else None
+    cached = count_of(usage.get("cachedContentTokenCount"))
+    return usage_from(prompt, sum(map(count_of, output)), cached)
 
 
 def _id_of(one: Record) -> Any:

@@ -12,12 +12,13 @@ from batchwrap.analyze.files import Record
 from batchwrap.analyze.log_messages import (
     Said,
     assistant,
-    call,
+    calls_of,
     count_of,
     dict_of,
     dicts_in,
     result,
     text_of,
+    usage_from,
 )
 from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
@@ -63,10 +64,8 @@ def _said(sample: Record) -> Iterator[Said]:
 def _message(message: Record) -> chat.Message:
     content = message.get("content")
     if message.get("role") == "assistant":
-        calls = [
-            call(one.get("id"), one.get("function"), one.get("arguments"))
-            for one in dicts_in(message.get("tool_calls"))
-        ]
+        made = dicts_in(message.get("tool_calls"))
+        calls = calls_of(made, "id", "function", "arguments")
         return assistant(_text(content, "text"), calls, _text(content, "reasoning"))
     if message.get("role") == "tool":
         error = text_of(dict_of(message, "error").get("message"))
@@ -97,4 +96,4 @@ def _usage(usage: Record) -> Usage | None:
         count_of(usage.get(f"input_tokens_cache_{kind}")) for kind in ("read", "write")
     )
     prompt = count_of(usage.get("input_tokens")) + cached + written
-    return Usage(prompt, count_of(usage.get("output_tokens")), cached) if prompt else None
+    return usage_from(prompt, count_of(usage.get("output_tokens")), cached)

@@ -9,7 +9,7 @@ from batchwrap.analyze.log_formats.chat_messages import answer_of, usage_in
 from batchwrap.analyze.log_formats.requests import LoggedRequest, Stitcher
 from batchwrap.analyze.log_formats.response_items import messages_of
 from batchwrap.analyze.log_formats.responses_log import is_response
-from batchwrap.analyze.log_messages import Said, count_of, dict_of, dicts_in, text_of
+from batchwrap.analyze.log_messages import Said, count_of, dict_of, dicts_in, text_of, usage_from
 from batchwrap.core.limits.cost import Usage
 
 NAME = "litellm"
@@ -64,7 +64,7 @@ def _usage(payload: Record) -> Usage | None:
     reported = usage_in(payload.get("response"))
     logged = usage_in({"usage": dict_of(payload, "metadata", "usage_object")})
     prompt, output = count_of(payload.get("prompt_tokens")), payload.get("completion_tokens")
-    return reported or logged or (Usage(prompt, count_of(output)) if prompt else None)
+    return reported or logged or usage_from(prompt, count_of(output))
 
 
 def _payload(record: Record) -> Record:

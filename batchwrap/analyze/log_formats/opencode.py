@@ -18,6 +18,7 @@ from batchwrap.analyze.log_messages import (
     dicts_in,
     result,
     text_of,
+    usage_from,
 )
 from batchwrap.core.limits.cost import Usage
 
@@ -99,4 +100,4 @@ def _usage(tokens: _Part) -> Usage | None:
     written = count_of(dict_of(tokens, "cache").get("write"))
     prompt = count_of(tokens.get("input")) + cached + written
     output = count_of(tokens.get("output")) + count_of(tokens.get("reasoning"))
-    return Usage(prompt, output, cached) if prompt else None
+    return usage_from(prompt, output, cached)

@@ -15,7 +15,6 @@ from batchwrap.analyze.log_messages import (
     call,
     count_of,
     dict_of,
-    dicts_in,
     result,
     text_of,
 )
@@ -67,10 +66,12 @@ def _message(record: Record) -> chat.Message | None:
         made = dict_of(record, "tool_call")
         given = made.get("arguments", dict_of(made, "function").get("arguments"))
         calls = [call(record.get("tool_call_id"), record.get("tool_name"), given)]
-        return assistant(_text(record, "thought"), calls, text_of(record.get("reasoning_content")))
+        return assistant(
+            chat.text_of(record.get("thought")), calls, text_of(record.get("reasoning_content"))
+        )
     if kind in _RESULTS:
         observed = dict_of(record, "observation")
-        said = _text(observed, "content") or text_of(observed.get("output"))
+        said = chat.text_of(observed.get("content")) or text_of(observed.get("output"))
         said = said or text_of(record.get("error")) or text_of(record.get("rejection_reason"))
         return result(record.get("tool_call_id"), said)
     if kind == "SystemPromptEvent":
@@ -78,15 +79,9 @@ def _message(record: Record) -> chat.Message | None:
         return {"role": "system", "content": prompt}
     if kind != "MessageEvent":
         return None
-    said = _text(dict_of(record, "llm_message"), "content")
+    said = chat.text_of(dict_of(record, "llm_message").get("content"))
     is_answer = record.get("source") == "agent"
     return assistant(said, []) if is_answer else {"role": "user", "content": said}
-
-
-def _text(record: Record, key: str) -> str:
-    given = record.get(key)
-    said = [given] if isinstance(given, str) else [one.get("text") for one in dicts_in(given)]
-    return "\n".join(map(text_of, said))
 
 
 def _usage(spent: Record) -> Usage:

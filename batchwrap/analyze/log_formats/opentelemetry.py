@@ -17,15 +17,15 @@ from batchwrap.analyze.log_formats.requests import LoggedRequest, Stitcher
 from batchwrap.analyze.log_messages import (
     Said,
     assistant,
-    call,
+    calls_of,
     count_of,
     dict_of,
     dicts_in,
     result,
     text_of,
+    usage_from,
 )
 from batchwrap.core.formats import chat
-from batchwrap.core.limits.cost import Usage
 from batchwrap.core.parse import rendered
 
 NAME = "OpenTelemetry"
@@ -76,7 +76,7 @@ def _request(attributes: dict[str, Any]) -> LoggedRequest:
         name=text_of(attributes.get("gen_ai.conversation.id")),
         model=text_of(attributes.get("gen_ai.response.model"))
         or text_of(attributes.get("gen_ai.request.model")),
-        usage=Usage(prompt, out, min(cached, prompt)) if prompt else None,
+        usage=usage_from(prompt, out, cached),
     )
 
 
@@ -84,11 +84,8 @@ def _messages(message: dict[str, Any]) -> Iterator[chat.Message]:
     """The chat messages for a message of parts."""
     parts = dicts_in(message.get("parts"))
     text = "\n".join(text_of(part.get("content")) for part in parts).strip()
-    calls = [
-        call(part.get("id"), part.get("name"), part.get("arguments"))
-        for part in parts
-        if part.get("type") == "tool_call"
-    ]
+    made = [part for part in parts if part.get("type") == "tool_call"]
+    calls = calls_of(made, "id", "name", "arguments")
     if message.get("role") == "assistant":
         yield assistant(text, calls)
         return

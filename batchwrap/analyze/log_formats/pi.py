@@ -12,12 +12,13 @@ from batchwrap.analyze.files import Record
 from batchwrap.analyze.log_messages import (
     Said,
     assistant,
-    call,
+    calls_of,
     count_of,
     dict_of,
     dicts_in,
     result,
     text_of,
+    usage_from,
 )
 from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
@@ -61,11 +62,8 @@ def _message(message: Record) -> chat.Message | None:
     """The chat message; None for an answer that was aborted before it began."""
     role, blocks = message.get("role"), dicts_in(message.get("content"))
     if role == "assistant":
-        calls = [
-            call(block.get("id"), block.get("name"), block.get("arguments"))
-            for block in blocks
-            if block.get("type") == "toolCall"
-        ]
+        made = [block for block in blocks if block.get("type") == "toolCall"]
+        calls = calls_of(made, "id", "name", "arguments")
         answer = assistant(_text(blocks, "text"), calls, _text(blocks, "thinking"))
         return answer if blocks or dict_of(message, "usage").get("output") else None
     if role == "toolResult":
@@ -92,4 +90,4 @@ def _text(blocks: list[Record], kind: str) -> str:
 def _usage(usage: Record) -> Usage | None:
     cached, written = (count_of(usage.get(key)) for key in ("cacheRead", "cacheWrite"))
     prompt = count_of(usage.get("input")) + cached + written
-    return Usage(prompt, count_of(usage.get("output")), cached) if prompt else None
+    return usage_from(prompt, count_of(usage.get("output")), cached)

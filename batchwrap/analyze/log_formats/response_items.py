@@ -13,7 +13,7 @@ from batchwrap.analyze.log_messages import (
     dict_of,
     dicts_in,
     result,
-    text_of,
+    usage_from,
 )
 from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
@@ -41,9 +41,7 @@ def message_of(item: Record) -> chat.Message | None:
         return result(item.get("call_id"), told)
     if kind not in (None, "message") or not isinstance(item.get("role"), str):
         return None
-    content = item.get("content")
-    text = "\n".join(text_of(part.get("text")) for part in dicts_in(content))
-    text = content if isinstance(content, str) else text
+    text = chat.text_of(item.get("content"))
     is_answer = item["role"] == "assistant"
     return assistant(text, []) if is_answer else {"role": item["role"], "content": text}
 
@@ -66,8 +64,7 @@ def usage_of(usage: Record) -> Usage | None:
     told = usage.get("cached_input_tokens") or dict_of(usage, "input_tokens_details").get(
         "cached_tokens"
     )
-    cached = min(prompt, count_of(told))
-    return Usage(prompt, count_of(usage.get("output_tokens")), cached) if prompt else None
+    return usage_from(prompt, count_of(usage.get("output_tokens")), count_of(told))
 
 
 def _joined(messages: Iterable[chat.Message]) -> Iterator[chat.Message]:

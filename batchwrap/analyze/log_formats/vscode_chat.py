@@ -12,7 +12,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from batchwrap.analyze.files import Record, Unreadable
-from batchwrap.analyze.log_messages import Said, assistant, call, dict_of, dicts_in, result, text_of
+from batchwrap.analyze.log_messages import (
+    Said,
+    assistant,
+    calls_of,
+    dict_of,
+    dicts_in,
+    result,
+    text_of,
+)
 from batchwrap.core.parse import rendered
 
 NAME = "VS Code chat"
@@ -95,7 +103,7 @@ def _said(chat: Record, file: str) -> Iterator[Said]:
 
 def _round(one: Record, results: Record, session: str, model: str, key: str) -> Iterator[Said]:
     made = dicts_in(one.get("toolCalls"))
-    calls = [call(call_.get("id"), call_.get("name"), call_.get("arguments")) for call_ in made]
+    calls = calls_of(made, "id", "name", "arguments")
     message = assistant(text_of(one.get("response")), calls, _thinking(one))
     yield Said(
         session=session,
@@ -105,10 +113,10 @@ def _round(one: Record, results: Record, session: str, model: str, key: str) -> 
         answer=key,
         everywhere=True,
     )
-    for call_ in made:
-        parts = dicts_in(dict_of(results, str(call_.get("id"))).get("content"))
+    for call in made:
+        parts = dicts_in(dict_of(results, str(call.get("id"))).get("content"))
         content = "\n".join(_text(part.get("value")) for part in parts)
-        yield Said(session=session, message=result(call_.get("id"), content), source=NAME)
+        yield Said(session=session, message=result(call.get("id"), content), source=NAME)
 
 
 def _thinking(one: Record) -> str:
