@@ -85,7 +85,8 @@ def chat_template(file: BinaryIO) -> str:
 def _evaluate(base_url: str, model: str, others: Sequence[str]) -> None:
     from batchwrap.cli import main as command
 
-    kinds = [] if "--answers" in others else ["--answers", "all"]
+    is_said = any(word.partition("=")[0] == "--answers" for word in others)
+    kinds = [] if is_said else ["--answers", "all"]
     sys.argv = ["batchwrap", "eval", "--base-url", base_url, "--model", model, *kinds, *others]
     command()
 

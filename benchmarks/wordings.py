@@ -48,7 +48,9 @@ class Worded(Arm):
         """Wrap a client whose reminders have no other directive."""
         options = _DUE[self.directive.kind][2]
         reminders = Reminders(directives=[self.directive], **options)
-        return batchwrap.wrap(client, limits=limits, on_event=on_event, reminders=reminders)
+        return batchwrap.wrap(
+            client, limits=limits, on_event=on_event, reminders=reminders, config=None
+        )
 
 
 def wordings(kind: str, names: Sequence[str] | None = None) -> list[Worded]:
@@ -74,11 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=1)
     options = parser.parse_args(arguments)
     kind, lapses, _ = _DUE[options.directive]
-    arms = [
-        arm
-        for arm in wordings(options.directive)
-        if not options.wording or arm.name in options.wording
-    ]
+    arms = wordings(options.directive, options.wording)
     endpoint = ModelEndpoint(
         base_url=options.base_url,
         model=options.model,

@@ -114,12 +114,13 @@ def test_the_chat_template_of_a_file() -> None:
         eval_model.chat_template(io.BytesIO(b"GGUF" + key))
 
 
-def test_an_endpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("kind", [["--answers", "edits"], ["--answers=edits"]])
+def test_an_endpoint(kind: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With an endpoint no server is started, and the options of `batchwrap eval` go on."""
     out = tmp_path / "answers.json"
     with quick_lab(answerer(MODELS["cooperates"])) as lab, pytest.MonkeyPatch.context() as patch:
         patch.setenv("THE_KEY", "a-secret-key")
-        options = ["--answers", "edits", "--arm", "offer", "--api-key-env", "THE_KEY"]
+        options = [*kind, "--arm", "offer", "--api-key-env", "THE_KEY"]
         with pytest.raises(SystemExit) as ended:
             eval_model.main(["m", "--base-url", lab.base_url, "--out", str(out), *options])
     assert not ended.value.code
@@ -143,14 +144,16 @@ def test_wordings(kind: str) -> None:
 
 
 def test_a_wording_is_all_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each request has one reminder, with the wording."""
-    asked = []
+    """Each request has one reminder, with the wording, whatever the user's own options are."""
+    asked, tools = [], []
 
     def model(request: dict[str, Any]) -> Reply:
         asked.append(json.dumps(request["messages"]))
+        tools.append(json.dumps(request["tools"]))
         return answerer(MODELS["never"])(request)
 
     monkeypatch.setenv("THE_KEY", "a-secret-key")
+    monkeypatch.setenv("BATCHWRAP_BATCHING_OFFER", "never")
     with quick_lab(model) as lab:
         for kind in ("prefetch", "group_edits", "lapse", "general"):
             options = ["--base-url", lab.base_url, "--model", "m", "--api-key-env", "THE_KEY"]
@@ -158,3 +161,4 @@ def test_a_wording_is_all_that_is_said(tmp_path: Path, monkeypatch: pytest.Monke
             wordings.main([kind, *options, *one])
     assert len(asked) == 12 + 4 + 6 + 6
     assert all(request.count("[Reminder: ") == 1 for request in asked)
+    assert all("multi_read" in offered for offered in tools)
