@@ -200,7 +200,7 @@ def _sources_in(files: Sequence[Path]) -> Iterator[LogFile]:
 
 def _next_line(lines: IO[bytes]) -> bytes:
     line = lines.readline(_LONGEST_LINE)
-    if len(line) == _LONGEST_LINE:
+    if len(line) >= _LONGEST_LINE:  # more in UTF-16, where a character may be several bytes
         raise Unreadable(f"has a line of more than {_LONGEST_LINE // 2**20} MB")
     return line
 

@@ -181,10 +181,12 @@ def test_progress(tmp_path: Path) -> None:
     assert sum(seen) == (tmp_path / "log").stat().st_size
 
 
-def test_a_long_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_long_line(encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line beyond all measure is refused before it fills the memory."""
     monkeypatch.setattr("batchwrap.analyze.files._LONGEST_LINE", 1_000)
-    (tmp_path / "log").write_bytes(samples.conversation())
+    text = samples.conversation().decode().replace("swift", "é" * 1_000)
+    (tmp_path / "log").write_text(text, encoding=encoding)
     with pytest.raises(Unreadable, match="has a line of more than"):
         list(LogFile(tmp_path / "log").records())
 
