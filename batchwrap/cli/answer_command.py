@@ -32,7 +32,7 @@ from batchwrap.eval.answers.answer_session import MOST_TOKENS, AnswerPlan, ask_a
 from batchwrap.eval.answers.answer_summary import shares
 from batchwrap.eval.answers.scripted_answers import answerer
 from batchwrap.eval.answers.situations import KINDS, Kind
-from batchwrap.eval.arms import Arm, arm
+from batchwrap.eval.arms import Arm, arms_of
 from batchwrap.eval.token_budget import TokenBudget
 
 _SYSTEM_TOKENS = 200
@@ -119,10 +119,7 @@ def _plan(order: Order) -> AnswerPlan:
     for name in order.answers:
         one_of("--answers", name, (*KINDS, _ALL))
         kinds += [kind for kind in KINDS if name in (kind, _ALL) and kind not in kinds]
-    arms = {kind: [arm(text) for text in order.arms or _ARMS[kind]] for kind in kinds}
-    names = [it.name for it in next(iter(arms.values()))]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ConfigError("--arm", f"{twice[0]!r} is given twice")
+    arms = {kind: arms_of(order.arms or _ARMS[kind]) for kind in kinds}
     return AnswerPlan(arms=arms, runs=order.runs or 1, seed=order.seed)
 
 

@@ -23,7 +23,7 @@ from batchwrap.demo import sdk
 from batchwrap.demo.played_plan import played
 from batchwrap.errors import ConfigError
 from batchwrap.eval import eval_report
-from batchwrap.eval.arms import arm, standard_arms
+from batchwrap.eval.arms import arms_of, standard_arms
 from batchwrap.eval.cost_estimate import estimate
 from batchwrap.eval.eval_report import EvaluationResult
 from batchwrap.eval.eval_session import EvaluationPlan, SessionOutcome, work_off
@@ -132,10 +132,7 @@ class _Told:
 
 
 def _plan(order: Order) -> EvaluationPlan:
-    arms = [arm(text) for text in order.arms] if order.arms else standard_arms()
-    names = [it.name for it in arms]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ConfigError("--arm", f"{twice[0]!r} is given twice")
+    arms = arms_of(order.arms) if order.arms else standard_arms()
     for task in order.tasks:
         one_of("--task", task, tuple(TASKS))
     tasks = list(dict.fromkeys(order.tasks or TASKS))

@@ -24,16 +24,16 @@ def attempt(work: Callable[[], AgentResult]) -> tuple[AgentResult | None, str | 
     try:
         result = work()
     except sdk.failures() as error:
-        return None, _in_one_line(error)
+        return None, in_one_line(error)
     except (AttributeError, IndexError, TypeError) as error:
         # The SDK returns whatever a server sends, and the agent looks for choices in it.
-        return None, f"the answer is no chat completion ({_in_one_line(error)})"
+        return None, f"the answer is no chat completion ({in_one_line(error)})"
     if result.finished:
         return result, None
     return result, f"the agent had not ended after {result.turns} turns"
 
 
-def _in_one_line(error: Exception) -> str:
+def in_one_line(error: Exception) -> str:
     """The error, and its cause: of a failed connection the SDK says nothing else."""
     cause = error.__cause__
     said = f"{type(error).__name__}: {error}" + (f" ({cause})" if cause and str(cause) else "")

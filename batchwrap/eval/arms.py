@@ -95,6 +95,20 @@ def arm(text: str) -> Arm:
     return Arm(name, options)
 
 
+def arms_of(texts: Sequence[str]) -> list[Arm]:
+    """The arms for several texts.
+
+    Raises:
+        ConfigError: an arm does not exist or is given twice, or an option is wrong.
+        MissingExtraError: one has scripts, and the extra is not installed.
+    """
+    arms = [arm(text) for text in texts]
+    names = [it.name for it in arms]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError("--arm", f"{twice[0]!r} is given twice")
+    return arms
+
+
 def arm_names() -> list[str]:
     """The names of all standard arms, whether they can be run here or not."""
     return list(_ARMS)

@@ -83,14 +83,26 @@ def markdown(result: EvaluationResult, summary: Summary) -> str:
     parts = [
         f"# batchwrap eval: {result.title}",
         "\n".join(f"- {note}" for note in notes(result, summary)),
-        _pipes(_HEADINGS, numbers),
+        pipes(_HEADINGS, numbers),
         "## Tasks done of runs, and mean round trips",
-        _pipes(("task", *summary.arms), list(_task_rows(summary))),
+        pipes(("task", *summary.arms), list(_task_rows(summary))),
         "\n".join(tasks),
         "## Arms",
         "\n".join(arms),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def pipes(headings: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> str:
+    """A table of Markdown.
+
+    Args:
+        headings: the titles of the columns.
+        rows: the cells.
+        texts: how many columns are texts; those after them are numbers, aligned to the right.
+    """
+    rule = ["---" if at < texts else "---:" for at in range(len(headings))]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (headings, rule, *rows))
 
 
 def as_dict(result: EvaluationResult, summary: Summary) -> dict[str, Any]:
@@ -287,11 +299,6 @@ def _number(name: str, value: float, *, signed: bool = False) -> str:
         return f"{100 * value:{sign}.0f} %"
     digits = ".4f" if name == COST else ".0f" if name.endswith("_tokens") else ".1f"
     return f"{value:{sign},{digits}}"
-
-
-def _pipes(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---" if at < 1 else "---:" for at in range(len(headings))]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (headings, rule, *rows))
 
 
 def _habit(model: str) -> str:

@@ -57,6 +57,10 @@ class ModelEndpoint:
     clock: Clock = time.monotonic
     http_options: Mapping[str, Any] = field(default_factory=dict)
 
+    def without_key(self, said: str) -> str:
+        """A text without the API key, which some servers quote when they refuse it."""
+        return said.replace(self.api_key, "(the key)") if self.api_key else said
+
 
 class Stopped(Exception):
     """The evaluation ends before this run has ended."""
@@ -151,7 +155,7 @@ class _Trial:
         except (BudgetSpent, Stopped) as stopped:
             return "", "stopped", str(stopped)
         if result is None:
-            return "", "error", _without(self._endpoint.api_key, error)
+            return "", "error", error and self._endpoint.without_key(error)
         return result.text, "itself" if result.finished else "turns", error
 
     def _before(self, request: dict[str, Any]) -> None:
@@ -216,11 +220,6 @@ class _CacheMeter:
             return
         if isinstance(cached, int):
             self.tokens = (self.tokens or 0) + cached
-
-
-def _without(key: str, error: str | None) -> str | None:
-    """An error without the API key, which some servers quote when they refuse it."""
-    return error.replace(key, "(the key)") if error and key else error
 
 
 def _checked(task: Task, folder: Path, text: str) -> str | None:

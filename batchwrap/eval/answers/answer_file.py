@@ -8,6 +8,7 @@ text of any answer.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -118,7 +119,11 @@ class AnswerFile:
             return
         text = json.dumps(self.as_dict(), indent=1) + "\n"
         beside = self._path.with_name(self._path.name + ".new")
-        beside.write_text(text, encoding="utf-8")
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            # An answer has cost money, so it must survive a crash of the machine.
+            file.flush()
+            os.fsync(file.fileno())
         beside.replace(self._path)
 
     def as_dict(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from batchwrap.eval.answers.answer_summary import AnswerShares
+from batchwrap.eval.eval_report import pipes
 from batchwrap.eval.intervals import Estimate
 
 _KINDS = {"first": "first", "second": "after {} reads", "edits": "after a plan"}
@@ -39,8 +40,7 @@ def answer_markdown(title: str, shares: Sequence[AnswerShares]) -> str:
 
 def answer_pipes(shares: Sequence[AnswerShares]) -> str:
     """The table as Markdown."""
-    rule = ["---" if at < 2 else "---:" for at in range(len(_HEADINGS))]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (_HEADINGS, rule, *_rows(shares)))
+    return pipes(_HEADINGS, list(_rows(shares)), texts=2)
 
 
 def answer_notes(shares: Sequence[AnswerShares]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import batchwrap
 from batchwrap.demo import sdk
+from batchwrap.demo.guarded_run import in_one_line
 from batchwrap.demo.prompt import system_prompt
 from batchwrap.eval.agent_toolbox import AgentToolbox
 from batchwrap.eval.answers.answer_file import AnswerFile, AnswerPlace, ModelAnswer, latest
@@ -154,7 +155,7 @@ def ask(
         stats = batchwrap.stats(client)
     given = {
         posixpath.normpath(path.removeprefix("@")).lstrip("/")
-        for path in (_path(*call) for call in calls if call[0] == situation.tool)
+        for path in (_path(given) for name, given in calls if name == situation.tool)
         if path
     }
     return ModelAnswer(
@@ -193,8 +194,7 @@ def _calls(
         calls = answer.choices[0].message.tool_calls or []
         return [(call.function.name, call.function.arguments) for call in calls], None
     except sdk.failures() as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        said = said.replace(endpoint.api_key, "(the key)") if endpoint.api_key else said
+        said = endpoint.without_key(in_one_line(error))
         status = getattr(error, "status_code", None)
         if status is None:
             said = (
@@ -207,7 +207,7 @@ def _calls(
         raise EndpointFailed(f"the answer is no chat completion ({error})") from error
 
 
-def _path(_: str, arguments: str) -> str | None:
+def _path(arguments: str) -> str | None:
     try:
         path = json.loads(arguments)["path"]
     except (ValueError, TypeError, KeyError):
