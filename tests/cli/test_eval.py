@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from batchwrap.cli.app import app
 from batchwrap.eval import eval_report, simulated
 from batchwrap.eval.simulated import MODELS, solver
 from batchwrap.lab import Lab, Raw, Reply
-from tests.eval.helpers import KEY, quick_lab
+from tests.eval.helpers import KEY, interrupt, interrupting, quick_lab
 
 ENV = {"THE_KEY": KEY}
 TWO = ["--arm", "bare", "--arm", "instead", "--task", "answer", "--runs", "2"]
@@ -169,24 +168,10 @@ def test_a_cut_line_is_told(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["missing"] == 0
 
 
-def interrupt() -> None:
-    """What Ctrl-C does."""
-    main = threading.main_thread().ident
-    assert main is not None
-    signal.pthread_kill(main, signal.SIGINT)
-
-
 def test_ctrl_c(tmp_path: Path) -> None:
     """The exit code is 130, a line says where the runs are, and the same command goes on."""
-    solve, asked, out = solver(MODELS["never"]), [0], tmp_path / "runs.jsonl"
-
-    def model(request: dict[str, Any]) -> Reply | Raw:
-        asked[0] += 1
-        if asked[0] == 12:  # in the second run
-            interrupt()
-        return solve(request)
-
-    with quick_lab(model) as lab:
+    out = tmp_path / "runs.jsonl"
+    with quick_lab(interrupting(solver(MODELS["never"]), 12)) as lab:  # in the second run
         result = invoke(*real(lab, out, *TWO))
         assert result.exit_code == 130
         *_, stopping, ended, saved = result.stderr.splitlines()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,8 @@ from batchwrap.cli.app import app
 from batchwrap.eval.answers.answer_file import SCHEMA
 from batchwrap.eval.answers.scripted_answers import answerer
 from batchwrap.eval.simulated import MODELS
-from batchwrap.lab import Lab, Raw, Reply
-from tests.eval.helpers import KEY, quick_lab
+from batchwrap.lab import Lab, Raw
+from tests.eval.helpers import KEY, interrupting, quick_lab
 
 ENV = {"THE_KEY": KEY}
 EDITS = ["--answers", "edits", "--arm", "bare", "--arm", "offer"]
@@ -110,17 +108,8 @@ def test_a_wrong_model(tmp_path: Path) -> None:
 
 def test_ctrl_c(tmp_path: Path) -> None:
     """The exit code is 130, and the same command goes on."""
-    play, asked, out = answerer(MODELS["never"]), [0], tmp_path / "answers.json"
-
-    def model(request: dict[str, Any]) -> Reply | Raw:
-        asked[0] += 1
-        if asked[0] == 3:
-            main = threading.main_thread().ident
-            assert main is not None
-            signal.pthread_kill(main, signal.SIGINT)
-        return play(request)
-
-    with quick_lab(model) as lab:
+    out = tmp_path / "answers.json"
+    with quick_lab(interrupting(answerer(MODELS["never"]), 3)) as lab:
         result = invoke(*real(lab, out, *EDITS))
         assert result.exit_code == 130
         assert len(json.loads(out.read_text())["answers"]) == 2

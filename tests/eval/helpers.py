@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
+from itertools import count
 from typing import Any
 
 from batchwrap.eval.arms import Arm, arm
@@ -10,7 +13,7 @@ from batchwrap.eval.eval_session import EvaluationPlan
 from batchwrap.eval.runs import Run
 from batchwrap.eval.simulated import MODELS, solver
 from batchwrap.eval.trial import ModelEndpoint
-from batchwrap.lab import Lab, Model
+from batchwrap.lab import Lab, Model, Raw, Reply
 
 KEY = "a-secret-key"
 
@@ -19,6 +22,25 @@ def quick_lab(model: Model | None = None, **options: Any) -> Lab:
     """A lab whose answers come at once; the model batches when recently reminded by default."""
     asked = model or solver(MODELS["forgets"])
     return Lab(asked, tokens_per_s=math.inf, ttft_s=0, api_keys=[KEY], **options)
+
+
+def interrupt() -> None:
+    """What Ctrl-C does."""
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGINT)
+
+
+def interrupting(model: Model, number: int) -> Model:
+    """The model, which interrupts the main thread, as Ctrl-C does, before an answer by number."""
+    asked = count(1)
+
+    def answer(request: dict[str, Any]) -> Reply | Raw:
+        if next(asked) == number:
+            interrupt()
+        return model(request)
+
+    return answer
 
 
 def endpoint_of(lab: Lab) -> ModelEndpoint:

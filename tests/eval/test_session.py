@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from batchwrap.eval.runs import Cell, Run, RunFile
 from batchwrap.eval.simulated import MODELS, solver
 from batchwrap.eval.token_budget import Prices, TokenBudget
 from batchwrap.lab import Lab, Raw, Reply
-from tests.eval.helpers import KEY, endpoint_of, plan_of, quick_lab
+from tests.eval.helpers import KEY, endpoint_of, interrupting, plan_of, quick_lab
 
 ENDED = SessionOutcome()
 QUICK = plan_of("chain", "answer")
@@ -188,18 +186,8 @@ def test_an_error_in_the_middle() -> None:
 
 def test_an_interrupt(tmp_path: Path) -> None:
     """Ctrl-C lets the request that is under way end; what was run is kept, and it can go on."""
-    solve, asked, path = solver(MODELS["never"]), [0], tmp_path / "runs.jsonl"
-
-    def model(request: dict[str, Any]) -> Reply | Raw:
-        asked[0] += 1
-        if asked[0] == 12:
-            main = threading.main_thread().ident
-            assert main is not None
-            signal.pthread_kill(main, signal.SIGINT)
-        return solve(request)
-
-    plan = plan_of("chain", arms=("bare",), runs=2)
-    with quick_lab(model) as lab:
+    path, plan = tmp_path / "runs.jsonl", plan_of("chain", arms=("bare",), runs=2)
+    with quick_lab(interrupting(solver(MODELS["never"]), 12)) as lab:
         outcome = go(lab, plan, RunFile(path, {}, {}))
         assert outcome.interrupted
         file = RunFile(path, {}, {})
