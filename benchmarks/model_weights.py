@@ -115,12 +115,10 @@ def _check(model: KnownModel, path: Path) -> None:
     Raises:
         WeightsError: it differs.
     """
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(_CHUNK):
-            digest.update(piece)
-    if digest.hexdigest() != model.sha256:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != model.sha256:
         raise WeightsError(
-            f"{path} has the checksum {digest.hexdigest()[:12]}…, not {model.sha256[:12]}…: remove"
+            f"{path} has the checksum {found[:12]}…, not {model.sha256[:12]}…: remove"
             " it and try again, or give a GGUF file of your own as MODEL"
         )

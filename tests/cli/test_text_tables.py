@@ -57,8 +57,9 @@ def test_rows_in_a_pipe(rows: list[tuple[str, ...]], width: int) -> None:
     title, head, *lines = printed(table_of(rows), width=width, terminal=False)
     assert (title, head.split()) == ("Title", ["group", "one", "two", "three"])
     group = "first"
-    for line, (first, *rest) in zip(lines, rows, strict=True):
-        group = first if first and lines.index(line) else group
+    for at, (line, (first, *rest)) in enumerate(zip(lines, rows, strict=True)):
+        group = first if first and at else group
+        assert line.startswith(group)
         assert all(cell in line for cell in rest)
     assert not set("│┃━┏") & set("".join(lines))
 
