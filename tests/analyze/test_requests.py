@@ -44,7 +44,10 @@ def test_failures_are_no_round_trips(tmp_path: Path) -> None:
     assert report.totals.requests == 6
 
 
-@pytest.mark.parametrize("said", [{"response": None}, {"response": REFUSED}, REFUSED])
+@pytest.mark.parametrize(
+    "said",
+    [{"response": None}, {"response": REFUSED}, {"response": {"body": REFUSED}}, REFUSED],
+)
 @pytest.mark.parametrize("log", [samples.requests, samples.responses])
 def test_refused_requests(log: Callable[[], bytes], said: samples.Json, tmp_path: Path) -> None:
     """A request that was refused and repeated is one round trip, and no conversation of its own."""
@@ -53,6 +56,12 @@ def test_refused_requests(log: Callable[[], bytes], said: samples.Json, tmp_path
     pairs = zip(refused, answered, strict=True)
     report = report_of(tmp_path, *(one for pair in pairs for one in pair))
     assert (report.totals.sessions, report.totals.requests) == (1, len(answered))
+
+
+def test_a_conversation_that_ended_with_an_error(tmp_path: Path) -> None:
+    """Its round trips count, unlike those of a request that was refused."""
+    report = report_of(tmp_path, {**orjson.loads(samples.conversation()), **REFUSED})
+    assert (report.totals.sessions, report.totals.requests) == (1, 6)
 
 
 def test_usage_of_the_payload(tmp_path: Path) -> None:

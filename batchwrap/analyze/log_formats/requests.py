@@ -15,7 +15,7 @@ import orjson
 
 from batchwrap.analyze.files import Record
 from batchwrap.analyze.log_formats.blocks import as_chat, has_blocks
-from batchwrap.analyze.log_messages import Said
+from batchwrap.analyze.log_messages import Said, dict_of
 from batchwrap.core.formats import chat
 from batchwrap.core.limits.cost import Usage
 from batchwrap.core.parse import rendered
@@ -119,8 +119,12 @@ def has_failed(record: Record, request: Record) -> bool:
         record: the record.
         request: the request in it, or the record itself.
     """
-    is_logged = request is not record and bool(record.get("error"))
-    return is_logged or ("response" in record and not isinstance(record["response"], str))
+    if "response" in record and not record["response"]:
+        return True
+    response = dict_of(record, "response")
+    # A whole conversation may have ended with an error, too.
+    beside = record.get("error") if request is not record else None
+    return bool(beside or response.get("error") or dict_of(response, "body").get("error"))
 
 
 def _digests(messages: Sequence[chat.Message], before: bytes) -> Iterator[bytes]:
