@@ -39,6 +39,7 @@ _NAMES = (
     "use_mcp_tool",
     "write_to_file",
 )
+_ENDS = tuple(f"</{name}>" for name in _NAMES)
 _TAG = re.compile(rf"^<({'|'.join(_NAMES)})>", re.MULTILINE)
 _PARAMETER = re.compile(r"<(\w+)>")
 _DIALECTS = (tags.QWEN, json_markup.HERMES, tags.MINIMAX)
@@ -82,7 +83,7 @@ def calls_in(text: str) -> list[_Call]:
 
 def _tagged(text: str) -> Iterator[_Call]:
     """The calls between tags with the names of tools. The answer ends with the last one."""
-    if not text.rstrip().endswith(tuple(f"</{name}>" for name in _NAMES)):
+    if not text.rstrip().endswith(_ENDS):
         return
     found = _TAG.search(text)
     while found is not None:
