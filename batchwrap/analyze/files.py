@@ -37,6 +37,10 @@ _SEEN, _HISTORY = "ui_messages.json", "api_conversation_history.json"
 _EVENTS, _EVENT = "events", re.compile(r"(?:event-)?(\d+)(?:-[\w-]+)?\.json")
 
 
+# What a file raises that is not readable, or is damaged where it is unpacked.
+_DAMAGE = (OSError, EOFError, zlib.error)
+
+
 class Unreadable(Exception):
     """A file is skipped; the message says why."""
 
@@ -51,7 +55,8 @@ class LogFile:
         parts: the files in the folder, each with a part of the conversation.
 
     Attributes:
-        broken: the number of lines that were not JSON, or of incomplete documents, all skipped.
+        broken: the number of lines that were not JSON, of incomplete documents, or of parts that
+            cannot be read, all skipped.
         first_broken: the place of the first one; empty for the last document of a file.
     """
 
@@ -78,7 +83,7 @@ class LogFile:
         try:
             for value in self._parts_values() if self.parts else self._file_values(self.path):
                 yield from _objects(value)
-        except (OSError, EOFError, zlib.error) as error:
+        except _DAMAGE as error:
             raise Unreadable(f"cannot be read: {error}") from error
 
     @property
@@ -88,16 +93,17 @@ class LogFile:
             return ""
         if not self.first_broken:
             return "its last document breaks off"
-        if self.broken == 1:
-            return f"{self.first_broken} is no JSON"
         kind = self.first_broken.partition(" ")[0]
-        return f"{self.broken} {kind}s are no JSON, the first is {self.first_broken}"
+        if self.broken == 1:
+            return f"{self.first_broken} {'cannot be read' if kind == 'file' else 'is no JSON'}"
+        lacks = "cannot be read" if kind == "file" else "are no JSON"
+        return f"{self.broken} {kind}s {lacks}, the first is {self.first_broken}"
 
     def _parts_values(self) -> Iterator[Any]:
         for part in self.parts:
             try:
                 yield from self._file_values(part)
-            except Unreadable:
+            except (Unreadable, *_DAMAGE):
                 self._skip(f"file {part.name}")
 
     def _file_values(self, path: Path | None) -> Iterator[Any]:

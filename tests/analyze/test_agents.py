@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
 import zipfile
 from itertools import repeat
@@ -192,10 +193,13 @@ def test_events_in_files_of_their_own(tmp_path: Path) -> None:
         assert (shape(report), report.problems) == ((1, 6, 5, 5), [])
     (folder / "9.json").write_bytes(b'{"id": 9, ')
     (folder / "10.json").write_bytes(b"")
-    [problem] = analyze([str(tmp_path)]).problems
+    (folder / "11.json").write_bytes(gzip.compress(b'{"id": 11}')[:-9])
+    report = analyze([str(tmp_path)])
+    [problem] = report.problems
+    assert report.totals.sessions == 2
     assert (problem.file, problem.reason) == (
         str(folder),
-        "2 files are no JSON, the first is file 9.json",
+        "3 files cannot be read, the first is file 9.json",
     )
 
 
