@@ -57,7 +57,7 @@ class Recorder:
         """Record what an HTTP client or an SDK's client sends, wrapped or not.
 
         It records at the client's transport, beneath batchwrap, whether it is attached before or
-        after `batchwrap.wrap`. The client itself is changed.
+        after `batchwrap.wrap`. The client itself is changed. A second call changes nothing.
 
         Args:
             client: a client of httpx, of httpx2, or of an SDK that is built on one of them.
@@ -142,12 +142,20 @@ class Recorder:
             )
 
     def _beneath(self, transport: Any) -> Any:
-        if transport is None:
-            return None
+        if transport is None or self._records_already(transport):
+            return transport
         if isinstance(transport, SyncWire | AsyncWire):
             transport.inner = self._beneath(transport.inner)
             return transport
         return _Recording(transport, self._sent)
+
+    def _records_already(self, transport: Any) -> bool:
+        """Whether this recorder is attached to it, as to that of a copy of the client."""
+        while isinstance(transport, _Recording):
+            if transport.sent == self._sent:
+                return True
+            transport = transport.inner
+        return False
 
     def _sent(self, request: Any) -> None:
         try:
@@ -162,36 +170,36 @@ class _Recording:
     """A transport of httpx or httpx2 that shows each request to a function."""
 
     def __init__(self, inner: Any, sent: Callable[[Any], None]) -> None:
-        self._inner = inner
-        self._sent = sent
+        self.inner = inner
+        self.sent = sent
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        return getattr(self.inner, name)
 
     def handle_request(self, request: Any) -> Any:
         request.read()
-        self._sent(request)
-        return self._inner.handle_request(request)
+        self.sent(request)
+        return self.inner.handle_request(request)
 
     async def handle_async_request(self, request: Any) -> Any:
         await request.aread()
-        self._sent(request)
-        return await self._inner.handle_async_request(request)
+        self.sent(request)
+        return await self.inner.handle_async_request(request)
 
     # Python looks these up in the class, and not by `__getattr__`.
     def __enter__(self) -> Any:
-        self._inner.__enter__()
+        self.inner.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._inner.__exit__(*error)
+        self.inner.__exit__(*error)
 
     async def __aenter__(self) -> Any:
-        await self._inner.__aenter__()
+        await self.inner.__aenter__()
         return self
 
     async def __aexit__(self, *error: Any) -> None:
-        await self._inner.__aexit__(*error)
+        await self.inner.__aexit__(*error)
 
 
 def _copied(value: Any) -> Any:

@@ -144,6 +144,18 @@ def test_http_clients(library: Any) -> None:
         recorder.attach(5)
 
 
+def test_attached_twice() -> None:
+    """Clients that share a transport may all be attached: each request is recorded once."""
+    recorder, other = Recorder(), Recorder()
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json={}))
+    with recorder.attach(httpx.Client(transport=transport)) as client:
+        recorder.attach(batchwrap.wrap(client))
+        other.attach(client)
+        recorder.attach(client)
+        client.post("http://x.test/v1/messages", json={"max_tokens": 5})
+    assert recorder.text == other.text == "request 1: /v1/messages\nmax_tokens: 5\n"
+
+
 def test_what_differs_between_runs(tmp_path: Path) -> None:
     """Ids are numbered wherever they stand; times, dates and given texts are named."""
 
