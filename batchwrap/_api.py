@@ -8,7 +8,7 @@ from typing import Any, TypeVar, Unpack, overload
 
 from batchwrap._forks import LOADING
 from batchwrap.errors import ConfigError
-from batchwrap.options import DEFAULT_ARGUMENTS, OptionArguments, Options, combine
+from batchwrap.options import DEFAULT_ARGUMENTS, OptionArguments, Options
 from batchwrap.stats import PROCESS, Stats
 
 Target = TypeVar("Target")
@@ -67,9 +67,9 @@ def wrap(
 def _resolved(given: OptionArguments) -> Options:
     """The options that were passed, and below them those that were configured without code."""
     with LOADING:
-        from batchwrap.configuration import configured
+        from batchwrap.configuration import options_for
 
-    return combine(configured(given.get("config", "auto")).options, **given)
+    return options_for(**given)
 
 
 @overload

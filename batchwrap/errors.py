@@ -18,11 +18,13 @@ class ConfigError(BatchwrapError, ValueError):
 
     Attributes:
         option: the name of the option, for example ``"Reminders.every"``.
+        problem: what is wrong with it, in words.
     """
 
-    def __init__(self, option: str, message: str) -> None:
-        super().__init__(f"{option}: {message}")
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(f"{option}: {problem}")
         self.option = option
+        self.problem = problem
 
 
 class MissingExtraError(BatchwrapError, ImportError):

@@ -7,6 +7,6 @@ of the dataclasses' types; `resolution` puts them together. `docs/configuration.
 from __future__ import annotations
 
 from batchwrap.configuration.option_table import OptionKey, option_keys
-from batchwrap.configuration.resolution import Configured, configured
+from batchwrap.configuration.resolution import Configured, configured, options_for
 
-__all__ = ["Configured", "OptionKey", "configured", "option_keys"]
+__all__ = ["Configured", "OptionKey", "configured", "option_keys", "options_for"]

@@ -86,11 +86,8 @@ def made(section: Any, table: Mapping[str, Any], path: OptionPath) -> Any:
     try:
         return section(**given)
     except ConfigError as error:
-        raise BadValue(
-            (*path, *_blamed(error.option, table)),
-            str(error).removeprefix(f"{error.option}: "),
-            error.option,
-        ) from error
+        blamed = (*path, *_blamed(error.option, table))
+        raise BadValue(blamed, error.problem, error.option) from error
 
 
 def _blamed(option: str, table: Mapping[str, Any]) -> OptionPath:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from batchwrap.configuration import config_file
 from batchwrap.configuration.config_file import FileState
@@ -30,7 +30,7 @@ from batchwrap.configuration.layers import (
 )
 from batchwrap.configuration.option_table import SHORT, OptionKey, OptionPath, hints_of, option_keys
 from batchwrap.errors import ConfigError
-from batchwrap.options import PRESETS, OptionArguments, Options
+from batchwrap.options import PRESETS, OptionArguments, Options, combine
 from batchwrap.providers import plan
 
 _log = logging.getLogger("batchwrap")
@@ -101,6 +101,16 @@ def configured(
         return _resolved(None, (), typed)
     file, variables = _file(config), our_variables()
     return _resolved(file, variables, typed) if typed else _kept(file, variables)
+
+
+def options_for(**given: Unpack[OptionArguments]) -> Options:
+    """The options that were passed to `wrap` or the like, and below them the configured ones.
+
+    Raises:
+        ConfigError: an option is wrong, or something in the file or in a variable is.
+        TypeError: an option does not exist.
+    """
+    return combine(configured(given.get("config", "auto")).options, **given)
 
 
 def _file(config: str | os.PathLike[str]) -> FileState | None:
@@ -180,8 +190,7 @@ def _options(merged: Table) -> Options:
         try:
             plan(limits)
         except ConfigError as error:
-            problem = str(error).removeprefix(f"{error.option}: ")
-            raise BadValue(("throttle", "limits"), problem, error.option) from error
+            raise BadValue(("throttle", "limits"), error.problem, error.option) from error
     return options
 
 

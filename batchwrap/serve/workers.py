@@ -22,9 +22,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from batchwrap.configuration import configured
+from batchwrap.configuration import options_for
 from batchwrap.errors import ConfigError
-from batchwrap.options import combine
 from batchwrap.serve.asgi_app import create_app
 from batchwrap.serve.peers import Peers
 from batchwrap.serve.server import FINISH_WITHIN_S, Server, address_of, listen
@@ -135,7 +134,7 @@ class Workers:
 
 def _sharing(given: dict[str, Any], url: str) -> dict[str, Any]:
     """All options, with a store that processes share where each would have its own."""
-    options = combine(configured(given.get("config", "auto")).options, **given)
+    options = options_for(**given)
     batching, throttle = options.batching, options.throttle
     if batching is not None and batching.memory == _IN_MEMORY:
         batching = replace(batching, memory=url)
