@@ -61,7 +61,8 @@ class Snapshots:
     def since(self, number: int) -> bytes:
         """The data as JSON, with the samples after this number."""
         now_s, samples = self._clock(), self._sampler.samples
-        since = max(number, samples[-1].number - KEPT) if samples else number
+        newest = samples[-1].number if samples else 0
+        since = min(max(number, newest - KEPT), newest)
         made_s, content = self._made.get(since, (0.0, b""))
         if not 0 <= now_s - made_s < _FRESH_S:
             content = orjson.dumps(self._now(since, now_s))
