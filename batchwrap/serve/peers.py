@@ -69,14 +69,14 @@ class Peers:
         for name in _named(ended):
             others.pop(name, None)
         running = map(_families, [own, *others.values()])
-        return _text([*running, map(_lasting, _families(ended))])
+        return _text([*running, map(_without_gauges, _families(ended))])
 
     def end(self) -> None:
         """Keep the counters of this process, which has ended."""
         ended = self._folder / _ENDED
         texts = [_read(ended), _read(self._own)]
         names = [*_named(texts[0]), self._own.name][-_MOST_NAMED:]
-        made = _text([map(_lasting, _families(text)) for text in texts])
+        made = _text([map(_without_gauges, _families(text)) for text in texts])
         self._write(ended, f"{_NAMES}{' '.join(names)}\n".encode() + made)
         with suppress(OSError):
             self._own.unlink()
@@ -135,8 +135,8 @@ def _named(ended: bytes) -> list[str]:
     return first.removeprefix(_NAMES).split() if first.startswith(_NAMES) else []
 
 
-def _lasting(family: Metric) -> Metric:
-    """The metric without what an ended process has no more."""
+def _without_gauges(family: Metric) -> Metric:
+    """The metric, whose gauges describe what an ended process no longer has."""
     if family.type == "gauge":
         family.samples = []
     return family

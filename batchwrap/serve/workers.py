@@ -91,7 +91,7 @@ class Workers:
                     name, process = self._start()
                     running[name] = process
                 connection.wait([self._wakes, *(one.sentinel for one in running.values())])
-                self._take_leave(running)
+                self._drop_ended(running)
         finally:
             _end(running.values())
             self.close()
@@ -120,7 +120,7 @@ class Workers:
             process.start()
         return name, process
 
-    def _take_leave(self, running: dict[str, SpawnProcess]) -> None:
+    def _drop_ended(self, running: dict[str, SpawnProcess]) -> None:
         """Drop the processes that have ended, which are then replaced."""
         ended = [name for name, process in running.items() if not process.is_alive()]
         if self._is_stopping.is_set() or not ended:

@@ -35,7 +35,11 @@ class Document:
 
 
 def document(name: str) -> Document:
-    """A document of this package, in one piece."""
+    """A document of this package, in one piece.
+
+    Args:
+        name: the file of its body; the head is the same in all of them.
+    """
     texts = dict[str, str]()
 
     def inlined(match: re.Match[str]) -> str:
@@ -43,7 +47,7 @@ def document(name: str) -> Document:
         texts[kind] = _file(source)
         return f"<{kind}>{texts[kind]}</{kind}>"
 
-    content = _INLINE.sub(inlined, _file(name))
+    content = _INLINE.sub(inlined, _file("head.html") + _file(name))
     policy = (
         "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'self'"
         f"; frame-ancestors 'none'; style-src {_digest(texts['style'])}; script-src"
