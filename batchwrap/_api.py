@@ -8,7 +8,8 @@ from typing import Any, TypeVar, Unpack, overload
 
 from batchwrap._forks import LOADING
 from batchwrap.errors import ConfigError
-from batchwrap.options import DEFAULT_ARGUMENTS, OptionArguments, Options
+from batchwrap.option_arguments import DEFAULT_ARGUMENTS, OptionArguments
+from batchwrap.options import Options
 from batchwrap.stats import PROCESS, Stats
 
 Target = TypeVar("Target")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from math import isfinite
 
 from batchwrap.errors import ConfigError
 
@@ -44,3 +45,39 @@ def pattern(option: str, value: object) -> None:
         re.compile(value)
     except re.error as error:
         raise ConfigError(option, f"{value!r} is not a regular expression: {error}") from error
+
+
+def number(option: str, value: object, *, least: float, above: bool = False) -> None:
+    """Check that a value is a finite number, and at least so large, or above that.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
+        raise ConfigError(option, f"{value!r} is not a finite number")
+    if value < least or (above and value == least):
+        raise ConfigError(option, f"{value!r} is not {'above' if above else 'at least'} {least:g}")
+
+
+def whole(option: str, value: object, *, least: int) -> None:
+    """Check that a value is a whole number, and at least so large.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(option, f"{value!r} is not a whole number")
+    number(option, value, least=least)
+
+
+def all_are(option: str, values: object, kind: type) -> None:
+    """Check that a value is a list of objects of one class.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise ConfigError(option, f"{values!r} is not a list")
+    for value in values:
+        if not isinstance(value, kind):
+            raise ConfigError(option, f"{value!r} is not a {kind.__name__}")

@@ -1,21 +1,17 @@
 """The options of batchwrap: frozen, keyword-only dataclasses that are checked when they are made.
 
-`combine` turns the keyword arguments of `wrap`, `batched` and `install` into one `Options`.
+`option_arguments` makes one `Options` of the keyword arguments of `wrap`, `batched` and `install`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, MISSING, Field, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, MISSING, Field, dataclass, field, fields
 from functools import wraps
-from importlib.util import find_spec
-from math import isfinite
-from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar, Unpack, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast, get_args
 from zoneinfo import ZoneInfo
 
-from batchwrap.checks import nearest as _nearest
-from batchwrap.checks import one_of as _one_of
+from batchwrap.checks import all_are, number, one_of, whole
 from batchwrap.directives import DEFAULT_DIRECTIVES, DEFAULT_MARKERS, Directive, Marker
 from batchwrap.errors import ConfigError
 
@@ -46,7 +42,6 @@ EventName = Literal[
     "internal_error",
     "ended",
 ]
-EventHook = Callable[["Event"], None]
 _P = TypeVar("_P", bound="_Part")
 # A derived id has room for the numbers of so many calls.
 _MOST_SCRIPT_CALLS = 500
@@ -94,19 +89,6 @@ def _grouped(**groups: Sequence[str]) -> Callable[[type[_P]], type[_P]]:
     return decorated
 
 
-def _number(option: str, value: object, *, least: float, above: bool = False) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
-        raise ConfigError(option, f"{value!r} is not a finite number")
-    if value < least or (above and value == least):
-        raise ConfigError(option, f"{value!r} is not {'above' if above else 'at least'} {least:g}")
-
-
-def _whole(option: str, value: object, *, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigError(option, f"{value!r} is not a whole number")
-    _number(option, value, least=least)
-
-
 @dataclass(frozen=True, slots=True)
 class Limit:
     """One bucket of a provider's limits.
@@ -137,12 +119,12 @@ class Limit:
     zone: str = "UTC"
 
     def __post_init__(self) -> None:
-        _one_of("Limit.kind", self.kind, get_args(LimitKind))
-        _number("Limit.amount", self.amount, least=0, above=True)
-        _number("Limit.per_s", self.per_s, least=0, above=True)
-        _one_of("Limit.mode", self.mode, get_args(LimitMode))
+        one_of("Limit.kind", self.kind, get_args(LimitKind))
+        number("Limit.amount", self.amount, least=0, above=True)
+        number("Limit.per_s", self.per_s, least=0, above=True)
+        one_of("Limit.mode", self.mode, get_args(LimitMode))
         if self.burst is not None:
-            _number("Limit.burst", self.burst, least=0, above=True)
+            number("Limit.burst", self.burst, least=0, above=True)
         try:
             if self.zone != "UTC":
                 ZoneInfo(self.zone)
@@ -185,7 +167,7 @@ class Tool:
     path: str | None = None
 
     def __post_init__(self) -> None:
-        _one_of("Tool.kind", self.kind, get_args(ToolKind))
+        one_of("Tool.kind", self.kind, get_args(ToolKind))
 
 
 AheadSource = Literal["prompt", "chunk", "search", "reference"]
@@ -216,13 +198,13 @@ class ReadAhead(_Part):
     sources: Sequence[AheadSource] = get_args(AheadSource)
 
     def __post_init__(self) -> None:
-        _whole("ReadAhead.max_reads", self.max_reads, least=1)
-        _whole("ReadAhead.max_tokens", self.max_tokens, least=1)
-        _number("ReadAhead.min_hit_rate", self.min_hit_rate, least=0)
+        whole("ReadAhead.max_reads", self.max_reads, least=1)
+        whole("ReadAhead.max_tokens", self.max_tokens, least=1)
+        number("ReadAhead.min_hit_rate", self.min_hit_rate, least=0)
         if isinstance(self.sources, str):
             raise ConfigError("ReadAhead.sources", "is a text; give a list of sources")
         for source in self.sources:
-            _one_of("ReadAhead.sources", source, get_args(AheadSource))
+            one_of("ReadAhead.sources", source, get_args(AheadSource))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -252,14 +234,14 @@ class Scripts(_Part):
     tools: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        _whole("Scripts.max_calls", self.max_calls, least=1)
+        whole("Scripts.max_calls", self.max_calls, least=1)
         if self.max_calls > _MOST_SCRIPT_CALLS:
             most = _MOST_SCRIPT_CALLS
             raise ConfigError("Scripts.max_calls", f"{self.max_calls} is more than {most}")
-        _number("Scripts.max_seconds", self.max_seconds, least=0, above=True)
-        _whole("Scripts.max_memory_mb", self.max_memory_mb, least=16)
-        _whole("Scripts.max_code_chars", self.max_code_chars, least=1)
-        _whole("Scripts.max_output_tokens", self.max_output_tokens, least=1)
+        number("Scripts.max_seconds", self.max_seconds, least=0, above=True)
+        whole("Scripts.max_memory_mb", self.max_memory_mb, least=16)
+        whole("Scripts.max_code_chars", self.max_code_chars, least=1)
+        whole("Scripts.max_output_tokens", self.max_output_tokens, least=1)
         if isinstance(self.tools, str):
             raise ConfigError("Scripts.tools", "is a text; give a list of tool names")
 
@@ -323,33 +305,33 @@ class Batching(_Part):
     memory: str = field(default="memory", repr=False)  # its URL may hold a password
 
     def __post_init__(self) -> None:
-        _one_of("Batching.offer", self.offer, ("alongside", "instead", "never"))
-        _one_of("Batching.on_failure", self.on_failure, ("stop", "go_on"))
+        one_of("Batching.offer", self.offer, ("alongside", "instead", "never"))
+        one_of("Batching.on_failure", self.on_failure, ("stop", "go_on"))
         ways = ("auto", "parallel", "serial", "at_once")
-        _one_of("Batching.delivery", self.delivery, ways)
-        _one_of("Batching.local_usage", self.local_usage, ("zero", "last_prompt"))
-        _one_of("Batching.coalesce", self.coalesce, ("auto", "always", "never"))
+        one_of("Batching.delivery", self.delivery, ways)
+        one_of("Batching.local_usage", self.local_usage, ("zero", "last_prompt"))
+        one_of("Batching.coalesce", self.coalesce, ("auto", "always", "never"))
         if self.read_ahead is not None and not isinstance(self.read_ahead, ReadAhead):
             raise ConfigError("Batching.read_ahead", f"{self.read_ahead!r} is not a ReadAhead")
         if self.scripts is not None and not isinstance(self.scripts, Scripts):
             raise ConfigError("Batching.scripts", f"{self.scripts!r} is not a Scripts")
         if self.context_tokens is not None:
-            _whole("Batching.context_tokens", self.context_tokens, least=1)
+            whole("Batching.context_tokens", self.context_tokens, least=1)
         if not isinstance(self.memory, str):
             raise ConfigError("Batching.memory", f"{self.memory!r} is not a text")
-        _one_of("Batching.mixed", self.mixed, (True, False))
-        _one_of("Batching.approvals", self.approvals, (True, False))
+        one_of("Batching.mixed", self.mixed, (True, False))
+        one_of("Batching.approvals", self.approvals, (True, False))
         # A person approves edits one by one, so a later one has to wait for the answer.
         if self.approvals and self.delivery == "at_once":
             raise ConfigError("Batching.delivery", "'at_once' leaves no time for approvals")
         if self.failed is not None and not callable(self.failed):
             raise ConfigError("Batching.failed", f"{self.failed!r} cannot be called")
-        _whole("Batching.max_items", self.max_items, least=2)
+        whole("Batching.max_items", self.max_items, least=2)
         if not isinstance(self.tools, Mapping):
             raise ConfigError("Batching.tools", f"{self.tools!r} is not a mapping of name to kind")
         for name, kind in self.tools.items():
             if not isinstance(kind, Tool):
-                _one_of(f"Batching.tools[{name!r}]", kind, get_args(ToolKind))
+                one_of(f"Batching.tools[{name!r}]", kind, get_args(ToolKind))
         if isinstance(self.exclude, str):
             raise ConfigError("Batching.exclude", "is a text; give a list of tool names")
 
@@ -395,26 +377,18 @@ class Reminders(_Part):
 
     def __post_init__(self) -> None:
         if self.every is not None:
-            _whole("Reminders.every", self.every, least=1)
-        _whole("Reminders.cooldown", self.cooldown, least=0)
-        _whole("Reminders.max_per_conversation", self.max_per_conversation, least=0)
-        _number("Reminders.min_tokens_per_s", self.min_tokens_per_s, least=0)
-        _one_of("Reminders.on_lapse", self.on_lapse, (True, False))
-        _one_of("Reminders.prefetch_when_thinking", self.prefetch_when_thinking, (True, False))
-        _one_of("Reminders.placement", self.placement, get_args(Placement))
-        _all_are("Reminders.directives", self.directives, Directive)
-        _all_are("Reminders.modes", self.modes, Marker)
+            whole("Reminders.every", self.every, least=1)
+        whole("Reminders.cooldown", self.cooldown, least=0)
+        whole("Reminders.max_per_conversation", self.max_per_conversation, least=0)
+        number("Reminders.min_tokens_per_s", self.min_tokens_per_s, least=0)
+        one_of("Reminders.on_lapse", self.on_lapse, (True, False))
+        one_of("Reminders.prefetch_when_thinking", self.prefetch_when_thinking, (True, False))
+        one_of("Reminders.placement", self.placement, get_args(Placement))
+        all_are("Reminders.directives", self.directives, Directive)
+        all_are("Reminders.modes", self.modes, Marker)
         ids = [directive.id for directive in self.directives]
         if len(set(ids)) < len(ids):
             raise ConfigError("Reminders.directives", "two of them have the same id")
-
-
-def _all_are(option: str, values: object, kind: type) -> None:
-    if isinstance(values, str) or not isinstance(values, Sequence):
-        raise ConfigError(option, f"{values!r} is not a list")
-    for value in values:
-        if not isinstance(value, kind):
-            raise ConfigError(option, f"{value!r} is not a {kind.__name__}")
 
 
 class Clock(Protocol):
@@ -467,8 +441,8 @@ class Throttle(_Part):
     clock: Clock | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        _number("Throttle.max_wait_s", self.max_wait_s, least=0)
-        _one_of("Throttle.store_down", self.store_down, ("local", "fail"))
+        number("Throttle.max_wait_s", self.max_wait_s, least=0)
+        one_of("Throttle.store_down", self.store_down, ("local", "fail"))
         if not isinstance(self.store, str):
             raise ConfigError("Throttle.store", f"{self.store!r} is not a text")
         if self.keys is not None and (
@@ -566,13 +540,13 @@ class Repair(_Part):
 
     def __post_init__(self) -> None:
         for name in _SWITCHES:
-            _one_of(f"Repair.{name}", getattr(self, name), (True, False))
-        _one_of("Repair.arguments", self.arguments, ("lossless", "bold", "off"))
-        _one_of("Repair.leaked_calls", self.leaked_calls, ("off", "gated"))
-        _one_of("Repair.think_tags", self.think_tags, ("off", "tags", "prefilled"))
-        _one_of("Repair.preflight", self.preflight, ("refuse", "note", "off"))
+            one_of(f"Repair.{name}", getattr(self, name), (True, False))
+        one_of("Repair.arguments", self.arguments, ("lossless", "bold", "off"))
+        one_of("Repair.leaked_calls", self.leaked_calls, ("off", "gated"))
+        one_of("Repair.think_tags", self.think_tags, ("off", "tags", "prefilled"))
+        one_of("Repair.preflight", self.preflight, ("refuse", "note", "off"))
         if self.max_output is not None:
-            _whole("Repair.max_output", self.max_output, least=1)
+            whole("Repair.max_output", self.max_output, least=1)
         if self.provider is not None and not isinstance(self.provider, str):
             raise ConfigError("Repair.provider", f"{self.provider!r} is not a name")
 
@@ -627,6 +601,9 @@ class Event:
     at_unix_s: float = 0.0
 
 
+EventHook = Callable[[Event], None]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """All parts together. A part that is None is switched off."""
@@ -636,105 +613,3 @@ class Options:
     throttle: Throttle | None = field(default_factory=Throttle)
     repair: Repair | None = field(default_factory=Repair)
     on_event: EventHook | None = None
-
-
-# The parts that differ from the defaults in each preset.
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "fast": {
-        "batching": Batching(
-            offer="instead",
-            read_ahead=ReadAhead(),
-            scripts=Scripts() if find_spec("pydantic_monty") else None,
-        ),
-        "reminders": Reminders(every=4),
-    },
-    "careful": {"batching": Batching(max_items=4, coalesce="never")},
-}
-
-
-Preset = Literal["fast", "careful"]
-
-
-class OptionArguments(TypedDict, total=False):
-    """The keyword arguments of `wrap`, `batched` and `install`, documented at `wrap`."""
-
-    limits: str | Sequence[Limit]
-    batching: Batching | None
-    reminders: Reminders | None
-    throttle: Throttle | None
-    repair: Repair | None
-    preset: Preset | None
-    remind_every: int | None
-    on_event: EventHook | None
-    config: str | PathLike[str] | None
-
-
-DEFAULT_ARGUMENTS: OptionArguments = {
-    "limits": "auto",
-    "batching": Batching(),
-    "reminders": Reminders(),
-    "throttle": Throttle(),
-    "repair": Repair(),
-    "preset": None,
-    "remind_every": None,
-    "on_event": None,
-    "config": "auto",
-}
-
-
-def combine(base: Options | None = None, /, **given: Unpack[OptionArguments]) -> Options:
-    """Combine the keyword arguments of `wrap`, `batched` or `install` into one `Options`.
-
-    `limits` and `remind_every` are short for fields of `Throttle` and `Reminders`. A part that
-    differs from its defaults takes precedence over the preset's.
-
-    Args:
-        base: what holds for what is not given: the options that were configured without code.
-        given: the keyword arguments; `config` was used to find the base.
-
-    Raises:
-        ConfigError: an option is wrong, or two of them contradict each other.
-        TypeError: an option does not exist.
-    """
-    for name in given.keys() - DEFAULT_ARGUMENTS.keys():
-        raise TypeError(f"there is no option {name!r}{_nearest(name, DEFAULT_ARGUMENTS)}")
-    chosen: dict[str, Any] = {**DEFAULT_ARGUMENTS, **_parts(base or Options()), **given}
-    _check_parts(chosen)
-    if chosen["preset"] is not None:
-        _one_of("preset", chosen["preset"], tuple(PRESETS))
-        for name, part in PRESETS[chosen["preset"]].items():
-            # A part with default values cannot be told apart from one that was not passed.
-            if name not in given or chosen[name] == _KINDS[name]():
-                chosen[name] = replace(chosen[name] or _KINDS[name](), **changed_fields(part))
-    if "limits" in given and (chosen["limits"] != "auto" or "throttle" not in given):
-        if chosen["throttle"] is None and "throttle" in given:
-            raise ConfigError("limits", "given although throttle=None switches throttling off")
-        chosen["throttle"] = replace(chosen["throttle"] or Throttle(), limits=chosen["limits"])
-    if chosen["remind_every"] is not None:
-        if chosen["reminders"] is None and "reminders" in given:
-            raise ConfigError("remind_every", "given although reminders=None switches them off")
-        every = chosen["remind_every"]
-        chosen["reminders"] = replace(chosen["reminders"] or Reminders(), every=every)
-    return Options(**{name: chosen[name] for name in (*_KINDS, "on_event")})
-
-
-_KINDS: Mapping[str, type[Any]] = {
-    "batching": Batching,
-    "reminders": Reminders,
-    "throttle": Throttle,
-    "repair": Repair,
-}
-
-
-def _parts(options: Options) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in _KINDS}
-
-
-def _check_parts(chosen: Mapping[str, Any]) -> None:
-    # Before presets and short forms, which would fail less clearly on a part of the wrong type.
-    for name, kind in _KINDS.items():
-        part = chosen[name]
-        if part is not None and not isinstance(part, kind):
-            raise ConfigError(name, f"{part!r} is neither None nor a {kind.__name__}")
-    if chosen["on_event"] is not None and not callable(chosen["on_event"]):
-        raise ConfigError("on_event", f"{chosen['on_event']!r} cannot be called")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import batchwrap
-from batchwrap.options import DEFAULT_ARGUMENTS
+from batchwrap.option_arguments import DEFAULT_ARGUMENTS
 
 MODULES = (
     "batchwrap",

@@ -19,7 +19,7 @@ from batchwrap import (
     Repair,
     Throttle,
 )
-from batchwrap.options import combine
+from batchwrap.option_arguments import combine
 from tests.strategies import READ_FILE
 
 

@@ -6,7 +6,7 @@ are there. What they need is imported then, so that the other commands do not wa
 
 from __future__ import annotations
 
-from batchwrap.options import PRESETS
+from batchwrap.option_arguments import PRESETS
 
 
 def plans() -> list[str]:

@@ -13,7 +13,8 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from batchwrap.options import DEFAULT_ARGUMENTS, OptionArguments, default_of
+from batchwrap.option_arguments import DEFAULT_ARGUMENTS, OptionArguments
+from batchwrap.options import default_of
 
 PREFIX = "BATCHWRAP_"
 OptionPath = tuple[str | int, ...]

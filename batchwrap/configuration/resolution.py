@@ -30,7 +30,8 @@ from batchwrap.configuration.layers import (
 )
 from batchwrap.configuration.option_table import SHORT, OptionKey, OptionPath, hints_of, option_keys
 from batchwrap.errors import ConfigError
-from batchwrap.options import PRESETS, OptionArguments, Options, combine
+from batchwrap.option_arguments import PRESETS, OptionArguments, combine
+from batchwrap.options import Options
 from batchwrap.providers import plan
 
 _log = logging.getLogger("batchwrap")

@@ -17,7 +17,8 @@ from batchwrap.checks import nearest
 from batchwrap.demo.book import ONLY_COUNTS
 from batchwrap.drive.interpreter import Interpreter, require
 from batchwrap.errors import ConfigError
-from batchwrap.options import PRESETS, Batching, EventHook, Limit, ReadAhead, Reminders, Scripts
+from batchwrap.option_arguments import PRESETS
+from batchwrap.options import Batching, EventHook, Limit, ReadAhead, Reminders, Scripts
 
 BARE, SCRIPTS = "bare", "scripts"
 _ARMS: Mapping[str, str] = {
