@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from math import isfinite
+from sys import float_info
 
 from batchwrap.errors import ConfigError
 
@@ -53,7 +53,12 @@ def number(option: str, value: object, *, least: float, above: bool = False) -> 
     Raises:
         ConfigError: it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
+    # `isfinite` would fail with whole numbers that are larger than any float.
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not abs(value) <= float_info.max
+    ):
         raise ConfigError(option, f"{value!r} is not a finite number")
     if value < least or (above and value == least):
         raise ConfigError(option, f"{value!r} is not {'above' if above else 'at least'} {least:g}")

@@ -64,6 +64,8 @@ from tests.strategies import READ_FILE
         (lambda: Marker("plan", None), "Marker.pattern"),  # type: ignore[arg-type]
         (lambda: Throttle(max_wait_s=-1), "Throttle.max_wait_s"),
         (lambda: Throttle(max_wait_s=float("nan")), "Throttle.max_wait_s"),
+        (lambda: Throttle(max_wait_s=10**400), "Throttle.max_wait_s"),
+        (lambda: Reminders(every=10**400), "Reminders.every"),
         (lambda: Throttle(limits=[5]), "Throttle.limits"),  # type: ignore[list-item]
         (lambda: Throttle(retry=5), "Throttle.retry"),  # type: ignore[arg-type]
         (lambda: Limit("token", 1, 60), "Limit.kind"),  # type: ignore[arg-type]

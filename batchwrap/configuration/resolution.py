@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Unpack
 
+from batchwrap.checks import one_of
 from batchwrap.configuration import config_file
 from batchwrap.configuration.config_file import FileState
 from batchwrap.configuration.conversion import BadValue, check_names, converted
@@ -160,9 +161,10 @@ def _with_preset(layers: list[Layer]) -> list[Layer]:
     if not named or named[-1][1] is False:
         return layers
     at, name = named[-1]
-    if name not in tuple(PRESETS):
-        problem = f"{name!r} is not one of {', '.join(map(repr, PRESETS))}"
-        raise layers[at].refusal(BadValue((_PRESET,), problem, _PRESET))
+    try:
+        one_of(_PRESET, name, tuple(PRESETS))
+    except ConfigError as error:
+        raise layers[at].refusal(BadValue((_PRESET,), error.problem, _PRESET)) from error
     return [*layers[:at], PresetLayer(name, PRESETS[name], layers[at]), *layers[at:]]
 
 

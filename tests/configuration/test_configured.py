@@ -193,7 +193,10 @@ def test_any_value_in_a_file(option: OptionKey, value: Any) -> None:
         ("[throttle]\nclock = 'x'", ":2: throttle.clock: is a function or an object; it can only"),
         ("on_event = 'x'", ":1: on_event: is a function or an object; it can only be said in code"),
         ("batching = 5", ":1: batching: 5 is not a table"),
-        ("preset = 'fat'", ":1: preset: 'fat' is not one of 'fast', 'careful'"),
+        (
+            "preset = 'fat'",
+            ":1: preset: 'fat' is not one of 'fast', 'careful'; did you mean 'fast'?",
+        ),
         ("limits = 'cerebras/nothing'", ":1: limits: no plan 'cerebras/nothing'; there are: cer"),
         ("[batching.tools]\nls = 'edit'\ncat = 'reed'", ":3: batching.tools.cat: 'reed' is not"),
         ("[batching]\nexclude = [\n 'a',\n 5,\n]", ":2: batching.exclude[1]: 5 is not a text"),
