@@ -78,7 +78,7 @@ def options() -> Iterator[Finding]:
         hint = "correct it; batchwrap config shows what holds then"
         yield Finding(part="options", name="file", state="failed", found=str(error), hint=hint)
         return
-    said = f"{found.file or 'no batchwrap.toml'}, {len(found.said())} options differ from defaults"
+    said = f"{found.file or 'no batchwrap.toml'}, {len(found.given())} options differ from defaults"
     yield Finding(part="options", name="file", found=f"{said} (batchwrap config shows them)")
 
 

@@ -53,7 +53,7 @@ def config(
     from batchwrap.configuration import configured
 
     found = configured(file or "auto")
-    options = found.listed() if every else found.said()
+    options = found.listed() if every else found.given()
     if as_json:
         said = [_as_dict(option, found) for option in options]
         typer.echo(json.dumps({"file": found.file and str(found.file), "options": said}, indent=2))

@@ -170,5 +170,5 @@ def _unfit(value: object, types: Sequence[Any]) -> str:
     words += [TYPE_WORDS[list]] * any(map(item_of, types))
     words += [TYPE_WORDS[dict]] * any(is_section(one) or value_of(one) for one in types)
     if not words:
-        return "is a function or an object; it can only be said in code"
+        return "is a function or an object; it can only be set in code"
     return f"{value!r} is not {' or '.join(words)}"

@@ -39,7 +39,7 @@ class Layer(Protocol):
     table: Table
 
     def place(self, path: OptionPath) -> str:
-        """Where it says the option of a path, in words."""
+        """Where it sets the option of a path, in words."""
         ...
 
     def refusal(self, bad: BadValue) -> ConfigError:
@@ -51,7 +51,7 @@ class FileLayer:
     """A file.
 
     Raises:
-        ConfigError: it cannot be read, or was only found and says what a found file may not say.
+        ConfigError: it cannot be read, or was only found and sets what a found file may not set.
     """
 
     def __init__(self, file: FileState) -> None:
@@ -82,9 +82,9 @@ class FileLayer:
     def _check_trust(self) -> None:
         """Refuse what could send something elsewhere: the working folder may be anybody's."""
         for option in option_keys():
-            said = looked_up(self.table, option.path)
-            own_plan = option.path[-1] == "limits" and isinstance(said, str) and ".toml" in said
-            if said is not None and (option.needs_named_file or own_plan):
+            value = looked_up(self.table, option.path)
+            is_guarded = option.needs_named_file or _is_own_plan(option, value)
+            if value is not None and is_guarded:
                 raise self._distrusted(option.path)
         tools = looked_up(self.table, _TOOLS)
         for name, kind in tools.items() if isinstance(tools, dict) else ():
@@ -106,9 +106,13 @@ class FileLayer:
             if isinstance(text, str) and str in option.types:
                 prefix = _SQLITE if text.startswith(_SQLITE) else ""
                 bare = text.removeprefix(prefix)
-                own_plan = option.path[-1] == "limits" and ".toml" in bare
-                if (prefix or own_plan) and not bare.startswith("~"):
+                if (prefix or _is_own_plan(option, bare)) and not bare.startswith("~"):
                     _put(self.table, option.path, f"{prefix}{folder / bare}")
+
+
+def _is_own_plan(option: OptionKey, value: object) -> bool:
+    """Whether a value names a plan in a file of the user's."""
+    return option.path[-1] == "limits" and isinstance(value, str) and ".toml" in value
 
 
 class VariableLayer:

@@ -1,4 +1,4 @@
-"""The table of all options that can be said without code, made from their dataclasses.
+"""The table of all options that can be set without code, made from their dataclasses.
 
 The key of an option in `batchwrap.toml` is its place in the dataclasses, `batching.max_items`, and
 its variable is the same in capitals, `BATCHWRAP_BATCHING_MAX_ITEMS`. A field that is added to a
@@ -25,7 +25,7 @@ SHORT: Mapping[str, tuple[str, str]] = {
 }
 _IN_CODE = frozenset({"config"})
 SCALARS = (bool, int, float, str)
-# Texts that a file may say although nobody has named it: names of tools, plans and providers. Any
+# Texts that a file may set although nobody has named it: names of tools, plans and providers. Any
 # other text might send something elsewhere (a store's URL), spend something (a key), or speak to
 # the model (a directive).
 _NAMES = frozenset(
@@ -73,12 +73,12 @@ class OptionKey:
 
     @property
     def is_code(self) -> bool:
-        """Whether it is an object or a function, and can only be said in code."""
+        """Whether it is an object or a function, and can only be set in code."""
         return not any(map(_is_data, self.types))
 
     @property
     def needs_named_file(self) -> bool:
-        """Whether a file may say it only if somebody has named the file."""
+        """Whether a file may set it only if somebody has named the file."""
         if self.section or self.key in _NAMES:
             return False
         return self.key in _GUARDED or any(map(_has_text, self.types))

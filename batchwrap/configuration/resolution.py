@@ -1,4 +1,4 @@
-"""What holds, and where it comes from: a command line over variables over a file.
+"""The options in effect, and where each comes from: a command line over variables over a file.
 
 The layers are merged key by key and converted into `Options` at once. A preset is a layer below
 that of the source that names it. What was converted is kept until a variable or the file changes.
@@ -41,10 +41,10 @@ _PRESET = "preset"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configured:
-    """The options that were said without code.
+    """The options that were set without code.
 
     Attributes:
-        options: they, and the defaults for what was not said.
+        options: they, and the defaults for what was not set.
         file: the file that was read; None if there is none.
         origins: where each of them comes from, in words, by its path.
     """
@@ -66,8 +66,8 @@ class Configured:
         below = [it for path, it in self.origins.items() if path[:length] == option.path]
         return ", ".join(dict.fromkeys(below if option.section is None else below[:1]))
 
-    def said(self) -> list[OptionKey]:
-        """The options that were said somewhere, and the sections that were switched on or off."""
+    def given(self) -> list[OptionKey]:
+        """The options that were set somewhere, and the sections that were switched on or off."""
         return [option for option in self.listed() if self.origin(option)]
 
     def listed(self) -> list[OptionKey]:

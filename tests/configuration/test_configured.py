@@ -191,7 +191,7 @@ def test_any_value_in_a_file(option: OptionKey, value: Any) -> None:
             ":2: batching.failed: is a function or an object; it can only",
         ),
         ("[throttle]\nclock = 'x'", ":2: throttle.clock: is a function or an object; it can only"),
-        ("on_event = 'x'", ":1: on_event: is a function or an object; it can only be said in code"),
+        ("on_event = 'x'", ":1: on_event: is a function or an object; it can only be set in code"),
         ("batching = 5", ":1: batching: 5 is not a table"),
         (
             "preset = 'fat'",
