@@ -21,6 +21,7 @@ _UNDECLARED = "undeclared."
 MOST_MODELS, OTHER_MODELS = 256, "(other models)"
 # Agents choose the names of tools.
 MOST_TOOLS, OTHER_TOOLS = 64, "(other tools)"
+LONGEST_NAME = 200  # characters
 # Fewer single calls of a tool in a row are no reason to declare it.
 _LEAST_UNDECLARED = 2
 # A newline separates the parts of these names, since names of models contain all other separators.
@@ -214,19 +215,16 @@ class Counters:
     def _bounded(self, name: str) -> str:
         """The name to count a new one under.
 
-        Models beyond their limit are counted together, and tools beyond theirs.
+        Models beyond their limit are counted together, and tools beyond theirs. Long names are cut.
         """
         if name.startswith(_UNDECLARED):
-            is_full = len(self._tools) >= MOST_TOOLS
-            self._tools.add(OTHER_TOOLS if is_full else name)
-            return undeclared_counter(OTHER_TOOLS) if is_full else name
+            tool = name.removeprefix(_UNDECLARED)[:LONGEST_NAME]
+            return undeclared_counter(bounded(tool, self._tools, MOST_TOOLS, OTHER_TOOLS))
         if not name.startswith((_DIRECTIVES, _MALFORMED)):
             return name
         group, _, rest = name.partition("\n")
         model, *what = rest.rsplit("\n", 2 if name.startswith(_DIRECTIVES) else 1)
-        if model not in self._models and len(self._models) >= MOST_MODELS:
-            model = OTHER_MODELS
-        self._models.add(model)
+        model = bounded(model[:LONGEST_NAME], self._models, MOST_MODELS, OTHER_MODELS)
         return "\n".join([group, model, *what])
 
     def waiting(self) -> Iterator[Waiting]:
@@ -250,6 +248,21 @@ class Counters:
             directives=_by_directive(counts),
             malformed=_by_model(counts),
         )
+
+
+def bounded(name: str, known: set[str], most: int, other: str) -> str:
+    """The name to count under: the one for all others, if too many are known.
+
+    Args:
+        name: a name that somebody else has chosen.
+        known: the names that were counted so far, to which it is added.
+        most: how many names are counted by themselves.
+        other: the name for all others.
+    """
+    if name not in known and len(known) >= most:
+        return other
+    known.add(name)
+    return name
 
 
 def directive_counter(model: object, directive: str, what: str) -> str:

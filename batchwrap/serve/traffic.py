@@ -12,7 +12,7 @@ from itertools import accumulate
 
 from batchwrap.core.exchange.outline import readable
 from batchwrap.options import Event
-from batchwrap.stats import OTHER_MODELS
+from batchwrap.stats import OTHER_MODELS, bounded
 
 MOST_MODELS, MOST_OUTCOMES = 64, 32
 LONGEST_MODEL = 100
@@ -73,10 +73,10 @@ class Traffic:
             return
         data = event.data
         name = readable(str(data.get("model", "")), LONGEST_MODEL)
-        model = _bounded(name, self._models, MOST_MODELS, OTHER_MODELS)
+        model = bounded(name, self._models, MOST_MODELS, OTHER_MODELS)
         source = "local" if data.get("local") else "provider"
         said = data.get("error") or data.get("status") or (_OK if source == "local" else "none")
-        outcome = _bounded(str(said), self._outcomes, MOST_OUTCOMES, OTHER_OUTCOME)
+        outcome = bounded(str(said), self._outcomes, MOST_OUTCOMES, OTHER_OUTCOME)
         self.ended[model, outcome, source] += 1
         _add(self.durations, (model, source), data["duration_s"])
         if source == "local":
@@ -87,14 +87,6 @@ class Traffic:
             _add(self.firsts, (model,), data["first_s"])
         for kind in TOKENS:
             self.tokens[model, kind] += data.get(f"{kind}_tokens", 0)
-
-
-def _bounded(name: str, known: set[str], most: int, other: str) -> str:
-    """The name to count under: the one for all others, if too many are known."""
-    if name not in known and len(known) >= most:
-        return other
-    known.add(name)
-    return name
 
 
 def _add(histograms: dict[By, Histogram], by: By, seconds: float) -> None:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from batchwrap.core.exchange.model_observations import MOST_MODELS, ModelObservations
 from batchwrap.core.exchange_metrics import MOST_EVENTS, ExchangeMetrics
+from batchwrap.stats import (
+    LONGEST_NAME,
+    OTHER_MODELS,
+    Counters,
+    directive_counter,
+    malformed_counter,
+    undeclared_counter,
+)
 from batchwrap.stats import MOST_MODELS as MOST_COUNTED
-from batchwrap.stats import OTHER_MODELS, Counters, directive_counter, malformed_counter
 from batchwrap.throttle.stores.contract import TokenTotals
 from batchwrap.throttle.stores.in_memory import MAX_LINES, MemoryStore
 
@@ -48,6 +55,18 @@ def test_counters_by_model() -> None:
     assert OTHER_MODELS in stats.malformed
     given = [counts["prefetch"]["given"] for counts in stats.directives.values()]
     assert sum(given) == sum(c["whole"] for c in stats.malformed.values()) == 3 * MOST_COUNTED
+
+
+def test_long_names() -> None:
+    """A name that fills a request is cut, and counts as the same one each time."""
+    counters, model, tool = Counters(above=None), "m" * 1_000_000, "t" * 1_000_000
+    for _ in range(2):
+        counters.add({directive_counter(model, "prefetch", "given"): 1})
+        counters.add({malformed_counter(model, "in_part"): 1, undeclared_counter(tool): 1})
+    stats, cut = counters.stats(), "m" * LONGEST_NAME
+    assert stats.directives == {cut: {"prefetch": {"given": 2}}}
+    assert stats.malformed == {cut: {"in_part": 2}}
+    assert stats.undeclared == {"t" * LONGEST_NAME: 2}
 
 
 def test_events_of_one_request() -> None:
