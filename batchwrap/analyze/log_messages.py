@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from batchwrap.analyze.files import Record
 from batchwrap.core.formats import chat
-from batchwrap.core.limits.cost import Usage
+from batchwrap.core.limits.cost import MAX_TOKENS, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +74,9 @@ def text_of(value: object) -> str:
 
 
 def count_of(value: object) -> int:
-    """A number of tokens; 0 for anything else, and for NaN and negative numbers."""
-    return max(0, int(value)) if isinstance(value, (int, float)) and value == value else 0
+    """A number of tokens; 0 for anything else, and for a number that no request can have."""
+    # The comparison comes first: neither NaN nor an infinite number has an `int`.
+    return int(value) if isinstance(value, (int, float)) and 0 <= value <= MAX_TOKENS else 0
 
 
 def usage_from(prompt: int, output: int, cached: int = 0) -> Usage | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf, nextafter
 
 from batchwrap.analyze.bounds import Rule, runs_of
 from batchwrap.analyze.recorded_session import RecordedTurn, Session
@@ -95,7 +96,8 @@ def play(turns: Sequence[RecordedTurn], plan: Plan, tokens_per_s: float) -> Play
         while (got := account.reserve(
             state, limits, amounts, str(turn.index), now=now
         )).status == "waiting":  # fmt: skip
-            now += got.wait_s
+            # A wait too short to move so late a clock would be waited for ever.
+            now = max(now + got.wait_s, nextafter(now, inf))
         if got.status != "admitted":  # it would wait for ever
             done.too_large += 1
             continue

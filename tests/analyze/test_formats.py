@@ -232,6 +232,20 @@ def test_odd_logs(name: str, data: st.DataObject, tmp_path_factory: pytest.TempP
     assert report.as_dict()["requests"] >= 6
 
 
+@pytest.mark.parametrize("name", SAMPLES)
+def test_huge_numbers(name: str, tmp_path: Path) -> None:
+    """A number that no request can have, wherever it stands, neither fails nor stops the replay."""
+    file = tmp_path / "log"
+    file.write_bytes(SAMPLES[name]())
+    records = list(LogFile(file).records())
+    for value, key in places(records):
+        if type(value[key]) in (int, float):
+            before, value[key] = value[key], 1e300
+            file.write_bytes(samples.lines(*records))
+            value[key] = before
+            assert analyze([str(file)], plan="cerebras/code-max").totals.sessions <= 2
+
+
 @pytest.mark.parametrize("name", ["requests", "vscode_document", "gemini_document", "skeleton"])
 def test_deep_logs(name: str, tmp_path: Path) -> None:
     """A value that is nested deeply, wherever it stands, fails nothing."""

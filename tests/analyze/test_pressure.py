@@ -40,6 +40,12 @@ def test_a_plan_without_need_to_wait() -> None:
     assert (done.requests, done.held, done.waiting_s, done.too_large) == (5, 0, 0, 0)
 
 
+def test_a_late_clock() -> None:
+    """Where a wait is too short to move the clock, the replay goes on all the same."""
+    done = play(turns(Usage(800, 2**53), Usage(800, 20)), PLAN, tokens_per_s=2**-20)
+    assert (done.requests, done.too_large) == (2, 0)
+
+
 def test_too_large() -> None:
     """What no full bucket has room for is counted and left out; a guess alone is no wall."""
     done = play(turns(Usage(1_200, 1), Usage(950, 1)), PLAN, tokens_per_s=100)

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, TypeGuard
 
 # A larger number in a request is no number of tokens. A float represents this one exactly.
-_MAX_TOKENS = 2**40
+MAX_TOKENS = 2**40
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +112,4 @@ def max_output(body: Mapping[str, Any], rule: Rule) -> int:
 
 def is_count(value: object) -> TypeGuard[int]:
     """Whether a value can be a number of tokens that a bucket can hold."""
-    return type(value) is int and 0 <= value <= _MAX_TOKENS
+    return type(value) is int and 0 <= value <= MAX_TOKENS
