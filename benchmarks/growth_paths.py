@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 import batchwrap
-from batchwrap import Batching, Repair
+from batchwrap import Batching, Reminders, Repair
 from batchwrap.adapters.events import EventPipe
 from batchwrap.core.exchange.actions import Head
 from batchwrap.core.exchange.machine import Exchange
@@ -285,6 +285,13 @@ def turns(size: int) -> list[Body]:
     return messages
 
 
+def prompts(size: int) -> list[Body]:
+    """A conversation in which each prompt names a new file and one that was named before."""
+    named = (f"Compare src/f{number}.py with src/main.py." for number in range(size))
+    done = {"role": "assistant", "content": "Done."}
+    return [one for text in named for one in ({"role": "user", "content": text}, done)][:-1]
+
+
 def request(messages: Callable[[int], list[Body]], **options: Any) -> Make:
     """A conversation that is met for the first time."""
 
@@ -491,6 +498,7 @@ PATHS = [
     Path("turns, coalesced", request(turns, batching=Batching(coalesce="always")), 50),
     Path("turns, mended", request(turns, repair=_ALL), 50),
     Path("turns that were taken apart", request(taken_apart), 50),
+    Path("prompts", request(prompts, reminders=Reminders(every=None)), 250),
     Path("the next request", next_request, 50),
     Path("calls and results", request(one_turn), 100),
     Path(

@@ -45,6 +45,11 @@ DELETE FROM memory WHERE rowid IN (
     SELECT rowid FROM memory WHERE account = ? AND name = ? ORDER BY over DESC LIMIT -1 OFFSET ?
 )
 """
+_USED = """
+SELECT (page_count - freelist_count) * page_size
+FROM pragma_page_count, pragma_freelist_count, pragma_page_size
+"""
+_SIZE = "SELECT total(length(sealed)) FROM memory"
 _OLDER_HALF = """
 DELETE FROM memory WHERE over <= (
     SELECT over FROM memory ORDER BY over LIMIT 1 OFFSET (SELECT count(*) / 2 FROM memory)
@@ -114,8 +119,8 @@ class SqliteMemory:
 
     def _sweep(self, connection: sqlite3.Connection) -> None:
         connection.execute("DELETE FROM memory WHERE over < ?", (self._clock(),))
-        [size] = connection.execute("SELECT total(length(sealed)) FROM memory").fetchone()
-        if size > MOST_BYTES:
+        # The exact size takes a look at every record, so it is read only if the file is that large.
+        if all(connection.execute(size).fetchone()[0] > MOST_BYTES for size in (_USED, _SIZE)):
             connection.execute(_OLDER_HALF)
 
     def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:

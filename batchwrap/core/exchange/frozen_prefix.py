@@ -7,7 +7,6 @@ decisions that do not follow from the conversation alone: they are made once and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,6 @@ from batchwrap.core.exchange.offer_choice import OfferChoice
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import Body, Format
 from batchwrap.core.formats.sameness import Conversation
-from batchwrap.core.moves import ids
 from batchwrap.core.recent import Recent
 from batchwrap.core.reminders.schedule import Walk
 from batchwrap.core.repair.request.validity import Checked
@@ -28,6 +26,7 @@ class FrozenPrefix:
 
     Attributes:
         source: its items in the agent view.
+        following: the items of the entry behind them, where a turn of the model begins.
         entries: these items, as the format reads them.
         made: the entries of the provider view, with reminders.
         said: the digest of the conversation so far.
@@ -40,6 +39,7 @@ class FrozenPrefix:
     """
 
     source: list[Any] = field(default_factory=list)
+    following: list[Any] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     made: list[Entry] = field(default_factory=list)
     said: Conversation = field(default_factory=Conversation)
@@ -49,6 +49,16 @@ class FrozenPrefix:
     walk: Walk | None = None
     is_bound: bool = False
     checked: Checked = field(default_factory=lambda: Checked([]))
+
+    def begins(self, items: list[Any]) -> bool:
+        """Whether a conversation begins with it, and the same turn of the model follows.
+
+        Another fork may have been cut off within a turn. There the model has read that the other
+        calls of that turn did not run, which is wrong where these calls or their results follow.
+        """
+        end = len(self.source)
+        behind = end + len(self.following)
+        return items[end:behind] == self.following and items[:end] == self.source
 
 
 NOTHING = FrozenPrefix()
@@ -63,26 +73,9 @@ def find_prefix(
     for item in reversed(items):
         key = form.key_of(item)
         known = kept.get(key, now_s) if key else None
-        is_same = known is not None and items[: len(known.source)] == known.source
-        if known is not None and is_same and not _cuts_turn(known, items, form):
+        if known is not None and known.begins(items):
             return known
     return NOTHING
-
-
-def _cuts_turn(known: FrozenPrefix, items: Sequence[Any], form: Format) -> bool:
-    """Whether the conversation goes on with calls of the turn at which a known prefix ends.
-
-    Then it was frozen in a fork, in which these calls had not run and the model had been told so.
-    """
-    ended = _turn_in(map(form.key_of, reversed(known.source)))
-    following = items[len(known.source) :]
-    return ended is not None and ended == _turn_in(map(form.key_of, following))
-
-
-def _turn_in(keys: Iterable[str | None]) -> str | None:
-    """The nonce of the turn that the first id belongs to; None if it is the provider's own."""
-    derived = ids.decode(next(filter(None, keys), None))
-    return derived.turn if derived is not None else None
 
 
 def keep_prefix(

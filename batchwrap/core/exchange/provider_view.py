@@ -319,14 +319,16 @@ def _freeze(
     """Freeze a conversation up to an entry, and remember the prefix."""
     asked, memory = state.asked, state.context.memory
     entries, known = list(asked.entries[:upto]), len(frozen.entries)
-    items = len(frozen.source) + sum(entry.items for entry in entries[known:])
-    source = asked.form.items(asked.body)[:items]
+    end = len(frozen.source) + sum(entry.items for entry in entries[known:])
+    behind = end + sum(entry.items for entry in asked.entries[upto : upto + 1])
+    items = asked.form.items(asked.body)
     said = state.history.prefixes.before(upto).copy()
     # Only what is repaired is checked.
     is_checked = asked.form.is_repaired
     checked = Checked(asked.form.write(made), frozen.checked) if is_checked else frozen.checked
     new = FrozenPrefix(
-        source,
+        items[:end],
+        items[end:behind],
         entries,
         made,
         said,

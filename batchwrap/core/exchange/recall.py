@@ -67,7 +67,7 @@ class Recall:
         process: names this process.
 
     Attributes:
-        memory: what the exchange has to use, so that it is noticed what there is to tell.
+        memory: the same memory, for the exchange to use: what it remembers there is recorded here.
     """
 
     def __init__(

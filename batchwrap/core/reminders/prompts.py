@@ -12,7 +12,7 @@ the result of a search, or in a list of files, does not count: that does not sho
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from batchwrap.core.formats.entries import Entry
 from batchwrap.core.moves.read_ahead.paths import FilePath
@@ -29,7 +29,7 @@ def is_prompt(entry: Entry) -> bool:
     return entry.role == "user" and any(own_words(text).strip() for text in entry.texts())
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False)
 class Named:
     """The files that a conversation has dealt with, up to an entry.
 
@@ -38,20 +38,22 @@ class Named:
         upto: the number of entries.
     """
 
-    ends: frozenset[str] = frozenset()
+    ends: set[str] = field(default_factory=set)
     upto: int = 0
 
-    def then(self, entries: Sequence[Entry], upto: int) -> Named:
-        """The same with the entries that follow, up to an index."""
-        more = (end for entry in entries[self.upto : upto] for end in _ends_in(entry))
-        return Named(self.ends.union(more), upto)
+    def copy(self) -> Named:
+        """A copy that can be continued independently."""
+        return Named(self.ends.copy(), self.upto)
+
+    def read(self, entries: Sequence[Entry], upto: int) -> None:
+        """Add the entries that follow, up to an index."""
+        for entry in entries[self.upto : upto]:
+            self.ends.update(_ends_in(entry))
+        self.upto = upto
 
     def new_in(self, prompt: Entry) -> set[str]:
         """The paths in a prompt that are not among these."""
         return {next(ends_of(path)) for path in _files_in(prompt)} - self.ends
-
-
-NOTHING = Named()
 
 
 def names_several(prompt: Entry) -> bool:

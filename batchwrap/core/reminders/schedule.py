@@ -31,7 +31,7 @@ from batchwrap.core.reminders.directives import Ready
 from batchwrap.core.reminders.gates import Facts, Places
 from batchwrap.core.reminders.left import left_to_read
 from batchwrap.core.reminders.modes import marker_in
-from batchwrap.core.reminders.prompts import NOTHING, SEVERAL, Named, is_prompt, names_several
+from batchwrap.core.reminders.prompts import SEVERAL, Named, is_prompt, names_several
 from batchwrap.core.reminders.turns import Made, Single, could_be_one, could_be_scripted
 from batchwrap.core.tools.find import SingleTool
 from batchwrap.core.tools.multi import MultiTool
@@ -134,8 +134,8 @@ class Walk:
     _waiting: Ready | None = None  # the last directive, while it is not known if it was followed
     _prompt: Entry | None = None  # the user's last message since the model's last turn
     _spoken: int = 0  # the number of entries up to the model's last turn
-    _named: Named = NOTHING
-    _added: frozenset[str] = frozenset()  # what read-ahead has delivered: tool and path of each
+    _named: Named = field(default_factory=Named)
+    _added: set[str] = field(default_factory=set)  # tool and path of what read-ahead has delivered
     _looked: int = 0  # turns that only looked since the last edits in a batch
     _turns_to_edits: bool = False  # whether the last turn was a single edit after such turns
     _ignored: Mapping[DirectiveKind, int] = field(default_factory=dict)  # in a row, by kind
@@ -153,7 +153,8 @@ class Walk:
         new = Walk.__new__(Walk)
         new.__dict__.update(self.__dict__)
         new.cap, new.lapse, new._open = self.cap.copy(), self.lapse.copy(), self._open.copy()
-        new.chain = self.chain.copy()
+        new.chain, new._named = self.chain.copy(), self._named.copy()
+        new._added = self._added.copy()
         return new
 
     @property
@@ -281,8 +282,7 @@ class Walk:
         """Record a result: the outcome of edits, and a failure, which ends a lapse."""
         offered = self.offered
         self._open.discard(entry.call_id or "")
-        more = () if self._is_over else added_in(entry)
-        self._added = self._added.union(more) if more else self._added
+        self._added.update(() if self._is_over else added_in(entry))
         multis, singles = offered.multis, offered.singles
         outcome = cap.outcome(self._calls, entry, multis, singles, offered.failed)
         if outcome is not None:
@@ -390,7 +390,7 @@ class Walk:
         prompt = self._prompt
         if prompt is None or not names_several(prompt):
             return False
-        self._named = self._named.then(before, self._spoken)
+        self._named.read(before, self._spoken)
         return len(self._named.new_in(prompt)) >= SEVERAL
 
     def _is_heeded(self, kind: DirectiveKind) -> bool:

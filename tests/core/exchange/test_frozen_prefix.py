@@ -1,7 +1,7 @@
 """What was rewritten before is looked up, and comes out as if it were done anew."""
 
 import copy
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.recent import Recent
 from batchwrap.options import Batching, Options, Reminders
 from tests.core.apis import Api, each_api
-from tests.core.harness import Bench, call
+from tests.core.harness import Bench, answer, call
 from tests.core.samples import READ_REQUEST, singles
 from tests.strategies import examples, turns
 
@@ -131,3 +131,20 @@ def test_ids_that_are_repeated() -> None:
     assert sent is not None
     turns = [one["tool_calls"] for one in sent["messages"] if one["role"] == "assistant"]
     assert turns == spoken
+
+
+@each_api
+@pytest.mark.parametrize("delivery", ["serial", "parallel"])
+@examples(100, quick=20)
+@given(st.lists(turns(), min_size=1, max_size=3), st.data())
+def test_forks(api: Api, delivery: Literal["serial", "parallel"], spoken: Any, data: Any) -> None:
+    """A request comes out as if written anew, wherever forks of it were cut off before."""
+    bench = Bench(Options(batching=Batching(delivery=delivery), reminders=None), api=api)
+    body = requests(bench, spoken, [False] * len(spoken))[-1]
+    other = answer({"tool_calls": [call("other", "read_file", {"path": "other.py"})]})
+    for end in data.draw(st.lists(st.integers(1, len(body["messages"])), min_size=1, max_size=3)):
+        fork = {**body, "messages": [*body["messages"][:end], *other]}
+        bench.request(copy.deepcopy(fork))
+    settled = bench.request(copy.deepcopy(body))
+    bench.memory.frozen_prefixes = Recent(64)
+    assert bench.request(copy.deepcopy(body)) == settled

@@ -1,5 +1,6 @@
 """What the conversation alone brings: a prompt that names files, a plan that turns to edits."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 
 from batchwrap.core.exchange.memory import Memory
 from batchwrap.core.model import Model
+from batchwrap.core.reminders.prompts import Named
 from batchwrap.directives import DEFAULT_DIRECTIVES
 from batchwrap.options import Batching, Options, ReadAhead, Reminders
 from tests.core.apis import APIS, MESSAGES, Api, each_api
-from tests.core.harness import Bench, answer, call
+from tests.core.harness import Bench, answer, call, entries
 from tests.strategies import EDIT_FILE, GREP, READ_FILE
+from tests.work import assert_linear
 
 Messages = list[dict[str, Any]]
 BODY: dict[str, Any] = {"model": "m", "tools": [READ_FILE, EDIT_FILE, GREP]}
@@ -364,3 +367,16 @@ def test_what_read_ahead_has_delivered(api: Api) -> None:
     sent = bench.sent(body)
     assert "[read ahead] read_file b.py" in str(sent[2])
     assert "[Reminder: " not in str(sent[1:])
+
+
+def test_names_in_many_prompts() -> None:
+    """What is known of earlier prompts is not copied for the next one."""
+
+    def steps(size: int) -> Iterator[None]:
+        said = [user(f"Compare src/f{number}.py with src/main.py.") for number in range(size)]
+        prompts, named = entries(said), Named()
+        for upto in range(1, size + 1):
+            named.read(prompts, upto)
+            yield
+
+    assert_linear(steps, 400)
