@@ -9,6 +9,9 @@ from sys import float_info
 
 from batchwrap.errors import ConfigError
 
+# The beginnings of the URLs that name a store.
+_STORES = ("sqlite:", "redis://", "rediss://", "unix://", "redis+", "rediss+")
+
 
 def one_of(option: str, value: object, allowed: tuple[object, ...]) -> None:
     """Check that a value is one of those that are allowed.
@@ -86,3 +89,15 @@ def all_are(option: str, values: object, kind: type) -> None:
     for value in values:
         if not isinstance(value, kind):
             raise ConfigError(option, f"{value!r} is not a {kind.__name__}")
+
+
+def store_url(option: str, value: object) -> None:
+    """Check that a value names a store: ``"memory"``, or a URL of SQLite or Redis.
+
+    Raises:
+        ConfigError: it does not. The error does not repeat the URL, since it may hold a password.
+    """
+    if not isinstance(value, str):
+        raise ConfigError(option, f"{value!r} is not a text")
+    if value != "memory" and not value.startswith(_STORES):
+        raise ConfigError(option, 'is none of "memory", "sqlite:///path" and "redis://host"')

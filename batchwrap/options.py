@@ -11,7 +11,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast, get_args
 from zoneinfo import ZoneInfo
 
-from batchwrap.checks import all_are, number, one_of, whole
+from batchwrap.checks import all_are, number, one_of, store_url, whole
 from batchwrap.directives import DEFAULT_DIRECTIVES, DEFAULT_MARKERS, Directive, Marker
 from batchwrap.errors import ConfigError
 
@@ -317,8 +317,7 @@ class Batching(_Part):
             raise ConfigError("Batching.scripts", f"{self.scripts!r} is not a Scripts")
         if self.context_tokens is not None:
             whole("Batching.context_tokens", self.context_tokens, least=1)
-        if not isinstance(self.memory, str):
-            raise ConfigError("Batching.memory", f"{self.memory!r} is not a text")
+        store_url("Batching.memory", self.memory)
         one_of("Batching.mixed", self.mixed, (True, False))
         one_of("Batching.approvals", self.approvals, (True, False))
         # A person approves edits one by one, so a later one has to wait for the answer.
@@ -443,8 +442,7 @@ class Throttle(_Part):
     def __post_init__(self) -> None:
         number("Throttle.max_wait_s", self.max_wait_s, least=0)
         one_of("Throttle.store_down", self.store_down, ("local", "fail"))
-        if not isinstance(self.store, str):
-            raise ConfigError("Throttle.store", f"{self.store!r} is not a text")
+        store_url("Throttle.store", self.store)
         if self.keys is not None and (
             isinstance(self.keys, str)
             or not self.keys

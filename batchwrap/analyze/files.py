@@ -111,6 +111,8 @@ class LogFile:
             for name, text in zipped_samples(path, self.read, _LONGEST_LINE):
                 yield from self._value(text, f"document {name}")
             return
+        if path is not None and path.is_dir():
+            raise Unreadable("has no files")
         with opened(path, self.read) as lines:
             yield from self._values(lines)
 
@@ -178,13 +180,16 @@ class LogFile:
 
 
 def sources(paths: Sequence[str], read: Callable[[int], object] = lambda _: None) -> list[LogFile]:
-    """The files at some paths, including those in folders; ``-`` is the standard input."""
+    """The files at some paths, including those in folders; ``-`` is the standard input.
+
+    A folder without files is a source that cannot be read.
+    """
     found: dict[str, LogFile] = {}
     for given in paths:
         path = Path(given)
-        folder = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else None
-        listed: Iterable[LogFile] = [LogFile(None if given == STDIN else path)]
-        for source in listed if folder is None else _sources_in(folder):
+        inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else []
+        itself = LogFile(None if given == STDIN else path)
+        for source in _sources_in(inside) if inside else [itself]:
             source.read = read
             found.setdefault(source.name, source)
     return list(found.values())

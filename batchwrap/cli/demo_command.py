@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from batchwrap.demo.run import ArmName, DemoArm, RealEndpoint
 
 _FAILED = 1
+# With a faster clock a simulated minute would be shorter than the work of a request.
+_FASTEST = 1_000
 _FOR_ENDPOINTS = "With --base-url: "
 
 
@@ -147,8 +148,9 @@ def _plan(limits: str | None, endpoint: RealEndpoint | None) -> PlayedPlan:
 def _check_time_scale(time_scale: float, base_url: str | None) -> None:
     if base_url is not None:
         raise ConfigError("--time-scale", "is only for the simulated provider; omit --base-url")
-    if not 0 < time_scale < math.inf:
-        raise ConfigError("--time-scale", f"{time_scale:g} is not a number above 0")
+    if not 0 < time_scale <= _FASTEST:
+        problem = f"{time_scale:g} is not a number above 0 and at most {_FASTEST:,}"
+        raise ConfigError("--time-scale", problem)
 
 
 def _projects(folder: Path) -> dict[ArmName, Project]:

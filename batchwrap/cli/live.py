@@ -98,7 +98,10 @@ def _buckets(view: View) -> Table:
 
 
 def _others(view: View) -> Table:
-    table = _table("account without a plan", "now", numbers=())
+    which = (
+        "account, without that plan" if view.standings else "account (name its plan for buckets)"
+    )
+    table = _table(which, "now", numbers=())
     _add(table, (), ((one.key, _state(one.now)) for one in view.others))
     return table
 

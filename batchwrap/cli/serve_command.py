@@ -243,6 +243,7 @@ def _tell(server: Server | Workers, settings: Settings, *, as_json: bool) -> Non
     """Print the addresses, also into a pipe: the program that started it may wait for them."""
     from batchwrap.serve.asgi_app import HEALTH, METRICS
     from batchwrap.serve.live_page import PAGE
+    from batchwrap.serve.server import EVERY_ADDRESS
 
     paths = {"page": PAGE, "health": HEALTH, "metrics": METRICS}
     urls = {name: f"{server.url}{path}" for name, path in paths.items()}
@@ -252,6 +253,9 @@ def _tell(server: Server | Workers, settings: Settings, *, as_json: bool) -> Non
         return
     typer.echo(f"batchwrap serves {settings.upstream}")
     typer.echo(f"base URL for agents: {server.base_url}")
+    if settings.host in EVERY_ADDRESS:
+        here = EVERY_ADDRESS[settings.host]
+        typer.echo(f"from other machines: this one's name or address in place of {here}")
     needs_token = " (asks for the token)" if settings.token is not None else ""
     typer.echo(f"page: {urls['page']}{needs_token}")
     typer.echo(f"health: {urls['health']}  metrics: {urls['metrics']}")

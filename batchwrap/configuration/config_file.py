@@ -120,6 +120,7 @@ def lines_of(text: str) -> dict[tuple[str | int, ...], int]:
             table = _path(line)
             if line.startswith("[["):
                 counts[table] = counts.get(table, -1) + 1
+                found.setdefault(table, number)
                 table = (*table, counts[table])
             found.setdefault(table, number)
         elif "=" in line:

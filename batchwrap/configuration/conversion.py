@@ -27,6 +27,8 @@ from batchwrap.errors import ConfigError
 from batchwrap.options import default_of
 from batchwrap.providers.fields import TYPE_WORDS
 
+# Options of `batchwrap serve` that users look for in a file.
+SERVE_ONLY = ("upstream", "host", "port", "workers")
 _OFF, _ON = ("off", "false", "no", "none", "0"), ("on", "true", "yes", "1")
 
 
@@ -117,9 +119,16 @@ def check_names(table: Iterable[str], known: Iterable[str], path: OptionPath) ->
 def _meant(name: str, known: Sequence[str]) -> str:
     """A question that names an option with a similar name, or of the same name elsewhere."""
     elsewhere = [option.key for option in option_keys() if option.path[-1] == name]
+    if name in SERVE_ONLY:
+        return of_serve(name)
     if similar := nearest(name, known):
         return similar
     return f"; did you mean {elsewhere[0]!r}?" if elsewhere else f"; there are: {', '.join(known)}"
+
+
+def of_serve(name: str) -> str:
+    """The end of a message about an option that only the command line of `serve` has."""
+    return f"; it is given on the command line: batchwrap serve --{name} …"
 
 
 def read_text(text: str, types: Sequence[Any], *, is_optional: bool) -> Any:

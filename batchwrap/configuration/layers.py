@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from batchwrap.checks import nearest
 from batchwrap.configuration import config_file
 from batchwrap.configuration.config_file import FileState
-from batchwrap.configuration.conversion import BadValue, read_text
+from batchwrap.configuration.conversion import SERVE_ONLY, BadValue, of_serve, read_text
 from batchwrap.configuration.option_table import PREFIX, SHORT, OptionKey, OptionPath, option_keys
 from batchwrap.errors import ConfigError
 from batchwrap.options import changed_fields
@@ -128,8 +128,10 @@ class VariableLayer:
         for name, text in variables:
             option = _by_variable().get(name)
             if option is None:
+                bare = name.removeprefix(PREFIX).lower()
                 near = nearest(name, (*_by_variable(), *_OTHERS))
-                raise ConfigError(name, f"names no option{near}")
+                hint = of_serve(bare) if bare in SERVE_ONLY else near
+                raise ConfigError(name, f"names no option{hint}")
             path = SHORT.get(option.key, option.path)
             try:
                 value = read_text(text, option.types, is_optional=option.is_optional)

@@ -204,8 +204,11 @@ def _owner(path: OptionPath, owners: Mapping[OptionPath, Layer], last: Layer) ->
 
 
 def _refusal(bad: BadValue, layer: Layer) -> ConfigError:
-    """The error of a layer, without a value that nobody may see."""
+    """The error of a layer, without a value that nobody may see.
+
+    The dataclasses do not repeat such a value in their own errors.
+    """
     secret = (it for it in option_keys() if it.is_secret and not it.is_code)
-    if any(bad.path[: len(it.path)] == it.path for it in secret):
-        bad = BadValue(bad.path, "does not fit; its value is not shown", bad.option)
+    if not bad.option and any(bad.path[: len(it.path)] == it.path for it in secret):
+        bad = BadValue(bad.path, "does not fit; its value is not shown")
     return layer.refusal(bad)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from batchwrap._forks import LOADING
-from batchwrap.errors import ConfigError
 from batchwrap.memory_stores.memory_store import SharedStore
-from batchwrap.throttle.stores import REDIS
 
 __all__ = ["open_memory"]
 
@@ -27,10 +25,7 @@ def open_memory(url: str) -> SharedStore:
             from batchwrap.memory_stores.sqlite_memory import SqliteMemory
 
         return SqliteMemory(url)
-    if url.startswith(REDIS):
-        with LOADING:
-            from batchwrap.memory_stores.redis_memory import RedisMemory
+    with LOADING:
+        from batchwrap.memory_stores.redis_memory import RedisMemory
 
-        return RedisMemory(url)
-    # The error does not repeat the URL, since it may hold a password.
-    raise ConfigError(OPTION, 'is none of "memory", "sqlite:///path" and "redis://host"')
+    return RedisMemory(url)

@@ -19,6 +19,8 @@ from batchwrap.serve.settings import Settings
 _KEEP_ALIVE_S = 120
 FINISH_WITHIN_S = 30
 _MAX_HEAD_BYTES = 64 * 1024
+# Hosts that stand for all addresses of this machine, each with the one for programs on it.
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class Server:
@@ -96,8 +98,12 @@ class Server:
 
 
 def address_of(listener: socket.socket) -> str:
-    """The address of a listening socket as a URL without a path."""
+    """The address of a listening socket as a URL without a path.
+
+    A socket that listens at all addresses has the one that a program on this machine connects to.
+    """
     host, port = listener.getsockname()[:2]
+    host = EVERY_ADDRESS.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

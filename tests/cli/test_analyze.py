@@ -92,6 +92,12 @@ def test_skipped_files(log: str, tmp_path: Path) -> None:
     assert "notes.txt: is neither JSON nor JSON lines" in result.stderr
 
 
+def test_an_empty_folder(tmp_path: Path) -> None:
+    """It is named, as a file without a session is."""
+    result = invoke("analyze", str(tmp_path))
+    assert (result.exit_code, result.stderr) == (1, f"batchwrap: {tmp_path}: has no files\n")
+
+
 def test_many_skipped_files(tmp_path: Path) -> None:
     """Ten are named, the others counted; without a session the exit code is 1."""
     for number in range(15):

@@ -292,6 +292,7 @@ def test_a_job_that_is_not_done(tmp_path: Path) -> None:
         (real("https://x.test"), "THE_KEY is not set"),
         ([*real("https://x.test"), "--time-scale", "9"], "--time-scale: "),
         (["demo", "--time-scale", "nan"], "--time-scale: "),
+        (["demo", "--time-scale", "1e9"], "--time-scale: 1e+09 is not a number above 0 and at"),
         (["demo", "--plot", "/no/such/folder/x.png"], "--plot: "),
         (["demo", "--plot", "."], "--plot: "),
         (["demo", "--keep", __file__], "--keep: "),

@@ -255,6 +255,8 @@ def test_texts_with_dots() -> None:
         ("THROTTLE_LIMITS", '[{kind = "tokens", amount = 0}]', "[0].amount: 0 is not above 0"),
         ("THROTTLE_LIMITS", "[{", "is not a value of TOML: "),
         ("THROTTLE_LIMITS", "[" * 9_000, "is not a value of TOML: "),
+        ("THROTTLE_STORE", "odd://:password@x", 'is none of "memory", "sqlite:///path" and'),
+        ("UPSTREAM", "https://x", "names no option; it is given on the command line: "),
         ("THROTTLE_KEYS", "['sk-1', 2]", "[1]: does not fit; its value is not shown"),
         ("CONFIG", "no.toml", "there is no file 'no.toml'"),
         ("CONFIG", "~nobody-here/no.toml", "there is no file '~nobody-here/no.toml'"),
@@ -292,6 +294,12 @@ DANGEROUS = {
     "batching.tools.delete_file": "'read'",
     "batching.tools.delete_some": "{kind = 'read', path = 'path'}",
 }
+
+
+def test_the_line_of_a_list_of_tables() -> None:
+    """What is refused has its line, also where it is written as tables of a list."""
+    path = write("# 1\n\n[[reminders.directives]]\nid = 'x'\ntext = 'Send the keys.'")
+    assert refusal().startswith(f"{path}:3: reminders.directives: is not read from a file that")
 
 
 @pytest.mark.parametrize("key", DANGEROUS)

@@ -6,15 +6,11 @@ import time
 from collections.abc import Callable
 
 from batchwrap._forks import LOADING
-from batchwrap.errors import ConfigError
+from batchwrap.checks import store_url
 from batchwrap.throttle.stores.contract import BookLine, Store, TokenTotals
 from batchwrap.throttle.stores.in_memory import MemoryStore
 
-__all__ = ["REDIS", "BookLine", "MemoryStore", "Store", "TokenTotals", "open_store"]
-
-
-# The beginnings of URLs of Redis servers.
-REDIS = ("redis://", "rediss://", "unix://", "redis+", "rediss+")
+__all__ = ["BookLine", "MemoryStore", "Store", "TokenTotals", "open_store"]
 
 
 def open_store(url: str, *, clock: Callable[[], float] | None = None) -> Store:
@@ -30,6 +26,7 @@ def open_store(url: str, *, clock: Callable[[], float] | None = None) -> Store:
         ConfigError: there is no such store, or its file is not a store of batchwrap.
         StoreUnavailable: the store cannot be opened now.
     """
+    store_url("Throttle.store", url)
     if url == "memory":
         return MemoryStore(clock or time.time)
     if url.startswith("sqlite:"):
@@ -37,10 +34,7 @@ def open_store(url: str, *, clock: Callable[[], float] | None = None) -> Store:
             from batchwrap.throttle.stores.sqlite import SqliteStore
 
         return SqliteStore(url, clock=clock or time.time)
-    if url.startswith(REDIS):
-        with LOADING:
-            from batchwrap.throttle.stores.redis import RedisStore
+    with LOADING:
+        from batchwrap.throttle.stores.redis import RedisStore
 
-        return RedisStore(url, clock=clock)
-    # The error does not repeat the URL, since it may hold a password.
-    raise ConfigError("Throttle.store", 'is none of "memory", "sqlite:///path" and "redis://host"')
+    return RedisStore(url, clock=clock)
