@@ -98,10 +98,8 @@ def _buckets(view: View) -> Table:
 
 
 def _others(view: View) -> Table:
-    which = (
-        "account, without that plan" if view.standings else "account (name its plan for buckets)"
-    )
-    table = _table(which, "now", numbers=())
+    title = "account, not on that plan" if view.standings else "account (its plan shows buckets)"
+    table = _table(title, "now", numbers=())
     _add(table, (), ((one.key, _state(one.now)) for one in view.others))
     return table
 
