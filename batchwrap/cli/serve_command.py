@@ -242,8 +242,8 @@ def _allow_files() -> None:
 def _tell(server: Server | Workers, settings: Settings, *, as_json: bool) -> None:
     """Print the addresses, also into a pipe: the program that started it may wait for them."""
     from batchwrap.serve.asgi_app import HEALTH, METRICS
+    from batchwrap.serve.hosts import EVERY_ADDRESS
     from batchwrap.serve.live_page import PAGE
-    from batchwrap.serve.server import EVERY_ADDRESS
 
     paths = {"page": PAGE, "health": HEALTH, "metrics": METRICS}
     urls = {name: f"{server.url}{path}" for name, path in paths.items()}

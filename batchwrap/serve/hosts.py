@@ -17,6 +17,8 @@ from batchwrap.serve.caller import Caller
 
 WRONG_HOST, WRONG_ORIGIN = "batchwrap_wrong_host", "batchwrap_wrong_origin"
 ANY = "*"
+# Hosts that stand for all addresses of this machine, each with the one for programs on it.
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nothing is bound here
 # Origins of programs on this machine that are built with web technology. No page can have them.
 _PROGRAMS = frozenset({"app", "tauri", "vscode-webview", "vscode-file"})
 

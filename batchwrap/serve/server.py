@@ -10,6 +10,7 @@ import uvicorn
 
 from batchwrap.errors import ConfigError
 from batchwrap.serve.asgi_app import create_app
+from batchwrap.serve.hosts import EVERY_ADDRESS
 from batchwrap.serve.peers import Peers
 from batchwrap.serve.protocol import Protocol
 from batchwrap.serve.settings import Settings
@@ -19,8 +20,6 @@ from batchwrap.serve.settings import Settings
 _KEEP_ALIVE_S = 120
 FINISH_WITHIN_S = 30
 _MAX_HEAD_BYTES = 64 * 1024
-# Hosts that stand for all addresses of this machine, each with the one for programs on it.
-EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
 
 
 class Server:

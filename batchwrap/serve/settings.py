@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from batchwrap.errors import ConfigError
-from batchwrap.serve.hosts import is_loopback
+from batchwrap.serve.hosts import EVERY_ADDRESS, is_loopback
 
 _HIGHEST_PORT = 65_535
 _ENDPOINT = "/chat/completions"
@@ -93,7 +93,7 @@ def _check_upstream(upstream: str) -> None:
 
 def _is_itself(upstream: SplitResult, host: str, port: int) -> bool:
     """Whether requests to an upstream would come back to the address that is listened at."""
-    name, anywhere = upstream.hostname or "", host in ("0.0.0.0", "::")  # noqa: S104
+    name, anywhere = upstream.hostname or "", host in EVERY_ADDRESS
     here = name == host or (is_loopback(name) and (anywhere or is_loopback(host)))
     return upstream.port == port and here
 
