@@ -77,13 +77,13 @@ def _sections(report: Report) -> Iterator[str]:
 
 
 def _findings(report: Report) -> Iterator[str]:
-    if said := caching(report):
+    if said := caching(report.totals):
         yield f'<aside class="card"><b>What caching makes of it</b><p>{_(said)}</p></aside>'
     yield f'<h2>Charts</h2><div class="charts">{"".join(_charts(report))}</div>'
-    yield f"<h2>What it takes</h2>{_list(asked_of_the_model(report))}"
+    yield f"<h2>What it takes</h2>{_list(asked_of_the_model(report.totals))}"
     for table in tables(report):
         yield f"<h2>{_(table.title)}</h2>{_table(table)}"
-    yield f"<h2>How to read this</h2>{_list(assumptions(report))}"
+    yield f"<h2>How to read this</h2>{_list(assumptions(report.totals, report.pressure))}"
 
 
 def _charts(report: Report) -> Iterator[str]:

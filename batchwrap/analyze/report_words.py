@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from batchwrap.analyze.pressure import Pressure
 from batchwrap.analyze.session_totals import (
     DECLARED,
     ITSELF,
@@ -15,9 +16,6 @@ from batchwrap.analyze.session_totals import (
 )
 from batchwrap.declarations import declaration
 
-if TYPE_CHECKING:
-    from batchwrap.analyze.report import Report
-
 # Fewer single calls of a tool in a row are no reason to declare it.
 _LEAST_IN_A_ROW, _MOST_NAMED = 2, 5
 
@@ -27,19 +25,19 @@ def ranked(counts: dict[str, Any], by: str) -> list[tuple[str, Any]]:
     return sorted(counts.items(), key=lambda item: (-getattr(item[1], by), item[0]))
 
 
-def asked_of_the_model(report: Report) -> list[str]:
+def asked_of_the_model(totals: Totals) -> list[str]:
     """Sentences: what the model and the user must do to get the safe savings."""
-    return list(_asked(report.totals))
+    return list(_asked(totals))
 
 
-def to_declare(report: Report) -> str:
+def to_declare(totals: Totals) -> str:
     """The option that declares the tools whose single calls came in a row; empty if none did."""
-    return declaration(name for name, _ in _in_a_row(report.totals))
+    return declaration(name for name, _ in _in_a_row(totals))
 
 
-def assumptions(report: Report) -> list[str]:
-    """Sentences: what the figures assume."""
-    return list(_assumptions(report))
+def assumptions(totals: Totals, pressure: Pressure | None) -> list[str]:
+    """Sentences: what the figures assume, those about the limits of a plan included."""
+    return list(_assumptions(totals, pressure))
 
 
 def rules(most: int) -> dict[str, str]:
@@ -57,9 +55,8 @@ def rules(most: int) -> dict[str, str]:
     }
 
 
-def caching(report: Report) -> str:
+def caching(totals: Totals) -> str:
     """What a prompt cache makes of the savings, in words; empty if nothing is saved."""
-    totals = report.totals
     saving = totals.saving(DECLARED, "safe")
     if not saving.round_trips:
         return ""
@@ -146,8 +143,7 @@ def _in_a_row(totals: Totals) -> list[tuple[str, int]]:
     return [(name, count) for name, count in counted if count >= _LEAST_IN_A_ROW]
 
 
-def _assumptions(report: Report) -> Iterator[str]:
-    totals = report.totals
+def _assumptions(totals: Totals, pressure: Pressure | None) -> Iterator[str]:
     if totals.estimated:
         share = 100 * totals.estimated / max(1, totals.requests)
         yield (
@@ -169,8 +165,8 @@ def _assumptions(report: Report) -> Iterator[str]:
         f" between two calls. Saved tokens are net of the {SCRIPT_OFFER_TOKENS} tokens of the tool"
         " that runs scripts; results that a script keeps from the model are not counted."
     )
-    if report.pressure is not None:
+    if pressure is not None:
         yield (
             "Rate limits assume one agent at a time, tools that take no time, and answers at"
-            f" {report.pressure.tokens_per_s:,.0f} tokens a second; batches are by the safe rule."
+            f" {pressure.tokens_per_s:,.0f} tokens a second; batches are by the safe rule."
         )

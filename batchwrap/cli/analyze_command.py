@@ -142,7 +142,8 @@ def _print(report: Report) -> None:
             shown.add_row(*(Text(visible(cell)) for cell in row))
         typer.echo()
         print_table(screen, shown)
-    for line in ("", *asked_of_the_model(report), "", *assumptions(report)):
+    totals = report.totals
+    for line in ("", *asked_of_the_model(totals), "", *assumptions(totals, report.pressure)):
         print_text(screen, visible(line))
 
 

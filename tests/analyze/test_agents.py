@@ -73,7 +73,7 @@ def test_two_calls_in_what_was_seen(tmp_path: Path) -> None:
     """An answer with several calls has made tool calls, since XML allows only one."""
     seen = orjson.loads(agent_samples.cline_seen())
     assert "5 calls are text" in " ".join(
-        asked_of_the_model(report_of(tmp_path, orjson.dumps(seen)))
+        asked_of_the_model(report_of(tmp_path, orjson.dumps(seen)).totals)
     )
     second = [n for n, one in enumerate(seen) if one.get("say") == "api_req_started"][1]
     del seen[second]

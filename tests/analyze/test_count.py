@@ -258,13 +258,13 @@ def test_scopes(name: str, own: int, declared: int, tmp_path: Path) -> None:
 def test_honest_words(tmp_path: Path) -> None:
     """What it takes and what the figures rest on is said, and only where it applies."""
     shell, text = sample(tmp_path, "codex"), sample(tmp_path, "swe_agent")
-    assert 'Batching(tools={"shell": "sequential"})' in " ".join(asked_of_the_model(shell))
+    assert 'Batching(tools={"shell": "sequential"})' in " ".join(asked_of_the_model(shell.totals))
     assert f"counts as one round trip, with at most {MOST_SCRIPT_CALLS} calls" in " ".join(
-        assumptions(shell)
+        assumptions(shell.totals, None)
     )
-    assert "5 calls are text" in " ".join(asked_of_the_model(text))
-    assert "estimated" in " ".join(assumptions(text))
-    assert "estimated" not in " ".join(assumptions(shell))
+    assert "5 calls are text" in " ".join(asked_of_the_model(text.totals))
+    assert "estimated" in " ".join(assumptions(text.totals, None))
+    assert "estimated" not in " ".join(assumptions(shell.totals, None))
 
 
 def weather(city: str) -> tuple[str, dict[str, Any], str]:
@@ -281,7 +281,7 @@ def test_what_to_declare(tmp_path: Path) -> None:
     assert totals.tools["read_file"].in_a_row == 0
     report = Report(totals)
     assert report.as_dict()["to_declare"] == 'Batching(tools={"get_weather": "read_only"})'
-    [said] = [line for line in asked_of_the_model(report) if "get_weather (2)" in line]
+    [said] = [line for line in asked_of_the_model(report.totals) if "get_weather (2)" in line]
     assert report.as_dict()["to_declare"] in said
     assert sample(tmp_path, "claude_code").as_dict()["to_declare"] == ""
 
