@@ -77,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     kind, lapses, _ = _DUE[options.directive]
     arms = wordings(options.directive, options.wording)
+    if missing := set(options.wording or ()) - {arm.name for arm in arms}:
+        parser.error(f"there is no wording {', '.join(sorted(missing))} of {options.directive}")
     endpoint = ModelEndpoint(
         base_url=options.base_url,
         model=options.model,
