@@ -15,11 +15,18 @@ import pytest
 from openai import OpenAI
 
 import batchwrap
+from batchwrap.lab import Lab, Reply, Script
 from benchmarks.llama_server import LlamaServer, LlamaServerError
+from tests.adapters.api_agents import ApiAgent, MessagesAgent, ResponsesAgent
+from tests.adapters.file_job import WORK
+from tests.real_models import chat_templates
 from tests.real_models.conversations import Body, conversations
 from tests.real_models.small_model import whole_model
 
 _WITHIN_S = 240
+# Of the model's own template nothing is rendered but texts.
+TEMPLATE = chat_templates.FOLDER / "Qwen-Qwen2.5-7B-Instruct.jinja"
+_SHORT = {"max_tokens": 8, "max_output_tokens": 8}  # as Messages and Responses name it
 
 
 def asked(server: LlamaServer, body: Body) -> tuple[int, int]:
@@ -51,6 +58,32 @@ def test_an_agent(weights: Path, stream: bool) -> None:
             assert list(answer) if stream else answer.choices
     stats = batchwrap.stats(client)
     assert (stats.round_trips, stats.offers, stats.failed_open) == (2, 2, 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", [MessagesAgent, ResponsesAgent])
+def test_other_apis(weights: Path, kind: type[ApiAgent], stream: bool) -> None:
+    """It takes a folded batch in its other APIs, too, and has all of the prompt before cached."""
+    with Lab(Script(WORK, Reply("Done."))) as lab:
+        agent = kind(lab, stream=stream)
+        agent.run()
+    beginning, history = agent.history[:1], agent.history[:-1]  # without the last words
+    with LlamaServer(weights, template=TEMPLATE) as server:
+        counts = [_sent(agent, server, said) for said in (beginning, history)]
+    (_, before), (cached, after) = counts
+    assert cached == before < after
+    assert batchwrap.stats(agent.client).failed_open == 0
+    agent.close()
+
+
+def _sent(agent: ApiAgent, server: LlamaServer, history: list[Body]) -> tuple[int, int]:
+    """The tokens of a prompt that the server has in its cache, and all of them, as it reports."""
+    agent.history, told = history, batchwrap.stats(agent.client)
+    body = {**agent.body, "tools": agent.tools, "stream": agent.stream, **agent.fields, **_SHORT}
+    answer = agent.client.post(f"{server.url}{agent.path}", json=body, timeout=_WITHIN_S)
+    assert answer.status_code == 200, answer.text
+    now = batchwrap.stats(agent.client)
+    return now.cached_tokens - told.cached_tokens, now.prompt_tokens - told.prompt_tokens
 
 
 @pytest.mark.parametrize(
