@@ -49,11 +49,14 @@ LITELLM_TESTS := tests/serve/test_litellm.py
 VERSION_TESTS := tests/adapters/test_clients.py tests/cli/test_config.py tests/configuration \
 	tests/observe tests/serve/test_metrics.py tests/test_import.py tests/test_options.py tests/testing \
 	tests/throttle/test_retry.py tests/throttle/tokens/test_tables.py
-COVERED := coverage-once coverage-openai2 coverage-openai3
-WITHOUT_SDK := tests batchwrap --ignore=tests/real_models $(SDK_TESTS:%=--ignore=%)
+# The quick lane, and all that is neither in it nor above: two parts of about the same length.
+CORE_TESTS := tests/core tests/drive tests/analyze tests/test_layout.py
+OTHER_TESTS := tests batchwrap --ignore=tests/real_models \
+	$(CORE_TESTS:%=--ignore=%) $(SDK_TESTS:%=--ignore=%)
+COVERED := coverage-core coverage-other coverage-openai2 coverage-openai3
 
-.PHONY: test-versions test-lowest $(PYTHONS:%=test-%) docs-configuration ci-checks ci-tests coverage-report demo soak docs docs-cli docs-measurements docs-multi-tools check eval-model test test-agents test-frameworks test-core test-fuzz test-model test-once test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
-	coverage-once coverage-openai3 coverage-openai2 build clean benchmark-growth benchmark-offer \
+.PHONY: test-versions test-lowest $(PYTHONS:%=test-%) docs-configuration ci-checks ci-tests coverage-report demo soak docs docs-cli docs-measurements docs-multi-tools check eval-model test test-agents test-frameworks test-core test-fuzz test-model test-other test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
+	coverage-core coverage-other coverage-openai3 coverage-openai2 build clean benchmark-growth benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-scripts benchmark-throttle benchmark-tokens benchmark-understanding \
 	benchmark-way
 
@@ -83,15 +86,15 @@ check: $(MAIN)/.ready
 	$(MAKE) -j2 --output-sync=target lint test-core
 
 test-core: $(MAIN)/.ready
-	$(MAIN)/bin/python -m pytest -q tests/core tests/drive tests/analyze tests/test_layout.py
+	$(MAIN)/bin/python -m pytest -q $(CORE_TESTS)
 
-# The three parts side by side, each one's output in one piece. They wait a part of the time, for
+# The parts side by side, each one's output in one piece. They wait a part of the time, for
 # processes and servers, so three of them keep two cores busy.
 test: $(MAIN)/.ready $(LITELLM)/.ready
-	$(MAKE) -j3 --output-sync=target test-once test-openai2 test-openai3
+	$(MAKE) -j3 --output-sync=target test-core test-other test-openai2 test-openai3
 
-test-once: $(MAIN)/.ready
-	$(MAIN)/bin/python -m pytest -q $(WITHOUT_SDK)
+test-other: $(MAIN)/.ready
+	$(MAIN)/bin/python -m pytest -q $(OTHER_TESTS)
 
 test-openai3: $(MAIN)/.ready
 	$(MAIN)/bin/python -m pytest -q $(SDK_TESTS)
@@ -189,8 +192,11 @@ coverage-report: $(MAIN)/.ready
 	$(MAIN)/bin/python -m coverage report --fail-under=90
 	$(MAIN)/bin/python -m coverage report --include='batchwrap/core/*' --fail-under=95
 
-coverage-once: $(MAIN)/.ready
-	$(MAIN)/bin/python -m coverage run -m pytest -q --hypothesis-profile=ci $(WITHOUT_SDK)
+coverage-core: $(MAIN)/.ready
+	$(MAIN)/bin/python -m coverage run -m pytest -q --hypothesis-profile=ci $(CORE_TESTS)
+
+coverage-other: $(MAIN)/.ready
+	$(MAIN)/bin/python -m coverage run -m pytest -q --hypothesis-profile=ci $(OTHER_TESTS)
 
 coverage-openai3: $(MAIN)/.ready
 	$(MAIN)/bin/python -m coverage run -m pytest -q --hypothesis-profile=ci $(SDK_TESTS)
