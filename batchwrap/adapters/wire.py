@@ -18,7 +18,7 @@ from batchwrap.adapters.keys import is_signed, origin_of, with_key
 from batchwrap.adapters.marker import TRANSLATED_HEADER, is_translated
 from batchwrap.adapters.wire_response import AsyncWireResponse, SyncWireResponse
 from batchwrap.core.exchange.actions import AnswerLocally, Respond
-from batchwrap.core.exchange.machine import NOT_UNDERSTOOD
+from batchwrap.core.exchange.error_answers import NOT_UNDERSTOOD
 from batchwrap.core.formats.endpoints import Endpoint, counted_at, endpoint_at, errors_at
 from batchwrap.core.formats.format import Body
 from batchwrap.core.parse import rendered

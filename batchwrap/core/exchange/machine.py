@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 from batchwrap.core.exchange.actions import (
     Action,
@@ -24,16 +24,16 @@ from batchwrap.core.exchange.actions import (
     Load,
     ReadBody,
     ReadFirst,
-    Resend,
     Reserve,
     Respond,
     RunScript,
     Send,
     Stream,
-    Wait,
 )
 from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.continued import Continued
+from batchwrap.core.exchange.error_answers import ErrorAnswers
+from batchwrap.core.exchange.exchange_counts import ExchangeCounts
 from batchwrap.core.exchange.guard import Guard
 from batchwrap.core.exchange.guarded_translation import GuardedTranslation
 from batchwrap.core.exchange.observer import NO_OBSERVER, Observer
@@ -50,17 +50,15 @@ from batchwrap.core.formats.format import Body
 from batchwrap.core.limits import cost
 from batchwrap.core.limits.cost import NOTHING
 from batchwrap.core.limits.headers import Observation, read_headers
-from batchwrap.core.limits.refusal import Refusal, read_refusal, read_stream_error
+from batchwrap.core.limits.refusal import Refusal
 from batchwrap.core.limits.resets import server_time
 from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
 from batchwrap.core.repair.answer_forms import as_chunks
-from batchwrap.core.repair.diagnosis import may_be_about_request, read_fault, repaired_body
+from batchwrap.core.repair.diagnosis import read_fault
 from batchwrap.core.repair.faults import (
     Broken,
     Fault,
-    as_error,
     error_in_event,
-    is_whole_error,
     may_hold_error,
 )
 from batchwrap.options import Limit
@@ -79,16 +77,10 @@ class Counter(Protocol):
         """The corrected estimate with a margin that hardly any request exceeds."""
 
 
-# Refusals that may be due to what we added to the request.
-NOT_UNDERSTOOD = (400, 413, 422)
 _OK = 200
-# A server refuses a conversation before it generates anything. A later error has another cause.
-_AT_ONCE_S = 10.0
 # Errors of HTTP libraries that come after a request was sent; all others come before.
 _AFTER_SENDING = frozenset({"ReadTimeout", "ReadError", "RemoteProtocolError", "APITimeoutError"})
 _ONE_REQUEST = cost.Cost(requests=1)
-# A shorter wait is no wait: it is the time that the call itself takes.
-_WORTH_TELLING_S = 0.001
 
 
 def _no_clock() -> float:
@@ -154,12 +146,9 @@ class Exchange:
         self._request = RequestProgress(body)
         self._answer = AnswerProgress(Head(0, {}))
         self._provider = context.provider
-        self._zones = context.zones
         self._endpoint = endpoint
         self._counter = counter
         self._limits_tokens = limits_tokens
-        self._backoff = backoff
-        self._takes_over = takes_over
         self._retries = retries
         self._may_answer = may_answer
         self._recall = context.recall
@@ -169,6 +158,16 @@ class Exchange:
         self._clock = context.clock or _no_clock
         self._translator = GuardedTranslation(made, self.guard, self._form)
         self.fast_path = self._translator.fast_path
+        self._counts = ExchangeCounts(self.metrics, observer, self.guard)
+        self._errors = ErrorAnswers(
+            context,
+            self._request,
+            self._translator,
+            self._counts,
+            self.guard,
+            backoff=backoff,
+            takes_over=takes_over,
+        )
 
     def _expect(self, told: str) -> None:
         """Check that a call is allowed in the current state.
@@ -254,19 +253,12 @@ class Exchange:
                 another request does.
             limit: the limit that causes it; None if the provider asked for it.
         """
-        if expected_s is None or expected_s >= _WORTH_TELLING_S:
-            facts = {
-                "expected_s": None if expected_s is None else round(expected_s, 3),
-                "limit": None if limit is None else str(limit),
-            }
-            known = {name: fact for name, fact in facts.items() if fact is not None}
-            self.metrics.note("waiting", **known)
-            self.observer.progressed(self.metrics, self.guard)
+        self._counts.waits(expected_s, limit)
 
     def reserved(self, waited_s: float) -> Action:
         """Continue after the cost was admitted, with the seconds spent in the queue."""
         self._expect("reserved")
-        self._count_wait(waited_s)
+        self._counts.waited(waited_s)
         return self._says(Send(self._request.changed))
 
     def sending(self) -> AbstractContextManager[object]:
@@ -326,7 +318,7 @@ class Exchange:
         """Continue after the wait that followed a refusal."""
         self._expect("waited")
         pause_s, self._request.pause_s = self._request.pause_s, 0.0
-        self._count_wait(pause_s)
+        self._counts.waited(pause_s)
         self.metrics.add("retries")
         return self._says(self._reserve())
 
@@ -336,7 +328,7 @@ class Exchange:
         If the provider refused that longer request, the one before it is sent once more.
         """
         self._expect("ask_again")
-        self._count_usage()
+        self._counts.used(self._answer.usage)
         request = self._request
         if request.has_asked and not self.asks_again:
             self._translator.ask_as_before()
@@ -391,11 +383,11 @@ class Exchange:
 
     def dropped(self) -> None:
         """Count an event of a stream that was left out because it was empty."""
-        self._mended_events()
+        self._counts.repaired("events")
 
     def taken_apart(self) -> None:
         """Count an event of a stream that held several."""
-        self._mended_events()
+        self._counts.repaired("events")
 
     def break_off(self) -> None:
         """Stop translating a stream; the rest of it is handed out as it comes."""
@@ -429,7 +421,7 @@ class Exchange:
 
     def finish(self) -> None:
         """Count the usage; called once, after the answer was handed out."""
-        self._count_usage()
+        self._counts.used(self._answer.usage)
 
     # What the driver and the engine read.
 
@@ -584,7 +576,7 @@ class Exchange:
         if not answer.is_accepted:
             # A redirection is no answer: the client follows it, with a request of its own.
             is_error = answer.head.status >= 400
-            return self._not_accepted(read) if is_error else Respond(None)
+            return self._errors.whole(answer, read) if is_error else Respond(None)
         if completion is None:
             return Respond(None)
         answer.said = completion
@@ -624,8 +616,7 @@ class Exchange:
             return None
         if not form.deltas(completion):
             return None
-        self.metrics.add("repairs.whole_answers")
-        self.metrics.note("repaired", repair="whole_answers")
+        self._counts.repaired("whole_answers")
         return as_chunks(completion, with_usage=form.wants_usage(self.request) is True)
 
     def _first_read(self, chunk: Body | None) -> Action:
@@ -641,7 +632,7 @@ class Exchange:
         answer = self._answer
         answer.is_accepted = False
         answer.head = replace(answer.head, status=read_fault(error).http_status)
-        return self._judged(self._refusal_in(chunk, error), WholeBody(chunk))
+        return self._errors.first(answer, chunk, error)
 
     def _holds(self, event: Body) -> bool:
         """Whether an event is held back, since an error after it could still be retried.
@@ -664,154 +655,11 @@ class Exchange:
             return True
         if answer.last_chunk is None:
             self.observer.began()
-        if answer.is_accepted and may_hold_error(chunk):
-            self._look_for_refusal(chunk)
+        if answer.is_accepted and may_hold_error(chunk) and self.broken_off is None:
+            self.broken_off = self._errors.later(answer, chunk)
+            if self.broken_off is not None:
+                self._counts.refused(self.broken_off)
         answer.last_chunk = chunk
         if not is_empty:
             answer.said = chunk
         return False
-
-    def _mended_events(self) -> None:
-        self.metrics.add("repairs.events")
-        self.metrics.note("repaired", repair="events")
-
-    # Refusals.
-
-    def _not_accepted(self, read: WholeBody) -> Action:
-        answer, signals = self._answer, self._provider.signals
-        head, now_unix_s = answer.head, answer.now_unix_s
-        refusal = read_refusal(
-            head.status, head.headers, read.completion, now_unix_s, signals, zones=self._zones
-        )
-        return self._judged(refusal, read)
-
-    def _judged(self, refusal: Refusal | None, read: WholeBody) -> Action:
-        """The action after an answer, or the first event of one, that is an error."""
-        request, head = self._request, self._answer.head
-        if request.suspicion == "server_error":  # the agent's own request fails, too
-            request.suspicion = None
-            self._translator.tried(accepted=False)
-        elif self._may_be_ours(read):
-            again = self._as_written(read, "server_error")
-            if again is not None:
-                return again
-        if refusal is not None:
-            refusal = replace(refusal, tries=head.tries)
-            action = self._refused(refusal)
-            if action is not None or refusal.kind != "key":
-                return action or self._error(read, gave_up=True)
-            # A key that is out is no refusal to the caller: the error is handed on as it is.
-        not_understood = head.status in NOT_UNDERSTOOD
-        # The longer request with our note was refused, so the one before it goes out again.
-        if not_understood and request.has_asked and request.changed is not request.unasked:
-            return AskAgain()
-        is_ours = request.changed is not None and not request.is_plain
-        if not_understood and (is_ours or self._translator.is_guess):
-            again = self._as_written(read, "refusal")
-            if again is not None:
-                return again
-        return self._error(read, gave_up=False)
-
-    def _may_be_ours(self, read: WholeBody) -> bool:
-        """Whether a server error may be due to what we changed, and the request is sent without.
-
-        Some servers report an error of the model's chat template like this. The same is said by a
-        server that has too much to do, so it gets a second request only if nothing points to that,
-        and rarely if it fails that one, too.
-        """
-        request, answer = self._request, self._answer
-        if request.changed is None or request.is_plain or request.has_asked:
-            return False
-        told = read.other if read.completion is None else read.completion
-        is_quick = answer.took_s < _AT_ONCE_S
-        may_be = is_quick and may_be_about_request(answer.head.status, answer.head.headers, told)
-        return may_be and self._translator.takes_trial()
-
-    def _as_written(
-        self, read: WholeBody, suspicion: Literal["refusal", "server_error"]
-    ) -> Resend | None:
-        """Send the request as the agent wrote it: nothing that we add may fail it."""
-        request, again = self._request, self._translator.refused(read.completion or {})
-        if again is not None:
-            request.changed, request.is_plain = again.body, again.is_plain
-            request.suspicion = suspicion if again.is_plain else None
-            request.asked_usage = False
-            request.estimated = 0  # it was the estimate of the other body
-        return again
-
-    def _error(self, read: WholeBody, *, gave_up: bool) -> Action:
-        """Hand out an answer that is an error, in the shape that SDKs read."""
-        body, head = read.completion, self._answer.head
-        said = read.other if body is None else body
-        fault = self._translator.refusal(head.status, head.headers, said)
-        if fault is None:  # errors are not repaired, so a stream with an error stays a stream
-            streams = head.is_stream and not self._answer.is_read
-            return Stream() if streams else Respond(None, gave_up=gave_up)
-        once = fault.retry == "same_request_once" and not gave_up
-        mended = repaired_body(body, fault)
-        if not head.is_stream:
-            mended = body if mended is None and read.is_rebuilt else mended
-            return Respond(mended, gave_up=gave_up, retry=once)
-        told = mended or body or fault.body()
-        return Respond(told, gave_up=gave_up, retry=once, status=head.status)
-
-    def _refusal_in(self, event: Body, error: Mapping[str, Any]) -> Refusal | None:
-        told = event if is_whole_error(event) else as_error(error)
-        signals = self._provider.signals
-        return read_stream_error(told, self._answer.now_unix_s, signals, zones=self._zones)
-
-    def _look_for_refusal(self, chunk: Body) -> None:
-        """Record a refusal in the middle of a stream, for which it is too late to retry."""
-        error = error_in_event(chunk)
-        refusal = None if error is None else self._refusal_in(chunk, error)
-        if refusal is not None and self.broken_off is None and refusal.kind != "key":
-            self.broken_off = refusal
-            self._count_refusal(refusal)
-
-    def _refused(self, refusal: Refusal) -> Wait | None:
-        """The wait after a refusal; None if the request is given up."""
-        seconds = None
-        with self.guard.step("retry"):
-            seconds = self._wait_s(refusal)
-            if seconds is None and self._takes_over(refusal):
-                seconds = 0.0
-        if seconds is not None or refusal.kind != "key":
-            self._count_refusal(refusal)
-        if seconds is None:
-            return None
-        if not refusal.is_queued:  # otherwise the limiter reports the wait when it reserves again
-            self._request.pause_s = seconds
-            self.waits(seconds, None)
-        return Wait(seconds, refusal)
-
-    def _wait_s(self, refusal: Refusal) -> float | None:
-        # Waiting does not help if money, the plan or the size is the cause, or if a layer below
-        # has retried already and says so by the header, as the provider itself may.
-        hopeless = refusal.kind in ("final", "key")
-        hopeless = hopeless or self._answer.head.headers.get("x-should-retry") == "false"
-        return None if hopeless else self._backoff(refusal)
-
-    # Counts.
-
-    def _count_refusal(self, refusal: Refusal) -> None:
-        self.metrics.add("refusals")
-        self.metrics.note(
-            "refused",
-            status=refusal.status,
-            kind=refusal.kind,
-            scope=refusal.scope,
-            retry_after_s=refusal.retry_after_s,
-        )
-
-    def _count_usage(self) -> None:
-        usage = self._answer.usage
-        if usage is not None:
-            self.metrics.add("prompt_tokens", usage.prompt_tokens)
-            self.metrics.add("completion_tokens", usage.completion_tokens)
-            self.metrics.add("cached_tokens", usage.cached_tokens)
-
-    def _count_wait(self, seconds: float) -> None:
-        if seconds >= _WORTH_TELLING_S:
-            self.metrics.add("waited_s", seconds)
-            self.metrics.note("waited", seconds_s=round(seconds, 3))
-            self.observer.progressed(self.metrics, self.guard)
