@@ -9,19 +9,19 @@ methods are those of `Translation`; the exchange calls them through `GuardedTran
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import is_
 from typing import Any
 
 from batchwrap.core.exchange.actions import Resend
+from batchwrap.core.exchange.answer_readers import AnswerReaders
 from batchwrap.core.exchange.context import Context
 from batchwrap.core.exchange.fast_path import Route, as_it_came, repaired
 from batchwrap.core.exchange.frozen_prefix import NOTHING, find_prefix
 from batchwrap.core.exchange.model_observations import Rewrite
 from batchwrap.core.exchange.outline import Outline, by_tool, named
-from batchwrap.core.exchange.pace import Pace
 from batchwrap.core.exchange.passthrough import NoRepair
 from batchwrap.core.exchange.provider_view import (
     Asked,
@@ -32,6 +32,7 @@ from batchwrap.core.exchange.provider_view import (
 )
 from batchwrap.core.exchange.response_repair import ResponseRepair
 from batchwrap.core.exchange.script_running import ScriptRunning
+from batchwrap.core.exchange.turn_keeping import TurnKeeping
 from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.failures import looks_failed
 from batchwrap.core.formats.calls import Fragment
@@ -39,28 +40,19 @@ from batchwrap.core.formats.entries import Entry
 from batchwrap.core.formats.format import Body, Delta, Format, Local, Piece, Take, is_signed
 from batchwrap.core.formats.sameness import Prefixes
 from batchwrap.core.moves.again import Attempts, asked_again
-from batchwrap.core.moves.conflict import Waves
 from batchwrap.core.moves.deliver import (
     LocalAnswer,
     continues,
     next_calls,
     open_turn,
-    request_of,
 )
-from batchwrap.core.moves.expand import Expander
-from batchwrap.core.moves.gather import Gatherer
 from batchwrap.core.moves.past_turns import HistoryReader, PastTurn
-from batchwrap.core.moves.read_ahead import next_reads
-from batchwrap.core.moves.reader import ChoiceReader, Reads
 from batchwrap.core.moves.script_run import ScriptOutcome, ScriptRun
-from batchwrap.core.moves.scripts import digest_of, without_scripts
-from batchwrap.core.moves.turn_memory import Turn
+from batchwrap.core.moves.scripts import without_scripts
 from batchwrap.core.recent import Recent
 from batchwrap.core.repair.faults import INCOMPLETE
 from batchwrap.core.repair.repair_counts import RepairCounts
 from batchwrap.core.tools.script_tool import ScriptTool
-from batchwrap.options import Batching
-from batchwrap.stats import malformed_counter
 
 # How often a model is asked again whose scripts make no call; what else is not understood, once.
 _MOST_ASKED = 2
@@ -120,14 +112,9 @@ class Translator:
         self._batching = context.options.batching
         # What is switched off if the provider refuses the request and accepts the agent's own.
         self._rewrite: Rewrite = "offer"
-        self._readers: dict[Any, ChoiceReader] = {}
-        self._judged: set[Any] = set()  # choices that the observations have counted
         self._may_ask = False  # whether the model may be asked again if it is not understood
         self._has_said = False  # whether the agent has a part of the answer
         self.again: Sequence[Entry] | None = None
-        self._head: Mapping[str, Any] = {}
-        self._usage: Any = None
-        self._pace = Pace()
         self._frozen = NOTHING
         if self._batching is not None:
             self._frozen = find_prefix(body, form, context.memory.frozen_prefixes, context.now_s)
@@ -147,6 +134,10 @@ class Translator:
             else NoRepair()
         )
         self._prefixes = Prefixes(entries, start, self._frozen.said)
+        self._readers = AnswerReaders(
+            context, self._asked, self.repair, self._prefixes, is_understood=self._understood
+        )
+        self._keeping = TurnKeeping(context, self._asked, self._prefixes, self._readers)
         turns, now_s, model = context.memory.turns, context.now_s, self._asked.model
         # What is sent of a bound conversation follows from its history, whatever is remembered.
         self._remembered = HistoryReader(entries, self._prefixes, turns, now_s, model)
@@ -196,7 +187,7 @@ class Translator:
     def local_answer(self) -> LocalAnswer | None:
         """The next wave of a turn, if it is due; None if the provider has to be asked."""
         batching = self._batching
-        if batching is None or not self._answers_locally:
+        if batching is None or not self._readers.answers_locally:
             return None
         last = self._last(self._remembered)
         turn = open_turn(self._asked.entries, last)
@@ -212,9 +203,9 @@ class Translator:
             last,
             batching.failed or looks_failed,
             go_on=batching.on_failure == "go_on",
-            serial=self._is_serial,
+            serial=self._readers.is_serial,
             scripts=scripts,
-            waves=partial(self._waves, batching.max_items),
+            waves=partial(self._readers.waves, batching.max_items),
         )
         if calls is None:
             return None
@@ -267,12 +258,6 @@ class Translator:
         is_whole = shown is not None and (shown.start, shown.end) == (last.start, last.end)
         return is_whole and not last.others and last.end == len(self._asked.entries)
 
-    @property
-    def _answers_locally(self) -> bool:
-        """Whether calls that are held back now can be handed out later."""
-        is_one = self._asked.settings.is_one_answer
-        return self._batching is not None and self._understood and is_one
-
     def request(self) -> Body | None:
         """The request in the provider view; None if it stays as it is."""
         if not self._understood:
@@ -303,7 +288,7 @@ class Translator:
                 if self._context.recall is not None and last.known is not None and last.known.told:
                     self._context.recall.progressed(last.known)
             # The answer to a longer conversation would be signed for that one.
-            self._may_ask = self._answers_locally and not self._asked.is_bound
+            self._may_ask = self._readers.answers_locally and not self._asked.is_bound
         if self.repair.view.body is None:
             self.repair.view = replace(self.repair.view, body=self._own())
         sent = self._body if self.repair.view.body is None else self.repair.view.body
@@ -338,7 +323,8 @@ class Translator:
 
     def withdraw(self) -> Body | None:
         """The agent's own request, whose answer has no multi-calls; None: its own bytes."""
-        self.repair.view, self._readers, self._may_ask = ProviderView(), {}, False
+        self.repair.view, self._may_ask = ProviderView(), False
+        self._readers.clear()
         self._added.clear()
         return self._own()
 
@@ -361,7 +347,7 @@ class Translator:
         The agent's answer is made in any case, since the exchange decides whether to ask again. A
         model that ran out of output tokens is not asked, since it would run out again.
         """
-        # With several choices nothing is asked again (`_answers_locally`), so there is one reader.
+        # With several choices nothing is asked again (`answers_locally`), so there is one reader.
         reader = next(iter(self._readers.values()))
         if not self.may_ask_again or not reader.problems or said.is_cut:
             return
@@ -373,9 +359,10 @@ class Translator:
         assert self.again is not None
         self._added.append(self.again)
         self._may_ask = len(self._added) < _MOST_ASKED and self._has_scripts
-        self.again, self._readers, self._judged = None, {}, set()
+        self.again = None
         self._has_said = False  # what was made of the answer was dropped with it
-        self._head, self._usage, self._pace = {}, None, Pace()
+        self._readers.clear()
+        self._keeping.begin()
         self._stream = self._form.stream()
         memory, now_s = self._context.memory, self._context.now_s
         self.repair.view = rewrite(
@@ -398,15 +385,6 @@ class Translator:
     def ask_as_before(self) -> None:
         """The provider did not take that request, and is asked as it was before."""
         self._added.pop()
-
-    def _count_readings(self, turn: Turn) -> None:
-        """Count the multi-calls of a turn that were not understood exactly."""
-        model, metrics = self._asked.model, self._context.metrics
-        self._context.memory.observations.judge_call(model, malformed=turn.malformed)
-        for tool, understood in turn.readings:
-            if understood != "exactly":
-                metrics.add(malformed_counter(model, understood))
-                metrics.note("malformed", model=str(model), tool=tool, understood=understood)
 
     def refused(self, error: Body) -> Resend | None:
         """What to send after the provider refused the request; None to hand its error out.
@@ -480,7 +458,7 @@ class Translator:
         """
         repaired = self.repair.whole(completion)
         said = self._form.deltas(repaired)
-        calls = [self._reader(one.choice).whole(one) for one in said]
+        calls = [self._readers[one.choice].whole(one) for one in said]
         self._whole = _Whole(completion, repaired, said, calls)
         return self._responded(self._whole)
 
@@ -500,7 +478,7 @@ class Translator:
         seen = self._form.with_calls(whole.repaired, calls)
         self.note(whole.repaired)
         self.commit()
-        self._judge()
+        self._keeping.judge(self.repair.view)
         return None if seen is whole.came else seen
 
     def _needs_run(self, index: Any) -> bool:
@@ -588,7 +566,7 @@ class Translator:
     def _go_on(self, event: _Paused) -> list[Body] | None:
         """The chunks for an event, or none yet where a script in it has to be run first."""
         for delta in event.deltas[len(event.made) :]:
-            event.made.append(self._reader(delta.choice).delta(delta))
+            event.made.append(self._readers[delta.choice].delta(delta))
             if delta.is_over and self._needs_run(delta.choice):
                 self._paused = event
                 return []
@@ -683,16 +661,12 @@ class Translator:
         out = self._stream.left(chunk, left)
         for index in self._readers:
             self._commit(index, is_over=index in ended)
-        self._judge()
+        self._keeping.judge(self.repair.view)
         return out
 
     def note(self, answer: Body) -> None:
         """Remember the parts of an answer that local answers repeat, and measure its pace."""
-        form = self._form
-        self._head = self._head or form.head(answer)
-        self._usage = form.usage(answer) or self._usage
-        if self._context.clock is not None:
-            self._pace.see(*form.timing(answer), self._context.clock())
+        self._keeping.note(answer)
 
     def commit(self) -> None:
         """Remember all turns as far as they were handed out."""
@@ -700,124 +674,12 @@ class Translator:
             self._commit(index, is_over=reader.is_over)
 
     def _commit(self, index: Any, *, is_over: bool) -> None:
-        """Remember a turn as far as it was handed out, for folding and for waiting calls.
-
-        An agent may stop reading at the end of the message, or be cut off before it. So a turn is
-        remembered when it is handed out, not at the end of the stream.
-        """
-        turn, memory = self._readers[index].turn, self._context.memory
+        """Remember a turn as far as it was handed out, and what was asked before it."""
         if not self._understood:
             return  # without the conversation's digest no later request can be matched to it
-        turn.is_over = is_over
         if is_over and self.again is None:
-            first = next((one for wave in turn.deliveries for one in wave), None)
+            deliveries = self._readers[index].turn.deliveries
+            first = next((one for wave in deliveries for one in wave), None)
             added = [entry for one in self._added for entry in one]
             self._attempts.keep(None if first is None else first.call, added)
-        if not turn.nonce and not (is_over and turn.calls):
-            return
-        whole = self._prefixes.before(len(self._asked.entries))
-        # None of its calls has an id of ours: it is remembered as one that went out unchanged.
-        if not turn.nonce:
-            calls = [placed.call for placed in turn.calls]
-            memory.turns.keep_plain(whole.digest, calls, self._context.now_s)
-            return
-        if turn.asked is None:
-            turn.asked = request_of(self._asked.model, self._asked.settings, whole.digest)
-        # For local answers, which repeat the head and the usage of the provider's answer.
-        turn.head, turn.usage, turn.room = self._head, self._usage, self.repair.view.room
-        memory.turns.keep(turn, self._context.now_s)
-        if is_over and turn.counts and index not in self._judged:
-            self._judged.add(index)
-            self._count_readings(turn)
-
-    def _judge(self) -> None:
-        """Record what a whole answer shows of its model."""
-        observations, model = self._context.memory.observations, self._asked.model
-        cached = self._form.cached(self._usage)
-        if cached is not None and self.repair.view.is_follow_up:  # it could have been cached
-            observations.judge_cache(model, *cached)
-        if (pace := self._pace.tokens_per_s) is not None:
-            observations.judge_pace(model, pace)
-
-    def _reader(self, index: Any) -> ChoiceReader:
-        if index not in self._readers:
-            context, tool_set = self._context, self.repair.view.tool_set
-            # A forced `tool_choice` may not allow the native multi-tool.
-            gathers = tool_set.natives and not self._asked.settings.is_forced
-            self._readers[index] = ChoiceReader(
-                Gatherer(tool_set.natives, context.metrics) if gathers else None,
-                Expander(
-                    tool_set,
-                    self._waves(self.repair.view.most),
-                    context.random_text,
-                    context.metrics,
-                    is_offered=self.repair.view.is_offered and self._form.binding is not None,
-                    is_bound=self._asked.is_bound,
-                    asked=self._digest if self._carries_scripts else None,
-                ),
-                self._ahead,
-            )
-        return self._readers[index]
-
-    @property
-    def _carries_scripts(self) -> bool:
-        """Whether programs may travel with the agent's calls, in a field that no API knows.
-
-        Without batchwrap a bound conversation is refused in any case, so the field does no harm.
-        """
-        return self._form.carries_scripts or self._asked.is_bound
-
-    def _digest(self) -> str:
-        """What travels with a program: which conversation it answers."""
-        whole = self._prefixes.before(len(self._asked.entries))
-        return digest_of(whole.digest, self._asked.model)
-
-    @property
-    def _is_serial(self) -> bool:
-        """Whether the agent takes one call at a time."""
-        delivery = self._batching.delivery if self._batching is not None else "at_once"
-        is_asked = self._asked.settings.parallel is False
-        return delivery == "serial" or (is_asked and delivery == "auto")
-
-    def _waves(self, most: int) -> Waves:
-        batching = self._batching or Batching()
-        return Waves(
-            most,
-            one_by_one=self._is_serial,
-            changes_one_by_one=batching.approvals,
-            at_once=batching.delivery == "at_once",
-            own_wait=self._answers_locally and self._may_mark,
-        )
-
-    @property
-    def _may_mark(self) -> bool:
-        """Whether calls may have ids of ours.
-
-        In a bound conversation such ids mean that multi-tools were offered.
-        """
-        return self.repair.view.is_offered or not self._asked.is_bound
-
-    def _ahead(self, turn: Turn) -> Reads:
-        """The reads that are added to a turn, which has to be one single read."""
-        options = self._batching.read_ahead if self._batching else None
-        if (
-            options is None
-            or len(turn.calls) != 1
-            or turn.counts
-            or turn.scripts
-            or not self._understood
-        ):
-            return []
-        if not self._may_mark:
-            return []
-        reads = next_reads(
-            self._asked.entries,
-            turn.calls[0].call,
-            self.repair.view.tool_set.singles,
-            options,
-            room=self.repair.view.room,
-        )
-        if reads:
-            self._context.metrics.add("read_ahead", len(reads))
-            self._context.metrics.note("read_ahead", reads=len(reads))
-        return reads
+        self._keeping.keep(index, self.repair.view, is_over=is_over)
