@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import pickle
+import secrets
 import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from multiprocessing import connection, resource_tracker
 from multiprocessing.context import SpawnProcess
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +28,8 @@ from typing import Any
 from batchwrap.configuration import options_for
 from batchwrap.errors import ConfigError
 from batchwrap.serve.asgi_app import create_app
+from batchwrap.serve.live_page import PAGE_STATE
+from batchwrap.serve.merged_metrics import METRICS
 from batchwrap.serve.peers import Peers
 from batchwrap.serve.server import FINISH_WITHIN_S, Server, address_of, listen
 from batchwrap.serve.settings import Settings
@@ -35,6 +40,7 @@ _SHARED = "shared.db"
 # A process that ends at once is not replaced more often than this.
 _PAUSE_S = 1.0
 _IN_MEMORY = "memory"
+_SECRET_BYTES = 16
 _HAS_MASKS = hasattr(signal, "pthread_sigmask")  # not on Windows
 
 
@@ -64,8 +70,11 @@ class Workers:
         self._is_stopping = threading.Event()
         self._wakes, self._wake = connection.Pipe(duplex=False)
         self._started = 0
+        self._secret = secrets.token_bytes(_SECRET_BYTES)
+        self._unkept: list[str] = []  # processes that have ended, whose counts are to be kept
         try:
             self._options = _sharing(options, f"sqlite:///{self._folder / _SHARED}")
+            _check_sent(self._options)
             create_app(settings, **self._options)  # so that what is wrong raises here
             self._listener = self._closing.enter_context(listen(settings))
         except BaseException:
@@ -113,12 +122,15 @@ class Workers:
         name = f"worker-{self._started}"
         process = multiprocessing.get_context("spawn").Process(
             target=_work,
-            args=(self._listener, self._settings, self._options, self._folder, name),
+            args=(self._listener, self._settings, self._options, self._peers(name)),
             name=f"batchwrap-{name}",
         )
         with _without_interrupts():
             process.start()
         return name, process
+
+    def _peers(self, name: str) -> Peers:
+        return Peers(self._folder, name, self._secret)
 
     def _drop_ended(self, running: dict[str, SpawnProcess]) -> None:
         """Drop the processes that have ended, which are then replaced."""
@@ -128,7 +140,9 @@ class Workers:
         for name in ended:
             process = running.pop(name)
             _log.warning("%s ended with %s; another one is started", name, process.exitcode)
-            Peers(self._folder, name).end()
+        # What could not be kept, since the disk was full, is tried again.
+        unkept = [*self._unkept, *ended]
+        self._unkept = [one for one in unkept if not self._peers(one).end([METRICS, PAGE_STATE])]
         self._is_stopping.wait(_PAUSE_S)
 
 
@@ -143,6 +157,22 @@ def _sharing(given: dict[str, Any], url: str) -> dict[str, Any]:
     made = replace(options, batching=batching, throttle=throttle)
     # Each of the processes would find the same file, but it may change meanwhile.
     return {**{one.name: getattr(made, one.name) for one in fields(made)}, "config": None}
+
+
+def _check_sent(options: dict[str, Any]) -> None:
+    """Refuse what cannot be sent to another process, by the name of its option."""
+    for name, value in options.items():
+        parts = fields(value) if is_dataclass(value) else ()
+        named = {f"{type(value).__name__}.{one.name}": getattr(value, one.name) for one in parts}
+        for option, part in (named or {name: value}).items():
+            try:
+                ForkingPickler.dumps(part)
+            except (pickle.PicklingError, AttributeError, TypeError) as error:
+                problem = (
+                    f"cannot be sent to another process ({error}); a function must stand at the"
+                    " top of a module that can be imported"
+                )
+                raise ConfigError(option, problem) from error
 
 
 @contextmanager
@@ -176,10 +206,10 @@ def _end(processes: Any) -> None:
 
 
 def _work(
-    listener: socket.socket, settings: Settings, options: dict[str, Any], folder: Path, name: str
+    listener: socket.socket, settings: Settings, options: dict[str, Any], peers: Peers
 ) -> None:
     """What one of the processes does."""
-    server = Server(settings, listener=listener, peers=Peers(folder, name), **options)
+    server = Server(settings, listener=listener, peers=peers, **options)
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: server.stop())
     if _HAS_MASKS:

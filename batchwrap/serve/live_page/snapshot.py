@@ -2,26 +2,29 @@
 
 It holds names, sizes and times: no message, no argument of a call, no key. Accounts are named by
 the digests of their keys that `batchwrap limits` shows, too.
+
+If several processes serve one port, each publishes this about itself, and merges what all of them
+have published when it is asked.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
 
 import batchwrap
+from batchwrap.serve.live_page.merged_page import PAGE_STATE, longest_waiting, merge, read
 from batchwrap.serve.live_page.recent_turns import Recents
-from batchwrap.serve.sampler import KEPT, PERIOD_S, Sampler, ids
+from batchwrap.serve.peers import Peers
+from batchwrap.serve.sampler import KEPT, PERIOD_S, Sample, Sampler, ids
 from batchwrap.serve.settings import Settings
 from batchwrap.stats import Stats
 from batchwrap.throttle.standing import Standing
 
-MOST_WAITING = 20
 _FRESH_S = 0.5  # an answer is made at most twice a second, however many pages are open
 _COUNTERS = (
     *("requests", "round_trips", "local_answers", "round_trips_saved", "multi_calls", "items"),
@@ -40,6 +43,7 @@ class Snapshots:
         sampler: takes the samples.
         recents: the last turns and refusals.
         clock: returns the time in seconds since 1970.
+        peers: the other processes that serve the same port; None if there are none.
     """
 
     def __init__(
@@ -49,12 +53,14 @@ class Snapshots:
         sampler: Sampler,
         recents: Recents,
         clock: Callable[[], float] = time.time,
+        peers: Peers | None = None,
     ) -> None:
         self._settings = settings
         self._stats = stats
         self._sampler = sampler
         self._recents = recents
         self._clock = clock
+        self._peers = peers
         self._began_unix_s = clock()
         self._made: dict[int, tuple[float, bytes]] = {}  # the fresh answers, by number
 
@@ -70,30 +76,45 @@ class Snapshots:
             self._made = {**fresh, since: (now_s, content)}
         return content
 
+    def published(self) -> bytes:
+        """What this process has to show, as JSON for the others."""
+        return orjson.dumps(self._own(self._sampler.changes))
+
     def _now(self, since: int, now_s: float) -> dict[str, Any]:
-        stats, settings = self._stats(), self._settings
-        counted = stats.as_dict()
-        waiting = sorted(stats.waiting, key=lambda one: -one.waited_s)
+        settings, samples = self._settings, self._sampler.samples
+        newer = [one for one in samples if one.number > since]
         return {
             "process": os.getpid(),
             "version": batchwrap.__version__,
             "upstream": settings.upstream,
             "base_path": settings.base_path,
-            "began": self._began_unix_s,
             "now": now_s,
             "period_s": PERIOD_S,
+            "store_is_down": self._sampler.store_is_down,
+            **(self._own(newer) if self._peers is None else self._merged(self._peers, since)),
+        }
+
+    def _merged(self, peers: Peers, since: int) -> dict[str, Any]:
+        """What all processes show, with the samples up to the newest of this one."""
+        states = read([self.published(), *peers.others(PAGE_STATE)])
+        newest = max((one.number for one in self._sampler.samples), default=since)
+        oldest = min((one["samples"][0]["n"] for one in states if one["samples"]), default=0)
+        return merge(states, range(max(since + 1, oldest), newest + 1))
+
+    def _own(self, samples: Iterable[Sample]) -> dict[str, Any]:
+        stats = self._stats()
+        counted = stats.as_dict()
+        return {
+            "began": self._began_unix_s,
             "counters": {name: counted[name] for name in _COUNTERS},
             "repairs": counted["repairs"],
             "defects": counted["defects"],
             "accounts": [_account(one) for one in self._sampler.standings],
-            "store_is_down": self._sampler.store_is_down,
-            "waiting": [asdict(one) for one in waiting[:MOST_WAITING]],
-            "waiting_count": len(waiting),
+            "waiting": longest_waiting(counted["waiting"]),
+            "waiting_count": len(stats.waiting),
             "refusals": self._recents.refusals,
             "conversations": self._recents.conversations,
-            "samples": [
-                orjson.Fragment(one.row) for one in self._sampler.samples if one.number > since
-            ],
+            "samples": [orjson.Fragment(one.row) for one in samples],
         }
 
 
@@ -110,6 +131,8 @@ def _account(standing: Standing) -> dict[str, Any]:
                 "id": name,
                 "text": str(limit),
                 "kind": limit.kind,
+                "mode": limit.mode,
+                "amount": limit.amount,
                 "per_s": limit.per_s,
                 "capacity": level.capacity,
                 "free": level.free,
