@@ -20,7 +20,7 @@ import pytest
 
 from batchwrap.errors import ConfigError
 from batchwrap.lab import Lab
-from batchwrap.options import Batching, Limit, Throttle
+from batchwrap.options import Batching, Limit
 from batchwrap.serve import Settings, Workers
 from batchwrap.serve.merged_metrics import METRICS, merge
 from batchwrap.serve.peers import Peers
@@ -213,7 +213,6 @@ def test_a_wrong_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     ("option", "given"),
     [
         ("on_event", {"on_event": lambda event: None}),
-        ("Throttle.clock", {"throttle": Throttle(clock=lambda: 1.0)}),
         ("Batching.failed", {"batching": Batching(failed=lambda text: False)}),
     ],
 )

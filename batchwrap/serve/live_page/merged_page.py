@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from operator import add
 from typing import Any
 
 import orjson
@@ -24,10 +25,10 @@ from batchwrap.serve.peers import Kind
 from batchwrap.serve.sampler import KEPT, MOST_ACCOUNTS, PERIOD_S
 
 MOST_WAITING = 20
-State = Mapping[str, Any]
+State = dict[str, Any]
 
 
-def merge(states: Sequence[State], numbers: Iterable[int]) -> dict[str, Any]:
+def merge(states: Sequence[State], numbers: Iterable[int]) -> State:
     """What the page shows of several processes.
 
     Args:
@@ -136,8 +137,8 @@ def _samples(states: Iterable[State], numbers: Iterable[int]) -> list[State]:
                 continue
             # Before the first one that is kept, nothing else is known.
             row = rows[max(0, bisect_right(known, number) - 1)]
-            tokens = [sum(both) for both in zip(tokens, row["tokens"], strict=True)]
+            tokens = [*map(add, tokens, row["tokens"])]
             if row["n"] <= number:
-                levels = {**row["levels"], **levels}
+                levels = row["levels"] | levels
         found.append({"n": number, "tokens": tokens, "levels": levels})
     return found

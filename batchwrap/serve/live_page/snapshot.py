@@ -9,11 +9,14 @@ have published when it is asked.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
+import anyio.to_thread
 import orjson
 
 import batchwrap
@@ -62,28 +65,29 @@ class Snapshots:
         self._clock = clock
         self._peers = peers
         self._began_unix_s = clock()
+        self._making = asyncio.Lock()  # all who ask meanwhile get the answer that is being made
         self._made: dict[int, tuple[float, bytes]] = {}  # the fresh answers, by number
 
-    def since(self, number: int) -> bytes:
+    async def since(self, number: int) -> bytes:
         """The data as JSON, with the samples after this number."""
-        now_s, samples = self._clock(), self._sampler.samples
-        newest = samples[-1].number if samples else 0
-        since = min(max(number, newest - KEPT), newest)
-        made_s, content = self._made.get(since, (0.0, b""))
-        if not 0 <= now_s - made_s < _FRESH_S:
-            content = orjson.dumps(self._now(since, now_s))
-            fresh = {one: it for one, it in self._made.items() if now_s - it[0] < _FRESH_S}
-            self._made = {**fresh, since: (now_s, content)}
-        return content
+        async with self._making:
+            now_s, samples = self._clock(), self._sampler.samples
+            newest = samples[-1].number if samples else 0
+            since = min(max(number, newest - KEPT), newest)
+            made_s, content = self._made.get(since, (0.0, b""))
+            if not 0 <= now_s - made_s < _FRESH_S:
+                content = await self._now(since, newest, now_s)
+                fresh = {one: it for one, it in self._made.items() if now_s - it[0] < _FRESH_S}
+                self._made = {**fresh, since: (now_s, content)}
+            return content
 
     def published(self) -> bytes:
         """What this process has to show, as JSON for the others."""
         return orjson.dumps(self._own(self._sampler.changes))
 
-    def _now(self, since: int, now_s: float) -> dict[str, Any]:
-        settings, samples = self._settings, self._sampler.samples
-        newer = [one for one in samples if one.number > since]
-        return {
+    async def _now(self, since: int, newest: int, now_s: float) -> bytes:
+        settings = self._settings
+        common = {
             "process": os.getpid(),
             "version": batchwrap.__version__,
             "upstream": settings.upstream,
@@ -91,15 +95,12 @@ class Snapshots:
             "now": now_s,
             "period_s": PERIOD_S,
             "store_is_down": self._sampler.store_is_down,
-            **(self._own(newer) if self._peers is None else self._merged(self._peers, since)),
         }
-
-    def _merged(self, peers: Peers, since: int) -> dict[str, Any]:
-        """What all processes show, with the samples up to the newest of this one."""
-        states = read([self.published(), *peers.others(PAGE_STATE)])
-        newest = max((one.number for one in self._sampler.samples), default=since)
-        oldest = min((one["samples"][0]["n"] for one in states if one["samples"]), default=0)
-        return merge(states, range(max(since + 1, oldest), newest + 1))
+        if self._peers is None:
+            samples = [one for one in self._sampler.samples if one.number > since]
+            return orjson.dumps(common | self._own(samples))
+        merge_all = partial(_merged, self.published(), self._peers, since, newest)
+        return orjson.dumps(common | await anyio.to_thread.run_sync(merge_all))
 
     def _own(self, samples: Iterable[Sample]) -> dict[str, Any]:
         stats = self._stats()
@@ -116,6 +117,16 @@ class Snapshots:
             "conversations": self._recents.conversations,
             "samples": [orjson.Fragment(one.row) for one in samples],
         }
+
+
+def _merged(own: bytes, peers: Peers, since: int, newest: int) -> dict[str, Any]:
+    """What all processes show, with the samples after one number, up to another.
+
+    It reads files, so it runs in a worker thread.
+    """
+    states = read([own, *peers.others(PAGE_STATE)])
+    oldest = min((one["samples"][0]["n"] for one in states if one["samples"]), default=0)
+    return merge(states, range(max(since + 1, oldest), newest + 1))
 
 
 def _account(standing: Standing) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class Process:
 
     def shows(self, since: int = 0) -> dict[str, Any]:
         """The data of the page."""
-        data: dict[str, Any] = orjson.loads(self._snapshots.since(since))
+        data: dict[str, Any] = orjson.loads(anyio.run(self._snapshots.since, since))
         return data
 
 

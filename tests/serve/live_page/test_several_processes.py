@@ -144,8 +144,7 @@ def test_as_one(served: Served, workers: list[Worker], tmp_path: Path) -> None:
     assert b"multi_read" in published and b"secret" not in published
     os.kill(workers[0].pid, signal.SIGKILL)
     until((folder / "ended.page").exists)
-    for worker in workers[1:]:
-        until(lambda worker=worker: shown(worker.page()) == same[0])
+    until(lambda: all(shown(worker.page()) == same[0] for worker in workers[1:]))
 
 
 def test_in_a_browser(
