@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpx2
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -71,8 +72,9 @@ def create_app(settings: Settings, *, peers: Peers | None = None, **options: Any
 
     async def show_metrics(request: Request) -> Response:
         content, kind = metrics.render("" if peers else request.headers.get("accept", ""))
-        merged = merge([content, *peers.others(METRICS)]) if peers else content
-        return Response(merged, media_type=kind)
+        if peers is not None:
+            content = await anyio.to_thread.run_sync(_with_others, content, peers)
+        return Response(content, media_type=kind)
 
     @asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[None]:
@@ -93,6 +95,11 @@ def create_app(settings: Settings, *, peers: Peers | None = None, **options: Any
         return HostCheck(app, [settings.host, *settings.allow_hosts])
     guarded = Access(router, settings.token, frozenset({HEALTH}))
     return with_page(guarded, Login(page, settings.token), settings)
+
+
+def _with_others(metrics: bytes, peers: Peers) -> bytes:
+    """The metrics of all processes. It reads files, so it runs in a worker thread."""
+    return merge([metrics, *peers.others(METRICS)])
 
 
 def _client(options: dict[str, Any], *hooks: EventHook) -> httpx2.AsyncClient:

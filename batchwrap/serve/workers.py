@@ -39,6 +39,7 @@ MOST_WORKERS = 256
 _SHARED = "shared.db"
 # A process that ends at once is not replaced more often than this.
 _PAUSE_S = 1.0
+_AGAIN_S = 2.0
 _IN_MEMORY = "memory"
 _SECRET_BYTES = 16
 _HAS_MASKS = hasattr(signal, "pthread_sigmask")  # not on Windows
@@ -71,7 +72,7 @@ class Workers:
         self._wakes, self._wake = connection.Pipe(duplex=False)
         self._started = 0
         self._secret = secrets.token_bytes(_SECRET_BYTES)
-        self._unkept: list[str] = []  # processes that have ended, whose counts are to be kept
+        self._unkept: list[Peers] = []  # processes that have ended, whose counts are to be kept
         try:
             self._options = _sharing(options, f"sqlite:///{self._folder / _SHARED}")
             _check_sent(self._options)
@@ -99,7 +100,8 @@ class Workers:
                 for _ in range(self._count - len(running)):
                     name, process = self._start()
                     running[name] = process
-                connection.wait([self._wakes, *(one.sentinel for one in running.values())])
+                ends = [one.sentinel for one in running.values()]
+                connection.wait([self._wakes, *ends], _AGAIN_S if self._unkept else None)
                 self._drop_ended(running)
         finally:
             _end(running.values())
@@ -135,15 +137,16 @@ class Workers:
     def _drop_ended(self, running: dict[str, SpawnProcess]) -> None:
         """Drop the processes that have ended, which are then replaced."""
         ended = [name for name, process in running.items() if not process.is_alive()]
-        if self._is_stopping.is_set() or not ended:
+        if self._is_stopping.is_set():
             return
         for name in ended:
             process = running.pop(name)
             _log.warning("%s ended with %s; another one is started", name, process.exitcode)
-        # What could not be kept, since the disk was full, is tried again.
-        unkept = [*self._unkept, *ended]
-        self._unkept = [one for one in unkept if not self._peers(one).end([METRICS, PAGE_STATE])]
-        self._is_stopping.wait(_PAUSE_S)
+            self._unkept.append(self._peers(name))
+        # What cannot be kept, since the disk is full, is tried again.
+        self._unkept = [one for one in self._unkept if not one.end([METRICS, PAGE_STATE])]
+        if ended:
+            self._is_stopping.wait(_PAUSE_S)
 
 
 def _sharing(given: dict[str, Any], url: str) -> dict[str, Any]:

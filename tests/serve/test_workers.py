@@ -150,6 +150,26 @@ def test_their_folder_is_removed(served: Callable[[], Served], tmp_path: Path) -
     assert one.end() == 0
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_full_disk(served: Callable[[], Served], tmp_path: Path) -> None:
+    """What a killed process had counted counts on until there is room to keep it."""
+    one = served()
+    until(lambda: len(children(one.process.pid)) == 3)
+    metrics(one.told)
+    [folder] = folders(tmp_path)
+    until(lambda: len([*folder.glob("*.page")]) == 3)
+    (folder / "ended.page.new").symlink_to("/dev/full")
+    os.kill(children(one.process.pid)[0], signal.SIGKILL)
+    until((folder / "worker-4.worker.page").exists)
+    assert len([*folder.glob("*.worker.page")]) == 4
+    page = httpx2.get(f"{one.url}/batchwrap/data", timeout=60)
+    assert page.status_code == 200
+    (folder / "ended.page.new").unlink()
+    until((folder / "ended.page").exists)
+    until(lambda: len([*folder.glob("*.worker.page")]) == 3)
+    assert one.end() == 0
+
+
 def imports(pid: int) -> bool:
     """Whether a process has begun to import batchwrap."""
     return "orjson" in Path(f"/proc/{pid}/maps").read_text()

@@ -215,6 +215,22 @@ def test_for_all_readers(serve: Any, in_front: InFront, browser: Browser) -> Non
     browser.until(f"{FACTS}.includes('1 by batches')")
 
 
+def test_late_samples(serve: Any, in_front: InFront, browser: Browser) -> None:
+    """A sample that is sent again replaces the first; those of a server before are dropped."""
+    server = in_front(serve(MULTI_CALL).base_url)
+    browser.open(f"{server.url}/batchwrap")
+    browser.until(LIVE)
+    again = """(() => {
+      const n = shown.samples.at(-1).n;
+      const rows = [0, 1].map((i) => ({ n: n + i, tokens: [7 + i, 0, 0], levels: {} }));
+      take({ ...shown.data, samples: rows });
+      return shown.samples.filter((sample) => sample.n >= n).map((sample) => sample.tokens[0]);
+    })()"""
+    assert browser.run(again) == [7, 8]
+    restarted = "take({ ...shown.data, began: shown.data.began + 1, samples: [] })"
+    assert browser.run(f"(() => {{ {restarted}; return shown.samples.length; }})()") == 0
+
+
 def test_a_server_that_ends(serve: Any, in_front: InFront, browser: Browser) -> None:
     """If the server is gone, the page says so, and keeps what it has shown."""
     server = in_front(serve(MULTI_CALL).base_url)
