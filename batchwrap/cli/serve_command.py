@@ -241,11 +241,11 @@ def _allow_files() -> None:
 
 def _tell(server: Server | Workers, settings: Settings, *, as_json: bool) -> None:
     """Print the addresses, also into a pipe: the program that started it may wait for them."""
-    from batchwrap.serve.asgi_app import HEALTH, METRICS
+    from batchwrap.serve.asgi_app import HEALTH, METRICS_PATH
     from batchwrap.serve.hosts import EVERY_ADDRESS
     from batchwrap.serve.live_page import PAGE
 
-    paths = {"page": PAGE, "health": HEALTH, "metrics": METRICS}
+    paths = {"page": PAGE, "health": HEALTH, "metrics": METRICS_PATH}
     urls = {name: f"{server.url}{path}" for name, path in paths.items()}
     if as_json:
         told = {"upstream": settings.upstream, "base_url": server.base_url}

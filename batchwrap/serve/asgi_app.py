@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpx2
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -25,7 +26,8 @@ from batchwrap.adapters.clients import engine_of
 from batchwrap.options import Event, EventHook
 from batchwrap.serve.access import Access
 from batchwrap.serve.hosts import HostCheck
-from batchwrap.serve.live_page import LivePage, Login, Recents, Snapshots, with_page
+from batchwrap.serve.live_page import PAGE_STATE, LivePage, Login, Recents, Snapshots, with_page
+from batchwrap.serve.merged_metrics import METRICS, merge
 from batchwrap.serve.metrics import Metrics
 from batchwrap.serve.peers import Peers
 from batchwrap.serve.relay import Relay
@@ -34,7 +36,7 @@ from batchwrap.serve.settings import Settings
 from batchwrap.serve.traffic import Traffic
 
 _log = logging.getLogger("batchwrap")
-HEALTH, METRICS = "/healthz", "/metrics"
+HEALTH, METRICS_PATH = "/healthz", "/metrics"
 _CONNECT_WITHIN_S = 30.0
 
 
@@ -52,12 +54,13 @@ def create_app(settings: Settings, *, peers: Peers | None = None, **options: Any
     Raises:
         ConfigError: an option is wrong.
     """
-    traffic, recents = Traffic(), Recents()
+    traffic, recents = Traffic(), Recents(peers.alias if peers else None)
     client = _client(options, traffic.take, recents.take)
     engine = engine_of(client)
     assert engine is not None
     sampler, stats = Sampler(engine), engine.counters.stats
     metrics = Metrics(stats, traffic, lambda: sampler.standings)
+    snapshots = Snapshots(settings, stats, sampler, recents, peers=peers)
     relay = Relay(client, settings)
 
     async def relayed(scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +72,9 @@ def create_app(settings: Settings, *, peers: Peers | None = None, **options: Any
 
     async def show_metrics(request: Request) -> Response:
         content, kind = metrics.render("" if peers else request.headers.get("accept", ""))
-        return Response(peers.merged(content) if peers else content, media_type=kind)
+        if peers is not None:
+            content = await anyio.to_thread.run_sync(_with_others, content, peers)
+        return Response(content, media_type=kind)
 
     @asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[None]:
@@ -77,18 +82,24 @@ def create_app(settings: Settings, *, peers: Peers | None = None, **options: Any
         async with client, anyio.create_task_group() as tasks:
             tasks.start_soon(sampler.run)
             if peers is not None:
-                tasks.start_soon(peers.run, lambda: metrics.render("")[0])
+                renders = {METRICS: lambda: metrics.render("")[0], PAGE_STATE: snapshots.published}
+                tasks.start_soon(peers.run, renders)
             yield
             tasks.cancel_scope.cancel()
 
-    routes = [Route(HEALTH, show_health), Route(METRICS, show_metrics)]
+    routes = [Route(HEALTH, show_health), Route(METRICS_PATH, show_metrics)]
     router = Router(routes, redirect_slashes=False, default=relayed, lifespan=lifespan)
-    page = LivePage(Snapshots(settings, stats, sampler, recents))
+    page = LivePage(snapshots)
     if settings.token is None:
         app = with_page(router, page, settings)
         return HostCheck(app, [settings.host, *settings.allow_hosts])
     guarded = Access(router, settings.token, frozenset({HEALTH}))
     return with_page(guarded, Login(page, settings.token), settings)
+
+
+def _with_others(metrics: bytes, peers: Peers) -> bytes:
+    """The metrics of all processes. It reads files, so it runs in a worker thread."""
+    return merge([metrics, *peers.others(METRICS)])
 
 
 def _client(options: dict[str, Any], *hooks: EventHook) -> httpx2.AsyncClient:

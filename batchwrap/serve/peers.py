@@ -1,31 +1,39 @@
-"""The metrics of several processes as one: each publishes its own, and whoever is asked adds up.
+"""Several processes as one: each publishes what it has counted, and whoever is asked adds up.
 
-Counters and histograms add up, also those of processes that have ended, so they never decrease.
-Gauges without labels (requests under way) add up, too. Gauges with labels describe what the
-processes share, such as the buckets of a limit: those of the process that was asked count.
+What is published is one file for each process and kind, in a folder that only their user can read.
+What processes that have ended had counted is in one more file of each kind.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 import anyio
-from prometheus_client import Metric, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
 
 _log = logging.getLogger("batchwrap")
 PERIOD_S = 1.0
-_ENDED = "ended.metrics"
-_SUFFIX = ".worker.metrics"
-# The first line of that file, a comment to everybody else: those whose own files are left out.
-_NAMES = "# ended: "
 _MOST_NAMED = 64
-_Key = tuple[str, tuple[tuple[str, str], ...]]
+_ALIAS_BYTES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Something that processes publish.
+
+    Attributes:
+        name: ends the names of its files.
+        absorb: returns what stays of processes that have ended, given what stayed of earlier ones,
+            empty at first, and what another one has published.
+    """
+
+    name: str
+    absorb: Callable[[bytes, bytes], bytes]
 
 
 class Peers:
@@ -34,112 +42,115 @@ class Peers:
     Args:
         folder: where all of them publish.
         name: the name of this one.
+        secret: random bytes that only these processes know.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, secret: bytes) -> None:
         self._folder = folder
-        self._own = folder / f"{name}{_SUFFIX}"
+        self._name = name
+        self._secret = secret
         self._has_warned = False
 
-    async def run(self, render: Callable[[], bytes]) -> None:
+    def alias(self, digest: str) -> str:
+        """A short name in place of a digest, the same in all of the processes.
+
+        Somebody who guesses what the digest was made of cannot check it with this name.
+        """
+        named = blake2b(digest.encode(), key=self._secret, digest_size=_ALIAS_BYTES)
+        return named.hexdigest()
+
+    async def run(self, renders: Mapping[Kind, Callable[[], bytes]]) -> None:
         """Publish from time to time, until it is cancelled, and then for the last time.
 
         Args:
-            render: returns the metrics of this process.
+            renders: by kind, a function that returns what this process has to publish.
         """
-        published = b""
+        published: dict[Kind, bytes] = {}
         try:
             while True:
-                if (content := render()) != published:
-                    self._write(self._own, content)
-                    published = content
+                self._publish(renders, published)
                 await anyio.sleep(PERIOD_S)
         finally:
-            self._write(self._own, render())
+            self._publish(renders, published)
 
-    def merged(self, own: bytes) -> bytes:
-        """The metrics of all processes, given those of this one."""
-        others = {
+    def others(self, kind: Kind) -> list[bytes]:
+        """What the other processes have published, and last what stays of those that have ended."""
+        own = self._own(kind)
+        texts = {
             path.name: _read(path)
-            for path in sorted(self._folder.glob(f"*{_SUFFIX}"))
-            if path != self._own
+            for path in sorted(self._folder.glob(_file_of("*", kind)))
+            if path != own
         }
         # Read after the others: one that has ended meanwhile may be in both, and is named here.
-        ended = _read(self._folder / _ENDED)
-        for name in _named(ended):
-            others.pop(name, None)
-        running = map(_families, [own, *others.values()])
-        return _text([*running, map(_without_gauges, _families(ended))])
+        names, ended = _ended(self._all_ended(kind))
+        for name in names:
+            texts.pop(name, None)
+        return [text for text in (*texts.values(), ended) if text]
 
-    def end(self) -> None:
-        """Keep the counters of this process, which has ended."""
-        ended = self._folder / _ENDED
-        texts = [_read(ended), _read(self._own)]
-        names = [*_named(texts[0]), self._own.name][-_MOST_NAMED:]
-        made = _text([map(_without_gauges, _families(text)) for text in texts])
-        self._write(ended, f"{_NAMES}{' '.join(names)}\n".encode() + made)
-        with suppress(OSError):
-            self._own.unlink()
+    def end(self, kinds: Iterable[Kind]) -> bool:
+        """Keep what this process, which has ended, had counted; whether that could be written.
 
-    def _write(self, path: Path, content: bytes) -> None:
-        """Replace a file, so that nobody reads half of it.
-
-        A disk may be full, and the folder may be gone: requests are served without metrics.
+        If it could not, its own files stay and count.
         """
-        new = path.with_suffix(".new")
+        return all(self._end(kind) for kind in kinds)
+
+    def _end(self, kind: Kind) -> bool:
+        own, ended = self._own(kind), self._all_ended(kind)
+        names, kept = _ended(ended)
+        if own.name not in names:
+            line = " ".join([*names, own.name][-_MOST_NAMED:])
+            if not self._write(ended, f"{line}\n".encode() + kind.absorb(kept, _read(own))):
+                return False
+        with suppress(OSError):
+            own.unlink()
+        return True
+
+    def _publish(
+        self, renders: Mapping[Kind, Callable[[], bytes]], published: dict[Kind, bytes]
+    ) -> None:
+        """Write what differs from what was published before."""
+        for kind, render in renders.items():
+            content = render()
+            if content != published.get(kind) and self._write(self._own(kind), content):
+                published[kind] = content
+
+    def _own(self, kind: Kind) -> Path:
+        return self._folder / _file_of(self._name, kind)
+
+    def _all_ended(self, kind: Kind) -> Path:
+        return self._folder / f"ended.{kind.name}"
+
+    def _write(self, path: Path, content: bytes) -> bool:
+        """Replace a file, so that nobody reads half of it; whether that was possible.
+
+        A disk may be full, and the folder may be gone: requests are served all the same.
+        """
+        new = path.with_name(f"{path.name}.new")
         try:
-            new.write_bytes(content)
+            with open(new, "wb", opener=_for_its_user) as file:
+                file.write(content)
             new.replace(path)
         except OSError as error:
             if not self._has_warned:
                 self._has_warned = True
-                _log.warning("the metrics of the processes do not add up: %s", error)
+                _log.warning("metrics and page do not add up all processes: %s", error)
+            return False
+        return True
 
 
-class _Merged(Collector):
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Metric]:
-        return self._families
+def _file_of(name: str, kind: Kind) -> str:
+    return f"{name}.worker.{kind.name}"
 
 
-def _text(sources: Iterable[Iterable[Metric]]) -> bytes:
-    """Several lists of metrics, added up, as text."""
-    merged: dict[str, Metric] = {}
-    values: dict[str, dict[_Key, float]] = {}
-    for source in sources:
-        for family in source:
-            merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
-            known = values.setdefault(family.name, {})
-            for sample in family.samples:
-                key = sample.name, tuple(sorted(sample.labels.items()))
-                if key not in known:
-                    known[key] = sample.value
-                elif family.type != "gauge" or not sample.labels:
-                    known[key] += sample.value
-    for name, family in merged.items():
-        family.samples = [
-            Sample(name, dict(labels), value) for (name, labels), value in values[name].items()
-        ]
-    return generate_latest(_Merged(merged.values()))
+def _for_its_user(path: str, flags: int) -> int:
+    """Opens a file that nobody else may read, whatever the folder allows."""
+    return os.open(path, flags, 0o600)
 
 
-def _families(text: bytes) -> Iterator[Metric]:
-    yield from text_string_to_metric_families(text.decode())
-
-
-def _named(ended: bytes) -> list[str]:
-    """The files of the processes that have ended."""
-    first = ended.partition(b"\n")[0].decode()
-    return first.removeprefix(_NAMES).split() if first.startswith(_NAMES) else []
-
-
-def _without_gauges(family: Metric) -> Metric:
-    """The metric, whose gauges describe what an ended process no longer has."""
-    if family.type == "gauge":
-        family.samples = []
-    return family
+def _ended(path: Path) -> tuple[list[str], bytes]:
+    """The files of the processes that have ended, and what stays of them."""
+    names, _, content = _read(path).partition(b"\n")
+    return names.decode(errors="replace").split(), content
 
 
 def _read(path: Path) -> bytes:

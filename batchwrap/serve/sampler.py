@@ -35,12 +35,17 @@ class Sample:
 
     Attributes:
         number: the number of the period since 1970, which is the same in all processes.
-        row: the tokens so far and the levels of the buckets, as JSON for the page. It is written
+        state: the tokens so far and the levels of the buckets, as JSON for the page. It is written
             when the sample is taken, so that a new viewer does not hold the others up.
     """
 
     number: int
-    row: bytes
+    state: bytes
+
+    @property
+    def row(self) -> bytes:
+        """Number and state as one JSON object."""
+        return b'{"n":%d,%s' % (self.number, self.state[1:])
 
 
 class Sampler:
@@ -52,6 +57,7 @@ class Sampler:
 
     Attributes:
         samples: the samples, oldest first.
+        changes: those of the samples whose state differs from that of the one before.
         standings: the buckets that were used last; empty if the store could not be read.
         store_is_down: whether the store could not be read the last time.
     """
@@ -60,6 +66,7 @@ class Sampler:
         self._engine = engine
         self._clock = clock
         self.samples: deque[Sample] = deque(maxlen=KEPT)
+        self.changes: deque[Sample] = deque(maxlen=KEPT)
         self.standings: Sequence[Standing] = ()
         self.store_is_down = False
 
@@ -76,10 +83,13 @@ class Sampler:
         """Take a sample now; it replaces one of the same period, or of a later one."""
         self.standings = await self._standings()
         number = int(self._clock() // PERIOD_S)
-        row = _row(number, self._engine.counters.stats(), self.standings)
-        while self.samples and self.samples[-1].number >= number:
-            self.samples.pop()
-        self.samples.append(Sample(number, row))
+        sample = Sample(number, _state(self._engine.counters.stats(), self.standings))
+        for kept in (self.samples, self.changes):
+            while kept and kept[-1].number >= number:
+                kept.pop()
+        self.samples.append(sample)
+        if not self.changes or self.changes[-1].state != sample.state:
+            self.changes.append(sample)
 
     async def _standings(self) -> Sequence[Standing]:
         budget = self._engine.budget
@@ -104,11 +114,11 @@ def ids(standing: Standing) -> Iterator[str]:
     return (f"{name}-{place}" for place in range(len(standing.scope.limits)))
 
 
-def _row(number: int, stats: Stats, standings: Sequence[Standing]) -> bytes:
+def _state(stats: Stats, standings: Sequence[Standing]) -> bytes:
     tokens = [stats.prompt_tokens, stats.cached_tokens, stats.completion_tokens]
     levels = {
         name: [round(amount, 1) for amount in (level.capacity, level.free, level.reserved)]
         for standing in standings
         for name, (_, level, _) in zip(ids(standing), standing.levels, strict=True)
     }
-    return orjson.dumps({"n": number, "tokens": tokens, "levels": levels})
+    return orjson.dumps({"tokens": tokens, "levels": levels})

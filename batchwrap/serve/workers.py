@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import pickle
+import secrets
 import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from multiprocessing import connection, resource_tracker
 from multiprocessing.context import SpawnProcess
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +28,8 @@ from typing import Any
 from batchwrap.configuration import options_for
 from batchwrap.errors import ConfigError
 from batchwrap.serve.asgi_app import create_app
+from batchwrap.serve.live_page import PAGE_STATE
+from batchwrap.serve.merged_metrics import METRICS
 from batchwrap.serve.peers import Peers
 from batchwrap.serve.server import FINISH_WITHIN_S, Server, address_of, listen
 from batchwrap.serve.settings import Settings
@@ -34,7 +39,9 @@ MOST_WORKERS = 256
 _SHARED = "shared.db"
 # A process that ends at once is not replaced more often than this.
 _PAUSE_S = 1.0
+_AGAIN_S = 2.0
 _IN_MEMORY = "memory"
+_SECRET_BYTES = 16
 _HAS_MASKS = hasattr(signal, "pthread_sigmask")  # not on Windows
 
 
@@ -64,8 +71,11 @@ class Workers:
         self._is_stopping = threading.Event()
         self._wakes, self._wake = connection.Pipe(duplex=False)
         self._started = 0
+        self._secret = secrets.token_bytes(_SECRET_BYTES)
+        self._unkept: list[Peers] = []  # processes that have ended, whose counts are to be kept
         try:
             self._options = _sharing(options, f"sqlite:///{self._folder / _SHARED}")
+            _check_sent(self._options)
             create_app(settings, **self._options)  # so that what is wrong raises here
             self._listener = self._closing.enter_context(listen(settings))
         except BaseException:
@@ -90,7 +100,8 @@ class Workers:
                 for _ in range(self._count - len(running)):
                     name, process = self._start()
                     running[name] = process
-                connection.wait([self._wakes, *(one.sentinel for one in running.values())])
+                ends = [one.sentinel for one in running.values()]
+                connection.wait([self._wakes, *ends], _AGAIN_S if self._unkept else None)
                 self._drop_ended(running)
         finally:
             _end(running.values())
@@ -113,23 +124,29 @@ class Workers:
         name = f"worker-{self._started}"
         process = multiprocessing.get_context("spawn").Process(
             target=_work,
-            args=(self._listener, self._settings, self._options, self._folder, name),
+            args=(self._listener, self._settings, self._options, self._peers(name)),
             name=f"batchwrap-{name}",
         )
         with _without_interrupts():
             process.start()
         return name, process
 
+    def _peers(self, name: str) -> Peers:
+        return Peers(self._folder, name, self._secret)
+
     def _drop_ended(self, running: dict[str, SpawnProcess]) -> None:
         """Drop the processes that have ended, which are then replaced."""
         ended = [name for name, process in running.items() if not process.is_alive()]
-        if self._is_stopping.is_set() or not ended:
+        if self._is_stopping.is_set():
             return
         for name in ended:
             process = running.pop(name)
             _log.warning("%s ended with %s; another one is started", name, process.exitcode)
-            Peers(self._folder, name).end()
-        self._is_stopping.wait(_PAUSE_S)
+            self._unkept.append(self._peers(name))
+        # What cannot be kept, since the disk is full, is tried again.
+        self._unkept = [one for one in self._unkept if not one.end([METRICS, PAGE_STATE])]
+        if ended:
+            self._is_stopping.wait(_PAUSE_S)
 
 
 def _sharing(given: dict[str, Any], url: str) -> dict[str, Any]:
@@ -143,6 +160,22 @@ def _sharing(given: dict[str, Any], url: str) -> dict[str, Any]:
     made = replace(options, batching=batching, throttle=throttle)
     # Each of the processes would find the same file, but it may change meanwhile.
     return {**{one.name: getattr(made, one.name) for one in fields(made)}, "config": None}
+
+
+def _check_sent(options: dict[str, Any]) -> None:
+    """Refuse what cannot be sent to another process, by the name of its option."""
+    for name, value in options.items():
+        parts = fields(value) if is_dataclass(value) else ()
+        named = {f"{type(value).__name__}.{one.name}": getattr(value, one.name) for one in parts}
+        for option, part in (named or {name: value}).items():
+            try:
+                ForkingPickler.dumps(part)
+            except (pickle.PicklingError, AttributeError, TypeError) as error:
+                problem = (
+                    f"cannot be sent to another process ({error}); a function must stand at the"
+                    " top of a module that can be imported"
+                )
+                raise ConfigError(option, problem) from error
 
 
 @contextmanager
@@ -176,10 +209,10 @@ def _end(processes: Any) -> None:
 
 
 def _work(
-    listener: socket.socket, settings: Settings, options: dict[str, Any], folder: Path, name: str
+    listener: socket.socket, settings: Settings, options: dict[str, Any], peers: Peers
 ) -> None:
     """What one of the processes does."""
-    server = Server(settings, listener=listener, peers=Peers(folder, name), **options)
+    server = Server(settings, listener=listener, peers=peers, **options)
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda *_: server.stop())
     if _HAS_MASKS:

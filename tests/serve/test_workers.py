@@ -20,8 +20,9 @@ import pytest
 
 from batchwrap.errors import ConfigError
 from batchwrap.lab import Lab
-from batchwrap.options import Limit
+from batchwrap.options import Batching, Limit
 from batchwrap.serve import Settings, Workers
+from batchwrap.serve.merged_metrics import METRICS, merge
 from batchwrap.serve.peers import Peers
 from tests.adapters.waiting import until
 from tests.core.apis import CHAT
@@ -64,7 +65,7 @@ def metrics(told: dict[str, str]) -> str:
 def published(tmp_path: Path) -> str:
     """The metrics that all workers have published so far."""
     [folder] = folders(tmp_path)
-    return Peers(folder, "nobody").merged(b"").decode()
+    return merge(Peers(folder, "nobody", b"").others(METRICS)).decode()
 
 
 def counter(text: str, name: str) -> float:
@@ -149,6 +150,26 @@ def test_their_folder_is_removed(served: Callable[[], Served], tmp_path: Path) -
     assert one.end() == 0
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_full_disk(served: Callable[[], Served], tmp_path: Path) -> None:
+    """What a killed process had counted counts on until there is room to keep it."""
+    one = served()
+    until(lambda: len(children(one.process.pid)) == 3)
+    metrics(one.told)
+    [folder] = folders(tmp_path)
+    until(lambda: len([*folder.glob("*.page")]) == 3)
+    (folder / "ended.page.new").symlink_to("/dev/full")
+    os.kill(children(one.process.pid)[0], signal.SIGKILL)
+    until((folder / "worker-4.worker.page").exists)
+    assert len([*folder.glob("*.worker.page")]) == 4
+    page = httpx2.get(f"{one.url}/batchwrap/data", timeout=60)
+    assert page.status_code == 200
+    (folder / "ended.page.new").unlink()
+    until((folder / "ended.page").exists)
+    until(lambda: len([*folder.glob("*.worker.page")]) == 3)
+    assert one.end() == 0
+
+
 def imports(pid: int) -> bool:
     """Whether a process has begun to import batchwrap."""
     return "orjson" in Path(f"/proc/{pid}/maps").read_text()
@@ -206,3 +227,22 @@ def test_a_wrong_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(ConfigError, match=r"^limits: "):
         Workers(Settings(upstream="http://localhost:1/v1"), 2, limits="nobody/nothing")
     assert folders(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "given"),
+    [
+        ("on_event", {"on_event": lambda event: None}),
+        ("Batching.failed", {"batching": Batching(failed=lambda text: False)}),
+    ],
+)
+def test_what_cannot_be_sent(option: str, given: dict[str, Any]) -> None:
+    """A function that another process cannot import is refused by the name of its option."""
+    with pytest.raises(ConfigError, match=rf"^{option}: cannot be sent to another process"):
+        Workers(Settings(upstream="http://localhost:1/v1"), 2, **given)
+
+
+def test_what_can_be_sent() -> None:
+    """A function of a module, and all options of a preset."""
+    workers = Workers(Settings(upstream="http://localhost:1/v1"), 2, on_event=print, preset="fast")
+    workers.close()

@@ -4,8 +4,8 @@ const DATA = "/batchwrap/data";
 const SHOWN_S = 600;
 const SVG = "http://www.w3.org/2000/svg";
 const TOKEN_KINDS = ["tokens", "uncached_tokens", "input_tokens", "output_tokens"];
-const states = new Map(); // by process: its newest data, and the samples that are shown
-let shown = null; // the process that is shown
+const AGAIN = 3; // samples that are asked for again: other processes may have told theirs late
+let shown = null; // the newest data, and the samples that are shown
 let paused = false;
 let retryIn = 0;
 let drawnTurns = "";
@@ -54,7 +54,7 @@ function stepOf(most) {
 
 // Layers of one chart, stacked: `rows` are [sample number, amount of each layer].
 function stacked(box, { rows, names, most, height, label, lines = [], axis = false }) {
-  const { data } = states.get(shown);
+  const { data } = shown;
   const left = axis ? 48 : 0;
   const width = Math.max(box.clientWidth, 120);
   const newest = data.now / data.period_s;
@@ -105,6 +105,12 @@ function perMinute(state) {
   });
 }
 
+// What a limit of this kind counts of the tokens of a minute.
+function amountOf(kind, [, fresh, cached, output]) {
+  return { tokens: fresh + cached + output, uncached_tokens: fresh + output,
+    input_tokens: fresh + cached, output_tokens: output }[kind];
+}
+
 function drawTokens(state) {
   const rows = perMinute(state);
   const last = rows.at(-1) ?? [0, 0, 0, 0];
@@ -114,13 +120,15 @@ function drawTokens(state) {
   const [only, ...others] = state.data.accounts.filter((one) => one.limits.length);
   const limits = (others.length ? [] : only?.limits ?? [])
     .filter((one) => TOKEN_KINDS.includes(one.kind) && one.per_s === 60);
-  const [lowest = 1000] = limits.map((one) => one.capacity).sort((a, b) => a - b);
+  const [lowest = 1000] = limits.map((one) => one.amount).sort((a, b) => a - b);
   const most = 1.15 * Math.max(peak, lowest);
-  const lines = limits.filter((one) => one.capacity <= most)
-    .map((one) => ({ amount: one.capacity, text: `limit: ${one.text}` }));
+  const lines = limits.filter((one) => one.amount <= most)
+    .map((one) => ({ amount: one.amount, text: `limit: ${one.text}` }));
   const label = `Tokens in each minute of the last ten: ${short(sum(last))} now, ${short(peak)} at most`;
   stacked(at("tokens"), { rows, names: ["fresh", "cached", "output"], most, height: 200, label, lines,
     axis: true });
+  at("tokens-note").hidden = !limits.some((one) => one.mode === "continuous"
+    && rows.some((row) => amountOf(one.kind, row) > one.amount));
   const entry = (style, name, amount) =>
     el("span", {}, el("i", { class: style }), `${name} `, el("b", {}, short(amount)));
   at("tokens-legend").replaceChildren(
@@ -276,42 +284,30 @@ function drawFacts({ counters: c, waiting_count: waiting, repairs }) {
 }
 
 function draw() {
-  const state = states.get(shown);
-  const { data } = state;
+  const { data } = shown;
   at("about").replaceChildren(`${data.upstream} · version ${data.version} · running for `
     + `${lasting(data.now - data.began)}`);
   at("hint").hidden = data.counters.requests > 0;
   at("hint").replaceChildren("No request yet. The base URL for agents is ",
     el("code", {}, `${location.origin}${data.base_path}`));
   drawFacts(data);
-  drawTokens(state);
-  drawLimits(state);
+  drawTokens(shown);
+  drawLimits(shown);
   drawWaiting(data);
   drawRefusals(data);
   drawRepairs(data);
   drawTurns(data);
-  at("processes").hidden = states.size < 2;
-  at("processes").replaceChildren(...[...states.keys()].sort().map((process) => {
-    const one = el("button", { type: "button", "aria-pressed": String(process === shown) },
-      `process ${process}`);
-    one.addEventListener("click", () => { shown = process; drawnTurns = ""; draw(); });
-    return one;
-  }));
 }
 
 // Data
 
 function take(data) {
-  const process = `${data.process}, since ${clock(data.began)}`;
-  const samples = states.get(process)?.samples ?? [];
-  const last = samples.at(-1)?.n ?? 0;
-  samples.push(...data.samples.filter((sample) => sample.n > last));
+  const isSame = shown?.data.began === data.began;
+  const first = data.samples[0]?.n ?? Infinity;
+  const kept = isSame ? shown.samples.filter((sample) => sample.n < first) : [];
   const oldest = (data.now - SHOWN_S - 60) / data.period_s;
-  states.set(process, { data, samples: samples.filter((sample) => sample.n >= oldest) });
-  for (const [other, state] of states) { // it has ended
-    if (data.now - state.data.now > 60) states.delete(other);
-  }
-  if (!states.has(shown)) shown = process;
+  const samples = [...kept, ...data.samples].filter((sample) => sample.n >= oldest);
+  shown = { data, samples };
 }
 
 function say(style, text) {
@@ -321,8 +317,7 @@ function say(style, text) {
 }
 
 async function poll() {
-  const newest = [...states.values()].map((state) => state.samples.at(-1)?.n ?? 0);
-  const since = newest.length ? Math.min(...newest) : 0;
+  const since = Math.max(0, (shown?.samples.at(-1)?.n ?? 0) - AGAIN);
   const answer = await fetch(`${DATA}?since=${since}`, { cache: "no-store" });
   if (answer.status === 401) location.reload(); // the token has changed: the form is there
   if (!answer.ok) throw new Error(String(answer.status));
@@ -350,5 +345,5 @@ at("pause").addEventListener("click", () => {
   at("pause").setAttribute("aria-pressed", String(paused));
   say(paused ? "" : "live", paused ? "paused" : "live");
 });
-addEventListener("resize", () => { if (states.size) draw(); });
+addEventListener("resize", () => { if (shown) draw(); });
 run();

@@ -1,12 +1,14 @@
 """The last turns of the last conversations, and the last refusals: names, sizes and times.
 
-A conversation is numbered in the order in which it was first seen. It is found again by a digest of
-its beginning, which is shown to nobody.
+A conversation is numbered in the order in which it was first seen, or, if several processes serve
+one port, has a name that is the same in all of them. It is found again by a digest of its
+beginning, which is shown to nobody.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -23,11 +25,16 @@ _SHOWN = (
 
 
 class Recents:
-    """Keeps what happened last, fed with the events of a wrapped client."""
+    """Keeps what happened last, fed with the events of a wrapped client.
 
-    def __init__(self) -> None:
-        self._numbers = count(1)
-        self._named: OrderedDict[str, tuple[int, deque[dict[str, Any]]]] = OrderedDict()
+    Args:
+        alias: returns what a conversation is called, given its digest; None: they are numbered.
+    """
+
+    def __init__(self, alias: Callable[[str], str] | None = None) -> None:
+        numbers = count(1)
+        self._number: Callable[[str], int | str] = alias or (lambda digest: next(numbers))
+        self._named: OrderedDict[str, tuple[int | str, deque[dict[str, Any]]]] = OrderedDict()
         self._refusals: deque[dict[str, Any]] = deque(maxlen=MOST_REFUSALS)
 
     def take(self, event: Event) -> None:
@@ -38,7 +45,7 @@ class Recents:
             name = event.data.get("conversation", "")
             found = self._named.pop(name, None)
             if found is None:
-                found = next(self._numbers) if name else 0, deque(maxlen=MOST_TURNS)
+                found = self._number(name) if name else 0, deque(maxlen=MOST_TURNS)
             self._named[name] = found  # the newest is the last
             facts = {key: event.data[key] for key in _SHOWN if key in event.data}
             found[1].append({"at": event.at_unix_s, **_short(facts)})

@@ -63,7 +63,8 @@ class LivePage:
             await _send(caller, 200, self._document.headers, self._document.content)
         elif path == DATA and is_read:
             headers = [(b"content-type", b"application/json"), *GUARDED]
-            await _send(caller, 200, headers, self._snapshots.since(_number_in(caller.query)))
+            content = await self._snapshots.since(_number_in(caller.query))
+            await _send(caller, 200, headers, content)
         else:
             message = f"There is nothing at {path}; the page is at {PAGE}."
             await caller.fail(404, message, NO_SUCH_PAGE, GUARDED)

@@ -17,7 +17,7 @@ from batchwrap.lab import Lab, Raw, Reply
 from batchwrap.options import Limit
 from batchwrap.serve import Server
 from tests.adapters.conversation import MULTI_CALL, TOOLS, USER
-from tests.serve.live_page.browser import Browser, browsing
+from tests.serve.live_page.browser import Browser
 from tests.serve.sockets import ask, message, upstream
 
 InFront = Callable[..., Server]
@@ -49,21 +49,6 @@ CONTRAST = """(() => {
   }
   return worst;
 })()"""
-
-
-@pytest.fixture(scope="module")
-def shared_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all tests, since it takes a while to start."""
-    with browsing(tmp_path_factory.mktemp("profile")) as made:
-        yield made
-
-
-@pytest.fixture
-def browser(shared_browser: Browser) -> Browser:
-    """A browser as wide as a desktop that has seen nothing yet."""
-    shared_browser.forget()
-    shared_browser.look(width=1_280)
-    return shared_browser
 
 
 def post(server: Server, body: dict[str, Any], *headers: tuple[bytes, bytes]) -> None:
@@ -159,6 +144,30 @@ def test_waits_and_refusals(in_front: InFront, browser: Browser) -> None:
         browser.until(f"/Refusals\\s+1\\s+1 retry/.test({FACTS})")
 
 
+def test_above_the_limit(in_front: InFront, browser: Browser) -> None:
+    """Only if more passed in a minute than the limit says, a line explains how that can be."""
+    usage = {"prompt_tokens": 90, "completion_tokens": 10, "total_tokens": 100}
+    said = {"role": "assistant", "content": "Done."}
+    choice = {"index": 0, "message": said, "finish_reason": "stop"}
+    content = orjson.dumps({"id": "x", "choices": [choice], "usage": usage})
+    head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+    with upstream(message(b"HTTP/1.1 200 OK", head, content)) as behind:
+        limits = [Limit("tokens", 190), Limit("output_tokens", 15), Limit("tokens", 99, 3_600)]
+        server = in_front(behind.url, limits=limits[:2])
+        browser.open(f"{server.url}/batchwrap")
+        chart = "document.querySelector('#tokens svg').ariaLabel"
+        hidden = "document.getElementById('tokens-note').hidden"
+        asked = {"model": "m", "messages": [USER], "max_tokens": 5}
+        post(server, asked)
+        browser.until(f"{chart}.endsWith('100 now, 100 at most')")
+        assert browser.run(hidden)  # above the line of the output, which was not exceeded
+        post(server, asked)
+        browser.until(f"{chart}.endsWith('200 now, 200 at most')")
+        assert not browser.run(hidden)
+        note = browser.run("document.getElementById('tokens-note').innerText")
+        assert note.startswith("Some minutes are above the limit: a full bucket")
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [320, 400, 1_280])
 def test_looks(serve: Any, in_front: InFront, browser: Browser, width: int, dark: bool) -> None:
@@ -206,6 +215,22 @@ def test_for_all_readers(serve: Any, in_front: InFront, browser: Browser) -> Non
     browser.until(f"{FACTS}.includes('1 by batches')")
 
 
+def test_late_samples(serve: Any, in_front: InFront, browser: Browser) -> None:
+    """A sample that is sent again replaces the first; those of a server before are dropped."""
+    server = in_front(serve(MULTI_CALL).base_url)
+    browser.open(f"{server.url}/batchwrap")
+    browser.until(LIVE)
+    again = """(() => {
+      const n = shown.samples.at(-1).n;
+      const rows = [0, 1].map((i) => ({ n: n + i, tokens: [7 + i, 0, 0], levels: {} }));
+      take({ ...shown.data, samples: rows });
+      return shown.samples.filter((sample) => sample.n >= n).map((sample) => sample.tokens[0]);
+    })()"""
+    assert browser.run(again) == [7, 8]
+    restarted = "take({ ...shown.data, began: shown.data.began + 1, samples: [] })"
+    assert browser.run(f"(() => {{ {restarted}; return shown.samples.length; }})()") == 0
+
+
 def test_a_server_that_ends(serve: Any, in_front: InFront, browser: Browser) -> None:
     """If the server is gone, the page says so, and keeps what it has shown."""
     server = in_front(serve(MULTI_CALL).base_url)
@@ -243,17 +268,3 @@ def test_a_link(serve: Any, in_front: InFront, browser: Browser) -> None:
     assert "the-token" not in browser.run("location.href")
     entries = browser.call("Page.getNavigationHistory")["entries"]
     assert not any("the-token" in entry["url"] for entry in entries[1:])
-
-
-def test_several_processes(serve: Any, in_front: InFront, browser: Browser) -> None:
-    """If several processes answer at one port, each can be looked at."""
-    server = in_front(serve(MULTI_CALL).base_url)
-    browser.open(f"{server.url}/batchwrap")
-    browser.until(LIVE)
-    browser.run("take({...states.get(shown).data, process: 1, samples: []}); draw()")
-    buttons = "[...document.querySelectorAll('#processes button')]"
-    pressed = f"{buttons}.map((it) => it.getAttribute('aria-pressed'))"
-    assert sorted(browser.run(pressed)) == ["false", "true"]
-    browser.run(f"{buttons}.find((it) => it.innerText.startsWith('process 1, ')).click()")
-    assert browser.run("shown").startswith("1, since ")
-    assert sorted(browser.run(pressed)) == ["false", "true"]
