@@ -50,8 +50,10 @@ def pattern(option: str, value: object) -> None:
         raise ConfigError(option, f"{value!r} is not a regular expression: {error}") from error
 
 
-def number(option: str, value: object, *, least: float, above: bool = False) -> None:
-    """Check that a value is a finite number, and at least so large, or above that.
+def number(
+    option: str, value: object, *, least: float, above: bool = False, most: float | None = None
+) -> None:
+    """Check that a value is a finite number, at least so large or above that, and not too large.
 
     Raises:
         ConfigError: it is not.
@@ -65,6 +67,8 @@ def number(option: str, value: object, *, least: float, above: bool = False) -> 
         raise ConfigError(option, f"{value!r} is not a finite number")
     if value < least or (above and value == least):
         raise ConfigError(option, f"{value!r} is not {'above' if above else 'at least'} {least:g}")
+    if most is not None and value > most:
+        raise ConfigError(option, f"{value!r} is not at most {most:g}")
 
 
 def whole(option: str, value: object, *, least: int) -> None:

@@ -63,6 +63,11 @@ _SWITCHED_OFF = (
     "another `Batching.offer`."
 )
 
+_IMPOSSIBLE_USAGE = (
+    "the provider of the model %s reports a usage of more tokens than any request has. Limits and "
+    "stats() count such a request by the estimate instead; stats().defects counts them."
+)
+
 _APPENDED = (
     "reminders for the model %s are appended to other messages where it does not support %s "
     'messages of their own: %s. Reminders(placement="append") always appends them.'
@@ -279,6 +284,8 @@ class Engine:
         self.counters.add(exchange.metrics.counts)
         if exchange.metrics.counts["switched_off"]:
             self.warn_once("switched_off", _SWITCHED_OFF, exchange.model)
+        if exchange.metrics.counts["defects.impossible_usage"]:
+            self.warn_once("usage", _IMPOSSIBLE_USAGE, exchange.model)
         if exchange.metrics.counts["reminders"]:
             self._warn_of_placement(exchange.model)
 

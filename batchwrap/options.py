@@ -43,6 +43,8 @@ EventName = Literal[
     "ended",
 ]
 _P = TypeVar("_P", bound="_Part")
+# With amounts and periods beyond these, the arithmetic of limits loses its precision.
+_MOST_AMOUNT, _SHORTEST_S, _LONGEST_S = 1e15, 1e-3, 1e10
 # A derived id has room for the numbers of so many calls.
 _MOST_SCRIPT_CALLS = 500
 
@@ -120,11 +122,11 @@ class Limit:
 
     def __post_init__(self) -> None:
         one_of("Limit.kind", self.kind, get_args(LimitKind))
-        number("Limit.amount", self.amount, least=0, above=True)
-        number("Limit.per_s", self.per_s, least=0, above=True)
+        number("Limit.amount", self.amount, least=0, above=True, most=_MOST_AMOUNT)
+        number("Limit.per_s", self.per_s, least=_SHORTEST_S, most=_LONGEST_S)
         one_of("Limit.mode", self.mode, get_args(LimitMode))
         if self.burst is not None:
-            number("Limit.burst", self.burst, least=0, above=True)
+            number("Limit.burst", self.burst, least=0, above=True, most=_MOST_AMOUNT)
         try:
             if self.zone != "UTC":
                 ZoneInfo(self.zone)

@@ -70,8 +70,12 @@ from tests.strategies import READ_FILE
         (lambda: Throttle(retry=5), "Throttle.retry"),  # type: ignore[arg-type]
         (lambda: Limit("token", 1, 60), "Limit.kind"),  # type: ignore[arg-type]
         (lambda: Limit("tokens", 0, 60), "Limit.amount"),
+        (lambda: Limit("tokens", 1e16, 60), "Limit.amount"),
         (lambda: Limit("tokens", 1, -60), "Limit.per_s"),
+        (lambda: Limit("tokens", 1, 1e-300, "rolling"), "Limit.per_s"),
+        (lambda: Limit("tokens", 1, 1e300), "Limit.per_s"),
         (lambda: Limit("tokens", 1, 60, burst=0), "Limit.burst"),
+        (lambda: Limit("tokens", 1, 60, burst=1e300), "Limit.burst"),
         (lambda: Repair(calls="no"), "Repair.calls"),  # type: ignore[arg-type]
         (lambda: _wrap(preset="faster"), "preset"),
         (lambda: _wrap(batching=True), "batching"),

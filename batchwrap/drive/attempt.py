@@ -53,7 +53,8 @@ class Attempt:
         """Correct the ledger by what the answer's headers say about limits."""
         if self.exchange.observations:
             with self.exchange.guard.step("settle"):
-                self._admission.learn(self.exchange.observations)
+                is_accepted = (self.exchange.status or 0) < 400
+                self._admission.learn(self.exchange.observations, is_accepted=is_accepted)
 
     def refused(self, refusal: Refusal, seconds: float) -> float:
         """Record that the provider refused the attempt; the seconds to sleep before the next."""
@@ -69,7 +70,7 @@ class Attempt:
             # A stream that ended in a refusal teaches the limiter the same as a refused request.
             if (refusal := self.exchange.broken_off) is not None:
                 self.exchange.broken_off = None
-                self._admission.refused(refusal, refusal.retry_after_s or 0.0)
+                self._admission.broke_off(refusal)
             self._admission.settle(self.exchange.spent, self.exchange.usage)
 
     def stopped(self, error: BaseException) -> None:

@@ -10,6 +10,7 @@ from weakref import ref
 from batchwrap.core.limits.cost import NOTHING, Cost, Usage
 from batchwrap.core.limits.headers import Observation
 from batchwrap.core.limits.refusal import Refusal
+from batchwrap.core.limits.resets import LONGEST_S
 from batchwrap.core.limits.state import Seen
 from batchwrap.core.provider import Provider
 from batchwrap.options import Limit
@@ -23,6 +24,7 @@ from batchwrap.throttle.scope import LimitScope
 from batchwrap.throttle.signal import UNCLOSED, TaskSignal, ThreadSignal, Waits
 from batchwrap.throttle.stores import TokenTotals
 from batchwrap.throttle.streams import OpenStream, line_of_caller
+from batchwrap.throttle.tokens.calibration import LEAST
 
 # What a refusal calls the period of a limit, by its length.
 _PERIODS = {1.0: "second", 60.0: "minute", 3_600.0: "hour", 86_400.0: "day"}
@@ -145,14 +147,22 @@ class AdmissionRequest:
         held.stream = OpenStream(line_of_caller())
         return held.stream
 
-    def learn(self, observations: Sequence[Observation]) -> None:
-        """Learn from an answer's headers: amounts if none are known, otherwise levels."""
+    def learn(self, observations: Sequence[Observation], *, is_accepted: bool = True) -> None:
+        """Learn from an answer's headers: amounts if none are known, otherwise levels.
+
+        Args:
+            observations: what the headers say.
+            is_accepted: whether the provider has accepted the request.
+        """
         held = self._held
         if held is None:
             return
-        # Limits that were just learned have new buckets, so earlier usage is charged to them.
-        if self.limits is None and any(used := self.feedback.learn_limits(observations)):
-            self.limiter.charge(held, self.scope(), used)
+        if self.limits is None:
+            prompt = held.minimum.input_tokens * LEAST if is_accepted else 0.0
+            used = self.feedback.learn_limits(observations, proven=Cost(1, prompt, 0, prompt, 0))
+            # Limits that were just learned have new buckets, so earlier usage is charged to them.
+            if any(used):
+                self.limiter.charge(held, self.scope(), used)
         seen = [
             Seen(
                 index,
@@ -190,6 +200,15 @@ class AdmissionRequest:
                 self.feedback.refused_for_growth()
         return 0.0 if refusal.is_queued else seconds
 
+    def broke_off(self, refusal: Refusal) -> None:
+        """React to a refusal in the middle of a stream, which is not sent again.
+
+        As after any other refusal, a wait above the maximum closes nothing: the provider refuses
+        the next request, too, and its own error says more than one of the limiter's.
+        """
+        asked_s = refusal.retry_after_s or 0.0
+        self.refused(refusal, asked_s if asked_s <= self.limiter.max_wait_s else 0.0)
+
     def takes_over(self, refusal: Refusal) -> bool:
         """Whether another account may take the request, since this one will not, or not soon.
 
@@ -201,7 +220,9 @@ class AdmissionRequest:
         # The length of a limit's period does not say when to come back.
         asked_s = None if refusal.retry_after_is_window else refusal.retry_after_s
         if refusal.kind != "bucket" or (asked_s or 0.0) > self.limiter.max_wait_s:
-            self.pool.leave(account, self.scope_name, asked_s)
+            # A time longer than any period of a limit is a mistake, so it is as good as unknown.
+            is_real = asked_s is None or asked_s < LONGEST_S
+            self.pool.leave(account, self.scope_name, asked_s if is_real else None)
         gone = (account, *self._refused_by)
         others = [one for one in self.accounts if one not in gone]
         if not self.pool.usable(others, self.scope_name):
@@ -251,7 +272,8 @@ class AdmissionRequest:
             minimum,
             scope.reserved(
                 cost,
-                minimum,
+                # A provider refuses what is above a limit of its own; headers may be wrong.
+                NOTHING if self.limits is None else minimum,
                 headroom,
                 caution_s=feedback.caution_s,
                 pace=feedback.pace,
@@ -299,7 +321,7 @@ class AdmissionRequest:
         self._learn(held, [Seen(hit[0], remaining=0.0, ends_s=ends_s)])
         if limit.mode == "continuous" and asked_s:
             # The request's own reservation is given back now; the rest refills until then.
-            missing = asked_s * limit.rate / held.pace
+            missing = asked_s * limit.rate * held.pace  # `settle` divides by the pace
             self.limiter.settle(held, Cost(**{limit.kind: missing}))
 
 

@@ -30,7 +30,7 @@ from batchwrap._forks import renew_in_child
 from batchwrap.core.limits.cost import Cost
 from batchwrap.core.limits.state import Admission, Snapshot
 from batchwrap.core.limits.windows import LimitMeter
-from batchwrap.errors import LimitExceeded, StoreRefused, StoreUnavailable
+from batchwrap.errors import ConfigError, LimitExceeded, StoreRefused, StoreUnavailable
 from batchwrap.throttle.accounts import Account
 from batchwrap.throttle.presence import new_owner
 from batchwrap.throttle.registry import Registry, Removed
@@ -255,13 +255,18 @@ class Limiter:
 
         A reservation that waits until its deadline waits for other requests to give something back.
         They run in real time, so it waits in real time, too.
+
+        Raises:
+            ConfigError: the clock stands still, so the wait would never end.
         """
         if self._skip is None:
             return False
-        seconds = self._nap_s(one)
-        if seconds >= one.deadline_s - self._clock():
+        seconds, before_s = self._nap_s(one), self._clock()
+        if seconds >= one.deadline_s - before_s:
             return False
         self._skip(seconds)
+        if seconds > 0 and not self._clock() > before_s:
+            raise ConfigError("Throttle.clock", f"sleep({seconds:g}) does not advance now()")
         return True
 
     def _continue(

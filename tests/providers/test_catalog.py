@@ -405,7 +405,7 @@ def test_an_own_file_that_is_not_right(tmp_path: Path) -> None:
         (", amount = 4", "", "own.toml: plans.team.limits[1].amount: is missing"),
         ("per_s = 0.5", 'per_s = "1"', "plans.team.limits[0].per_s: '1' is not a number"),
         ("per_s = 0.5", "per = 1", "own.toml: plans.team.limits[0].per: no such field"),
-        ("per_s = 0.5", "per_s = 0", "plans.team.limits[0]: Limit.per_s: 0 is not above 0"),
+        ("per_s = 0.5", "per_s = 0", "plans.team.limits[0]: Limit.per_s: 0 is not at least 0.001"),
         ("concurrency", "conc", "plans.team.limits[1].kind: 'conc' is not one of"),
         ("Asia/Tokyo", "Asia/None", "plans.team.limits[0]: Limit.zone: 'Asia/None'"),
         ('{ kind = "concurrency", amount = 4 }', "5", "plans.team.limits[1]: 5 is not a table"),

@@ -13,6 +13,7 @@ from batchwrap import priority
 from batchwrap.core.limits.cost import NOTHING, Cost, Usage
 from batchwrap.core.limits.headers import Observation
 from batchwrap.core.limits.refusal import Refusal
+from batchwrap.core.limits.resets import LONGEST_S
 from batchwrap.core.limits.state import Admission
 from batchwrap.errors import ConfigError, LimitExceeded, RequestTooLarge, StoreUnavailable
 from batchwrap.options import Limit, Throttle
@@ -240,6 +241,49 @@ def test_growth_is_slowed_down() -> None:
     take(budget, 40)
     with pytest.raises(LimitExceeded):
         take(budget, 40)
+
+
+def test_a_wait_at_a_slower_pace() -> None:
+    """The provider's own time is waited for, however often it has asked for slower growth."""
+    clock = ManualClock()
+    budget = Budget(Throttle(limits=[Limit("tokens", 6_000, 60)], clock=clock))
+    for _ in range(4):
+        request = take(budget, 1)
+        request.refused(Refusal(429, kind="growth"), 0.0)
+        request.settle(NOTHING, None)
+    request, before_s = take(budget, 100), clock.passed_s
+    request.refused(Refusal(429, retry_after_s=10, counts="tokens"), 10.0)
+    request.settle(NOTHING, None)
+    request.reserve(tokens(100), tokens(100))
+    assert clock.passed_s - before_s == pytest.approx(10)
+
+
+@pytest.mark.parametrize("asked_s", [30 * 86_400, LONGEST_S])
+def test_a_time_that_no_limit_has(asked_s: float) -> None:
+    """A key stays out of the pool for a month, but not for a year: that is a mistake."""
+    clock = ManualClock()
+    budget = Budget(Throttle(limits=[MINUTE], keys=["k1", "k2"], clock=clock))
+    request = take(budget, 1)
+    assert request.takes_over(Refusal(429, retry_after_s=asked_s))
+    clock.sleep(3_600)
+    first = budget._pool.choose(request.accounts, request.scope_name)[0]
+    assert (first.api_key == request.api_key) is (asked_s == LONGEST_S)
+
+
+def test_limits_of_headers_refuse_nothing() -> None:
+    """A request above such a limit waits for a full bucket; if it is accepted, the limit is not."""
+    clock = ManualClock()
+    budget = Budget(Throttle(clock=clock))
+    request = take(budget, 10)
+    request.learn([observed(limit=100, remaining=50)])
+    request.settle(tokens(10), None)
+    cost, before_s = Cost(1, 900, 900, 500, 400), clock.passed_s
+    request.reserve(cost, cost)
+    assert clock.passed_s - before_s == pytest.approx(30)
+    request.learn([observed(limit=100, remaining=0)], is_accepted=False)
+    assert request.scope().limits
+    request.learn([observed(limit=100, remaining=0)])
+    assert not request.scope().limits
 
 
 @pytest.mark.parametrize(("kind", "closed"), [("bucket", True), ("overloaded", False)])

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from batchwrap.core.limits.cost import NOTHING, Cost
-from batchwrap.errors import LimitExceeded
+from batchwrap.errors import ConfigError, LimitExceeded
 from batchwrap.options import Limit
 from batchwrap.testing import ManualClock
 from batchwrap.throttle.stores import MemoryStore
@@ -116,6 +116,22 @@ def test_a_wait_that_turns_out_too_long() -> None:
     bench = Bench(SLOW, max_wait_s=0.05)
     bench.acquire(Cost(1, 100))
     with pytest.raises(LimitExceeded, match="longer"):
+        bench.acquire(Cost(1, 100))
+    assert bench.waiting == 0
+
+
+class Frozen(ManualClock):
+    """A clock whose waits do not advance it."""
+
+    def sleep(self, seconds: float) -> None:
+        """Do nothing."""
+
+
+def test_a_clock_that_stands_still() -> None:
+    """A wait that does not advance the user's clock is an error, and not endless."""
+    bench = timed(Frozen(), FAST)
+    bench.acquire(Cost(1, 100)).settle(Cost(1, 100))
+    with pytest.raises(ConfigError, match=r"Throttle\.clock: .* does not advance"):
         bench.acquire(Cost(1, 100))
     assert bench.waiting == 0
 

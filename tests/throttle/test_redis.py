@@ -408,6 +408,19 @@ def test_a_damaged_account(store: RedisStore, raw: Any, damage: bytes) -> None:
     assert store.snapshot("other", CONTINUOUS).running == 0
 
 
+@pytest.mark.parametrize("place", ["s.at", "s.skew", "s.closed", "b.at"])
+def test_forged_numbers(store: RedisStore, raw: Any, place: str) -> None:
+    """A number that would stop an account for ever is refused by the name of the store."""
+    store.reserve("k", CONTINUOUS, [1], "a")
+    script = f"""local s = cmsgpack.unpack(redis.call("GET", KEYS[1]))
+    local _, b = next(s.buckets)
+    {place} = 1e300
+    redis.call("SET", KEYS[1], cmsgpack.pack(s))"""
+    raw.eval(script, 1, account_key("k"))
+    with pytest.raises(StoreRefused, match="the account is damaged"):
+        store.reserve("k", CONTINUOUS, [1], "b")
+
+
 @pytest.mark.parametrize(
     "url",
     [

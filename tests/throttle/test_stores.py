@@ -1,5 +1,6 @@
 """One promise for all stores; and what a file that several processes share must survive."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -300,6 +301,21 @@ def test_a_state_of_wrong_types(url: str, tmp_path: Path, state: str) -> None:
         with pytest.raises(StoreRefused) as caught:
             store.reserve("k", TOKENS, [1], "b")
         assert caught.value.store == url
+
+
+@pytest.mark.parametrize("number", [1e300, -1e300])
+@pytest.mark.parametrize("name", ["at", "skew", "closed", "heard", "until"])
+def test_forged_numbers(url: str, tmp_path: Path, name: str, number: float) -> None:
+    """A number that would stop an account for ever is refused by the name of the store."""
+    with closing(open_store(url)) as store:
+        store.reserve("k", TOKENS, [1], "a")
+        with closing(sqlite3.connect(tmp_path / "limits.db", isolation_level=None)) as raw:
+            state = json.loads(raw.execute("SELECT state FROM accounts").fetchone()[0])
+            [bucket] = state["buckets"].values()
+            (state if name in state else bucket)[name] = number
+            raw.execute("UPDATE accounts SET state = ?", (json.dumps(state).encode(),))
+        with pytest.raises(StoreRefused, match="the account 'k' is damaged"):
+            store.reserve("k", TOKENS, [1], "b")
 
 
 def test_a_file_of_the_first_version(url: str, tmp_path: Path) -> None:

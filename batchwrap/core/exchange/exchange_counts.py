@@ -67,3 +67,7 @@ class ExchangeCounts:
             self._metrics.add("prompt_tokens", usage.prompt_tokens)
             self._metrics.add("completion_tokens", usage.completion_tokens)
             self._metrics.add("cached_tokens", usage.cached_tokens)
+
+    def impossible_usage(self) -> None:
+        """An answer has reported more tokens than any request has."""
+        self._metrics.add("defects.impossible_usage")

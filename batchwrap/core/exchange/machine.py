@@ -422,6 +422,8 @@ class Exchange:
     def finish(self) -> None:
         """Count the usage; called once, after the answer was handed out."""
         self._counts.used(self._answer.usage)
+        if self._read_usage.is_impossible:
+            self._counts.impossible_usage()
 
     # What the driver and the engine read.
 

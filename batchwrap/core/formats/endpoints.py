@@ -15,7 +15,7 @@ from typing import Any
 from batchwrap.core.formats import chat, messages, responses
 from batchwrap.core.formats.api_errors import ErrorForm, anthropic_error, openai_error
 from batchwrap.core.formats.chat.format import CHAT_FORMAT
-from batchwrap.core.formats.chat.usage import usage_of
+from batchwrap.core.formats.chat.usage import is_impossible, usage_of
 from batchwrap.core.formats.format import Format
 from batchwrap.core.formats.messages.format import MESSAGES_FORMAT
 from batchwrap.core.formats.model_paths import bedrock_model, vertex_model
@@ -282,21 +282,30 @@ class Meter:
 
     A stream may report its usage in parts (Anthropic: the prompt's at the beginning, the output's
     at the end) or several times. The latest value of each field counts.
+
+    Attributes:
+        is_impossible: whether it reported more tokens than any request has, which do not count.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._in_chats_form = endpoint.usage
         self._reported: dict[str, Any] = {}
+        self.is_impossible = False
 
     def __call__(self, answer: Fields) -> Usage | None:
         """The usage after this answer or event; None if it reports none, or only a part."""
         if self._in_chats_form is None:
-            return usage_of(answer)
+            return self._usage_of(answer)
         # The first event of the Messages API holds the message, whose output has not begun.
         begun = self._add(answer.get("message"))
         if not (self._add(answer) or self._add(answer.get("response"))) or begun:
             return None
-        return usage_of({"usage": self._in_chats_form(self._reported)})
+        return self._usage_of({"usage": self._in_chats_form(self._reported)})
+
+    def _usage_of(self, answer: Fields) -> Usage | None:
+        usage = usage_of(answer)
+        self.is_impossible |= usage is None and is_impossible(answer)
+        return usage
 
     def _add(self, place: object) -> bool:
         """Add the usage of an answer or event, if it has one; returns whether it has."""

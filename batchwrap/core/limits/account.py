@@ -62,6 +62,8 @@ PATIENCE, MAX_PATIENCE = 16, 256
 MIN_WAIT_S = 0.005
 # Larger amounts and times are capped at this: the state is JSON, which has no infinity.
 MAX_AMOUNT = 1e15
+# The latest time of an account: with the longest wait.
+LATEST_S = 2 * MAX_AMOUNT
 _ADMITTED = Admission("admitted")
 
 
@@ -286,6 +288,24 @@ def over_s(state: AccountState, meters: Sequence[LimitMeter]) -> float:
         if meter.mode != "concurrency":
             seconds = max(seconds, _wait_for(state, meter, _used(state, meter)))
     return max(0.0, seconds)
+
+
+def check(state: AccountState) -> None:
+    """Check the times of a state that was kept elsewhere.
+
+    If a time were so large that its clock cannot advance, or later than that of the account,
+    nothing would be refilled, and requests would wait for nothing.
+
+    Raises:
+        ValueError: something else has written the state.
+    """
+    times = [state["at"], state["skew"], state["closed"], state["heard"]]
+    for bucket in state["buckets"].values():
+        times += (bucket["at"], bucket.get("until", 0.0))
+        if bucket["at"] > state["at"]:
+            raise ValueError("a bucket is ahead of its account")
+    if not all(abs(time) <= LATEST_S for time in times):
+        raise ValueError("a time is too large")
 
 
 def _tick(state: AccountState, now: float) -> float:

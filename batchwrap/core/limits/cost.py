@@ -9,6 +9,9 @@ from typing import Any, TypeGuard
 
 # A larger number in a request is no number of tokens. A float represents this one exactly.
 MAX_TOKENS = 2**40
+# The prompt or the answer of one request has fewer tokens: this is three times the largest context
+# window of any model. A provider that reports more is wrong, and would stop its account for hours.
+MAX_USED = 2**25
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,6 @@ def max_output(body: Mapping[str, Any], rule: Rule) -> int:
     return most * (max(1, answers) if is_count(answers) else 1)
 
 
-def is_count(value: object) -> TypeGuard[int]:
-    """Whether a value can be a number of tokens that a bucket can hold."""
-    return type(value) is int and 0 <= value <= MAX_TOKENS
+def is_count(value: object, most: int = MAX_TOKENS) -> TypeGuard[int]:
+    """Whether a value can be a number of tokens, by default of those that a bucket can hold."""
+    return type(value) is int and 0 <= value <= most

@@ -366,6 +366,18 @@ local function over_s(state, meters)
   return math.max(0, seconds)
 end
 
+-- Raises an error if something else has written the state: see `check` in account.py.
+local function check(state)
+  local times = {state.at, state.skew, state.closed, state.heard}
+  for _, bucket in pairs(state.buckets) do
+    table.insert(times, bucket.at <= state.at and bucket.at or LATEST_S * 2)
+    table.insert(times, bucket["until"] or 0)
+  end
+  for _, time in ipairs(times) do
+    if not (math.abs(time) <= LATEST_S) then error("the account is damaged") end
+  end
+end
+
 local key, asked, now = KEYS[1], cjson.decode(ARGV[2]), tonumber(ARGV[3])
 if not now then
   local time = redis.call("TIME")
@@ -374,6 +386,7 @@ end
 local kept = redis.call("GET", key)
 local state = kept and cmsgpack.unpack(kept)
   or {at = now, skew = 0, closed = now, heard = 0, owners = {}, buckets = {}, leases = {}, queue = {}}
+if kept then check(state) end
 local reply = operations[ARGV[1]](state, asked, now)
 
 -- Another process may have limits that are full later, so the time to live is never shortened.

@@ -249,6 +249,7 @@ def _constants() -> Iterator[str]:
         windows: ("TICK_S", "DUST", "SLICES", "ROUNDING_S"),
         account: (
             *("BACK_S", "ARRIVAL_S", "TTL_S", "STEP_S", "MIN_WAIT_S", "MAX_AMOUNT"),
+            "LATEST_S",
             *("PATIENCE", "MAX_PATIENCE"),
         ),
         contract: ("MINUTE_S", "DAY_S", "MINUTES_KEPT_S", "DAYS_KEPT_S"),

@@ -49,6 +49,7 @@ _ROLE_S = 1.0
 # A connected replica acknowledges within a round trip between the two servers.
 _ACKNOWLEDGE_MS = 1_000
 _MAX_SERVERS = 1_024
+_MOST_CAUSES = 32
 _REDIS_PORT, _SENTINEL_PORT = 6379, 26379
 _SCHEMES = ("redis", "rediss")
 
@@ -395,8 +396,10 @@ def servers_of(
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and its causes."""
-    while error is not None:
+    """An error and its causes, of which one may be its own cause."""
+    for _ in range(_MOST_CAUSES):
+        if error is None:
+            return
         yield error
         error = error.__cause__ or error.__context__
 

@@ -160,6 +160,8 @@ class SqliteStore(LocalStore):
             state: AccountState | None = None if row is None else orjson.loads(row[0])
         except orjson.JSONDecodeError as error:
             raise self._damaged(key) from error
+        if state is not None:
+            account.check(state)
         return state
 
     def _damaged(self, key: str) -> StoreRefused:

@@ -5,25 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from batchwrap.core.limits.cost import Usage, is_count
+from batchwrap.core.limits.cost import MAX_USED, Usage, is_count
+
+_COUNTS = ("prompt_tokens", "completion_tokens")
 
 
 def usage_of(body: Mapping[str, Any]) -> Usage | None:
-    """The usage that a completion or a chunk reports; None if it reports none.
+    """The usage that a completion or a chunk reports; None for none, and for an impossible one.
 
     Moonshot reports it in the choice of a stream's last chunk, too, with the same values.
     """
+    usage = _reported(body)
+    if usage is None:
+        return None
+    prompt, completion = (usage.get(name) for name in _COUNTS)
+    if not is_count(prompt, MAX_USED) or not is_count(completion, MAX_USED):
+        return None
+    return Usage(prompt, completion, min(_cached(usage), prompt))
+
+
+def is_impossible(body: Mapping[str, Any]) -> bool:
+    """Whether a completion or a chunk reports more tokens than any request has."""
+    usage = _reported(body) or {}
+    counts = (usage.get(name) for name in _COUNTS)
+    return any(isinstance(count, (int, float)) and count > MAX_USED for count in counts)
+
+
+def _reported(body: Mapping[str, Any]) -> dict[str, Any] | None:
     usage = body.get("usage")
     if not isinstance(usage, dict):
         choices = body.get("choices")
         first = choices[0] if isinstance(choices, list) and choices else None
         usage = first.get("usage") if isinstance(first, dict) else None
-    if not isinstance(usage, dict):
-        return None
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not is_count(prompt) or not is_count(completion):
-        return None
-    return Usage(prompt, completion, min(_cached(usage), prompt))
+    return usage if isinstance(usage, dict) else None
 
 
 def _cached(usage: Mapping[str, Any]) -> int:
