@@ -7,6 +7,7 @@ Errors are recognised by these attributes, so no SDK has to be imported.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from email.message import Message
 from typing import Any
@@ -17,6 +18,7 @@ _STATUS = ("status_code", "http_status", "status", "code")
 _HEADERS = ("litellm_response_headers", "headers")
 _RETRIED = "x-stainless-retry-count"  # SDKs made by Stainless send it with each request
 _DEEPEST = 8
+_COUNT = re.compile(r"[0-9]{1,4}")
 
 
 def status_of(error: BaseException) -> int | None:
@@ -77,7 +79,7 @@ def tries_of(error: BaseException, told: int) -> int:
     for one in _chain(error):
         request = field(one, "request") or field(field(one, "response"), "request")
         count = lowered(field(request, "headers")).get(_RETRIED, "")
-        retries = max(retries, int(count) if count.isdecimal() else 0)
+        retries = max(retries, int(count) if _COUNT.fullmatch(count) else 0)
     again = field(error, "num_retries")  # litellm's own count, if there is one
     return 1 + retries + max(told, again if type(again) is int else 0)
 

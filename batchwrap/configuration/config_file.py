@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from batchwrap.errors import ConfigError
+from batchwrap.toml_text import MAX_BYTES, parsed
 
 NAME = "batchwrap.toml"
-MAX_BYTES = 1_000_000
-# The parser's time grows with the square of the length of a dotted key. Options have three parts.
-MAX_DOTS = 100
 _QUOTES = ('"""', "'''")
-_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +85,11 @@ def read(file: FileState) -> tuple[dict[str, Any], str]:
         raise ConfigError(str(file.path), f"is larger than {MAX_BYTES:,} bytes")
     try:
         text = file.path.read_text(encoding="utf-8-sig")  # editors may begin it with a mark
-        if any(map(_has_many_dots, text.splitlines())):
-            raise ValueError(f"a line has more than {MAX_DOTS} dots")
-        return tomllib.loads(text), text
+        return parsed(text), text
     except OSError as error:
         raise ConfigError(str(file.path), error.strerror or "cannot be read") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(str(file.path), f"is not TOML: {error or 'nested too deeply'}") from error
-
-
-def _has_many_dots(line: str) -> bool:
-    """Whether a line has many dots outside of texts."""
-    return line.count(".") > MAX_DOTS and _QUOTED.sub("", line).count(".") > MAX_DOTS
+    except ValueError as error:
+        raise ConfigError(str(file.path), f"is not TOML: {error}") from error
 
 
 def lines_of(text: str) -> dict[tuple[str | int, ...], int]:
@@ -145,8 +133,8 @@ def _outside_texts(text: str) -> Iterator[tuple[int, str]]:
 def _path(line: str) -> tuple[str, ...]:
     """The keys of one line that is TOML by itself; empty if it is not, as inside of a list."""
     try:
-        value: Any = tomllib.loads(line)
-    except (tomllib.TOMLDecodeError, RecursionError):
+        value: Any = parsed(line)
+    except ValueError:
         return ()
     path: list[str] = []
     while isinstance(value, Mapping) or (isinstance(value, list) and value):

@@ -6,7 +6,6 @@ that it is given to, as in code; the error gets the place of the value.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from types import NoneType
@@ -26,6 +25,7 @@ from batchwrap.configuration.option_table import (
 from batchwrap.errors import ConfigError
 from batchwrap.options import default_of
 from batchwrap.providers.fields import TYPE_WORDS
+from batchwrap.toml_text import parsed
 
 # Options of `batchwrap serve` that users look for in a file.
 SERVE_ONLY = ("upstream", "host", "port", "workers")
@@ -144,7 +144,7 @@ def read_text(text: str, types: Sequence[Any], *, is_optional: bool) -> Any:
     if (bool in types or has_table) and word in (*_OFF, *_ON):
         return word in _ON
     if text.lstrip().startswith(("{", "[")) and not set(types) <= {str}:
-        return tomllib.loads(f"value = {text}")["value"]
+        return parsed(f"value = {text}")["value"]
     if any(map(value_of, types)):
         return {name.strip(): it.strip() for name, _, it in _pairs(text)}
     if str not in types and any(map(item_of, types)):

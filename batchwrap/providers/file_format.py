@@ -31,7 +31,6 @@ its date, and how certain they are. A table without them has those of the file.
 from __future__ import annotations
 
 import datetime as dt
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -45,6 +44,7 @@ from batchwrap.core.provider import UNKNOWN, Provider, RequestRules
 from batchwrap.errors import ConfigError
 from batchwrap.options import Limit
 from batchwrap.providers.fields import Annotations, annotations_of, checked, made, refuse
+from batchwrap.toml_text import parsed
 
 Scope = Literal["model", "account"]
 
@@ -173,8 +173,8 @@ def parse(
     'own/team'
     """
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = parsed(text)
+    except ValueError as error:
         raise ConfigError("limits", f"{file} is no TOML: {error}") from error
     return _File(table, file, known or {}).read(prefix)
 

@@ -19,6 +19,8 @@ _PROC = Path("/proc")
 # The fields of /proc/PID/stat after the name that hold the state and the start time.
 _STATE, _STARTED = 0, 19
 _DEAD = ("Z", "X", "x")
+# A process id has no more digits.
+_MOST_DIGITS = 9
 
 
 def new_owner() -> str:
@@ -35,7 +37,9 @@ def is_alive(owner: str) -> bool | None:
     number, _, rest = rest.partition("/")
     started, _, rest = rest.partition("/")
     machine = rest.partition("/")[0]
-    if not machine or machine != _machine() or not number.isdigit():
+    if not machine or machine != _machine() or not number.isdecimal():
+        return None
+    if len(number) > _MOST_DIGITS:
         return None
     try:
         found = _stat(int(number))

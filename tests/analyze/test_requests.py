@@ -92,6 +92,20 @@ def structured(value: Any) -> samples.Json:
     return {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}
 
 
+@pytest.mark.parametrize("number", ["9" * 5_000, "--5", "²"])
+def test_integers_as_texts(tmp_path: Path, number: str) -> None:
+    """What is no integer of 64 bits in an attribute counts as none."""
+    exports = []
+    for span in spans():
+        pairs = [{"key": key, "value": structured(it)} for key, it in span["attributes"].items()]
+        for pair in pairs:
+            if "intValue" in pair["value"]:
+                pair["value"] = {"intValue": number}
+        logs = {"scopeLogs": [{"logRecords": [{"attributes": pairs}]}]}
+        exports.append({"resourceLogs": [logs]})
+    assert report_of(tmp_path, *exports).totals.requests == 6
+
+
 def test_structured_messages(tmp_path: Path) -> None:
     """Events hold messages as lists and maps, with the system's words apart."""
     exports = []

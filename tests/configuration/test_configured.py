@@ -16,9 +16,10 @@ import batchwrap
 from batchwrap import Batching, ConfigError, Limit, ReadAhead, Reminders, Scripts, Throttle, Tool
 from batchwrap.adapters import clients, function, process
 from batchwrap.configuration import OptionKey, configured, option_keys
-from batchwrap.configuration.config_file import MAX_BYTES, NAME
+from batchwrap.configuration.config_file import NAME
 from batchwrap.configuration.option_table import item_of
 from batchwrap.options import Options
+from batchwrap.toml_text import MAX_BYTES
 
 DRAWN = [
     it

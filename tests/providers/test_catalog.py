@@ -383,6 +383,13 @@ def test_an_own_file_that_is_not_right(tmp_path: Path) -> None:
     ("was", "now", "said"),
     [
         ("[counting]", "[counting", "own.toml is no TOML: "),
+        ("= 1_000", f"= {'9' * 5_000}", "own.toml is no TOML: Exceeds the limit"),
+        ("= 1_000", f"= {'[' * 90_000}", "own.toml is no TOML: it is nested too deeply"),
+        (
+            "[counting]",
+            f"{'a.' * 200_000}b = 1\n[counting]",
+            "own.toml is no TOML: a line has more",
+        ),
         ('name = "own"', 'nam = "own"', "own.toml: nam: no such field; there are: caches_prompts"),
         ('name = "own"', "name = 5", "own.toml: name: 5 is not a text"),
         ('hosts = ["LLM.example"]', 'hosts = "x"', "own.toml: hosts: 'x' is not a list"),

@@ -382,6 +382,8 @@ def test_who_is_alive() -> None:
     assert is_alive("/".join((host, str(ended.pid), started, machine, nonce))) is False
     assert is_alive("/".join((host, pid, started, "another", nonce))) is None
     assert is_alive("mine") is None
+    for number in ("9" * 30, "9" * 5_000, "²"):  # no process has such an id
+        assert is_alive("/".join((host, number, started, machine, nonce))) is None
 
 
 FORKS = """

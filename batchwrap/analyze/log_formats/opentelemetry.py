@@ -7,6 +7,7 @@ prints. The contents must have been captured: ``gen_ai.input.messages`` and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,7 @@ from batchwrap.core.formats import chat
 from batchwrap.core.parse import rendered
 
 NAME = "OpenTelemetry"
+_INTEGER = re.compile(r"-?\d{1,19}", re.ASCII)
 _INPUT, _OUTPUT = "gen_ai.input.messages", "gen_ai.output.messages"
 _LISTS = {
     "resourceSpans": ("scopeSpans", "spans"),
@@ -119,7 +121,8 @@ def _plain(value: object) -> Any:
         pairs = dicts_in(dict_of(given, "kvlistValue").get("values"))
         return {text_of(pair.get("key")): _plain(pair.get("value")) for pair in pairs}
     if "intValue" in given:  # OTLP writes 64-bit integers as texts
-        return int(given["intValue"]) if str(given["intValue"]).lstrip("-").isdigit() else 0
+        written = str(given["intValue"])
+        return int(written) if _INTEGER.fullmatch(written) else 0
     return next(iter(given.values()), None)
 
 

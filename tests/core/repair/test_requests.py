@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from batchwrap.options import Repair
 from batchwrap.providers import provider_files, rules_named
 from tests.core.harness import Bench, call, chunk, completion
 from tests.core.repair.samples import Entry, entries
+from tests.work import assert_linear
 
 REQUESTS = entries("request")
 RULES = [*SERVERS, *(file.provider.name for file in provider_files())]
@@ -111,6 +113,21 @@ def test_ids_that_repeat() -> None:
     assert second[0] == "list_dir:1", "in the model's own form"
     contents = [message.get("content") for message in made["messages"]]
     assert contents == [message.get("content") for message in body["messages"]]
+
+
+@pytest.mark.parametrize("provider", ["mistral", "moonshot", "openai"])
+@pytest.mark.parametrize("given_id", ["", "same", "functions.read:0", "functions.read:7" * 500])
+def test_ids_that_repeat_often(provider: str, given_id: str) -> None:
+    """Servers that give all calls one id do not make long conversations slow."""
+
+    def steps(size: int) -> Iterator[None]:
+        said = [call(given_id, "read", "{}"), call(given_id, "read", "{}")]
+        turn = {"role": "assistant", "content": None, "tool_calls": said}
+        results = [{"role": "tool", "tool_call_id": given_id, "content": "a"}] * 2
+        mended({"messages": [{"role": "user", "content": "a"}, *[turn, *results] * size]}, provider)
+        yield
+
+    assert_linear(steps, 64)
 
 
 def test_arguments_that_were_cut_off() -> None:

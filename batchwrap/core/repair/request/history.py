@@ -217,6 +217,7 @@ class _Names:
     def __init__(self, form: str) -> None:
         self._form = form
         self._taken: set[str] = set()
+        self._made: dict[str, int] = {}  # by the part without a number: the last number
 
     def renamed(self, message: chat.Message, current: dict[Any, list[str]]) -> chat.Message:
         """The message with new ids. `current` maps each old id to the new ones."""
@@ -233,24 +234,23 @@ class _Names:
 
     def _name(self, given: Any) -> str:
         name = given if isinstance(given, str) else ""
-        tries = 0
-        wanted = self._formed(name, tries)
+        is_wrong = self._form == "mistral" and MISTRAL_ID.fullmatch(name) is None
+        wanted = _nine(f"{name}/0") if is_wrong else name
         while not wanted or wanted in self._taken:
-            tries += 1
-            wanted = self._formed(name, tries)
+            wanted = self._next(name)
         self._taken.add(wanted)
         return wanted
 
-    def _formed(self, name: str, tries: int) -> str:
-        if self._form == "mistral":
-            fits = MISTRAL_ID.fullmatch(name) is not None
-            return name if fits and not tries else _nine(f"{name}/{tries}")
-        if not tries:
-            return name
+    def _next(self, name: str) -> str:
+        """The next id that is made of a name. None is made twice, however often the name comes."""
         # Kimi K2 calls tools worse if its ids do not keep their form, ``functions.name:0``.
         # https://github.com/MoonshotAI/kimi-code/pull/2503
-        counted = _COUNTED.fullmatch(name)
-        return f"{counted[1]}{int(counted[2]) + tries}" if counted else f"{name}_{tries + 1}"
+        counted = None if self._form == "mistral" else _COUNTED.fullmatch(name)
+        stem, least = (counted[1], int(counted[2]) + 1) if counted else (name, 1)
+        number = self._made[stem] = max(least, self._made.get(stem, 0) + 1)
+        if self._form == "mistral":
+            return _nine(f"{name}/{number}")
+        return f"{stem}{number}" if counted else f"{name}_{number + 1}"
 
 
 def _nine(text: str) -> str:

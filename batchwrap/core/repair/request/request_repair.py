@@ -116,9 +116,11 @@ def _number(text: str, *, whole: bool) -> Any:
     if not _NUMBER.fullmatch(text):
         return text
     value = float(text)
+    if not isfinite(value):
+        return text
     if whole:
         return int(text) if text.isdigit() else text
-    return value if isfinite(value) else text
+    return value
 
 
 def _without_strict(body: chat.Body) -> chat.Body:
