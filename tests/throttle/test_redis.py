@@ -408,6 +408,14 @@ def test_a_damaged_account(store: RedisStore, raw: Any, damage: bytes) -> None:
     assert store.snapshot("other", CONTINUOUS).running == 0
 
 
+@pytest.mark.parametrize(("field", "counts"), [("noon m", "1 2 0 3"), ("0 m", "1 x 0 3")])
+def test_forged_books(store: RedisStore, raw: Any, field: str, counts: str) -> None:
+    """What is no line of the books is refused by the name of the store."""
+    raw.hset("batchwrap:{forged}:day", field, counts)
+    with pytest.raises(StoreRefused, match="the books of 'forged' are damaged"):
+        store.usage("forged")
+
+
 @pytest.mark.parametrize("place", ["s.at", "s.skew", "s.closed", "b.at"])
 def test_forged_numbers(store: RedisStore, raw: Any, place: str) -> None:
     """A number that would stop an account for ever is refused by the name of the store."""

@@ -318,6 +318,19 @@ def test_forged_numbers(url: str, tmp_path: Path, name: str, number: float) -> N
             store.reserve("k", TOKENS, [1], "b")
 
 
+@pytest.mark.parametrize(
+    "forged", ["start = 1 << 62", "start = -1", "prompt = 'x'", "prompt = 9e999", "model = x'00'"]
+)
+def test_forged_books(url: str, tmp_path: Path, forged: str) -> None:
+    """What is no line of the books is refused by the name of the store."""
+    with closing(open_store(url)) as store:
+        store.spend("k", "m", TokenTotals(1, 2, 0, 3))
+        with closing(sqlite3.connect(tmp_path / "limits.db", isolation_level=None)) as raw:
+            raw.execute(f"UPDATE books SET {forged} WHERE span = 'day'")
+        with pytest.raises(StoreRefused, match="the books of 'k' are damaged"):
+            store.usage()
+
+
 def test_a_file_of_the_first_version(url: str, tmp_path: Path) -> None:
     """What was spent is taken over; reservations of processes that had no names are not."""
     with closing(open_store(url)) as store:

@@ -8,10 +8,13 @@ from typing import Literal, Protocol
 
 from batchwrap.core.limits.state import Admission, Seen, Snapshot
 from batchwrap.core.limits.windows import LimitMeter
+from batchwrap.errors import StoreRefused
 
 MINUTE_S, DAY_S = 60, 86_400
 # How long lines of the books are kept.
 MINUTES_KEPT_S, DAYS_KEPT_S = 3_600, 35 * DAY_S
+# Calendars end with the year 9999.
+LATEST_S = 253_402_300_799 - DAY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,30 @@ class BookLine:
     span: Literal["minute", "day"]
     start_unix_s: int
     spent: TokenTotals
+
+
+def book_line(
+    store: str, key: str, model: object, span: Literal["minute", "day"], *numbers: object
+) -> BookLine:
+    """A line of the books as a store has kept it.
+
+    Args:
+        store: the store's name.
+        key: the account.
+        model: the model.
+        span: the length of its period.
+        numbers: when its period began, and the totals, as numbers or as texts.
+
+    Raises:
+        StoreRefused: something else has written it.
+    """
+    try:
+        start, *counts = (int(number) for number in numbers)  # type: ignore[call-overload]
+        if isinstance(model, str) and 0 <= start <= LATEST_S and min(counts) >= 0:
+            return BookLine(key, model, span, start, TokenTotals(*counts))
+    except (OverflowError, TypeError, ValueError) as error:
+        raise StoreRefused(store, f"the books of {key!r} are damaged") from error
+    raise StoreRefused(store, f"the books of {key!r} are damaged")
 
 
 class Store(Protocol):

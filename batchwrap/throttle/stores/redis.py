@@ -24,7 +24,7 @@ from batchwrap.core.limits.state import Admission, Level, Place, Seen, Snapshot
 from batchwrap.core.limits.windows import LimitMeter
 from batchwrap.errors import StoreRefused, StoreUnavailable
 from batchwrap.throttle.stores import contract
-from batchwrap.throttle.stores.contract import BookLine, TokenTotals
+from batchwrap.throttle.stores.contract import BookLine, TokenTotals, book_line
 from batchwrap.throttle.stores.redis_servers import errors, servers_of
 from batchwrap.throttle.stores.turnstile import Turnstile
 
@@ -212,7 +212,7 @@ class RedisStore:
             book = _book(key, span)
             for field, counts in self._servers.run(book, "HGETALL", book).items():
                 start, _, model = field.partition(" ")
-                yield BookLine(key, model, span, int(start), TokenTotals(*map(int, counts.split())))
+                yield book_line(self.name, key, model, span, start, *counts.split())
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

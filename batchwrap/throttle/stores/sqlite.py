@@ -27,7 +27,7 @@ from batchwrap.core.limits.state import AccountState
 from batchwrap.core.limits.windows import LimitMeter
 from batchwrap.errors import ConfigError, StoreRefused, StoreUnavailable
 from batchwrap.throttle.presence import is_alive
-from batchwrap.throttle.stores.contract import DAYS_KEPT_S, BookLine, TokenTotals
+from batchwrap.throttle.stores.contract import DAYS_KEPT_S, BookLine, book_line
 from batchwrap.throttle.stores.local import LocalStore
 
 APPLICATION_ID = 0x62777270  # "bwrp"
@@ -198,7 +198,7 @@ class SqliteStore(LocalStore):
         query = "SELECT * FROM books WHERE ? IS NULL OR key = ?"
         rows = self._connected().execute(query, (key, key)).fetchall()
         return [
-            BookLine(owner, model, span, start, TokenTotals(*counts))
+            book_line(self.name, str(owner), model, span, start, *counts)
             for span, start, owner, model, *counts in rows
         ]
 
