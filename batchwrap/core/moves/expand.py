@@ -13,6 +13,7 @@ A complete answer is handled as a stream of one piece, so the two cannot differ.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +34,9 @@ from batchwrap.core.tools.offer import example
 from batchwrap.core.tools.script_tool import arguments_of, code_of
 from batchwrap.core.tools.tidied import defaults_of
 from batchwrap.core.tools.tool_set import ToolSet
+
+# So many calls that are being written are looked at each time that another one begins.
+_MOST_UNSETTLED = 64
 
 
 @dataclass(slots=True, repr=False)
@@ -132,7 +136,7 @@ class Expander:
         self._groups = 0
         # Calls that go out piece by piece, by the provider's index, in order of arrival.
         self._passed: dict[Any, _Passed] = {}
-        self._unsettled: list[_Passed] = []  # those of them whose arguments are incomplete
+        self._unsettled: deque[_Passed] = deque()  # those of them whose arguments are incomplete
         self._later: dict[Any, list[Fragment]] = {}  # fragments that wait for the open call
         self._ended: set[Any] = set()
         self._complete: set[Any] = set()  # those that the provider has ended
@@ -486,16 +490,19 @@ class Expander:
         return part if index in (None, passed.place) else replace(part, index=passed.place)
 
     def _settle_passed(self) -> None:
-        """Tell the waves the effects of calls that went out before their arguments were known."""
-        still = []
-        for passed in self._unsettled:
+        """Tell the waves the effects of calls that went out before their arguments were known.
+
+        If very many are written at the same time, it looks at some of them, in turn. Until a call
+        is settled, it may touch any path.
+        """
+        for _ in range(min(len(self._unsettled), _MOST_UNSETTLED)):
+            passed = self._unsettled.popleft()
             written = passed.placed.written
             if written.is_complete:
                 effect = self._effect(written.call.function, written.text)
                 self._waves.settle(passed.number, effect)
             else:
-                still.append(passed)
-        self._unsettled = still
+                self._unsettled.append(passed)
 
     def _effect(self, name: str, arguments: str) -> Effect:
         """The effect of a single call. Until its arguments are complete, it may touch any path."""

@@ -86,14 +86,17 @@ def turn_at(
     Returns:
         None if there is no such turn, a call of it failed, or a result is missing elsewhere.
     """
+    # First, so that results without calls are not read again from each of them.
+    calls = _calls(segments[place].entries[0], singles) if segments[place].entries else []
+    if not calls:
+        return None
     # A turn that was folded is one segment; any other is an entry of the model and its results.
     end = place + 1
     while end < len(segments) and all(e.role == "result" for e in segments[end].entries):
         end += 1
     entries = [entry for segment in segments[place:end] for entry in segment.entries]
-    calls = _calls(entries[0], singles) if entries else []
     answers = _answers(entries[1:], {made.call.call_id for made in calls}, failed)
-    if not calls or answers is None or (len(answers) < len(calls) and end < len(segments)):
+    if answers is None or (len(answers) < len(calls) and end < len(segments)):
         return None
     return SingleTurn(segments[place:end], entries[0], calls, answers)
 

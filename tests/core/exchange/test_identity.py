@@ -14,7 +14,7 @@ from batchwrap.core.moves import ids
 from batchwrap.core.moves.results import CUT_OFF
 from batchwrap.options import Batching, Options, Reminders
 from tests.core.apis import CHAT, MESSAGES, Api, each_api
-from tests.core.harness import Bench, answer, call, completion, ran
+from tests.core.harness import Bench, answer, call, chunk, completion, ran
 from tests.core.samples import EDIT_REQUEST, EDIT_USER, edit, has_multi, key
 from tests.strategies import examples, turns
 from tests.work import assert_linear
@@ -457,6 +457,32 @@ def test_thousands_of_turns(same: bool) -> None:
         bench = Bench(PLAIN)
         bench.ask(EDIT_REQUEST, completion(says(call("c", "multi_edit", EDITS))))  # not empty
         yield bench.request({**EDIT_REQUEST, "messages": messages})
+
+    assert_linear(steps, 300)
+
+
+def test_thousands_of_results_without_calls() -> None:
+    """They are read once each, also where single calls become batches."""
+
+    def steps(size: int) -> Any:
+        orphans = [{"role": "tool", "tool_call_id": f"c{n}", "content": "r"} for n in range(size)]
+        bench = Bench(Options(batching=Batching(coalesce="always")))
+        yield bench.request({**EDIT_REQUEST, "messages": [EDIT_USER, *orphans, EDIT_USER]})
+
+    assert_linear(steps, 300)
+
+
+def test_thousands_of_calls_at_once() -> None:
+    """A stream in which all of them are written at the same time costs no more for each."""
+
+    def steps(size: int) -> Any:
+        began = [call(f"c{n}", "read_file", "") | {"index": n} for n in range(size)]
+        rest = [{"index": n, "function": {"arguments": '{"path": "a"}'}} for n in range(size)]
+        translator = Bench().translator(EDIT_REQUEST)
+        translator.request()
+        for one in (*began, *rest):
+            yield translator.chunk(chunk({"tool_calls": [one]}))
+        yield translator.chunk(chunk({}, "tool_calls"))
 
     assert_linear(steps, 300)
 
