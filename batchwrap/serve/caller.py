@@ -16,8 +16,6 @@ from batchwrap.serve.proxy_headers import Headers as Pairs
 BODY_WITHIN_S = 60.0  # the longest time between two pieces of a body
 # The statuses after which clients may send the same request again.
 _PASSING = frozenset({503})
-# A number of bytes with more digits is above any limit.
-_MOST_DIGITS = 15
 
 
 class TooLarge(Exception):
@@ -103,7 +101,7 @@ class Caller:
             TooLarge: it has more bytes than the limit, or says so in its header.
         """
         announced = self.headers.get("content-length", "")
-        if announced.isdecimal() and (len(announced) > _MOST_DIGITS or int(announced) > limit):
+        if announced.isdecimal() and int(announced) > limit:
             raise TooLarge
         pieces, size = [], 0
         async for data in self.body():
