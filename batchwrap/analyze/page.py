@@ -118,7 +118,7 @@ def _charts(report: Report) -> Iterator[str]:
     )
     yield columns(
         "Batches by how many calls they would have, safe",
-        [(str(n), totals.batch_sizes[n]) for n in range(2, totals.most + 1)][:12],
+        [(str(n), totals.batch_sizes[n]) for n in range(2, totals.most + 1)[:12]],
     )
 
 

@@ -14,6 +14,7 @@ from math import inf, nextafter
 from batchwrap.analyze.bounds import Rule, runs_of
 from batchwrap.analyze.recorded_session import RecordedTurn, Session
 from batchwrap.analyze.session_totals import SCOPES, without
+from batchwrap.checks import number
 from batchwrap.core.limits import account
 from batchwrap.core.limits.cost import Cost, Usage, cost_of
 from batchwrap.core.limits.cost import Rule as Counting
@@ -69,10 +70,11 @@ class Pressure:
         plays: the outcomes: ``"as recorded"``, and by scope, batched by the safe rule.
 
     Raises:
-        ConfigError: the plan does not exist.
+        ConfigError: the plan does not exist, or the speed is no number or below 1.
     """
 
     def __init__(self, name: str, tokens_per_s: float, most: int) -> None:
+        number("tokens_per_s", tokens_per_s, least=1)
         self.plan, self.tokens_per_s, self._most = plan(name), tokens_per_s, most
         self.plays = {what: Play() for what in ("as recorded", *SCOPES)}
 

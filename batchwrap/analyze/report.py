@@ -118,7 +118,7 @@ def analyze(
         The report, which also names the files that could not be read.
 
     Raises:
-        ConfigError: there is no such plan.
+        ConfigError: there is no such plan, or `tokens_per_s` is no number or below 1.
     """
     pressure = Pressure(plan, tokens_per_s, most) if plan is not None else None
     report, reading = Report(Totals(most), pressure), LogReading()

@@ -50,7 +50,10 @@ def analyze(
     tokens_per_s: Annotated[
         float | None,
         typer.Option(
-            "--tokens-per-s", min=1, help="With --plan: the model's speed; 1,000 by default."
+            "--tokens-per-s",
+            min=1,
+            max=1e9,
+            help="With --plan: the model's speed; 1,000 by default.",
         ),
     ] = None,
     max_items: Annotated[

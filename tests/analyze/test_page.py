@@ -156,3 +156,9 @@ def test_charts() -> None:
     assert "xend</text>" in drawn and "x" * 40 not in drawn
     assert 'height="116.0"' in columns("t", [("1", 5), ("2", 0)])
     assert bars("t", []) == columns("t", [("1", 0)]) == ""
+
+
+def test_batches_of_any_size() -> None:
+    """A page for batches of up to a billion calls has as many columns as any other."""
+    small, large = (page(analyze(["/no/such/file"], most=most)) for most in (100, 10**9))
+    assert small.count("<text") == large.count("<text")

@@ -78,6 +78,13 @@ def test_batches_relieve(tmp_path: Path) -> None:
     assert report.as_dict()["pressure"]["plan"] == f"{plan}#a"
 
 
+@pytest.mark.parametrize("speed", [0, -1, 1e-300, float("inf"), float("nan")])
+def test_a_speed_that_no_model_has(speed: float) -> None:
+    """It is refused by its name; at next to no speed, the replay would never end."""
+    with pytest.raises(ConfigError, match="tokens_per_s"):
+        analyze(["/no/such/file"], plan="cerebras/code-max", tokens_per_s=speed)
+
+
 def test_an_unknown_plan() -> None:
     """It is refused before anything is read."""
     with pytest.raises(ConfigError, match="no plan"):
