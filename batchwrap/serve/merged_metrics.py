@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from batchwrap.serve.peers import Kind
+from batchwrap.serve.peers import Publication
 
 _Key = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -39,7 +39,7 @@ def _absorb(ended: bytes, own: bytes) -> bytes:
     return _text(one for one in families if one.type != "gauge")
 
 
-METRICS = Kind("metrics", _absorb)
+METRICS = Publication("metrics", _absorb)
 
 
 def _text(families: Iterable[Metric]) -> bytes:

@@ -23,7 +23,7 @@ _ALIAS_BYTES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class Publication:
     """Something that processes publish.
 
     Attributes:
@@ -59,13 +59,13 @@ class Peers:
         named = blake2b(digest.encode(), key=self._secret, digest_size=_ALIAS_BYTES)
         return named.hexdigest()
 
-    async def run(self, renders: Mapping[Kind, Callable[[], bytes]]) -> None:
+    async def run(self, renders: Mapping[Publication, Callable[[], bytes]]) -> None:
         """Publish from time to time, until it is cancelled, and then for the last time.
 
         Args:
             renders: by kind, a function that returns what this process has to publish.
         """
-        published: dict[Kind, bytes] = {}
+        published: dict[Publication, bytes] = {}
         try:
             while True:
                 self._publish(renders, published)
@@ -73,7 +73,7 @@ class Peers:
         finally:
             self._publish(renders, published)
 
-    def others(self, kind: Kind) -> list[bytes]:
+    def others(self, kind: Publication) -> list[bytes]:
         """What the other processes have published, and last what stays of those that have ended."""
         own = self._own(kind)
         texts = {
@@ -87,14 +87,14 @@ class Peers:
             texts.pop(name, None)
         return [text for text in (*texts.values(), ended) if text]
 
-    def end(self, kinds: Iterable[Kind]) -> bool:
+    def end(self, kinds: Iterable[Publication]) -> bool:
         """Keep what this process, which has ended, had counted; whether that could be written.
 
         If it could not, its own files stay and count.
         """
         return all(self._end(kind) for kind in kinds)
 
-    def _end(self, kind: Kind) -> bool:
+    def _end(self, kind: Publication) -> bool:
         own, ended = self._own(kind), self._all_ended(kind)
         names, kept = _ended(ended)
         if own.name not in names:
@@ -106,7 +106,9 @@ class Peers:
         return True
 
     def _publish(
-        self, renders: Mapping[Kind, Callable[[], bytes]], published: dict[Kind, bytes]
+        self,
+        renders: Mapping[Publication, Callable[[], bytes]],
+        published: dict[Publication, bytes],
     ) -> None:
         """Write what differs from what was published before."""
         for kind, render in renders.items():
@@ -114,10 +116,10 @@ class Peers:
             if content != published.get(kind) and self._write(self._own(kind), content):
                 published[kind] = content
 
-    def _own(self, kind: Kind) -> Path:
+    def _own(self, kind: Publication) -> Path:
         return self._folder / _file_of(self._name, kind)
 
-    def _all_ended(self, kind: Kind) -> Path:
+    def _all_ended(self, kind: Publication) -> Path:
         return self._folder / f"ended.{kind.name}"
 
     def _write(self, path: Path, content: bytes) -> bool:
@@ -138,7 +140,7 @@ class Peers:
         return True
 
 
-def _file_of(name: str, kind: Kind) -> str:
+def _file_of(name: str, kind: Publication) -> str:
     return f"{name}.worker.{kind.name}"
 
 

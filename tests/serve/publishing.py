@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 
 import anyio
 
-from batchwrap.serve.peers import Kind, Peers
+from batchwrap.serve.peers import Peers, Publication
 
 SECRET = b"only the processes know"
 
 
-def publish(peers: Peers, renders: Mapping[Kind, Callable[[], bytes]]) -> None:
+def publish(peers: Peers, renders: Mapping[Publication, Callable[[], bytes]]) -> None:
     """Publish as a process does at its end."""
 
     async def once() -> None:

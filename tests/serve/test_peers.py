@@ -9,11 +9,11 @@ import anyio
 import pytest
 
 from batchwrap.serve import peers
-from batchwrap.serve.peers import Kind, Peers
+from batchwrap.serve.peers import Peers, Publication
 from tests.serve.publishing import SECRET, publish
 
-LINES = Kind("lines", lambda ended, own: ended + own)
-OTHER = Kind("other", lambda ended, own: own or ended)
+LINES = Publication("lines", lambda ended, own: ended + own)
+OTHER = Publication("other", lambda ended, own: own or ended)
 FULL = Path("/dev/full")  # a disk without room for anything
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="needs Linux's /dev/full")
 

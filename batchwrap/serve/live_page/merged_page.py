@@ -21,7 +21,7 @@ from batchwrap.serve.live_page.recent_turns import (
     MOST_REFUSALS,
     MOST_TURNS,
 )
-from batchwrap.serve.peers import Kind
+from batchwrap.serve.peers import Publication
 from batchwrap.serve.sampler import KEPT, MOST_ACCOUNTS, PERIOD_S
 
 MOST_WAITING = 20
@@ -76,7 +76,7 @@ def _absorb(ended: bytes, own: bytes) -> bytes:
     return orjson.dumps(merged)
 
 
-PAGE_STATE = Kind("page", _absorb)
+PAGE_STATE = Publication("page", _absorb)
 
 
 def _all(states: Iterable[State], name: str) -> Iterable[State]:
