@@ -19,7 +19,8 @@ from typing import Any
 from batchwrap.lab import Call, Entry, Lab, Reply, Script
 from batchwrap.lab.api_forms import as_chat
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "frameworks"
+_ROOT = Path(__file__).parents[2]
+EXAMPLES = _ROOT / "examples" / "frameworks"
 FILES = {name: f"NAME = '{name}'\nSIZE = 1\n" for name in ("a.py", "b.py", "c.py")}
 AFTER = {
     "a.py": "TITLE = 'a.py'\nSIZE = 2\n",
@@ -121,6 +122,12 @@ QUIET = {
     "OTEL_SDK_DISABLED": "true",
     "PYTHONWARNINGS": "ignore",
 }
+
+
+def shown_in(guide: str) -> list[str]:
+    """The blocks of Python in a guide, in order."""
+    text = (_ROOT / "docs" / "guides" / f"{guide}.md").read_text("utf-8")
+    return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def run_example(name: str, folder: Path, model: Script, *options: str) -> Run:

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from batchwrap.lab import Call, Reply, Script
-from tests.frameworks.job import FILES, run_program
+from tests.frameworks.job import FILES, run_program, shown_in
 
-GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 # The page of each framework, and the package without which it cannot be run.
 PACKAGES = {
     "anthropic": "pydantic_ai",
@@ -27,8 +26,7 @@ HERE = [page for page, package in PACKAGES.items() if find_spec(package)]
 @pytest.mark.parametrize("page", HERE)
 def test_a_guide_is_complete(page: str, tmp_path: Path) -> None:
     """Pasted in order into a file, its blocks run, and each agent's model reads in one call."""
-    text = (GUIDES / f"{page}.md").read_text("utf-8")
-    program = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    program = "\n".join(shown_in(page))
     agents = program.count("print(batchwrap.stats(")
     reads = Call("multi_read", {"files": [{"path": path} for path in FILES]})
     last = Reply("Done.")
