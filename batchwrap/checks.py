@@ -43,7 +43,7 @@ def pattern(option: str, value: object) -> None:
         ConfigError: it is not.
     """
     if not isinstance(value, str):
-        raise ConfigError(option, f"{value!r} is not a text")
+        raise ConfigError(option, f"{value!r} is not a string")
     try:
         re.compile(value)
     except re.error as error:
@@ -102,6 +102,6 @@ def store_url(option: str, value: object) -> None:
         ConfigError: it does not. The error does not repeat the URL, since it may hold a password.
     """
     if not isinstance(value, str):
-        raise ConfigError(option, f"{value!r} is not a text")
+        raise ConfigError(option, f"{value!r} is not a string")
     if value != "memory" and not value.startswith(_STORES):
         raise ConfigError(option, 'is none of "memory", "sqlite:///path" and "redis://host"')

@@ -61,7 +61,7 @@ class Directive:
     def __post_init__(self) -> None:
         for name in ("id", "text"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise ConfigError(f"Directive.{name}", "is not a text, or is empty")
+                raise ConfigError(f"Directive.{name}", "is not a string, or is empty")
         one_of("Directive.kind", self.kind, get_args(DirectiveKind))
         one_of("Directive.when", self.when, get_args(When))
         one_of("Directive.judged", self.judged, (True, False))

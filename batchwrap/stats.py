@@ -157,13 +157,13 @@ class Stats:
         directives, waiting = rows.pop("directives"), rows.pop("waiting")
         rows["waiting now"] = len(waiting)
         rows |= {
-            f"{directive} ({model}): {what}": count
+            f"{directive}{_of(model)}: {what}": count
             for model, by_directive in sorted(directives.items())
             for directive, counts in by_directive.items()
             for what, count in counts.items()
         }
         rows |= {
-            f"malformed ({model}): understood {how}": count
+            f"malformed{_of(model)}: understood {how}": count
             for model, counts in sorted(rows.pop("malformed").items())
             for how, count in counts.items()
         }
@@ -265,14 +265,27 @@ def bounded(name: str, known: set[str], most: int, other: str) -> str:
     return name
 
 
+def model_name(model: object) -> str:
+    """What a request's field `model` is called; empty without one.
+
+    A function that names the model itself is given a request without it.
+    """
+    return "" if model is None else str(model)
+
+
+def _of(model: str) -> str:
+    """A model's name behind the name of a counter."""
+    return f" ({model})" if model else ""
+
+
 def directive_counter(model: object, directive: str, what: str) -> str:
     """The name of a counter that belongs to a directive."""
-    return f"{_DIRECTIVES}{model}\n{directive}\n{what}"
+    return f"{_DIRECTIVES}{model_name(model)}\n{directive}\n{what}"
 
 
 def malformed_counter(model: object, understood: str) -> str:
     """The name of a counter for malformed multi-calls."""
-    return f"{_MALFORMED}{model}\n{understood}"
+    return f"{_MALFORMED}{model_name(model)}\n{understood}"
 
 
 def undeclared_counter(tool: str) -> str:

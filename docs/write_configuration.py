@@ -1,6 +1,7 @@
 """Writes the table of options in docs/configuration.md: `make docs-configuration`."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -9,7 +10,12 @@ from batchwrap.configuration.option_table import is_section, item_of, members, v
 
 PAGE = Path(__file__).with_name("configuration.md")
 BEGIN, END = "<!-- made by write_configuration.py -->\n", "<!-- end -->"
-_WORDS: dict[Any, str] = {bool: "true or false", int: "whole number", float: "number", str: "text"}
+_WORDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "whole number",
+    float: "number",
+    str: "string",
+}
 
 
 def page() -> str:
@@ -42,12 +48,18 @@ def _word(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return ", ".join(f"`{json.dumps(it)}`" for it in get_args(kind))
     if (inner := item_of(kind)) is not None:
-        return f"list of {' or '.join(filter(None, map(_word, members(inner))))}"
+        return f"list of {' or '.join(map(_plural, filter(None, map(_word, members(inner)))))}"
     if (inner := value_of(kind)) is not None:
-        return f"table of name to {' or '.join(filter(None, map(_word, members(inner))))}"
+        return f"table: for each name, {' or '.join(filter(None, map(_word, members(inner))))}"
     if is_section(kind):
         return f"table (`{kind.__name__}`)"
     return _WORDS.get(kind, "")
+
+
+def _plural(word: str) -> str:
+    """The word for several values; choices, which stand in backticks, stay as they are."""
+    noun, rest = re.fullmatch(r"(\w*)(.*)", word).groups()  # type: ignore[union-attr]
+    return f"{noun}s{rest}" if noun else rest
 
 
 def _default(option: OptionKey) -> str:

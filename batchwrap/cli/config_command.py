@@ -95,7 +95,7 @@ def _said(value: Any) -> str:
         return "on"
     text = json.dumps(_plain(value), ensure_ascii=False)
     if isinstance(value, tuple | list) and len(text) > _LONGEST:
-        return f"{len(value)} entries"
+        return "1 entry" if len(value) == 1 else f"{len(value)} entries"
     return text
 
 

@@ -175,7 +175,10 @@ def _scalars(types: Iterable[Any]) -> set[type]:
 
 
 def _unfit(value: object, types: Sequence[Any]) -> str:
-    words = [TYPE_WORDS[one] for one in SCALARS if one in _scalars(types)]
+    scalars = _scalars(types)
+    if float in scalars:
+        scalars.discard(int)  # a whole number is a number
+    words = [TYPE_WORDS[one] for one in SCALARS if one in scalars]
     words += [TYPE_WORDS[list]] * any(map(item_of, types))
     words += [TYPE_WORDS[dict]] * any(is_section(one) or value_of(one) for one in types)
     if not words:

@@ -69,15 +69,22 @@ class FileLayer:
 
     def place(self, path: OptionPath) -> str:
         """The file and the line."""
-        path = self._short.get(path, path)
+        path = self._as_written(path)
         while path and path not in self._lines:
             path = path[:-1]
         return f"{self._path}:{self._lines[path]}" if path else str(self._path)
 
     def refusal(self, bad: BadValue) -> ConfigError:
         """The error, which names the file, the line and the key."""
-        key = written(self._short.get(bad.path, bad.path))
+        key = written(self._as_written(bad.path))
         return ConfigError(f"{self.place(bad.path)}: {key}", bad.problem)
+
+    def _as_written(self, path: OptionPath) -> OptionPath:
+        """A path with the short name that the file uses for its beginning."""
+        for place, short in self._short.items():
+            if path[: len(place)] == place:
+                return (*short, *path[len(place) :])
+        return path
 
     def _check_trust(self) -> None:
         """Refuse what could send something elsewhere: the working folder may be anybody's."""

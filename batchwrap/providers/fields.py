@@ -16,7 +16,7 @@ Annotations = Mapping[str, Any]
 T = TypeVar("T")
 
 TYPE_WORDS: Mapping[Any, str] = {
-    str: "a text",
+    str: "a string",
     bool: "true or false",
     int: "a whole number",
     float: "a number",
@@ -88,7 +88,7 @@ def _value(value: Any, annotation: Any, at: str) -> Any:
         return _value(value, choices[0], at)
     _be(value, annotation, at)
     if value == "":
-        refuse(at, "'' is not a text with something in it")
+        refuse(at, "'' is an empty string")
     if annotation is float and not isfinite(value):
         refuse(at, f"{value} is not finite")
     if annotation is int and value < 0:

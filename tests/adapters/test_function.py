@@ -67,6 +67,22 @@ def test_plain(provider: Lab) -> None:
     assert (stats.requests, stats.multi_calls, stats.items, stats.folds) == (2, 1, 2, 1)
 
 
+def test_a_function_that_names_the_model(provider: Lab) -> None:
+    """Reminders are counted without a model where the request names none."""
+    events: list[batchwrap.Event] = []
+    with sdk(provider) as client:
+
+        @batchwrap.batched(on_event=events.append)
+        def complete(**kwargs: Any) -> Any:
+            return client.chat.completions.create(model="m", **kwargs)
+
+        complete(messages=[{"role": "user", "content": "Read a.py and b.py."}], tools=TOOLS)
+    stats = batchwrap.stats(complete)
+    assert stats.directives[""]["prefetch"]["given"] == 1
+    assert "\nprefetch: given " in str(stats)
+    assert [event.data["model"] for event in events if event.name == "reminded"] == [""]
+
+
 def test_streamed(provider: Lab) -> None:
     """A stream keeps its type and what hangs on it, and hands out the agent's calls."""
     with sdk(provider) as client:

@@ -39,6 +39,13 @@ def test_what_holds(file: Path) -> None:
     assert result.stdout.startswith(f"file: {file}\n")
 
 
+def test_one_entry(file: Path) -> None:
+    """A long list is shown by its length, in the right number."""
+    text = "Run all tests at once. " * 9
+    file.write_text(f"[[reminders.directives]]\nid = 'tests'\ntext = '{text}'\nkind = 'general'\n")
+    assert re.search(r"directives +1 entry ", invoke("config", "--config", str(file)).stdout)
+
+
 def test_as_json(file: Path) -> None:
     """One object; the file is null if there is none."""
     told = json.loads(invoke("config", "--config", str(file), "--json").stdout)

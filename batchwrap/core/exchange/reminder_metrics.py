@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from batchwrap.core.exchange.model_observations import ModelObservations
 from batchwrap.core.exchange_metrics import ExchangeMetrics
 from batchwrap.core.reminders.schedule import Walk
-from batchwrap.stats import directive_counter
+from batchwrap.stats import directive_counter, model_name
 
 
 def count(
@@ -39,7 +39,7 @@ def count(
         return
     if walk.latest is not None:
         metrics.add(directive_counter(model, walk.latest.directive.id, "given"))
-        metrics.note("reminded", model=str(model), directive=walk.latest.directive.id)
+        metrics.note("reminded", model=model_name(model), directive=walk.latest.directive.id)
     for directive, reason in walk.withheld:
         _withheld([directive], model, metrics, reason)
     if walk.judged is not None:
@@ -63,7 +63,7 @@ def _judged(
     metrics.add(directive_counter(model, directive, "followed"), int(followed))
     metrics.note(
         "judged",
-        model=str(model),
+        model=model_name(model),
         directive=directive,
         followed=followed,
         switched_off=switched_off,
@@ -75,4 +75,4 @@ def _withheld(
 ) -> None:
     for directive in directives:
         metrics.add(directive_counter(model, directive, f"withheld_{reason}"))
-    metrics.note("withheld", model=str(model), directives=list(directives), reason=reason)
+    metrics.note("withheld", model=model_name(model), directives=list(directives), reason=reason)

@@ -53,6 +53,7 @@ from batchwrap.core.recent import Recent
 from batchwrap.core.repair.faults import INCOMPLETE
 from batchwrap.core.repair.repair_counts import RepairCounts
 from batchwrap.core.tools.script_tool import ScriptTool
+from batchwrap.stats import model_name
 
 # How often a model is asked again whose scripts make no call; what else is not understood, once.
 _MOST_ASKED = 2
@@ -379,7 +380,7 @@ class Translator:
         body = self.repair.again(sent)
         self.repair.view = replace(self.repair.view, body=body)
         self._context.metrics.add("asked_again")
-        self._context.metrics.note("asked_again", model=str(self._asked.model))
+        self._context.metrics.note("asked_again", model=model_name(self._asked.model))
         return body
 
     def ask_as_before(self) -> None:
@@ -401,7 +402,7 @@ class Translator:
         if is_plain:
             again = self.withdraw()
         self._context.metrics.add("failed_open")
-        self._context.metrics.note("failed_open", model=str(self._asked.model))
+        self._context.metrics.note("failed_open", model=model_name(self._asked.model))
         return Resend(again, is_plain=is_plain)
 
     @property

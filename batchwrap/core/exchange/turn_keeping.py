@@ -17,7 +17,7 @@ from batchwrap.core.formats.format import Body
 from batchwrap.core.formats.sameness import Prefixes
 from batchwrap.core.moves.deliver import request_of
 from batchwrap.core.moves.turn_memory import Turn
-from batchwrap.stats import malformed_counter
+from batchwrap.stats import malformed_counter, model_name
 
 
 class TurnKeeping:
@@ -88,7 +88,7 @@ class TurnKeeping:
         for tool, understood in turn.readings:
             if understood != "exactly":
                 metrics.add(malformed_counter(model, understood))
-                metrics.note("malformed", model=str(model), tool=tool, understood=understood)
+                metrics.note("malformed", model=model_name(model), tool=tool, understood=understood)
 
     def judge(self, view: ProviderView) -> None:
         """Record what a whole answer shows of its model."""
