@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from batchwrap.analyze.files import Unreadable
 from batchwrap.analyze.kinds import deed_of
@@ -22,6 +23,7 @@ from batchwrap.core.formats.chat.entry import ChatEntry
 from batchwrap.core.formats.chat.tools import read_tools
 from batchwrap.core.limits.cost import Usage
 from batchwrap.core.moves.cap import tokens_in, tokens_of
+from batchwrap.core.moves.ids import decode
 from batchwrap.core.tools.find import SingleTool, find
 from batchwrap.options import Batching
 from batchwrap.throttle.estimate import Estimator
@@ -101,7 +103,12 @@ class _Made:
 
 @dataclass(slots=True)
 class _Answer:
-    """A turn whose results may still come."""
+    """A turn whose results may still come.
+
+    Attributes:
+        key: the answer's id in the log.
+        derived: the turns of the model, as batchwrap marks them, that its calls were derived from.
+    """
 
     key: str | None
     prompt: Usage
@@ -110,6 +117,7 @@ class _Answer:
     text_tokens: int = 0
     has_text: bool = False
     calls: list[_Made] = field(default_factory=list)
+    derived: set[str] = field(default_factory=set)
 
 
 class _Recorder:
@@ -165,6 +173,9 @@ class _Recorder:
         last = self._last
         # Lines with the same answer id are pieces of one answer, and one round trip.
         if last is None or said.answer is None or said.answer != last.key:
+            if last is not None and _is_local(said, last):
+                self._extend(last, replace(said, usage=None))
+                return
             estimated = Usage(self._context, 0, min(self._cached, self._context))
             last = _Answer(said.answer, said.usage or estimated, said.usage is None, said.model)
             self._last, self._cached = last, last.prompt.prompt_tokens
@@ -186,6 +197,7 @@ class _Recorder:
         self._note((*texts, reasoning_in(said.message)), turn)
         made = [self._made(raw, said) for raw in chat.tool_calls(said.message)]
         answer.calls += made
+        answer.derived |= _derived_from(said) - {None}
         self._note((chat.arguments_of(raw) for raw in chat.tool_calls(said.message)), turn)
         tokens = self._tokens(said)
         answer.text_tokens += max(0, tokens - sum(call.argument_tokens for call in made))
@@ -277,6 +289,18 @@ class _Recorder:
                 part.has_text,
             )
             index, number = index + 1, number + len(calls)
+
+
+def _derived_from(said: Said) -> set[Any]:
+    """The turns of the model that an answer's calls were derived from; None for other calls."""
+    ids = (decode(raw.get("id")) for raw in chat.tool_calls(said.message))
+    return {derived and derived.turn for derived in ids}
+
+
+def _is_local(said: Said, last: _Answer) -> bool:
+    """Whether batchwrap gave an answer itself: all its calls waited when the last was given."""
+    turns = _derived_from(said)
+    return bool(turns) and turns <= last.derived
 
 
 def _call(made: _Made, number: int, group: int) -> RecordedCall:
