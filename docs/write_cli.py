@@ -12,7 +12,7 @@ WIDTH = 92  # what fits on the site without scrolling
 INTRO = """\
 # Command line
 
-`pip install "batchwrap[cli]"` brings the command; `serve` wants `batchwrap[serve]`.
+`pip install "batchwrap[cli]"` installs the command; `serve` needs `batchwrap[serve]`.
 This page is what `--help` says. Errors are one line on stderr.
 """
 

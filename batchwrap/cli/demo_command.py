@@ -55,7 +55,7 @@ def demo(
         str | None,
         typer.Option(
             metavar="VARIABLE",
-            help=f"{_FOR_ENDPOINTS}environment variable with the API key, if it wants one.",
+            help=f"{_FOR_ENDPOINTS}environment variable with the API key, if it needs one.",
         ),
     ] = None,
     limits: Annotated[

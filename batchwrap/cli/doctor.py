@@ -46,7 +46,7 @@ def doctor(
         str | None,
         typer.Option(
             metavar="VARIABLE",
-            help="With --call: environment variable with the API key, if the endpoint wants one.",
+            help="With --call: environment variable with the API key, if the endpoint needs one.",
         ),
     ] = None,
 ) -> None:

@@ -37,7 +37,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="VARIABLE",
-            help="Environment variable with the API key, if the endpoint wants one.",
+            help="Environment variable with the API key, if the endpoint needs one.",
         ),
     ] = None,
     lab: Annotated[
