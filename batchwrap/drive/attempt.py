@@ -36,7 +36,9 @@ class Attempt:
     @property
     def api_key(self) -> str | None:
         """The API key to send with; None for the agent's own."""
-        return self._admission.api_key
+        with self.exchange.guard.step("admit"):
+            return self._admission.api_key
+        return None
 
     def streams(self) -> AbstractContextManager[None] | None:
         """The context manager in which each piece of a stream is awaited; None if not needed."""

@@ -160,6 +160,7 @@ class ScriptExecution:
         if not self._lacks_await(stop):
             return stop.resume({"future": ...})
         self._check_results()
+        self._received.update(self._numbers.values())  # an `await` would hand over all of them
         return stop.resume(self._result(number))
 
     def _at_name(self, stop: Any) -> Any:

@@ -591,6 +591,19 @@ def test_forgotten_awaits(
     interpreter: Interpreter, code: str, world: World, chance: random.Random
 ) -> None:
     """A program without its awaits does what it does with them."""
+    forget(interpreter, code, world, chance)
+
+
+def test_a_failure_beside_a_forgotten_await(interpreter: Interpreter) -> None:
+    """A call that failed while another one was waited for counts as noticed, in both ways."""
+    made = 'job = read("a")\n    text = await read("b")\n    await job'
+    code = f"try:\n    {made}\nexcept ToolError: pass"
+    failing = World(seed=0, failing=100, denied=0)
+    forget(interpreter, code, failing, random.Random(0))
+
+
+def forget(interpreter: Interpreter, code: str, world: World, chance: random.Random) -> None:
+    """Compare a program with the same without its awaits."""
     forgetful = code.replace("= await read(", "= read(").replace("= await find(", "= find(")
     for run, outcome in steps(interpreter, code, world, chance):
         assert told(interpreter.run(replace(run, code=forgetful))) == told(outcome)

@@ -14,6 +14,7 @@ _FRAME = {
         f"batchwrap.core.exchange.{name}"
         for name in (
             "actions",
+            "exchange_counts",
             "guard",
             "guarded_translation",
             "machine",

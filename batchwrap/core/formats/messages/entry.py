@@ -183,11 +183,15 @@ class MessagesEntry(Entry):
         return MessagesEntry("model", [*said, *map(write_call, calls)])
 
     def with_text(self, text: str) -> MessagesEntry:
-        """The same entry with a text at its end; for a result, inside its block."""
+        """The same entry with a text at its end; for a result, inside its block.
+
+        The model reads the same text whether the content is a string or a list of blocks.
+        """
         said = self.said
         added: object
         if isinstance(said, list) and said:
-            added = [*said, text_block(text)]
+            gap = "\n\n" if isinstance(said[-1], dict) and said[-1].get("text") else ""
+            added = [*said, text_block(gap + text)]
         else:
             added = f"{said}\n\n{text}" if said else text
         content = {**self.content, "content": added} if self.role == "result" else added
