@@ -3,6 +3,7 @@
 # make check  what to run before each commit: lint, types, layers, and the tests of the core
 # make test   all tests but the thorough ones, with openai 3.x, and with openai 2.x and litellm
 # make coverage   the thorough ones as well, with more examples, and what they cover
+# make explore    the same properties with examples that nobody has tried
 # make ci-checks, make ci-tests   what CI runs of all this, side by side
 # make test-sdks     other SDKs that are wrapped in the same way
 # make test-versions   the lowest versions of all dependencies, and other versions of Python
@@ -55,7 +56,7 @@ OTHER_TESTS := tests batchwrap --ignore=tests/real_models \
 	$(CORE_TESTS:%=--ignore=%) $(SDK_TESTS:%=--ignore=%)
 COVERED := coverage-core coverage-other coverage-openai2 coverage-openai3
 
-.PHONY: test-versions test-lowest $(PYTHONS:%=test-%) docs-configuration ci-checks ci-tests coverage-report demo soak docs docs-cli docs-measurements docs-multi-tools check eval-model test test-agents test-frameworks test-core test-fuzz test-model test-other test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
+.PHONY: explore test-versions test-lowest $(PYTHONS:%=test-%) docs-configuration ci-checks ci-tests coverage-report demo soak docs docs-cli docs-measurements docs-multi-tools check eval-model test test-agents test-frameworks test-core test-fuzz test-model test-other test-openai3 test-openai2 test-proxy test-sdks test-typing lint format coverage \
 	coverage-core coverage-other coverage-openai3 coverage-openai2 build clean benchmark-growth benchmark-offer \
 	benchmark-overhead benchmark-reminders benchmark-replay benchmark-round-trips benchmark-scripts benchmark-throttle benchmark-tokens benchmark-understanding \
 	benchmark-way
@@ -191,6 +192,10 @@ coverage-report: $(MAIN)/.ready
 	$(MAIN)/bin/python -m coverage combine -q
 	$(MAIN)/bin/python -m coverage report --fail-under=90
 	$(MAIN)/bin/python -m coverage report --include='batchwrap/core/*' --fail-under=95
+
+# CI tries the same examples each time; this tries others, and is worth a run now and then.
+explore: $(MAIN)/.ready
+	$(MAIN)/bin/python -m pytest -q --hypothesis-profile=explore $(CORE_TESTS) tests/fuzz tests/throttle
 
 coverage-core: $(MAIN)/.ready
 	$(MAIN)/bin/python -m coverage run -m pytest -q --hypothesis-profile=ci $(CORE_TESTS)

@@ -14,12 +14,15 @@ from hypothesis import settings
 from tests.telemetry import Telemetry
 
 # A deadline would fail on a busy machine where nothing is wrong, so no profile has one.
-# `make test`: few examples, and the same ones in each run, so that what fails is what was changed.
+# All but the last try the same examples in each run, so that what fails is what was changed.
+# `make test`: few examples.
 settings.register_profile("quick", deadline=None, max_examples=25, derandomize=True)
-# `make coverage`, which CI runs: four times as many, and different ones in each run.
-settings.register_profile("ci", deadline=None, max_examples=100)
+# `make coverage`, which CI runs: four times as many.
+settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True)
 # `make test-fuzz`, which CI runs, too: many more bodies, and mistakes at more places.
-settings.register_profile("thorough", deadline=None, max_examples=20_000)
+settings.register_profile("thorough", deadline=None, max_examples=20_000, derandomize=True)
+# `make explore`, by hand: other examples in each run.
+settings.register_profile("explore", deadline=None, max_examples=100)
 settings.load_profile("quick")
 
 
