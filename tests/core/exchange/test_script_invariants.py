@@ -256,8 +256,14 @@ def test_forks(
     batching: Batching,
     at: int,
 ) -> None:
-    """Of two conversations that begin alike, each gets the calls that follow from its results."""
-    agent = replace(agent, retries=False, takes="all")
+    """Of two conversations that begin alike, each gets the calls that follow from its results.
+
+    The agent keeps its ids or cuts them: with ids of its own, a call that only the other one has
+    made could not be told from an equal one of this one.
+    """
+    agent = replace(
+        agent, retries=False, takes="all", ids="kept" if agent.ids == "own" else agent.ids
+    )
     play = Play(Provider(api, [said[0].message]), agent, world, batching)
     play.run(until=lambda play: len(play.told) == at)
     if not play.told[-1].get("tool_calls"):
