@@ -74,7 +74,7 @@ def text_of(value: object) -> str:
 
 
 def count_of(value: object) -> int:
-    """A number of tokens; 0 for anything else, and for a number that no request can have."""
+    """A number of tokens; 0 for anything else, and for a number that is too large to be one."""
     # The comparison comes first: neither NaN nor an infinite number has an `int`.
     return int(value) if isinstance(value, (int, float)) and 0 <= value <= MAX_TOKENS else 0
 

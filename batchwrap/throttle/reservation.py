@@ -127,8 +127,9 @@ class Reservation:
         """The error for a request that would wait longer than `max_wait_s`."""
         limit = self.scope.limit(index)
         reason = f" for {limit}" if limit is not None else ""
-        wait = f"about {wait_s:,.0f} s" if wait_s < LONGEST_S else "more than a year"
-        wait = wait if wait_s < inf else "longer"
+        wait = f"about {wait_s:,.0f} s"
+        if wait_s >= LONGEST_S:
+            wait = "more than a year" if wait_s < inf else "longer"
         is_quota = limit is not None and limit.per_s >= _QUOTA_S and limit.kind != "concurrency"
         kind = QuotaExhausted if is_quota else LimitExceeded
         return kind(

@@ -15,7 +15,7 @@ from typing import Any
 from batchwrap.core.formats import chat, messages, responses
 from batchwrap.core.formats.api_errors import ErrorForm, anthropic_error, openai_error
 from batchwrap.core.formats.chat.format import CHAT_FORMAT
-from batchwrap.core.formats.chat.usage import is_impossible, usage_of
+from batchwrap.core.formats.chat.usage import counted, is_impossible, reported
 from batchwrap.core.formats.format import Format
 from batchwrap.core.formats.messages.format import MESSAGES_FORMAT
 from batchwrap.core.formats.model_paths import bedrock_model, vertex_model
@@ -295,17 +295,18 @@ class Meter:
     def __call__(self, answer: Fields) -> Usage | None:
         """The usage after this answer or event; None if it reports none, or only a part."""
         if self._in_chats_form is None:
-            return self._usage_of(answer)
+            usage = reported(answer)
+            return None if usage is None else self._counted(usage)
         # The first event of the Messages API holds the message, whose output has not begun.
         begun = self._add(answer.get("message"))
         if not (self._add(answer) or self._add(answer.get("response"))) or begun:
             return None
-        return self._usage_of({"usage": self._in_chats_form(self._reported)})
+        return self._counted(self._in_chats_form(self._reported))
 
-    def _usage_of(self, answer: Fields) -> Usage | None:
-        usage = usage_of(answer)
-        self.is_impossible |= usage is None and is_impossible(answer)
-        return usage
+    def _counted(self, usage: Fields) -> Usage | None:
+        counts = counted(usage)
+        self.is_impossible |= counts is None and is_impossible(usage)
+        return counts
 
     def _add(self, place: object) -> bool:
         """Add the usage of an answer or event, if it has one; returns whether it has."""

@@ -15,23 +15,26 @@ def usage_of(body: Mapping[str, Any]) -> Usage | None:
 
     Moonshot reports it in the choice of a stream's last chunk, too, with the same values.
     """
-    usage = _reported(body)
-    if usage is None:
-        return None
+    usage = reported(body)
+    return None if usage is None else counted(usage)
+
+
+def counted(usage: Mapping[str, Any]) -> Usage | None:
+    """The counts of a reported usage; None if they are none, or impossible."""
     prompt, completion = (usage.get(name) for name in _COUNTS)
     if not is_count(prompt, MAX_USED) or not is_count(completion, MAX_USED):
         return None
     return Usage(prompt, completion, min(_cached(usage), prompt))
 
 
-def is_impossible(body: Mapping[str, Any]) -> bool:
-    """Whether a completion or a chunk reports more tokens than any request has."""
-    usage = _reported(body) or {}
+def is_impossible(usage: Mapping[str, Any]) -> bool:
+    """Whether a reported usage has more tokens than any request has."""
     counts = (usage.get(name) for name in _COUNTS)
     return any(isinstance(count, (int, float)) and count > MAX_USED for count in counts)
 
 
-def _reported(body: Mapping[str, Any]) -> dict[str, Any] | None:
+def reported(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a completion or a chunk reports as its usage; None if it reports none."""
     usage = body.get("usage")
     if not isinstance(usage, dict):
         choices = body.get("choices")
